@@ -1,0 +1,1 @@
+"""Fine-tune vision-language models on the figures of research papers."""

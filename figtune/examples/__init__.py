@@ -1,0 +1,1 @@
+"""Training examples: sources, cleaning, tasks (prompt + completion), split by paper."""

@@ -1,0 +1,84 @@
+"""What preparation writes: examples (`train.jsonl`, ...), rejections (`rejected.jsonl`), `stats.json`.
+
+Image paths are relative to the dataset folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Task = Literal["caption", "explain", "analyze", "describe"]
+Split = Literal["train", "val", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+REJECTED_FILE = "rejected.jsonl"
+STATS_FILE = "stats.json"
+PREVIEW_FILE = "preview.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One image, one prompt, one completion."""
+
+    schema: Literal[1] = 1
+    example_id: str
+    """Unique in the data set: `<figure_id>-<task>`, with a panel's label where it is about one."""
+    task: Task
+    image: str
+    image_sha256: str
+    """Of the image file: examples with the same value share one picture."""
+    prompt: str
+    completion: str
+    group: str
+    """What must not straddle a split: the paper_id, or the row of a data set."""
+    source: str
+    """Where it came from, for people: "paper.pdf, page 3, Figure 2"."""
+    kind: str
+    """The figure's kind, or "" where the source does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A figure or an example that was dropped, and the rule that dropped it."""
+
+    schema: Literal[1] = 1
+    item_id: str
+    """A figure_id, or the example_id it would have had."""
+    rule: str
+    """The rule's name, as counted in stats.json."""
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthSummary:
+    """Lengths in words."""
+
+    shortest: int
+    median: float
+    longest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """Counts that add up: figures in = figures used + figures rejected."""
+
+    schema: Literal[1] = 1
+    figures: int
+    figures_used: int
+    figures_rejected: int
+    groups: dict[str, int]
+    """Papers by split."""
+    examples: dict[str, dict[str, int]]
+    """Examples by split, then task."""
+    kinds: dict[str, int]
+    """Examples by figure kind."""
+    rejections: dict[str, int]
+    """By rule; figures and examples together."""
+    completion_words: dict[str, LengthSummary]
+    """By task."""
+
+
+def examples_file(split: Split) -> str:
+    """`train.jsonl`"""
+    return f"{split}.jsonl"

@@ -1,0 +1,1 @@
+"""Captions found, regions matched to them, mentions collected, crops rendered."""

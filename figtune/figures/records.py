@@ -1,0 +1,121 @@
+"""What extraction writes: `papers.jsonl`, `figures.jsonl`, `texts/<paper_id>.json`.
+
+Boxes are `(x0, top, x1, bottom)` in points, origin at the top-left of the upright page, rounded to 0.1 point.
+Pages count from 1. Paths are relative to the content folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FigureType = Literal["Figure", "Table"]
+FigureKind = Literal["diagram", "plot", "qualitative", "mixed", "table"]
+PaperStatus = Literal["ok", "no_figures", "duplicate", "failed"]
+BoxTuple = tuple[float, float, float, float]
+
+PAPERS_FILE = "papers.jsonl"
+FIGURES_FILE = "figures.jsonl"
+TEXTS_FOLDER = "texts"
+CROPS_FOLDER = "crops"
+GALLERY_FILE = "gallery.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRecord:
+    """One PDF given, whatever became of it."""
+
+    schema: Literal[1] = 1
+    paper_id: str
+    """Stable name, safe as a file name: from the file's stem and its sha256."""
+    file: str
+    """The PDF's path relative to the folder given by the user."""
+    sha256: str
+    pages: int
+    status: PaperStatus
+    reason: str
+    """Why the status is not "ok"; empty otherwise."""
+    title: str
+    figures: int
+    tables: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention:
+    """A body paragraph that cites the figure."""
+
+    page: int
+    section: str
+    """The heading it stands under; empty if none was found."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A sub-figure: its label, its box where one was found, its own part of the caption."""
+
+    label: str
+    box: BoxTuple | None
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureRecord:
+    """One captioned figure or table; or a caption or a region left alone, with the reason."""
+
+    schema: Literal[1] = 1
+    paper_id: str
+    figure_id: str
+    """Unique in the content folder: `<paper_id>-figure-3`, `<paper_id>-table-1`."""
+    figure_type: FigureType
+    name: str
+    """Its number as printed: "3", "A1". Empty for a region without a caption."""
+    page: int
+    caption: str
+    """With its label ("Figure 3. ..."), whole, hyphens undone. Empty for a region without a caption."""
+    caption_box: BoxTuple | None
+    region_box: BoxTuple | None
+    crop: str | None
+    """`crops/<paper_id>/<figure_id>.png`, or None where there is no region."""
+    crop_size: tuple[int, int] | None
+    """Width and height in pixels."""
+    dpi: int
+    """Of the crop; lower than the setting where the longest side was capped."""
+    kind: FigureKind
+    kind_score: float
+    confidence: float
+    reason: str
+    """Why there is no region or no caption, or what was unsure; empty otherwise."""
+    figure_text: str
+    """The words inside the region, in reading order."""
+    panels: tuple[Panel, ...]
+    mentions: tuple[Mention, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    """A body paragraph, whole across columns and pages."""
+
+    page: int
+    """The page it starts on."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading and the paragraphs under it; the heading is empty before the first one."""
+
+    heading: str
+    paragraphs: tuple[Paragraph, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperText:
+    """The text of a paper in reading order, without headers, footers, captions, figure and table text."""
+
+    schema: Literal[1] = 1
+    paper_id: str
+    title: str
+    abstract: str
+    sections: tuple[Section, ...]
+    references: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""What differs per model family, and what all families share: adapters, collation, training."""

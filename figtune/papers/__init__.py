@@ -1,0 +1,1 @@
+"""A PDF opened: pages, words, lines, drawings, images."""

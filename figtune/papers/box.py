@@ -1,0 +1,71 @@
+"""Box: a rectangle on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in points, origin at the top-left of the upright page: x0 <= x1, top <= bottom."""
+
+    x0: float
+    top: float
+    x1: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """Horizontal extent in points."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Vertical extent in points."""
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        """Square points; 0 for an empty or inverted box."""
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    def intersection(self, other: Box) -> Box:
+        """What both cover; inverted (area 0) if they do not touch."""
+        return Box(
+            max(self.x0, other.x0), max(self.top, other.top), min(self.x1, other.x1), min(self.bottom, other.bottom)
+        )
+
+    def overlap(self, other: Box) -> float:
+        """Square points that both cover."""
+        return self.intersection(other).area
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, in [0, 1]."""
+        shared = self.overlap(other)
+        total = self.area + other.area - shared
+        return shared / total if total > 0 else 0.0
+
+    def contains(self, other: Box, tolerance: float = 0.0) -> bool:
+        """Whether `other` lies inside, give or take `tolerance` points."""
+        return (
+            self.x0 - tolerance <= other.x0
+            and self.top - tolerance <= other.top
+            and other.x1 <= self.x1 + tolerance
+            and other.bottom <= self.bottom + tolerance
+        )
+
+    def expanded(self, points: float) -> Box:
+        """Grown by `points` on every side."""
+        return Box(self.x0 - points, self.top - points, self.x1 + points, self.bottom + points)
+
+    @staticmethod
+    def around(boxes: Iterable[Box]) -> Box:
+        """The smallest box around all of `boxes`, which must not be empty."""
+        every = list(boxes)
+        return Box(
+            min(box.x0 for box in every),
+            min(box.top for box in every),
+            max(box.x1 for box in every),
+            max(box.bottom for box in every),
+        )

@@ -1,0 +1,1 @@
+"""Plumbing that knows nothing of papers or models: artifacts, records, errors, progress."""

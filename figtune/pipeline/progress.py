@@ -1,0 +1,21 @@
+"""Talk and progress, on stderr. stdout belongs to data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def say(message: str) -> None:
+    """One line for the user, above any progress bar."""
+    tqdm.write(message, file=sys.stderr)
+
+
+def track(items: Iterable[Item], *, total: int | None, title: str, unit: str) -> tqdm[Item]:
+    """A progress bar over `items` on stderr; `set_postfix_str` on it shows what else matters."""
+    return tqdm(items, total=total, desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
