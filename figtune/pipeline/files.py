@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,9 +61,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written below `folder`."""
-    for leftover in sorted(folder.rglob(f"{TEMPORARY_PREFIX}*")):
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a killed process left half-written directly in `folder` and anywhere below its `names`."""
+    leftovers = list(folder.glob(f"{TEMPORARY_PREFIX}*"))
+    for name in names:
+        leftovers += (folder / name).rglob(f"{TEMPORARY_PREFIX}*")
+    for leftover in leftovers:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -16,6 +16,12 @@ def say(message: str) -> None:
     tqdm.write(message, file=sys.stderr)
 
 
+def show(text: str) -> None:
+    """Data that the user asked for, on stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def track(items: Iterable[Item], *, total: int | None, title: str, unit: str) -> tqdm[Item]:
     """A progress bar over `items` on stderr; `set_postfix_str` on it shows what else matters."""
     return tqdm(items, total=total, desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=0.5)

@@ -1,0 +1,341 @@
+"""Every setting of the pipeline, typed and validated, and the presets: the one place where defaults live.
+
+Change a constant below, or pass the flag of the same field, `--train.learning_rate 1e-4`: both do the same.
+Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from figtune.pipeline import settings
+from figtune.pipeline.errors import InputError, UsageError
+
+# Where things are
+PDF_DIR = Path("papers")
+WORK_DIR = Path("work")
+OUTPUT_DIR = Path("output")
+
+# What is trained
+MODEL_NAME = "google/gemma-3-4b-pt"
+LORA_R = 16
+LORA_ALPHA = 32
+LORA_DROPOUT = 0.05
+LORA_TARGET_MODULES = ("decoder",)
+
+# How it is trained
+BATCH_SIZE = 4
+GRADIENT_ACCUMULATION_STEPS = 4
+NUM_EPOCHS = 3
+LEARNING_RATE = 2e-4
+MAX_LENGTH = 512
+SEED = 0
+
+Step = Literal["extract", "prepare", "setup", "train", "test"]
+STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
+Task = Literal["caption", "explain", "analyze", "describe"]
+TASKS: tuple[Task, ...] = ("caption", "explain", "analyze", "describe")
+
+
+def _check(condition: bool, name: str, wanted: str) -> None:
+    if not condition:
+        raise UsageError(f"--{name} must be {wanted}", "give another value")
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """How papers are taken apart."""
+
+    dpi: int = 200
+    """Resolution of crops, in dots per inch."""
+    longest_side: int = 2048
+    """Crops are rendered at a lower dpi where their longest side would exceed this, in pixels."""
+    timeout_seconds: float = 120.0
+    """A PDF that takes longer is recorded as failed."""
+    memory_mb: int = 2048
+    """A PDF that needs more memory is recorded as failed."""
+
+    def __post_init__(self) -> None:
+        _check(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
+        _check(self.longest_side >= 64, "extract.longest_side", "64 or more")
+        _check(self.timeout_seconds > 0, "extract.timeout_seconds", "above 0")
+        _check(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """Which figures become training examples, and how."""
+
+    tasks: tuple[Task, ...] = TASKS
+    """Tasks to make examples for."""
+    include_tables: bool = False
+    """Make examples of tables too."""
+    min_confidence: float = 0.5
+    """Figures whose extraction is less sure than this are rejected."""
+    min_side_pixels: int = 64
+    """Crops with a shorter side are rejected."""
+    max_aspect_ratio: float = 8.0
+    """Crops whose longer side exceeds the shorter one by more than this factor are rejected."""
+    min_words: int = 5
+    """Completions with fewer words are rejected."""
+    max_words: int = 200
+    """Longer completions end at the last sentence that fits."""
+    val_fraction: float = 0.05
+    """Share of papers for validation during training."""
+    test_fraction: float = 0.1
+    """Share of papers held out for the test."""
+
+    def __post_init__(self) -> None:
+        _check(len(self.tasks) > 0, "prepare.tasks", "at least one task")
+        _check(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
+        _check(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
+        _check(self.max_aspect_ratio >= 1, "prepare.max_aspect_ratio", "1 or more")
+        _check(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
+        _check(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
+        _check(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
+        _check(
+            self.val_fraction + self.test_fraction < 1,
+            "prepare.val_fraction",
+            "small enough to leave papers for training beside --prepare.test_fraction",
+        )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The base model and how it reads an example."""
+
+    name: str = MODEL_NAME
+    """Hub id, a local folder in the Hub's layout, or "tiny-gemma3": built on the spot, for demos and tests."""
+    revision: str | None = None
+    """Branch, tag or commit of the Hub repository."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Of the frozen weights; "auto" is bfloat16 where the device has it. Trained weights are always float32."""
+    image_fit: Literal["letterbox", "squash"] = "letterbox"
+    """How a figure becomes the square that the vision encoder sees: white borders, or other proportions."""
+    max_length: int = MAX_LENGTH
+    """Text tokens of prompt and completion together; image tokens are not counted."""
+
+    def __post_init__(self) -> None:
+        _check(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        _check(self.max_length >= 16, "model.max_length", "16 or more")
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """Parameter-efficient fine-tuning: which weights are trained."""
+
+    mode: Literal["lora", "projector"] = "lora"
+    """LoRA matrices, or only the projector between vision encoder and text decoder."""
+    r: int = LORA_R
+    """Rank of the LoRA matrices."""
+    alpha: int = LORA_ALPHA
+    """LoRA scale: updates count alpha / r."""
+    dropout: float = LORA_DROPOUT
+    """Dropout before the LoRA matrices."""
+    target_modules: tuple[str, ...] = LORA_TARGET_MODULES
+    """"decoder", "projector", or names of linear layers of the decoder such as q_proj v_proj."""
+
+    def __post_init__(self) -> None:
+        _check(self.r >= 1, "adapter.r", "1 or more")
+        _check(self.alpha >= 1, "adapter.alpha", "1 or more")
+        _check(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
+        _check(len(self.target_modules) > 0, "adapter.target_modules", "at least one name")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The training run."""
+
+    epochs: float = NUM_EPOCHS
+    """Passes over the training examples."""
+    batch_size: int = BATCH_SIZE
+    """Examples per forward pass and device."""
+    gradient_accumulation_steps: int = GRADIENT_ACCUMULATION_STEPS
+    """Forward passes per optimizer step."""
+    learning_rate: float = LEARNING_RATE
+    """At its peak."""
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    warmup_fraction: float = 0.03
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    activation_checkpointing: bool = True
+    """Less memory for one more forward pass of the decoder."""
+    evaluations: int = 10
+    """How often, evenly over the run, the losses on val and minitrain are taken and a checkpoint is saved."""
+    save_total_limit: int = 2
+    """Checkpoints kept."""
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        _check(self.epochs > 0, "train.epochs", "above 0")
+        _check(self.batch_size >= 1, "train.batch_size", "1 or more")
+        _check(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
+        _check(self.learning_rate > 0, "train.learning_rate", "above 0")
+        _check(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
+        _check(self.weight_decay >= 0, "train.weight_decay", "0 or more")
+        _check(self.max_grad_norm > 0, "train.max_grad_norm", "above 0")
+        _check(self.evaluations >= 1, "train.evaluations", "1 or more")
+        _check(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
+
+
+@dataclass(frozen=True)
+class TestSettings:
+    """The evaluation, and answers about single images."""
+
+    batch_size: int = 8
+    """Examples per forward pass."""
+    max_new_tokens: int = 256
+    """Longest answer, in tokens."""
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size >= 1, "test.batch_size", "1 or more")
+        _check(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything the five stages and main.py read."""
+
+    pdf_dir: Path = PDF_DIR
+    """Folder with the papers, searched with its subfolders."""
+    output_dir: Path = OUTPUT_DIR
+    """Where the trained adapter, its curves and its evaluation go."""
+    work_dir: Path = WORK_DIR
+    """Where content, data set and configured model go."""
+    steps: tuple[Step, ...] = STEPS
+    """Which stages main.py runs."""
+    test_image: Path | None = None
+    """An image to be answered about, on stdout, instead of the evaluation."""
+    prompt: str | None = None
+    """What to ask about --test_image; left out, the model is asked to describe it."""
+    preset: str | None = None
+    """A named set of settings to start from."""
+    config: Path | None = None
+    """A settings file to start from, such as the config.json beside every result."""
+    dry_run: bool = False
+    """main.py prints what it would do and why, and writes nothing."""
+    force: bool = False
+    """Do the steps again even where nothing has changed."""
+    strict: bool = False
+    """Exit with 7 where some input failed, rather than carry on with the rest."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; "auto" takes a CUDA card where there is one."""
+    workers: int = 0
+    """Processes that read papers; 0 is one per CPU core."""
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    test: TestSettings = field(default_factory=TestSettings)
+
+    def __post_init__(self) -> None:
+        _check(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
+        _check(self.workers >= 0, "workers", "0 or more")
+
+    @property
+    def content_dir(self) -> Path:
+        """What `extract` makes."""
+        return self.work_dir / "content"
+
+    @property
+    def dataset_dir(self) -> Path:
+        """What `prepare` makes."""
+        return self.work_dir / "dataset"
+
+    @property
+    def model_dir(self) -> Path:
+        """What `setup` makes."""
+        return self.work_dir / "model"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """What `test` makes."""
+        return self.output_dir / "evaluation"
+
+
+def _demo() -> Config:
+    """The whole pipeline on a laptop CPU in minutes: bundled sample papers, a tiny model with random weights."""
+    return Config(
+        pdf_dir=Path(__file__).parent / "samples",
+        work_dir=Path("work/demo"),
+        output_dir=Path("output/demo"),
+        model=ModelSettings(name="tiny-gemma3", max_length=256),
+    )
+
+
+PRESETS: dict[str, Callable[[], Config]] = {"demo": _demo}
+
+
+def parse(argv: Sequence[str] | None, program: str, description: str) -> Config:
+    """The configuration for a command line.
+
+    Args:
+        argv: arguments without the program's name; None takes them from `sys.argv`.
+        program: the script's name, for `--help`.
+        description: what the script does, for `--help`.
+
+    Raises:
+        UsageError: unknown preset, or a settings file that cannot be used.
+        SystemExit: 0 after `--help`, 2 on a flag or value that does not exist.
+    """
+    import tyro
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    base = _base(arguments)
+    options = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(
+        Config,
+        args=arguments,
+        default=base,
+        prog=program,
+        description=description,
+        config=options,
+        use_underscores=True,
+    )
+
+
+def _base(arguments: Sequence[str]) -> Config:
+    """What the flags change: the defaults, a preset, or a settings file."""
+    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first_look.add_argument("--preset")
+    first_look.add_argument("--config")
+    try:
+        chosen, _ = first_look.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        return Config()
+    if chosen.preset is not None and chosen.config is not None:
+        raise UsageError("--preset and --config exclude each other", "give one of them, and single flags after it")
+    if chosen.preset is not None:
+        return _preset(chosen.preset)
+    if chosen.config is not None:
+        return replace(read_config(Path(chosen.config)), dry_run=False, force=False)
+    return Config()
+
+
+def _preset(name: str) -> Config:
+    if name not in PRESETS:
+        raise UsageError(f'there is no preset "{name}"', f"choose from: {', '.join(PRESETS)}")
+    return replace(PRESETS[name](), preset=name)
+
+
+def read_config(path: Path) -> Config:
+    """Read a settings file as `figtune.pipeline.settings.encode` writes it.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: it holds something that is no setting.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
+    return settings.decode(Config, data, str(path))

@@ -1,0 +1,231 @@
+"""Artifacts: a folder, the stage that makes it, and the manifest that says what it was made from.
+
+The manifest is written last: a folder without one is not current. Its fingerprint covers the stage's name, its
+version (bumped by hand when its rules change), the settings it reads and its inputs; never times, never code. So the
+fingerprint of a whole chain is known before anything has run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from figtune.pipeline.errors import ArtifactMissingError, InputError
+from figtune.pipeline.records import read_json, write_json
+from figtune.pipeline.settings import Value
+
+MANIFEST_FILE = "manifest.json"
+
+_RECORDED_SOFTWARE = ("torch", "transformers", "peft", "pymupdf", "pillow", "datasets", "accelerate", "bitsandbytes")
+_SHOWN_CHANGES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """An artifact of another stage that a stage reads."""
+
+    stage: str
+    folder: Path
+    command: str
+    """What the user types to make it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a stage would make, from what, and where: enough to tell whether it has to run."""
+
+    name: str
+    version: int
+    folder: Path
+    command: str
+    """What the user types to run it."""
+    settings: Mapping[str, Value]
+    """Those it reads, by dotted name."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Input files by name, each with what identifies its content."""
+    needs: tuple[Need, ...] = ()
+    holds: tuple[str, ...]
+    """Names directly below the folder that are the artifact; whatever else lies there is left alone."""
+    pages: tuple[str, ...] = ()
+    """Those of its files that are made for people to open."""
+    always: str | None = None
+    """Why it runs whatever the manifest says, for what is asked for rather than made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeFrom:
+    """Everything that decides what an artifact holds."""
+
+    settings: dict[str, Value]
+    files: dict[str, str]
+    stages: dict[str, str]
+    """Fingerprints of the artifacts read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """A file of an artifact."""
+
+    path: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """`manifest.json`"""
+
+    schema: Literal[1] = 1
+    stage: str
+    stage_version: int
+    fingerprint: str
+    made_from: MadeFrom
+    counts: dict[str, int]
+    files: tuple[FileEntry, ...]
+    software: dict[str, str]
+    """For information; not part of the fingerprint."""
+
+
+def made_from(stage: Stage, upstream: Mapping[str, str]) -> MadeFrom:
+    """Settings and inputs of a stage, given the fingerprints of what it needs."""
+    settings = {name: stage.settings[name] for name in sorted(stage.settings)}
+    files = {name: stage.files[name] for name in sorted(stage.files)}
+    return MadeFrom(settings=settings, files=files, stages={need.stage: upstream[need.stage] for need in stage.needs})
+
+
+def fingerprint(stage: Stage, origin: MadeFrom) -> str:
+    """The identity of what the stage would make: sha256, in hex."""
+    identity = msgspec.json.encode((stage.name, stage.version, origin))
+    return hashlib.sha256(identity).hexdigest()
+
+
+def read_manifest(folder: Path, command: str) -> Manifest | None:
+    """The manifest of an artifact, or None where it is not there or cannot be read: either way not current."""
+    try:
+        return read_json(folder / MANIFEST_FILE, Manifest, command)
+    except (ArtifactMissingError, InputError):
+        return None
+
+
+def fingerprint_on_disk(stage: Stage, need: Need) -> str:
+    """The fingerprint of an artifact that `stage` needs, as it lies on disk.
+
+    Raises:
+        ArtifactMissingError: it is missing or unfinished; the remedy is the command that makes it.
+    """
+    manifest = read_manifest(need.folder, need.command)
+    if manifest is None:
+        raise ArtifactMissingError(
+            f"{stage.name} needs {need.folder}, which is missing or unfinished", f"make it with: {need.command}"
+        )
+    return manifest.fingerprint
+
+
+def why_stale(stage: Stage, origin: MadeFrom, *, force: bool) -> str | None:
+    """Why the stage has to run, in words; None where its artifact is current."""
+    if stage.always is not None:
+        return stage.always
+    if force:
+        return "asked for with --force"
+    manifest = read_manifest(stage.folder, stage.command)
+    if manifest is None:
+        return "not finished last time" if _holds_files(stage) else "not made yet"
+    if manifest.fingerprint != fingerprint(stage, origin):
+        return _difference(stage, manifest, origin)
+    return _damage(stage.folder, manifest)
+
+
+def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int]) -> None:
+    """Declare the artifact finished."""
+    write_json(
+        stage.folder / MANIFEST_FILE,
+        Manifest(
+            stage=stage.name,
+            stage_version=stage.version,
+            fingerprint=fingerprint(stage, origin),
+            made_from=origin,
+            counts=dict(counts),
+            files=_entries(stage),
+            software={name: metadata.version(name) for name in _RECORDED_SOFTWARE},
+        ),
+    )
+
+
+def drop_manifest(stage: Stage) -> None:
+    """Declare the artifact unfinished, before anything in it is touched."""
+    (stage.folder / MANIFEST_FILE).unlink(missing_ok=True)
+
+
+def _holds_files(stage: Stage) -> bool:
+    return any((stage.folder / name).exists() for name in stage.holds)
+
+
+def _entries(stage: Stage) -> tuple[FileEntry, ...]:
+    tops = [stage.folder / name for name in stage.holds]
+    files = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
+    return tuple(
+        FileEntry(path=path.relative_to(stage.folder).as_posix(), size=path.stat().st_size) for path in sorted(files)
+    )
+
+
+def _damage(folder: Path, manifest: Manifest) -> str | None:
+    for entry in manifest.files:
+        try:
+            size = (folder / entry.path).stat().st_size
+        except OSError:
+            return f"{entry.path} is gone"
+        if size != entry.size:
+            return f"{entry.path} was changed"
+    return None
+
+
+def _difference(stage: Stage, manifest: Manifest, origin: MadeFrom) -> str:
+    """What changed between the artifact on disk and what would be made now."""
+    old = manifest.made_from
+    reasons = []
+    if manifest.stage_version != stage.version:
+        reasons.append(f"rules changed: version {manifest.stage_version} -> {stage.version}")
+    if changes := _changed_settings(old.settings, origin.settings):
+        reasons.append(f"settings changed: {_shortened(changes)}")
+    if changes := _changed_files(old.files, origin.files):
+        reasons.append(f"inputs changed: {', '.join(changes)}")
+    if redone := [name for name, identity in origin.stages.items() if old.stages.get(name) != identity]:
+        reasons.append(f"made anew: {', '.join(redone)}")
+    return "; ".join(reasons) or "made by something else"
+
+
+def _changed_settings(old: Mapping[str, Value], new: Mapping[str, Value]) -> list[str]:
+    changes = []
+    for name in sorted({*old, *new}):
+        # Through JSON a tuple comes back as a list; both mean the same setting.
+        before, after = _shown(old.get(name)), _shown(new.get(name))
+        if before != after:
+            changes.append(f"{name} {before} -> {after}")
+    return changes
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(str(item) for item in value)
+    return str(value)
+
+
+def _shortened(changes: list[str]) -> str:
+    rest = len(changes) - _SHOWN_CHANGES
+    shown = ", ".join(changes[:_SHOWN_CHANGES])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    counts = {
+        "added": len(new.keys() - old.keys()),
+        "removed": len(old.keys() - new.keys()),
+        "changed": sum(old[name] != new[name] for name in old.keys() & new.keys()),
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count]

@@ -1,0 +1,116 @@
+"""Running stages: what to do and why, one after another, each under the lock of its work folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from figtune.pipeline import artifacts
+from figtune.pipeline.artifacts import MadeFrom, Stage
+from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.files import sweep
+from figtune.pipeline.progress import say
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a stage produced."""
+
+    counts: Mapping[str, int]
+    failed: int = 0
+    """Inputs that could not be used, each recorded with its reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What became of a stage."""
+
+    stage: Stage
+    reason: str | None
+    """Why it ran; None where its artifact was current."""
+    outcome: Outcome | None
+    """None where it did not run."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A stage and why it would run; None where nothing is to do."""
+
+    stage: Stage
+    reason: str | None
+
+
+def plan(stages: Sequence[Stage], *, force: bool) -> list[Planned]:
+    """What running `stages` in this order would do.
+
+    Needs that an earlier stage of the list makes are taken as made; all others must be on disk.
+
+    Raises:
+        ArtifactMissingError: a need is neither on disk nor made by an earlier stage.
+    """
+    planned: list[Planned] = []
+    fingerprints: dict[str, str] = {}
+    for stage in stages:
+        origin = _origin(stage, fingerprints)
+        fingerprints[stage.name] = artifacts.fingerprint(stage, origin)
+        planned.append(Planned(stage=stage, reason=artifacts.why_stale(stage, origin, force=force)))
+    return planned
+
+
+def make(stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, force: bool) -> Summary:
+    """Run `produce` if the stage's artifact is not current, then declare it finished.
+
+    Raises:
+        ArtifactMissingError: something the stage needs is not there.
+        ResourceError: another run holds the lock.
+    """
+    with locked(lock_folder):
+        origin = _origin(stage, {})
+        reason = artifacts.why_stale(stage, origin, force=force)
+        if reason is None:
+            return Summary(stage=stage, reason=None, outcome=None, seconds=0.0)
+        say(f"{stage.name}: {reason}")
+        started = time.monotonic()
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        artifacts.drop_manifest(stage)
+        sweep(stage.folder, stage.holds)
+        outcome = produce()
+        artifacts.write_manifest(stage, origin, outcome.counts)
+    return Summary(stage=stage, reason=reason, outcome=outcome, seconds=time.monotonic() - started)
+
+
+def _origin(stage: Stage, planned: Mapping[str, str]) -> MadeFrom:
+    """What `stage` is made from: fingerprints of its needs as planned, or else as they lie on disk."""
+    upstream = {
+        need.stage: planned.get(need.stage) or artifacts.fingerprint_on_disk(stage, need) for need in stage.needs
+    }
+    return artifacts.made_from(stage, upstream)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: two runs must not write the same artifacts.
+
+    Raises:
+        ResourceError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ResourceError(
+            f"another run is at work in {folder}", "wait for it to end, or give another folder with --work_dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
