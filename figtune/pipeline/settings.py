@@ -65,9 +65,9 @@ def decode(kind: type[Settings], data: bytes, where: str) -> Settings:
 
 
 def _path(kind: type[object], value: object) -> object:
-    if kind is Path or issubclass(kind, Path):
-        return Path(str(value))
-    raise NotImplementedError(kind)
+    if not (issubclass(kind, Path) and isinstance(value, str)):
+        raise TypeError(f"Expected a path, got `{value}`")
+    return Path(value)
 
 
 def _unknown_names(kind: type[object], plain: object, prefix: str = "") -> Iterator[tuple[str, list[str]]]:

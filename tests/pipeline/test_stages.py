@@ -1,0 +1,147 @@
+"""Stages run when they are stale, say why, and never leave a manifest on unfinished work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from figtune.pipeline.artifacts import MANIFEST_FILE, Need, Stage
+from figtune.pipeline.errors import ArtifactMissingError, ResourceError
+from figtune.pipeline.stages import LOCK_FILE, Outcome, make, plan
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(
+        name="prepare",
+        version=1,
+        folder=tmp_path / "dataset",
+        command="python prepare_data.py",
+        settings={"prepare.max_words": 128, "prepare.tasks": ("caption", "explain")},
+        files={"a.pdf": "1", "b.pdf": "2"},
+        holds=("train.jsonl",),
+    )
+
+
+def _writer(stage: Stage, text: str = "made") -> Callable[[], Outcome]:
+    def produce() -> Outcome:
+        (stage.folder / "train.jsonl").write_text(text)
+        return Outcome(counts={"examples": 1})
+
+    return produce
+
+
+def _make(stage: Stage, *, force: bool = False) -> str | None:
+    return make(stage, _writer(stage), lock_folder=stage.folder.parent, force=force).reason
+
+
+def test_a_second_run_has_nothing_to_do(stage: Stage) -> None:
+    assert _make(stage) == "not made yet"
+    before = (stage.folder / MANIFEST_FILE).read_bytes()
+    assert _make(stage) is None
+    assert (stage.folder / MANIFEST_FILE).read_bytes() == before
+
+
+def test_force_runs_again_and_makes_the_same_manifest(stage: Stage) -> None:
+    _make(stage)
+    before = (stage.folder / MANIFEST_FILE).read_bytes()
+    assert _make(stage, force=True) == "asked for with --force"
+    assert (stage.folder / MANIFEST_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"version": 2}, "rules changed: version 1 -> 2"),
+        (
+            {"settings": {"prepare.max_words": 96, "prepare.tasks": ("caption", "explain")}},
+            "settings changed: prepare.max_words 128 -> 96",
+        ),
+        (
+            {"settings": {"prepare.max_words": 128, "prepare.tasks": ("caption",)}},
+            "settings changed: prepare.tasks caption explain -> caption",
+        ),
+        ({"files": {"a.pdf": "1", "b.pdf": "9", "c.pdf": "3"}}, "inputs changed: 1 added, 1 changed"),
+        ({"files": {"a.pdf": "1"}}, "inputs changed: 1 removed"),
+    ],
+)
+def test_a_rerun_says_what_changed(stage: Stage, change: dict[str, object], reason: str) -> None:
+    _make(stage)
+    assert _make(replace(stage, **change)) == reason  # type: ignore[arg-type]
+
+
+def test_many_changed_settings_are_summed_up(stage: Stage) -> None:
+    _make(replace(stage, settings={f"train.s{i}": i for i in range(5)}))
+    reason = _make(replace(stage, settings={f"train.s{i}": i + 1 for i in range(5)}))
+    assert reason == "settings changed: train.s0 0 -> 1, train.s1 1 -> 2, train.s2 2 -> 3 and 2 more"
+
+
+def test_lost_and_damaged_files_are_noticed(stage: Stage) -> None:
+    _make(stage)
+    (stage.folder / "train.jsonl").write_text("longer than before")
+    assert _make(stage) == "train.jsonl was changed"
+    (stage.folder / "train.jsonl").unlink()
+    assert _make(stage) == "train.jsonl is gone"
+
+
+def test_a_failed_run_is_unfinished_even_where_one_was_finished_before(stage: Stage) -> None:
+    def fail() -> Outcome:
+        raise RuntimeError
+
+    _make(stage)
+    changed = replace(stage, version=2)
+    with pytest.raises(RuntimeError):
+        make(changed, fail, lock_folder=stage.folder.parent, force=False)
+    assert _make(stage) == "not finished last time"
+
+
+def test_what_lies_beside_the_artifact_is_neither_listed_nor_missed(stage: Stage) -> None:
+    stage.folder.mkdir()
+    (stage.folder / "notes.txt").write_text("of the user")
+    assert _make(stage) == "not made yet"
+    (stage.folder / "notes.txt").unlink()
+    assert _make(stage) is None
+
+
+@pytest.fixture
+def consumer(stage: Stage) -> Stage:
+    need = Need(stage="prepare", folder=stage.folder, command=stage.command)
+    return Stage(
+        name="train",
+        version=1,
+        folder=stage.folder.parent / "output",
+        command="python train_model.py",
+        settings={},
+        needs=(need,),
+        holds=("train.jsonl",),
+    )
+
+
+def test_a_missing_need_names_the_command_that_makes_it(consumer: Stage) -> None:
+    with pytest.raises(ArtifactMissingError, match=r"make it with: python prepare_data\.py"):
+        _make(consumer)
+    with pytest.raises(ArtifactMissingError, match=r"make it with: python prepare_data\.py"):
+        plan([consumer], force=False)
+
+
+def test_the_plan_of_a_chain_is_known_before_anything_ran(stage: Stage, consumer: Stage) -> None:
+    def reasons(first: Stage) -> list[str | None]:
+        return [planned.reason for planned in plan([first, consumer], force=False)]
+
+    assert reasons(stage) == ["not made yet", "not made yet"]
+    _make(stage)
+    _make(consumer)
+    assert reasons(stage) == [None, None]
+    assert reasons(replace(stage, version=2)) == ["rules changed: version 1 -> 2", "made anew: prepare"]
+
+
+def test_two_runs_do_not_write_the_same_folder(stage: Stage) -> None:
+    with (
+        FileLock(stage.folder.parent / LOCK_FILE),
+        pytest.raises(ResourceError, match="another run is at work"),
+    ):
+        _make(stage)
