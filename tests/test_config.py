@@ -1,0 +1,119 @@
+"""One place for defaults: constants, presets, settings files and flags mean the same thing."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import config
+from figtune.pipeline import settings
+from figtune.pipeline.errors import InputError, UsageError
+
+
+def _parse(*arguments: str) -> config.Config:
+    return config.parse(arguments, "main.py", "")
+
+
+def test_without_flags_the_constants_hold() -> None:
+    assert _parse() == config.Config()
+
+
+def test_flags_take_underscores_and_hyphens() -> None:
+    for flags in (
+        ("--pdf_dir", "a", "--train.learning_rate", "1e-3"),
+        ("--pdf-dir", "a", "--train.learning-rate=0.001"),
+    ):
+        parsed = _parse(*flags)
+        assert parsed.pdf_dir == Path("a")
+        assert parsed.train.learning_rate == 1e-3
+
+
+def test_steps_and_switches() -> None:
+    parsed = _parse("--steps", "prepare", "train", "--dry_run", "--prepare.include_tables")
+    assert parsed.steps == ("prepare", "train")
+    assert parsed.dry_run
+    assert parsed.prepare.include_tables
+
+
+@pytest.mark.parametrize("preset", list(config.PRESETS))
+def test_flags_win_over_presets(preset: str) -> None:
+    assert _parse("--preset", preset) == dataclasses.replace(config.PRESETS[preset](), preset=preset)
+    assert _parse("--train.seed", "7", "--preset", preset).train.seed == 7
+
+
+def test_flags_win_over_a_settings_file_which_wins_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"train": {"seed": 5, "epochs": 2}, "force": true}')
+    parsed = _parse("--config", str(path), "--train.epochs", "9")
+    assert (parsed.train.seed, parsed.train.epochs) == (5, 9)
+    assert not parsed.force, "what was asked of one run is not a setting of the next"
+
+
+def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
+    written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.target_modules", "q_proj", "v_proj")
+    path = tmp_path / "config.json"
+    path.write_bytes(settings.encode(written))
+    assert config.read_config(path) == written
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (("--preset", "demmo"), 'no preset "demmo"'),
+        (("--preset", "demo", "--config", "x.json"), "exclude each other"),
+        (("--train.learning_rate", "-1"), "--train.learning_rate must be above 0"),
+        (("--prepare.test_fraction", "0.9", "--prepare.val_fraction", "0.1"), "leave papers for training"),
+        (("--workers", "-2"), "--workers must be 0 or more"),
+        (("--steps",), "--steps must be one or more of extract prepare"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(flags: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        _parse(*flags)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (("--train.learning_rte", "1"), "--train.learning_rate"),
+        (("--steps", "trian"), "trian"),
+        (("--train.epochs", "many"), "many"),
+        (("--pdf_dir",), "--pdf_dir"),
+    ],
+)
+def test_typos_exit_with_2_and_show_what_was_meant(
+    flags: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _parse(*flags)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_settings_file_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="cannot read nowhere"):
+        _parse("--config", "nowhere.json")
+
+
+def _constants() -> Iterator[str]:
+    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
+            yield node.targets[0].id
+
+
+@pytest.mark.parametrize("constant", list(_constants()))
+def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> None:
+    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    fields = [node for each in tree.body if isinstance(each, ast.ClassDef) for node in each.body]
+    uses = [
+        field
+        for field in fields
+        if isinstance(field, ast.AnnAssign) and isinstance(field.value, ast.Name) and field.value.id == constant
+    ]
+    assert len(uses) == 1

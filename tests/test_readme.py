@@ -1,0 +1,44 @@
+"""What the README tells people to type exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import config
+from figtune.pipeline.settings import flatten
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md")
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_.]+[a-z])")
+_NOT_OURS = {"recurse-submodules"}
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+_COMMAND = re.compile(r"python ((?:main|extract_content|prepare_data|setup_model|train_model|test_model)\.py[^\n`#]*)")
+
+
+def _text() -> str:
+    return "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_every_flag_named_exists() -> None:
+    known = {*flatten(config.Config()), "help"}
+    named = set(_FLAG.findall(_text())) - _NOT_OURS
+    assert named - known == set()
+
+
+def test_every_setting_is_explained_in_the_table_or_by_its_constant() -> None:
+    sections = {name.split(".")[0] for name in flatten(config.Config())}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in sections if f"--{name}" not in text] == []
+
+
+def test_every_file_linked_exists() -> None:
+    assert [link for link in _LINK.findall(_text()) if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("command", sorted({match.strip() for match in _COMMAND.findall(_text())}))
+def test_every_command_shown_parses(command: str) -> None:
+    script, *arguments = command.replace("'", "").split()
+    assert isinstance(config.parse(arguments, script, ""), config.Config)
