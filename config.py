@@ -275,7 +275,7 @@ def _demo() -> Config:
 PRESETS: dict[str, Callable[[], Config]] = {"demo": _demo}
 
 
-def parse(argv: Sequence[str] | None, program: str, description: str) -> Config:
+def parse(argv: Sequence[str] | None, program: str, description: str | None) -> Config:
     """The configuration for a command line.
 
     Args:

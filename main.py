@@ -52,7 +52,7 @@ def run(config: Config) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run(parse(argv, "main.py", __doc__ or "")))
+    return exit_code_of(lambda: run(parse(argv, "main.py", __doc__)))
 
 
 def _script(step: Step) -> StageScript:

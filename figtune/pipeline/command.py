@@ -6,6 +6,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
 from figtune.pipeline.progress import say
@@ -44,6 +45,22 @@ def exit_code_of(action: Callable[[], None]) -> int:
     except Exception:  # noqa: BLE001 - the last line of defence: a fault of this program
         return _unexpected()
     return ExitCode.DONE
+
+
+class Strictness(Protocol):
+    """The part of the configuration that decides whether failed inputs matter."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether failed inputs end in an error."""
+
+
+Settings = TypeVar("Settings", bound=Strictness)
+
+
+def run_alone(run: Callable[[Settings], Summary], settings: Settings) -> None:
+    """Run one stage and report on it."""
+    report([run(settings)], strict=settings.strict)
 
 
 def report(summaries: Sequence[Summary], *, strict: bool) -> None:
