@@ -12,13 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
 
 from config import STEPS, Config, Step, parse
-from figtune.pipeline.artifacts import Stage
-from figtune.pipeline.command import exit_code_of, report
-from figtune.pipeline.progress import say, show
-from figtune.pipeline.stages import Planned, Summary, plan
+from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.progress import say
+from figtune.pipeline.stages import plan
 
 STAGE_SCRIPTS: dict[Step, str] = {
     "extract": "extract_content",
@@ -29,25 +27,10 @@ STAGE_SCRIPTS: dict[Step, str] = {
 }
 
 
-class StageScript(Protocol):
-    """What every stage script offers."""
-
-    def describe(self, config: Config) -> Stage:
-        """What the stage would make, and from what."""
-
-    def run(self, config: Config) -> Summary:
-        """Make it, if it is not current."""
-
-
 def run(config: Config) -> None:
-    """Plan the chosen steps, then run those that are stale, or only print the plan."""
+    """Run the chosen steps, in the pipeline's order whatever the order given."""
     steps = _with_setup([step for step in STEPS if step in config.steps], config)
-    planned = plan([_script(step).describe(config) for step in steps], force=config.force)
-    if config.dry_run:
-        show("\n".join(_plan_line(entry) for entry in planned))
-        return
-    summaries = [_script(step).run(config) for step in steps]
-    report(summaries, strict=config.strict)
+    run_stages([_script(step) for step in steps], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run(parse(argv, "main.py", __doc__)))
 
 
-def _script(step: Step) -> StageScript:
-    return cast(StageScript, import_module(STAGE_SCRIPTS[step]))
+def _script(step: Step) -> StageScript[Config]:
+    script: StageScript[Config] = import_module(STAGE_SCRIPTS[step]).SCRIPT
+    return script
 
 
 def _with_setup(steps: list[Step], config: Config) -> list[Step]:
@@ -68,10 +52,6 @@ def _with_setup(steps: list[Step], config: Config) -> list[Step]:
         return steps
     say(f"setup: added, since train needs it ({setup.reason})")
     return [step for step in STEPS if step in {*steps, "setup"}]
-
-
-def _plan_line(entry: Planned) -> str:
-    return f"{entry.stage.name}: {entry.reason or 'up to date'}"
 
 
 if __name__ == "__main__":

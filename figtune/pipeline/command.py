@@ -6,11 +6,13 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
-from figtune.pipeline.progress import say
-from figtune.pipeline.stages import Summary
+from figtune.pipeline.progress import say, show
+from figtune.pipeline.stages import Summary, plan
 
 _OUTSIDE_CAUSES = {
     errno.ENOSPC: "free some space, or give other folders with --work_dir and --output_dir",
@@ -47,35 +49,55 @@ def exit_code_of(action: Callable[[], None]) -> int:
     return ExitCode.DONE
 
 
-class Strictness(Protocol):
-    """The part of the configuration that decides whether failed inputs matter."""
+class RunSettings(Protocol):
+    """The part of the configuration that says how to run rather than what to make."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Only say what would be done."""
+
+    @property
+    def force(self) -> bool:
+        """Do it even where nothing has changed."""
 
     @property
     def strict(self) -> bool:
-        """Whether failed inputs end in an error."""
+        """End in an error where some input failed."""
 
 
-Settings = TypeVar("Settings", bound=Strictness)
+Settings = TypeVar("Settings", bound=RunSettings)
 
 
-def run_alone(run: Callable[[Settings], Summary], settings: Settings) -> None:
-    """Run one stage and report on it."""
-    report([run(settings)], strict=settings.strict)
+@dataclass(frozen=True)
+class StageScript(Generic[Settings]):
+    """What every stage script offers."""
+
+    describe: Callable[[Settings], Stage]
+    """What the stage would make, and from what."""
+    run: Callable[[Settings], Summary]
+    """Make it, if it is not current."""
 
 
-def report(summaries: Sequence[Summary], *, strict: bool) -> None:
-    """Say what each stage did, and which pages are worth opening.
+def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> None:
+    """Plan the stages, then run those that are stale in order, or only print the plan.
 
     Raises:
-        PartialError: `strict`, and some input failed.
+        PartialError: `settings.strict`, and some input failed.
     """
-    for summary in summaries:
+    planned = plan([script.describe(settings) for script in scripts], force=settings.force)
+    if settings.dry_run:
+        for entry in planned:
+            show(f"{entry.stage.name}: {entry.reason or 'up to date'}")
+        return
+    failed = 0
+    for script in scripts:
+        summary = script.run(settings)
         say(_line(summary))
-    for summary in summaries:
-        for page in summary.stage.pages:
-            say(f"look at: {summary.stage.folder / page}")
-    failed = sum(summary.outcome.failed for summary in summaries if summary.outcome is not None)
-    if strict and failed:
+        failed += summary.outcome.failed if summary.outcome is not None else 0
+    for entry in planned:
+        for page in entry.stage.pages:
+            say(f"look at: {entry.stage.folder / page}")
+    if settings.strict and failed:
         raise PartialError(f"{failed} inputs failed", "see their reasons above, or leave out --strict")
 
 

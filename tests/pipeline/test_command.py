@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from figtune.pipeline import errors
 from figtune.pipeline.artifacts import Stage
-from figtune.pipeline.command import exit_code_of, report
-from figtune.pipeline.stages import Outcome, Summary
+from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.stages import Outcome, Summary, make
 
 
 def _raising(error: BaseException) -> int:
@@ -55,22 +56,59 @@ def test_a_fault_of_the_program_keeps_its_traceback(capsys: pytest.CaptureFixtur
     assert "ZeroDivisionError: here" in printed
 
 
-def test_the_report_counts_and_names_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@dataclass(frozen=True)
+class Switches:
+    dry_run: bool = False
+    force: bool = False
+    strict: bool = False
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> StageScript[Switches]:
     stage = Stage(
         name="extract",
         version=1,
-        folder=tmp_path,
-        command="",
+        folder=tmp_path / "content",
+        command="python extract_content.py",
         settings={},
-        holds=(),
+        holds=("papers.jsonl",),
         pages=("gallery.html",),
     )
-    done = Summary(stage=stage, reason="new", outcome=Outcome(counts={"papers": 1200}, failed=2), seconds=3.21)
-    current = Summary(stage=stage, reason=None, outcome=None, seconds=0)
-    report([current, done], strict=False)
-    printed = capsys.readouterr().err
-    assert "extract  up to date" in printed
-    assert "1,200 papers" in printed
-    assert str(tmp_path / "gallery.html") in printed
+
+    def produce() -> Outcome:
+        (stage.folder / "papers.jsonl").write_text("{}")
+        return Outcome(counts={"papers": 1200}, failed=2)
+
+    def run(switches: Switches) -> Summary:
+        return make(stage, produce, lock_folder=tmp_path, force=switches.force)
+
+    return StageScript(describe=lambda switches: stage, run=run)
+
+
+def test_a_run_says_why_counts_and_names_pages(
+    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_stages([script], Switches())
+    first = capsys.readouterr().err
+    assert "extract: not made yet" in first
+    assert "1,200 papers" in first
+    run_stages([script], Switches())
+    second = capsys.readouterr().err
+    assert "extract  up to date" in second
+    assert str(tmp_path / "content" / "gallery.html") in second
+
+
+def test_a_dry_run_prints_the_plan_as_data_and_writes_nothing(
+    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_stages([script], Switches(dry_run=True))
+    assert capsys.readouterr().out == "extract: not made yet\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_makes_failed_inputs_an_error_after_the_work_is_done(
+    script: StageScript[Switches], tmp_path: Path
+) -> None:
     with pytest.raises(errors.PartialError, match="2 inputs failed"):
-        report([done], strict=True)
+        run_stages([script], Switches(strict=True))
+    assert (tmp_path / "content" / "manifest.json").exists()
