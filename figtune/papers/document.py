@@ -1,0 +1,227 @@
+"""A PDF opened with PyMuPDF. The only module that sees PyMuPDF's untyped objects.
+
+Not thread-safe, as PyMuPDF is not: use processes. Each page is interpreted once into a MuPDF display list, from which
+its text, graphics and pixels are all taken; the lists of the last few pages are kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pymupdf
+from numpy.typing import NDArray
+
+from figtune.papers.box import Box
+from figtune.papers.characters import clean
+from figtune.papers.page import Drawing, Line, PageGraphics, PageText, Span, Word
+from figtune.pipeline.errors import InputError
+
+GreyImage = NDArray[np.uint8]
+"""uint8[H, W], 255 is white."""
+
+# Importing PyMuPDF 2 also loads a neural page layout that `get_text` would run by itself: 0.4 CPU seconds a page.
+pymupdf._get_layout = None
+pymupdf.TOOLS.mupdf_display_errors(False)
+pymupdf.TOOLS.mupdf_display_warnings(False)
+
+# ActualText is ignored because some papers put LaTeX source there, whose words have no place on the page.
+_TEXT_FLAGS: int = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_IGNORE_ACTUALTEXT
+_GRAPHICS_FLAGS: int = _TEXT_FLAGS | pymupdf.TEXT_PRESERVE_IMAGES | pymupdf.TEXT_COLLECT_VECTORS
+_IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
+_SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
+_UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
+_KEPT_DISPLAY_LISTS = 16
+_POINTS_PER_INCH = 72.0
+# PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
+_MUPDF_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, pymupdf.mupdf.FzErrorBase)
+
+
+class UnreadablePaperError(InputError):
+    """A file that is no PDF, is encrypted, has no pages, or is too damaged to read."""
+
+
+class Document:
+    """An open PDF; use it as a context manager.
+
+    Raises:
+        UnreadablePaperError: from the constructor and from every method that reads a page.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = _open(path)
+        self._display_lists: OrderedDict[int, Any] = OrderedDict()
+        self.page_count: int = self._file.page_count
+
+    def __enter__(self) -> Document:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and of what MuPDF has cached for it."""
+        self._display_lists.clear()
+        self._file.close()
+        pymupdf.TOOLS.store_shrink(100)
+
+    def text(self, index: int) -> PageText:
+        """The text layer of the page at `index` (from 0)."""
+        with self._reading(index):
+            display_list = self._display_list(index)
+            box = _box(display_list.rect)
+            blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
+            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)))
+
+    def words(self, text: PageText) -> tuple[Word, ...]:
+        """The words of the page that `text` was read from, in the order of its lines."""
+        with self._reading(text.index):
+            found = pymupdf.TextPage(self._display_list(text.index).get_textpage(_TEXT_FLAGS)).extractWORDS()
+            return tuple(_words(found, text))
+
+    def graphics(self, index: int) -> PageGraphics:
+        """Images and vector paths of the page at `index`."""
+        with self._reading(index):
+            blocks = pymupdf.TextPage(self._display_list(index).get_textpage(_GRAPHICS_FLAGS)).extractBLOCKS()
+            return PageGraphics(
+                images=tuple(_box(block) for block in blocks if block[6] == _IMAGE_BLOCK),
+                drawings=tuple(_drawing(block) for block in blocks if block[6] == _VECTOR_BLOCK),
+            )
+
+    def grey(self, index: int, dpi: float) -> GreyImage:
+        """The page at `index` in grey: uint8[H, W], `dpi / 72` pixels a point, rounded up to whole pixels."""
+        with self._reading(index):
+            scale = dpi / _POINTS_PER_INCH
+            pixels = self._display_list(index).get_pixmap(
+                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csGRAY, alpha=0
+            )
+            rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
+            return rows[:, : pixels.width].copy()
+
+    def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
+        """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
+        with self._reading(index):
+            scale = dpi / _POINTS_PER_INCH
+            clip = pymupdf.Rect(box.x0, box.top, box.x1, box.bottom)
+            pixels = self._display_list(index).get_pixmap(
+                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=0, clip=clip * scale
+            )
+            rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
+            return rows[:, : pixels.width * 3].reshape(pixels.height, pixels.width, 3).copy()
+
+    def _display_list(self, index: int) -> Any:
+        if index in self._display_lists:
+            self._display_lists.move_to_end(index)
+            return self._display_lists[index]
+        display_list = self._file[index].get_displaylist()
+        self._display_lists[index] = display_list
+        if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
+            self._display_lists.popitem(last=False)
+        return display_list
+
+    @contextmanager
+    def _reading(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except _MUPDF_ERRORS as error:
+            raise UnreadablePaperError(
+                f"page {index + 1} of {self.path.name} cannot be read ({error})", "repair or replace the file"
+            ) from error
+
+
+def _open(path: Path) -> Any:
+    try:
+        file = pymupdf.open(path, filetype="pdf")
+    except _MUPDF_ERRORS as error:
+        raise UnreadablePaperError(
+            f"{path.name} is not a readable PDF ({error})", "replace it with an intact PDF"
+        ) from error
+    if file.needs_pass:
+        raise UnreadablePaperError(f"{path.name} is encrypted", "give a copy without a password")
+    if file.page_count == 0:
+        raise UnreadablePaperError(f"{path.name} has no pages", "replace it with an intact PDF")
+    return file
+
+
+def _box(values: Any) -> Box:
+    return Box(float(values[0]), float(values[1]), float(values[2]), float(values[3]))
+
+
+def _lines(blocks: Any) -> Iterator[Line]:
+    for number, block in enumerate(blocks):
+        for line in block["lines"]:
+            yield _line(line, number)
+
+
+def _line(line: Any, block: int) -> Line:
+    spans = tuple(_span(run) for run in _runs(line["spans"]))
+    main = max(spans, key=lambda span: len(span.text.strip()))
+    return Line(
+        text="".join(span.text for span in spans).strip(),
+        box=_box(line["bbox"]),
+        spans=spans,
+        block=block,
+        font=main.font,
+        size=main.size,
+        bold=main.bold,
+        horizontal=line["dir"][0] > _UPRIGHT,
+    )
+
+
+def _runs(spans: Any) -> list[list[Any]]:
+    """MuPDF starts a new span at every blank that it had to guess; here only font, size and style count."""
+    runs: list[list[Any]] = []
+    style = None
+    for span in spans:
+        this = (span["font"], span["size"], span["flags"])
+        if this == style:
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+            style = this
+    return runs
+
+
+def _span(run: list[Any]) -> Span:
+    first, boxes = run[0], [span["bbox"] for span in run]
+    flags, font = first["flags"], first["font"]
+    return Span(
+        text=clean("".join(span["text"] for span in run)),
+        box=Box(
+            min(box[0] for box in boxes),
+            min(box[1] for box in boxes),
+            max(box[2] for box in boxes),
+            max(box[3] for box in boxes),
+        ),
+        font=font,
+        size=round(first["size"], 2),
+        bold=bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX"),
+        italic=bool(flags & _ITALIC),
+        superscript=bool(flags & _SUPERSCRIPT),
+    )
+
+
+def _words(found: Any, text: PageText) -> Iterator[Word]:
+    first_line: dict[int, int] = {}
+    for number, line in enumerate(text.lines):
+        first_line.setdefault(line.block, number)
+    for x0, top, x1, bottom, characters, block, line_in_block, _ in found:
+        if word := clean(characters).strip():
+            yield Word(word, Box(x0, top, x1, bottom), first_line[block] + line_in_block)
+
+
+def _drawing(block: Any) -> Drawing:
+    # "<vector filled, color: #ffffff, alpha: 255, is-rect: true, continues: false>"
+    description: str = block[4]
+    at = description.find("#")
+    return Drawing(
+        _box(block), description[at : at + 7], "vector filled" in description, "is-rect: true" in description
+    )
