@@ -1,0 +1,100 @@
+"""What differs between model families, as one small interface, and an example as a model reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+IGNORED = -100
+"""Label of a token that takes no part in the loss."""
+
+PROJECTOR = "multi_modal_projector"
+"""The module between vision encoder and text decoder, named alike in all families here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenisedRow:
+    """One example as the model reads it, without its pixels: image block and prompt, then completion and stop token.
+
+    `input_ids: int[L]`, `token_type_ids: int[L]`. The first `prompt_length` tokens are read, the others are learned.
+    """
+
+    input_ids: tuple[int, ...]
+    token_type_ids: tuple[int, ...]
+    prompt_length: int
+    truncated: bool = False
+    """The completion was longer than there was room for."""
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """`int[L]`: the completion and its stop token; everything before is IGNORED."""
+        return (IGNORED,) * self.prompt_length + self.input_ids[self.prompt_length :]
+
+    @property
+    def learned_tokens(self) -> int:
+        """Tokens that the loss is taken over."""
+        return len(self.input_ids) - self.prompt_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """What comes before a completion: `input_ids: int[L]`, `token_type_ids: int[L]`."""
+
+    input_ids: tuple[int, ...]
+    token_type_ids: tuple[int, ...]
+    image_tokens: int
+    """How many of them stand for the image and its markers rather than for text."""
+
+
+class Family(Protocol):
+    """A kind of model: how it wants its tokens, and where its parts are."""
+
+    model_type: str
+    """As in the model's `config.json`."""
+    title: str
+    """For people."""
+    examples: tuple[str, ...]
+    """Hub ids of models of this family."""
+    completion_type: int
+    """Token type of the completion."""
+    decoder_linear: str
+    """Regular expression for the decoder's linear layers by full name, `{names}` standing for their last part."""
+    decoder_linear_names: tuple[str, ...]
+    """All last parts there are."""
+    refused_dtypes: tuple[torch.dtype, ...]
+    """In which the model overflows."""
+
+    def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
+        """Image block and prompt, tokenised apart from any completion."""
+        ...
+
+    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
+        """Tokens that end an answer; the first is the one that training appends."""
+        ...
+
+    def pixel_values(self, processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
+        """RGB images as the vision encoder takes them: float32[B, 3, H, W]."""
+        ...
+
+    def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
+        """What the vision encoder sees, just before the projector: float[B, T, V], T tokens of V numbers an image.
+
+        Runs under `no_grad`: the encoder is frozen.
+        """
+        ...
+
+    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """`vision_features` through the projector, into the decoder's space: float[B, T, D]."""
+        ...
+
+
+def text_ids(processor: ProcessorMixin, text: str) -> tuple[int, ...]:
+    """Tokens of plain text: no markers added, and text that reads like a control token stays text."""
+    tokenizer = processor.tokenizer
+    return tuple(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))

@@ -1,0 +1,99 @@
+"""Gemma 3 with vision, pretrained (pt) and instruction-tuned (it).
+
+Layout, as `transformers.models.gemma3.processing_gemma3` builds it:
+`<bos> \\n\\n <start_of_image> <image_soft_token>*T <end_of_image> \\n\\n prompt \\n completion <eos>`. The it models
+wrap it in turns and end on `<end_of_turn>`, as their chat template does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from figtune.models.family import PROJECTOR, Prefix, text_ids
+
+_IMAGE = 1
+"""Token type of the image's soft tokens: a run of them is one block that sees all of itself."""
+
+
+class Gemma3:
+    """See `figtune.models.family.Family`."""
+
+    model_type = "gemma3"
+    title = "Gemma 3"
+    examples: tuple[str, ...] = ("google/gemma-3-4b-pt", "google/gemma-3-12b-pt", "google/gemma-3-4b-it")
+    completion_type = 0
+    decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
+    decoder_linear_names: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+    refused_dtypes: tuple[torch.dtype, ...] = (torch.float16,)
+
+    def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
+        """Image block and prompt."""
+        tokenizer = processor.tokenizer
+        soft_tokens = (tokenizer.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
+        blank = text_ids(processor, "\n\n")
+        image = (*blank, tokenizer.boi_token_id, *soft_tokens, tokenizer.eoi_token_id, *blank)
+        before, after = _frame(processor)
+        ids = (tokenizer.bos_token_id, *before, *image, *text_ids(processor, prompt.strip()), *after)
+        types = tuple(_IMAGE if token == tokenizer.image_token_id else 0 for token in ids)
+        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image) + 1)
+
+    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
+        """`<eos>`; `<end_of_turn>` first for a model that takes turns."""
+        tokenizer = processor.tokenizer
+        end = tokenizer.convert_tokens_to_ids("<eos>")
+        return (_turn_ends(tokenizer), end) if _takes_turns(processor) else (end,)
+
+    def pixel_values(self, processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
+        """One view per image: pan-and-scan would add crops and their tokens."""
+        nested = [[image] for image in images]
+        prepared = processor.image_processor(nested, do_pan_and_scan=False, return_tensors="pt")
+        return torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)
+
+    @torch.no_grad()
+    def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
+        """Patches pooled as the projector does first thing: a sixteenth of the numbers to keep, for the real model."""
+        tower = model.model.vision_tower
+        patches = tower(pixel_values=pixel_values.to(tower.dtype)).last_hidden_state
+        projector = getattr(model.model, PROJECTOR)
+        side = projector.patches_per_image
+        squares = patches.transpose(1, 2).reshape(len(patches), -1, side, side).contiguous()
+        pooled: Tensor = projector.avg_pool(squares).flatten(2).transpose(1, 2)
+        return pooled
+
+    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Norm and projection, in the projector's own dtype: float32 where it is trained."""
+        projector = getattr(model.model, PROJECTOR)
+        weight: Tensor = projector.mm_input_projection_weight
+        return torch.matmul(projector.mm_soft_emb_norm(features.to(weight.dtype)), weight)
+
+
+def _takes_turns(processor: ProcessorMixin) -> bool:
+    return bool(getattr(processor, "chat_template", None))
+
+
+def _turn_ends(tokenizer: object) -> int:
+    return int(tokenizer.convert_tokens_to_ids("<end_of_turn>"))  # type: ignore[attr-defined]
+
+
+def _frame(processor: ProcessorMixin) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What stands between `<bos>` and the image, and between prompt and completion."""
+    newline = text_ids(processor, "\n")
+    if not _takes_turns(processor):
+        return (), newline
+    tokenizer = processor.tokenizer
+    start = tokenizer.convert_tokens_to_ids("<start_of_turn>")
+    before = (start, *text_ids(processor, "user\n"))
+    return before, (_turn_ends(tokenizer), *newline, start, *text_ids(processor, "model\n"))

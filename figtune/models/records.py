@@ -1,0 +1,97 @@
+"""What setup writes beside the adapter: which base model, and how it is to read examples.
+
+`model.json` stands in the work folder's model and again beside the trained adapter, so that the latter is enough
+to test with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+AdapterMode = Literal["lora", "projector"]
+Dtype = Literal["auto", "bfloat16", "float32", "float16"]
+ImageFit = Literal["letterbox", "squash"]
+
+MODEL_FILE = "model.json"
+PARAMETERS_FILE = "parameters.json"
+METRICS_FILE = "metrics.jsonl"
+CURVES_FILE = "curves.png"
+CARD_FILE = "README.md"
+ADAPTER_FOLDER = "adapter"
+PROCESSOR_FOLDER = "processor"
+BASE_FOLDER = "base"
+FEATURES_FOLDER = "features"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """`model.json`"""
+
+    schema: Literal[1] = 1
+    name: str
+    """As the user gave it: a Hub id, a folder, or the name of a tiny model."""
+    base: str
+    """Where the base model is loaded from: a Hub id, an absolute folder, or "base", a folder beside this file."""
+    commit: str | None
+    """Of the Hub repository."""
+    family: str
+    """The `model_type` of its configuration."""
+    tiny: bool
+    """Made on the spot with random weights: for demos and tests."""
+    dtype: Dtype
+    """Of the frozen weights; "auto" follows the device. Trained weights are float32 whatever this is."""
+    image_fit: ImageFit
+    max_length: int
+    """Text tokens of prompt and completion together."""
+    adapter: AdapterRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterRecord:
+    """Which weights are trained."""
+
+    mode: AdapterMode
+    rank: int
+    alpha: int
+    dropout: float
+    targets: tuple[str, ...]
+    """As the user gave them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartCount:
+    """Numbers (scalars) in one part of the model."""
+
+    part: str
+    """vision encoder, projector, text decoder, LoRA."""
+    trained: int
+    frozen: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterTable:
+    """`parameters.json`"""
+
+    schema: Literal[1] = 1
+    parts: tuple[PartCount, ...]
+    trained: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsLine:
+    """One line of `metrics.jsonl`; a value is None where the line is not about it."""
+
+    schema: Literal[1] = 1
+    step: int
+    """Optimizer steps done."""
+    epoch: float
+    examples_seen: int
+    loss: float | None
+    """Mean over the learned tokens since the line before."""
+    learning_rate: float | None
+    gradient_norm: float | None
+    val_loss: float | None
+    minitrain_loss: float | None
