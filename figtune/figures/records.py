@@ -18,6 +18,7 @@ PAPERS_FILE = "papers.jsonl"
 FIGURES_FILE = "figures.jsonl"
 TEXTS_FOLDER = "texts"
 CROPS_FOLDER = "crops"
+THUMBNAILS_FOLDER = "thumbnails"
 GALLERY_FILE = "gallery.html"
 
 

@@ -1,0 +1,145 @@
+"""The content folder put together from the commits: the records of all papers, and nothing that belongs to none."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from figtune.figures.commits import COMMITS_FOLDER, PaperResult, read_commit
+from figtune.figures.records import (
+    CROPS_FOLDER,
+    FIGURES_FILE,
+    PAPERS_FILE,
+    TEXTS_FOLDER,
+    THUMBNAILS_FOLDER,
+    FigureRecord,
+    PaperRecord,
+    PaperStatus,
+)
+from figtune.figures.sources import Source
+from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.records import write_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionCounts:
+    """What came out. The four statuses add up to the PDFs given."""
+
+    ok: int
+    no_figures: int
+    duplicate: int
+    failed: int
+    pages: int
+    """Of papers that could be read, each counted once."""
+    figures: int
+    tables: int
+    mentions: int
+
+
+def originals_of(sources: Sequence[Source]) -> dict[str, Source]:
+    """The first source of every content, by sha256."""
+    originals: dict[str, Source] = {}
+    for source in sources:
+        if source.sha256:
+            originals.setdefault(source.sha256, source)
+    return originals
+
+
+def failed_paper(source: Source, reason: str) -> PaperRecord:
+    return _unread(source, source.paper_id, "failed", reason)
+
+
+def _unread(source: Source, paper_id: str, status: PaperStatus, reason: str) -> PaperRecord:
+    return PaperRecord(
+        paper_id=paper_id,
+        file=source.file,
+        sha256=source.sha256,
+        pages=0,
+        status=status,
+        reason=reason,
+        title="",
+        figures=0,
+        tables=0,
+    )
+
+
+def remove_strays(content_dir: Path, originals: Sequence[Source]) -> None:
+    """Remove what belongs to no paper given, or to an attempt that failed."""
+    wanted = {Path(COMMITS_FOLDER, f"{source.paper_id}.json") for source in originals}
+    for source in originals:
+        if found := read_commit(content_dir, source.paper_id):
+            wanted.update(Path(*Path(file).parts[:2]) for file in found.files)
+    for folder in (CROPS_FOLDER, THUMBNAILS_FOLDER, TEXTS_FOLDER, COMMITS_FOLDER):
+        for entry in sorted((content_dir / folder).glob("*")):
+            if entry.relative_to(content_dir) not in wanted:
+                _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
+
+
+def put_together(content_dir: Path, sources: Sequence[Source]) -> ExtractionCounts:
+    """Write `papers.jsonl` and `figures.jsonl` from the commits; count what they hold."""
+    counts: Counter[str] = Counter()
+    for folder in (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER):
+        (content_dir / folder).mkdir(parents=True, exist_ok=True)
+    write_records(content_dir / FIGURES_FILE, _counted_figures(content_dir, sources, counts))
+    write_records(content_dir / PAPERS_FILE, _counted_papers(content_dir, sources, counts))
+    return ExtractionCounts(
+        ok=counts["ok"],
+        no_figures=counts["no_figures"],
+        duplicate=counts["duplicate"],
+        failed=counts["failed"],
+        pages=counts["pages"],
+        figures=counts["Figure"],
+        tables=counts["Table"],
+        mentions=counts["mentions"],
+    )
+
+
+def _counted_figures(content_dir: Path, sources: Sequence[Source], counts: Counter[str]) -> Iterator[FigureRecord]:
+    for source in originals_of(sources).values():
+        for figure in _committed(content_dir, source).figures:
+            counts[figure.figure_type] += 1
+            counts["mentions"] += len(figure.mentions)
+            yield figure
+
+
+def _counted_papers(content_dir: Path, sources: Sequence[Source], counts: Counter[str]) -> Iterator[PaperRecord]:
+    originals = originals_of(sources)
+    copies: Counter[str] = Counter()
+    for source in sources:
+        original = originals.get(source.sha256)
+        if original is None:
+            paper = failed_paper(source, source.unreadable)
+        elif source is original:
+            paper = _committed(content_dir, source).paper
+            counts["pages"] += paper.pages
+        else:
+            copies[source.sha256] += 1
+            paper = _duplicate(source, copies[source.sha256], original)
+        counts[paper.status] += 1
+        yield paper
+
+
+def _duplicate(source: Source, number: int, original: Source) -> PaperRecord:
+    reason = f"same content as {original.file} ({original.paper_id})"
+    return _unread(source, f"{source.paper_id}-duplicate-{number}", "duplicate", reason)
+
+
+def _committed(content_dir: Path, source: Source) -> PaperResult:
+    found = read_commit(content_dir, source.paper_id)
+    if found is None:
+        raise ResourceError(
+            f"{content_dir / COMMITS_FOLDER} was changed while this ran",
+            "run the same command again",
+        )
+    # The same file in another subfolder is the same paper.
+    return replace(found.result, paper=replace(found.result.paper, file=source.file))

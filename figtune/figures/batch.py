@@ -1,0 +1,158 @@
+"""Extraction over a folder: every PDF in a worker process, committed one by one, put together at the end.
+
+The result depends on the PDFs, the settings and `EXTRACTION_VERSION` alone: never on the number of workers, on what
+was interrupted, or on what had been in the folder before.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from traceback import extract_tb
+
+from figtune.figures.assembly import ExtractionCounts, failed_paper, originals_of, put_together, remove_strays
+from figtune.figures.commits import (
+    LimitsHit,
+    PaperJob,
+    PaperResult,
+    Recipe,
+    commit,
+    current_commit,
+    withdraw,
+)
+from figtune.figures.records import (
+    CROPS_FOLDER,
+    FIGURES_FILE,
+    GALLERY_FILE,
+    PAPERS_FILE,
+    TEXTS_FOLDER,
+    THUMBNAILS_FOLDER,
+)
+from figtune.figures.sources import Source, find_sources, pdf_hashes
+from figtune.pipeline.errors import FigtuneError, ResourceError
+from figtune.pipeline.progress import track
+from figtune.pipeline.workers import Failure, Limits, run_tasks
+
+__all__ = ["CONTENT_FILES", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
+
+EXTRACTION_VERSION = 1
+"""Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
+
+CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER, GALLERY_FILE)
+"""What the artifact consists of. `.papers`, beside them, is for carrying on only."""
+
+Extractor = Callable[[PaperJob], PaperResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OutputError:
+    """A worker could not write: no fault of the paper's."""
+
+    number: int
+    text: str
+    filename: str | None
+
+
+def extract_folder(
+    pdf_dir: Path,
+    content_dir: Path,
+    *,
+    dpi: int,
+    longest_side: int,
+    timeout_s: float,
+    memory_mb: int,
+    workers: int,
+    redo: bool,
+    extract: Extractor,
+) -> ExtractionCounts:
+    """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
+
+    Args:
+        dpi: of crops.
+        longest_side: of crops, in pixels; caps the dpi.
+        timeout_s: seconds that one paper may take.
+        memory_mb: resident memory that reading one paper may take.
+        redo: extract also what is current.
+        extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
+            crops and thumbnails in the content folder.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+        ResourceError: the disk is full; what is finished stays.
+    """
+    sources = find_sources(pdf_dir)
+    recipe = Recipe(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
+    limits = LimitsHit(seconds=timeout_s, megabytes=memory_mb)
+    originals = list(originals_of(sources).values())
+    with _full_disk_explained(content_dir):
+        stale = [source for source in originals if redo or current_commit(content_dir, source, recipe, limits) is None]
+        job = partial(PaperJob, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
+        _extract_all([job(source=source) for source in stale], recipe, limits, workers=workers, extract=extract)
+        remove_strays(content_dir, originals)
+        return put_together(content_dir, sources)
+
+
+def _extract_all(
+    jobs: Sequence[PaperJob], recipe: Recipe, limits: LimitsHit, *, workers: int, extract: Extractor
+) -> None:
+    """Run `extract` over `jobs`, committing each paper as it finishes."""
+    for job in jobs:
+        withdraw(job.content_dir, job.source.paper_id)
+    tasks = run_tasks(
+        partial(_attempt, extract),
+        jobs,
+        workers=workers,
+        limits=Limits(seconds=limits.seconds, megabytes=limits.megabytes),
+    )
+    started, pages, failed = time.monotonic(), 0, 0
+    with closing(tasks), track(tasks, total=len(jobs), title="extracting", unit="paper") as bar:
+        for done in bar:
+            if isinstance(done.outcome, _OutputError):
+                raise OSError(done.outcome.number, done.outcome.text, done.outcome.filename)
+            source, result = done.task.source, _result(done.task.source, done.outcome)
+            limits_hit = limits if isinstance(done.outcome, Failure) else None
+            commit(done.task.content_dir, source, recipe, limits_hit, result)
+            pages += result.paper.pages
+            failed += result.paper.status == "failed"
+            bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed")
+
+
+def _attempt(extract: Extractor, job: PaperJob) -> PaperResult | _OutputError:
+    """In the worker: whatever goes wrong with the paper becomes its reason."""
+    try:
+        return extract(job)
+    except FigtuneError as error:
+        reason = error.problem
+    except MemoryError:
+        reason = "needs more memory than there is"
+    except OSError as error:
+        return _OutputError(number=error.errno or errno.EIO, text=error.strerror or str(error), filename=error.filename)
+    except Exception as error:  # noqa: BLE001 - a fault met in one paper costs that paper only, and is on record
+        last = extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        reason = f"a fault of this program at {place}: {type(error).__name__}: {error}"
+    return PaperResult(paper=failed_paper(job.source, reason), figures=())
+
+
+def _result(source: Source, outcome: PaperResult | Failure) -> PaperResult:
+    if isinstance(outcome, Failure):
+        return PaperResult(paper=failed_paper(source, outcome.reason), figures=())
+    return outcome
+
+
+@contextmanager
+def _full_disk_explained(content_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ResourceError(
+            f"the disk of {content_dir} is full",
+            "free some space and run the same command again: the papers that are finished are kept",
+        ) from error

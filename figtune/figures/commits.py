@@ -1,0 +1,118 @@
+"""What is kept of each finished paper, so that a rerun carries on: `.papers/<paper_id>.json`.
+
+A commit is written after every file that goes with it. Whatever was interrupted is simply not committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from figtune.figures.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.figures.sources import Source
+from figtune.pipeline.errors import ArtifactMissingError, InputError
+from figtune.pipeline.records import read_json, write_json
+
+COMMITS_FOLDER = ".papers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperJob:
+    """One paper to extract."""
+
+    source: Source
+    content_dir: Path
+    dpi: int
+    longest_side: int
+    """Of a crop, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperResult:
+    """The records of one paper. Its text, crops and thumbnails are on disk already."""
+
+    paper: PaperRecord
+    figures: tuple[FigureRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What decides the result besides the PDF."""
+
+    version: int
+    dpi: int
+    longest_side: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsHit:
+    """The limits that a paper ran into: with others it may well succeed."""
+
+    seconds: float
+    megabytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A finished paper, failed ones included."""
+
+    schema: Literal[1] = 1
+    sha256: str
+    recipe: Recipe
+    limits_hit: LimitsHit | None
+    result: PaperResult
+    files: dict[str, int]
+    """Sizes in bytes by path relative to the content folder."""
+
+
+def commit(
+    content_dir: Path, source: Source, recipe: Recipe, limits_hit: LimitsHit | None, result: PaperResult
+) -> None:
+    """Declare a paper finished, with the files of it that lie in `content_dir` now."""
+    files = _files_of(content_dir, source.paper_id) if result.paper.status != "failed" else {}
+    write_json(
+        _path(content_dir, source.paper_id),
+        Commit(sha256=source.sha256, recipe=recipe, limits_hit=limits_hit, result=result, files=files),
+    )
+
+
+def current_commit(content_dir: Path, source: Source, recipe: Recipe, limits: LimitsHit) -> Commit | None:
+    """The paper's commit, if it was made from the same content by the same recipe and its files are all there."""
+    found = read_commit(content_dir, source.paper_id)
+    if found is None or (found.sha256, found.recipe) != (source.sha256, recipe):
+        return None
+    if found.limits_hit not in (None, limits):
+        return None
+    return found if all(_size(content_dir / path) == size for path, size in found.files.items()) else None
+
+
+def read_commit(content_dir: Path, paper_id: str) -> Commit | None:
+    """A paper's commit, or None where it is missing or of another make."""
+    try:
+        return read_json(_path(content_dir, paper_id), Commit, "python extract_content.py")
+    except (ArtifactMissingError, InputError):
+        return None
+
+
+def withdraw(content_dir: Path, paper_id: str) -> None:
+    """Declare a paper unfinished, before anything of it is made anew."""
+    _path(content_dir, paper_id).unlink(missing_ok=True)
+
+
+def _path(content_dir: Path, paper_id: str) -> Path:
+    return content_dir / COMMITS_FOLDER / f"{paper_id}.json"
+
+
+def _files_of(content_dir: Path, paper_id: str) -> dict[str, int]:
+    paths = [content_dir / TEXTS_FOLDER / f"{paper_id}.json"]
+    for folder in (CROPS_FOLDER, THUMBNAILS_FOLDER):
+        paths += sorted((content_dir / folder / paper_id).glob("*"))
+    return {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

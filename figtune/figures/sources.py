@@ -1,0 +1,92 @@
+"""The PDFs of a folder: found, named and hashed. Cheap to import, since a rerun with nothing to do needs no more."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.files import sha256_of
+
+_LONGEST_SLUG = 60
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A PDF given by the user."""
+
+    path: Path
+    file: str
+    """Its path relative to the folder given, with bytes that are no UTF-8 written as `\\xff`."""
+    sha256: str
+    """Of its content, in hex; empty where it could not be read."""
+    unreadable: str
+    """Why it could not be read; empty otherwise."""
+
+    @property
+    def paper_id(self) -> str:
+        """A name safe as a file name anywhere: from the stem, and the content (of an unreadable file: its path)."""
+        identity = self.sha256 or sha256(self.file.encode()).hexdigest()
+        return f"{_slug(self.path.stem)}-{identity[:_HASH_DIGITS]}"
+
+
+def pdf_hashes(pdf_dir: Path) -> dict[str, str]:
+    """What identifies the content of every PDF below `pdf_dir`, by relative path: its sha256, or why it is unreadable.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+    """
+    return {source.file: source.sha256 or source.unreadable for source in find_sources(pdf_dir)}
+
+
+def find_sources(pdf_dir: Path) -> list[Source]:
+    """Every `*.pdf` (in any case) below `pdf_dir`, sorted by the bytes of its relative path.
+
+    Folders behind symbolic links are not entered: they may lead in circles.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+    """
+    if not pdf_dir.is_dir():
+        problem = "is not a folder" if pdf_dir.exists() else "does not exist"
+        raise InputError(f"the folder of papers {_printable(str(pdf_dir))} {problem}", "give one with --pdf_dir")
+    paths = sorted(_pdf_paths(pdf_dir), key=os.fsencode)
+    if not paths:
+        raise InputError(f"no PDF below {_printable(str(pdf_dir))}", "give a folder with papers with --pdf_dir")
+    return [_source(path, pdf_dir) for path in paths]
+
+
+def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(pdf_dir):
+        for name in names:
+            if name.lower().endswith(".pdf"):
+                yield Path(folder, name)
+
+
+def _source(path: Path, pdf_dir: Path) -> Source:
+    digest, unreadable = "", ""
+    try:
+        # Opening a pipe or a socket would wait for ever.
+        if path.is_file():
+            digest = sha256_of(path)
+        else:
+            unreadable = "not a regular file"
+    except OSError as error:
+        unreadable = f"cannot be opened ({(error.strerror or 'input/output error').lower()})"
+    file = _printable(path.relative_to(pdf_dir).as_posix())
+    return Source(path=path, file=file, sha256=digest, unreadable=unreadable)
+
+
+def _printable(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+def _slug(stem: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", errors="ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:_LONGEST_SLUG].strip("-") or "paper"
