@@ -1,0 +1,158 @@
+"""The evaluation's page: whole, safe, and pointing at files that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image
+
+from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.records import EvaluationSummary, Prediction
+from figtune.metrics.slices import measure
+from figtune.metrics.verdict import judge
+from figtune.reports.evaluation import Scale, evaluation_page, relative_url
+from tests.metrics.making import prediction
+
+HOSTILE = "</p><script>alert('&')</script><img src=x onerror=alert(1)>"
+
+
+@dataclass
+class Element:
+    """A start tag and the text up to the next tag."""
+
+    tag: str
+    attributes: dict[str, str]
+    text: str = ""
+
+
+@dataclass
+class Page(HTMLParser):
+    """The elements of a page, flat."""
+
+    html: str
+    elements: list[Element] = field(default_factory=list)
+    reading: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(Element(tag, {name: value or "" for name, value in attrs}))
+        self.reading = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.reading = False
+
+    def handle_data(self, data: str) -> None:
+        if self.reading:
+            self.elements[-1].text += data
+
+    def all(self, tag: str, css_class: str = "") -> list[Element]:
+        """Elements with this tag and class."""
+        return [
+            element
+            for element in self.elements
+            if element.tag == tag and (not css_class or css_class in element.attributes.get("class", "").split())
+        ]
+
+
+def page_of(predictions: Sequence[Prediction], *, images: str = "data", curves: str | None = None) -> Page:
+    slices = measure(predictions, Bootstrap(samples=50, seed=0))
+    summary = EvaluationSummary(base_model="base", demo=False, verdict=judge(slices, demo=False), slices=slices)
+    return Page(evaluation_page(summary, predictions, images=images, curves=curves))
+
+
+def test_whatever_a_text_holds_stays_text() -> None:
+    hostile = prediction(
+        1, reference=HOSTILE, tuned_answer=HOSTILE, prompt=HOSTILE, kind=HOSTILE, task=HOSTILE, image='a"b/<c>.png'
+    )
+    page = page_of([hostile, prediction(2)])
+    assert len(page.all("script")) == 1
+    assert len(page.all("img")) == 2
+    assert not any("onerror" in element.attributes for element in page.elements)
+    assert [element.text for element in page.all("p", "text")].count(HOSTILE) == 3
+
+
+def test_every_image_is_there_and_loaded_late(tmp_path: Path) -> None:
+    dataset, evaluation = tmp_path / "my data #1 50%" / "dataset", tmp_path / "out" / "evaluation"
+    names = ["images/a b.png", "images/c%20d#e.png"]
+    (dataset / "images").mkdir(parents=True)
+    evaluation.mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (4, 4)).save(dataset / name)
+    curves = evaluation.parent / "curves.png"
+    curves.touch()
+    page = page_of(
+        [prediction(number, image=name) for number, name in enumerate(names)],
+        images=relative_url(dataset, evaluation),
+        curves=relative_url(curves, evaluation),
+    )
+    images = page.all("img")
+    assert len(images) == 3
+    for image in images:
+        assert image.attributes["loading"] == "lazy"
+        assert "#" not in image.attributes["src"]
+        assert (evaluation / unquote(image.attributes["src"])).is_file()
+
+
+def test_the_page_asks_the_network_for_nothing() -> None:
+    page = page_of([prediction(1), prediction(2)])
+    assert "http://" not in page.html
+    assert "https://" not in page.html
+    assert not page.all("link")
+    assert not any("src" in element.attributes for element in page.all("script"))
+
+
+def test_the_verdict_comes_before_every_number() -> None:
+    predictions = [prediction(1), prediction(2)]
+    page = page_of(predictions)
+    sentence = judge(measure(predictions, Bootstrap(samples=50, seed=0)), demo=False).sentence
+    assert page.html.index(sentence) < page.html.index("<table")
+
+
+def test_best_answers_come_first_and_each_carries_what_it_is_filtered_by() -> None:
+    page = page_of(
+        [
+            prediction(1, tuned_answer="Nothing.", task="explain", kind="", split="minitrain"),
+            prediction(2, base_loss=3.0, tuned_loss=1.0),
+        ]
+    )
+    cards = [card.attributes for card in page.all("article")]
+    assert [card["data-split"] for card in cards] == ["test", "minitrain"]
+    assert [card["data-task"] for card in cards] == ["caption", "explain"]
+    assert [card["data-kind"] for card in cards] == ["plot", ""]
+    assert cards[0]["data-drop"] == "2.0"
+    assert float(cards[0]["data-score"]) > float(cards[1]["data-score"])
+    options = [option.text for option in page.all("option")]
+    assert options[4:] == ["all", "held-out papers", "training figures", "all", "caption", "explain", "all", "plot"]
+
+
+def test_a_slice_that_says_nothing_new_has_no_row() -> None:
+    one_task = page_of([prediction(1), prediction(2)])
+    assert [row.text for row in one_task.all("td") if row.text in {"all", "caption", "plot"}] == ["all", "all"]
+    two_tasks = page_of([prediction(1), prediction(2, task="explain")])
+    names = [row.text for row in two_tasks.all("td") if row.text in {"all", "caption", "explain"}]
+    assert names == ["all", "caption", "explain"] * 2
+
+
+def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
+    page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
+    assert "cut at 1 tokens" in page.html
+    assert page.html.count("(an empty answer)") == 1
+
+
+def test_an_estimate_without_interval_says_why() -> None:
+    page = page_of([prediction(1, wrong_image_loss=None)])
+    assert [element.text for element in page.all("span", "quiet")].count("one paper") == 2
+    assert "only one picture" in page.html
+
+
+@pytest.mark.parametrize(("value", "percent"), [(-1.0, 0.0), (0.0, 25.0), (3.0, 100.0)])
+def test_a_scale_runs_from_left_to_right(value: float, percent: float) -> None:
+    assert Scale(-1.0, 3.0).percent(value) == percent
