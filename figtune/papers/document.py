@@ -162,8 +162,10 @@ def _lines(blocks: Any) -> Iterator[Line]:
 
 
 def _line(line: Any, block: int) -> Line:
-    spans = tuple(_span(run) for run in _runs(line["spans"]))
-    main = max(spans, key=lambda span: len(span.text.strip()))
+    runs = _runs(line["spans"])
+    spans = tuple(_span(run) for run in runs)
+    longest = max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
+    main = spans[longest]
     return Line(
         text="".join(span.text for span in spans).strip(),
         box=_box(line["bbox"]),
@@ -172,6 +174,7 @@ def _line(line: Any, block: int) -> Line:
         font=main.font,
         size=main.size,
         bold=main.bold,
+        baseline=runs[longest][0]["origin"][1],
         horizontal=line["dir"][0] > _UPRIGHT,
     )
 

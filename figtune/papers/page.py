@@ -42,6 +42,8 @@ class Line:
     """Of most of its characters, in points."""
     bold: bool
     """Whether most of its characters are."""
+    baseline: float
+    """Where most of its characters stand, in points from the page's top: subscripts do not move it."""
     horizontal: bool
     """Whether it reads left to right on the upright page."""
 

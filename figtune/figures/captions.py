@@ -1,0 +1,222 @@
+"""Captions found in the text layer: where they start, how far they go, what they say.
+
+The layer's own blocks are no help: they merge a caption with figure text or body text, and a formula splits one
+caption over two blocks. So a caption grows line by line from its label, as long as type, place and pitch agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from figtune.figures.records import FigureType
+from figtune.figures.style import PaperStyle
+from figtune.papers.box import Box
+from figtune.papers.hyphens import Vocabulary
+from figtune.papers.page import Line, PageText
+
+_START = re.compile(
+    r"^(?P<label>figure|fig\.?|table|tab\.?)\s*"
+    r"(?P<name>(?:[A-Z]\.?)?\d+(?:[.\-]\d+)*|[IVX]+\b|[A-Z]\b)\s?"
+    r"(?P<mark>[.:|]?)(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+_SAME_SIZE = 0.6  # points by which type of one size may differ
+_FRAGMENT_GAP = 1.6  # em between the pieces of one line
+_LOOSE_PITCH = 1.5  # em from line to line, before the caption's own pitch is known
+_PITCH_SLACK = 1.5  # points from line to line beyond the caption's own pitch
+_RAGGED = 45.0  # points that a later line may be longer than those before
+_SURE = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A caption on a page, not yet matched to a region."""
+
+    page_index: int
+    figure_type: FigureType
+    name: str
+    text: str
+    box: Box
+    lines: tuple[int, ...]
+    """Positions in `PageText.lines`."""
+    certainty: float
+    """In [0, 1]: that this is a caption and not a sentence that begins with "Figure 3"."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A line that may open a caption."""
+
+    page_index: int
+    line: int
+    figure_type: FigureType
+    name: str
+    mark: str
+    rest: str
+    score: float
+
+
+def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Caption, ...]:
+    """All captions of a paper in page order; of several candidates for one label the most convincing."""
+    starts = [start for text in texts for start in _starts(text, style)]
+    marks = _usual_marks(starts)
+    best: dict[tuple[str, str], _Start] = {}
+    for candidate in starts:
+        agrees = candidate.mark == marks.get(candidate.figure_type, "")
+        start = replace(candidate, score=candidate.score + (2.0 if agrees else -2.0))
+        key = (start.figure_type, start.name)
+        if start.score > 0 and (key not in best or start.score > best[key].score):
+            best[key] = start
+    pages = {text.index: text for text in texts}
+    found = sorted(best.values(), key=lambda start: (start.page_index, start.line))
+    return tuple(_caption(pages[start.page_index], start, found, style, vocabulary) for start in found)
+
+
+def _starts(text: PageText, style: PaperStyle) -> list[_Start]:
+    starts = []
+    for number, line in enumerate(text.lines):
+        if line.horizontal and line.text[:3].lower() in {"fig", "tab"}:
+            words = " ".join(text.lines[piece].text for piece in _row(text.lines, number, line.box))
+            if match := _START.match(words):
+                kind: FigureType = "Figure" if match["label"][0] in "fF" else "Table"
+                score = _convincing(text.lines, number, match["rest"], style)
+                starts.append(_Start(text.index, number, kind, match["name"], match["mark"], match["rest"], score))
+    return starts
+
+
+def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle) -> float:
+    """What type and place say for a caption here; the mark after the label is judged for the whole paper."""
+    line = lines[number]
+    score = 1.0
+    if abs(line.size - style.size) > 0.3 and style.speaks_like_body(line):
+        score += 1.0
+    if line.spans[0].bold and not (line.bold and len(line.spans) == 1 and rest.strip()):
+        score += 1.0
+    if _continues_a_paragraph(lines, line, style):
+        score -= 4.0
+    if rest[:1] == " " and rest.strip()[:1].islower():
+        score -= 1.0
+    if not style.speaks_like_body(line):
+        score -= 1.0
+    return score
+
+
+def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle) -> bool:
+    """Whether a full line of the same type stands right above."""
+    for other in lines:
+        drop = line.baseline - other.baseline
+        if (
+            0 < drop <= 1.3 * line.size
+            and abs(other.size - line.size) <= 0.3
+            and other.box.x0 - 15 <= line.box.x0 < other.box.x1
+            and style.fills_column(other)
+        ):
+            return True
+    return False
+
+
+def _usual_marks(starts: Sequence[_Start]) -> dict[str, str]:
+    """What this paper prints after "Figure 3" and "Table 3": most often among the convincing starts."""
+    marks: dict[str, Counter[str]] = {}
+    for start in starts:
+        if start.score > 0:
+            marks.setdefault(start.figure_type, Counter())[start.mark] += 1
+    return {kind: max(counts, key=lambda mark: (counts[mark], mark)) for kind, counts in marks.items()}
+
+
+def _caption(
+    text: PageText, start: _Start, found: Sequence[_Start], style: PaperStyle, vocabulary: Vocabulary
+) -> Caption:
+    others = {other.line for other in found if other.page_index == start.page_index and other.line != start.line}
+    rows = _rows(text, start.line, others, style)
+    lines = [text.lines[number] for row in rows for number in row]
+    return Caption(
+        page_index=start.page_index,
+        figure_type=start.figure_type,
+        name=start.name,
+        text=vocabulary.join([" ".join(text.lines[number].text for number in row) for row in rows]),
+        box=Box.around(line.box for line in lines),
+        lines=tuple(number for row in rows for number in row),
+        certainty=round(min(1.0, max(0.0, start.score / _SURE + 0.34)), 3),
+    )
+
+
+def _rows(text: PageText, start: int, others: set[int], style: PaperStyle) -> list[list[int]]:
+    """Positions of the caption's lines, top to bottom, each as its pieces from left to right."""
+    first = text.lines[start]
+    rows = [_row(text.lines, start, first.box)]
+    pitch = _LOOSE_PITCH * first.size
+    while True:
+        box = Box.around(text.lines[number].box for row in rows for number in row)
+        row = _next_row(text, first, rows[-1], box, pitch, style)
+        if not row or others.intersection(row):
+            return rows
+        step = _baseline(text.lines, row) - _baseline(text.lines, rows[-1])
+        pitch = min(pitch, max(step, 1.05 * first.size) + _PITCH_SLACK)
+        rows.append(row)
+
+
+def _next_row(
+    text: PageText, first: Line, last_row: Sequence[int], box: Box, pitch: float, style: PaperStyle
+) -> list[int]:
+    """The row right below `last_row` if it continues the caption whose lines so far fill `box`."""
+    baseline = _baseline(text.lines, last_row)
+    column = style.column_of(box)
+    right = max(box.x1 + _RAGGED, column.x1 if column else box.x1)
+    heads = [
+        number
+        for number, line in enumerate(text.lines)
+        if line.horizontal
+        and line.text
+        and 0.5 * first.size < line.baseline - baseline <= pitch
+        and line.box.x0 >= box.x0 - 4
+        and line.box.x1 <= right + 3
+        and line.box.x0 < box.x1
+        and _is_type_of(line, first)
+    ]
+    if not heads:
+        return []
+    row = _row(text.lines, min(heads, key=lambda number: text.lines[number].box.x0), box)
+    pieces = Box.around(text.lines[number].box for number in row)
+    starts_right = abs(pieces.x0 - box.x0) <= 4 or abs(_middle(pieces) - _middle(box)) <= 6
+    fits = pieces.x1 <= right + 3
+    return row if starts_right and fits else []
+
+
+def _is_type_of(line: Line, first: Line) -> bool:
+    return any(abs(span.size - first.size) <= _SAME_SIZE for span in line.spans if span.text.strip())
+
+
+def _row(lines: Sequence[Line], number: int, reach: Box) -> list[int]:
+    """Positions of the pieces of one printed line, from `lines[number]` to the right, formulas included."""
+    head = lines[number]
+    row, right = [number], head.box.x1
+    beside = sorted(
+        (other for other, line in enumerate(lines) if other != number and _shares_baseline(line, head)),
+        key=lambda other: lines[other].box.x0,
+    )
+    for other in beside:
+        line = lines[other]
+        if line.box.x0 >= head.box.x0 and line.box.x0 - right <= _FRAGMENT_GAP * head.size:
+            row.append(other)
+            right = max(right, line.box.x1)
+    return row
+
+
+def _shares_baseline(line: Line, head: Line) -> bool:
+    if not line.horizontal or not line.text:
+        return False
+    shared = min(line.box.bottom, head.box.bottom) - max(line.box.top, head.box.top)
+    return shared >= 0.5 * min(line.box.height, head.box.height)
+
+
+def _baseline(lines: Sequence[Line], row: Sequence[int]) -> float:
+    """Of the row's longest piece: formulas in it stand lower or higher."""
+    return max((lines[number] for number in row), key=lambda line: line.box.width).baseline
+
+
+def _middle(box: Box) -> float:
+    return (box.x0 + box.x1) / 2

@@ -1,0 +1,63 @@
+"""Printed lines joined into running text, with the hyphens of line breaks undone and those of compounds kept."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from figtune.papers.page import PageText
+
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
+_REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
+# First parts that English joins with a hyphen far more often than without.
+_COMPOUNDING = frozenset(
+    "all cross data end fine full ground half high human in large left long low model multi non off one open out pixel "
+    "point real right self semi short single small state task text three time top two user vision well zero few".split()
+)
+
+
+class Vocabulary:
+    """The words of a paper as it writes them inside its lines, where no line break has touched them."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._counts: Counter[str] = Counter()
+        for line in lines:
+            body = _BROKEN.sub("", line)
+            self._counts.update(word.lower() for word in _WORD.findall(body))
+
+    def join(self, lines: Sequence[str]) -> str:
+        """`lines` as one text, single blanks between words."""
+        text = ""
+        for line in lines:
+            text = self._appended(text, " ".join(line.split()))
+        return text
+
+    def _appended(self, text: str, line: str) -> str:
+        if not text or not line:
+            return text or line
+        broken, rest = _BROKEN.search(text), _REST.match(line)
+        if broken is None or rest is None:
+            # "state-of-the-" before a formula or "3-" before "D": the hyphen stands, and no blank belongs after it.
+            glued = text[-1] in "-‐" and len(text) > 1 and text[-2] != " "
+            return text + ("" if glued else " ") + line
+        if self._is_compound(broken[1], rest[0]):
+            return text + line
+        return text[:-1] + line
+
+    def _is_compound(self, left: str, right: str) -> bool:
+        """Whether the hyphen between two parts of a broken word belongs to the word."""
+        whole, hyphened = (left + right).lower(), f"{left}-{right}".lower()
+        seen_whole, seen_hyphened = self._counts[whole], self._counts[hyphened]
+        if seen_whole or seen_hyphened:
+            return seen_hyphened > seen_whole
+        if right[0].isupper() or left.isupper():
+            return True
+        last = left.rsplit("-", 1)[-1].lower()
+        return "-" in left or last in _COMPOUNDING
+
+
+def vocabulary_of(texts: Iterable[PageText]) -> Vocabulary:
+    """The vocabulary of all lines of a paper."""
+    return Vocabulary(line.text for text in texts for line in text.lines)
