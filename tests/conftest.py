@@ -1,0 +1,53 @@
+"""The demo, run once for all tests as a user would run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A run of the demo in folders of its own."""
+
+    work_dir: Path
+    output_dir: Path
+
+    def run(self, *arguments: str) -> Ran:
+        """Run main.py on the demo's folders with more flags."""
+        folders = ("--work_dir", str(self.work_dir), "--output_dir", str(self.output_dir))
+        return run_script("main.py", "--preset", "demo", *folders, *arguments)
+
+
+def run_script(script: str, *arguments: str, cwd: Path = ROOT) -> Ran:
+    """Run a script at the top level of the repository in a process of its own."""
+    command: Sequence[str] = (sys.executable, str(ROOT / script), *arguments)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """All five stages over the sample papers, finished."""
+    folder = tmp_path_factory.mktemp("demo")
+    made = Demo(work_dir=folder / "work", output_dir=folder / "output")
+    ran = made.run()
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout == "", "stdout is for data"
+    return made
