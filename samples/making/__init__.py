@@ -1,0 +1,1 @@
+"""The making of the sample papers: manuscripts, drawings, page layout, printing and truth."""
