@@ -7,14 +7,15 @@ line and field. Writing is deterministic: fields in the order of the dataclass, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from figtune.pipeline.errors import ArtifactMissingError, InputError
-from figtune.pipeline.files import write_bytes
+from figtune.pipeline.files import replacing, write_bytes
 
 Record = TypeVar("Record")
 
@@ -24,9 +25,24 @@ _MISFIT = re.compile(r"(.*) - at `\$\.(.*)`")
 
 def write_records(path: Path, records: Iterable[object]) -> int:
     """Write one JSON object a line, the file whole or not at all; return the number of lines."""
-    lines = [msgspec.json.encode(record) for record in records]
-    write_bytes(path, b"".join(line + b"\n" for line in lines))
-    return len(lines)
+    count = 0
+    with recording(path) as write:
+        for record in records:
+            write(record)
+            count += 1
+    return count
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[Callable[[object], None]]:
+    """Yield a function that adds a record to `path`; the file is there, whole, when the block ends well."""
+    encoder = msgspec.json.Encoder()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+
+        def write(record: object) -> None:
+            file.write(encoder.encode(record) + b"\n")
+
+        yield write
 
 
 def read_records(path: Path, kind: type[Record], made_by: str) -> list[Record]:
