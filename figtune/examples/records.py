@@ -12,6 +12,8 @@ Task = Literal["caption", "explain", "analyze", "describe"]
 Split = Literal["train", "val", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+MINITRAIN_FILE = "minitrain.jsonl"
+"""A slice of the training examples: a loss on it far below the one on val tells memorisation."""
 REJECTED_FILE = "rejected.jsonl"
 STATS_FILE = "stats.json"
 PREVIEW_FILE = "preview.html"
@@ -48,6 +50,12 @@ class Rejection:
     rule: str
     """The rule's name, as counted in stats.json."""
     detail: str
+    task: str
+    """Of the example; empty where the whole figure was dropped."""
+    image: str
+    """Where there is one to look at, as in `Example`; empty otherwise."""
+    source: str
+    """As in `Example`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,22 +69,35 @@ class LengthSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Counts that add up: figures in = figures used + figures rejected."""
+    """Counts that add up: figures = figures_used + figures_rejected, and one line in rejected.jsonl per rejection."""
 
     schema: Literal[1] = 1
     figures: int
     figures_used: int
+    """At least one example is about it."""
     figures_rejected: int
+    examples_rejected: int
+    """Beside whole figures."""
     groups: dict[str, int]
-    """Papers by split."""
+    """Papers with examples, by split."""
     examples: dict[str, dict[str, int]]
     """Examples by split, then task."""
+    minitrain: int
+    """Examples of train that stand in minitrain.jsonl too."""
     kinds: dict[str, int]
     """Examples by figure kind."""
-    rejections: dict[str, int]
-    """By rule; figures and examples together."""
+    figure_rejections: dict[str, int]
+    """Whole figures, by rule."""
+    example_rejections: dict[str, int]
+    """Examples, by rule."""
+    cleaned: dict[str, int]
+    """Sentences that a cleaning rule shortened, put otherwise or dropped on the way to a target, by rule."""
+    shortened: dict[str, int]
+    """Completions that end at a sentence before the text does, by task."""
     completion_words: dict[str, LengthSummary]
     """By task."""
+    empty_splits: tuple[Split, ...]
+    """Splits that were asked for and got nothing."""
 
 
 def examples_file(split: Split) -> str:

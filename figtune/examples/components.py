@@ -1,0 +1,68 @@
+"""Components of a diagram: what is written in the figure and spoken of in the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from figtune.examples.vocabulary import NO_COMPONENT_ALONE, NOT_AT_A_NAME_EDGE
+
+_LONGEST = 4
+_AT_MOST = 12
+_MARKS = ".,:;()[]{}'\"“”‘’…"
+_WORD = re.compile(r"[^\W\d_][\w/+-]*")
+
+
+def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
+    """Names that stand in the figure and recur in `spoken`, in the figure's order; of overlapping ones the longest.
+
+    Args:
+        figure_text: the words inside the figure.
+        spoken: caption and citing sentences.
+    """
+    tokens = _tokens(figure_text)
+    said = _tokens(spoken)
+    phrases = {_key(said[start:end]) for start, end in _windows(len(said))}
+    taken: set[int] = set()
+    named: dict[int, tuple[str, ...]] = {}
+    for start, end in _windows(len(tokens)):
+        words = tokens[start:end]
+        if taken.isdisjoint(range(start, end)) and _may_name(words) and _key(words) in phrases:
+            taken.update(range(start, end))
+            named[start] = words
+    # Reversed, so that the first way of writing wins and keeps its place.
+    first = {_key(words): start for start, words in sorted(named.items(), reverse=True)}
+    return tuple(" ".join(named[start]) for start in sorted(first.values()))[:_AT_MOST]
+
+
+def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names` that the text mentions, as whole words, in singular or plural."""
+    said = _tokens(text)
+    phrases = {_key(said[start:end]) for start, end in _windows(len(said))}
+    return tuple(name for name in names if _key(_tokens(name)) in phrases)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(token.strip(_MARKS) for token in text.split())
+
+
+def _key(words: Sequence[str]) -> str:
+    return " ".join(words).casefold().removesuffix("s")
+
+
+def _windows(length: int) -> Iterator[tuple[int, int]]:
+    for size in range(_LONGEST, 0, -1):
+        for start in range(length - size + 1):
+            yield start, start + size
+
+
+def _may_name(words: Sequence[str]) -> bool:
+    if not all(_WORD.fullmatch(word) for word in words):
+        return False
+    lower = [word.lower() for word in words]
+    if lower[0] in NOT_AT_A_NAME_EDGE or lower[-1] in NOT_AT_A_NAME_EDGE:
+        return False
+    if len(words) > 1:
+        return any(len(word) >= 3 for word in words)
+    # One word alone names a component where it is written like a name.
+    return len(words[0]) >= 3 and words[0][0].isupper() and lower[0] not in NO_COMPONENT_ALONE

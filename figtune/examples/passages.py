@@ -1,0 +1,162 @@
+"""What the citing paragraphs say of a figure: the sentences that name it and those that go on about it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from figtune.examples.cleaning import cleaned_sentence, leans_back, without_leading_connective
+from figtune.examples.references import Subject, cites, is_about
+from figtune.examples.sentences import split_sentences
+from figtune.examples.vocabulary import TOPICLESS_WORDS
+from figtune.figures.records import Mention
+
+_GOES_ON_AT_MOST = 4
+"""Sentences after the one that names the figure; further on a paragraph has moved to something else."""
+_SHARED_WORDS = 2
+_SAME_SENTENCE = 0.8
+
+_LOOKS = re.compile(
+    r"^(?:(?:It|We|One|As) (?:can|could|may) (?:be )?(?:seen?|observed?)|"
+    r"The (?:left|right|top|bottom|upper|lower|first|"
+    r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
+)
+_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
+_EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Consecutive sentences of one paragraph about the figure."""
+
+    section: str
+    sentences: tuple[str, ...]
+    direct: bool
+    """Whether a main clause has the figure as its matter, rather than a remark in brackets."""
+
+
+@dataclass(frozen=True)
+class Passages:
+    """All that citing paragraphs say of a figure."""
+
+    found: tuple[Passage, ...]
+    removed: Counter[str]
+    """What cleaning took, by rule."""
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    text: str | None
+    """None where cleaning dropped it."""
+    cites: bool
+    direct: bool
+
+
+def passages_about(mentions: Iterable[Mention], subject: Subject, seen: str) -> Passages:
+    """The parts of citing paragraphs that speak of the figure, direct ones first, otherwise in reading order.
+
+    Args:
+        seen: what the reader of the picture and the prompt knows: the caption and the words in the figure.
+    """
+    found: list[Passage] = []
+    removed: Counter[str] = Counter()
+    vocabulary = content_words(seen)
+    for mention in mentions:
+        sentences = [_read(raw, subject, seen, removed) for raw in split_sentences(mention.text)]
+        for run in _runs(sentences, vocabulary, removed):
+            passage = _passage(mention.section, [sentences[index] for index in run])
+            if passage.sentences not in {other.sentences for other in found}:
+                found.append(passage)
+    return Passages(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Words that carry a topic, without case and plural."""
+    words = (word.lower().removesuffix("s") for word in _CONTENT_WORD.findall(text))
+    return frozenset(word for word in words if word not in TOPICLESS_WORDS and f"{word}s" not in TOPICLESS_WORDS)
+
+
+def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The sentences that say something beyond `known` and each other."""
+    seen = [set(sentence.lower().split()) for sentence in known]
+    kept = []
+    for sentence in sentences:
+        words = set(sentence.lower().split())
+        if all(len(words & other) < _SAME_SENTENCE * len(words) for other in seen):
+            kept.append(sentence)
+            seen.append(words)
+    return tuple(kept)
+
+
+def _read(raw: str, subject: Subject, seen: str, removed: Counter[str]) -> _Sentence:
+    mentions_it = cites(raw, subject)
+    text = cleaned_sentence(raw, subject, removed)
+    if text is not None and (rule := _misfit(raw, text, seen)):
+        removed[rule] += 1
+        text = None
+    return _Sentence(text=text, cites=mentions_it, direct=mentions_it and is_about(raw, subject))
+
+
+def _misfit(raw: str, text: str, seen: str) -> str | None:
+    """The rule against a sentence of body text that breaks off, or tells a number that the figure does not."""
+    if not re.search(r"[.!?][\"'”’)\]]*$", raw.strip()):
+        return "broken_off"
+    if re.match(r"[a-z]{2,}", raw):
+        return "broken_off"
+    if any(number.replace(" ", "") not in seen.replace(" ", "") for number in _EXACT_NUMBER.findall(text)):
+        return "unseen_number"
+    return None
+
+
+def _runs(
+    sentences: Sequence[_Sentence], vocabulary: frozenset[str], removed: Counter[str]
+) -> Iterable[tuple[int, ...]]:
+    """Indices of sentences that belong together: from one that cites the figure to the last that goes on about it."""
+    free_from = 0
+    for index, sentence in enumerate(sentences):
+        if not sentence.cites or sentence.text is None or index < free_from:
+            continue
+        start = _start(sentences, index, free_from)
+        if start is None:
+            removed["leans_on_removed"] += 1
+            continue
+        end = _end(sentences, index, vocabulary | content_words(sentence.text))
+        free_from = end
+        yield tuple(range(start, end))
+
+
+def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | None:
+    """Where the run begins: one sentence earlier where the citing one leans back; None where it cannot stand."""
+    text = sentences[index].text
+    if text is None or not leans_back(text):
+        return index
+    before = sentences[index - 1].text if index > free_from else None
+    return index - 1 if before is not None and not leans_back(before) else None
+
+
+def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str]) -> int:
+    """One past the last sentence that goes on about the figure."""
+    end = index + 1
+    at_most = _GOES_ON_AT_MOST if sentences[index].direct else 1
+    while end < len(sentences) and end - index <= at_most:
+        text = sentences[end].text
+        if text is None or not (sentences[end].cites or _goes_on(text, vocabulary)):
+            break
+        end += 1
+    return end
+
+
+def _goes_on(text: str, vocabulary: frozenset[str]) -> bool:
+    shared = len(content_words(text) & vocabulary)
+    return shared >= _SHARED_WORDS or (shared > 0 and _LOOKS.match(text) is not None)
+
+
+def _passage(section: str, sentences: Sequence[_Sentence]) -> Passage:
+    texts = [sentence.text for sentence in sentences if sentence.text is not None]
+    return Passage(
+        section=section,
+        sentences=(without_leading_connective(texts[0]), *texts[1:]),
+        direct=any(sentence.direct for sentence in sentences),
+    )

@@ -1,0 +1,187 @@
+"""Content taken through selection, cleaning and tasks into the files of a data set."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from figtune.examples.choices import Choices
+from figtune.examples.composition import Composed, Place, compose
+from figtune.examples.material import material_of
+from figtune.examples.records import (
+    MINITRAIN_FILE,
+    REJECTED_FILE,
+    SPLITS,
+    STATS_FILE,
+    Example,
+    Rejection,
+    Split,
+    Stats,
+    examples_file,
+)
+from figtune.examples.screening import SETTINGS, Fault
+from figtune.examples.selection import MADE_BY, Chosen, Selection, figures_of, select_figures
+from figtune.examples.splits import draw
+from figtune.examples.tally import Tally
+from figtune.figures.records import PAPERS_FILE, FigureRecord, PaperRecord
+from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.progress import say, track
+from figtune.pipeline.records import read_records, recording, stream_records, write_json, write_records
+
+Write = Callable[[object], None]
+
+
+def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> Stats:
+    """Turn a content folder into `train.jsonl`, `val.jsonl`, `test.jsonl`, `minitrain.jsonl`, `rejected.jsonl` and
+    `stats.json`.
+
+    Images stay where they are: examples name them relative to the dataset folder.
+
+    Raises:
+        ArtifactMissingError: the content folder is not there or not complete.
+        InputError: a line in it is no record.
+        NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
+    """
+    papers = {paper.paper_id: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, MADE_BY)}
+    selection = select_figures(content_dir, choices)
+    writing = _Writing(content_dir, dataset_dir, papers, selection, choices)
+    tally = writing.run()
+    minitrain = _write_minitrain(dataset_dir, choices.minitrain_examples)
+    stats = tally.stats(minitrain, choices.fractions)
+    write_json(dataset_dir / STATS_FILE, stats)
+    _require_examples(stats, dataset_dir)
+    papers_used = sum(stats.groups.values())
+    for split in stats.empty_splits:
+        say(f"{split} is empty: with {papers_used} papers the draw left it out; {_remedy_for_draw(split)}")
+    return stats
+
+
+class _Writing:
+    """One pass over the figures, with the files it fills."""
+
+    def __init__(
+        self,
+        content_dir: Path,
+        dataset_dir: Path,
+        papers: dict[str, PaperRecord],
+        selection: Selection,
+        choices: Choices,
+    ) -> None:
+        self._content_dir = content_dir
+        self._dataset_dir = dataset_dir
+        self._papers = papers
+        self._selection = selection
+        self._choices = choices
+        self._tally = Tally()
+
+    def run(self) -> Tally:
+        """Write examples and rejections in the order of the figures; return the counts."""
+        with ExitStack() as files:
+            examples = {
+                split: files.enter_context(recording(self._dataset_dir / examples_file(split))) for split in SPLITS
+            }
+            reject = files.enter_context(recording(self._dataset_dir / REJECTED_FILE))
+            figures = figures_of(self._content_dir)
+            for figure in track(figures, total=len(self._selection), title="Writing examples", unit="figure"):
+                chosen = self._selection[figure.figure_id]
+                if isinstance(chosen, Fault):
+                    self._reject_figure(figure, chosen, reject)
+                else:
+                    self._use(figure, chosen, examples[chosen.split], reject)
+        return self._tally
+
+    def _use(self, figure: FigureRecord, chosen: Chosen, write: Write, reject: Write) -> None:
+        material = material_of(figure, self._papers[figure.paper_id], self._choices.max_context_words)
+        self._tally.add_cleaned(material.removed)
+        place = Place(
+            figure_id=figure.figure_id,
+            paper_id=figure.paper_id,
+            image=self._image(figure),
+            image_sha256=chosen.image_sha256,
+            source=self._source(figure),
+        )
+        composed = list(compose(material, place, self._choices))
+        for each in composed:
+            self._place(each, figure, chosen.split, write, reject)
+        if any(isinstance(each.outcome, Example) for each in composed):
+            self._tally.use_figure(chosen.split, figure.paper_id)
+        else:
+            rules = sorted({each.outcome.rule for each in composed if isinstance(each.outcome, Fault)})
+            self._reject_figure(figure, Fault("no_example", ", ".join(rules)), reject)
+
+    def _place(self, composed: Composed, figure: FigureRecord, split: Split, write: Write, reject: Write) -> None:
+        if isinstance(composed.outcome, Example):
+            write(composed.outcome)
+            self._tally.add_example(split, composed.outcome, shortened=composed.shortened)
+        else:
+            reject(self._rejection(composed.example_id, composed.outcome, composed.task, figure))
+            self._tally.reject_example(composed.outcome.rule)
+
+    def _reject_figure(self, figure: FigureRecord, fault: Fault, reject: Write) -> None:
+        reject(self._rejection(figure.figure_id, fault, "", figure))
+        self._tally.reject_figure(fault.rule)
+
+    def _rejection(self, item_id: str, fault: Fault, task: str, figure: FigureRecord) -> Rejection:
+        return Rejection(
+            item_id=item_id,
+            rule=fault.rule,
+            detail=fault.detail,
+            task=task,
+            image=self._image(figure) if figure.crop else "",
+            source=self._source(figure),
+        )
+
+    def _image(self, figure: FigureRecord) -> str:
+        path = self._content_dir / str(figure.crop)
+        return Path(os.path.relpath(path, self._dataset_dir)).as_posix()
+
+    def _source(self, figure: FigureRecord) -> str:
+        name = f"{figure.figure_type} {figure.name}" if figure.name else f"{figure.figure_type} without a caption"
+        return f"{self._papers[figure.paper_id].file}, page {figure.page}, {name}"
+
+
+def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
+    """Repeat the training examples that a draw puts first; more papers replace few of them."""
+    drawn = heapq.nsmallest(at_most, _numbered(dataset_dir), key=lambda item: draw(0, item[1].example_id))
+    return write_records(
+        dataset_dir / MINITRAIN_FILE, (example for _, example in sorted(drawn, key=lambda item: item[0]))
+    )
+
+
+def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
+    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, "python prepare_data.py"))
+
+
+def _require_examples(stats: Stats, dataset_dir: Path) -> None:
+    if stats.figures_used == 0:
+        raise _nothing_used(stats, dataset_dir)
+    if "train" in stats.empty_splits:
+        raise NothingProducedError(
+            f"all {sum(stats.groups.values())} papers fell to val and test, none is left to train on",
+            _remedy_for_draw("train"),
+        )
+
+
+def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
+    if stats.figures == 0:
+        return NothingProducedError(
+            "the papers have no figures to make examples of", "give other papers with --pdf_dir"
+        )
+    # What kept examples from being made says more than that a figure has none.
+    counts = {**stats.figure_rejections, **stats.example_rejections}
+    counts.pop("no_example", None)
+    rule = max(sorted(counts), key=counts.__getitem__)
+    change = f"change {SETTINGS[rule]}" if rule in SETTINGS else "give other papers with --pdf_dir"
+    return NothingProducedError(
+        f"none of {stats.figures} figures can be used, most often by the rule {rule} ({counts[rule]} times)",
+        f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
+    )
+
+
+def _remedy_for_draw(split: Split) -> str:
+    if split == "train":
+        return "lower --prepare.val_fraction and --prepare.test_fraction, or try another --prepare.split_seed"
+    return f"raise --prepare.{split}_fraction, or try another --prepare.split_seed"

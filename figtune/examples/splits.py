@@ -1,0 +1,39 @@
+"""Which split a group of examples goes to: a pure function of its name, so that more papers move nobody."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from figtune.examples.records import SPLITS, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fractions:
+    """How many of the groups are held out, on average."""
+
+    val: float
+    test: float
+    seed: int
+    """Another seed, another draw."""
+
+
+def draw(seed: int, name: str) -> float:
+    """A number in [0, 1) that depends on nothing but the two."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_of(group: str, fractions: Fractions) -> Split:
+    """The split of a group."""
+    place = draw(fractions.seed, group)
+    if place < fractions.test:
+        return "test"
+    return "val" if place < fractions.test + fractions.val else "train"
+
+
+def empty_splits(groups: Mapping[Split, int], fractions: Fractions) -> list[Split]:
+    """Splits that were asked for and got no group: with few groups a draw may leave one out."""
+    wanted = {"train": True, "val": fractions.val > 0, "test": fractions.test > 0}
+    return [split for split in SPLITS if wanted[split] and not groups.get(split)]

@@ -1,0 +1,185 @@
+"""The tasks: how each asks and what its completion is made of. A new task is one entry in `TASKS`.
+
+Completions are sentences of the paper, chosen and cleaned; no model writes them. Phrasings may use `{thing}`: "this
+figure", "this table", "panel (b) of this figure".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from figtune.examples.components import components_of, mentioned
+from figtune.examples.material import Material
+from figtune.examples.passages import Passage, without_repeats
+from figtune.examples.records import Task
+from figtune.figures.records import FigureKind
+
+_LEAST_COMPONENTS = 2
+_FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
+_DIAGRAMS: frozenset[FigureKind] = frozenset(("diagram",))
+_TABLES: frozenset[FigureKind] = frozenset(("table",))
+_ANYTHING = re.compile("")
+_ARCHITECTURE = re.compile(
+    r"(?i)\b(?:architectures?|pipelines?|frameworks?|networks?|workflows?|flow\s?charts?|modules?|overview|schematics?|"
+    r"block diagrams?|structures?|components?|encoders?|decoders?|branch(?:es)?|stages?|system)\b"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An example before its bounds are known."""
+
+    panel: str
+    """Label of the panel it is about; empty for the whole figure."""
+    context: tuple[tuple[str, str], ...]
+    """What the prompt tells before it asks: (name, value), in order; empty values are left out."""
+    sentences: tuple[str, ...]
+    """Of the completion. Empty where the task fits the figure but the paper has nothing for it."""
+    lacking: str
+    """The rule that says what was missing where there are no sentences; empty otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEntry:
+    """What tells one task from another."""
+
+    name: Task
+    phrasings: tuple[str, ...]
+    """One is chosen by hash; the first is what a user gets who asks nothing special."""
+    kinds: frozenset[FigureKind]
+    """Figures it is for."""
+    topic: re.Pattern[str]
+    """Something that caption or citing sentences must speak of."""
+    drafts: Callable[[Material], Iterator[Draft]]
+
+    def fits(self, material: Material) -> bool:
+        """Whether the task can be asked about this figure at all."""
+        direct = (passage.sentences[0] for passage in material.passages if passage.direct)
+        return material.kind in self.kinds and self.topic.search(" ".join((*material.caption, *direct))) is not None
+
+
+def task_entry(name: Task) -> TaskEntry:
+    """The entry of that name."""
+    return next(entry for entry in TASKS if entry.name == name)
+
+
+def _caption(material: Material) -> Iterator[Draft]:
+    """The caption itself."""
+    lacking = "" if material.caption else "nothing_left_of_caption"
+    yield Draft(panel="", context=(), sentences=material.caption, lacking=lacking)
+
+
+def _explain(material: Material) -> Iterator[Draft]:
+    """What the citing paragraphs say beyond the caption, which the prompt gives."""
+    sentences = without_repeats(_said(material.passages), material.caption)
+    section = material.passages[0].section if material.passages else ""
+    yield Draft(
+        panel="",
+        context=(("Title", material.title), ("Section", section), ("Caption", material.caption_in_prompt)),
+        sentences=sentences,
+        lacking=_lacking(material, sentences),
+    )
+
+
+def _analyze(material: Material) -> Iterator[Draft]:
+    """Sentences on components that stand in the figure, from the caption first."""
+    said = without_repeats((*material.caption, *_said(material.passages)), ())
+    components = components_of(material.figure_text, " ".join(said))
+    sentences = tuple(sentence for sentence in said if mentioned(sentence, components))
+    enough = len(mentioned(" ".join(sentences), components)) >= _LEAST_COMPONENTS
+    yield Draft(
+        panel="",
+        context=(("Title", material.title), ("Components", ", ".join(components))),
+        sentences=sentences if enough else (),
+        lacking="" if enough else "too_few_components",
+    )
+
+
+def _describe(material: Material) -> Iterator[Draft]:
+    """Caption and citing sentences as one description; each panel by its own part of the caption."""
+    direct = _said(tuple(passage for passage in material.passages if passage.direct))
+    beyond = without_repeats(direct, material.caption)
+    yield Draft(
+        panel="",
+        context=(("Title", material.title),),
+        # Without the citing sentences it would be the caption task again.
+        sentences=(*material.caption, *beyond) if beyond else (),
+        lacking=_lacking(material, beyond),
+    )
+    for panel in material.panels:
+        yield Draft(
+            panel=panel.label,
+            context=(("Title", material.title),),
+            sentences=panel.sentences,
+            lacking="" if panel.sentences else "nothing_left_of_caption",
+        )
+
+
+def _said(passages: tuple[Passage, ...]) -> tuple[str, ...]:
+    return tuple(sentence for passage in passages for sentence in passage.sentences)
+
+
+def _lacking(material: Material, sentences: tuple[str, ...]) -> str:
+    if sentences:
+        return ""
+    if not material.is_cited:
+        return "no_citing_text"
+    return "only_repeats_caption" if material.passages else "nothing_left_of_citing_text"
+
+
+TASKS: tuple[TaskEntry, ...] = (
+    TaskEntry(
+        name="caption",
+        phrasings=(
+            "Describe {thing}.",
+            "What does {thing} show?",
+            "Write a caption for {thing}.",
+            "Describe what can be seen in {thing} of a research paper.",
+            "Give a caption that a paper could print below {thing}.",
+        ),
+        kinds=_FIGURES | _TABLES,
+        topic=_ANYTHING,
+        drafts=_caption,
+    ),
+    TaskEntry(
+        name="explain",
+        phrasings=(
+            "Explain {thing} in the context of the paper.",
+            "What does {thing} mean for the paper it comes from?",
+            "Explain to a reader of the paper what {thing} shows and why it is there.",
+            "How does the paper use {thing}? Explain.",
+            "Put {thing} into the context of the paper.",
+        ),
+        kinds=_FIGURES | _TABLES,
+        topic=_ANYTHING,
+        drafts=_explain,
+    ),
+    TaskEntry(
+        name="analyze",
+        phrasings=(
+            "Analyze the components of this diagram and how they work together.",
+            "Go through the components of this architecture diagram.",
+            "What are the components in this diagram, and what does each of them do?",
+            "Analyze the structure that this diagram shows, component by component.",
+            "Explain the parts of the pipeline in this diagram.",
+        ),
+        kinds=_DIAGRAMS,
+        topic=_ARCHITECTURE,
+        drafts=_analyze,
+    ),
+    TaskEntry(
+        name="describe",
+        phrasings=(
+            "Write a technical description of what {thing} illustrates.",
+            "Describe the visual concept in {thing} for a technical reader.",
+            "Give a technical description of {thing}.",
+            "In technical terms, what does {thing} depict?",
+            "Describe {thing} precisely and technically.",
+        ),
+        kinds=_FIGURES,
+        topic=_ANYTHING,
+        drafts=_describe,
+    ),
+)
