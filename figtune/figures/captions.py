@@ -79,7 +79,7 @@ def _starts(text: PageText, style: PaperStyle) -> list[_Start]:
     starts = []
     for number, line in enumerate(text.lines):
         if line.horizontal and line.text[:3].lower() in {"fig", "tab"}:
-            words = " ".join(text.lines[piece].text for piece in _row(text.lines, number, line.box))
+            words = " ".join(text.lines[piece].text for piece in _row(text.lines, number))
             if match := _START.match(words):
                 kind: FigureType = "Figure" if match["label"][0] in "fF" else "Table"
                 score = _convincing(text.lines, number, match["rest"], style)
@@ -147,7 +147,7 @@ def _caption(
 def _rows(text: PageText, start: int, others: set[int], style: PaperStyle) -> list[list[int]]:
     """Positions of the caption's lines, top to bottom, each as its pieces from left to right."""
     first = text.lines[start]
-    rows = [_row(text.lines, start, first.box)]
+    rows = [_row(text.lines, start)]
     pitch = _LOOSE_PITCH * first.size
     while True:
         box = Box.around(text.lines[number].box for row in rows for number in row)
@@ -179,7 +179,7 @@ def _next_row(
     ]
     if not heads:
         return []
-    row = _row(text.lines, min(heads, key=lambda number: text.lines[number].box.x0), box)
+    row = _row(text.lines, min(heads, key=lambda number: text.lines[number].box.x0))
     pieces = Box.around(text.lines[number].box for number in row)
     starts_right = abs(pieces.x0 - box.x0) <= 4 or abs(_middle(pieces) - _middle(box)) <= 6
     fits = pieces.x1 <= right + 3
@@ -190,7 +190,7 @@ def _is_type_of(line: Line, first: Line) -> bool:
     return any(abs(span.size - first.size) <= _SAME_SIZE for span in line.spans if span.text.strip())
 
 
-def _row(lines: Sequence[Line], number: int, reach: Box) -> list[int]:
+def _row(lines: Sequence[Line], number: int) -> list[int]:
     """Positions of the pieces of one printed line, from `lines[number]` to the right, formulas included."""
     head = lines[number]
     row, right = [number], head.box.x1

@@ -112,7 +112,7 @@ class Document:
             scale = dpi / _POINTS_PER_INCH
             clip = pymupdf.Rect(box.x0, box.top, box.x1, box.bottom)
             pixels = self._display_list(index).get_pixmap(
-                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=0, clip=clip * scale
+                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=0, clip=clip
             )
             rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
             return rows[:, : pixels.width * 3].reshape(pixels.height, pixels.width, 3).copy()

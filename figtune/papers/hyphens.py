@@ -13,8 +13,12 @@ _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
 _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
 _COMPOUNDING = frozenset(
-    "all cross data end fine full ground half high human in large left long low model multi non off one open out pixel "
-    "point real right self semi short single small state task text three time top two user vision well zero few".split()
+    (
+        *("all", "cross", "data", "end", "fine", "full", "ground", "half", "high", "human", "in", "large", "left"),
+        *("long", "low", "model", "multi", "non", "off", "one", "open", "out", "pixel", "point", "real", "right"),
+        *("self", "semi", "short", "single", "small", "state", "task", "text", "three", "time", "top", "two", "user"),
+        *("vision", "well", "zero", "few"),
+    )
 )
 
 

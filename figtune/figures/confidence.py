@@ -1,0 +1,41 @@
+"""How far a caption and its region can be trusted, from how well the signals agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from figtune.figures.assignment import Usage
+from figtune.figures.captions import Caption
+from figtune.figures.regions import Region
+
+_RIVAL = 1.5  # score by which a rival region of another shape must stay behind to count for nothing
+_SAME_SHAPE = 0.9  # overlap from which two regions are the same
+
+
+def confidence_of(caption: Caption, region: Region, proposals: Sequence[Region], usage: Usage) -> float:
+    """In [0, 1]. The weakest signal pulls it down most: a pair is as good as its worst evidence."""
+    signals = region.signals
+    evidence = (
+        caption.certainty,
+        0.4 + 0.6 * signals.nearness,
+        0.3 + 0.7 * signals.alignment,
+        0.3 + 0.7 * signals.likeness,
+        0.3 + 0.7 * signals.wholeness,
+        0.3 + 0.7 * signals.size,
+        1.0 if region.side == usage.side else 0.5,
+        0.6 + 0.4 * _lead(region, proposals),
+    )
+    product = 1.0
+    for value in evidence:
+        product *= value
+    return round(0.5 * min(evidence) + 0.5 * product, 3)
+
+
+def _lead(region: Region, proposals: Sequence[Region]) -> float:
+    """How far the region is ahead of the best one of another shape on the same side."""
+    rivals = [
+        other.score for other in proposals if other.side == region.side and other.box.iou(region.box) < _SAME_SHAPE
+    ]
+    if not rivals:
+        return 1.0
+    return min(1.0, max(0.0, (region.score - max(rivals)) / _RIVAL))

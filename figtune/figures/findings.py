@@ -1,0 +1,231 @@
+"""Figures and tables of a paper found: the one entry for whoever wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from figtune.figures.assignment import Usage, assign, usage_of
+from figtune.figures.captions import Caption, find_captions
+from figtune.figures.confidence import confidence_of
+from figtune.figures.ink import Ink, PackedInk
+from figtune.figures.kinds import evidence_in, kind_of
+from figtune.figures.orphans import find_orphans
+from figtune.figures.panels import FoundPanel, find_panels
+from figtune.figures.records import FigureKind, FigureType
+from figtune.figures.regions import Region, propose_regions
+from figtune.figures.roles import Role
+from figtune.figures.scene import Scene, set_scene
+from figtune.figures.style import PaperStyle, style_of
+from figtune.papers.box import Box
+from figtune.papers.document import Document
+from figtune.papers.hyphens import Vocabulary
+from figtune.papers.page import PageGraphics, PageText
+
+_UNDECIDED = Usage("above", 0.0)
+_NO_REGION = "no region found near the caption"
+_NO_CAPTION = "no caption found for the region"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFigure:
+    """A figure or table of a paper; or a caption, or a region, that found no partner."""
+
+    figure_type: FigureType
+    name: str
+    """As printed: "3", "A1". Empty for a region without a caption."""
+    page_index: int
+    """From 0."""
+    caption: str
+    """Whole, with its label. Empty for a region without a caption."""
+    caption_box: Box | None
+    region: Box | None
+    """Tight to ink, in points. None for a caption without a region."""
+    kind: FigureKind
+    kind_score: float
+    confidence: float
+    """In [0, 1], 0 where either half is missing."""
+    reason: str
+    """Why a half is missing; empty otherwise."""
+    text: str
+    """The words inside the region, line by line."""
+    panels: tuple[FoundPanel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFindings:
+    """What the lines of a page are for. Lines of captions and lines inside regions are no body text."""
+
+    roles: tuple[Role, ...]
+    """Of each line of the page's `PageText.lines`, by type and place alone."""
+    caption_lines: frozenset[int]
+    """Positions of the lines of captions."""
+    regions: tuple[Box, ...]
+    """Figures and tables, in points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a paper holds."""
+
+    figures: tuple[FoundFigure, ...]
+    """By page, then from top to bottom."""
+    pages: tuple[PageFindings, ...]
+    style: PaperStyle
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A page between proposing and choosing. All pages wait for the paper's habits, so it holds no more than needed."""
+
+    text: PageText
+    roles: tuple[Role, ...]
+    captions: tuple[Caption, ...]
+    proposals: tuple[tuple[Region, ...], ...]
+    cells: int
+    ink: PackedInk
+
+
+def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Vocabulary) -> Findings:
+    """All captioned figures and tables, captions without a region and regions without a caption.
+
+    Args:
+        document: open; pages are rendered from it.
+        texts: `document.text(index)` of every page, in order.
+        vocabulary: `vocabulary_of(texts)`.
+
+    Raises:
+        UnreadablePaperError: a page cannot be rendered.
+    """
+    style = style_of(texts)
+    captions = find_captions(texts, style, vocabulary)
+    drafts = [_draft(set_scene(document, text, _on_page(captions, text.index), style)) for text in texts]
+    usages = _usages(drafts)
+    figures: list[FoundFigure] = []
+    pages: list[PageFindings] = []
+    for draft in drafts:
+        chosen = _chosen(draft, [usages[caption.figure_type] for caption in draft.captions])
+        found = list(_figures(document, draft, chosen, usages))
+        figures.extend(sorted(found, key=_reading_order))
+        pages.append(
+            PageFindings(
+                draft.roles,
+                frozenset(number for caption in draft.captions for number in caption.lines),
+                tuple(figure.region for figure in found if figure.region is not None),
+            )
+        )
+    return Findings(tuple(figures), tuple(pages), style)
+
+
+def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:
+    return [caption for caption in captions if caption.page_index == index]
+
+
+def _draft(scene: Scene) -> _Draft:
+    return _Draft(
+        text=scene.text,
+        roles=scene.roles,
+        captions=scene.captions,
+        proposals=tuple(tuple(propose_regions(caption, scene)) for caption in scene.captions),
+        cells=scene.ink.spread(scene.text.box),
+        ink=scene.ink.packed(),
+    )
+
+
+def _usages(drafts: Sequence[_Draft]) -> dict[FigureType, Usage]:
+    first = [(draft.captions, _chosen(draft, [_UNDECIDED] * len(draft.captions))) for draft in drafts]
+    return {"Figure": usage_of(first, "Figure"), "Table": usage_of(first, "Table")}
+
+
+def _chosen(draft: _Draft, usages: Sequence[Usage]) -> list[Region | None]:
+    return assign(draft.proposals, draft.cells, usages)
+
+
+def _figures(
+    document: Document, draft: _Draft, chosen: Sequence[Region | None], usages: dict[FigureType, Usage]
+) -> Iterator[FoundFigure]:
+    """The figures of a page with everything said about them."""
+    ink = Ink.unpacked(draft.ink)
+    graphics = document.graphics(draft.text.index)
+    for caption, region, proposals in zip(draft.captions, chosen, draft.proposals, strict=True):
+        if region is None:
+            yield _without_region(caption)
+        else:
+            confidence = confidence_of(caption, region, proposals, usages[caption.figure_type])
+            yield _paired(document, draft.text, caption, region, confidence, graphics, ink)
+    for box in find_orphans(graphics, ink, [region.box for region in chosen if region is not None]):
+        yield _without_caption(box, draft.text, graphics)
+
+
+def _paired(
+    document: Document,
+    text: PageText,
+    caption: Caption,
+    region: Region,
+    confidence: float,
+    graphics: PageGraphics,
+    ink: Ink,
+) -> FoundFigure:
+    kind, kind_score = kind_of(caption.figure_type, evidence_in(region.box, text.lines, graphics))
+    return FoundFigure(
+        figure_type=caption.figure_type,
+        name=caption.name,
+        page_index=text.index,
+        caption=caption.text,
+        caption_box=caption.box,
+        region=region.box,
+        kind=kind,
+        kind_score=kind_score,
+        confidence=confidence,
+        reason="",
+        text=_text_in(region.box, text),
+        panels=find_panels(caption.text, region.box, document.words(text), ink),
+    )
+
+
+def _without_region(caption: Caption) -> FoundFigure:
+    return FoundFigure(
+        figure_type=caption.figure_type,
+        name=caption.name,
+        page_index=caption.page_index,
+        caption=caption.text,
+        caption_box=caption.box,
+        region=None,
+        kind="table" if caption.figure_type == "Table" else "mixed",
+        kind_score=0.0,
+        confidence=0.0,
+        reason=_NO_REGION,
+        text="",
+        panels=(),
+    )
+
+
+def _without_caption(box: Box, text: PageText, graphics: PageGraphics) -> FoundFigure:
+    kind, kind_score = kind_of("Figure", evidence_in(box, text.lines, graphics))
+    return FoundFigure(
+        figure_type="Figure",
+        name="",
+        page_index=text.index,
+        caption="",
+        caption_box=None,
+        region=box,
+        kind=kind,
+        kind_score=kind_score,
+        confidence=0.0,
+        reason=_NO_CAPTION,
+        text=_text_in(box, text),
+        panels=(),
+    )
+
+
+def _text_in(region: Box, text: PageText) -> str:
+    """Lines that lie inside the region, top to bottom, then left to right."""
+    inside = [line for line in text.lines if line.text and region.contains(line.box, 3)]
+    inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
+    return "\n".join(line.text for line in inside)
+
+
+def _reading_order(figure: FoundFigure) -> tuple[float, float, str, str]:
+    box = figure.region or figure.caption_box
+    top, x0 = (box.top, box.x0) if box else (0.0, 0.0)
+    return top, x0, figure.figure_type, figure.name

@@ -1,0 +1,130 @@
+"""What a page shows at one pixel a point once its body text and captions are wiped off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from figtune.papers.box import Box
+from figtune.papers.document import GreyImage
+
+DPI = 72.0
+"""One pixel a point, so that boxes and array indices are the same numbers."""
+CELL = 6
+_PAPER_WHITE = 253
+"""Greys from here to 255 are paper; light panel backgrounds and soft shadows lie below."""
+
+Mask = NDArray[np.bool_]
+"""bool[H, W], one pixel a point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch without ink between two stretches with ink, in points along one axis."""
+
+    start: int
+    end: int
+
+    @property
+    def width(self) -> int:
+        """In points."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class PackedInk:
+    """An `Ink` while it waits: eight points a byte."""
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+
+class Ink:
+    """The ink of a page that is not yet explained.
+
+    Args:
+        page: uint8[H, W] at 72 dpi.
+        frame: what to keep; everything outside counts as paper.
+        explained: boxes to wipe off.
+    """
+
+    def __init__(self, page: GreyImage, frame: Box, explained: Iterable[Box]) -> None:
+        self.mask: Mask = np.zeros(page.shape, dtype=np.bool_)
+        rows, columns = self._window(frame)
+        self.mask[rows, columns] = page[rows, columns] < _PAPER_WHITE
+        self.wipe(explained)
+
+    def packed(self) -> PackedInk:
+        """The same in an eighth of the memory."""
+        return PackedInk(np.packbits(self.mask), (self.mask.shape[0], self.mask.shape[1]))
+
+    @classmethod
+    def unpacked(cls, packed: PackedInk) -> Ink:
+        """What `packed` was made from."""
+        ink = cls.__new__(cls)
+        height, width = packed.shape
+        ink.mask = np.unpackbits(packed.bits, count=height * width).reshape(height, width).astype(np.bool_)
+        return ink
+
+    def wipe(self, boxes: Iterable[Box]) -> None:
+        """Wipe off everything inside `boxes`."""
+        for box in boxes:
+            rows, columns = self._window(box)
+            self.mask[rows, columns] = False
+
+    def keep(self, boxes: Iterable[Box]) -> None:
+        """Wipe off everything outside `boxes`."""
+        kept = np.zeros_like(self.mask)
+        for box in boxes:
+            rows, columns = self._window(box)
+            kept[rows, columns] = self.mask[rows, columns]
+        self.mask = kept
+
+    def tight(self, box: Box) -> Box | None:
+        """The smallest box around the ink inside `box`, or None where there is none."""
+        rows, columns = self._window(box)
+        window = self.mask[rows, columns]
+        filled_rows = np.flatnonzero(window.any(axis=1))
+        if not filled_rows.size:
+            return None
+        filled_columns = np.flatnonzero(window.any(axis=0))
+        return Box(
+            float(columns.start + filled_columns[0]),
+            float(rows.start + filled_rows[0]),
+            float(columns.start + filled_columns[-1] + 1),
+            float(rows.start + filled_rows[-1] + 1),
+        )
+
+    def amount(self, box: Box) -> int:
+        """Square points of ink inside `box`."""
+        rows, columns = self._window(box)
+        return int(np.count_nonzero(self.mask[rows, columns]))
+
+    def spread(self, box: Box) -> int:
+        """How many of the page's cells of `CELL` x `CELL` points hold ink inside `box`: a measure of what there is to
+        explain, in which a table weighs as much as a photograph."""
+        rows, columns = self._window(box)
+        top, x0 = rows.start - rows.start % CELL, columns.start - columns.start % CELL
+        window = self.mask[top : rows.stop, x0 : columns.stop]
+        height, width = (-(-size // CELL) * CELL for size in window.shape)
+        cells = np.zeros((height, width), dtype=np.bool_)
+        cells[: window.shape[0], : window.shape[1]] = window
+        return int(np.count_nonzero(cells.reshape(height // CELL, CELL, width // CELL, CELL).any(axis=(1, 3))))
+
+    def gaps(self, box: Box, *, vertical: bool, width: float) -> list[Gap]:
+        """Stretches of at least `width` points without ink between ink inside `box`: from top to bottom
+        if `vertical`, else from left to right."""
+        rows, columns = self._window(box)
+        filled = np.flatnonzero(self.mask[rows, columns].any(axis=1 if vertical else 0))
+        start = rows.start if vertical else columns.start
+        steps = np.flatnonzero(np.diff(filled) > width)
+        return [Gap(int(start + filled[step] + 1), int(start + filled[step + 1])) for step in steps]
+
+    def _window(self, box: Box) -> tuple[slice, slice]:
+        height, width = self.mask.shape
+        top, bottom = (min(height, max(0, round(value))) for value in (box.top, box.bottom))
+        x0, x1 = (min(width, max(0, round(value))) for value in (box.x0, box.x1))
+        return slice(top, max(top, bottom)), slice(x0, max(x0, x1))

@@ -1,0 +1,187 @@
+"""What each line of a page is for: body text and the rest of a paper's frame, against what may belong to a figure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+from figtune.figures.style import PaperStyle
+from figtune.papers.box import Box
+from figtune.papers.page import Drawing, Line, PageGraphics, PageText
+
+_HEADING = re.compile(
+    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
+)
+_EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
+_ALGORITHM = re.compile(r"^(?:Algorithm|Listing|Pseudocode)\s*\d*\b")
+_FURNITURE_MARGIN = 12.0  # points above and below the body where nothing but headers and footers stands
+_PITCH = 1.35  # em from line to line within a paragraph
+_EDGE = 2.0
+_AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_RULE = 1.6  # points of thickness up to which a drawing is a rule
+
+
+class Role(Enum):
+    """What a line is for."""
+
+    OTHER = "other"
+    """Not yet known: part of a figure or table, or something rare."""
+    BODY = "body"
+    HEADING = "heading"
+    EQUATION = "equation"
+    FRONT = "front"
+    """Title, authors, affiliations, e-mails."""
+    FURNITURE = "furniture"
+    """Headers, footers, page and line numbers, watermarks."""
+    ALGORITHM = "algorithm"
+
+
+def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
+    """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
+    roles = [_role_alone(line, text, style) for line in text.lines]
+    _mark_paragraphs(text.lines, roles, style)
+    _mark_equations(text.lines, roles, style)
+    _mark_algorithms(text.lines, roles, graphics)
+    if text.index == 0:
+        _mark_front_matter(text, roles, style, graphics)
+    return roles
+
+
+def is_rule(drawing: Drawing) -> bool:
+    """Whether a drawing is a thin straight line, as tables have them."""
+    return min(drawing.box.width, drawing.box.height) <= _RULE and max(drawing.box.width, drawing.box.height) >= 10
+
+
+def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
+    if line.box.bottom < style.top - _FURNITURE_MARGIN or line.box.top > style.bottom + _FURNITURE_MARGIN:
+        return Role.FURNITURE
+    outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
+    if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):
+        return Role.FURNITURE
+    if _is_heading(line, style):
+        return Role.HEADING
+    return Role.OTHER
+
+
+def _is_heading(line: Line, style: PaperStyle) -> bool:
+    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _HEADING.match(line.text):
+        return False
+    column = style.column_of(line.box)
+    return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
+
+
+def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
+    """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
+    sure = [number for number, line in enumerate(lines) if roles[number] is Role.OTHER and _fills(line, style)]
+    neighbours = {number: _stacked(lines, number, style) for number in sure}
+    seeds = [
+        number
+        for number in sure
+        if any(_fills(lines[other], style) for other in neighbours[number])
+        or abs(lines[number].size - style.size) <= 0.3
+    ]
+    queue = list(seeds)
+    while queue:
+        number = queue.pop()
+        if roles[number] is not Role.OTHER:
+            continue
+        roles[number] = Role.BODY
+        queue.extend(_stacked(lines, number, style))
+
+
+def _fills(line: Line, style: PaperStyle) -> bool:
+    return style.speaks_like_body(line) and style.fills_column(line)
+
+
+def _stacked(lines: Sequence[Line], number: int, style: PaperStyle) -> list[int]:
+    """Lines right above, below and beside, of the same type, between the edges of the same column."""
+    line = lines[number]
+    column = style.column_of(line.box)
+    if column is None:
+        return []
+    return [
+        other
+        for other, candidate in enumerate(lines)
+        if candidate.text
+        and candidate.horizontal
+        and other != number
+        and abs(candidate.baseline - line.baseline) <= _PITCH * line.size
+        and abs(candidate.size - line.size) <= 0.3
+        and style.speaks_like_body(candidate)
+        and column.holds(candidate.box, _EDGE)
+    ]
+
+
+def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
+    """A number in brackets at the right edge of a column makes everything beside it a displayed equation."""
+    for line in lines:
+        column = style.column_of(line.box)
+        if column is None or not _EQUATION_NUMBER.match(line.text) or abs(line.box.x1 - column.x1) > 3 * _EDGE:
+            continue
+        if abs(line.size - style.size) > 0.5 or not style.speaks_like_body(line):
+            continue
+        band = Box(column.x0, line.box.top - 6, column.x1, line.box.bottom + 6)
+        for number, other in enumerate(lines):
+            if roles[number] is Role.OTHER and column.holds(other.box, 6) and band.overlap(other.box) > 0:
+                roles[number] = Role.EQUATION
+
+
+def _mark_algorithms(lines: Sequence[Line], roles: list[Role], graphics: PageGraphics) -> None:
+    """Everything from an "Algorithm 1" line to the last rule as wide as the one above it."""
+    for line in lines:
+        if not _ALGORITHM.match(line.text) or not line.spans[0].bold:
+            continue
+        rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
+        above = [
+            rule for rule in rules if 0 <= line.box.top - rule.bottom + 2 <= 8 and rule.x0 - 4 <= line.box.x0 < rule.x1
+        ]
+        if not above:
+            continue
+        twins = [
+            rule
+            for rule in rules
+            if rule.top > line.box.top and abs(rule.x0 - above[0].x0) <= 1 and abs(rule.x1 - above[0].x1) <= 1
+        ]
+        if not twins:
+            continue
+        inside = Box.around([above[0], *sorted(twins, key=lambda rule: rule.top)[:2]]).expanded(1)
+        for number, other in enumerate(lines):
+            if inside.contains(other.box, 2):
+                roles[number] = Role.ALGORITHM
+
+
+def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
+    """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
+    upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
+    large = [
+        line for line in upper if line.size >= 1.15 * style.size and line.box.bottom >= style.top - _FURNITURE_MARGIN
+    ]
+    if not large:
+        return
+    size = max(line.size for line in large)
+    title = [line for line in large if line.size >= size - 0.3]
+    reached = max(line.box.bottom for line in title)
+    pictures = [box for box in graphics.images if box.area < 0.5 * text.box.area]
+    pictures += [drawing.box for drawing in graphics.drawings if _is_picture(drawing, text)]
+    for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
+        line = text.lines[number]
+        if roles[number] is Role.FURNITURE or not line.text:
+            continue
+        below = line.baseline > reached
+        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP):
+            return
+        if below and (not _could_be_front(line, style) or any(box.overlap(line.box) > 0 for box in pictures)):
+            return
+        roles[number] = Role.FRONT
+        reached = max(reached, line.box.bottom) if below else reached
+
+
+def _is_picture(drawing: Drawing, text: PageText) -> bool:
+    return not is_rule(drawing) and drawing.color != "#ffffff" and drawing.box.area < 0.5 * text.box.area
+
+
+def _could_be_front(line: Line, style: PaperStyle) -> bool:
+    if not line.horizontal:
+        return False
+    return style.speaks_like_body(line) or "@" in line.text or "://" in line.text or len(line.text) <= 2
