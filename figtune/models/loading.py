@@ -11,6 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
+from figtune.models.adapters import load_adapter
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.hub import find_model
@@ -149,7 +150,7 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
     return find_model(base, record.commit, weights=True).folder
 
 
-def load_tuned_model(folder: Path, device: torch.device, made_by: str) -> LoadedModel:
+def load_tuned_model(folder: Path, device: torch.device, made_by: str, *, trainable: bool = False) -> LoadedModel:
     """The base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
     Args:
@@ -160,10 +161,13 @@ def load_tuned_model(folder: Path, device: torch.device, made_by: str) -> Loaded
         ResourceError: the base model is not to be had, or memory is too small.
     """
     record = read_json(folder / MODEL_FILE, ModelRecord, made_by)
+    if record.tiny:
+        # Its matrices are so small that threads wait for each other longer than they work.
+        torch.set_num_threads(1)
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
     model = load_base_model(base, family, chosen_dtype(family, record.dtype, device), device, "sdpa")
-    tuned = PeftModel.from_pretrained(model, folder / ADAPTER_FOLDER)
+    tuned = load_adapter(model, folder / ADAPTER_FOLDER, trainable=trainable)
     return LoadedModel(
         record=record,
         family=family,

@@ -1,0 +1,125 @@
+"""What is trained: LoRA matrices in the decoder, the projector, or both, in peft's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
+from safetensors import safe_open
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+
+from figtune.models.family import PROJECTOR, Family
+from figtune.models.noise import without_peft_deprecations
+from figtune.models.records import AdapterRecord
+from figtune.pipeline.errors import ResourceError, UsageError
+
+DECODER = "decoder"
+PROJECTOR_TARGET = "projector"
+
+
+def adapter_config(family: Family, adapter: AdapterRecord, base: str, commit: str | None) -> LoraConfig:
+    """peft's configuration. The vision encoder is never among the targets.
+
+    The projector is trained whole rather than through LoRA: it is small, and in Gemma 3 a bare parameter.
+
+    Raises:
+        UsageError: a target that the family does not have.
+    """
+    targets = _targets(family, adapter)
+    names = [name for name in targets if name != PROJECTOR_TARGET]
+    return LoraConfig(
+        base_model_name_or_path=base,
+        revision=commit,
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=family.decoder_linear.format(names="|".join(names)) if names else DUMMY_TARGET_MODULES,
+        modules_to_save=[PROJECTOR] if PROJECTOR_TARGET in targets else None,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _targets(family: Family, adapter: AdapterRecord) -> list[str]:
+    """Names of decoder layers, in the family's order, and "projector"."""
+    if adapter.mode == "projector":
+        return [PROJECTOR_TARGET]
+    asked = {part for target in adapter.targets for part in target.split("+")}
+    known = (DECODER, PROJECTOR_TARGET, *family.decoder_linear_names)
+    if unknown := sorted(asked.difference(known)):
+        raise UsageError(
+            f"{family.title} has no {', '.join(unknown)} to adapt",
+            f"choose --adapter.target_modules from: {' '.join(known)}",
+        )
+    if DECODER in asked:
+        asked.update(family.decoder_linear_names)
+    return [name for name in (*family.decoder_linear_names, PROJECTOR_TARGET) if name in asked]
+
+
+def model_outline(folder: Path) -> PreTrainedModel:
+    """The base model without its weights, on the meta device: to count and to configure, whatever its size."""
+    with torch.device("meta"):
+        outline: PreTrainedModel = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))
+    outline.requires_grad_(False)
+    return outline
+
+
+def new_adapter(outline: PreTrainedModel, folder: Path, config: LoraConfig, seed: int) -> PeftModel:
+    """An adapter that changes nothing yet, on a model that has only its outline.
+
+    Args:
+        folder: of the base model, whose projector the adapter's starts from.
+    """
+    # peft would write the folder that the outline came from.
+    outline.name_or_path = config.base_model_name_or_path
+    with torch.random.fork_rng(devices=[]), without_peft_deprecations():
+        torch.manual_seed(seed)
+        tuned = get_peft_model(outline, config)
+        for layer in tuned.modules():
+            if isinstance(layer, LoraLayer):
+                _begin(layer)
+    if config.modules_to_save:
+        projector = getattr(tuned.get_base_model().model, PROJECTOR)
+        trained = projector.modules_to_save["default"]
+        trained.load_state_dict(_projector_weights(folder), assign=True)
+        trained.requires_grad_(True)
+    return tuned
+
+
+def _begin(layer: LoraLayer) -> None:
+    """Real weights for the matrices that peft has laid out on the meta device with the rest."""
+    layer.lora_A.to_empty(device="cpu")
+    layer.lora_B.to_empty(device="cpu")
+    layer.reset_lora_parameters("default", init_lora_weights=True)
+
+
+def _projector_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The projector's weights in float32, read without the others."""
+    weights = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                if f"{PROJECTOR}." in name:
+                    weights[name.rpartition(f"{PROJECTOR}.")[2]] = tensors.get_tensor(name).to(torch.float32)
+    if not weights:
+        raise ResourceError(f"{folder} has no weights of a {PROJECTOR}", "download the model again")
+    return weights
+
+
+def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
+    """An adapter on its base model, every trained weight in float32: smaller steps than bfloat16 holds are lost."""
+    with without_peft_deprecations():
+        tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+    return tuned
+
+
+def save_adapter(tuned: PeftModel, folder: Path) -> None:
+    """In peft's format, without the card that peft writes: ours stands beside the folder."""
+    # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
+    tuned.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)

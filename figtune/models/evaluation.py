@@ -1,0 +1,134 @@
+"""Base against tuned model, from the data set to `predictions.jsonl`, `metrics.json` and `report.html`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.records import (
+    EVALUATION_FOLDER,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    EvaluationSummary,
+    Prediction,
+)
+from figtune.metrics.slices import measure
+from figtune.metrics.verdict import judge
+from figtune.models.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures
+from figtune.models.features import prepared_features
+from figtune.models.journal import Journal
+from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.predictions import Predictor, example_row, grey_features
+from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE
+from figtune.models.trained import TRAIN_COMMAND, read_trained
+from figtune.pipeline.files import sha256_of, write_text
+from figtune.pipeline.progress import say, track
+from figtune.pipeline.records import write_json
+from figtune.reports.evaluation import evaluation_page, relative_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How the models are tried."""
+
+    device: str
+    """ "auto", "cpu" or "cuda"."""
+    batch_size: int
+    """Examples per forward pass."""
+    max_new_tokens: int
+    """Longest answer."""
+    bootstrap: Bootstrap
+
+
+def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial) -> EvaluationSummary:
+    """Try base and tuned model on the held-out examples and on some of those trained on.
+
+    An interrupted evaluation is carried on where it was. Writes into OUTPUT/evaluation.
+
+    Args:
+        features_dir: where the features of pictures are kept, shared with training.
+
+    Raises:
+        ArtifactMissingError: no data set, or no trained adapter.
+        InputError: an example cannot be read: its line, its picture, or a prompt that is too long.
+        NothingProducedError: there are no examples.
+        ResourceError: the base model is not to be had.
+    """
+    items = evaluated_examples(dataset_dir)
+    record = read_trained(output_dir)
+    if items[0].split != "test":
+        say("test: no paper was held out, so only training figures are evaluated")
+    folder = output_dir / EVALUATION_FOLDER
+    predictions = _predictions(items, dataset_dir, output_dir, features_dir, trial)
+    slices = measure(predictions, trial.bootstrap)
+    summary = EvaluationSummary(
+        base_model=record.name, demo=record.tiny, verdict=judge(slices, demo=record.tiny), slices=slices
+    )
+    write_json(folder / METRICS_FILE, summary)
+    _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
+    return summary
+
+
+def _predictions(
+    items: Sequence[Evaluated], dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial
+) -> list[Prediction]:
+    journal = Journal(
+        final=output_dir / EVALUATION_FOLDER / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
+    )
+    done = journal.resume(len(items), trial.batch_size)
+    if rest := items[len(done) :]:
+        loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND)
+        predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.max_new_tokens)
+        coming = _coming(predictor, rest, journal, trial.batch_size)
+        done += track(coming, total=len(rest), title="evaluate", unit="example")
+    journal.finish()
+    return done
+
+
+def _predictor(
+    loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, max_new_tokens: int
+) -> Predictor:
+    for item in items:
+        example_row(loaded, item)
+    return Predictor(
+        loaded=loaded,
+        features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
+        grey=grey_features(loaded),
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _coming(
+    predictor: Predictor, items: Sequence[Evaluated], journal: Journal, batch_size: int
+) -> Iterator[Prediction]:
+    """Each batch is on the disk before the next one begins."""
+    for first in range(0, len(items), batch_size):
+        batch = predictor.predictions(items[first : first + batch_size])
+        journal.append(batch)
+        yield from batch
+
+
+def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
+    """Of everything that decides what is predicted."""
+    adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
+    data = [dataset_dir / file for file in SPLIT_FILES.values()]
+    digest = hashlib.sha256(f"{trial.batch_size} {trial.max_new_tokens}".encode())
+    for file in (output_dir / MODEL_FILE, *adapter, *data):
+        digest.update(sha256_of(file).encode())
+    return digest.hexdigest()
+
+
+def _write_report(
+    folder: Path, dataset_dir: Path, curves: Path, summary: EvaluationSummary, predictions: Sequence[Prediction]
+) -> None:
+    page = evaluation_page(
+        summary,
+        predictions,
+        images=relative_url(dataset_dir, folder),
+        curves=relative_url(curves, folder) if curves.is_file() else None,
+    )
+    write_text(folder / REPORT_FILE, page)

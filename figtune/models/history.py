@@ -1,0 +1,59 @@
+"""What a run measured, step by step, as lines of `metrics.jsonl`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from figtune.models.records import MetricsLine
+
+VAL = "val"
+MINITRAIN = "minitrain"
+
+_DIGITS = 6
+_MEASURES = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "gradient_norm",
+    f"eval_{VAL}_loss": "val_loss",
+    f"eval_{MINITRAIN}_loss": "minitrain_loss",
+}
+"""The Trainer's names and ours."""
+
+
+def metrics_lines(
+    log_history: Sequence[Mapping[str, float]], examples_per_step: int, examples: int
+) -> list[MetricsLine]:
+    """One line a step that something was measured at.
+
+    Args:
+        log_history: of the Trainer's state, in the order of steps.
+        examples_per_step: examples in an optimizer step; an epoch's last step may have fewer.
+        examples: in an epoch.
+    """
+    measured: dict[int, dict[str, float]] = {}
+    epochs: dict[int, float] = {}
+    for entry in log_history:
+        values = {ours: _rounded(entry[theirs]) for theirs, ours in _MEASURES.items() if theirs in entry}
+        if values:
+            step = int(entry["step"])
+            measured.setdefault(step, {}).update(values)
+            epochs[step] = entry.get("epoch", 0.0)
+    steps_per_epoch = -(-examples // examples_per_step)
+    return [
+        MetricsLine(
+            step=step,
+            epoch=round(epochs[step], 4),
+            examples_seen=_seen(step, steps_per_epoch, examples_per_step, examples),
+            **{name: values.get(name) for name in _MEASURES.values()},
+        )
+        for step, values in sorted(measured.items())
+    ]
+
+
+def _seen(step: int, steps_per_epoch: int, examples_per_step: int, examples: int) -> int:
+    whole, rest = divmod(step, steps_per_epoch)
+    return whole * examples + rest * examples_per_step
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,29 @@
+"""What the libraries say that is of no use to whoever runs this program."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging as transformers_logging
+
+
+@contextmanager
+def without_peft_deprecations() -> Iterator[None]:
+    """peft 0.21 still asks transformers 5.23 by names that this has deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
+
+
+@contextmanager
+def without_training_noise() -> Iterator[None]:
+    """transformers' remarks on settings that we chose on purpose, and the same deprecations."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with without_peft_deprecations():
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)

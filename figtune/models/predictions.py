@@ -1,0 +1,131 @@
+"""What base and tuned model make of examples: losses with the right, a wrong and no picture, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from figtune.metrics.records import Outcome, Prediction
+from figtune.metrics.texts import chrf, rouge_l
+from figtune.models.evaluated import Evaluated
+from figtune.models.family import TokenisedRow
+from figtune.models.features import FeatureStore
+from figtune.models.generation import Answer, generate_answers, picture_features
+from figtune.models.loading import LoadedModel
+from figtune.models.losses import completion_losses
+from figtune.models.rows import training_row
+from figtune.pipeline.errors import InputError
+
+_GREY = (128, 128, 128)
+_GREY_SIDE = 64
+_LOSS_DIGITS = 4
+_SCORE_DIGITS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A model with everything it needs to be tried on examples, several at a time."""
+
+    loaded: LoadedModel
+    features: FeatureStore
+    """Of every picture."""
+    grey: Tensor
+    """float[1, T, V]: what the vision encoder sees in an even grey."""
+    max_new_tokens: int
+
+    def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
+        """One forward pass for each loss and one generation for each model.
+
+        Raises:
+            InputError: a prompt leaves no room for its completion.
+        """
+        rows = [example_row(self.loaded, item) for item in items]
+        right = self._features([item.example.image_sha256 for item in items])
+        base = self._outcomes(items, rows, right, tuned=False)
+        tuned = self._outcomes(items, rows, right, tuned=True)
+        grey = completion_losses(self.loaded, rows, self.grey.expand(len(rows), -1, -1))
+        wrong = self._wrong_image_losses(items, rows)
+        return [
+            Prediction(
+                example_id=item.example.example_id,
+                split=item.split,
+                task=item.example.task,
+                kind=item.example.kind,
+                group=item.example.group,
+                source=item.example.source,
+                image=item.example.image,
+                wrong_image=None if item.other is None else item.other.image,
+                prompt=item.example.prompt,
+                reference=item.example.completion,
+                tokens=row.learned_tokens,
+                base=of_base,
+                tuned=of_tuned,
+                wrong_image_loss=of_wrong,
+                grey_image_loss=round(of_grey, _LOSS_DIGITS),
+            )
+            for item, row, of_base, of_tuned, of_wrong, of_grey in zip(
+                items, rows, base, tuned, wrong, grey, strict=True
+            )
+        ]
+
+    def _outcomes(
+        self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
+    ) -> list[Outcome]:
+        with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
+            losses = completion_losses(self.loaded, rows, features)
+            prompts = [item.example.prompt for item in items]
+            answers = generate_answers(self.loaded, prompts, features, self.max_new_tokens)
+        return [
+            _outcome(loss, answer, item.example.completion)
+            for loss, answer, item in zip(losses, answers, items, strict=True)
+        ]
+
+    def _wrong_image_losses(self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow]) -> list[float | None]:
+        others = [item.other for item in items]
+        known = [position for position, other in enumerate(others) if other is not None]
+        losses: list[float | None] = [None] * len(items)
+        if known:
+            wrong = self._features([other.image_sha256 for other in others if other is not None])
+            found = completion_losses(self.loaded, [rows[position] for position in known], wrong)
+            for position, loss in zip(known, found, strict=True):
+                losses[position] = round(loss, _LOSS_DIGITS)
+        return losses
+
+    def _features(self, pictures: Sequence[str]) -> Tensor:
+        return torch.stack([self.features[picture] for picture in pictures])
+
+
+def grey_features(loaded: LoadedModel) -> Tensor:
+    """float[1, T, V]"""
+    return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
+
+
+def example_row(loaded: LoadedModel, item: Evaluated) -> TokenisedRow:
+    """An example as the losses read it.
+
+    Raises:
+        InputError: its prompt leaves no room for a completion.
+    """
+    example = item.example
+    try:
+        return training_row(
+            loaded.family, loaded.processor, example.prompt, example.completion, loaded.record.max_length
+        )
+    except InputError as misfit:
+        raise InputError(f"{example.example_id}: {misfit.problem}", misfit.remedy) from None
+
+
+def _outcome(loss: float, answer: Answer, reference: str) -> Outcome:
+    return Outcome(
+        loss=round(loss, _LOSS_DIGITS),
+        answer=answer.text,
+        answer_tokens=answer.tokens,
+        stopped=answer.stopped,
+        chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
+        rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
+    )

@@ -1,0 +1,58 @@
+"""How a training run goes, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scheduler = Literal["cosine", "linear", "constant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything a user can set about training."""
+
+    epochs: float
+    """Passes over the training examples."""
+    batch_size: int
+    """Examples per forward pass."""
+    gradient_accumulation_steps: int
+    """Forward passes per optimizer step."""
+    learning_rate: float
+    """At its peak."""
+    scheduler: Scheduler
+    """How the learning rate falls after the warm-up."""
+    warmup_fraction: float
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float
+    max_grad_norm: float
+    """Gradients are clipped to this norm."""
+    activation_checkpointing: bool
+    """Less memory for one more forward pass of the decoder."""
+    evaluations: int
+    """How often the losses on val and minitrain are taken and a checkpoint is written, evenly over the run."""
+    save_total_limit: int
+    """Checkpoints kept while the run lasts."""
+    seed: int
+    """Of the order of examples and of dropout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """What a run did."""
+
+    examples: int
+    """That it trained on."""
+    truncated: int
+    """Of them, those whose completion was cut to fit."""
+    left_out: int
+    """Examples whose prompt left no room for a completion."""
+    steps: int
+    resumed_from: int
+    """The step it carried on from; 0 for a run from the beginning."""
+    first_loss: float
+    """On minitrain before training; on the first logged steps where there is no minitrain."""
+    last_loss: float
+    """The same after training."""
+    val_loss: float | None
+    """After training; None without validation examples."""

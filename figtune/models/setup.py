@@ -1,0 +1,110 @@
+"""Setting a model up: its base fetched, its adapter begun, both described in files that training and testing read."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
+from figtune.models.hub import ModelFolder, find_model
+from figtune.models.loading import chosen_dtype, family_of_folder, load_processor
+from figtune.models.parameters import parameter_table
+from figtune.models.records import (
+    ADAPTER_FOLDER,
+    BASE_FOLDER,
+    MODEL_FILE,
+    PARAMETERS_FILE,
+    PROCESSOR_FOLDER,
+    AdapterRecord,
+    Dtype,
+    ImageFit,
+    ModelRecord,
+    ParameterTable,
+)
+from figtune.models.tiny import TINY_MODELS
+from figtune.pipeline.files import replacing_folder
+from figtune.pipeline.progress import say
+from figtune.pipeline.records import write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """What the user asks for."""
+
+    name: str
+    """A Hub id, a folder in the Hub's layout, or a reserved name of a tiny model."""
+    revision: str | None
+    dtype: Dtype
+    image_fit: ImageFit
+    max_length: int
+    """Text tokens of prompt and completion together."""
+    adapter: AdapterRecord
+    seed: int
+    """Of the adapter's first weights."""
+
+
+def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
+    """Write `adapter/`, `processor/`, `model.json`, `parameters.json` into `model_dir`; for a tiny model `base/` too.
+
+    The base model's files are fetched, but its weights are not loaded.
+
+    Raises:
+        ResourceError: the model is not to be had or not supported.
+        UsageError: a dtype or an adapter that does not suit it.
+    """
+    tiny = choice.name in TINY_MODELS
+    shutil.rmtree(model_dir / BASE_FOLDER, ignore_errors=True)
+    found = _build(model_dir, choice.name) if tiny else _fetch(choice)
+    record = _record(choice, found, tiny=tiny)
+    table = _begin_adapter(model_dir, found.folder, record, choice.seed)
+    with replacing_folder(model_dir / PROCESSOR_FOLDER) as folder:
+        load_processor(found.folder).save_pretrained(folder)
+    write_json(model_dir / PARAMETERS_FILE, table)
+    write_json(model_dir / MODEL_FILE, record)
+    return table
+
+
+def _build(model_dir: Path, name: str) -> ModelFolder:
+    say(f"model {name}: building it; it is a demo model that knows nothing yet")
+    TINY_MODELS[name](model_dir / BASE_FOLDER)
+    return ModelFolder(folder=model_dir / BASE_FOLDER, commit=None)
+
+
+def _fetch(choice: ModelChoice) -> ModelFolder:
+    """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
+    description = find_model(choice.name, choice.revision, weights=False)
+    family = family_of_folder(description.folder, choice.name)
+    adapter_config(family, choice.adapter, choice.name, None)
+    found = find_model(choice.name, description.commit or choice.revision, weights=True)
+    at = f" at {found.commit[:8]}" if found.commit else ""
+    say(f"model {choice.name}{at}: {family.title}, in {found.folder}")
+    return found
+
+
+def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelRecord:
+    family = family_of_folder(found.folder, choice.name)
+    chosen_dtype(family, choice.dtype, torch.device("cpu"))
+    local = BASE_FOLDER if tiny else str(found.folder)
+    return ModelRecord(
+        name=choice.name,
+        base=choice.name if found.commit else local,
+        commit=found.commit,
+        family=family.model_type,
+        tiny=tiny,
+        dtype=choice.dtype,
+        image_fit=choice.image_fit,
+        max_length=choice.max_length,
+        adapter=choice.adapter,
+    )
+
+
+def _begin_adapter(model_dir: Path, base: Path, record: ModelRecord, seed: int) -> ParameterTable:
+    family = family_of_folder(base, record.name)
+    config = adapter_config(family, record.adapter, record.base, record.commit)
+    tuned = new_adapter(model_outline(base), base, config, seed)
+    with replacing_folder(model_dir / ADAPTER_FOLDER) as folder:
+        save_adapter(tuned, folder)
+    return parameter_table(tuned)

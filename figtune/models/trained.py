@@ -1,0 +1,40 @@
+"""What training has left in an output folder, checked before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, ModelRecord
+from figtune.pipeline.errors import ArtifactMissingError, InputError
+from figtune.pipeline.records import read_json
+
+TRAIN_COMMAND = "python train_model.py"
+
+
+@dataclass(frozen=True)
+class _AdapterOrigin:
+    """The part of peft's `adapter_config.json` that says what the adapter was trained on."""
+
+    base_model_name_or_path: str
+    revision: str | None = None
+
+
+def read_trained(output_dir: Path) -> ModelRecord:
+    """The base model and the settings of the adapter in `output_dir`.
+
+    Raises:
+        ArtifactMissingError: nothing has been trained there.
+        InputError: the adapter is of another base model than `model.json` says.
+    """
+    adapter = output_dir / ADAPTER_FOLDER
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise ArtifactMissingError(f"there is no trained adapter in {output_dir}", f"make it with: {TRAIN_COMMAND}")
+    record = read_json(output_dir / MODEL_FILE, ModelRecord, TRAIN_COMMAND)
+    origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, TRAIN_COMMAND)
+    if (origin.base_model_name_or_path, origin.revision) != (record.base, record.commit):
+        raise InputError(
+            f"the adapter in {adapter} was trained on {origin.base_model_name_or_path}, not on {record.base}",
+            f"train again with: {TRAIN_COMMAND} --force",
+        )
+    return record

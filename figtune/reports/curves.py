@@ -1,0 +1,52 @@
+"""A training run as a picture: losses and learning rate over the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from figtune.pipeline.files import replacing
+
+Points = tuple[tuple[int, float], ...]
+"""(optimizer step, value)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """What was measured, in the order of steps; empty where it was not."""
+
+    train: Points
+    minitrain: Points
+    val: Points
+    rate: Points
+
+
+def write_curves(path: Path, curves: Curves) -> None:
+    """Draw losses (nats per token) above the learning rate into a PNG file, the same to the byte for the same run."""
+    figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    losses.plot(*_columns(curves.train), color="#9aa5b1", linewidth=1, label="training batches")
+    losses.plot(*_columns(curves.minitrain), color="#2563eb", marker="o", markersize=3, label="minitrain")
+    if curves.val:
+        losses.plot(*_columns(curves.val), color="#dc2626", marker="o", markersize=3, label="validation")
+    losses.set_ylabel("loss (nats per token)")
+    losses.set_ylim(bottom=0)
+    losses.legend(frameon=False)
+    rate.plot(*_columns(curves.rate), color="#6b7280", linewidth=1)
+    rate.set_ylabel("learning rate")
+    rate.set_ylim(bottom=0)
+    rate.set_xlabel("optimizer step")
+    for axes in (losses, rate):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as file:
+        # Without the version of matplotlib: the file depends on the run alone.
+        canvas.print_png(file, metadata={"Software": None})
+
+
+def _columns(points: Points) -> tuple[list[int], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]
