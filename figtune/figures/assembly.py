@@ -35,7 +35,10 @@ class ExtractionCounts:
     pages: int
     """Of papers that could be read, each counted once."""
     figures: int
+    """With caption and region, like `tables`."""
     tables: int
+    incomplete: int
+    """Captions without a region and regions without a caption."""
     mentions: int
 
 
@@ -100,6 +103,7 @@ def put_together(content_dir: Path, sources: Sequence[Source]) -> ExtractionCoun
         pages=counts["pages"],
         figures=counts["Figure"],
         tables=counts["Table"],
+        incomplete=counts["incomplete"],
         mentions=counts["mentions"],
     )
 
@@ -107,7 +111,7 @@ def put_together(content_dir: Path, sources: Sequence[Source]) -> ExtractionCoun
 def _counted_figures(content_dir: Path, sources: Sequence[Source], counts: Counter[str]) -> Iterator[FigureRecord]:
     for source in originals_of(sources).values():
         for figure in _committed(content_dir, source).figures:
-            counts[figure.figure_type] += 1
+            counts[figure.figure_type if figure.caption and figure.region_box else "incomplete"] += 1
             counts["mentions"] += len(figure.mentions)
             yield figure
 

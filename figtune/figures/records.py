@@ -19,6 +19,8 @@ FIGURES_FILE = "figures.jsonl"
 TEXTS_FOLDER = "texts"
 CROPS_FOLDER = "crops"
 THUMBNAILS_FOLDER = "thumbnails"
+"""`thumbnails/<paper_id>/<page>.jpg`: pages with findings, for the gallery."""
+THUMBNAIL_DPI = 40
 GALLERY_FILE = "gallery.html"
 
 

@@ -1,0 +1,170 @@
+"""One paper taken apart: its records returned, its text, crops and thumbnails left in the content folder."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from figtune.figures.commits import PaperJob, PaperResult
+from figtune.figures.crops import Crop, crop
+from figtune.figures.findings import Findings, FoundFigure, find_figures
+from figtune.figures.mentions import mentions_of
+from figtune.figures.passages import passages
+from figtune.figures.records import (
+    CROPS_FOLDER,
+    TEXTS_FOLDER,
+    THUMBNAIL_DPI,
+    THUMBNAILS_FOLDER,
+    BoxTuple,
+    FigureRecord,
+    Mention,
+    Panel,
+    PaperRecord,
+    PaperText,
+)
+from figtune.figures.rows import body_rows, free_lines
+from figtune.figures.sections import paper_text
+from figtune.papers.box import Box
+from figtune.papers.document import Document
+from figtune.papers.hyphens import Vocabulary, vocabulary_of
+from figtune.papers.page import PageText
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.files import replacing_folder
+from figtune.pipeline.records import write_json
+
+_FEWEST_LETTERS = 100
+_THUMBNAIL_QUALITY = 70
+
+
+class NoTextLayerError(InputError):
+    """A scan: pictures of pages, without the words."""
+
+
+def extract_paper(job: PaperJob) -> PaperResult:
+    """Read one PDF; write `texts/<paper_id>.json`, `crops/<paper_id>/` and `thumbnails/<paper_id>/`.
+
+    Raises:
+        UnreadablePaperError: no PDF, encrypted, without pages, or too damaged.
+        NoTextLayerError: a scan.
+        OSError: the content folder cannot be written.
+    """
+    with Document(job.source.path) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+        _check_for_text(job.source.path, texts)
+        vocabulary = vocabulary_of(texts)
+        findings = find_figures(document, texts, vocabulary)
+        text = _text(job.source.paper_id, texts, findings, vocabulary)
+        figures = _figures(job, document, findings.figures, text)
+        _write_thumbnails(job, document, texts, findings.figures)
+    write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
+    return PaperResult(paper=_paper(job, len(texts), text.title, figures), figures=figures)
+
+
+def _check_for_text(path: Path, texts: Sequence[PageText]) -> None:
+    letters = sum(sum(map(str.isalpha, line.text)) for text in texts for line in text.lines)
+    if letters < _FEWEST_LETTERS:
+        raise NoTextLayerError(f"{path.name} has no text layer, as scans have none", "run it through OCR first")
+
+
+def _text(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
+    pages = [
+        free_lines(text, page.roles, page.caption_lines, page.regions)
+        for text, page in zip(texts, findings.pages, strict=True)
+    ]
+    found = passages(body_rows(pages, findings.style), findings.style.size, vocabulary)
+    return paper_text(paper_id, pages[0], found, vocabulary)
+
+
+def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord]) -> PaperRecord:
+    complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
+    return PaperRecord(
+        paper_id=job.source.paper_id,
+        file=job.source.file,
+        sha256=job.source.sha256,
+        pages=pages,
+        status="ok" if complete else "no_figures",
+        reason="" if complete else "no captioned figure or table found",
+        title=title,
+        figures=complete["Figure"],
+        tables=complete["Table"],
+    )
+
+
+def _figures(
+    job: PaperJob, document: Document, found: Sequence[FoundFigure], text: PaperText
+) -> tuple[FigureRecord, ...]:
+    """Records of all findings; crops of those that have a region."""
+    mentions = mentions_of(text, [(figure.figure_type, figure.name) for figure in found if figure.name])
+    ids = _figure_ids(job.source.paper_id, found)
+    records = []
+    with replacing_folder(job.content_dir / CROPS_FOLDER / job.source.paper_id) as folder:
+        for figure_id, figure in zip(ids, found, strict=True):
+            picture = None
+            if figure.region is not None:
+                picture = crop(document, figure.page_index, figure.region, dpi=job.dpi, longest_side=job.longest_side)
+                (folder / f"{figure_id}.png").write_bytes(picture.png)
+            cited = mentions.get((figure.figure_type, figure.name), ())
+            records.append(_record(job, figure_id, figure, picture, cited))
+    return tuple(records)
+
+
+def _figure_ids(paper_id: str, found: Sequence[FoundFigure]) -> list[str]:
+    """`<paper_id>-figure-3`; a region without a caption is `<paper_id>-region-1`, and no two are the same."""
+    ids: list[str] = []
+    seen: Counter[str] = Counter()
+    for figure in found:
+        name = re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-")
+        stem = f"{paper_id}-{figure.figure_type.lower()}-{name}" if name else f"{paper_id}-region"
+        seen[stem] += 1
+        ids.append(f"{stem}-{seen[stem]}" if seen[stem] > 1 or not name else stem)
+    return ids
+
+
+def _record(
+    job: PaperJob, figure_id: str, figure: FoundFigure, picture: Crop | None, mentions: tuple[Mention, ...]
+) -> FigureRecord:
+    return FigureRecord(
+        paper_id=job.source.paper_id,
+        figure_id=figure_id,
+        figure_type=figure.figure_type,
+        name=figure.name,
+        page=figure.page_index + 1,
+        caption=figure.caption,
+        caption_box=_rounded(figure.caption_box),
+        region_box=_rounded(figure.region),
+        crop=f"{CROPS_FOLDER}/{job.source.paper_id}/{figure_id}.png" if picture else None,
+        crop_size=(picture.width, picture.height) if picture else None,
+        dpi=picture.dpi if picture else job.dpi,
+        kind=figure.kind,
+        kind_score=round(figure.kind_score, 3),
+        confidence=round(figure.confidence, 3),
+        reason=figure.reason,
+        figure_text=figure.text,
+        panels=tuple(
+            Panel(label=panel.label, box=_rounded(panel.box), caption=panel.caption) for panel in figure.panels
+        ),
+        mentions=mentions,
+    )
+
+
+def _rounded(box: Box | None) -> BoxTuple | None:
+    if box is None:
+        return None
+    return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
+
+
+def _write_thumbnails(
+    job: PaperJob, document: Document, texts: Sequence[PageText], found: Sequence[FoundFigure]
+) -> None:
+    """`thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
+    with replacing_folder(job.content_dir / THUMBNAILS_FOLDER / job.source.paper_id) as folder:
+        for index in sorted({figure.page_index for figure in found}):
+            pixels = document.color(index, texts[index].box, THUMBNAIL_DPI)
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
+            (folder / f"{index + 1}.jpg").write_bytes(file.getvalue())

@@ -1,0 +1,187 @@
+"""Rows grown into passages: headings, and paragraphs whole across columns and pages."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from figtune.figures.rows import Row
+from figtune.papers.hyphens import Vocabulary
+
+Kind = Literal["heading", "paragraph", "note"]
+
+_INDENT = 0.45  # em from the column's edge from which a row is indented
+_DEEPEST_INDENT = 3.5  # em; anything further in is centred
+_LOOSE = 1.3  # times the usual pitch: a gap between paragraphs
+_SHORT = 1.0  # em by which the last row of a paragraph misses the right edge
+_SHORTEST_HEADING = 4  # characters; less is a mark or a number
+_LARGER = 0.7  # points above body type: a heading without a number
+_SMALLER = 0.75  # points below body type: a note
+_BULLET = re.compile(r"^(?:[•◦▪‣■●○∗►–]|\(?(?:[ivx]{1,4}|[a-z]|\d{1,2})\)|\d{1,2}\.)\s")
+_NUMBERED = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z](?:\.\d{1,2})*\.?|[IVX]+\.)\s+\S")
+_UNNUMBERED = re.compile(
+    r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
+    re.IGNORECASE,
+)
+_ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A heading, a paragraph or a footnote."""
+
+    kind: Kind
+    page_index: int
+    """Where it starts."""
+    text: str
+    rows: tuple[Row, ...]
+
+
+def passages(rows: Sequence[Row], size: float, vocabulary: Vocabulary) -> tuple[Passage, ...]:
+    """The passages of a paper in reading order; a footnote comes after the paragraph that it interrupts.
+
+    Args:
+        size: of body type, in points.
+        vocabulary: of the paper, to undo hyphens.
+    """
+    pitch = _usual_pitch(rows, size)
+    found: list[Passage] = []
+    for kind, members in _runs(rows, size, pitch):
+        text = vocabulary.join([row.text for row in members])
+        found.append(Passage(kind, members[0].page_index, text, tuple(members)))
+    return tuple(found)
+
+
+def _usual_pitch(rows: Sequence[Row], size: float) -> float:
+    """Points from row to row within a paragraph."""
+    steps = Counter(
+        round(after.baseline - before.baseline, 1)
+        for before, after in pairwise(rows)
+        if _same_place(before, after) and abs(after.size - size) < _SMALLER and after.baseline > before.baseline
+    )
+    return steps.most_common(1)[0][0] if steps else 1.2 * size
+
+
+def _runs(rows: Sequence[Row], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
+    """Rows that make one passage each; notes wait until the paragraph around them has ended."""
+    open_kind: Kind = "paragraph"
+    open_rows: list[Row] = []
+    notes: list[list[Row]] = []
+    for row in rows:
+        kind = _kind(row, size)
+        if kind == "note":
+            if notes and _continues_note(notes[-1][-1], row, pitch):
+                notes[-1].append(row)
+            else:
+                notes.append([row])
+            continue
+        if open_rows and kind == open_kind and _continues(kind, open_rows, row, size, pitch):
+            open_rows.append(row)
+            continue
+        if open_rows:
+            yield open_kind, open_rows
+            yield from (("note", note) for note in notes)
+            notes = []
+        open_kind, open_rows = kind, [row]
+    if open_rows:
+        yield open_kind, open_rows
+    yield from (("note", note) for note in notes)
+
+
+def _kind(row: Row, size: float) -> Kind:
+    if _looks_like_heading(row, size):
+        return "heading"
+    return "note" if row.size < size - _SMALLER and not row.formula else "paragraph"
+
+
+def _looks_like_heading(row: Row, size: float) -> bool:
+    larger = row.size >= size + _LARGER
+    if row.formula or not (row.bold or larger) or row.size < size - 0.3 or len(row.text) < _SHORTEST_HEADING:
+        return False
+    return larger or row.heading or bool(_UNNUMBERED.match(row.text) or _NUMBERED.match(row.text))
+
+
+def _continues(kind: Kind, open_rows: Sequence[Row], row: Row, size: float, pitch: float) -> bool:
+    last = open_rows[-1]
+    if kind == "heading":
+        close = 0 < row.baseline - last.baseline <= 1.6 * row.size
+        return _same_place(last, row) and close and abs(row.size - last.size) < 0.3 and not _NUMBERED.match(row.text)
+    if row.formula:
+        return True
+    if row.starts_bold and _ENDED.search(last.text) and row.text[0].isupper() and _flush(row, size):
+        return not _ends_short(last, size) and _same_place(last, row) and row.baseline - last.baseline <= _LOOSE * pitch
+    if _BULLET.match(row.text) and _begins_item(last, row, size):
+        return False
+    if last.formula:
+        return _same_margin(open_rows, row, size)
+    if _same_place(last, row):
+        return _continues_below(open_rows, row, size, pitch)
+    return _continues_elsewhere(open_rows, row, size)
+
+
+def _same_margin(open_rows: Sequence[Row], row: Row, size: float) -> bool:
+    """Whether a row below a formula stands where the text above the formula stood, rather than indented anew."""
+    if _flush(row, size):
+        return True
+    text = next((before for before in reversed(open_rows[1:]) if not before.formula), None)
+    return text is not None and abs(_inset(text) - _inset(row)) <= _INDENT * size
+
+
+def _continues_below(open_rows: Sequence[Row], row: Row, size: float, pitch: float) -> bool:
+    """Whether a row goes on with the paragraph above it in the same column."""
+    last = open_rows[-1]
+    if row.baseline - last.baseline > _LOOSE * pitch:
+        return False
+    step = row.box.x0 - last.box.x0
+    if abs(step) <= _INDENT * size or _inset(row) > _DEEPEST_INDENT * size:
+        return True
+    if step > 0:
+        return _is_item(open_rows) and len(open_rows) == 1
+    return len(open_rows) == 1 or _flush(last, size)
+
+
+def _continues_elsewhere(open_rows: Sequence[Row], row: Row, size: float) -> bool:
+    """Whether the first row of a column goes on with the last paragraph of the column before it."""
+    last = open_rows[-1]
+    if _ENDED.search(last.text) and _ends_short(last, size):
+        return False
+    if _flush(row, size):
+        return True
+    if _is_item(open_rows) and len(open_rows) == 1:
+        return _inset(row) > _inset(last)
+    return len(open_rows) > 1 and not _flush(last, size) and abs(_inset(last) - _inset(row)) <= _INDENT * size
+
+
+def _is_item(open_rows: Sequence[Row]) -> bool:
+    return _BULLET.match(open_rows[0].text) is not None
+
+
+def _continues_note(last: Row, row: Row, pitch: float) -> bool:
+    return _same_place(last, row) and 0 <= row.baseline - last.baseline <= pitch and not row.text[:1].isdigit()
+
+
+def _begins_item(last: Row, row: Row, size: float) -> bool:
+    """Whether a bullet or number at the start of a row makes it a list item, rather than "(3)" within a sentence."""
+    symbol = not row.text[0].isalnum() and row.text[0] != "("
+    return symbol or bool(_ENDED.search(last.text)) or _ends_short(last, size)
+
+
+def _same_place(before: Row, after: Row) -> bool:
+    return before.page_index == after.page_index and before.column == after.column
+
+
+def _inset(row: Row) -> float:
+    """Points from the column's left edge."""
+    return row.box.x0 - row.column.x0
+
+
+def _flush(row: Row, size: float) -> bool:
+    return _inset(row) <= _INDENT * size
+
+
+def _ends_short(row: Row, size: float) -> bool:
+    return row.column.x1 - row.box.x1 > _SHORT * size

@@ -1,0 +1,277 @@
+"""The body of a paper as printed rows in reading order.
+
+The text layer comes in the order in which the file paints: within a column mostly the reading order, from column to
+column not always; and a formula within a sentence makes lines of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from figtune.figures.roles import Role
+from figtune.figures.style import Column, PaperStyle, family_of
+from figtune.papers.box import Box
+from figtune.papers.page import Line, PageText
+
+_SAME_BASELINE = 0.4  # em
+_RAISED = 0.75  # em by which the pieces of an inline formula may stand off the baseline
+_PIECE = 0.85  # of body size: anything smaller cannot make a row of its own beside body type
+_BLANK = 0.12  # em from piece to piece that make a blank
+_ACROSS = 12.0  # points by which a line must reach into a second column to stand across columns
+_RUNNING = 0.4  # share of the pages that a running head is on
+_MOSTLY = 0.5
+_INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
+_NO_BODY = frozenset({Role.FURNITURE, Role.ALGORITHM})
+_ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
+_DIGITS = re.compile(r"\d+")
+
+
+Piece = tuple[Line, Role]
+
+
+@dataclass(frozen=True, slots=True)
+class PageLines:
+    """The lines of a page that belong to no figure, table or caption, with what each is for."""
+
+    index: int
+    lines: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What stands on one line of a column."""
+
+    page_index: int
+    column: Column
+    box: Box
+    baseline: float
+    """In points from the top of the page."""
+    text: str
+    size: float
+    """Of most of its characters, in points."""
+    bold: bool
+    """Whether all of its letters are."""
+    starts_bold: bool
+    heading: bool
+    """Whether it has the words and the look of a section heading."""
+    formula: bool
+    """Whether it is part of a displayed formula."""
+
+
+def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], regions: Sequence[Box]) -> PageLines:
+    """What is left of a page without its captions and figures.
+
+    Args:
+        roles: of each line.
+        taken: positions of the lines of captions.
+        regions: boxes of figures and tables.
+    """
+    free = [
+        (line, role)
+        for number, (line, role) in enumerate(zip(text.lines, roles, strict=True))
+        if number not in taken and not any(_center_in(line.box, region) for region in regions)
+    ]
+    return PageLines(text.index, tuple(free))
+
+
+def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
+    """All rows of body text, headings, notes and displayed formulas, in reading order."""
+    running = _running_heads(pages)
+    main = _main_family(line for page in pages for line, role in page.lines if role is Role.BODY)
+    rows: list[Row] = []
+    for page in pages:
+        front = _end_of_front(page)
+        body = [
+            (line, role)
+            for line, role in page.lines
+            if _is_body(line, role, style, front) and _pattern(line) not in running
+        ]
+        rows += _Page(page.index, style, main, _note_marks(page, style)).rows(body)
+    return tuple(rows)
+
+
+def _end_of_front(page: PageLines) -> float:
+    """Height, in points from the top, from which nothing is front matter: that of the heading of the abstract."""
+    tops = [line.box.top for line, _ in page.lines if page.index == 0 and _ABSTRACT.match(line.text)]
+    return min(tops, default=float("inf"))
+
+
+def _is_body(line: Line, role: Role, style: PaperStyle, front: float) -> bool:
+    if not line.text or not line.horizontal or role in _NO_BODY:
+        return False
+    if role is Role.FRONT:
+        return line.box.bottom > front
+    # Letters in a type that the body never uses are what is left of a figure nobody found.
+    return role is not Role.OTHER or style.speaks_like_body(line)
+
+
+def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
+    """The numbers with which the footnotes of a page begin."""
+    small = (line for line, _ in page.lines if line.size < style.size and len(line.spans) > 1)
+    firsts = (line.spans[0] for line in small)
+    return frozenset(span.text.strip() for span in firsts if span.superscript and span.text.strip().isdigit())
+
+
+def _running_heads(pages: Sequence[PageLines]) -> frozenset[str]:
+    """Patterns of lines that stand at one height on many pages."""
+    counts: Counter[str] = Counter()
+    for page in pages:
+        counts.update({_pattern(line) for line, _ in page.lines})
+    least = max(3.0, _RUNNING * len(pages))
+    return frozenset(pattern for pattern, count in counts.items() if count >= least)
+
+
+def _pattern(line: Line) -> str:
+    """What a running head has in common from page to page: its words, without numbers, and its height."""
+    return f"{_DIGITS.sub('#', line.text)} @ {line.box.top / 4:.0f}"
+
+
+def _main_family(lines: Iterable[Line]) -> str:
+    families: Counter[str] = Counter()
+    for line in lines:
+        families[family_of(line.font)] += len(line.text)
+    return families.most_common(1)[0][0] if families else ""
+
+
+def _center_in(box: Box, other: Box) -> bool:
+    x, y = (box.x0 + box.x1) / 2, (box.top + box.bottom) / 2
+    return other.x0 <= x <= other.x1 and other.top <= y <= other.bottom
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What making rows of a page's lines takes."""
+
+    index: int
+    style: PaperStyle
+    main: str
+    """The body's main font family."""
+    note_marks: frozenset[str]
+
+    def rows(self, lines: Sequence[Piece]) -> Iterator[Row]:
+        """Rows from top to bottom and column to column; what stands across columns parts the page."""
+        columns = self.style.columns
+        across = sorted(line.baseline for line, _ in lines if _column_number(line.box, columns) is None)
+        places: dict[tuple[int, int], list[Piece]] = {}
+        for line, role in lines:
+            number = _column_number(line.box, columns)
+            band = sum(baseline < line.baseline - _SAME_BASELINE * line.size for baseline in across)
+            places.setdefault((band, -1 if number is None else number), []).append((line, role))
+        whole = Column(columns[0].x0, columns[-1].x1)
+        for (_, number), members in sorted(places.items(), key=lambda place: place[0]):
+            column = whole if number < 0 else columns[number]
+            for pieces in self._formulas_joined(_grouped(members, self.style.size), column):
+                yield self._row(column, pieces)
+
+    def _formulas_joined(self, rows: Sequence[list[Piece]], column: Column) -> Iterator[list[Piece]]:
+        """What stands above and below the strokes and signs of one displayed formula is one row."""
+        waiting: list[Piece] = []
+        for row in rows:
+            if self._is_formula(row, column) and waiting and _overlap(waiting, row):
+                waiting += row
+                continue
+            if waiting:
+                yield sorted(waiting, key=_left)
+            waiting = []
+            if self._is_formula(row, column):
+                waiting = list(row)
+            else:
+                yield row
+        if waiting:
+            yield sorted(waiting, key=_left)
+
+    def _is_formula(self, pieces: Sequence[Piece], column: Column) -> bool:
+        if any(role is Role.EQUATION for _, role in pieces):
+            return True
+        inside = min(line.box.x0 for line, _ in pieces) - column.x0 > _INDENT * self.style.size
+        return inside and self._foreign_share(pieces) > _MOSTLY
+
+    def _foreign_share(self, pieces: Sequence[Piece]) -> float:
+        """Share of the characters that are not set in the body's main font family, as those of formulas are."""
+        spans = [(span.font, len(span.text.strip())) for line, _ in pieces for span in line.spans]
+        total = sum(length for _, length in spans)
+        return sum(length for font, length in spans if family_of(font) != self.main) / total if total else 0.0
+
+    def _row(self, column: Column, pieces: Sequence[Piece]) -> Row:
+        lines = [line for line, _ in pieces]
+        widest = max(lines, key=lambda line: line.box.width)
+        spans = [span for line in lines for span in line.spans if any(map(str.isalpha, span.text))]
+        return Row(
+            page_index=self.index,
+            column=column,
+            box=Box.around(line.box for line in lines),
+            baseline=widest.baseline,
+            text=self._joined(lines),
+            size=widest.size,
+            bold=bool(spans) and all(span.bold for span in spans),
+            starts_bold=bool(spans) and spans[0].bold,
+            heading=any(role is Role.HEADING for _, role in pieces),
+            formula=self._is_formula(pieces, column),
+        )
+
+    def _joined(self, lines: Sequence[Line]) -> str:
+        text, end = "", 0.0
+        for line in lines:
+            blank = " " if text and line.box.x0 - end > _BLANK * line.size else ""
+            text += blank + self._without_note_marks(line)
+            end = line.box.x1
+        return text
+
+    def _without_note_marks(self, line: Line) -> str:
+        if not self.note_marks or not any(span.superscript for span in line.spans[1:]):
+            return line.text
+        kept = ""
+        for span in line.spans:
+            mark = span.superscript and span.text.strip() in self.note_marks and kept[-1:].strip() != ""
+            kept += span.text[len(span.text.rstrip()) :] if mark else span.text
+        return kept.strip()
+
+
+def _column_number(box: Box, columns: Sequence[Column]) -> int | None:
+    """The column that holds most of the box; None where it stands across two."""
+    shares = [min(box.x1, column.x1) - max(box.x0, column.x0) for column in columns]
+    if sum(share > _ACROSS for share in shares) > 1:
+        return None
+    return shares.index(max(shares))
+
+
+def _grouped(members: Sequence[Piece], size: float) -> list[list[Piece]]:
+    """Lines of one column as rows from top to bottom, each with its pieces from left to right."""
+    rows: list[list[Piece]] = []
+    full = [member for member in members if _is_full(member, size)]
+    for member in sorted(full, key=lambda member: member[0].baseline):
+        if rows and abs(rows[-1][0][0].baseline - member[0].baseline) <= _SAME_BASELINE * size:
+            rows[-1].append(member)
+        else:
+            rows.append([member])
+    for member in members:
+        if not _is_full(member, size):
+            _attach(member, rows, size)
+    rows.sort(key=lambda row: row[0][0].baseline)
+    return [sorted(row, key=_left) for row in rows]
+
+
+def _is_full(member: Piece, size: float) -> bool:
+    line, role = member
+    return line.size >= _PIECE * size or role in (Role.BODY, Role.HEADING)
+
+
+def _attach(member: Piece, rows: list[list[Piece]], size: float) -> None:
+    """Give an index, an exponent or the like to the row it belongs to, or make it a row of its own."""
+    line = member[0]
+    nearest = min(rows, key=lambda row: abs(row[0][0].baseline - line.baseline), default=None)
+    if nearest is None or abs(nearest[0][0].baseline - line.baseline) > _RAISED * size:
+        rows.append([member])
+    else:
+        nearest.append(member)
+
+
+def _left(piece: Piece) -> float:
+    return piece[0].box.x0
+
+
+def _overlap(above: Sequence[Piece], below: Sequence[Piece]) -> bool:
+    return min(line.box.top for line, _ in below) < max(line.box.bottom for line, _ in above)
