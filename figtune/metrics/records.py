@@ -11,6 +11,7 @@ from typing import Literal
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
+EVALUATION_FOLDER = "evaluation"
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -132,4 +133,6 @@ class EvaluationSummary:
     demo: bool
     """Whether the base model is the tiny one with random weights."""
     verdict: Verdict
+    left_out: int
+    """Examples whose prompts leave no room for an answer."""
     slices: tuple[Slice, ...]

@@ -7,7 +7,8 @@ from typing import Literal
 
 from figtune.metrics.records import Estimate, EvaluatedSplit, Slice, Verdict
 
-_FEW_PAPERS = 5
+_FEW_PAPERS = 6
+"""With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
 _NOTABLE_GAP = 0.1
 """Nats per token by which training figures must have gained more before it is called memorising."""
 
@@ -41,12 +42,15 @@ def sign_of(estimate: Estimate) -> Sign:
 
 def _whether_it_helped(whole: Slice) -> str:
     place = _PLACES[whole.split]
+    few = whole.papers < _FEW_PAPERS
     course = f"{_course(whole)} nats per token"
     match sign_of(whole.loss_drop):
         case "positive":
-            return f"Fine-tuning helped {place}: {course} ({_interval(whole.loss_drop)})"
+            did = "seems to have helped" if few else "helped"
+            return f"Fine-tuning {did} {place}: {course} ({_interval(whole.loss_drop)})"
         case "negative":
-            return f"Fine-tuning made the model worse {place}: {course} ({_interval(whole.loss_drop)})"
+            did = "seems to have made" if few else "made"
+            return f"Fine-tuning {did} the model worse {place}: {course} ({_interval(whole.loss_drop)})"
         case "unclear":
             return (
                 f"Whether fine-tuning helped {place} cannot be told: {course}, "
@@ -82,7 +86,8 @@ def _whether_it_looks(whole: Slice) -> str:
     cost = f"a wrong one costs it {_number(gain.value)} nats per token"
     match sign_of(gain):
         case "positive":
-            return f"it looks at the picture: {cost} ({_interval(gain)})"
+            does = "seems to look" if whole.papers < _FEW_PAPERS else "looks"
+            return f"it {does} at the picture: {cost} ({_interval(gain)})"
         case "unknown":
             return f"whether it looks at the picture cannot be told either: {cost}"
         case "negative" | "unclear":
@@ -117,7 +122,7 @@ def _on_the_number_of_papers(whole: Slice) -> list[str]:
     if whole.papers == 1:
         return [f"All {what} figures come from one paper: there is no interval, and another paper may say otherwise."]
     if whole.papers < _FEW_PAPERS:
-        return [f"There are only {whole.papers} {what} papers: the intervals are rough."]
+        return [f"There are only {whole.papers} {what} papers: so few prove nothing, and the intervals are rough."]
     return []
 
 

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import ProcessorMixin
+
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.metrics.records import EvaluatedSplit
-from figtune.pipeline.errors import NothingProducedError
+from figtune.models.family import Family
+from figtune.models.rows import training_row
+from figtune.pipeline.errors import InputError, NothingProducedError
+from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records
 
 SPLIT_FILES: dict[EvaluatedSplit, str] = {"test": examples_file("test"), "minitrain": MINITRAIN_FILE}
@@ -44,6 +49,27 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
             f"{dataset_dir} has neither test nor training examples", f"prepare more papers with: {_COMMAND}"
         )
     return evaluated
+
+
+def with_room(
+    items: Sequence[Evaluated], family: Family, processor: ProcessorMixin, max_length: int
+) -> list[Evaluated]:
+    """Those whose prompt leaves room for a completion; each of the others is told of.
+
+    Raises:
+        NothingProducedError: there are none.
+    """
+    kept = []
+    for item in items:
+        try:
+            training_row(family, processor, item.example.prompt, item.example.completion, max_length)
+        except InputError as misfit:
+            say(f"{item.example.example_id} left out: {misfit}")
+            continue
+        kept.append(item)
+    if not kept:
+        raise NothingProducedError("no prompt leaves room for an answer", "raise --model.max_length and train again")
+    return kept
 
 
 def exchanged_pictures(examples: Sequence[Example]) -> Mapping[str, Example]:

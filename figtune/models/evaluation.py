@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
@@ -18,13 +20,15 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge
-from figtune.models.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures
+from figtune.models.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures, with_room
+from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.journal import Journal
-from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
-from figtune.models.predictions import Predictor, example_row, grey_features
-from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE
+from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.predictions import Predictor, grey_features
+from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER
 from figtune.models.trained import TRAIN_COMMAND, read_trained
+from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import sha256_of, write_text
 from figtune.pipeline.progress import say, track
 from figtune.pipeline.records import write_json
@@ -54,19 +58,25 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
-        InputError: an example cannot be read: its line, its picture, or a prompt that is too long.
-        NothingProducedError: there are no examples.
-        ResourceError: the base model is not to be had.
+        InputError: a line or a picture cannot be read, or the adapter is of another base model.
+        NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
+        ResourceError: the base model is not to be had, or memory is too small.
     """
-    items = evaluated_examples(dataset_dir)
     record = read_trained(output_dir)
+    examples = evaluated_examples(dataset_dir)
+    processor = load_processor(output_dir / PROCESSOR_FOLDER)
+    items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
-        say("test: no paper was held out, so only training figures are evaluated")
+        say("no example of a held-out paper: only training figures are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     predictions = _predictions(items, dataset_dir, output_dir, features_dir, trial)
     slices = measure(predictions, trial.bootstrap)
     summary = EvaluationSummary(
-        base_model=record.name, demo=record.tiny, verdict=judge(slices, demo=record.tiny), slices=slices
+        base_model=record.name,
+        demo=record.tiny,
+        verdict=judge(slices, demo=record.tiny),
+        left_out=len(examples) - len(items),
+        slices=slices,
     )
     write_json(folder / METRICS_FILE, summary)
     _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
@@ -92,8 +102,6 @@ def _predictions(
 def _predictor(
     loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, max_new_tokens: int
 ) -> Predictor:
-    for item in items:
-        example_row(loaded, item)
     return Predictor(
         loaded=loaded,
         features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
@@ -107,7 +115,12 @@ def _coming(
 ) -> Iterator[Prediction]:
     """Each batch is on the disk before the next one begins."""
     for first in range(0, len(items), batch_size):
-        batch = predictor.predictions(items[first : first + batch_size])
+        try:
+            batch = predictor.predictions(items[first : first + batch_size])
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                f"{batch_size} examples at a time are too many for the card's memory", "halve --test.batch_size"
+            ) from None
         journal.append(batch)
         yield from batch
 

@@ -19,7 +19,6 @@ from figtune.models.generation import Answer, generate_answers, picture_features
 from figtune.models.loading import LoadedModel
 from figtune.models.losses import completion_losses
 from figtune.models.rows import training_row
-from figtune.pipeline.errors import InputError
 
 _GREY = (128, 128, 128)
 _GREY_SIDE = 64
@@ -39,12 +38,8 @@ class Predictor:
     max_new_tokens: int
 
     def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
-        """One forward pass for each loss and one generation for each model.
-
-        Raises:
-            InputError: a prompt leaves no room for its completion.
-        """
-        rows = [example_row(self.loaded, item) for item in items]
+        """One forward pass for each loss and one generation for each model."""
+        rows = [self._row(item) for item in items]
         right = self._features([item.example.image_sha256 for item in items])
         base = self._outcomes(items, rows, right, tuned=False)
         tuned = self._outcomes(items, rows, right, tuned=True)
@@ -72,6 +67,12 @@ class Predictor:
                 items, rows, base, tuned, wrong, grey, strict=True
             )
         ]
+
+    def _row(self, item: Evaluated) -> TokenisedRow:
+        loaded = self.loaded
+        return training_row(
+            loaded.family, loaded.processor, item.example.prompt, item.example.completion, loaded.record.max_length
+        )
 
     def _outcomes(
         self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
@@ -103,21 +104,6 @@ class Predictor:
 def grey_features(loaded: LoadedModel) -> Tensor:
     """float[1, T, V]"""
     return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
-
-
-def example_row(loaded: LoadedModel, item: Evaluated) -> TokenisedRow:
-    """An example as the losses read it.
-
-    Raises:
-        InputError: its prompt leaves no room for a completion.
-    """
-    example = item.example
-    try:
-        return training_row(
-            loaded.family, loaded.processor, example.prompt, example.completion, loaded.record.max_length
-        )
-    except InputError as misfit:
-        raise InputError(f"{example.example_id}: {misfit.problem}", misfit.remedy) from None
 
 
 def _outcome(loss: float, answer: Answer, reference: str) -> Outcome:

@@ -73,7 +73,11 @@ def test_one_test_paper_proves_nothing() -> None:
 
 def test_few_test_papers_are_mentioned() -> None:
     verdict = judged([prediction(n) for n in range(3)])
-    assert verdict.notes == ("There are only 3 test papers: the intervals are rough.",)
+    assert verdict.notes == ("There are only 3 test papers: so few prove nothing, and the intervals are rough.",)
+    assert verdict.sentence.startswith("Fine-tuning seems to have helped on held-out papers:")
+    assert "it seems to look at the picture" in verdict.sentence
+    worse = judged([prediction(n, base_loss=0.5) for n in range(3)])
+    assert worse.sentence.startswith("Fine-tuning seems to have made the model worse on held-out papers:")
 
 
 def test_without_a_test_split_nothing_is_said_of_new_figures() -> None:

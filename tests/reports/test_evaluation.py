@@ -64,7 +64,9 @@ class Page(HTMLParser):
 
 def page_of(predictions: Sequence[Prediction], *, images: str = "data", curves: str | None = None) -> Page:
     slices = measure(predictions, Bootstrap(samples=50, seed=0))
-    summary = EvaluationSummary(base_model="base", demo=False, verdict=judge(slices, demo=False), slices=slices)
+    summary = EvaluationSummary(
+        base_model="base", demo=False, verdict=judge(slices, demo=False), left_out=0, slices=slices
+    )
     return Page(evaluation_page(summary, predictions, images=images, curves=curves))
 
 
