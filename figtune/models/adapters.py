@@ -51,7 +51,7 @@ def _targets(family: Family, adapter: AdapterRecord) -> list[str]:
     if unknown := sorted(asked.difference(known)):
         raise UsageError(
             f"{family.title} has no {', '.join(unknown)} to adapt",
-            f"choose --adapter.target_modules from: {' '.join(known)}",
+            f"choose --adapter.targets from: {' '.join(known)}",
         )
     if DECODER in asked:
         asked.update(family.decoder_linear_names)
@@ -61,7 +61,9 @@ def _targets(family: Family, adapter: AdapterRecord) -> list[str]:
 def model_outline(folder: Path) -> PreTrainedModel:
     """The base model without its weights, on the meta device: to count and to configure, whatever its size."""
     with torch.device("meta"):
-        outline: PreTrainedModel = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))
+        outline: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        )
     outline.requires_grad_(False)
     return outline
 

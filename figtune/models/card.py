@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
+from figtune.examples.records import Example
 from figtune.models.recipe import Recipe, TrainingSummary
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.training_data import TrainingExamples
@@ -59,7 +60,7 @@ def _data(examples: TrainingExamples, summary: TrainingSummary) -> str:
     )
 
 
-def _tasks(examples: list) -> str:
+def _tasks(examples: list[Example]) -> str:
     counts = Counter(example.task for example in examples)
     return ", ".join(f"{task} {counts[task]:,}" for task in sorted(counts)) or "none"
 

@@ -82,7 +82,7 @@ def _key(loaded: LoadedModel) -> str:
     digest.update(loaded.processor.image_processor.to_json_string().encode())
     for name, tensor in _encoder(loaded.model):
         digest.update(f"{name} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

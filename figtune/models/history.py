@@ -44,7 +44,11 @@ def metrics_lines(
             step=step,
             epoch=round(epochs[step], 4),
             examples_seen=_seen(step, steps_per_epoch, examples_per_step, examples),
-            **{name: values.get(name) for name in _MEASURES.values()},
+            loss=values.get("loss"),
+            learning_rate=values.get("learning_rate"),
+            gradient_norm=values.get("gradient_norm"),
+            val_loss=values.get("val_loss"),
+            minitrain_loss=values.get("minitrain_loss"),
         )
         for step, values in sorted(measured.items())
     ]

@@ -21,7 +21,7 @@ def without_peft_deprecations() -> Iterator[None]:
 def without_training_noise() -> Iterator[None]:
     """transformers' remarks on settings that we chose on purpose, and the same deprecations."""
     level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         with without_peft_deprecations():
             yield

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from peft import PeftModel
+
 from figtune.models.family import PROJECTOR
 from figtune.models.records import ParameterTable, PartCount
-from peft import PeftModel
 
 _PARTS = ("vision encoder", "projector", "text decoder", "LoRA in the text decoder")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,3 +57,28 @@ class TrainingSummary:
     """The same after training."""
     val_loss: float | None
     """After training; None without validation examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """Numbers that follow from recipe and data."""
+
+    examples: int
+    examples_per_step: int
+    steps: int
+    steps_between_logs: int
+    steps_between_evaluations: int
+    warmup_steps: int
+
+
+def run_plan(examples: int, epochs: float, examples_per_step: int, evaluations: int, warmup: float) -> RunPlan:
+    """Steps of a run, and how often it logs and evaluates."""
+    steps = max(1, math.ceil(math.ceil(examples / examples_per_step) * epochs))
+    return RunPlan(
+        examples=examples,
+        examples_per_step=examples_per_step,
+        steps=steps,
+        steps_between_logs=max(1, steps // 200),
+        steps_between_evaluations=max(1, math.ceil(steps / evaluations)),
+        warmup_steps=math.ceil(steps * warmup),
+    )

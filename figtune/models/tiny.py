@@ -25,8 +25,17 @@ from figtune.pipeline.files import replacing_folder
 
 _CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
 _BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_PRINTABLE = "".join(map(chr, range(33, 127)))
+_VOCABULARY = 20_000
+"""More pieces than the words have: then each ends up as one token."""
 _SEED = 0
 
+_WIDTH = 256
+_LAYERS = 4
+_HEADS = 4
+_VISION_WIDTH = 128
+_INIT = 0.05
+_PROJECTION = 0.1
 _IMAGE_SIDE = 112
 _PATCH_SIDE = 14
 _IMAGE_TOKENS = 16
@@ -47,20 +56,20 @@ def build_tiny_gemma3(folder: Path) -> None:
     config = Gemma3Config(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": 256,
-            "intermediate_size": 512,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 64,
-            "query_pre_attn_scalar": 64,
+            "hidden_size": _WIDTH,
+            "intermediate_size": 2 * _WIDTH,
+            "num_hidden_layers": _LAYERS,
+            "num_attention_heads": _HEADS,
+            "num_key_value_heads": _HEADS // 2,
+            "head_dim": _WIDTH // _HEADS,
+            "query_pre_attn_scalar": _WIDTH // _HEADS,
             "sliding_window": 512,
-            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "layer_types": [("sliding_attention", "full_attention")[layer % 2] for layer in range(_LAYERS)],
             "max_position_embeddings": 2048,
         },
         vision_config={
-            "hidden_size": 128,
-            "intermediate_size": 256,
+            "hidden_size": _VISION_WIDTH,
+            "intermediate_size": 2 * _VISION_WIDTH,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "image_size": _IMAGE_SIDE,
@@ -71,12 +80,12 @@ def build_tiny_gemma3(folder: Path) -> None:
         boi_token_index=tokenizer.boi_token_id,
         eoi_token_index=tokenizer.eoi_token_id,
         image_token_index=tokenizer.image_token_id,
-        initializer_range=0.05,
+        initializer_range=_INIT,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = Gemma3ForConditionalGeneration(config)
-        torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.1)
+        torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=_PROJECTION)
     torch.nn.init.constant_(model.model.language_model.norm.weight, _FINAL_NORM)
     with replacing_folder(folder) as temporary:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -98,9 +107,10 @@ def _word_pieces() -> tuple[dict[str, int], list[tuple[str, str]]]:
     words = resources.files(__package__).joinpath("tiny_words.txt").read_text(encoding="utf-8").split()
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    learner.train_from_iterator(
-        [f"▁{word}" for word in words], trainers.BpeTrainer(vocab_size=20_000, min_frequency=1, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY, min_frequency=1, initial_alphabet=list(_PRINTABLE), show_progress=False
     )
+    learner.train_from_iterator([f"▁{word}" for word in words], trainer)
     return _with_control_tokens(learner)
 
 

@@ -12,13 +12,14 @@ from transformers import TrainingArguments
 
 from figtune.examples.records import Example
 from figtune.models.adapters import save_adapter
+from figtune.models.callbacks import Keeper, Watch
 from figtune.models.card import write_card
 from figtune.models.checkpoints import newest_complete, remove_others, step_of
 from figtune.models.features import prepared_features
 from figtune.models.history import MINITRAIN, VAL, metrics_lines
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.noise import without_training_noise
-from figtune.models.recipe import Recipe, TrainingSummary
+from figtune.models.recipe import Recipe, RunPlan, TrainingSummary, run_plan
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -30,7 +31,7 @@ from figtune.models.records import (
     PROCESSOR_FOLDER,
     MetricsLine,
 )
-from figtune.models.trainer import FigureTrainer, Keeper, RunPlan, Watch, run_plan
+from figtune.models.trainer import FigureTrainer
 from figtune.models.training_data import Collator, ItemDataset, Items, TrainingExamples, read_examples, tokenised
 from figtune.pipeline.errors import NothingProducedError, ResourceError
 from figtune.pipeline.files import replacing_folder

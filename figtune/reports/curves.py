@@ -45,7 +45,7 @@ def write_curves(path: Path, curves: Curves) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     with replacing(path) as file:
         # Without the version of matplotlib: the file depends on the run alone.
-        canvas.print_png(file, metadata={"Software": None})
+        canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def _columns(points: Points) -> tuple[list[int], list[float]]:
