@@ -207,10 +207,8 @@ def _row(lines: Sequence[Line], number: int) -> list[int]:
 
 
 def _shares_baseline(line: Line, head: Line) -> bool:
-    if not line.horizontal or not line.text:
-        return False
-    shared = min(line.box.bottom, head.box.bottom) - max(line.box.top, head.box.top)
-    return shared >= 0.5 * min(line.box.height, head.box.height)
+    """Whether the line is a piece of the printed line that `head` begins; formulas stand a little off its baseline."""
+    return line.horizontal and bool(line.text) and -0.8 <= (line.baseline - head.baseline) / head.size <= 0.5
 
 
 def _baseline(lines: Sequence[Line], row: Sequence[int]) -> float:

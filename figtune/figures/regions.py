@@ -20,6 +20,9 @@ _CUT = 6.0  # points of white at which a region may end
 _CUTS = 6  # widest whites tried
 _NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, certainly not
 _SMALLEST = 12.0  # points
+_ROW = 200.0  # points by which captions in one row may stand higher or lower
+_BELOW_ROW = 60.0  # points from a caption inside a row to the wide caption under the row
+_SPECK = 1.5  # points beside a wall in which ink is still the wall's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def _spans_beside(base: _Span, caption: Caption, scene: Scene) -> Iterator[_Span
             continue
         x0, x1 = base.x0, base.x1
         for other in scene.captions:
-            if other is caption or abs(other.box.top - caption.box.top) > 200:
+            if other is caption or abs(other.box.top - caption.box.top) > _ROW:
                 continue
             if other.box.x0 >= caption.box.x1 - 3 and (cut := _white_between(caption.box, other.box, room, scene)):
                 x1 = min(x1, cut)
@@ -104,6 +107,37 @@ def _spans_beside(base: _Span, caption: Caption, scene: Scene) -> Iterator[_Span
                 x0 = max(x0, cut)
         if (x0, x1) != (base.x0, base.x1) and x1 > x0:
             yield _Span(x0, x1)
+    yield from _spans_around(base, caption, scene)
+
+
+def _spans_around(base: _Span, caption: Caption, scene: Scene) -> Iterator[_Span]:
+    """A wide caption under a row in which something else has a narrower caption of its own: `base` cut between the two,
+    for either of them."""
+    for other in scene.captions:
+        wide, narrow = (caption.box, other.box) if caption.box.width > other.box.width else (other.box, caption.box)
+        apart = max(wide.top - narrow.bottom, narrow.top - wide.bottom)
+        if other is caption or narrow.width > 0.7 * wide.width or apart > _BELOW_ROW or _disjoint(wide, narrow):
+            continue
+        middle = (narrow.x0 + narrow.x1) / 2
+        height = Box(base.x0, narrow.top - _ROW / 4, base.x1, narrow.bottom)
+        left = _widest_white(Box(base.x0, height.top, middle, height.bottom), scene)
+        right = _widest_white(Box(middle, height.top, base.x1, height.bottom), scene)
+        if narrow is caption.box:
+            yield _Span(left or base.x0, right or base.x1)
+        elif left is not None:
+            yield _Span(base.x0, left)
+        elif right is not None:
+            yield _Span(right, base.x1)
+
+
+def _disjoint(one: Box, other: Box) -> bool:
+    return one.x1 <= other.x0 or other.x1 <= one.x0
+
+
+def _widest_white(box: Box, scene: Scene) -> float | None:
+    gaps = scene.ink.gaps(box, vertical=False, width=3.0)
+    widest = max(gaps, key=lambda gap: gap.width, default=None)
+    return (widest.start + widest.end) / 2 if widest else None
 
 
 def _white_between(left: Box, right: Box, room: Box, scene: Scene) -> float | None:
@@ -122,9 +156,11 @@ def _room(span: _Span, side: Side, caption: Caption, scene: Scene) -> Box | None
     blocking = [wall for wall in scene.walls if min(wall.x1, inner1) - max(wall.x0, inner0) > 4]
     if side == "above":
         top = max((wall.bottom for wall in blocking if wall.bottom <= caption.box.top + 2), default=0.0)
-        return Box(span.x0, top, span.x1, caption.box.top) if caption.box.top - top > _SMALLEST else None
+        return Box(span.x0, top + _SPECK, span.x1, caption.box.top) if caption.box.top - top > _SMALLEST else None
     bottom = min((wall.top for wall in blocking if wall.top >= caption.box.bottom - 2), default=scene.text.height)
-    return Box(span.x0, caption.box.bottom, span.x1, bottom) if bottom - caption.box.bottom > _SMALLEST else None
+    return (
+        Box(span.x0, caption.box.bottom, span.x1, bottom - _SPECK) if bottom - caption.box.bottom > _SMALLEST else None
+    )
 
 
 def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iterator[Region]:

@@ -6,19 +6,21 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
-from figtune.figures.style import PaperStyle
+from figtune.figures.style import PaperStyle, is_prose, running_key
 from figtune.papers.box import Box
 from figtune.papers.page import Drawing, Line, PageGraphics, PageText
 
 _HEADING = re.compile(
-    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
+    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
 )
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _ALGORITHM = re.compile(r"^(?:Algorithm|Listing|Pseudocode)\s*\d*\b")
-_FURNITURE_MARGIN = 12.0  # points above and below the body where nothing but headers and footers stands
+_ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
+_MARGIN = 8.0  # points above and below the body from which headers and footers stand
 _PITCH = 1.35  # em from line to line within a paragraph
 _EDGE = 2.0
 _AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_ROW_GAP = 4.0  # points between a row of a table and a rule
 _RULE = 1.6  # points of thickness up to which a drawing is a rule
 
 
@@ -40,7 +42,9 @@ class Role(Enum):
 def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
     """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
     roles = [_role_alone(line, text, style) for line in text.lines]
-    _mark_paragraphs(text.lines, roles, style)
+    _mark_rest_of_headings(text.lines, roles)
+    ruled = _ruled_lines(text.lines, graphics)
+    _mark_paragraphs(text.lines, roles, style, ruled)
     _mark_equations(text.lines, roles, style)
     _mark_algorithms(text.lines, roles, graphics)
     if text.index == 0:
@@ -54,7 +58,8 @@ def is_rule(drawing: Drawing) -> bool:
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
-    if line.box.bottom < style.top - _FURNITURE_MARGIN or line.box.top > style.bottom + _FURNITURE_MARGIN:
+    above, below = line.box.bottom < style.top - _MARGIN, line.box.top > style.bottom + _MARGIN
+    if below or (above and (line.text.isdigit() or running_key(line.text) in style.running)):
         return Role.FURNITURE
     outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
     if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):
@@ -71,23 +76,55 @@ def _is_heading(line: Line, style: PaperStyle) -> bool:
     return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
 
 
-def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
-    """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
-    sure = [number for number, line in enumerate(lines) if roles[number] is Role.OTHER and _fills(line, style)]
-    neighbours = {number: _stacked(lines, number, style) for number in sure}
-    seeds = [
+def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
+    """A wide blank after its number makes a heading two lines of the text layer."""
+    for number, line in enumerate(lines):
+        if roles[number] is Role.HEADING:
+            for other, rest in enumerate(lines):
+                if (
+                    rest.bold
+                    and abs(rest.baseline - line.baseline) <= 1
+                    and 0 < rest.box.x0 - line.box.x1 <= 2 * line.size
+                ):
+                    roles[other] = Role.HEADING
+
+
+def _ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]:
+    """Positions of lines right under or over a rule as long as they are: rows of a table."""
+    rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
+    return frozenset(
         number
-        for number in sure
-        if any(_fills(lines[other], style) for other in neighbours[number])
-        or abs(lines[number].size - style.size) <= 0.3
+        for number, line in enumerate(lines)
+        if any(
+            rule.top <= line.box.bottom + _ROW_GAP
+            and rule.bottom >= line.box.top - _ROW_GAP
+            and min(rule.x1, line.box.x1) - max(rule.x0, line.box.x0) >= 0.8 * line.box.width
+            for rule in rules
+        )
+    )
+
+
+def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
+    """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
+    sure = [
+        number
+        for number, line in enumerate(lines)
+        if roles[number] is Role.OTHER and number not in ruled and _fills(line, style)
     ]
-    queue = list(seeds)
+    queue = [number for number in sure if any(_fills(lines[other], style) for other in _stacked(lines, number, style))]
+    queue += [number for number, line in enumerate(lines) if number not in ruled and _stands_alone(line, style)]
     while queue:
         number = queue.pop()
-        if roles[number] is not Role.OTHER:
-            continue
-        roles[number] = Role.BODY
-        queue.extend(_stacked(lines, number, style))
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.BODY
+            queue.extend(_stacked(lines, number, style))
+
+
+def _stands_alone(line: Line, style: PaperStyle) -> bool:
+    """Whether a single line is body for sure: a sentence in body type from the left edge of a column."""
+    if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
+        return False
+    return any(abs(line.box.x0 - column.x0) <= _EDGE and column.holds(line.box, 4) for column in style.columns)
 
 
 def _fills(line: Line, style: PaperStyle) -> bool:
@@ -119,7 +156,7 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
         column = style.column_of(line.box)
         if column is None or not _EQUATION_NUMBER.match(line.text) or abs(line.box.x1 - column.x1) > 3 * _EDGE:
             continue
-        if abs(line.size - style.size) > 0.5 or not style.speaks_like_body(line):
+        if abs(line.size - style.size) > 1.5 or not style.speaks_like_body(line):
             continue
         band = Box(column.x0, line.box.top - 6, column.x1, line.box.bottom + 6)
         for number, other in enumerate(lines):
@@ -154,13 +191,9 @@ def _mark_algorithms(lines: Sequence[Line], roles: list[Role], graphics: PageGra
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
     """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
     upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
-    large = [
-        line for line in upper if line.size >= 1.15 * style.size and line.box.bottom >= style.top - _FURNITURE_MARGIN
-    ]
-    if not large:
+    title = _title(upper, style)
+    if not title:
         return
-    size = max(line.size for line in large)
-    title = [line for line in large if line.size >= size - 0.3]
     reached = max(line.box.bottom for line in title)
     pictures = [box for box in graphics.images if box.area < 0.5 * text.box.area]
     pictures += [drawing.box for drawing in graphics.drawings if _is_picture(drawing, text)]
@@ -171,10 +204,21 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
         below = line.baseline > reached
         if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP):
             return
-        if below and (not _could_be_front(line, style) or any(box.overlap(line.box) > 0 for box in pictures)):
+        if below and (not _could_be_front(line, style) or _is_covered(line, pictures)):
             return
         roles[number] = Role.FRONT
         reached = max(reached, line.box.bottom) if below else reached
+
+
+def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
+    """The largest lines of words in the body's fonts, where they are larger than the body."""
+    large = [
+        line
+        for line in upper
+        if line.size >= 1.15 * style.size and len(line.text) >= 8 and style.speaks_like_body(line)
+    ]
+    size = max((line.size for line in large), default=0.0)
+    return [line for line in large if line.size >= size - 0.3]
 
 
 def _is_picture(drawing: Drawing, text: PageText) -> bool:
@@ -184,4 +228,9 @@ def _is_picture(drawing: Drawing, text: PageText) -> bool:
 def _could_be_front(line: Line, style: PaperStyle) -> bool:
     if not line.horizontal:
         return False
-    return style.speaks_like_body(line) or "@" in line.text or "://" in line.text or len(line.text) <= 2
+    return style.speaks_like_body(line) or bool(_ADDRESS.search(line.text)) or len(line.text) <= 2
+
+
+def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:
+    """Whether a picture lies under the line. White margins of pictures reach under e-mails, so those are excepted."""
+    return "@" not in line.text and any(box.overlap(line.box) > 0 for box in pictures)

@@ -13,7 +13,8 @@ from figtune.papers.box import Box
 from figtune.papers.document import Document
 from figtune.papers.page import Line, PageGraphics, PageText
 
-_WIPE = 1.0  # points by which ink may stick out of its line's box
+_WIPE = 1.2  # points by which ink may stick out of its line's box
+_DESCENT = 1.5  # the same below the line: braces and large symbols hang deeper than fonts declare
 _FRAME_MARGIN = 12.0
 
 
@@ -49,8 +50,9 @@ def set_scene(document: Document, text: PageText, captions: Sequence[Caption], s
     explained = [number for number, role in enumerate(roles) if role is not Role.OTHER or number in captioned]
     loose = tuple(number for number in range(len(roles)) if number not in set(explained) and text.lines[number].text)
     page = document.grey(text.index, DPI)
-    frame = Box(0.0, style.top - _FRAME_MARGIN, text.width, style.bottom + _FRAME_MARGIN)
-    wiped = [text.lines[number].box.expanded(_WIPE) for number in explained]
+    frame = Box(0.0, _top(text, roles), text.width, style.bottom + _FRAME_MARGIN)
+    wiped = [_wiped(text.lines[number].box) for number in explained]
+    wiped += _furniture_rules(text, roles, graphics)
     ink = Ink(page, frame, wiped)
     wording = Ink(page, frame, wiped)
     wording.keep(
@@ -59,3 +61,22 @@ def set_scene(document: Document, text: PageText, captions: Sequence[Caption], s
     )
     walls = [text.lines[number].box for number in explained if roles[number] is not Role.FURNITURE]
     return Scene(text, style, graphics, tuple(roles), tuple(captions), tuple(walls), loose, ink, wording)
+
+
+def _wiped(line: Box) -> Box:
+    return Box(line.x0 - _WIPE, line.top - _WIPE, line.x1 + _WIPE, line.bottom + _DESCENT)
+
+
+def _top(text: PageText, roles: Sequence[Role]) -> float:
+    """Where figures may begin: on the first page not above the title, where logos stand."""
+    front = [line.box.top for line, role in zip(text.lines, roles, strict=True) if role is Role.FRONT]
+    return min(front, default=0.0)
+
+
+def _furniture_rules(text: PageText, roles: Sequence[Role], graphics: PageGraphics) -> list[Box]:
+    """Rules that set a header or footer off."""
+    furniture = [line.box.expanded(10) for line, role in zip(text.lines, roles, strict=True) if role is Role.FURNITURE]
+    rules = [
+        drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.height <= drawing.box.width
+    ]
+    return [rule.expanded(_WIPE) for rule in rules if any(rule.expanded(0.1).overlap(box) > 0 for box in furniture)]

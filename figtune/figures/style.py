@@ -12,8 +12,10 @@ from figtune.papers.page import Line, PageText
 
 _MINIMUM_PROSE = 25  # characters that a line needs before it says anything about columns
 _COLUMN_SHARE = 0.1  # of the lines of the commonest column
-_EDGE = 2.0  # points that a justified line's ends may miss the column's
+_EDGE = 2.0  # points that a line's ends may miss the column's
+_PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
 _INDENT = 30.0  # points that a list item or reference may be indented
+_DIGITS = re.compile(r"\d+")
 _FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
 
 
@@ -40,6 +42,8 @@ class PaperStyle:
 
     size: float
     """Of body type, in points."""
+    font: str
+    """Of body type."""
     families: frozenset[str]
     """Font families in which the body, its headings and its formulas are set."""
     columns: tuple[Column, ...]
@@ -47,6 +51,8 @@ class PaperStyle:
     top: float
     bottom: float
     """Between them the body stands on every page."""
+    running: frozenset[str]
+    """Headers and footers that come back on other pages, as `running_key` has them."""
 
     def fills_column(self, line: Line) -> bool:
         """Whether the line is one of prose that runs to the right edge of a column, as justified text does."""
@@ -54,7 +60,7 @@ class PaperStyle:
 
     def column_of(self, box: Box) -> Column | None:
         """The column that holds the whole of `box`, or None."""
-        return next((column for column in self.columns if column.holds(box, _EDGE)), None)
+        return next((column for column in self.columns if column.holds(box, _PROTRUSION)), None)
 
     def speaks_like_body(self, line: Line) -> bool:
         """Whether the line is set in one of the body's font families."""
@@ -62,7 +68,7 @@ class PaperStyle:
 
     def _column_filled_by(self, box: Box) -> Column | None:
         for column in self.columns:
-            if abs(box.x1 - column.x1) <= _EDGE and -_EDGE <= box.x0 - column.x0 <= _INDENT:
+            if -_EDGE <= box.x1 - column.x1 <= _PROTRUSION and -_EDGE <= box.x0 - column.x0 <= _INDENT:
                 return column
         return None
 
@@ -75,11 +81,18 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
     columns = _columns(body) or (Column(0.0, max((text.width for text in texts), default=612.0)),)
     return PaperStyle(
         size=size,
+        font=font,
         families=_families(lines, size),
         columns=columns,
         top=min((line.box.top for line in body if is_prose(line.text)), default=0.0),
         bottom=max((line.box.bottom for line in body if is_prose(line.text)), default=10_000.0),
+        running=_running(texts),
     )
+
+
+def running_key(text: str) -> str:
+    """The same for all page numbers."""
+    return _DIGITS.sub("#", text)
 
 
 def is_prose(text: str) -> bool:
@@ -99,6 +112,22 @@ def _commonest_type(lines: Iterable[Line]) -> tuple[float, str]:
     for line in lines:
         characters[round(line.size, 1), line.font] += len(line.text)
     return characters.most_common(1)[0][0] if characters else (10.0, "")
+
+
+def _running(texts: Sequence[PageText]) -> frozenset[str]:
+    """Keys of lines in the upper or lower eighth that come back at the same height on at least a third of the pages,
+    or on every second one."""
+    pages: Counter[tuple[str, int]] = Counter()
+    for text in texts:
+        edge = text.height / 8
+        pages.update(
+            {
+                (running_key(line.text), round(line.box.top / 3))
+                for line in text.lines
+                if line.text and (line.box.bottom < edge or line.box.top > text.height - edge)
+            }
+        )
+    return frozenset(key for (key, _), count in pages.items() if count >= max(2, len(texts) / 3))
 
 
 def _columns(body: Iterable[Line]) -> tuple[Column, ...]:
