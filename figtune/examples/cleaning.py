@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from figtune.examples.references import Subject, named_plainly
 from figtune.examples.rules import RULES
-from figtune.examples.sentences import split_sentences
+from figtune.examples.sentences import ends_in_abbreviation, split_sentences
 from figtune.examples.vocabulary import BACK_REFERENCES, CONNECTIVES
 
 _SYMBOLS_SHARE = 0.34
@@ -20,8 +20,15 @@ _WORDLIKE = re.compile(
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:{'|'.join(CONNECTIVES)}),?\s+)+")
 _LEANS_BACK = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})\b")
-_POINTS_AT_FIGURE = re.compile(
-    r"^(?:This|The same|These|Here,?)\s+(?:figure|table|diagram|plot|panels?|visuali[sz]ation)\b"
+_LEANS_BACK_LATER = re.compile(
+    r"^(?:\S+\s+){1,4}?(?:(?:this|these|those|such|said)\b(?!\s+(?:figure|table|diagram|plot|panel|paper|work|as)\b)|"
+    r"(?:the\s+)?(?:above|aforementioned|former|latter|do\s+so)\b)"
+)
+_AS_SHOWN = re.compile(r"^(?:As\s+\w+\s+(?:in|by)|In|From)\s+(?:the\s+\w+|panels?\s[^,]*)(?:\s\(\w+\))?,\s+(?:it\s)?")
+_STANDS_ALONE = re.compile(
+    r"^(?:(?:This|The same|These|Here,?)\s+(?:figure|table|diagram|plot|panels?|visuali[sz]ation)|"
+    r"It\s+(?:can\s+be|is\s+(?:clear|evident|worth|obvious|possible|important|observed|seen|noted))|"
+    r"There\s+(?:is|are|exist)|Here,?\s+we|Both\s+(?!of\b)\w+)\b"
 )
 _TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
@@ -36,7 +43,8 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(prior work)(?:\s*(?:,|and|,\s*and)\s*prior work)+", r"\1"),
         (r"\b([Tt]he|[Aa]n?|of|in|to|by|and)\s+\1\b", r"\1"),
         (r"\.\s*\.$", "."),
-        (r"^[\s,;:.)–-]+", ""),
+        (r"[\s,;:]+$", ""),
+        (r"^[\s,;:.)•▪◦–-]+", ""),
     )
 )
 
@@ -86,10 +94,13 @@ def cleaned_sentence(sentence: str, subject: Subject, removed: Counter[str]) -> 
             return None
         plain = tidied(rule.pattern.sub(rule.replacement, plain))
     plain = tidied(plain)
-    if mostly_symbols(plain):
-        removed["mostly_symbols"] += 1
+    if not re.search(r"[^\W\d_]{2}", plain):
         return None
-    return plain if re.search(r"[^\W\d_]{2}", plain) else None
+    for name, is_unfit in (("mostly_symbols", mostly_symbols), ("broken_off", ends_in_abbreviation)):
+        if is_unfit(plain):
+            removed[name] += 1
+            return None
+    return plain
 
 
 def without_leading_connective(sentence: str) -> str:
@@ -98,10 +109,12 @@ def without_leading_connective(sentence: str) -> str:
 
 
 def leans_back(sentence: str) -> bool:
-    """Whether the sentence needs the one before it: it starts with a pronoun or the like."""
-    start = _LEADING_CONNECTIVE.sub("", sentence)
+    """Whether the sentence needs the one before it: it starts with a pronoun or soon comes to "these requirements"."""
+    start = _AS_SHOWN.sub("", _LEADING_CONNECTIVE.sub("", sentence))
     start = start[:1].upper() + start[1:]
-    return _LEANS_BACK.match(start) is not None and _POINTS_AT_FIGURE.match(start) is None
+    if _STANDS_ALONE.match(start):
+        return False
+    return _LEANS_BACK.match(start) is not None or _LEANS_BACK_LATER.match(start) is not None
 
 
 def mostly_symbols(sentence: str) -> bool:
@@ -113,10 +126,13 @@ def mostly_symbols(sentence: str) -> bool:
 
 def tidied(sentence: str) -> str:
     """White space, brackets and commas put right after something was taken out; a capital, a mark at the end."""
-    for pattern, replacement in _TIDY:
-        sentence = pattern.sub(replacement, sentence)
-    sentence = _capitalised(sentence.strip())
-    return sentence if not sentence or re.search(r"[.!?][\"'”’)\]]*$", sentence) else f"{sentence.rstrip(',;:')}."
+    before = None
+    while before != sentence:  # what one pattern joins, another may have to part
+        before = sentence
+        for pattern, replacement in _TIDY:
+            sentence = pattern.sub(replacement, sentence)
+    sentence = _capitalised(sentence)
+    return sentence if not sentence or re.search(r"[.!?][\"'”’)\]]*$", sentence) else f"{sentence}."
 
 
 def _capitalised(sentence: str) -> str:

@@ -32,7 +32,9 @@ def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
             named[start] = words
     # Reversed, so that the first way of writing wins and keeps its place.
     first = {_key(words): start for start, words in sorted(named.items(), reverse=True)}
-    return tuple(" ".join(named[start]) for start in sorted(first.values()))[:_AT_MOST]
+    names = [named[start] for start in sorted(first.values())]
+    longer = {_key((word,)) for words in names if len(words) > 1 for word in words}
+    return tuple(" ".join(words) for words in names if len(words) > 1 or _key(words) not in longer)[:_AT_MOST]
 
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -60,7 +62,7 @@ def _may_name(words: Sequence[str]) -> bool:
     if not all(_WORD.fullmatch(word) for word in words):
         return False
     lower = [word.lower() for word in words]
-    if lower[0] in NOT_AT_A_NAME_EDGE or lower[-1] in NOT_AT_A_NAME_EDGE:
+    if not {lower[0], lower[-1]}.isdisjoint(NOT_AT_A_NAME_EDGE) or 1 in {len(words[0]), len(words[-1])}:
         return False
     if len(words) > 1:
         return any(len(word) >= 3 for word in words)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.examples.cleaning import cleaned_sentence, leans_back, without_leading_connective
-from figtune.examples.references import Subject, cites, is_about
-from figtune.examples.sentences import split_sentences
+from figtune.examples.references import Subject, cites, cites_others, is_about
+from figtune.examples.sentences import is_closed, split_sentences
 from figtune.examples.vocabulary import TOPICLESS_WORDS
 from figtune.figures.records import Mention
 
@@ -22,6 +22,10 @@ _LOOKS = re.compile(
     r"^(?:(?:It|We|One|As) (?:can|could|may) (?:be )?(?:seen?|observed?)|"
     r"The (?:left|right|top|bottom|upper|lower|first|"
     r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
+)
+_POINTS_ONLY = re.compile(
+    r"^(?:\S+\s+){0,9}?(?:is|are|be|show|shows|present|presents|visuali[sz]e|provide|illustrate|display|depict|summari[sz]e)\b"
+    r"(?:\s+\S+){0,5}?\s+(?:in|by)\s+(?:the\s+(?:figure|table)|panels?\s[^.]*)\.$"
 )
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
 _EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}")
@@ -50,6 +54,8 @@ class Passages:
 class _Sentence:
     text: str | None
     """None where cleaning dropped it."""
+    points_only: bool
+    """Whether it says no more than that the figure is there."""
     cites: bool
     direct: bool
 
@@ -67,7 +73,7 @@ def passages_about(mentions: Iterable[Mention], subject: Subject, seen: str) -> 
         sentences = [_read(raw, subject, seen, removed) for raw in split_sentences(mention.text)]
         for run in _runs(sentences, vocabulary, removed):
             passage = _passage(mention.section, [sentences[index] for index in run])
-            if passage.sentences not in {other.sentences for other in found}:
+            if passage.sentences and passage.sentences not in {other.sentences for other in found}:
                 found.append(passage)
     return Passages(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
 
@@ -93,17 +99,22 @@ def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str
 def _read(raw: str, subject: Subject, seen: str, removed: Counter[str]) -> _Sentence:
     mentions_it = cites(raw, subject)
     text = cleaned_sentence(raw, subject, removed)
-    if text is not None and (rule := _misfit(raw, text, seen)):
+    if text is not None and (rule := _misfit(raw, text, subject, seen)):
         removed[rule] += 1
         text = None
-    return _Sentence(text=text, cites=mentions_it, direct=mentions_it and is_about(raw, subject))
+    return _Sentence(
+        text=text,
+        points_only=text is not None and _POINTS_ONLY.search(text) is not None,
+        cites=mentions_it,
+        direct=mentions_it and is_about(raw, subject),
+    )
 
 
-def _misfit(raw: str, text: str, seen: str) -> str | None:
-    """The rule against a sentence of body text that breaks off, or tells a number that the figure does not."""
-    if not re.search(r"[.!?][\"'”’)\]]*$", raw.strip()):
-        return "broken_off"
-    if re.match(r"[a-z]{2,}", raw):
+def _misfit(raw: str, text: str, subject: Subject, seen: str) -> str | None:
+    """The rule against a sentence of body text, from which more must be kept out than from a caption."""
+    if cites_others(raw, subject):
+        return "other_figure_reference"
+    if not is_closed(raw) or re.match(r"[a-z]{2,}", raw):
         return "broken_off"
     if any(number.replace(" ", "") not in seen.replace(" ", "") for number in _EXACT_NUMBER.findall(text)):
         return "unseen_number"
@@ -142,7 +153,9 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
     at_most = _GOES_ON_AT_MOST if sentences[index].direct else 1
     while end < len(sentences) and end - index <= at_most:
         text = sentences[end].text
-        if text is None or not (sentences[end].cites or _goes_on(text, vocabulary)):
+        # What follows a mere pointer tells what it points at.
+        told = sentences[end].cites or sentences[end - 1].points_only
+        if text is None or not (told or _goes_on(text, vocabulary)):
             break
         end += 1
     return end
@@ -154,9 +167,12 @@ def _goes_on(text: str, vocabulary: frozenset[str]) -> bool:
 
 
 def _passage(section: str, sentences: Sequence[_Sentence]) -> Passage:
-    texts = [sentence.text for sentence in sentences if sentence.text is not None]
+    texts = [sentence.text for sentence in sentences if sentence.text is not None and not sentence.points_only]
+    while texts and leans_back(texts[0]):
+        # What it leans on was the pointer.
+        texts.pop(0)
     return Passage(
         section=section,
-        sentences=(without_leading_connective(texts[0]), *texts[1:]),
+        sentences=(without_leading_connective(texts[0]), *texts[1:]) if texts else (),
         direct=any(sentence.direct for sentence in sentences),
     )

@@ -11,11 +11,16 @@ from typing import Literal
 Task = Literal["caption", "explain", "analyze", "describe"]
 Split = Literal["train", "val", "test"]
 
+PREPARATION_VERSION = 1
+"""Bumped by hand when a rule of preparation changes: data sets are made anew then."""
+
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MINITRAIN_FILE = "minitrain.jsonl"
 """A slice of the training examples: a loss on it far below the one on val tells memorisation."""
 REJECTED_FILE = "rejected.jsonl"
 STATS_FILE = "stats.json"
+CARD_FILE = "README.md"
+LENGTHS_FILE = "lengths.svg"
 PREVIEW_FILE = "preview.html"
 
 
@@ -103,3 +108,14 @@ class Stats:
 def examples_file(split: Split) -> str:
     """`train.jsonl`"""
     return f"{split}.jsonl"
+
+
+DATASET_CONTENTS = (
+    *(examples_file(split) for split in SPLITS),
+    MINITRAIN_FILE,
+    REJECTED_FILE,
+    STATS_FILE,
+    CARD_FILE,
+    LENGTHS_FILE,
+    PREVIEW_FILE,
+)

@@ -14,10 +14,10 @@ from figtune.figures.records import FigureType
 
 _HEADS: dict[FigureType, str] = {"Figure": r"(?i:fig(?:ure)?s?)\b\.?", "Table": r"(?i:tab(?:le)?s?)\b\.?"}
 _NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
-_PANELS = r"(?:(?:[a-h](?!\w)|\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
+_PANELS = r"(?:(?:\.?[a-h](?!\w)|\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
 _PLACE = r"(?:left|right|top|bottom|middle|cent(?:er|re)|upper|lower)(?:[- ](?:left|right|most))?"
 _ASIDE_OPENING = (
-    r"(?:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"
+    r"(?i:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"
     r"i\.e\.,?)\s+)?"
 )
 

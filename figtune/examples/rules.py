@@ -111,6 +111,7 @@ def _pointers(name: str, pointer: str) -> tuple[Rule, ...]:
 
 RULES: tuple[Rule, ...] = (
     _drop("unreadable_glyphs", r"[\ufffd\ue000-\uf8ff\x00-\x08\x0b-\x1f]|\(cid:\d+\)"),
+    _drop("display_equation", r"[=≤≥≈∈∼∝←→⊙].*?[\s,.]\(\d{1,2}[a-z]?\)(?=[\s.,]|$)"),
     _drop("latex_source", r"\\\s?[a-zA-Z{}]"),
     # Addresses first: they hold digits and dots that later rules would take for something else.
     _replace("address", rf"\s*\([^()]*{_URL}[^()]*\)"),

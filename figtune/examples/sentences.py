@@ -14,6 +14,7 @@ from figtune.examples.vocabulary import ABBREVIATIONS, ABBREVIATIONS_THAT_MAY_EN
 
 _END = re.compile(r"[.!?]+[\"'”’)\]]*(?:\s*\[\d[\d,\s–-]*\])?(?=\s)")
 _START = re.compile(r"[\"'“‘(\[]*(?:[A-Z]|\d|[^\W\d_a-z]|\([a-z]\)|[a-z]\))|[a-z]\d?[A-Z]|\([a-z0-9]{1,3}\)|[-•*†‡]")
+_CLOSED = re.compile(r"[.!?][\"'”’)\]]*$")
 _GLUED = re.compile(r"(?<=[A-Za-z)\]]{2})\.(?=[A-Z][a-z]+\s)")
 _LAST_WORD = re.compile(r"([^\s(\[“\"']+)$")
 _INITIAL = re.compile(r"[^\W\d_]\.")
@@ -30,6 +31,16 @@ def split_sentences(text: str) -> tuple[str, ...]:
             start = end.end()
     sentences.append(plain[start:].strip())
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def is_closed(sentence: str) -> bool:
+    """Whether it ends with a mark, which it does not before a formula or at the end of a lost column."""
+    return _CLOSED.search(sentence) is not None
+
+
+def ends_in_abbreviation(sentence: str) -> bool:
+    """Whether it breaks off after "i.e." or the like."""
+    return sentence.split()[-1].rstrip(".)").lower() in ABBREVIATIONS - ABBREVIATIONS_THAT_MAY_END
 
 
 def count_words(text: str) -> int:

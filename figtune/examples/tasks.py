@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from figtune.examples.cleaning import leans_back
 from figtune.examples.components import components_of, mentioned
 from figtune.examples.material import Material
 from figtune.examples.passages import Passage, without_repeats
@@ -46,6 +47,10 @@ class TaskEntry:
     """What tells one task from another."""
 
     name: Task
+    prompt_tells: str
+    """Beside the request, in words, for the data card."""
+    target: str
+    """What the completion is made of, in words, for the data card."""
     phrasings: tuple[str, ...]
     """One is chosen by hash; the first is what a user gets who asks nothing special."""
     kinds: frozenset[FigureKind]
@@ -63,6 +68,11 @@ class TaskEntry:
 def task_entry(name: Task) -> TaskEntry:
     """The entry of that name."""
     return next(entry for entry in TASKS if entry.name == name)
+
+
+def plain_request(name: Task) -> str:
+    """What to ask of a figure that nothing else is known of."""
+    return task_entry(name).phrasings[0].format(thing="this figure")
 
 
 def _caption(material: Material) -> Iterator[Draft]:
@@ -87,7 +97,7 @@ def _analyze(material: Material) -> Iterator[Draft]:
     """Sentences on components that stand in the figure, from the caption first."""
     said = without_repeats((*material.caption, *_said(material.passages)), ())
     components = components_of(material.figure_text, " ".join(said))
-    sentences = tuple(sentence for sentence in said if mentioned(sentence, components))
+    sentences = _with_what_they_lean_on(said, [mentioned(sentence, components) != () for sentence in said])
     enough = len(mentioned(" ".join(sentences), components)) >= _LEAST_COMPONENTS
     yield Draft(
         panel="",
@@ -117,6 +127,14 @@ def _describe(material: Material) -> Iterator[Draft]:
         )
 
 
+def _with_what_they_lean_on(said: tuple[str, ...], wanted: list[bool]) -> tuple[str, ...]:
+    """The wanted sentences, and the one before each that starts with "It" or the like."""
+    for index in range(len(said) - 1, 0, -1):
+        if wanted[index] and leans_back(said[index]):
+            wanted[index - 1] = True
+    return tuple(sentence for sentence, keep in zip(said, wanted, strict=True) if keep)
+
+
 def _said(passages: tuple[Passage, ...]) -> tuple[str, ...]:
     return tuple(sentence for passage in passages for sentence in passage.sentences)
 
@@ -132,6 +150,8 @@ def _lacking(material: Material, sentences: tuple[str, ...]) -> str:
 TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="caption",
+        prompt_tells="nothing",
+        target="the caption without its label",
         phrasings=(
             "Describe {thing}.",
             "What does {thing} show?",
@@ -145,6 +165,8 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="explain",
+        prompt_tells="title, section, caption",
+        target="what citing paragraphs say beyond the caption",
         phrasings=(
             "Explain {thing} in the context of the paper.",
             "What does {thing} mean for the paper it comes from?",
@@ -158,6 +180,8 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="analyze",
+        prompt_tells="title, components named in the diagram",
+        target="what caption and citing paragraphs say of these components",
         phrasings=(
             "Analyze the components of this diagram and how they work together.",
             "Go through the components of this architecture diagram.",
@@ -171,6 +195,8 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="describe",
+        prompt_tells="title",
+        target="caption and citing sentences; of a panel its part of the caption",
         phrasings=(
             "Write a technical description of what {thing} illustrates.",
             "Describe the visual concept in {thing} for a technical reader.",

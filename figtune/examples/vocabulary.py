@@ -55,7 +55,7 @@ CONNECTIVES = _phrases("""
 
 BACK_REFERENCES = _phrases("""
     It / They / This / These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby /
-    Both / Each / The former / The latter / The same / So / Because of this / Because of that / Due to this /
+    Both / The former / The latter / The same / So / Because of this / Because of that / Due to this /
     Due to that / As such / Doing so / Otherwise / Where / Which / And / But / Or / To address this / To this
 """)
 """A sentence that starts with one of these needs the one before it."""

@@ -1,0 +1,122 @@
+"""`preview.html`: what a model will learn from, to be looked at before it does; and what was left out, and why."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from figtune.examples.records import (
+    PREVIEW_FILE,
+    REJECTED_FILE,
+    SPLITS,
+    STATS_FILE,
+    Example,
+    Rejection,
+    Split,
+    Stats,
+    examples_file,
+)
+from figtune.examples.sentences import count_words
+from figtune.examples.splits import draw
+from figtune.pipeline.files import write_text
+from figtune.pipeline.records import read_json, stream_records
+from figtune.reports.page import render_page
+
+_EXAMPLES_OF_EACH = 6
+"""For every split and task."""
+_REJECTIONS_OF_EACH = 5
+"""For every rule."""
+_MADE_BY = "python prepare_data.py"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownExample:
+    """An example with what the page says about it."""
+
+    split: Split
+    example: Example
+    image_url: str
+    prompt_words: int
+    completion_words: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRejection:
+    """A rejection with its picture, where there is one that can be shown."""
+
+    rejection: Rejection
+    image_url: str
+
+
+def write_preview(dataset_dir: Path) -> None:
+    """Write `preview.html` beside the examples: a sample by hash of every split and task, and of every rule.
+
+    Raises:
+        ArtifactMissingError: the data set is not there.
+        InputError: a line in it is no record.
+    """
+    stats = read_json(dataset_dir / STATS_FILE, Stats, _MADE_BY)
+    context: dict[str, object] = {
+        "stats": stats,
+        "total": sum(sum(tasks.values()) for tasks in stats.examples.values()),
+        "splits": SPLITS,
+        "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),
+        "shown": _examples(dataset_dir),
+        "rejected": _rejections(dataset_dir),
+    }
+    write_text(dataset_dir / PREVIEW_FILE, render_page("Training examples", "preview.html", context))
+
+
+def _examples(dataset_dir: Path) -> list[ShownExample]:
+    return [
+        ShownExample(
+            split=split,
+            example=example,
+            image_url=quote(example.image),
+            prompt_words=count_words(example.prompt),
+            completion_words=count_words(example.completion),
+        )
+        for split in SPLITS
+        for example in _sample_of(dataset_dir, split)
+    ]
+
+
+def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
+    examples = stream_records(dataset_dir / examples_file(split), Example, _MADE_BY)
+    return _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
+
+
+def _rejections(dataset_dir: Path) -> list[ShownRejection]:
+    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, _MADE_BY)
+    sample = _sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)
+    return [
+        ShownRejection(
+            rejection=each,
+            image_url=quote(each.image) if each.image and (dataset_dir / each.image).is_file() else "",
+        )
+        for each in sample
+    ]
+
+
+def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]:
+    """`size` items of each kind, drawn by their names: the same ones on every run.
+
+    Args:
+        items: (kind, name, item).
+    """
+    drawn: defaultdict[str, list[tuple[float, int, Item]]] = defaultdict(list)
+    for number, (kind, name, item) in enumerate(items):
+        entry = (-draw(0, name), number, item)
+        if len(drawn[kind]) < size:
+            heapq.heappush(drawn[kind], entry)
+        else:
+            heapq.heappushpop(drawn[kind], entry)
+    for kind in sorted(drawn):
+        yield from (item for _, _, item in sorted(drawn[kind], key=lambda entry: entry[1]))

@@ -1,0 +1,92 @@
+"""Which sentences of a citing paragraph speak of the figure."""
+
+from __future__ import annotations
+
+import pytest
+
+from figtune.examples.passages import Passages, passages_about, without_repeats
+from figtune.examples.references import Subject
+from figtune.figures.records import Mention
+
+FIGURE = Subject("Figure", "3")
+SEEN = "Figure 3. The encoder and the decoder. Encoder Decoder Memory bank 0.5"
+
+
+def read(*texts: str) -> Passages:
+    return passages_about([Mention(page=1, section="Method", text=text) for text in texts], FIGURE, SEEN)
+
+
+def sentences(*texts: str) -> list[str]:
+    return [sentence for passage in read(*texts).found for sentence in passage.sentences]
+
+
+def test_a_paragraph_is_followed_as_long_as_it_speaks_of_the_figure() -> None:
+    paragraph = (
+        "We first tried something else. As shown in Fig. 3, the encoder reads the image. "
+        "The encoder then fills the memory bank. Training takes two days on one machine."
+    )
+    assert sentences(paragraph) == [
+        "As shown in the figure, the encoder reads the image.",
+        "The encoder then fills the memory bank.",
+    ]
+
+
+def test_it_ends_where_something_else_is_cited() -> None:
+    paragraph = "Fig. 3 shows the encoder. In Fig. 4, the encoder meets the memory bank. The decoder has an encoder."
+    assert sentences(paragraph) == ["The figure shows the encoder."]
+
+
+def test_a_sentence_that_leans_back_brings_the_one_before() -> None:
+    paragraph = "Each view has its own camera. It feeds the encoder, as Fig. 3 shows."
+    assert sentences(paragraph) == ["Each view has its own camera.", "It feeds the encoder, as the figure shows."]
+
+
+def test_one_that_leans_on_what_was_removed_is_left_out() -> None:
+    result = read("Tab. 2 lists all views. It grows as shown in Fig. 3.")
+    assert result.found == ()
+    assert result.removed["leans_on_removed"] == 1
+
+
+def test_a_bare_pointer_says_nothing() -> None:
+    assert sentences("Results are shown in Fig. 3.") == []
+    assert sentences("Results are shown in Fig. 3. The encoder blurs what the decoder sees.") == [
+        "The encoder blurs what the decoder sees."
+    ]
+    assert sentences("Results are shown in Fig. 3. Competing maps look blurred. Ours took days.") == [
+        "Competing maps look blurred."
+    ]
+    assert sentences("Each view has its own camera. This is shown in Fig. 3.") == ["Each view has its own camera."]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("In Fig. 3 the encoder gains 3.2% over others.", "unseen_number"),
+        ("The encoder of Fig. 3 is defined by", "broken_off"),
+        ("where the encoder of Fig. 3 is used.", "broken_off"),
+        ("Compared to Fig. 5, the encoder in Fig. 3 is small.", "other_figure_reference"),
+    ],
+)
+def test_what_cannot_be_known_is_dropped(text: str, rule: str) -> None:
+    result = read(text)
+    assert result.found == ()
+    assert result.removed[rule] == 1
+
+
+def test_numbers_that_the_figure_shows_may_be_told() -> None:
+    assert sentences("In Fig. 3 the decoder has a threshold of 0.5.") == [
+        "In the figure the decoder has a threshold of 0.5."
+    ]
+
+
+def test_direct_passages_come_before_remarks_in_brackets() -> None:
+    found = read("The encoder (Fig. 3) is small.", "Fig. 3 shows the decoder.", "The encoder (Fig. 3) is small.").found
+    assert [(passage.direct, passage.sentences) for passage in found] == [
+        (True, ("The figure shows the decoder.",)),
+        (False, ("The encoder is small.",)),
+    ]
+
+
+def test_repeats_are_told_by_their_words() -> None:
+    said = ("The encoder reads the image.", "The decoder writes.", "The encoder reads the whole image.")
+    assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)
