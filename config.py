@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from figtune.examples.records import Task
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
 
@@ -36,9 +37,11 @@ LEARNING_RATE = 2e-4
 MAX_LENGTH = 512
 SEED = 0
 
+# Which papers are held out
+SPLIT_SEED = 0
+
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
-Task = Literal["caption", "explain", "analyze", "describe"]
 TASKS: tuple[Task, ...] = ("caption", "explain", "analyze", "describe")
 
 
@@ -81,20 +84,36 @@ class PrepareSettings:
     """Crops with a shorter side are rejected."""
     max_aspect_ratio: float = 8.0
     """Crops whose longer side exceeds the shorter one by more than this factor are rejected."""
+    min_ink_share: float = 0.002
+    """Crops with a smaller share of pixels that differ from the background are rejected as blank."""
+    english_only: bool = True
+    """Figures with a caption in another language are rejected."""
     min_words: int = 5
     """Completions with fewer words are rejected."""
     max_words: int = 200
     """Longer completions end at the last sentence that fits."""
-    val_fraction: float = 0.05
+    max_context_words: int = 100
+    """Longer captions within a prompt end at the last sentence that fits."""
+    near_duplicate_bits: int = 10
+    """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
+    minitrain_examples: int = 100
+    """Training examples that are evaluated too, to tell memorised from learned."""
+    val_fraction: float = 0.1
     """Share of papers for validation during training."""
-    test_fraction: float = 0.1
+    test_fraction: float = 0.15
     """Share of papers held out for the test."""
+    split_seed: int = SPLIT_SEED
+    """Another seed deals the papers to other splits."""
 
     def __post_init__(self) -> None:
         _check(len(self.tasks) > 0, "prepare.tasks", "at least one task")
         _check(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
         _check(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
         _check(self.max_aspect_ratio >= 1, "prepare.max_aspect_ratio", "1 or more")
+        _check(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
+        _check(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
+        _check(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
+        _check(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
         _check(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
         _check(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
         _check(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
@@ -131,20 +150,20 @@ class AdapterSettings:
 
     mode: Literal["lora", "projector"] = "lora"
     """LoRA matrices, or only the projector between vision encoder and text decoder."""
-    r: int = LORA_R
-    """Rank of the LoRA matrices."""
+    rank: int = LORA_R
+    """Of the LoRA matrices."""
     alpha: int = LORA_ALPHA
-    """LoRA scale: updates count alpha / r."""
+    """LoRA scale: updates count alpha / rank."""
     dropout: float = LORA_DROPOUT
     """Dropout before the LoRA matrices."""
-    target_modules: tuple[str, ...] = LORA_TARGET_MODULES
+    targets: tuple[str, ...] = LORA_TARGET_MODULES
     """"decoder", "projector", or names of linear layers of the decoder such as q_proj v_proj."""
 
     def __post_init__(self) -> None:
-        _check(self.r >= 1, "adapter.r", "1 or more")
+        _check(self.rank >= 1, "adapter.rank", "1 or more")
         _check(self.alpha >= 1, "adapter.alpha", "1 or more")
         _check(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
-        _check(len(self.target_modules) > 0, "adapter.target_modules", "at least one name")
+        _check(len(self.targets) > 0, "adapter.targets", "at least one name")
 
 
 @dataclass(frozen=True)
@@ -194,10 +213,13 @@ class TestSettings:
     """Examples per forward pass."""
     max_new_tokens: int = 256
     """Longest answer, in tokens."""
+    bootstrap_samples: int = 2000
+    """Times that the papers are drawn again for the 95 % intervals."""
 
     def __post_init__(self) -> None:
         _check(self.batch_size >= 1, "test.batch_size", "1 or more")
         _check(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
+        _check(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
 
 
 @dataclass(frozen=True)
@@ -215,7 +237,9 @@ class Config:
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation."""
     prompt: str | None = None
-    """What to ask about --test_image; left out, the model is asked to describe it."""
+    """What to ask about --test_image; left out, what --task asks."""
+    task: Task = "caption"
+    """What to ask about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from."""
     config: Path | None = None

@@ -11,10 +11,14 @@ from typing import Literal
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
+EVALUATION_VERSION = 1
+"""Bumped by hand when a rule of evaluation changes: evaluations are made anew then."""
+
 EVALUATION_FOLDER = "evaluation"
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
+EVALUATION_CONTENTS = (PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,10 @@ AdapterMode = Literal["lora", "projector"]
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 
+SETUP_VERSION = 1
+TRAINING_VERSION = 1
+"""Bumped by hand when a rule of setup or training changes: models are made anew then."""
+
 MODEL_FILE = "model.json"
 PARAMETERS_FILE = "parameters.json"
 METRICS_FILE = "metrics.jsonl"
@@ -23,6 +27,11 @@ PROCESSOR_FOLDER = "processor"
 BASE_FOLDER = "base"
 FEATURES_FOLDER = "features"
 CHECKPOINTS_FOLDER = "checkpoints"
+
+MODEL_CONTENTS = (MODEL_FILE, PARAMETERS_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
+"""What setup makes. The folder of features beside them grows later."""
+OUTPUT_CONTENTS = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER, METRICS_FILE, CURVES_FILE, CARD_FILE)
+"""What training makes. Checkpoints lie beside them while it lasts."""
 
 
 @dataclass(frozen=True, kw_only=True)

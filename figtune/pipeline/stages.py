@@ -72,18 +72,25 @@ def make(stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, for
         ArtifactMissingError: something the stage needs is not there.
         ResourceError: another run holds the lock.
     """
+    if stage.always is not None:
+        return _timed(stage, stage.always, produce)
     with locked(lock_folder):
         origin = _origin(stage, {})
         reason = artifacts.why_stale(stage, origin, force=force)
         if reason is None:
             return Summary(stage=stage, reason=None, outcome=None, seconds=0.0)
-        say(f"{stage.name}: {reason}")
-        started = time.monotonic()
         stage.folder.mkdir(parents=True, exist_ok=True)
         artifacts.drop_manifest(stage)
         sweep(stage.folder, stage.holds)
-        outcome = produce()
-        artifacts.write_manifest(stage, origin, outcome.counts)
+        summary = _timed(stage, reason, produce)
+        artifacts.write_manifest(stage, origin, summary.outcome.counts if summary.outcome else {})
+    return summary
+
+
+def _timed(stage: Stage, reason: str, produce: Callable[[], Outcome]) -> Summary:
+    say(f"{stage.name}: {reason}")
+    started = time.monotonic()
+    outcome = produce()
     return Summary(stage=stage, reason=reason, outcome=outcome, seconds=time.monotonic() - started)
 
 

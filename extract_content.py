@@ -1,0 +1,80 @@
+"""Stage 1: take papers apart into text, figures, captions and the paragraphs that cite them.
+
+Reads every PDF below --pdf_dir; writes WORK/content: papers.jsonl, figures.jsonl, texts/, crops/, thumbnails/ and
+gallery.html.
+
+    python extract_content.py --pdf_dir papers
+    python extract_content.py --pdf_dir papers --extract.dpi 300 --workers 8
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from config import Config, parse
+from figtune.pipeline.artifacts import Stage
+from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.settings import flatten
+from figtune.pipeline.stages import Outcome, Summary, make
+
+
+def describe(config: Config) -> Stage:
+    """What this stage would make, and from what."""
+    from figtune.figures.batch import CONTENT_FILES, EXTRACTION_VERSION, pdf_hashes
+    from figtune.figures.records import GALLERY_FILE
+
+    return Stage(
+        name="extract",
+        version=EXTRACTION_VERSION,
+        folder=config.content_dir,
+        command="python extract_content.py",
+        settings=flatten(config.extract, "extract."),
+        files=pdf_hashes(config.pdf_dir),
+        holds=CONTENT_FILES,
+        pages=(GALLERY_FILE,),
+    )
+
+
+def run(config: Config) -> Summary:
+    """Make WORK/content if it is not current."""
+    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+
+
+SCRIPT = StageScript(describe=describe, run=run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
+
+
+def _produce(config: Config) -> Outcome:
+    from figtune.figures.batch import extract_folder
+    from figtune.figures.extraction import extract_paper
+    from figtune.figures.records import PAPERS_FILE
+    from figtune.reports.gallery import write_gallery
+
+    counts = extract_folder(
+        config.pdf_dir,
+        config.content_dir,
+        dpi=config.extract.dpi,
+        longest_side=config.extract.longest_side,
+        timeout_s=config.extract.timeout_seconds,
+        memory_mb=config.extract.memory_mb,
+        workers=config.workers or os.cpu_count() or 1,
+        redo=config.force,
+        extract=extract_paper,
+    )
+    write_gallery(config.content_dir)
+    if not counts.ok:
+        reasons = config.content_dir / PAPERS_FILE
+        raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")
+    return Outcome(counts=vars(counts), failed=counts.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Stage 3: fetch the base model and configure parameter-efficient fine-tuning.
+
+Reads a model from the Hub or a local folder; writes WORK/model: adapter/ (not trained yet), processor/, model.json and
+parameters.json (what is trained and what is frozen).
+
+    python setup_model.py
+    python setup_model.py --model.name google/gemma-3-12b-pt --adapter.rank 32 --adapter.alpha 64
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from config import Config, parse
+from figtune.pipeline.artifacts import Stage
+from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.settings import flatten
+from figtune.pipeline.stages import Outcome, Summary, make
+
+
+def describe(config: Config) -> Stage:
+    """What this stage would make, and from what."""
+    from figtune.models.origin import files_of
+    from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
+
+    return Stage(
+        name="setup",
+        version=SETUP_VERSION,
+        folder=config.model_dir,
+        command="python setup_model.py",
+        settings={
+            **flatten(config.model, "model."),
+            **flatten(config.adapter, "adapter."),
+            "train.seed": config.train.seed,
+        },
+        files=files_of(config.model.name),
+        holds=MODEL_CONTENTS,
+    )
+
+
+def run(config: Config) -> Summary:
+    """Make WORK/model if it is not current."""
+    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+
+
+SCRIPT = StageScript(describe=describe, run=run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
+
+
+def _produce(config: Config) -> Outcome:
+    from figtune.models.records import AdapterRecord
+    from figtune.models.setup import ModelChoice, set_up_model
+
+    adapter = AdapterRecord(
+        mode=config.adapter.mode,
+        rank=config.adapter.rank,
+        alpha=config.adapter.alpha,
+        dropout=config.adapter.dropout,
+        targets=config.adapter.targets,
+    )
+    choice = ModelChoice(
+        name=config.model.name,
+        revision=config.model.revision,
+        dtype=config.model.dtype,
+        image_fit=config.model.image_fit,
+        max_length=config.model.max_length,
+        adapter=adapter,
+        seed=config.train.seed,
+    )
+    table = set_up_model(config.model_dir, choice)
+    return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Stage 4: fine-tune the configured model on the training examples.
+
+Reads WORK/dataset and WORK/model; writes OUTPUT: adapter/, processor/, model.json, config.json, metrics.jsonl,
+curves.png and README.md (a model card). Carries on from its last checkpoint if it was interrupted.
+
+    python train_model.py
+    python train_model.py --train.epochs 5 --train.learning_rate 1e-4
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from config import Config, parse
+from figtune.pipeline.artifacts import Need, Stage
+from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.files import write_bytes
+from figtune.pipeline.settings import encode, flatten
+from figtune.pipeline.stages import Outcome, Summary, make
+
+CONFIG_FILE = "config.json"
+DATASET_COMMAND = "python prepare_data.py"
+MODEL_COMMAND = "python setup_model.py"
+
+
+def describe(config: Config) -> Stage:
+    """What this stage would make, and from what."""
+    from figtune.models.records import CURVES_FILE, OUTPUT_CONTENTS, TRAINING_VERSION
+
+    return Stage(
+        name="train",
+        version=TRAINING_VERSION,
+        folder=config.output_dir,
+        command="python train_model.py",
+        settings=flatten(config.train, "train."),
+        needs=(
+            Need(stage="prepare", folder=config.dataset_dir, command=DATASET_COMMAND),
+            Need(stage="setup", folder=config.model_dir, command=MODEL_COMMAND),
+        ),
+        holds=(*OUTPUT_CONTENTS, CONFIG_FILE),
+        pages=(CURVES_FILE,),
+    )
+
+
+def run(config: Config) -> Summary:
+    """Make OUTPUT if it is not current."""
+    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+
+
+SCRIPT = StageScript(describe=describe, run=run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "train_model.py", __doc__)))
+
+
+def _produce(config: Config) -> Outcome:
+    from figtune.models.recipe import Recipe
+    from figtune.models.training import train
+
+    recipe = Recipe(
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        gradient_accumulation_steps=config.train.gradient_accumulation_steps,
+        learning_rate=config.train.learning_rate,
+        scheduler=config.train.scheduler,
+        warmup_fraction=config.train.warmup_fraction,
+        weight_decay=config.train.weight_decay,
+        max_grad_norm=config.train.max_grad_norm,
+        activation_checkpointing=config.train.activation_checkpointing,
+        evaluations=config.train.evaluations,
+        save_total_limit=config.train.save_total_limit,
+        seed=config.train.seed,
+    )
+    write_bytes(config.output_dir / CONFIG_FILE, encode(config))
+    summary = train(
+        config.dataset_dir,
+        config.model_dir,
+        config.output_dir,
+        recipe,
+        device=config.device,
+        dataset_by=DATASET_COMMAND,
+        model_by=MODEL_COMMAND,
+    )
+    return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
