@@ -5,13 +5,24 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import matplotlib as mpl
 import numpy as np
 import pymupdf
+from numpy.typing import NDArray
 
 from making.canvas import Cell, Drawing
 
 INK_DPI = 288
-SETTINGS = {"pdf.fonttype": 42, "pdf.compression": 0, "font.family": "DejaVu Sans", "font.size": 7}
+
+
+def apply_settings() -> None:
+    """Set matplotlib to its own defaults and the few changes made here, whatever the user's settings are.
+
+    Streams stay uncompressed: printing compresses all of them alike.
+    """
+    mpl.rcdefaults()
+    mpl.rc("pdf", fonttype=42, compression=0)
+    mpl.rc("font", family="DejaVu Sans", size=7)
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ def finish(drawing: Drawing) -> Artwork:
     return Artwork(pdf, _ink(dark, whole, scale), panels)
 
 
-def _ink(dark: np.ndarray, cell: Cell, scale: float) -> Cell:
+def _ink(dark: NDArray[np.bool_], cell: Cell, scale: float) -> Cell:
     """The smallest cell inside `cell` that holds all its dark pixels."""
     x0, top, x1, bottom = (max(0, round(edge / scale)) for edge in cell)
     inside = dark[top:bottom, x0:x1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
 COLUMN_WIDTH = 236.25
 TEXT_WIDTH = 495.0
@@ -122,19 +122,7 @@ def sheets(axes: Axes, corner: Point, size: Point, count: int, fill: str, step: 
 
 def joint(axes: Axes, centre: Point, text: str, *, radius: float = 6, fill: str = "white") -> None:
     """A small circle with an operator in it."""
-    x, y = centre
-    shape = "circle,pad=0"
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - radius, y - radius),
-            2 * radius,
-            2 * radius,
-            boxstyle=f"round,pad=0,rounding_size={radius}",
-            fc=fill,
-            ec="#333333",
-            lw=0.8,
-        )
-    )
+    axes.add_patch(Circle(centre, radius, fc=fill, ec="#333333", lw=0.8))
     note(axes, centre, text, font=8)
 
 

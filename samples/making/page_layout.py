@@ -134,44 +134,42 @@ def _place_float(block: FloatBlock, tops: list[float], bottoms: list[float]) -> 
 
 
 def flow(items: Sequence[TextItem], columns: Sequence[Column]) -> list[PlacedText]:
-    """`items` through `columns`, those on the last page balanced.
+    """`items` through `columns`: flush to the last but one page, balanced on the last.
 
     Raises:
-        ValueError: the columns are too small, or the last page stays empty.
+        ValueError: the columns are too small, or nothing is left for the last page.
     """
-    placed, left_over = _fill(items, columns)
-    if left_over:
-        raise ValueError(f"the text does not fit: {len(left_over)} items left over")
     last_page = columns[-1].page
-    if not any(text.page == last_page for text in placed):
-        raise ValueError(f"no text on page {last_page}")
-    low, high = 0.0, TEXT_BOTTOM - TEXT_TOP
-    while high - low > 1:
-        cut = (low + high) / 2
-        attempt, left_over = _fill(items, _shortened(columns, cut))
-        if left_over:
-            high = cut
-        else:
-            low, placed = cut, attempt
-    return placed
-
-
-def _shortened(columns: Sequence[Column], cut: float) -> list[Column]:
-    """`columns` with those of the last page ending `cut` points higher."""
-    last_page = columns[-1].page
-    return [replace(column, bottom=column.bottom - cut) if column.page == last_page else column for column in columns]
-
-
-def _fill(items: Sequence[TextItem], columns: Sequence[Column]) -> tuple[list[PlacedText], list[TextItem]]:
-    """What fits, placed; and what does not."""
     waiting = list(items)
     placed: list[PlacedText] = []
     for column in columns:
-        if waiting:
+        if column.page < last_page:
             texts, end = _fill_column(waiting, column)
-            last = not waiting or column.page == columns[-1].page
-            placed += texts if last else _stretched(texts, column.bottom - end)
-    return placed, waiting
+            placed += _stretched(texts, column.bottom - end)
+    if not waiting:
+        raise ValueError(f"nothing is left for page {last_page}")
+    return placed + _balanced(waiting, [column for column in columns if column.page == last_page])
+
+
+def _balanced(items: Sequence[TextItem], columns: Sequence[Column]) -> list[PlacedText]:
+    """`items` in `columns` that end as high as they can, to within a point."""
+    best = _filled(items, columns)
+    if best is None:
+        raise ValueError("the text does not fit")
+    low, high = 0.0, TEXT_BOTTOM - TEXT_TOP
+    while high - low > 1:
+        cut = (low + high) / 2
+        attempt = _filled(items, [replace(column, bottom=column.bottom - cut) for column in columns])
+        low, high = (low, cut) if attempt is None else (cut, high)
+        best = attempt or best
+    return best
+
+
+def _filled(items: Sequence[TextItem], columns: Sequence[Column]) -> list[PlacedText] | None:
+    """`items` one under the other in `columns`; None if they do not fit."""
+    waiting = list(items)
+    placed = [text for column in columns for text in _fill_column(waiting, column)[0]]
+    return None if waiting else placed
 
 
 def _fill_column(waiting: list[TextItem], column: Column) -> tuple[list[PlacedText], float]:
@@ -186,7 +184,7 @@ def _fill_column(waiting: list[TextItem], column: Column) -> tuple[list[PlacedTe
         needed = height + (_head_height(waiting[1]) if item.keeps_next else 0)
         parts = [item.paragraph] if needed <= room else []
         if not parts and not item.keeps_next and room > 0:
-            parts = item.paragraph.split(COLUMN_WIDTH, room)
+            parts = [part for part in item.paragraph.split(COLUMN_WIDTH, room) if isinstance(part, Paragraph)]
         if not parts:
             break
         height = parts[0].wrap(COLUMN_WIDTH, room)[1]

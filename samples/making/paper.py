@@ -8,10 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 import matplotlib as mpl
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Paragraph
 
 from making import typesetting as styles
-from making.artwork import SETTINGS, finish
+from making.artwork import apply_settings, finish
 from making.canvas import COLUMN_WIDTH, TEXT_WIDTH, Drawing
 from making.manuscript import Float, Manuscript, read_manuscript
 from making.page_layout import TEXT_BOTTOM, TEXT_TOP, FloatBlock, TextItem, flow, place_floats
@@ -20,6 +21,11 @@ from making.truth import Truth, heading_source, paragraph_source, tell_truth
 
 PAPERS = Path(__file__).parent / "papers"
 PAGE_COUNT = 4
+AUTHOR_SPACE = "&nbsp;" * 6
+HEADING_GAP, HEADING_STRETCH = 12.0, 8.0
+PARAGRAPH_STRETCH = 2.0
+"""Gaps and by how much they may grow, in points; paragraphs are told apart by their indent, not by a gap."""
+AFTER_HEADING, BETWEEN_REFERENCES = 5.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,13 @@ def make_paper(stem: str) -> MadePaper:
     """The paper of that name; the same bytes on every run."""
     manuscript = read_manuscript(PAPERS / f"{stem}.toml")
     styles.register_fonts()
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context():
+        apply_settings()
         blocks = [_block(stem, manuscript, item) for item in manuscript.floats]
     front = _front(manuscript)
     floats, columns = place_floats(blocks, PAGE_COUNT, TEXT_TOP + front.height, TEXT_BOTTOM - front.footnote_height)
     texts = flow(_text_items(manuscript), columns)
-    pdf = print_paper(manuscript.title, front, texts, floats, PAGE_COUNT, TEXT_BOTTOM)
+    pdf = print_paper(manuscript.title, front, texts, floats, PAGE_COUNT)
     return MadePaper(pdf, tell_truth(f"{stem}.pdf", manuscript, texts, floats, PAGE_COUNT))
 
 
@@ -62,7 +69,7 @@ def _block(stem: str, manuscript: Manuscript, item: Float) -> FloatBlock:
 def _front(manuscript: Manuscript) -> FrontMatter:
     return FrontMatter(
         Paragraph(manuscript.title, styles.TITLE),
-        Paragraph(f"{manuscript.authors}<br/>{manuscript.affiliation}", styles.AUTHORS),
+        Paragraph(f"{AUTHOR_SPACE.join(manuscript.authors)}<br/>{manuscript.affiliation}", styles.AUTHORS),
         Paragraph(manuscript.footnote, styles.FOOTNOTE),
     )
 
@@ -71,17 +78,23 @@ def _text_items(manuscript: Manuscript) -> list[TextItem]:
     """Abstract, sections and references in reading order."""
     items = [
         TextItem(Paragraph("Abstract", styles.ABSTRACT_HEADING), 0, 0, True, "abstract heading"),
-        TextItem(Paragraph(manuscript.abstract, styles.ABSTRACT), 8, 2, False, "abstract"),
+        _paragraph(manuscript.abstract, styles.ABSTRACT, AFTER_HEADING, "abstract"),
     ]
     for i, section in enumerate(manuscript.sections):
-        items.append(TextItem(Paragraph(section.heading, styles.HEADING), 12, 8, True, heading_source(i)))
+        items.append(_heading(section.heading, heading_source(i)))
         for j, text in enumerate(section.paragraphs):
-            style = styles.PARAGRAPH if j else styles.FIRST_PARAGRAPH
-            items.append(TextItem(Paragraph(text, style), 0 if j else 5, 2 if j else 1, False, paragraph_source(i, j)))
-    items.append(TextItem(Paragraph("References", styles.HEADING), 12, 8, True, "references heading"))
+            style, gap = (styles.PARAGRAPH, 0.0) if j else (styles.FIRST_PARAGRAPH, AFTER_HEADING)
+            items.append(_paragraph(text, style, gap, paragraph_source(i, j)))
+    items.append(_heading("References", "references heading"))
     for number, text in enumerate(manuscript.references, start=1):
-        label = f"[{number}]&nbsp;"
-        items.append(
-            TextItem(Paragraph(label + text, styles.REFERENCE), 2 if number > 1 else 5, 2, False, f"reference {number}")
-        )
+        gap = BETWEEN_REFERENCES if number > 1 else AFTER_HEADING
+        items.append(_paragraph(f"[{number}]&nbsp;{text}", styles.REFERENCE, gap, f"reference {number}"))
     return items
+
+
+def _heading(text: str, source: str) -> TextItem:
+    return TextItem(Paragraph(text, styles.HEADING), HEADING_GAP, HEADING_STRETCH, True, source)
+
+
+def _paragraph(text: str, style: ParagraphStyle, gap: float, source: str) -> TextItem:
+    return TextItem(Paragraph(text, style), gap, PARAGRAPH_STRETCH, False, source)

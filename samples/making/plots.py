@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from making.canvas import Panel, framed
 from making.renderings.noise import Array
-
-LABEL_HEIGHT = 12.0
-"""Points that a panel's caption takes under its picture."""
 
 
 def tidy(axes: Axes, x_label: str, y_label: str, *, grid: bool = True) -> Axes:
@@ -35,11 +31,10 @@ def picture(
     """`image` at (x, y) points from the bottom-left, at its own resolution, in a thin frame."""
     axes = framed(figure, x, y, width, height)
     low, high = limits or (float(image.min()), float(image.max()))
-    shown: AxesImage = axes.imshow(
+    axes.imshow(
         np.round(np.clip(image, 0, 1) * 255).astype(np.uint8) if image.ndim == 3 else image,
         cmap=colours, vmin=low, vmax=high, interpolation="none", aspect="auto",
     )  # fmt: skip
-    del shown
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_linewidth(0.5)

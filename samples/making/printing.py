@@ -12,12 +12,13 @@ from reportlab.platypus import Paragraph
 
 from making.artwork import Artwork
 from making.canvas import COLUMN_WIDTH, TEXT_WIDTH
-from making.page_layout import PAGE_SIZE, TEXT_LEFT, TEXT_TOP, PlacedFloat, PlacedText
+from making.page_layout import PAGE_SIZE, TEXT_BOTTOM, TEXT_LEFT, TEXT_TOP, PlacedFloat, PlacedText
 from making.typesetting import SERIF
 
 PAGE_NUMBER_BASELINE = 744.0
 AUTHORS_GAP = 10.0
 FRONT_GAP = 16.0
+FOOTNOTE_GAP = 8.0
 FOOTNOTE_RULE = (80.0, 4.0)
 """Length of the rule above the footnote, and the space under it."""
 
@@ -38,26 +39,30 @@ class FrontMatter:
 
     @property
     def footnote_height(self) -> float:
-        """With its rule."""
-        return float(self.footnote.wrap(COLUMN_WIDTH, 1000)[1]) + FOOTNOTE_RULE[1] + 8
+        """With its rule and the gap above."""
+        return float(self.footnote.wrap(COLUMN_WIDTH, 1000)[1]) + FOOTNOTE_RULE[1] + FOOTNOTE_GAP
 
 
 def print_paper(
-    subject: str,
+    title: str,
     front: FrontMatter,
     texts: Sequence[PlacedText],
     floats: Sequence[PlacedFloat],
     page_count: int,
-    bottom: float,
 ) -> bytes:
     """The PDF: text by reportlab, then the figures laid into the gaps as the vector pages that they are."""
     buffer = io.BytesIO()
-    canvas = Canvas(buffer, pagesize=PAGE_SIZE, pageCompression=0, invariant=1, initialFontName=SERIF)
-    canvas.setTitle(subject)
-    canvas.setAuthor("figtune sample papers")
+    canvas = Canvas(
+        buffer, pagesize=PAGE_SIZE, pageCompression=0, invariant=1,
+        initialFontName=SERIF,  # type: ignore[arg-type]  # the stubs take this name for a number
+    )  # fmt: skip
+    canvas.setTitle(title)
+    canvas.setAuthor("The figtune project")
+    canvas.setSubject("A sample paper, invented for the figtune project")
+    canvas.setCreator("samples/build.py")
     for page in range(1, page_count + 1):
         if page == 1:
-            _draw_front(canvas, front, bottom)
+            _draw_front(canvas, front)
         for placed in floats:
             if placed.block.item.page == page:
                 _draw_float_text(canvas, placed)
@@ -79,11 +84,11 @@ def _draw(canvas: Canvas, paragraph: Paragraph, x: float, top: float, width: flo
     return top + height
 
 
-def _draw_front(canvas: Canvas, front: FrontMatter, bottom: float) -> None:
+def _draw_front(canvas: Canvas, front: FrontMatter) -> None:
     end = _draw(canvas, front.title, TEXT_LEFT, TEXT_TOP, TEXT_WIDTH)
     _draw(canvas, front.authors, TEXT_LEFT, end + AUTHORS_GAP, TEXT_WIDTH)
     length, space = FOOTNOTE_RULE
-    rule = bottom - front.footnote_height + 8
+    rule = TEXT_BOTTOM - front.footnote_height + FOOTNOTE_GAP
     canvas.setLineWidth(0.4)
     canvas.line(TEXT_LEFT, PAGE_SIZE[1] - rule, TEXT_LEFT + length, PAGE_SIZE[1] - rule)
     _draw(canvas, front.footnote, TEXT_LEFT, rule + space, COLUMN_WIDTH)

@@ -14,6 +14,7 @@ from making.artwork import Artwork
 from making.canvas import Cell
 from making.manuscript import Float, Manuscript, plain
 from making.page_layout import PlacedFloat, PlacedText
+from making.typesetting import OUTER_RULE
 
 CITATION = {
     "Figure": re.compile(r"\bFig(?:ure|s|ures)?\.?\s+((?:\d+(?:\([a-z]\))?(?:,\s+|\s+and\s+|–)?)+)"),
@@ -78,7 +79,7 @@ class Truth:
     file: str
     pages: int
     title: str
-    authors: str
+    authors: tuple[str, ...]
     abstract: str
     sections: tuple[TruthSection, ...]
     figures: tuple[TruthFigure, ...]
@@ -136,7 +137,7 @@ def _figure(manuscript: Manuscript, placed: PlacedFloat, sections: Sequence[Trut
         kind=item.kind,
         caption=plain(manuscript.labelled_caption(item)),
         caption_box=_caption_box(placed),
-        region_box=_rounded(placed.region),
+        region_box=_region_box(placed),
         panels=_panels(placed),
         mentions=tuple(
             TruthMention(paragraph.page, section.heading, paragraph.text)
@@ -145,6 +146,13 @@ def _figure(manuscript: Manuscript, placed: PlacedFloat, sections: Sequence[Trut
             if _cites(paragraph.text, item)
         ),
     )
+
+
+def _region_box(placed: PlacedFloat) -> Cell:
+    """The region; a table's with the outer halves of its first and last rule."""
+    x0, top, x1, bottom = placed.region
+    beyond = 0 if isinstance(placed.block.body, Artwork) else OUTER_RULE / 2
+    return _rounded((x0, top - beyond, x1, bottom + beyond))
 
 
 def _caption_box(placed: PlacedFloat) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 import pyphen
@@ -44,10 +45,13 @@ def break_points(word: str) -> Iterator[tuple[str, str]]:
             yield word[:place], word[place:]
 
 
-def _style(name: str, font: str, size: float, leading: float, alignment: int, indent: float = 0) -> ParagraphStyle:
+def _style(
+    name: str, font: str, size: float, leading: float, alignment: Literal[1, 4], indent: float = 0
+) -> ParagraphStyle:
     return ParagraphStyle(
         name, fontName=font, fontSize=size, leading=leading, alignment=alignment, firstLineIndent=indent,
-        allowWidows=0, allowOrphans=0, hyphenationLang=break_points, hyphenationMinWordLength=6,
+        allowWidows=0, allowOrphans=0, hyphenationMinWordLength=6,
+        hyphenationLang=break_points,  # type: ignore[arg-type]  # a function serves too; the stubs know names only
     )  # fmt: skip
 
 
@@ -66,6 +70,7 @@ REFERENCE = ParagraphStyle(
 )
 
 CELL_SIZE, CELL_HEIGHT, CELL_PADDING = 8.5, 12.0, 4.0
+OUTER_RULE, INNER_RULE = 0.8, 0.5
 
 
 def caption_paragraph(text: str, width: float) -> Paragraph:
@@ -81,20 +86,20 @@ def ruled_table(rows: Sequence[Sequence[str]], width: float) -> Table:
         (column, row) for row, cells in enumerate(rows) for column, cell in enumerate(cells) if cell.startswith("*")
     ]
     texts = [[cell.removeprefix("*") for cell in cells] for cells in rows]
-    commands = [
-        ("FONT", (0, 0), (-1, -1), SERIF, CELL_SIZE, CELL_SIZE),
-        ("ALIGN", (1, 0), (-1, -1), "CENTER"),
-        ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
-        ("TOPPADDING", (0, 0), (-1, -1), 0),
-        ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-        ("LEFTPADDING", (0, 0), (-1, -1), CELL_PADDING),
-        ("RIGHTPADDING", (0, 0), (-1, -1), CELL_PADDING),
-        ("LINEABOVE", (0, 0), (-1, 0), 0.8, "black"),
-        ("LINEBELOW", (0, 0), (-1, 0), 0.5, "black"),
-        ("LINEBELOW", (0, -1), (-1, -1), 0.8, "black"),
-        *(("FONTNAME", place, place, BOLD) for place in bold),
-    ]
-    return Table(texts, _column_widths(texts, width), CELL_HEIGHT, style=TableStyle(commands))
+    style = TableStyle()
+    style.add("FONT", (0, 0), (-1, -1), SERIF, CELL_SIZE, CELL_SIZE)
+    style.add("ALIGN", (1, 0), (-1, -1), "CENTER")
+    style.add("VALIGN", (0, 0), (-1, -1), "MIDDLE")
+    style.add("TOPPADDING", (0, 0), (-1, -1), 0)
+    style.add("BOTTOMPADDING", (0, 0), (-1, -1), 2)
+    style.add("LEFTPADDING", (0, 0), (-1, -1), CELL_PADDING)
+    style.add("RIGHTPADDING", (0, 0), (-1, -1), CELL_PADDING)
+    style.add("LINEABOVE", (0, 0), (-1, 0), OUTER_RULE, "black")
+    style.add("LINEBELOW", (0, 0), (-1, 0), INNER_RULE, "black")
+    style.add("LINEBELOW", (0, -1), (-1, -1), OUTER_RULE, "black")
+    for place in bold:
+        style.add("FONTNAME", place, place, BOLD)
+    return Table(texts, _column_widths(texts, width), CELL_HEIGHT, style=style)
 
 
 def _column_widths(texts: Sequence[Sequence[str]], width: float) -> list[float]:

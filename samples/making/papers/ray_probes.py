@@ -158,8 +158,25 @@ def budget_curves() -> Drawing:
     return Drawing(figure)
 
 
+def calibration() -> Drawing:
+    """Figure 5: predicted uncertainty against true error."""
+    random = np.random.default_rng(23)
+    figure = blank(COLUMN_WIDTH, 150)
+    axes = tidy(framed(figure, 34, 28, 196, 116), "predicted uncertainty (cm)", "true error (cm)")
+    for count, centre, spread, colour, marker, label in [
+        (250, 2.0, 0.8, "#3c9a5f", "o", "smooth surface"), (150, 8.0, 3.2, "#7b3fa0", "D", "outline"),
+    ]:  # fmt: skip
+        predicted = np.abs(random.normal(centre, spread, count)) + 0.2
+        actual = np.abs(predicted * random.normal(1.0, 0.24, count))
+        axes.scatter(predicted, actual, s=5, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
+    axes.plot([0, 18], [0, 18], "--", color="#444444", lw=0.8)
+    axes.set(xlim=(0, 18), ylim=(0, 20))
+    axes.legend(fontsize=6.5, frameon=False, loc="upper left")
+    return Drawing(figure)
+
+
 def comparison() -> Drawing:
-    """Figure 5: two scenes in five columns."""
+    """Figure 6: two scenes in five columns."""
     figure = blank(TEXT_WIDTH, 158)
     width, height, gap = 95.0, 70.0, 5.0
     titles = ["input", "coarse", "refined", "error before", "error after"]
@@ -183,23 +200,6 @@ def comparison() -> Drawing:
         sub_caption(figure, x, 14, width, f"({'abcde'[column]}) {title}")
         panels.append(panel_at(figure, "abcde"[column], x - 1, 0, width + 2, 158))
     return Drawing(figure, tuple(panels))
-
-
-def calibration() -> Drawing:
-    """Figure 6: predicted uncertainty against true error."""
-    random = np.random.default_rng(23)
-    figure = blank(COLUMN_WIDTH, 150)
-    axes = tidy(framed(figure, 34, 28, 196, 116), "predicted uncertainty (cm)", "true error (cm)")
-    for count, centre, spread, colour, marker, label in [
-        (250, 2.0, 0.8, "#3c9a5f", "o", "smooth surface"), (150, 8.0, 3.2, "#7b3fa0", "D", "outline"),
-    ]:  # fmt: skip
-        predicted = np.abs(random.normal(centre, spread, count)) + 0.2
-        actual = np.abs(predicted * random.normal(1.0, 0.24, count))
-        axes.scatter(predicted, actual, s=5, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
-    axes.plot([0, 18], [0, 18], "--", color="#444444", lw=0.8)
-    axes.set(xlim=(0, 18), ylim=(0, 20))
-    axes.legend(fontsize=6.5, frameon=False, loc="upper left")
-    return Drawing(figure)
 
 
 def placement() -> Drawing:

@@ -63,8 +63,10 @@ def back_projected(projections: Array, degrees: Sequence[float]) -> Array:
     size = projections.shape[1]
     ramp = np.abs(np.fft.fftfreq(2 * size))
     filtered = np.fft.ifft(np.fft.fft(projections, 2 * size, axis=1) * ramp, axis=1).real[:, :size]
-    smears = [_turned(np.tile(row, (size, 1)), -angle) for row, angle in zip(filtered, degrees, strict=True)]
-    return np.sum(smears, axis=0) * np.pi / len(smears)
+    smears: list[Array] = [
+        _turned(np.tile(row, (size, 1)), -angle) for row, angle in zip(filtered, degrees, strict=True)
+    ]
+    return np.asarray(np.sum(smears, axis=0) * np.pi / len(smears), np.float64)
 
 
 def restored(truth: Array, rough: Array, share: float) -> Array:

@@ -25,11 +25,10 @@ class Sphere:
 
 @dataclass(frozen=True)
 class Render:
-    """image: float64[H, W, 3]; depth: float64[H, W] in metres; normals: float64[H, W, 3]."""
+    """image: float64[H, W, 3]; depth: float64[H, W] in metres."""
 
     image: Array
     depth: Array
-    normals: Array
 
 
 THREE_BALLS = (
@@ -58,7 +57,7 @@ def trace(spheres: Sequence[Sphere], shape: tuple[int, int]) -> Render:
         normals = np.where(nearer[..., None], outward, normals)
         colours = np.where(nearer[..., None], np.array(sphere.colour), colours)
     image = _shade(rays, np.minimum(depth, 4 * FAR), normals, colours, spheres)
-    return Render(image, np.minimum(depth, FAR), normals)
+    return Render(image, np.minimum(depth, FAR))
 
 
 def traced_smoothly(spheres: Sequence[Sphere], shape: tuple[int, int]) -> Array:

@@ -84,7 +84,8 @@ def with_scratch(texture: Array, start: tuple[float, float], end: tuple[float, f
 def with_stain(texture: Array, centre: tuple[float, float], radius: float) -> Array:
     """`texture` darkened and browned around `centre` (x, y)."""
     share = np.clip(1.6 - np.hypot(X - centre[0], Y - centre[1]) / radius - 0.5 * smooth_noise(SHAPE, (9, 9), 61), 0, 1)
-    return texture * (1 - 0.75 * share[..., None] * np.array([0.5, 0.75, 1.0]))
+    darkness: Array = 0.75 * share[..., None] * np.array([0.5, 0.75, 1.0])
+    return texture * (1 - darkness)
 
 
 def gabor(angle: float, period: float, size: int) -> Array:
