@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-
-from PIL import Image
 
 from figtune.figures.commits import PaperJob, PaperResult
 from figtune.figures.crops import Crop, crop
@@ -18,7 +16,6 @@ from figtune.figures.passages import passages
 from figtune.figures.records import (
     CROPS_FOLDER,
     TEXTS_FOLDER,
-    THUMBNAIL_DPI,
     THUMBNAILS_FOLDER,
     BoxTuple,
     FigureRecord,
@@ -29,6 +26,7 @@ from figtune.figures.records import (
 )
 from figtune.figures.rows import body_rows, free_lines
 from figtune.figures.sections import paper_text
+from figtune.figures.thumbnails import ThumbnailDocument
 from figtune.papers.box import Box
 from figtune.papers.document import Document
 from figtune.papers.hyphens import Vocabulary, vocabulary_of
@@ -38,7 +36,6 @@ from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.records import write_json
 
 _FEWEST_LETTERS = 100
-_THUMBNAIL_QUALITY = 70
 
 
 class NoTextLayerError(InputError):
@@ -53,14 +50,14 @@ def extract_paper(job: PaperJob) -> PaperResult:
         NoTextLayerError: a scan.
         OSError: the content folder cannot be written.
     """
-    with Document(job.source.path) as document:
+    with closing(ThumbnailDocument(job.source.path)) as document:
         texts = [document.text(index) for index in range(document.page_count)]
         _check_for_text(job.source.path, texts)
         vocabulary = vocabulary_of(texts)
         findings = find_figures(document, texts, vocabulary)
         text = _text(job.source.paper_id, texts, findings, vocabulary)
         figures = _figures(job, document, findings.figures, text)
-        _write_thumbnails(job, document, texts, findings.figures)
+        _write_thumbnails(job, document, findings.figures)
     write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
     return PaperResult(paper=_paper(job, len(texts), text.title, figures), figures=figures)
 
@@ -158,13 +155,8 @@ def _rounded(box: Box | None) -> BoxTuple | None:
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
 
 
-def _write_thumbnails(
-    job: PaperJob, document: Document, texts: Sequence[PageText], found: Sequence[FoundFigure]
-) -> None:
+def _write_thumbnails(job: PaperJob, document: ThumbnailDocument, found: Sequence[FoundFigure]) -> None:
     """`thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
     with replacing_folder(job.content_dir / THUMBNAILS_FOLDER / job.source.paper_id) as folder:
         for index in sorted({figure.page_index for figure in found}):
-            pixels = document.color(index, texts[index].box, THUMBNAIL_DPI)
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
-            (folder / f"{index + 1}.jpg").write_bytes(file.getvalue())
+            (folder / f"{index + 1}.jpg").write_bytes(document.thumbnail(index))

@@ -20,7 +20,7 @@ TEXTS_FOLDER = "texts"
 CROPS_FOLDER = "crops"
 THUMBNAILS_FOLDER = "thumbnails"
 """`thumbnails/<paper_id>/<page>.jpg`: pages with findings, for the gallery."""
-THUMBNAIL_DPI = 40
+THUMBNAIL_DPI = 36
 GALLERY_FILE = "gallery.html"
 
 
