@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from figtune.models.family import Family
 from figtune.models.gemma3 import Gemma3
+from figtune.models.paligemma import PaliGemma
 from figtune.pipeline.errors import ResourceError
 
-FAMILIES: tuple[Family, ...] = (Gemma3(),)
+FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma())
 
 
 def family_of(model_type: str, name: str) -> Family:

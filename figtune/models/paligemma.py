@@ -1,0 +1,66 @@
+"""PaliGemma and PaliGemma 2.
+
+Layout, as `transformers.models.paligemma.processing_paligemma` builds it:
+`<image>*T <bos> prompt \\n completion <eos>`. Image and prompt see all of each other; the completion sees what is
+before it. Which is which is said by the token types: without them the prompt would see the completion, and the loss
+would measure copying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from figtune.models.family import PROJECTOR, Prefix, text_ids
+
+
+class PaliGemma:
+    """See `figtune.models.family.Family`."""
+
+    model_type = "paligemma"
+    title = "PaliGemma"
+    examples: tuple[str, ...] = ("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-448")
+    completion_type = 1
+    decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
+    decoder_linear_names: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+    refused_dtypes: tuple[torch.dtype, ...] = ()
+
+    def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
+        """Image block and prompt."""
+        image = (processor.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
+        ids = (*image, processor.tokenizer.bos_token_id, *text_ids(processor, f"{prompt.strip()}\n"))
+        return Prefix(input_ids=ids, token_type_ids=(0,) * len(ids), image_tokens=len(image) + 1)
+
+    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
+        """`<eos>`"""
+        return (processor.tokenizer.eos_token_id,)
+
+    def pixel_values(self, processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
+        """One view per image."""
+        prepared = processor.image_processor(list(images), return_tensors="pt")
+        return torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)
+
+    @torch.no_grad()
+    def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
+        """One row of numbers per patch."""
+        tower = model.model.vision_tower
+        features: Tensor = tower(pixel_values=pixel_values.to(tower.dtype)).last_hidden_state
+        return features
+
+    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """A linear layer, in its own dtype: float32 where it is trained."""
+        projector = getattr(model.model, PROJECTOR)
+        embeddings: Tensor = projector(features.to(projector.linear.weight.dtype))
+        return embeddings
