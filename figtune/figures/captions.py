@@ -155,7 +155,7 @@ def _rows(text: PageText, start: int, others: set[int], style: PaperStyle) -> li
         if not row or others.intersection(row):
             return rows
         step = _baseline(text.lines, row) - _baseline(text.lines, rows[-1])
-        pitch = min(pitch, max(step, 1.05 * first.size) + _PITCH_SLACK)
+        pitch = min(pitch, max(step, 1.15 * first.size) + _PITCH_SLACK)
         rows.append(row)
 
 

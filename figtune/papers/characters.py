@@ -20,6 +20,9 @@ _ACCENT_THEN_LETTER = re.compile(r"([´`¨ˆ˜¯ˇ]) ?([A-Za-zı])")
 _LETTER_THEN_CEDILLA = re.compile(r"([A-Za-z])¸(?=[A-Za-z])|(?<=[A-Za-z])¸([A-Za-z])")
 # Anything outside plain printable ASCII that needs none of the repairs below.
 _SUSPECT = re.compile(r"[^ -_a-~]")
+# Some fonts map mathematical letters (U+1D400 to U+1D7FF) without their first digit, into Hangul. A Hangul syllable is
+# hardly ever alone in Korean text.
+_CUT_MATH_LETTER = re.compile("(?<![\uac00-\ud7ff])[\ud400-\ud7ff](?![\uac00-\ud7ff])")
 _BLANK = "\t\n\r\x0b\x0c"
 
 
@@ -31,7 +34,8 @@ def clean(text: str) -> str:
     """
     if not _SUSPECT.search(text):
         return text
-    spelled = "".join(_spelled(character) for character in text)
+    mapped = _CUT_MATH_LETTER.sub(lambda match: chr(ord(match[0]) + 0x10000), text)
+    spelled = "".join(_spelled(character) for character in mapped)
     joined = _ACCENT_THEN_LETTER.sub(_join_accent, spelled)
     return unicodedata.normalize("NFC", _LETTER_THEN_CEDILLA.sub(_join_cedilla, joined))
 

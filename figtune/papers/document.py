@@ -174,7 +174,7 @@ def _line(line: Any, block: int) -> Line:
         font=main.font,
         size=main.size,
         bold=main.bold,
-        baseline=runs[longest][0]["origin"][1],
+        baseline=max(runs[longest], key=lambda span: len(span["text"]))["origin"][1],
         horizontal=line["dir"][0] > _UPRIGHT,
     )
 
