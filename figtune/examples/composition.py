@@ -77,7 +77,7 @@ def _fault(draft: Draft, completion: str, choices: Choices) -> Fault | None:
 def _example(
     example_id: str, entry: TaskEntry, draft: Draft, completion: str, material: Material, place: Place
 ) -> Example:
-    phrasing = entry.phrasings[int(draw(0, example_id) * len(entry.phrasings))]
+    phrasing = entry.phrasings[int(draw(0, f"phrasing of {example_id}") * len(entry.phrasings))]
     request = phrasing.format(thing=_thing(material.subject.noun, draft.panel))
     context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
     return Example(

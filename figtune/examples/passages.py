@@ -28,7 +28,7 @@ _POINTS_ONLY = re.compile(
     r"(?:\s+\S+){0,5}?\s+(?:in|by)\s+(?:the\s+(?:figure|table)|panels?\s[^.]*)\.$"
 )
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
-_EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}")
+_EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}|10\s?[−–-]\s?\d")
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,9 @@ class _Writing:
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
     """Repeat the training examples that a draw puts first; more papers replace few of them."""
-    drawn = heapq.nsmallest(at_most, _numbered(dataset_dir), key=lambda item: draw(0, item[1].example_id))
+    drawn = heapq.nsmallest(
+        at_most, _numbered(dataset_dir), key=lambda item: draw(0, f"minitrain {item[1].example_id}")
+    )
     return write_records(
         dataset_dir / MINITRAIN_FILE, (example for _, example in sorted(drawn, key=lambda item: item[0]))
     )

@@ -48,7 +48,8 @@ _EQUATION = _numbered(r"(?i:equations?|eqs?|eqns?|eqn?s?)", r"\(?[A-Z]?\.?\d+[a-
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
 _FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
 _LISTED = _numbered(
-    r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?)", _DIGITS
+    r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?|problems?|assumptions?|remarks?|observations?)",
+    _DIGITS,
 )
 
 _BRACKETS = r"\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\b(?:{0}))(?:[^()]|\([^()]*\)){{0,90}}\)"
@@ -110,7 +111,8 @@ def _pointers(name: str, pointer: str) -> tuple[Rule, ...]:
 
 
 RULES: tuple[Rule, ...] = (
-    _drop("unreadable_glyphs", r"[\ufffd\ue000-\uf8ff\x00-\x08\x0b-\x1f]|\(cid:\d+\)"),
+    # Hangul from U+D400 on: mathematical letters (U+1D400 ...) whose code was cut to 16 bits.
+    _drop("unreadable_glyphs", r"[\ud400-\ud7a3\ufffd\ue000-\uf8ff\x00-\x08\x0b-\x1f]|\(cid:\d+\)"),
     _drop("display_equation", r"[=≤≥≈∈∼∝←→⊙].*?[\s,.]\(\d{1,2}[a-z]?\)(?=[\s.,]|$)"),
     _drop("latex_source", r"\\\s?[a-zA-Z{}]"),
     # Addresses first: they hold digits and dots that later rules would take for something else.

@@ -20,7 +20,10 @@ class Fractions:
 
 
 def draw(seed: int, name: str) -> float:
-    """A number in [0, 1) that depends on nothing but the two."""
+    """A number in [0, 1) that depends on nothing but the two.
+
+    Draws for different purposes need different names: the same name would give them the same number.
+    """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

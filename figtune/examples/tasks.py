@@ -22,6 +22,7 @@ _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "
 _DIAGRAMS: frozenset[FigureKind] = frozenset(("diagram",))
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
 _ANYTHING = re.compile("")
+_ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\)")
 _ARCHITECTURE = re.compile(
     r"(?i)\b(?:architectures?|pipelines?|frameworks?|networks?|workflows?|flow\s?charts?|modules?|overview|schematics?|"
     r"block diagrams?|structures?|components?|encoders?|decoders?|branch(?:es)?|stages?|system)\b"
@@ -97,7 +98,7 @@ def _analyze(material: Material) -> Iterator[Draft]:
     """Sentences on components that stand in the figure, from the caption first."""
     said = without_repeats((*material.caption, *_said(material.passages)), ())
     components = components_of(material.figure_text, " ".join(said))
-    sentences = _with_what_they_lean_on(said, [mentioned(sentence, components) != () for sentence in said])
+    sentences = _coherent(said, [mentioned(sentence, components) != () for sentence in said])
     enough = len(mentioned(" ".join(sentences), components)) >= _LEAST_COMPONENTS
     yield Draft(
         panel="",
@@ -127,8 +128,11 @@ def _describe(material: Material) -> Iterator[Draft]:
         )
 
 
-def _with_what_they_lean_on(said: tuple[str, ...], wanted: list[bool]) -> tuple[str, ...]:
-    """The wanted sentences, and the one before each that starts with "It" or the like."""
+def _coherent(said: tuple[str, ...], wanted: list[bool]) -> tuple[str, ...]:
+    """The wanted sentences, the whole of an enumeration, and the one before each that starts with "It" or the like."""
+    items = [_ITEM.match(sentence) is not None for sentence in said]
+    if any(item and keep for item, keep in zip(items, wanted, strict=True)):
+        wanted = [item or keep for item, keep in zip(items, wanted, strict=True)]
     for index in range(len(said) - 1, 0, -1):
         if wanted[index] and leans_back(said[index]):
             wanted[index - 1] = True

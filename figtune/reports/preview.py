@@ -113,7 +113,7 @@ def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]
     """
     drawn: defaultdict[str, list[tuple[float, int, Item]]] = defaultdict(list)
     for number, (kind, name, item) in enumerate(items):
-        entry = (-draw(0, name), number, item)
+        entry = (-draw(0, f"preview {name}"), number, item)
         if len(drawn[kind]) < size:
             heapq.heappush(drawn[kind], entry)
         else:

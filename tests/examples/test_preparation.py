@@ -163,6 +163,14 @@ def test_minitrain_is_a_slice_of_train(content: Path, tmp_path: Path) -> None:
     assert [example for example in train if example in slice_of_it] == slice_of_it
 
 
+def test_phrasings_vary_everywhere(tmp_path: Path) -> None:
+    content = write_content(tmp_path / "content", [figure(f"paper{number}") for number in range(40)])
+    choices = replace(TRAIN_ONLY, tasks=("caption",), minitrain_examples=15)
+    prepare_examples(content, tmp_path / "dataset", choices)
+    assert len({example.prompt for example in examples_in(tmp_path / "dataset", "train")}) == 5
+    assert len({example.prompt for example in examples_in(tmp_path / "dataset", "minitrain")}) >= 4
+
+
 def test_tables_come_when_asked_for(content: Path, tmp_path: Path) -> None:
     prepare_examples(content, tmp_path / "dataset", replace(TRAIN_ONLY, include_tables=True))
     table = [each for each in examples_in(tmp_path / "dataset", "train") if each.kind == "table"]

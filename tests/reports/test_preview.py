@@ -35,14 +35,14 @@ class Page(HTMLParser):
         self.scripts += tag == "script"
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("preview")
     figures = [
         *(figure(f"paper{number:02}") for number in range(31)),
         *(figure(f"paper{number:02}", "2", replace(PLAIN_FIGURE, confidence=0.1)) for number in range(9)),
     ]
-    content = write_content(tmp_path / "content", figures)
-    return make_pages(content, tmp_path / "dataset")
+    return make_pages(write_content(folder / "content", figures), folder / "dataset")
 
 
 def make_pages(content: Path, dataset: Path) -> Path:
