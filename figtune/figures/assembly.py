@@ -19,7 +19,7 @@ from figtune.figures.records import (
     PaperRecord,
     PaperStatus,
 )
-from figtune.figures.sources import Source
+from figtune.figures.sources import Source, printable
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.records import write_records
 
@@ -62,7 +62,7 @@ def _unread(source: Source, paper_id: str, status: PaperStatus, reason: str) -> 
         sha256=source.sha256,
         pages=0,
         status=status,
-        reason=reason,
+        reason=printable(reason),
         title="",
         figures=0,
         tables=0,

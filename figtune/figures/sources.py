@@ -15,6 +15,7 @@ from figtune.pipeline.files import sha256_of
 
 _LONGEST_SLUG = 60
 _HASH_DIGITS = 8
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +56,10 @@ def find_sources(pdf_dir: Path) -> list[Source]:
     """
     if not pdf_dir.is_dir():
         problem = "is not a folder" if pdf_dir.exists() else "does not exist"
-        raise InputError(f"the folder of papers {_printable(str(pdf_dir))} {problem}", "give one with --pdf_dir")
+        raise InputError(f"the folder of papers {printable(str(pdf_dir))} {problem}", "give one with --pdf_dir")
     paths = sorted(_pdf_paths(pdf_dir), key=os.fsencode)
     if not paths:
-        raise InputError(f"no PDF below {_printable(str(pdf_dir))}", "give a folder with papers with --pdf_dir")
+        raise InputError(f"no PDF below {printable(str(pdf_dir))}", "give a folder with papers with --pdf_dir")
     return [_source(path, pdf_dir) for path in paths]
 
 
@@ -79,12 +80,13 @@ def _source(path: Path, pdf_dir: Path) -> Source:
             unreadable = "not a regular file"
     except OSError as error:
         unreadable = f"cannot be opened ({(error.strerror or 'input/output error').lower()})"
-    file = _printable(path.relative_to(pdf_dir).as_posix())
+    file = printable(path.relative_to(pdf_dir).as_posix())
     return Source(path=path, file=file, sha256=digest, unreadable=unreadable)
 
 
-def _printable(path: str) -> str:
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+def printable(text: str) -> str:
+    """`text` with what a file name's undecodable bytes became in Python written as `\\xff`, as UTF-8 cannot hold it."""
+    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
 
 
 def _slug(stem: str) -> str:
