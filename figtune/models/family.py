@@ -49,7 +49,7 @@ class Prefix:
     input_ids: tuple[int, ...]
     token_type_ids: tuple[int, ...]
     image_tokens: int
-    """How many of them stand for the image and its markers rather than for text."""
+    """How many of them stand for the image, its markers included, rather than for text."""
 
 
 class Family(Protocol):

@@ -43,12 +43,11 @@ class Gemma3:
         """Image block and prompt."""
         tokenizer = processor.tokenizer
         soft_tokens = (tokenizer.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
-        blank = text_ids(processor, "\n\n")
-        image = (*blank, tokenizer.boi_token_id, *soft_tokens, tokenizer.eoi_token_id, *blank)
-        before, after = _frame(processor)
-        ids = (tokenizer.bos_token_id, *before, *image, *text_ids(processor, prompt.strip()), *after)
+        image = (tokenizer.boi_token_id, *soft_tokens, tokenizer.eoi_token_id)
+        text = f"\n\n{prompt.strip()}"
+        ids = (tokenizer.bos_token_id, *_opening(processor), *image, *text_ids(processor, text), *_closing(processor))
         types = tuple(_IMAGE if token == tokenizer.image_token_id else 0 for token in ids)
-        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image) + 1)
+        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image))
 
     def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
         """`<eos>`; `<end_of_turn>` first for a model that takes turns."""
@@ -88,12 +87,18 @@ def _turn_ends(tokenizer: object) -> int:
     return int(tokenizer.convert_tokens_to_ids("<end_of_turn>"))  # type: ignore[attr-defined]
 
 
-def _frame(processor: ProcessorMixin) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What stands between `<bos>` and the image, and between prompt and completion."""
+def _opening(processor: ProcessorMixin) -> tuple[int, ...]:
+    """What stands between `<bos>` and the image. Newlines in a row are one token: they are encoded together."""
+    if not _takes_turns(processor):
+        return text_ids(processor, "\n\n")
+    start = processor.tokenizer.convert_tokens_to_ids("<start_of_turn>")
+    return (start, *text_ids(processor, "user\n\n\n"))
+
+
+def _closing(processor: ProcessorMixin) -> tuple[int, ...]:
+    """What stands between the prompt and the completion."""
     newline = text_ids(processor, "\n")
     if not _takes_turns(processor):
-        return (), newline
-    tokenizer = processor.tokenizer
-    start = tokenizer.convert_tokens_to_ids("<start_of_turn>")
-    before = (start, *text_ids(processor, "user\n"))
-    return before, (_turn_ends(tokenizer), *newline, start, *text_ids(processor, "model\n"))
+        return newline
+    start = processor.tokenizer.convert_tokens_to_ids("<start_of_turn>")
+    return (_turn_ends(processor.tokenizer), *newline, start, *text_ids(processor, "model\n"))

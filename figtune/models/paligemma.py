@@ -41,7 +41,7 @@ class PaliGemma:
         """Image block and prompt."""
         image = (processor.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
         ids = (*image, processor.tokenizer.bos_token_id, *text_ids(processor, f"{prompt.strip()}\n"))
-        return Prefix(input_ids=ids, token_type_ids=(0,) * len(ids), image_tokens=len(image) + 1)
+        return Prefix(input_ids=ids, token_type_ids=(0,) * len(ids), image_tokens=len(image))
 
     def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
         """`<eos>`"""

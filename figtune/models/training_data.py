@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import ProcessorMixin
 
-from figtune.examples.records import Example
+from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.models.collation import Batch, training_batch
 from figtune.models.family import Family, TokenisedRow
 from figtune.models.features import FeatureStore
@@ -18,10 +18,6 @@ from figtune.models.rows import training_row
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records
-
-TRAIN_FILE = "train.jsonl"
-VAL_FILE = "val.jsonl"
-MINITRAIN_FILE = "minitrain.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +59,15 @@ def read_examples(dataset_dir: Path, made_by: str) -> TrainingExamples:
         InputError: a line that is no example.
         NothingProducedError: nothing to train on.
     """
-    train = read_records(dataset_dir / TRAIN_FILE, Example, made_by)
+    train = read_records(dataset_dir / examples_file("train"), Example, made_by)
     if not train:
         raise NothingProducedError(
-            f"{dataset_dir / TRAIN_FILE} has no examples to train on",
+            f"{dataset_dir / examples_file('train')} has no examples to train on",
             "see rejected.jsonl beside it for why figures were dropped, or give more papers",
         )
     return TrainingExamples(
         train=train,
-        val=read_records(dataset_dir / VAL_FILE, Example, made_by),
+        val=read_records(dataset_dir / examples_file("val"), Example, made_by),
         minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, made_by),
     )
 
