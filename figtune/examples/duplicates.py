@@ -8,41 +8,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def near_pairs(hashes: Mapping[Key, int], bits: int, at_most: int) -> Iterator[tuple[Key, Key]]:
-    """Yield each pair of keys whose hashes of `bits` bits differ in `at_most` of them, once.
+def near_pairs(
+    some: Mapping[Key, int], others: Mapping[Key, int], bits: int, at_most: int
+) -> Iterator[tuple[Key, Key]]:
+    """Yield each key of `some` with each key of `others` whose hash differs from its own in `at_most` bits, once.
 
     Takes time in proportion to the number of hashes as long as few share a band.
+
+    Args:
+        bits: of a hash.
     """
-    same: defaultdict[int, list[Key]] = defaultdict(list)
-    for key, value in hashes.items():
-        same[value].append(key)
-    for keys in same.values():
-        yield from combinations(keys, 2)
-    for one, other in _near_values(list(same), bits, at_most):
-        for key in same[one]:
-            for near in same[other]:
-                yield key, near
-
-
-def _near_values(values: list[int], bits: int, at_most: int) -> Iterator[tuple[int, int]]:
     bands = _bands(bits, at_most + 1)
     for number, (shift, mask) in enumerate(bands):
-        buckets: defaultdict[int, list[int]] = defaultdict(list)
-        for value in values:
-            buckets[value >> shift & mask].append(value)
-        for bucket in buckets.values():
-            for one, other in combinations(bucket, 2):
-                difference = one ^ other
+        buckets: defaultdict[int, list[tuple[Key, int]]] = defaultdict(list)
+        for key, value in some.items():
+            buckets[value >> shift & mask].append((key, value))
+        for other, value in others.items():
+            for key, near in buckets.get(value >> shift & mask, ()):
+                difference = value ^ near
                 # A pair that shares several bands is reported by the first of them.
-                met_before = any(not difference >> before & first for before, first in bands[:number])
-                if difference.bit_count() <= at_most and not met_before:
-                    yield one, other
+                if difference.bit_count() <= at_most and not _share_one(difference, bands[:number]):
+                    yield key, other
+
+
+def _share_one(difference: int, bands: list[tuple[int, int]]) -> bool:
+    return any(not difference >> shift & mask for shift, mask in bands)
 
 
 def _bands(bits: int, count: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from figtune.examples.choices import Choices
@@ -107,13 +108,12 @@ def _leaks(candidates: Mapping[str, _Candidate], bits: int) -> dict[str, Fault]:
 
     Pairs are judged one by one, not in chains, so that one odd picture cannot empty a split.
     """
-    hashes = {figure_id: candidate.image.perceptual_hash for figure_id, candidate in candidates.items()}
+    hashes: dict[Split, dict[str, int]] = {split: {} for split in SPLITS}
+    for figure_id, candidate in candidates.items():
+        hashes[candidate.split][figure_id] = candidate.image.perceptual_hash
     faults: dict[str, Fault] = {}
-    for pair in near_pairs(hashes, HASH_BITS, bits):
-        kept, dropped = sorted(pair, key=lambda figure_id: SPLITS.index(candidates[figure_id].split))
-        if candidates[kept].split != candidates[dropped].split:
-            detail = f"nearly the same picture as {kept} in {candidates[kept].split}"
-            known = faults.get(dropped)
-            # The smallest detail, since pairs come in no order that a reader could tell.
-            faults[dropped] = Fault("near_duplicate_across_splits", min(detail, known.detail) if known else detail)
+    for earlier, later in combinations(SPLITS, 2):
+        for kept, dropped in sorted(near_pairs(hashes[earlier], hashes[later], HASH_BITS, bits)):
+            detail = f"nearly the same picture as {kept} in {earlier}"
+            faults.setdefault(dropped, Fault("near_duplicate_across_splits", detail))
     return faults
