@@ -11,7 +11,7 @@ from figtune.figures.confidence import confidence_of
 from figtune.figures.ink import Ink, PackedInk
 from figtune.figures.kinds import evidence_in, kind_of
 from figtune.figures.orphans import find_orphans
-from figtune.figures.panels import FoundPanel, find_panels
+from figtune.figures.panels import FoundPanel, find_panels, labels_in
 from figtune.figures.records import FigureKind, FigureType
 from figtune.figures.regions import Region, propose_regions
 from figtune.figures.roles import Role
@@ -179,8 +179,18 @@ def _paired(
         confidence=confidence,
         reason="",
         text=_text_in(region.box, text),
-        panels=find_panels(caption.text, region.box, document.words(text), ink),
+        panels=_panels(document, text, caption, region.box, ink),
     )
+
+
+def _panels(
+    document: Document, text: PageText, caption: Caption, region: Box, ink: Ink
+) -> tuple[FoundPanel, ...]:
+    """The panels, if anything speaks for any: reading a page's words costs more than looking for brackets."""
+    labelled = any("(b" in line.text and region.contains(line.box, 3) for line in text.lines)
+    if caption.figure_type == "Table" or not (labelled or labels_in(caption.text)):
+        return ()
+    return find_panels(caption.text, region, document.words(text), ink)
 
 
 def _without_region(caption: Caption) -> FoundFigure:

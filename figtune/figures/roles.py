@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import Enum
 
@@ -106,18 +107,20 @@ def _ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int
 
 def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
     """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
+    by_baseline = _Baselines(lines, style)
     sure = [
         number
         for number, line in enumerate(lines)
         if roles[number] is Role.OTHER and number not in ruled and _fills(line, style)
     ]
-    queue = [number for number in sure if any(_fills(lines[other], style) for other in _stacked(lines, number, style))]
+    full = frozenset(sure)
+    queue = [number for number in sure if not full.isdisjoint(by_baseline.stacked(number))]
     queue += [number for number, line in enumerate(lines) if number not in ruled and _stands_alone(line, style)]
     while queue:
         number = queue.pop()
         if roles[number] is Role.OTHER:
             roles[number] = Role.BODY
-            queue.extend(_stacked(lines, number, style))
+            queue.extend(by_baseline.stacked(number))
 
 
 def _stands_alone(line: Line, style: PaperStyle) -> bool:
@@ -131,23 +134,36 @@ def _fills(line: Line, style: PaperStyle) -> bool:
     return style.speaks_like_body(line) and style.fills_column(line)
 
 
-def _stacked(lines: Sequence[Line], number: int, style: PaperStyle) -> list[int]:
-    """Lines right above, below and beside, of the same type, between the edges of the same column."""
-    line = lines[number]
-    column = style.column_of(line.box)
-    if column is None:
-        return []
-    return [
-        other
-        for other, candidate in enumerate(lines)
-        if candidate.text
-        and candidate.horizontal
-        and other != number
-        and abs(candidate.baseline - line.baseline) <= _PITCH * line.size
-        and abs(candidate.size - line.size) <= 0.3
-        and style.speaks_like_body(candidate)
-        and column.holds(candidate.box, _EDGE)
-    ]
+class _Baselines:
+    """Lines in the body's fonts by height, so that those near one are found without looking at all."""
+
+    def __init__(self, lines: Sequence[Line], style: PaperStyle) -> None:
+        self._lines = lines
+        self._style = style
+        spoken = (
+            number
+            for number, line in enumerate(lines)
+            if line.text and line.horizontal and style.speaks_like_body(line)
+        )
+        self._numbers = sorted(spoken, key=lambda number: lines[number].baseline)
+        self._heights = [lines[number].baseline for number in self._numbers]
+
+    def stacked(self, number: int) -> list[int]:
+        """Lines right above, below and beside, of the same type, between the edges of the same column."""
+        line = self._lines[number]
+        column = self._style.column_of(line.box)
+        if column is None:
+            return []
+        reach = _PITCH * line.size
+        first = bisect_left(self._heights, line.baseline - reach)
+        last = bisect_right(self._heights, line.baseline + reach)
+        return [
+            other
+            for other in self._numbers[first:last]
+            if other != number
+            and abs(self._lines[other].size - line.size) <= 0.3
+            and column.holds(self._lines[other].box, _EDGE)
+        ]
 
 
 def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:

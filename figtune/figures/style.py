@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText
@@ -95,12 +96,14 @@ def running_key(text: str) -> str:
     return _DIGITS.sub("#", text)
 
 
+@lru_cache(maxsize=4096)
 def is_prose(text: str) -> bool:
     """Whether the text reads like a line of sentences: several words, mostly letters."""
-    letters = sum(character.isalpha() or character.isspace() for character in text)
-    return text.count(" ") >= 3 and letters >= 0.7 * len(text)
+    blanks = text.count(" ")
+    return blanks >= 3 and sum(map(str.isalpha, text)) + blanks >= 0.7 * len(text)
 
 
+@lru_cache(maxsize=512)
 def family_of(font: str) -> str:
     """The family of a font's name: "NimbusRomNo" for "NimbusRomNo9L-Medi", "CMR" for "CMR10"."""
     match = _FAMILY.match(font)
