@@ -1,0 +1,121 @@
+"""Answers in batches against answers alone, and against a plain loop over the most likely token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from transformers import GenerationConfig, ProcessorMixin
+
+from figtune.models.collation import training_batch
+from figtune.models.gemma3 import Gemma3
+from figtune.models.generation import Answer, generate_answers, picture_features
+from figtune.models.images import fitted
+from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.rows import prompt_row
+from tests.models.trained import write_trained_model
+
+LENGTH = 8
+PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]
+PROMPTS = ["Describe this figure.", "What?", "Explain this figure. The paper says: " + "we train it. " * 4, "a b c"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder = tmp_path_factory.mktemp("trained")
+    write_trained_model(folder)
+    return load_tuned_model(folder, torch.device("cpu"), "train")
+
+
+@pytest.fixture
+def loaded(model: LoadedModel) -> Iterator[LoadedModel]:
+    before = model.model.generation_config
+    yield model
+    model.model.generation_config = before
+
+
+def features_of(loaded: LoadedModel) -> torch.Tensor:
+    return torch.cat([picture_features(loaded, picture) for picture in PICTURES])
+
+
+def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[int]:
+    """Without cache, padding and `generate`: the whole row again for every token."""
+    row = prompt_row(loaded.family, loaded.processor, prompt)
+    side = int(loaded.model.config.vision_config.image_size)
+    pixels = loaded.family.pixel_values(loaded.processor, [fitted(picture, "letterbox", side)])
+    said: list[int] = []
+    with torch.no_grad():
+        for _ in range(LENGTH):
+            longer = replace(
+                row, input_ids=(*row.input_ids, *said), token_type_ids=(*row.token_type_ids, *(0 for _ in said))
+            )
+            batch = training_batch([longer], 0)
+            output = loaded.tuned(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                token_type_ids=batch.token_type_ids,
+                pixel_values=pixels,
+            )
+            said.append(int(output.logits[0, -1].argmax()))
+    return said
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned: bool) -> None:
+    features = features_of(loaded)
+    with nullcontext() if tuned else loaded.tuned.disable_adapter():
+        together = generate_answers(loaded, PROMPTS, features, LENGTH)
+        alone = [
+            generate_answers(loaded, [prompt], features[number : number + 1], LENGTH)[0]
+            for number, prompt in enumerate(PROMPTS)
+        ]
+    assert together == alone
+    assert len({answer.text for answer in together}) > 1
+
+
+def test_an_answer_is_the_most_likely_token_again_and_again(loaded: LoadedModel) -> None:
+    answers = generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH)
+    for answer, prompt, picture in zip(answers, PROMPTS, PICTURES, strict=True):
+        ids = greedy_ids(loaded, prompt, picture)
+        assert answer.text == loaded.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        assert answer.tokens == LENGTH
+        assert not answer.stopped
+
+
+class StopsAt(Gemma3):
+    """Gemma 3 with another token to end on."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
+        return (self.token,)
+
+
+def test_an_answer_ends_at_its_stop_token_while_others_go_on(loaded: LoadedModel) -> None:
+    whole = [greedy_ids(loaded, prompt, picture) for prompt, picture in zip(PROMPTS, PICTURES, strict=True)]
+    stop = next(token for token in whole[0] if all(token not in ids for ids in whole[1:]))
+    kept = whole[0][: whole[0].index(stop)]
+    answers = generate_answers(replace(loaded, family=StopsAt(stop)), PROMPTS, features_of(loaded), LENGTH)
+    text = loaded.processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
+    assert answers[0] == Answer(text=text, tokens=len(kept) + 1, stopped=True)
+    assert [answer.tokens for answer in answers[1:]] == [LENGTH] * 3
+    assert not any(answer.stopped for answer in answers[1:])
+
+
+def test_the_models_own_wish_to_sample_is_not_heard(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
+    greedy = generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH)
+    loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=True, top_k=64, top_p=0.95, temperature=5.0, max_new_tokens=3
+    )
+    assert generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH) == greedy
+    assert capfd.readouterr().err == ""
+
+
+def test_what_the_vision_encoder_sees_has_the_shape_of_its_tokens(loaded: LoadedModel) -> None:
+    features = picture_features(loaded, PICTURES[0])
+    assert features.shape[:2] == (1, loaded.model.config.mm_tokens_per_image)
