@@ -29,11 +29,19 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["lora", "projector"])
+KINDS: list[tuple[str, AdapterMode]] = [
+    ("tiny-gemma3", "lora"),
+    ("tiny-gemma3", "projector"),
+    ("tiny-paligemma", "lora"),
+    ("tiny-paligemma", "projector"),
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    mode: AdapterMode = request.param
-    path = tmp_path_factory.mktemp(mode)
-    write_trained_model(path, mode=mode)
+    name, mode = request.param
+    path: Path = tmp_path_factory.mktemp(name)
+    write_trained_model(path, name=name, mode=mode)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -52,13 +51,13 @@ def _draw(path: Path, paper: int) -> None:
     picture.save(path)
 
 
-def write_trained_model(folder: Path, *, mode: AdapterMode = "lora", targets: Sequence[str] = ("decoder",)) -> None:
+def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: AdapterMode = "lora") -> None:
     """A tiny model as training leaves it, its adapter moved off its starting point at random."""
-    adapter = AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=tuple(targets))
+    adapter = AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=("decoder",))
     set_up_model(
         folder,
         ModelChoice(
-            name="tiny-gemma3",
+            name=name,
             revision=None,
             dtype="float32",
             image_fit="letterbox",
