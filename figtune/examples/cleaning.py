@@ -44,7 +44,7 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b([Tt]he|[Aa]n?|of|in|to|by|and)\s+\1\b", r"\1"),
         (r"\.\s*\.$", "."),
         (r"[\s,;:]+$", ""),
-        (r"^[\s,;:.)•▪◦–-]+", ""),
+        (r"^[\s,;:.)•▪◦❑■□●–-]+", ""),
     )
 )
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from figtune.examples.vocabulary import NO_COMPONENT_ALONE, NOT_AT_A_NAME_EDGE
+from figtune.examples.vocabulary import NO_COMPONENT_ALONE, NOT_AT_A_NAME_EDGE, TOPICLESS_WORDS
 
 _LONGEST = 4
 _AT_MOST = 12
+_NAME_LETTERS = 3
+_TOPIC_LETTERS = 6
+_PARTS = ".,;:!?)"
 _MARKS = ".,:;()[]{}'\"“”‘’…"
+_DESCRIBES = re.compile(r"(?:ed|en|ly|ive|ous|ible|able)$")
+"""Endings of words that say how or what kind."""
 _WORD = re.compile(r"[^\W\d_][\w/+-]*")
 
 
@@ -21,8 +26,7 @@ def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
         spoken: caption and citing sentences.
     """
     tokens = _tokens(figure_text)
-    said = _tokens(spoken)
-    phrases = {_key(said[start:end]) for start, end in _windows(len(said))}
+    phrases = _phrases(spoken)
     taken: set[int] = set()
     named: dict[int, tuple[str, ...]] = {}
     for start, end in _windows(len(tokens)):
@@ -39,13 +43,23 @@ def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """Those of `names` that the text mentions, as whole words, in singular or plural."""
-    said = _tokens(text)
-    phrases = {_key(said[start:end]) for start, end in _windows(len(said))}
+    phrases = _phrases(text)
     return tuple(name for name in names if _key(_tokens(name)) in phrases)
 
 
 def _tokens(text: str) -> tuple[str, ...]:
     return tuple(token.strip(_MARKS) for token in text.split())
+
+
+def _phrases(text: str) -> frozenset[str]:
+    """Every run of words that no punctuation parts."""
+    tokens = text.split()
+    ends = [token[-1] in _PARTS for token in tokens]
+    return frozenset(
+        _key([token.strip(_MARKS) for token in tokens[start:end]])
+        for start, end in _windows(len(tokens))
+        if not any(ends[start : end - 1])
+    )
 
 
 def _key(words: Sequence[str]) -> str:
@@ -66,5 +80,8 @@ def _may_name(words: Sequence[str]) -> bool:
         return False
     if len(words) > 1:
         return any(len(word) >= 3 for word in words)
-    # One word alone names a component where it is written like a name.
-    return len(words[0]) >= 3 and words[0][0].isupper() and lower[0] not in NO_COMPONENT_ALONE
+    # One word alone names a component where it is written like a name or is long enough to carry a topic.
+    long_enough = _TOPIC_LETTERS if words[0].islower() else _NAME_LETTERS
+    if words[0].islower() and _DESCRIBES.search(lower[0]):
+        return False
+    return len(words[0]) >= long_enough and lower[0] not in NO_COMPONENT_ALONE | TOPICLESS_WORDS

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
 from figtune.examples.cleaning import cleaned
+from figtune.examples.panels import PanelPart, panel_parts
 from figtune.examples.passages import Passage, passages_about
 from figtune.examples.references import Subject, without_label
 from figtune.examples.sentences import whole_sentences
 from figtune.figures.records import FigureKind, FigureRecord, PaperRecord
-
-
-@dataclass(frozen=True)
-class PanelPart:
-    """A panel and its own part of the caption."""
-
-    label: str
-    """As the figure has it, without brackets: "a"."""
-    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +43,8 @@ def material_of(figure: FigureRecord, paper: PaperRecord, max_context_words: int
         max_context_words: how much of the caption a prompt may hold.
     """
     subject = Subject(figure.figure_type, figure.name)
-    caption = cleaned(without_label(figure.caption, subject), subject)
+    unlabelled = without_label(figure.caption, subject)
+    caption = cleaned(unlabelled, subject)
     passages = passages_about(figure.mentions, subject, f"{figure.caption} {figure.figure_text}")
     return Material(
         subject=subject,
@@ -60,25 +52,9 @@ def material_of(figure: FigureRecord, paper: PaperRecord, max_context_words: int
         title=" ".join(paper.title.split()),
         caption=caption.sentences,
         caption_in_prompt=" ".join(whole_sentences(caption.sentences, max_context_words)),
-        panels=_panels(figure, subject),
+        panels=panel_parts(figure.panels, unlabelled, subject),
         passages=passages.found,
         is_cited=bool(figure.mentions),
         figure_text=figure.figure_text,
         removed=caption.removed + passages.removed,
     )
-
-
-def _panels(figure: FigureRecord, subject: Subject) -> tuple[PanelPart, ...]:
-    """Panels that the caption speaks of one by one."""
-    parts: dict[str, PanelPart] = {}
-    for panel in figure.panels:
-        label = panel.label.strip("()[]. ")
-        if panel.caption.strip() and label not in parts:
-            part = cleaned(_without_panel_label(panel.caption, label), subject)
-            parts[label] = PanelPart(label=label, sentences=part.sentences)
-    return tuple(parts.values())
-
-
-def _without_panel_label(caption: str, label: str) -> str:
-    """`(b) The decoder.` -> `The decoder.`"""
-    return re.sub(rf"^\s*\(?{re.escape(label)}(?:\)|[.:])[.:]?\s*", "", caption)

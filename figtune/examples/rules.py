@@ -81,8 +81,10 @@ _NOUN_WANTED_AFTER = (
 _CITED = r"\[\s*\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)*\s*\]"
 _NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + r"(?!\[\s*0\s*[,–-])"
 _NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
-_AUTHORS = rf"{_NAME}(?:\s+et\s+al\b\.?|(?:,\s+{_NAME})*,?\s+(?:and|&)\s+{_NAME}(?=\s*(?:{_CITED}|\(?(?:19|20)\d\d)))"
+_SURNAME = r"[A-Z][^\W\d_A-Z]+(?:[-'’][A-Z]?[^\W\d_A-Z]+)*"
 _YEAR = r"(?:19|20)\d\d[a-z]?"
+# With a number behind it, "A and B [3]" is more often two methods than two people.
+_AUTHORS = rf"(?:{_NAME}\s+et\s+al\b\.?|{_SURNAME}(?:,\s+{_SURNAME})*,?\s+(?:and|&)\s+{_SURNAME}(?=\s*\(?{_YEAR}))"
 _URL = r"(?:https?://\S+|www\.\S+|\b[\w.-]+\.(?:github\.io|com|org|net|io|ai|edu)/\S*|\bgithub\.com\S*|\b[\w-]+\.github\.io\S*)"
 
 
@@ -156,6 +158,10 @@ RULES: tuple[Rule, ...] = (
     _replace("other_figure_reference", _BRACKETS.format(_FIGURE)),
     _replace("other_figure_reference", rf"(?<!\bas)(?<!ed)(?<!wn)(?<!en)\s+(?:in|of)\s+{_FIGURE}(?=[.;]?$)"),
     _drop("other_figure_reference", _FIGURE),
+    _drop(
+        "about_the_paper",
+        r"(?i)\b(?:our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
+    ),
     _replace("text_reference", r"(?i)\s*\((?:please\s+)?(?:see|refer\s+to)\s+[^()]*\b(?:text|paper)\b[^()]*\)"),
     _drop("text_reference", r"(?i)\b(?:see|refer\s+to)\s+(?:the\s+)?(?:main\s+)?(?:text|paper)\b"),
     _drop("bare_pointer", r"(?i)^(?:please\s+)?(?:see|refer\s+to|cf\.)\s+(?:the\s+(?:figure|table)|panels?)\b"),

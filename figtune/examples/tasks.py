@@ -22,10 +22,15 @@ _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "
 _DIAGRAMS: frozenset[FigureKind] = frozenset(("diagram",))
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
 _ANYTHING = re.compile("")
+_NOTHING = re.compile(r"(?!)")
 _ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\)")
 _ARCHITECTURE = re.compile(
     r"(?i)\b(?:architectures?|pipelines?|frameworks?|networks?|workflows?|flow\s?charts?|modules?|overview|schematics?|"
     r"block diagrams?|structures?|components?|encoders?|decoders?|branch(?:es)?|stages?|system)\b"
+)
+_ARCHITECTURE_HEADLINE = re.compile(
+    r"(?i)^(?!.*\b(?:comparisons?|results?|performance|ablations?|visuali[sz]ations?|accuracy|curves?|examples?)\b)"
+    r"(?:.*\b(?:architecture|pipeline|framework|workflow|flow\s?chart|network)\b|(?:an?\s+|the\s+)?overview\b)"
 )
 
 
@@ -58,12 +63,17 @@ class TaskEntry:
     """Figures it is for."""
     topic: re.Pattern[str]
     """Something that caption or citing sentences must speak of."""
+    headline: re.Pattern[str]
+    """A first sentence of the caption that makes any figure fit, since kinds are guesses."""
     drafts: Callable[[Material], Iterator[Draft]]
 
     def fits(self, material: Material) -> bool:
         """Whether the task can be asked about this figure at all."""
-        direct = (passage.sentences[0] for passage in material.passages if passage.direct)
-        return material.kind in self.kinds and self.topic.search(" ".join((*material.caption, *direct))) is not None
+        if material.kind in self.kinds:
+            direct = (passage.sentences[0] for passage in material.passages if passage.direct)
+            return self.topic.search(" ".join((*material.caption, *direct))) is not None
+        first = material.caption[0] if material.caption else ""
+        return material.kind not in _TABLES and self.headline.search(first) is not None
 
 
 def task_entry(name: Task) -> TaskEntry:
@@ -124,7 +134,7 @@ def _describe(material: Material) -> Iterator[Draft]:
             panel=panel.label,
             context=(("Title", material.title),),
             sentences=panel.sentences,
-            lacking="" if panel.sentences else "nothing_left_of_caption",
+            lacking="" if panel.sentences else "panel_without_own_caption",
         )
 
 
@@ -165,6 +175,7 @@ TASKS: tuple[TaskEntry, ...] = (
         ),
         kinds=_FIGURES | _TABLES,
         topic=_ANYTHING,
+        headline=_NOTHING,
         drafts=_caption,
     ),
     TaskEntry(
@@ -180,6 +191,7 @@ TASKS: tuple[TaskEntry, ...] = (
         ),
         kinds=_FIGURES | _TABLES,
         topic=_ANYTHING,
+        headline=_NOTHING,
         drafts=_explain,
     ),
     TaskEntry(
@@ -195,6 +207,7 @@ TASKS: tuple[TaskEntry, ...] = (
         ),
         kinds=_DIAGRAMS,
         topic=_ARCHITECTURE,
+        headline=_ARCHITECTURE_HEADLINE,
         drafts=_analyze,
     ),
     TaskEntry(
@@ -210,6 +223,7 @@ TASKS: tuple[TaskEntry, ...] = (
         ),
         kinds=_FIGURES,
         topic=_ANYTHING,
+        headline=_NOTHING,
         drafts=_describe,
     ),
 )

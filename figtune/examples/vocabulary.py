@@ -39,6 +39,7 @@ TOPICLESS_WORDS = _words("""
 NO_COMPONENT_ALONE = _words("""
     the and for with from into our ours input inputs output outputs step stage method model images image text figure
     ground truth left right top bottom first second prior work new all one two are not via per add loss
+    component components existing target provide provides task tasks data source question example examples different
 """)
 """In a figure with a capital, yet no name of a component."""
 

@@ -21,5 +21,19 @@ def test_common_words_and_edges_are_no_names() -> None:
     assert components_of("Input the Encoder of Output Left a Decoder", "The input of the left output.") == ()
 
 
+def test_labels_may_be_lower_case() -> None:
+    assert components_of(
+        "image frozen encoder selector map fusion", "The frozen encoder meets selector and fusion."
+    ) == (
+        "frozen encoder",
+        "selector",
+        "fusion",
+    )
+
+
+def test_names_do_not_run_across_punctuation() -> None:
+    assert components_of("Tokens Memory", "Images turn into tokens. Memory holds them.") == ("Tokens", "Memory")
+
+
 def test_mentioning_is_by_whole_words() -> None:
     assert mentioned("Two encoders, one en-decoder.", ["Encoder", "Decoder"]) == ("Encoder",)

@@ -14,7 +14,7 @@ from figtune.examples.choices import Choices
 from figtune.examples.preparation import prepare_examples
 from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, Split
 from figtune.examples.splits import Fractions, split_of
-from figtune.figures.records import FIGURES_FILE, FigureRecord, Panel
+from figtune.figures.records import FIGURES_FILE, FigureKind, FigureRecord, Panel
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.pipeline.records import read_records
 from tests.examples.making import CHOICES, PLAIN_FIGURE, figure, picture, save, write_content
@@ -191,6 +191,27 @@ def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:
     assert {each.item_id: each.rule for each in rejections_in(tmp_path / "dataset")} == {
         "paper0-figure-1-describe-b": "too_short"
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "headline", "expected"),
+    [
+        ("diagram", "Some drawing of an encoder.", True),
+        ("diagram", "Some drawing of cats.", False),
+        ("plot", "Architecture of the network.", True),
+        ("plot", "Results of the network.", False),
+        ("qualitative", "Overview of our method.", True),
+        ("qualitative", "Pictures of the network.", True),
+        ("qualitative", "Pictures of cats.", False),
+    ],
+)
+def test_architectures_are_analyzed(tmp_path: Path, kind: FigureKind, headline: str, expected: bool) -> None:
+    caption = f"Figure 1. {headline} Images turn into Tokens. Memory holds Tokens and Images."
+    like = replace(PLAIN_FIGURE, kind=kind, caption=caption, figure_text="Images Tokens Memory", mentions=())
+    content = write_content(tmp_path / "content", [figure("paper0", like=like)])
+    prepare_examples(content, tmp_path / "dataset", TRAIN_ONLY)
+    tasks = {example.task for example in examples_in(tmp_path / "dataset", "train")}
+    assert ("analyze" in tasks) is expected
 
 
 def test_completions_end_at_a_sentence_within_their_bound(tmp_path: Path) -> None:
