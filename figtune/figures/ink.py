@@ -98,6 +98,17 @@ class Ink:
             float(rows.start + filled_rows[-1] + 1),
         )
 
+    def run_on(self, box: Box, reach: float) -> Box:
+        """`box` widened to the left and right over unbroken columns of ink, by `reach` points at most."""
+        rows, columns = self._window(Box(box.x0 - reach, box.top, box.x1 + reach, box.bottom))
+        filled: Mask = np.any(self.mask[rows, columns], axis=0)
+        first, last = max(0, round(box.x0) - columns.start), min(len(filled), round(box.x1) - columns.start)
+        while first > 0 and filled[first - 1]:
+            first -= 1
+        while last < len(filled) and filled[last]:
+            last += 1
+        return Box(float(columns.start + first), box.top, float(columns.start + last), box.bottom)
+
     def amount(self, box: Box) -> int:
         """Square points of ink inside `box`."""
         rows, columns = self._window(box)

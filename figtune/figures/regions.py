@@ -180,14 +180,10 @@ def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iter
 
 
 def _with_overhang(box: Box, room: Box, scene: Scene) -> Box:
-    """`box` widened where its ink runs on beyond the sides of its room, to the next white column."""
-    x0, x1 = box.x0, box.x1
-    if box.x0 <= room.x0 + 1:
-        gaps = scene.ink.gaps(Box(room.x0 - _OVERHANG, box.top, box.x0 + 20, box.bottom), vertical=False, width=1.0)
-        x0 = max((gap.end for gap in gaps if gap.end <= box.x0 + 1), default=box.x0)
-    if box.x1 >= room.x1 - 1:
-        gaps = scene.ink.gaps(Box(box.x1 - 20, box.top, room.x1 + _OVERHANG, box.bottom), vertical=False, width=1.0)
-        x1 = min((gap.start for gap in gaps if gap.start >= box.x1 - 1), default=box.x1)
+    """`box` widened where its ink runs on beyond the sides of its room."""
+    wide = scene.ink.run_on(box, _OVERHANG)
+    x0 = wide.x0 if box.x0 <= room.x0 + 1 else box.x0
+    x1 = wide.x1 if box.x1 >= room.x1 - 1 else box.x1
     return Box(x0, box.top, x1, box.bottom)
 
 

@@ -18,11 +18,11 @@ _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _ALGORITHM = re.compile(r"^(?:Algorithm|Listing|Pseudocode)\s*\d*\b")
 _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
-_PITCH = 1.35  # em from line to line within a paragraph
+_PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
 _AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
 _ROW_GAP = 4.0  # points between a row of a table and a rule
-_RULE = 1.6  # points of thickness up to which a drawing is a rule
+_RULE = 2.6  # points of thickness up to which a drawing is a rule: bounds of strokes are twice the line wide
 
 
 class Role(Enum):
@@ -47,7 +47,10 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
     ruled = _ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
     _mark_equations(text.lines, roles, style)
-    _mark_algorithms(text.lines, roles, graphics)
+    for box in algorithm_boxes(text.lines, graphics):
+        for number, line in enumerate(text.lines):
+            if box.contains(line.box, 2):
+                roles[number] = Role.ALGORITHM
     if text.index == 0:
         _mark_front_matter(text, roles, style, graphics)
     return roles
@@ -154,7 +157,7 @@ class _Baselines:
         column = self._style.column_of(line.box)
         if column is None:
             return []
-        reach = _PITCH * line.size
+        reach = _PITCH_SLACK * self._style.pitch * line.size
         first = bisect_left(self._heights, line.baseline - reach)
         last = bisect_right(self._heights, line.baseline + reach)
         return [
@@ -180,28 +183,25 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
                 roles[number] = Role.EQUATION
 
 
-def _mark_algorithms(lines: Sequence[Line], roles: list[Role], graphics: PageGraphics) -> None:
-    """Everything from an "Algorithm 1" line to the last rule as wide as the one above it."""
-    for line in lines:
-        if not _ALGORITHM.match(line.text) or not line.spans[0].bold:
-            continue
-        rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
+def algorithm_boxes(lines: Sequence[Line], graphics: PageGraphics) -> list[Box]:
+    """Boxes of algorithms: from the rule above "Algorithm 1" to the second rule below that is as long."""
+    heads = [line for line in lines if line.spans[0].bold and _ALGORITHM.match(line.text)]
+    if not heads:
+        return []
+    rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
+    boxes = []
+    for line in heads:
         above = [
-            rule for rule in rules if 0 <= line.box.top - rule.bottom + 2 <= 8 and rule.x0 - 4 <= line.box.x0 < rule.x1
+            rule for rule in rules if -2 <= line.box.top - rule.bottom <= 6 and rule.x0 - 4 <= line.box.x0 < rule.x1
         ]
-        if not above:
-            continue
-        twins = [
-            rule
-            for rule in rules
-            if rule.top > line.box.top and abs(rule.x0 - above[0].x0) <= 1 and abs(rule.x1 - above[0].x1) <= 1
-        ]
-        if not twins:
-            continue
-        inside = Box.around([above[0], *sorted(twins, key=lambda rule: rule.top)[:2]]).expanded(1)
-        for number, other in enumerate(lines):
-            if inside.contains(other.box, 2):
-                roles[number] = Role.ALGORITHM
+        below = [rule for rule in rules if above and rule.top > line.box.top and _as_long(rule, above[0])]
+        if below:
+            boxes.append(Box.around([above[0], *sorted(below, key=lambda rule: rule.top)[:2]]).expanded(1))
+    return boxes
+
+
+def _as_long(rule: Box, other: Box) -> bool:
+    return abs(rule.x0 - other.x0) <= 1 and abs(rule.x1 - other.x1) <= 1
 
 
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:

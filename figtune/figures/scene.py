@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
 from figtune.figures.ink import DPI, Ink
-from figtune.figures.roles import Role, is_rule, page_roles
+from figtune.figures.roles import Role, algorithm_boxes, is_rule, page_roles
 from figtune.figures.style import PaperStyle
 from figtune.papers.box import Box
 from figtune.papers.document import Document
@@ -53,13 +53,15 @@ def set_scene(document: Document, text: PageText, captions: Sequence[Caption], s
     frame = Box(0.0, _top(text, roles), text.width, style.bottom + _FRAME_MARGIN)
     wiped = [_wiped(text.lines[number].box) for number in explained]
     wiped += _furniture_rules(text, roles, graphics)
+    algorithms = algorithm_boxes(text.lines, graphics)
+    wiped += algorithms
     ink = Ink(page, frame, wiped)
     wording = Ink(page, frame, wiped)
     wording.keep(
         [text.lines[number].box.expanded(_WIPE) for number in loose]
         + [drawing.box.expanded(_WIPE) for drawing in graphics.drawings if is_rule(drawing)]
     )
-    walls = [text.lines[number].box for number in explained if roles[number] is not Role.FURNITURE]
+    walls = [text.lines[number].box for number in explained if roles[number] is not Role.FURNITURE] + algorithms
     return Scene(text, style, graphics, tuple(roles), tuple(captions), tuple(walls), loose, ink, wording)
 
 

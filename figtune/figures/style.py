@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText
@@ -16,6 +17,7 @@ _COLUMN_SHARE = 0.1  # of the lines of the commonest column
 _EDGE = 2.0  # points that a line's ends may miss the column's
 _PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
 _INDENT = 30.0  # points that a list item or reference may be indented
+_USUAL_PITCH = 1.2  # em, of the type of most conferences
 _DIGITS = re.compile(r"\d+")
 _FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
 
@@ -47,6 +49,8 @@ class PaperStyle:
     """Of body type."""
     families: frozenset[str]
     """Font families in which the body, its headings and its formulas are set."""
+    pitch: float
+    """From line to line of the body, in em of its size."""
     columns: tuple[Column, ...]
     """Left to right; at least one."""
     top: float
@@ -84,6 +88,7 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
         size=size,
         font=font,
         families=_families(lines, size),
+        pitch=_pitch(body, size),
         columns=columns,
         top=min((line.box.top for line in body if is_prose(line.text)), default=0.0),
         bottom=max((line.box.bottom for line in body if is_prose(line.text)), default=10_000.0),
@@ -115,6 +120,13 @@ def _commonest_type(lines: Iterable[Line]) -> tuple[float, str]:
     for line in lines:
         characters[round(line.size, 1), line.font] += len(line.text)
     return characters.most_common(1)[0][0] if characters else (10.0, "")
+
+
+def _pitch(body: Sequence[Line], size: float) -> float:
+    """The commonest step from one line to the next, in em."""
+    steps = Counter(round((after.baseline - before.baseline) / size, 2) for before, after in pairwise(body))
+    plausible = [(count, step) for step, count in steps.items() if 0.9 <= step <= 2.2]
+    return max(plausible, default=(0, _USUAL_PITCH))[1]
 
 
 def _running(texts: Sequence[PageText]) -> frozenset[str]:
