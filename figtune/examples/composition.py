@@ -46,11 +46,6 @@ def compose(material: Material, place: Place, choices: Choices) -> Iterator[Comp
                 yield _composed(entry, draft, material, place, choices)
 
 
-def default_prompt(entry: TaskEntry) -> str:
-    """What to ask about a picture of which nothing else is known."""
-    return entry.phrasings[0].format(thing=_thing("figure", ""))
-
-
 def _composed(entry: TaskEntry, draft: Draft, material: Material, place: Place, choices: Choices) -> Composed:
     example_id = f"{place.figure_id}-{entry.name}" + (f"-{draft.panel}" if draft.panel else "")
     sentences = whole_sentences(draft.sentences, choices.max_words)

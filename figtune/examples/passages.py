@@ -23,10 +23,14 @@ _LOOKS = re.compile(
     r"The (?:left|right|top|bottom|upper|lower|first|"
     r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
 )
+_SHOW = r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?)"
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:\s\w+\s\([a-h]\))*)"
 _POINTS_ONLY = re.compile(
-    r"^(?:\S+\s+){0,9}?(?:is|are|be|show|shows|present|presents|visuali[sz]e|provide|illustrate|display|depict|summari[sz]e)\b"
-    r"(?:\s+\S+){0,5}?\s+(?:in|by)\s+(?:the\s+(?:figure|table)|panels?\s[^.]*)\.$"
+    rf"^(?:\S+\s+){{0,9}}?(?:is|are|be|{_SHOW})\b(?:\s+\S+){{0,5}}?\s+(?:in|by|to)\s+{_IT}\.$|"
+    rf"^{_IT}\s+{_SHOW}(?:\s+\S+){{1,5}}\.$",
+    re.IGNORECASE,
 )
+"""`Results are shown in the figure.` and `The figure shows our network.`"""
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
 _EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}|10\s?[−–-]\s?\d")
 

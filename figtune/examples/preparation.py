@@ -27,11 +27,11 @@ from figtune.examples.selection import MADE_BY, Chosen, Selection, figures_of, s
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
 from figtune.figures.records import PAPERS_FILE, FigureRecord, PaperRecord
-from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.progress import say, track
 from figtune.pipeline.records import read_records, recording, stream_records, write_json, write_records
 
-Write = Callable[[object], None]
+_Write = Callable[[object], None]
 
 
 def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> Stats:
@@ -42,7 +42,7 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> 
 
     Raises:
         ArtifactMissingError: the content folder is not there or not complete.
-        InputError: a line in it is no record.
+        InputError: a line in it is no record, or a figure has no paper.
         NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
     """
     papers = {paper.paper_id: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, MADE_BY)}
@@ -93,8 +93,8 @@ class _Writing:
                     self._use(figure, chosen, examples[chosen.split], reject)
         return self._tally
 
-    def _use(self, figure: FigureRecord, chosen: Chosen, write: Write, reject: Write) -> None:
-        material = material_of(figure, self._papers[figure.paper_id], self._choices.max_context_words)
+    def _use(self, figure: FigureRecord, chosen: Chosen, write: _Write, reject: _Write) -> None:
+        material = material_of(figure, self._paper_of(figure), self._choices.max_context_words)
         self._tally.add_cleaned(material.removed)
         place = Place(
             figure_id=figure.figure_id,
@@ -112,7 +112,7 @@ class _Writing:
             rules = sorted({each.outcome.rule for each in composed if isinstance(each.outcome, Fault)})
             self._reject_figure(figure, Fault("no_example", ", ".join(rules)), reject)
 
-    def _place(self, composed: Composed, figure: FigureRecord, split: Split, write: Write, reject: Write) -> None:
+    def _place(self, composed: Composed, figure: FigureRecord, split: Split, write: _Write, reject: _Write) -> None:
         if isinstance(composed.outcome, Example):
             write(composed.outcome)
             self._tally.add_example(split, composed.outcome, shortened=composed.shortened)
@@ -120,7 +120,7 @@ class _Writing:
             reject(self._rejection(composed.example_id, composed.outcome, composed.task, figure))
             self._tally.reject_example(composed.outcome.rule)
 
-    def _reject_figure(self, figure: FigureRecord, fault: Fault, reject: Write) -> None:
+    def _reject_figure(self, figure: FigureRecord, fault: Fault, reject: _Write) -> None:
         reject(self._rejection(figure.figure_id, fault, "", figure))
         self._tally.reject_figure(fault.rule)
 
@@ -134,13 +134,22 @@ class _Writing:
             source=self._source(figure),
         )
 
+    def _paper_of(self, figure: FigureRecord) -> PaperRecord:
+        try:
+            return self._papers[figure.paper_id]
+        except KeyError:
+            raise InputError(
+                f"{self._content_dir / PAPERS_FILE} lacks the paper {figure.paper_id} of {figure.figure_id}",
+                f"make it again with: {MADE_BY} --force",
+            ) from None
+
     def _image(self, figure: FigureRecord) -> str:
         path = self._content_dir / str(figure.crop)
         return Path(os.path.relpath(path, self._dataset_dir)).as_posix()
 
     def _source(self, figure: FigureRecord) -> str:
         name = f"{figure.figure_type} {figure.name}" if figure.name else f"{figure.figure_type} without a caption"
-        return f"{self._papers[figure.paper_id].file}, page {figure.page}, {name}"
+        return f"{self._paper_of(figure).file}, page {figure.page}, {name}"
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

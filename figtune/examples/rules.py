@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from figtune.examples.vocabulary import NOUN_WANTED_AFTER
+
 Action = Literal["drop", "replace"]
 
 
@@ -44,7 +46,7 @@ _APPENDIX = (
     r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|project\s+(?:web)?page)"
     r"(?:\s+(?:(?i:materials?|mat\b\.?|files?|documents?|sections?|videos?|results?|pdf|sec\.?)|[A-Z](?:\.\d+)*\b|\d+(?:\.\d+)*))*"
 )
-_EQUATION = _numbered(r"(?i:equations?|eqs?|eqns?|eqn?s?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
+_EQUATION = _numbered(r"(?i:equations?|eqn?s?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
 _FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
 _LISTED = _numbered(
@@ -60,26 +62,10 @@ _SAID = (
 _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
 
 _RANGE_WORDS = ("range ", "range of ", "interval ", "within ", "between ", "∈ ", "∈", "= ", "size ", "in ")
-_NOUN_WANTED_AFTER = (
-    *(
-        "in ",
-        "by ",
-        "of ",
-        "from ",
-        "following ",
-        "follow ",
-        "follows ",
-        "to ",
-        "than ",
-        "unlike ",
-        " like ",
-        "and ",
-        "or ",
-    ),
-    *("with ", "see ", "as "),
-)
+_NOUN_WANTED = "|".join(rf"(?<=^{word} )|(?<=\s{word} )" for word in sorted(NOUN_WANTED_AFTER))
 _CITED = r"\[\s*\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)*\s*\]"
-_NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + r"(?!\[\s*0\s*[,–-])"
+_NOT_FROM_ZERO = r"(?!\[\s*0\s*[,–-])"
+_NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + _NOT_FROM_ZERO
 _NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
 _SURNAME = r"[A-Z][^\W\d_A-Z]+(?:[-'’][A-Z]?[^\W\d_A-Z]+)*"
 _YEAR = r"(?:19|20)\d\d[a-z]?"
@@ -116,6 +102,8 @@ RULES: tuple[Rule, ...] = (
     # Hangul from U+D400 on: mathematical letters (U+1D400 ...) whose code was cut to 16 bits.
     _drop("unreadable_glyphs", r"[\ud400-\ud7a3\ufffd\ue000-\uf8ff\x00-\x08\x0b-\x1f]|\(cid:\d+\)"),
     _drop("display_equation", r"[=≤≥≈∈∼∝←→⊙].*?[\s,.]\(\d{1,2}[a-z]?\)(?=[\s.,]|$)"),
+    # Sub- and superscripts run together: "(Ss)Ss=1", "{Ot}T −1t=1".
+    _drop("flattened_formula", r"[)}\]]\s?[A-Z]?\w?(?:\s?[−–-]\s?\d)?\w?=\d"),
     _drop("latex_source", r"\\\s?[a-zA-Z{}]"),
     # Addresses first: they hold digits and dots that later rules would take for something else.
     _replace("address", rf"\s*\([^()]*{_URL}[^()]*\)"),
@@ -132,7 +120,7 @@ RULES: tuple[Rule, ...] = (
     _replace("citation", rf"^(?:In\s+)?{_CITED}(?:,|\s+and\s+{_CITED})*(?=\s*\w)", "Prior work"),
     _replace(
         "citation",
-        rf"(?i:{'|'.join(rf'(?<={word})' for word in _NOUN_WANTED_AFTER)}){_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
+        rf"(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
         "prior work",
     ),
     _replace("citation", rf"\s*{_NOT_A_RANGE}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*"),

@@ -45,6 +45,9 @@ NO_COMPONENT_ALONE = _words("""
 
 NOT_AT_A_NAME_EDGE = _words("the a an and or of for with from into to in on by our is are we at as")
 
+NOUN_WANTED_AFTER = _words("in by of from following follow follows to than unlike like and or with see as")
+"""A citation after one of these stands for a noun: it cannot go without another in its place."""
+
 CONNECTIVES = _phrases("""
     However / Moreover / Furthermore / In addition / Additionally / Besides / Therefore / Thus / Hence / Consequently /
     Accordingly / Specifically / Concretely / In particular / As a result / To this end / For example / For instance /

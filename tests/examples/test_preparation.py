@@ -14,9 +14,9 @@ from figtune.examples.choices import Choices
 from figtune.examples.preparation import prepare_examples
 from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, Split
 from figtune.examples.splits import Fractions, split_of
-from figtune.figures.records import FIGURES_FILE, FigureKind, FigureRecord, Panel
+from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.pipeline.records import read_records
+from figtune.pipeline.records import read_records, write_records
 from tests.examples.making import CHOICES, PLAIN_FIGURE, figure, picture, save, write_content
 
 TRAIN_ONLY = replace(CHOICES, fractions=Fractions(val=0.0, test=0.0, seed=0))
@@ -279,6 +279,12 @@ def test_a_seed_draws_anew_but_a_paper_stays_with_its_seed() -> None:
     assert any(split_of(name, fractions) != split_of(name, other) for name in names)
     # Golden: a released split must not change under anybody's feet.
     assert " ".join(split_of(name, fractions) for name in names[:8]) == "train val train test test train train val"
+
+
+def test_a_figure_without_its_paper_is_said(content: Path, tmp_path: Path) -> None:
+    write_records(content / PAPERS_FILE, [])
+    with pytest.raises(InputError, match=r"papers\.jsonl lacks the paper paper00"):
+        prepare_examples(content, tmp_path / "dataset", CHOICES)
 
 
 def test_a_bad_record_leaves_nothing_half_written(content: Path, tmp_path: Path) -> None:
