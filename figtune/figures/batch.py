@@ -127,7 +127,7 @@ def _attempt(extract: Extractor, job: PaperJob) -> PaperResult | _OutputError:
     try:
         return extract(job)
     except FigtuneError as error:
-        reason = error.problem
+        reason = error.problem.replace(str(job.source.path), job.source.path.name)
     except MemoryError:
         reason = "needs more memory than there is"
     except OSError as error:

@@ -28,7 +28,7 @@ from figtune.figures.rows import body_rows, free_lines
 from figtune.figures.sections import paper_text
 from figtune.figures.thumbnails import ThumbnailDocument
 from figtune.papers.box import Box
-from figtune.papers.document import Document
+from figtune.papers.document import Document, UnreadablePaperError
 from figtune.papers.hyphens import Vocabulary, vocabulary_of
 from figtune.papers.page import PageText
 from figtune.pipeline.errors import InputError
@@ -36,10 +36,13 @@ from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.records import write_json
 
 _FEWEST_LETTERS = 100
+_PAGES_LOOKED_AT = 5
+_HEADER = b"%PDF-"
+_HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
 
 
-class NoTextLayerError(InputError):
-    """A scan: pictures of pages, without the words."""
+class NoTextError(InputError):
+    """A PDF that opens and has no words in it."""
 
 
 def extract_paper(job: PaperJob) -> PaperResult:
@@ -47,12 +50,13 @@ def extract_paper(job: PaperJob) -> PaperResult:
 
     Raises:
         UnreadablePaperError: no PDF, encrypted, without pages, or too damaged.
-        NoTextLayerError: a scan.
+        NoTextError: a scan, or nothing on any page.
         OSError: the content folder cannot be written.
     """
+    _check_header(job.source.path)
     with closing(ThumbnailDocument(job.source.path)) as document:
         texts = [document.text(index) for index in range(document.page_count)]
-        _check_for_text(job.source.path, texts)
+        _check_for_text(document, texts)
         vocabulary = vocabulary_of(texts)
         findings = find_figures(document, texts, vocabulary)
         text = _text(job.source.paper_id, texts, findings, vocabulary)
@@ -62,10 +66,21 @@ def extract_paper(job: PaperJob) -> PaperResult:
     return PaperResult(paper=_paper(job, len(texts), text.title, figures), figures=figures)
 
 
-def _check_for_text(path: Path, texts: Sequence[PageText]) -> None:
+def _check_header(path: Path) -> None:
+    """MuPDF takes anything for a PDF in need of repair; a PDF says what it is near its start (ISO 32000-1, 7.5.2)."""
+    with path.open("rb") as file:
+        if _HEADER not in file.read(_HEADER_WITHIN):
+            raise UnreadablePaperError(f"{path.name} is not a PDF", "replace it with one")
+
+
+def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
     letters = sum(sum(map(str.isalpha, line.text)) for text in texts for line in text.lines)
-    if letters < _FEWEST_LETTERS:
-        raise NoTextLayerError(f"{path.name} has no text layer, as scans have none", "run it through OCR first")
+    if letters >= _FEWEST_LETTERS:
+        return
+    name = document.path.name
+    if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
+        raise NoTextError(f"{name} has no text layer, as scans have none", "run it through OCR first")
+    raise NoTextError(f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF")
 
 
 def _text(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:

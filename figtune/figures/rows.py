@@ -21,6 +21,7 @@ _RAISED = 0.75  # em by which the pieces of an inline formula may stand off the 
 _PIECE = 0.85  # of body size: anything smaller cannot make a row of its own beside body type
 _BLANK = 0.12  # em from piece to piece that make a blank
 _ACROSS = 12.0  # points by which a line must reach into a second column to stand across columns
+_EDGE = 2.5  # em from the first and the last row of the body within which running heads stand
 _RUNNING = 0.4  # share of the pages that a running head is on
 _MOSTLY = 0.5
 _INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
@@ -79,7 +80,7 @@ def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], reg
 
 def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
-    running = _running_heads(pages)
+    running = _running_heads(pages, style)
     main = _main_family(line for page in pages for line, role in page.lines if role is Role.BODY)
     rows: list[Row] = []
     for page in pages:
@@ -115,11 +116,17 @@ def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
     return frozenset(span.text.strip() for span in firsts if span.superscript and span.text.strip().isdigit())
 
 
-def _running_heads(pages: Sequence[PageLines]) -> frozenset[str]:
-    """Patterns of lines that stand at one height on many pages."""
+def _running_heads(pages: Sequence[PageLines], style: PaperStyle) -> frozenset[str]:
+    """Patterns of lines that stand at one height, at the top or bottom of the body, on many pages."""
     counts: Counter[str] = Counter()
     for page in pages:
-        counts.update({_pattern(line) for line, _ in page.lines})
+        lines = (line for line, _ in page.lines)
+        edges = (
+            line
+            for line in lines
+            if line.box.top - style.top < _EDGE * style.size or style.bottom - line.box.bottom < _EDGE * style.size
+        )
+        counts.update({_pattern(line) for line in edges})
     least = max(3.0, _RUNNING * len(pages))
     return frozenset(pattern for pattern, count in counts.items() if count >= least)
 

@@ -15,7 +15,8 @@ from figtune.papers.page import Line
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
 _REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 _ENTRY = re.compile(r"^\[\w+\]|^\d{1,3}\.\s")
-_AUTHOR_NOTE = re.compile(r"^[*∗†‡§¶]|^\W*(?:corresponding author|equal contribution|project lead)", re.IGNORECASE)
+_AUTHOR_NOTE = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department|corresponding|equal contribution))", re.IGNORECASE)
+"""A note on the first page that is not a numbered one, or numbers an affiliation."""
 _SAME_SIZE = 0.5  # points
 _NEXT_ROW = 1.6  # em from row to row of a title
 _HANGING = 0.4  # em by which the further rows of an entry are indented

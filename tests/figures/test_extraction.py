@@ -1,0 +1,158 @@
+"""Real PDFs through real extraction in worker processes: good ones, bad ones, and good ones damaged at random."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from figtune.figures.batch import ExtractionCounts, extract_folder
+from figtune.figures.extraction import extract_paper
+from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord, PaperText
+from figtune.pipeline.records import read_json, read_records
+from tests.figures.hostile import BODY, UNREADABLE, write_endless_page, write_image_bomb, write_paper
+
+FUZZED = int(os.environ.get("FIGTUNE_FUZZ", "100"))
+"""Damaged papers to try: `FIGTUNE_FUZZ=5000 pytest tests/figures/test_extraction.py -k damage` for a long run."""
+
+
+def run(pdf_dir: Path, content_dir: Path, *, timeout_s: float = 120, memory_mb: int = 1000) -> ExtractionCounts:
+    """Extraction at 100 dpi with two workers."""
+    return extract_folder(
+        pdf_dir,
+        content_dir,
+        dpi=100,
+        longest_side=300,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        workers=2,
+        redo=False,
+        extract=extract_paper,
+    )
+
+
+def papers(content_dir: Path) -> dict[str, PaperRecord]:
+    """The records by file."""
+    return {paper.file: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, "")}
+
+
+def figures(content_dir: Path) -> list[FigureRecord]:
+    """All figure records."""
+    return read_records(content_dir / FIGURES_FILE, FigureRecord, "")
+
+
+@pytest.fixture
+def pdf_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "pdfs"
+    folder.mkdir()
+    return folder
+
+
+def test_a_paper_gives_records_text_crops_and_thumbnails(pdf_dir: Path, tmp_path: Path) -> None:
+    write_paper(pdf_dir / "probes.pdf")
+    content = tmp_path / "content"
+
+    counts = run(pdf_dir, content)
+
+    paper = papers(content)["probes.pdf"]
+    assert (paper.status, paper.pages, paper.title) == ("ok", 2, "A Small Paper on Probes")
+    assert (counts.figures, counts.tables, counts.incomplete, counts.mentions) == (2, 2, 0, 4)
+    found = figures(content)
+    assert [figure.figure_id.removeprefix(f"{paper.paper_id}-") for figure in found] == [
+        "figure-1",
+        "table-1",
+        "figure-2",
+        "table-2",
+    ]
+    for figure in found:
+        assert figure.crop is not None
+        with Image.open(content / figure.crop) as crop:
+            assert crop.size == figure.crop_size
+            assert max(crop.size) <= 300
+        assert (content / "thumbnails" / paper.paper_id / f"{figure.page}.jpg").exists()
+        assert [mention.page for mention in figure.mentions] == [figure.page]
+        assert f"{figure.figure_type} {figure.name}" in figure.mentions[0].text
+    text = read_json(content / "texts" / f"{paper.paper_id}.json", PaperText, "")
+    assert text.abstract == BODY.strip()
+    assert [section.heading for section in text.sections] == ["1. Introduction"]
+
+
+def test_every_kind_of_bad_pdf_costs_itself_only(pdf_dir: Path, tmp_path: Path) -> None:
+    for name, (write, _) in UNREADABLE.items():
+        write(pdf_dir / f"{name}.pdf")
+    write_paper(pdf_dir / "good.pdf")
+    write_image_bomb(pdf_dir / "image bomb.pdf")
+    content = tmp_path / "content"
+
+    run(pdf_dir, content, memory_mb=400)
+
+    records = papers(content)
+    reasons = {name: records[f"{name}.pdf"].reason for name in UNREADABLE}
+    for name, (_, word) in UNREADABLE.items():
+        assert records[f"{name}.pdf"].status == "failed"
+        assert word in reasons[name]
+    assert not [reason for reason in reasons.values() if str(tmp_path) in reason or "\n" in reason]
+    assert records["good.pdf"].status == "ok"
+    assert records["image bomb.pdf"].status == "no_figures"
+
+
+def test_an_endless_page_is_given_up(pdf_dir: Path, tmp_path: Path) -> None:
+    write_endless_page(pdf_dir / "endless.pdf")
+    run(pdf_dir, tmp_path / "content", timeout_s=1)
+    assert papers(tmp_path / "content")["endless.pdf"].reason == "takes longer than 1 seconds"
+
+
+def test_a_long_document_is_read_to_its_end(pdf_dir: Path, tmp_path: Path) -> None:
+    write_paper(pdf_dir / "thesis.pdf", pages=60)
+    counts = run(pdf_dir, tmp_path / "content")
+    assert (counts.pages, counts.figures, counts.tables, counts.mentions) == (60, 60, 60, 120)
+
+
+def test_damage_of_any_kind_leaves_one_record_each(pdf_dir: Path, tmp_path: Path) -> None:
+    write_paper(pdf_dir / "good.pdf")
+    good = (pdf_dir / "good.pdf").read_bytes()
+    for seed in range(FUZZED):
+        (pdf_dir / f"damaged {seed}.pdf").write_bytes(damaged(good, random.Random(seed)))
+    content = tmp_path / "content"
+
+    counts = run(pdf_dir, content, timeout_s=20)
+
+    records = papers(content)
+    assert len(records) == FUZZED + 1
+    assert counts.ok + counts.no_figures + counts.duplicate + counts.failed == FUZZED + 1
+    assert records["good.pdf"].status in ("ok", "duplicate")
+    assert not [paper.reason for paper in records.values() if "fault of this program" in paper.reason]
+    for figure in figures(content):
+        assert figure.crop is None or (content / figure.crop).exists()
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """`data` with bytes flipped, stretches cut, doubled or swapped, objects lost, or numbers changed."""
+    for _ in range(chance.choice((1, 1, 2, 5, 20))):
+        at, length = chance.randrange(len(data)), chance.choice((1, 3, 10, 100))
+        match chance.choice(("flip", "cut", "double", "swap", "object", "number")):
+            case "flip":
+                data = data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :]
+            case "cut":
+                data = data[:at] + data[at + length :]
+            case "double":
+                data = data[: at + length] + data[at:]
+            case "swap":
+                other = chance.randrange(len(data))
+                data = data[:at] + data[other : other + length] + data[at + length :]
+            case "object":
+                objects = list(re.finditer(rb"\d+ 0 obj.*?endobj", data, re.DOTALL))
+                if objects:
+                    lost = chance.choice(objects)
+                    data = data[: lost.start()] + data[lost.end() :]
+            case "number":
+                numbers = list(re.finditer(rb"\d+", data))
+                if numbers:
+                    old = chance.choice(numbers)
+                    new = chance.choice((b"0", b"-1", b"99999999999", b"4294967296", b"1e9"))
+                    data = data[: old.start()] + new + data[old.end() :]
+    return data
