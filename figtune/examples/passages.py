@@ -90,14 +90,18 @@ def content_words(text: str) -> frozenset[str]:
 
 def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """The sentences that say something beyond `known` and each other."""
-    seen = [set(sentence.lower().split()) for sentence in known]
+    seen = [_telling_words(sentence) for sentence in known]
     kept = []
     for sentence in sentences:
-        words = set(sentence.lower().split())
+        words = _telling_words(sentence)
         if all(len(words & other) < _SAME_SENTENCE * len(words) for other in seen):
             kept.append(sentence)
             seen.append(words)
     return tuple(kept)
+
+
+def _telling_words(sentence: str) -> frozenset[str]:
+    return content_words(sentence) or frozenset(sentence.lower().split())
 
 
 def _read(raw: str, subject: Subject, seen: str, removed: Counter[str]) -> _Sentence:

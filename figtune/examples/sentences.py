@@ -17,6 +17,7 @@ _START = re.compile(r"[\"'“‘(\[]*(?:[A-Z]|\d|[^\W\d_a-z]|\([a-z]\)|[a-z]\))|
 _CLOSED = re.compile(r"[.!?][\"'”’)\]]*$")
 _GLUED = re.compile(r"(?<=[A-Za-z)\]]{2})\.(?=[A-Z][a-z]+\s)")
 _LAST_WORD = re.compile(r"([^\s(\[“\"']+)$")
+_LABEL = re.compile(r"\([a-z0-9]{1,3}\)")
 _INITIAL = re.compile(r"[^\W\d_]\.")
 _WORD = re.compile(r"\w")
 
@@ -65,6 +66,8 @@ def _is_boundary(before: str, mark: str, after: str) -> bool:
         return False
     if mark != ".":
         return True
+    if _LABEL.fullmatch(before.strip()):
+        return False
     found = _LAST_WORD.search(before)
     word = found[1].lower() if found else ""
     capital_follows = after[:1].isupper() and not _INITIAL.match(after)

@@ -93,5 +93,5 @@ def test_direct_passages_come_before_remarks_in_brackets() -> None:
 
 
 def test_repeats_are_told_by_their_words() -> None:
-    said = ("The encoder reads the image.", "The decoder writes.", "The encoder reads the whole image.")
+    said = ("The encoder reads the image.", "The decoder writes.", "As shown in the figure, an encoder reads images.")
     assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)

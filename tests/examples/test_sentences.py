@@ -11,6 +11,7 @@ from figtune.examples.sentences import count_words, split_sentences, whole_sente
 HARD = [
     "As shown in Fig. 3, the model works.|Compared to Smith et al. [12], it is faster.|We set α = 0.5 (cf. Eq. 4).",
     "Results vs. the baseline, i.e., ResNet, e.g. on COCO.|See Sec. 4.2 and Figs. 2 and 3.|Tab. 1 shows it.",
+    "(a). Motion is estimated.|(b). It is compensated.",
     "(a) Input image.|(b) Output of our method.|(c) Ground truth.",
     "Left: the encoder.|Right: the decoder, etc.|Best viewed in color.",
     "We use the method of He et al.|The network has 3.5M params.|It runs at 30 fps.",
