@@ -84,7 +84,7 @@ class PrepareSettings:
     """Crops with a shorter side are rejected."""
     max_aspect_ratio: float = 8.0
     """Crops whose longer side exceeds the shorter one by more than this factor are rejected."""
-    min_ink_share: float = 0.002
+    min_ink_share: float = 0.005
     """Crops with a smaller share of pixels that differ from the background are rejected as blank."""
     english_only: bool = True
     """Figures with a caption in another language are rejected."""
@@ -94,7 +94,7 @@ class PrepareSettings:
     """Longer completions end at the last sentence that fits."""
     max_context_words: int = 100
     """Longer captions within a prompt end at the last sentence that fits."""
-    near_duplicate_bits: int = 10
+    near_duplicate_bits: int = 16
     """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
     minitrain_examples: int = 100
     """Training examples that are evaluated too, to tell memorised from learned."""

@@ -54,7 +54,7 @@ def test_flags_win_over_a_settings_file_which_wins_over_defaults(tmp_path: Path)
 
 
 def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
-    written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.target_modules", "q_proj", "v_proj")
+    written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.targets", "q_proj", "v_proj")
     path = tmp_path / "config.json"
     path.write_bytes(settings.encode(written))
     assert config.read_config(path) == written
