@@ -110,9 +110,9 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, *, demo: bool) -> 
     if whole.split == "test" and "minitrain" in wholes:
         notes += _on_memorising(whole, wholes["minitrain"])
     if whole.tuned.stopped < 0.5:
+        share = f"Only {whole.tuned.stopped:.0%}" if whole.tuned.stopped else "None"
         notes.append(
-            f"Only {whole.tuned.stopped:.0%} of the tuned model's answers ended by themselves; "
-            "the others were cut at --test.max_new_tokens."
+            f"{share} of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens."
         )
     return notes
 

@@ -15,6 +15,8 @@ from figtune.reports.page import render_page
 _SPLIT_TITLES: dict[EvaluatedSplit, str] = {"test": "Held-out papers", "minitrain": "Training figures"}
 _LEVELS = {"positive": "good", "negative": "bad", "unclear": "unsure", "unknown": "unsure"}
 
+_LARGEST_PERPLEXITY = 99_999
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -77,6 +79,7 @@ def evaluation_page(
             "wholes": [part for part in summary.slices if part.by == "all"],
             "blocks": _blocks(summary.slices),
             "curves": curves,
+            "perplexity": _perplexity,
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "image_source": lambda image: f"{images}/{quote(image)}",
             "splits": [split for split in EVALUATED_SPLITS if any(each.split == split for each in predictions)],
@@ -90,6 +93,13 @@ def evaluation_page(
 def relative_url(target: Path, folder: Path) -> str:
     """How a page in `folder` refers to `target`."""
     return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
+
+
+def _perplexity(value: float) -> str:
+    """A random model's runs into millions, of which nobody needs every digit."""
+    if value >= _LARGEST_PERPLEXITY:
+        return f"over {_LARGEST_PERPLEXITY:,}"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -108,7 +108,7 @@ def test_the_demo_model_is_called_one() -> None:
 def test_answers_that_never_end_are_mentioned() -> None:
     notes = judged([prediction(n, stopped=n == 0) for n in range(6)]).notes
     assert notes == (
-        "Only 17% of the tuned model's answers ended by themselves; the others were cut at --test.max_new_tokens.",
+        "Only 17% of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens.",
     )
 
 

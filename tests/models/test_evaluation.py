@@ -11,18 +11,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.evaluated import Evaluated, exchanged_pictures
 from figtune.models.evaluation import Trial, evaluate
+from figtune.models.family import PROJECTOR
 from figtune.models.generation import generate_answers, picture_features
 from figtune.models.images import read_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.losses import completion_losses
 from figtune.models.predictions import Predictor, grey_features
-from figtune.models.records import ModelRecord
+from figtune.models.records import BASE_FOLDER, ModelRecord
 from figtune.models.rows import training_row
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.pipeline.records import read_json, read_records, write_json, write_records
@@ -162,6 +164,17 @@ def test_a_prompt_that_is_too_long_is_left_out_and_told_of(house: House, capsys:
     assert house.evaluate().left_out == 1
     assert f"{first.example_id} left out: the prompt takes" in capsys.readouterr().err
     assert first.example_id not in {each.example_id for each in house.predictions()}
+
+
+def test_a_model_that_cannot_see_is_found_out(house: House) -> None:
+    weights = house.output / BASE_FOLDER / "model.safetensors"
+    blinded = {name: tensor * (PROJECTOR not in name) for name, tensor in load_file(weights).items()}
+    save_file(blinded, weights, metadata={"format": "pt"})
+    summary = house.evaluate()
+    for part in summary.slices:
+        assert part.grey_gain.value == 0
+        assert part.image_gain is None or part.image_gain.value == 0
+    assert "it shows no sign of looking at the picture" in summary.verdict.sentence
 
 
 def test_nothing_to_evaluate_is_an_error(house: House) -> None:

@@ -143,6 +143,11 @@ def test_a_slice_that_says_nothing_new_has_no_row() -> None:
     assert names == ["all", "caption", "explain"] * 2
 
 
+def test_perplexities_stay_readable() -> None:
+    page = page_of([prediction(1, base_loss=14.6, tuned_loss=5.0)])
+    assert "over 99,999 →</span> 148<" in page.html
+
+
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
     page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
     assert "cut at 1 tokens" in page.html
