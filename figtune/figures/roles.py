@@ -21,6 +21,8 @@ _MARGIN = 8.0  # points above and below the body from which headers and footers 
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
 _AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
+_BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
 _ROW_GAP = 4.0  # points between a row of a table and a rule
 _RULE = 2.6  # points of thickness up to which a drawing is a rule: bounds of strokes are twice the line wide
 
@@ -211,8 +213,8 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
     if not title:
         return
     reached = max(line.box.bottom for line in title)
-    pictures = [box for box in graphics.images if box.area < 0.5 * text.box.area]
-    pictures += [drawing.box for drawing in graphics.drawings if _is_picture(drawing, text)]
+    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
+    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
     for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
         line = text.lines[number]
         if roles[number] is Role.FURNITURE or not line.text:
@@ -237,8 +239,9 @@ def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
     return [line for line in large if line.size >= size - 0.3]
 
 
-def _is_picture(drawing: Drawing, text: PageText) -> bool:
-    return not is_rule(drawing) and drawing.color != "#ffffff" and drawing.box.area < 0.5 * text.box.area
+def _is_picture(box: Box, text: PageText) -> bool:
+    """Whether a box may be part of a figure: neither a mark beside a name, nor a rule or background across the page."""
+    return max(box.width, box.height) > _MARK and box.width < 0.95 * text.width and box.area < 0.5 * text.box.area
 
 
 def _could_be_front(line: Line, style: PaperStyle) -> bool:
@@ -248,5 +251,8 @@ def _could_be_front(line: Line, style: PaperStyle) -> bool:
 
 
 def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:
-    """Whether a picture lies under the line. White margins of pictures reach under e-mails, so those are excepted."""
-    return "@" not in line.text and any(box.overlap(line.box) > 0 for box in pictures)
+    """Whether the line stands among pictures. White margins of pictures reach under e-mails, so those are excepted."""
+    if "@" in line.text:
+        return False
+    around = Box(line.box.x0 - _BESIDE, line.box.top, line.box.x1 + _BESIDE, (line.box.top + line.box.bottom) / 2)
+    return any(box.overlap(around) > 0 for box in pictures)
