@@ -1,0 +1,107 @@
+"""Captions: where they start, how far they go, what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from figtune.figures.captions import Caption, find_captions
+from figtune.figures.style import style_of
+from figtune.papers.document import Document
+from figtune.papers.hyphens import vocabulary_of
+from tests.figures.making import LEFT, RIGHT, PaperMaker, Sheet
+
+
+def _captions(maker: PaperMaker, tmp_path: Path) -> dict[str, Caption]:
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+    found = find_captions(texts, style_of(texts), vocabulary_of(texts))
+    return {f"{caption.figure_type} {caption.name}": caption for caption in found}
+
+
+def _lines(sheet: Sheet, x0: float, baseline: float, *lines: str) -> None:
+    for number, line in enumerate(lines):
+        sheet.prose(x0, baseline + 11 * number, line, size=9)
+
+
+def test_hyphens_at_line_ends_are_undone_and_compounds_kept(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    _lines(
+        sheet,
+        50,
+        80,
+        "Figure 1. The architec-",
+        "ture of the self-",
+        "attention and its state-of-the-",
+        "art results.",
+    )
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    captions = _captions(maker, tmp_path)
+    assert (
+        captions["Figure 1"].text
+        == "Figure 1. The architecture of the self-attention and its state-of-the-art results."
+    )
+
+
+def test_formulas_do_not_end_a_caption(tmp_path: Path) -> None:
+    """Subscripts lower a line's box and come as pieces of their own."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    _lines(
+        sheet, 50, 80, "Figure 1. The loss L", "is the sum of all x", "over the batch, where both are small numbers."
+    )
+    for x0, baseline, text in ((132, 82, "total"), (124, 93, "i"), (131, 87, "2")):
+        sheet.prose(x0, baseline, text, size=6, font="tiit")
+    sheet.prose(155, 80, "of the whole network here", size=9)
+    sheet.body(LEFT, 130)
+    sheet.body(RIGHT)
+    caption = _captions(maker, tmp_path)["Figure 1"]
+    assert caption.text.startswith("Figure 1. The loss L")
+    assert caption.text.endswith("over the batch, where both are small numbers.")
+    assert "of the whole network here" in caption.text
+
+
+def test_body_right_below_in_larger_type_is_not_caption(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    end = sheet.caption(LEFT, 72, "Table 3: A caption of two lines with body text right below it, not a blank between.")
+    sheet.body(LEFT, end + 1)
+    sheet.body(RIGHT)
+    caption = _captions(maker, tmp_path)["Table 3"]
+    assert caption.text == "Table 3: A caption of two lines with body text right below it, not a blank between."
+    assert caption.certainty == 1
+
+
+def test_captions_beside_each_other_are_two(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.caption((50, 160), 72, "Table 1. The first of two in one column, narrow.")
+    sheet.caption((176, 286), 72, "Table 2. The second of two in one column, narrow.")
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    captions = _captions(maker, tmp_path)
+    assert captions["Table 1"].text == "Table 1. The first of two in one column, narrow."
+    assert captions["Table 2"].text == "Table 2. The second of two in one column, narrow."
+
+
+def test_sentences_that_begin_with_a_label_are_no_captions(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.caption(LEFT, 72, "Figure 1. The one caption of this page, which is in smaller type than the body.")
+    sheet.caption(RIGHT, 72, "Table 1. The other caption of this page, which is in smaller type as well.")
+    sheet.body(LEFT, 120, 300)
+    sheet.prose(50, 330, "Figure 2 shows what happens when nothing is done here.")
+    sheet.prose(50, 342.5, "Table 1 and Figure 1 say the same about what we see.")
+    sheet.body(LEFT, 360)
+    sheet.body(RIGHT, 120)
+    assert list(_captions(maker, tmp_path)) == ["Figure 1", "Table 1"]
+
+
+def test_other_ways_to_write_a_label(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    for number, label in enumerate(("Fig. 1.", "Fig. A2.", "TABLE III.", "Figure 4.1.", "Tab. 5.")):
+        sheet.caption(LEFT, 72 + 60 * number, f"{label} Something that is said about what stands above or below.")
+    sheet.body(RIGHT)
+    assert set(_captions(maker, tmp_path)) == {"Figure 1", "Figure A2", "Table III", "Figure 4.1", "Table 5"}
