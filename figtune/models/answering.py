@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figtune.models.generation import generate_answers, picture_features
+from figtune.models.features import picture_features
+from figtune.models.generation import generate_answers
 from figtune.models.images import read_image
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.trained import TRAIN_COMMAND, read_trained
@@ -30,7 +31,8 @@ def answer(output_dir: Path, image: Path, prompt: str, *, device: str, max_new_t
     picture = read_image(image)
     loaded = load_tuned_model(output_dir, chosen_device(device), TRAIN_COMMAND)
     _check_length(loaded, prompt)
-    return generate_answers(loaded, [prompt], picture_features(loaded, picture), max_new_tokens)[0].text
+    features = picture_features(loaded, picture)[None]
+    return generate_answers(loaded, [prompt], features, max_new_tokens)[0].text
 
 
 def _check_length(loaded: LoadedModel, prompt: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -59,14 +60,18 @@ def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path
     store = FeatureStore(folder=root / _key(loaded))
     missing = sorted(sha256 for sha256 in images if sha256 not in store)
     for sha256 in track(missing, total=len(missing), title="encode images", unit="image") if missing else ():
-        store.add(sha256, _seen(loaded, images[sha256]))
+        store.add(sha256, picture_features(loaded, read_image(images[sha256])))
     return store
 
 
-def _seen(loaded: LoadedModel, path: Path) -> Tensor:
-    """One picture at a time: in a batch its numbers would depend, in the last digits, on its neighbours."""
-    image = fitted(read_image(path), loaded.record.image_fit, image_side(loaded))
-    pixels = loaded.family.pixel_values(loaded.processor, [image]).to(loaded.device)
+@torch.inference_mode()
+def picture_features(loaded: LoadedModel, image: Image.Image) -> Tensor:
+    """What the vision encoder sees in an RGB image: float[T, V].
+
+    One picture at a time: in a batch its numbers would depend, in the last digits, on its neighbours.
+    """
+    prepared = fitted(image, loaded.record.image_fit, image_side(loaded))
+    pixels = loaded.family.pixel_values(loaded.processor, [prepared]).to(loaded.device)
     return loaded.family.vision_features(loaded.model, pixels)[0]
 
 

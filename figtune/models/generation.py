@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.models.collation import generation_batch
-from figtune.models.features import image_side
-from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel
 from figtune.models.losses import on_device
 from figtune.models.rows import prompt_row
@@ -68,11 +65,3 @@ def _answer(loaded: LoadedModel, ids: Sequence[int], stop_ids: Sequence[int]) ->
     said = ids if end is None else ids[:end]
     text = loaded.processor.tokenizer.decode(said, skip_special_tokens=True)
     return Answer(text=text.strip(), tokens=len(said) + (end is not None), stopped=end is not None)
-
-
-@torch.inference_mode()
-def picture_features(loaded: LoadedModel, image: Image.Image) -> Tensor:
-    """What the vision encoder sees in one RGB image, prepared as for training: float[1, T, V]."""
-    prepared = fitted(image, loaded.record.image_fit, image_side(loaded))
-    pixels = loaded.family.pixel_values(loaded.processor, [prepared]).to(loaded.device)
-    return loaded.family.vision_features(loaded.model, pixels)

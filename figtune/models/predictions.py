@@ -14,8 +14,8 @@ from figtune.metrics.records import Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 from figtune.models.evaluated import Evaluated
 from figtune.models.family import TokenisedRow
-from figtune.models.features import FeatureStore
-from figtune.models.generation import Answer, generate_answers, picture_features
+from figtune.models.features import FeatureStore, picture_features
+from figtune.models.generation import Answer, generate_answers
 from figtune.models.loading import LoadedModel
 from figtune.models.losses import completion_losses
 from figtune.models.rows import training_row
@@ -34,7 +34,7 @@ class Predictor:
     features: FeatureStore
     """Of every picture."""
     grey: Tensor
-    """float[1, T, V]: what the vision encoder sees in an even grey."""
+    """float[T, V]: what the vision encoder sees in an even grey."""
     max_new_tokens: int
 
     def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
@@ -102,7 +102,7 @@ class Predictor:
 
 
 def grey_features(loaded: LoadedModel) -> Tensor:
-    """float[1, T, V]"""
+    """What the vision encoder sees in an even grey: float[T, V]."""
     return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
 
 

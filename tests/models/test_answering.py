@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from figtune.models.answering import answer
-from figtune.models.generation import generate_answers, picture_features
+from figtune.models.features import picture_features
+from figtune.models.generation import generate_answers
 from figtune.models.loading import load_tuned_model
 from figtune.pipeline.errors import ArtifactMissingError, InputError, UsageError
 from tests.models.trained import write_trained_model
@@ -35,7 +36,7 @@ def ask(output: Path, image: Path, prompt: str = "Describe this figure.") -> str
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path) -> None:
     loaded = load_tuned_model(output, torch.device("cpu"), "train")
-    features = picture_features(loaded, Image.open(image))
+    features = picture_features(loaded, Image.open(image))[None]
     expected = generate_answers(loaded, ["Describe this figure."], features, 5)[0].text
     assert ask(output, image) == expected != ""
 

@@ -19,7 +19,8 @@ from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.evaluated import Evaluated, exchanged_pictures
 from figtune.models.evaluation import Trial, evaluate
 from figtune.models.family import PROJECTOR
-from figtune.models.generation import generate_answers, picture_features
+from figtune.models.features import picture_features
+from figtune.models.generation import generate_answers
 from figtune.models.images import read_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.losses import completion_losses
@@ -91,12 +92,12 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
     loaded = load_tuned_model(finished.output, torch.device("cpu"), "train")
     for each in finished.predictions():
         row = training_row(loaded.family, loaded.processor, each.prompt, each.reference, loaded.record.max_length)
-        right = picture_features(loaded, read_image(finished.dataset / each.image))
-        losses = [completion_losses(loaded, [row], seen)[0] for seen in (right, grey_features(loaded))]
+        right = picture_features(loaded, read_image(finished.dataset / each.image))[None]
+        losses = [completion_losses(loaded, [row], seen)[0] for seen in (right, grey_features(loaded)[None])]
         assert [each.tuned.loss, each.grey_image_loss] == pytest.approx(losses, abs=2e-4)
         assert (each.wrong_image is None) == (each.wrong_image_loss is None) == (each.split == "minitrain")
         if each.wrong_image is not None:
-            wrong = picture_features(loaded, read_image(finished.dataset / each.wrong_image))
+            wrong = picture_features(loaded, read_image(finished.dataset / each.wrong_image))[None]
             assert each.wrong_image_loss == pytest.approx(completion_losses(loaded, [row], wrong)[0], abs=2e-4)
         assert each.tuned.answer == generate_answers(loaded, [each.prompt], right, TRIAL.max_new_tokens)[0].text
         with loaded.tuned.disable_adapter():

@@ -12,7 +12,8 @@ from PIL import Image
 from transformers import GenerationConfig
 
 from figtune.models.collation import training_batch
-from figtune.models.generation import Answer, generate_answers, picture_features
+from figtune.models.features import picture_features
+from figtune.models.generation import Answer, generate_answers
 from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.rows import prompt_row
@@ -42,7 +43,7 @@ def loaded(model: LoadedModel) -> Iterator[LoadedModel]:
 
 
 def features_of(loaded: LoadedModel) -> torch.Tensor:
-    return torch.cat([picture_features(loaded, picture) for picture in PICTURES])
+    return torch.stack([picture_features(loaded, picture) for picture in PICTURES])
 
 
 def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[int]:
@@ -110,10 +111,3 @@ def test_the_models_own_wish_to_sample_is_not_heard(loaded: LoadedModel, capfd: 
     )
     assert generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH) == greedy
     assert capfd.readouterr().err == ""
-
-
-def test_what_the_vision_encoder_sees_has_the_shape_of_its_tokens(loaded: LoadedModel) -> None:
-    features = picture_features(loaded, PICTURES[0])
-    prefix = loaded.family.prefix(loaded.processor, "")
-    assert features.shape[0] == 1
-    assert 0 <= prefix.image_tokens - features.shape[1] <= 10, "the others are markers"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from figtune.models.collation import training_batch
 from figtune.models.family import TokenisedRow
-from figtune.models.generation import picture_features
+from figtune.models.features import picture_features
 from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.losses import completion_losses
@@ -55,7 +55,7 @@ def rows_of(loaded: LoadedModel) -> list[TokenisedRow]:
 
 
 def features_of(loaded: LoadedModel) -> torch.Tensor:
-    return torch.cat([picture_features(loaded, picture) for picture in PICTURES])
+    return torch.stack([picture_features(loaded, picture) for picture in PICTURES])
 
 
 def own_loss(model: torch.nn.Module, loaded: LoadedModel, row: TokenisedRow, picture: Image.Image) -> float:
