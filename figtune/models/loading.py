@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
@@ -130,7 +131,7 @@ def load_base_model(
         raise ResourceError(
             f"the weights do not fit into the memory of {device}", "choose a smaller model with --model.name"
         ) from None
-    except (OSError, ValueError, RuntimeError) as failure:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
         raise ResourceError(f"{folder} cannot be loaded: {_first_line(failure)}", "download the model again") from None
     model.requires_grad_(False)
     model.train(False)

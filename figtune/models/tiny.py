@@ -28,8 +28,8 @@ from figtune.models.tiny_tokenizer import tiny_tokenizer
 from figtune.pipeline.files import replacing_folder
 
 _SEED = 0
-_WIDTH = 256
-_LAYERS = 4
+_WIDTH = 128
+_LAYERS = 2
 _HEADS = 4
 _WINDOW = 512
 _VISION_WIDTH = 128
@@ -38,7 +38,7 @@ _PATCH_SIDE = 14
 _IMAGE_TOKENS = 16
 _INIT = 0.05
 _PROJECTION = 0.1
-_FINAL_NORM = 11.0
+_FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 
 Settings = dict[str, int | float | str | bool | list[str]]

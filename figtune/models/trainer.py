@@ -15,6 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from figtune.models.adapters import save_adapter
 from figtune.models.family import IGNORED, Family
 from figtune.models.forward import mean_loss, summed_loss
+from figtune.models.order import LengthOrder
 from figtune.models.training_data import Collator, ItemDataset, unpacked
 from figtune.pipeline.errors import NothingProducedError
 
@@ -47,6 +48,10 @@ class FigureTrainer(Trainer):
         # Then the Trainer counts the learned tokens of all batches of a step, and leaves their scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
+
+    def _get_train_sampler(self, train_dataset: ItemDataset | None = None) -> LengthOrder:
+        lengths = [len(item.row.input_ids) for item in (train_dataset or self.train_dataset).items]
+        return LengthOrder(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self,
@@ -85,6 +90,7 @@ class FigureTrainer(Trainer):
             save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
 
     def _loss_on(self, items: ItemDataset) -> float:
-        loader = DataLoader(items, batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
+        by_length = sorted(items.items, key=lambda item: len(item.row.input_ids))
+        loader = DataLoader(ItemDataset(by_length), batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
         batches = (unpacked(self._prepare_inputs(tensors)) for tensors in loader)
         return mean_loss(self.model, self._family, batches)

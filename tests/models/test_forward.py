@@ -1,0 +1,154 @@
+"""The forward pass against the library's own, and against what attention must and must not reach. All in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from figtune.models.collation import Batch
+from figtune.models.family import IGNORED
+from figtune.models.forward import learned_logits, mean_loss, summed_loss
+from figtune.models.loading import LoadedModel
+from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, rows_of
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return moved_model(tmp_path_factory.mktemp("model"), request.param)
+
+
+@pytest.fixture(scope="module")
+def features(loaded: LoadedModel) -> Tensor:
+    return loaded.family.vision_features(loaded.model, pixels_of(loaded))
+
+
+@pytest.fixture(autouse=True)
+def evaluation_mode(loaded: LoadedModel) -> Iterator[None]:
+    loaded.tuned.eval()
+    yield
+    loaded.tuned.zero_grad()
+
+
+def library_logits(loaded: LoadedModel, batch: Batch, embeddings: Tensor) -> Tensor:
+    """Logits of whole rows: float32[B, L, vocabulary]."""
+    seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
+    fields = {name: tensor for name, tensor in vars(batch).items() if name != "labels"}
+    logits: Tensor = loaded.tuned(**fields, mm_encoder_outputs=seen).logits
+    return logits
+
+
+def gradients(loaded: LoadedModel) -> dict[str, Tensor]:
+    named = loaded.tuned.named_parameters()
+    return {name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None}
+
+
+def test_features_and_projection_are_the_models_own_image_features(loaded: LoadedModel, features: Tensor) -> None:
+    theirs = loaded.model.get_image_features(pixels_of(loaded)).pooler_output
+    torch.testing.assert_close(loaded.family.image_embeddings(loaded.model, features), theirs)
+
+
+def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    theirs = loaded.tuned(**vars(batch), pixel_values=pixels_of(loaded)).loss
+    count = (batch.labels != IGNORED).sum()
+    torch.testing.assert_close(summed_loss(loaded.tuned, loaded.family, batch, features) / count, theirs, **CLOSE)
+
+
+def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    ours = summed_loss(loaded.tuned, loaded.family, batch, features)
+    ours.backward()
+    our_gradients = gradients(loaded)
+    loaded.tuned.zero_grad()
+    logits = library_logits(loaded, batch, loaded.family.image_embeddings(loaded.model, features))
+    theirs = F.cross_entropy(
+        logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    theirs.backward()
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+    assert our_gradients.keys() == gradients(loaded).keys()
+    for name, gradient in gradients(loaded).items():
+        torch.testing.assert_close(our_gradients[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_padding_changes_no_loss(loaded: LoadedModel, features: Tensor) -> None:
+    rows = rows_of(loaded)
+    together = summed_loss(loaded.tuned, loaded.family, batch_of(loaded, rows), features)
+    alone = [
+        summed_loss(loaded.tuned, loaded.family, batch_of(loaded, [row]), features[index : index + 1])
+        for index, row in enumerate(rows)
+    ]
+    torch.testing.assert_close(together, torch.stack(alone).sum(), **CLOSE)
+
+
+def test_the_mean_loss_counts_tokens_not_rows(loaded: LoadedModel, features: Tensor) -> None:
+    rows = rows_of(loaded)
+    whole = batch_of(loaded, rows)
+    parts = [(batch_of(loaded, rows[:1]), features[:1]), (batch_of(loaded, rows[1:]), features[1:])]
+    once = mean_loss(loaded.tuned, loaded.family, [(whole, features)])
+    assert mean_loss(loaded.tuned, loaded.family, parts) == pytest.approx(once, rel=1e-5)
+    count = int((whole.labels != IGNORED).sum())
+    assert once * count == pytest.approx(summed_loss(loaded.tuned, loaded.family, whole, features).item(), rel=1e-5)
+
+
+def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, features: Tensor) -> None:
+    row = rows_of(loaded, [CAPTIONS[1]])[0]
+    batch = batch_of(loaded, [row])
+    before, _ = learned_logits(loaded.tuned, loaded.family, batch, features[:1])
+    for position in (0, 3, row.learned_tokens - 2):
+        changed = batch.input_ids.clone()
+        changed[0, row.prompt_length + position] += 1
+        altered = Batch(**{**vars(batch), "input_ids": changed})
+        after, _ = learned_logits(loaded.tuned, loaded.family, altered, features[:1])
+        # The prediction of a target is made before it is read.
+        torch.testing.assert_close(after[: position + 1], before[: position + 1])
+        assert not torch.allclose(after[position + 1 :], before[position + 1 :])
+
+
+def test_image_tokens_see_later_image_tokens(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded)[:1])
+    image = (batch.input_ids[0] == loaded.model.config.image_token_id).nonzero().flatten()
+    embeddings = loaded.family.image_embeddings(loaded.model, features[:1]).detach()
+    changed = embeddings.clone()
+    changed[0, -1] += 1.0
+    before = library_logits(loaded, batch, embeddings)[0]
+    after = library_logits(loaded, batch, changed)[0]
+    assert (before - after)[image[0]].abs().max() > 1e-3
+
+
+def test_leaving_token_types_out_changes_the_loss(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    without = Batch(**{**vars(batch), "token_type_ids": None})
+    right = summed_loss(loaded.tuned, loaded.family, batch, features)
+    wrong = summed_loss(loaded.tuned, loaded.family, without, features)
+    assert abs(right - wrong) > 1e-2
+
+
+def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    loaded.tuned.train()
+    plain_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
+    plain_loss.backward()
+    plain = gradients(loaded)
+    loaded.tuned.zero_grad()
+    loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        checkpointed_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
+        checkpointed_loss.backward()
+    finally:
+        loaded.model.activation_checkpointing_disable()
+    torch.testing.assert_close(checkpointed_loss, plain_loss)
+    for name, gradient in gradients(loaded).items():
+        torch.testing.assert_close(gradient, plain[name], msg=name)
+
+
+def test_the_vision_encoder_has_no_part_in_the_gradient(loaded: LoadedModel) -> None:
+    pixels = pixels_of(loaded).requires_grad_()
+    assert not loaded.family.vision_features(loaded.model, pixels).requires_grad
