@@ -13,7 +13,7 @@ from figtune.figures.records import FigureType, Mention, PaperText
 FigureKey = tuple[FigureType, str]
 """Type and name of a figure, the name as in its caption: `("Figure", "3")`."""
 
-_LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?\b\.?\s?", re.IGNORECASE)
+_LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?(?![^\W\d_])\.?\s?", re.IGNORECASE)
 _NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,3}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
 _PANEL = re.compile(
     r"\s?\([a-zA-Z0-9](?:\s?[-–,&]\s?[a-zA-Z0-9])*\)"

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from figtune.figures.rows import Row
+from figtune.figures.style import Column
 from figtune.papers.hyphens import Vocabulary
 
 Kind = Literal["heading", "paragraph", "note"]
@@ -21,12 +22,14 @@ _SHORT = 1.0  # em by which the last row of a paragraph misses the right edge
 _SHORTEST_HEADING = 4  # characters; less is a mark or a number
 _LARGER = 0.7  # points above body type: a heading without a number
 _SMALLER = 0.75  # points below body type: a note
-_BULLET = re.compile(r"^(?:[•◦▪‣■●○∗►–]|\(?(?:[ivx]{1,4}|[a-z]|\d{1,2})\)|\d{1,2}\.)\s")
+_SYMBOLS = "•◦▪‣■●○►"
+_BULLET = re.compile(r"^(?:[•◦▪‣■●○►∗–]|\(?(?:[ivx]{1,4}|[a-z]|\d{1,2})\)|\d{1,2}\.)\s")
 _NUMBERED = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z](?:\.\d{1,2})*\.?|[IVX]+\.)\s+\S")
 _UNNUMBERED = re.compile(
     r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
     re.IGNORECASE,
 )
+_BROKEN = re.compile(r"[^\W\d_]-$")
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
 
 
@@ -49,8 +52,9 @@ def passages(rows: Sequence[Row], size: float, vocabulary: Vocabulary) -> tuple[
         vocabulary: of the paper, to undo hyphens.
     """
     pitch = _usual_pitch(rows, size)
+    kinds = _kinds(rows, size)
     found: list[Passage] = []
-    for kind, members in _runs(rows, size, pitch):
+    for kind, members in _runs(rows, kinds, size, pitch):
         text = vocabulary.join([row.text for row in members])
         found.append(Passage(kind, members[0].page_index, text, tuple(members)))
     return tuple(found)
@@ -66,13 +70,28 @@ def _usual_pitch(rows: Sequence[Row], size: float) -> float:
     return steps.most_common(1)[0][0] if steps else 1.2 * size
 
 
-def _runs(rows: Sequence[Row], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
+def _kinds(rows: Sequence[Row], size: float) -> list[Kind]:
+    """What each row is. Notes are small and stand below everything else of their column."""
+    lowest: dict[tuple[int, Column], float] = {}
+    for row in rows:
+        if row.size >= size - _SMALLER:
+            place = row.page_index, row.column
+            lowest[place] = max(row.baseline, lowest.get(place, 0.0))
+    return [_kind(row, size, lowest.get((row.page_index, row.column), 0.0)) for row in rows]
+
+
+def _kind(row: Row, size: float, lowest: float) -> Kind:
+    if _looks_like_heading(row, size):
+        return "heading"
+    return "note" if row.size < size - _SMALLER and row.baseline > lowest and not row.formula else "paragraph"
+
+
+def _runs(rows: Sequence[Row], kinds: Sequence[Kind], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
     """Rows that make one passage each; notes wait until the paragraph around them has ended."""
     open_kind: Kind = "paragraph"
     open_rows: list[Row] = []
     notes: list[list[Row]] = []
-    for row in rows:
-        kind = _kind(row, size)
+    for row, kind in zip(rows, kinds, strict=True):
         if kind == "note":
             if notes and _continues_note(notes[-1][-1], row, pitch):
                 notes[-1].append(row)
@@ -92,12 +111,6 @@ def _runs(rows: Sequence[Row], size: float, pitch: float) -> Iterator[tuple[Kind
     yield from (("note", note) for note in notes)
 
 
-def _kind(row: Row, size: float) -> Kind:
-    if _looks_like_heading(row, size):
-        return "heading"
-    return "note" if row.size < size - _SMALLER and not row.formula else "paragraph"
-
-
 def _looks_like_heading(row: Row, size: float) -> bool:
     larger = row.size >= size + _LARGER
     if row.formula or not (row.bold or larger) or row.size < size - 0.3 or len(row.text) < _SHORTEST_HEADING:
@@ -110,8 +123,10 @@ def _continues(kind: Kind, open_rows: Sequence[Row], row: Row, size: float, pitc
     if kind == "heading":
         close = 0 < row.baseline - last.baseline <= 1.6 * row.size
         return _same_place(last, row) and close and abs(row.size - last.size) < 0.3 and not _NUMBERED.match(row.text)
-    if row.formula:
+    if row.formula or row.size < size - _SMALLER or _goes_on(last.text, row.text):
         return True
+    if row.run_in and _ENDED.search(last.text):
+        return False
     if row.starts_bold and _ENDED.search(last.text) and row.text[0].isupper() and _flush(row, size):
         return not _ends_short(last, size) and _same_place(last, row) and row.baseline - last.baseline <= _LOOSE * pitch
     if _BULLET.match(row.text) and _begins_item(last, row, size):
@@ -121,6 +136,13 @@ def _continues(kind: Kind, open_rows: Sequence[Row], row: Row, size: float, pitc
     if _same_place(last, row):
         return _continues_below(open_rows, row, size, pitch)
     return _continues_elsewhere(open_rows, row, size)
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Whether the words alone tell that two rows belong together, whatever formula stretched the gap between them."""
+    if _BROKEN.search(before) and after[0].isalpha():
+        return True
+    return after[0].islower() and not _ENDED.search(before) and not _BULLET.match(after)
 
 
 def _same_margin(open_rows: Sequence[Row], row: Row, size: float) -> bool:
@@ -161,13 +183,12 @@ def _is_item(open_rows: Sequence[Row]) -> bool:
 
 
 def _continues_note(last: Row, row: Row, pitch: float) -> bool:
-    return _same_place(last, row) and 0 <= row.baseline - last.baseline <= pitch and not row.text[:1].isdigit()
+    return _same_place(last, row) and 0 <= row.baseline - last.baseline <= pitch and not row.note_mark
 
 
 def _begins_item(last: Row, row: Row, size: float) -> bool:
     """Whether a bullet or number at the start of a row makes it a list item, rather than "(3)" within a sentence."""
-    symbol = not row.text[0].isalnum() and row.text[0] != "("
-    return symbol or bool(_ENDED.search(last.text)) or _ends_short(last, size)
+    return row.text[0] in _SYMBOLS or bool(_ENDED.search(last.text)) or _ends_short(last, size)
 
 
 def _same_place(before: Row, after: Row) -> bool:

@@ -10,11 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from figtune.figures.roles import Role
 from figtune.figures.style import Column, PaperStyle, family_of
 from figtune.papers.box import Box
-from figtune.papers.page import Line, PageText
+from figtune.papers.page import Line, PageText, Span
 
 _SAME_BASELINE = 0.4  # em
 _RAISED = 0.75  # em by which the pieces of an inline formula may stand off the baseline
@@ -27,6 +28,8 @@ _MOSTLY = 0.5
 _INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
 _NO_BODY = frozenset({Role.FURNITURE, Role.ALGORITHM})
 _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
+_EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -56,6 +59,10 @@ class Row:
     bold: bool
     """Whether all of its letters are."""
     starts_bold: bool
+    run_in: bool
+    """Whether it begins with a bold phrase that ends like a heading: "Training details. We train"."""
+    note_mark: bool
+    """Whether it begins with the raised number of a footnote."""
     heading: bool
     """Whether it has the words and the look of a section heading."""
     formula: bool
@@ -84,11 +91,14 @@ def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
     main = _main_family(line for page in pages for line, role in page.lines if role is Role.BODY)
     rows: list[Row] = []
     for page in pages:
-        front = _end_of_front(page)
+        front, blocks = _end_of_front(page), _body_blocks(page)
         body = [
             (line, role)
             for line, role in page.lines
-            if _is_body(line, role, style, front) and _pattern(line) not in running
+            if _is_body(line, role, front)
+            # Letters in a type that the body never uses are what is left of a figure that nobody found.
+            and (role is not Role.OTHER or style.speaks_like_body(line) or line.block in blocks)
+            and _pattern(line) not in running
         ]
         rows += _Page(page.index, style, main, _note_marks(page, style)).rows(body)
     return tuple(rows)
@@ -100,13 +110,15 @@ def _end_of_front(page: PageLines) -> float:
     return min(tops, default=float("inf"))
 
 
-def _is_body(line: Line, role: Role, style: PaperStyle, front: float) -> bool:
+def _body_blocks(page: PageLines) -> frozenset[int]:
+    """The text layer's blocks with body text in them: a word in typewriter type there belongs to the text."""
+    return frozenset(line.block for line, role in page.lines if role is Role.BODY)
+
+
+def _is_body(line: Line, role: Role, front: float) -> bool:
     if not line.text or not line.horizontal or role in _NO_BODY:
         return False
-    if role is Role.FRONT:
-        return line.box.bottom > front
-    # Letters in a type that the body never uses are what is left of a figure nobody found.
-    return role is not Role.OTHER or style.speaks_like_body(line)
+    return role is not Role.FRONT or line.box.bottom > front
 
 
 def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
@@ -171,7 +183,8 @@ class _Page:
         for (_, number), members in sorted(places.items(), key=lambda place: place[0]):
             column = whole if number < 0 else columns[number]
             for pieces in self._formulas_joined(_grouped(members, self.style.size), column):
-                yield self._row(column, pieces)
+                if any(map(str.isalnum, "".join(line.text for line, _ in pieces))):
+                    yield self._row(column, pieces)
 
     def _formulas_joined(self, rows: Sequence[list[Piece]], column: Column) -> Iterator[list[Piece]]:
         """What stands above and below the strokes and signs of one displayed formula is one row."""
@@ -193,8 +206,11 @@ class _Page:
     def _is_formula(self, pieces: Sequence[Piece], column: Column) -> bool:
         if any(role is Role.EQUATION for _, role in pieces):
             return True
+        if any(role is Role.HEADING for _, role in pieces) or _is_worded(pieces):
+            return False
         inside = min(line.box.x0 for line, _ in pieces) - column.x0 > _INDENT * self.style.size
-        return inside and self._foreign_share(pieces) > _MOSTLY
+        number = len(pieces) == 1 and _EQUATION_NUMBER.match(pieces[0][0].text) is not None
+        return inside and (number or self._foreign_share(pieces) > _MOSTLY)
 
     def _foreign_share(self, pieces: Sequence[Piece]) -> float:
         """Share of the characters that are not set in the body's main font family, as those of formulas are."""
@@ -215,6 +231,8 @@ class _Page:
             size=widest.size,
             bold=bool(spans) and all(span.bold for span in spans),
             starts_bold=bool(spans) and spans[0].bold,
+            run_in=_has_run_in_head(spans),
+            note_mark=lines[0].spans[0].superscript and lines[0].spans[0].text.strip() in self.note_marks,
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=self._is_formula(pieces, column),
         )
@@ -235,6 +253,11 @@ class _Page:
             mark = span.superscript and span.text.strip() in self.note_marks and kept[-1:].strip() != ""
             kept += span.text[len(span.text.rstrip()) :] if mark else span.text
         return kept.strip()
+
+
+def _has_run_in_head(spans: Sequence[Span]) -> bool:
+    bold = "".join(span.text for span in takewhile(lambda span: span.bold, spans)).rstrip()
+    return bold[-1:] in (".", ":") and not all(span.bold for span in spans)
 
 
 def _column_number(box: Box, columns: Sequence[Column]) -> int | None:
@@ -274,6 +297,12 @@ def _attach(member: Piece, rows: list[list[Piece]], size: float) -> None:
         rows.append([member])
     else:
         nearest.append(member)
+
+
+def _is_worded(pieces: Sequence[Piece]) -> bool:
+    """Whether most of it is words, in whatever fonts: some producers give every style of one family its own name."""
+    text = "".join(line.text for line, _ in pieces)
+    return sum(map(len, _WORD.findall(text))) > _MOSTLY * len(text)
 
 
 def _left(piece: Piece) -> float:

@@ -15,8 +15,9 @@ from figtune.papers.page import Line
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
 _REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 _ENTRY = re.compile(r"^\[\w+\]|^\d{1,3}\.\s")
-_AUTHOR_NOTE = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department|corresponding|equal contribution))", re.IGNORECASE)
-"""A note on the first page that is not a numbered one, or numbers an affiliation."""
+_AUTHOR_NOTE = re.compile(r"^\W*(?:corresponding|equal contribution|project lead|work done)", re.IGNORECASE)
+_AFFILIATION = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department))", re.IGNORECASE)
+"""A note on the first page that is not a numbered one, or that numbers an affiliation."""
 _SAME_SIZE = 0.5  # points
 _NEXT_ROW = 1.6  # em from row to row of a title
 _HANGING = 0.4  # em by which the further rows of an entry are indented
@@ -58,8 +59,12 @@ def _under_headings(passages: Sequence[Passage]) -> Iterator[tuple[str, list[Pas
 
 def _paragraphs(body: Sequence[Passage]) -> Iterator[Paragraph]:
     for passage in body:
-        if not (passage.kind == "note" and passage.page_index == 0 and _AUTHOR_NOTE.match(passage.text)):
+        if not (passage.kind == "note" and _is_about_authors(passage)):
             yield Paragraph(page=passage.page_index + 1, text=passage.text)
+
+
+def _is_about_authors(note: Passage) -> bool:
+    return bool(_AUTHOR_NOTE.match(note.text) or (note.page_index == 0 and _AFFILIATION.match(note.text)))
 
 
 def _entries(rows: Sequence[Row], vocabulary: Vocabulary) -> list[str]:

@@ -16,6 +16,7 @@ from figtune.figures.records import Mention, PaperText, Paragraph, Section
         ("as Fig. 3 shows", "F3"),
         ("as Fig.3 shows", "F3"),
         ("as FIGURE 3 shows", "F3"),
+        ("see Figure1 (b)", "F1"),
         ("Figs. 3 and 4", "F3 F4"),
         ("Figures 2-4", "F2 F3 F4"),
         ("Figures 2–4", "F2 F3 F4"),
