@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from figtune.models.family import PROJECTOR, Family
@@ -98,13 +98,20 @@ def _begin(layer: LoraLayer) -> None:
 
 
 def _projector_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The projector's weights in float32, read without the others."""
+    """The projector's weights in float32, read without the others.
+
+    Raises:
+        ResourceError: the files are damaged, or hold no projector.
+    """
     weights = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                if f"{PROJECTOR}." in name:
-                    weights[name.rpartition(f"{PROJECTOR}.")[2]] = tensors.get_tensor(name).to(torch.float32)
+    try:
+        for file in sorted(folder.glob("*.safetensors")):
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                    if f"{PROJECTOR}." in name:
+                        weights[name.rpartition(f"{PROJECTOR}.")[2]] = tensors.get_tensor(name).to(torch.float32)
+    except SafetensorError as damage:
+        raise ResourceError(f"the weights in {folder} are damaged: {damage}", "download the model again") from None
     if not weights:
         raise ResourceError(f"{folder} has no weights of a {PROJECTOR}", "download the model again")
     return weights

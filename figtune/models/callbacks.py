@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,10 +16,10 @@ from figtune.models.recipe import RunPlan
 from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.progress import track
 
-_SETTLED = 10
-"""Losses logged before a rise is taken for divergence."""
-_DIVERGED = 2.0
-"""Times the first loss."""
+_WINDOW = 10
+"""Logged losses that are averaged before they are judged."""
+_RISE = 2.0
+"""Times the lowest average so far, and a nat more: then the run has gone astray for good."""
 
 
 class Watch(TrainerCallback):
@@ -26,23 +28,22 @@ class Watch(TrainerCallback):
     def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
         self._bar: tqdm[int] | None = None
-        self._losses: list[float] = []
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._lowest = math.inf
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Open the bar, at the step that the run carries on from."""
-        total = self._plan.steps * self._plan.examples_per_step
-        self._bar = track((), total=total, title="train", unit="example")
-        self._bar.initial = state.global_step * self._plan.examples_per_step
-        self._bar.update(self._bar.initial)
+        self._bar = track((), total=self._plan.examples_seen(self._plan.steps), title="train", unit="example")
+        self._bar.initial = self._bar.n = self._plan.examples_seen(state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Move the bar."""
         if self._bar is not None:
-            self._bar.update(self._plan.examples_per_step)
+            self._bar.update(self._plan.examples_seen(state.global_step) - self._bar.n)
 
     def on_log(
         self,
@@ -55,15 +56,19 @@ class Watch(TrainerCallback):
         """Show the loss.
 
         Raises:
-            NothingProducedError: it has risen far above where it began.
+            NothingProducedError: it has risen far above what it was.
         """
         if logs is None or "loss" not in logs or self._bar is None:
             return
         self._bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
-        self._losses.append(logs["loss"])
-        if len(self._losses) > _SETTLED and self._losses[-1] > _DIVERGED * self._losses[0]:
+        self._recent.append(logs["loss"])
+        if len(self._recent) < _WINDOW:
+            return
+        average = sum(self._recent) / _WINDOW
+        self._lowest = min(self._lowest, average)
+        if average > _RISE * self._lowest + 1:
             raise NothingProducedError(
-                f"training diverges: the loss rose from {self._losses[0]:.2f} to {self._losses[-1]:.2f} "
+                f"training diverges: the loss rose from {self._lowest:.2f} to {average:.2f} "
                 f"by step {state.global_step}",
                 "lower --train.learning_rate, or raise --train.warmup_fraction",
             )

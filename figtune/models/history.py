@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from figtune.models.recipe import RunPlan
 from figtune.models.records import MetricsLine
 
 VAL = "val"
@@ -20,15 +21,11 @@ _MEASURES = {
 """The Trainer's names and ours."""
 
 
-def metrics_lines(
-    log_history: Sequence[Mapping[str, float]], examples_per_step: int, examples: int
-) -> list[MetricsLine]:
+def metrics_lines(log_history: Sequence[Mapping[str, float]], plan: RunPlan) -> list[MetricsLine]:
     """One line a step that something was measured at.
 
     Args:
         log_history: of the Trainer's state, in the order of steps.
-        examples_per_step: examples in an optimizer step; an epoch's last step may have fewer.
-        examples: in an epoch.
     """
     measured: dict[int, dict[str, float]] = {}
     epochs: dict[int, float] = {}
@@ -38,12 +35,11 @@ def metrics_lines(
             step = int(entry["step"])
             measured.setdefault(step, {}).update(values)
             epochs[step] = entry.get("epoch", 0.0)
-    steps_per_epoch = -(-examples // examples_per_step)
     return [
         MetricsLine(
             step=step,
             epoch=round(epochs[step], 4),
-            examples_seen=_seen(step, steps_per_epoch, examples_per_step, examples),
+            examples_seen=plan.examples_seen(step),
             loss=values.get("loss"),
             learning_rate=values.get("learning_rate"),
             gradient_norm=values.get("gradient_norm"),
@@ -52,11 +48,6 @@ def metrics_lines(
         )
         for step, values in sorted(measured.items())
     ]
-
-
-def _seen(step: int, steps_per_epoch: int, examples_per_step: int, examples: int) -> int:
-    whole, rest = divmod(step, steps_per_epoch)
-    return whole * examples + rest * examples_per_step
 
 
 def _rounded(value: float) -> float:

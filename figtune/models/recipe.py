@@ -70,6 +70,11 @@ class RunPlan:
     steps_between_evaluations: int
     warmup_steps: int
 
+    def examples_seen(self, step: int) -> int:
+        """After so many optimizer steps; the last step of an epoch may have fewer than the others."""
+        epochs, rest = divmod(step, math.ceil(self.examples / self.examples_per_step))
+        return epochs * self.examples + rest * self.examples_per_step
+
 
 def run_plan(examples: int, epochs: float, examples_per_step: int, evaluations: int, warmup: float) -> RunPlan:
     """Steps of a run, and how often it logs and evaluates."""

@@ -80,7 +80,7 @@ def train(
         callbacks=[Watch(plan), Keeper(checkpoints, run_id, recipe.save_total_limit)],
     )
     _run(trainer, start)
-    lines = metrics_lines(trainer.state.log_history, plan.examples_per_step, plan.examples)
+    lines = metrics_lines(trainer.state.log_history, plan)
     summary = _summary(splits["train"], plan, lines, step_of(start) if start else 0)
     _write_output(output_dir, model_dir, loaded, lines)
     write_card(output_dir, loaded.record, recipe, summary, examples, lines)

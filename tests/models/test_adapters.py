@@ -62,7 +62,7 @@ def test_decoder_and_projector_can_be_trained_together(tmp_path: Path, asked: tu
 
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:
     adapter = AdapterRecord(mode="lora", rank=4, alpha=8, dropout=0.0, targets=("q_proj", "vision"))
-    with pytest.raises(UsageError, match="no vision to adapt; .*decoder projector q_proj k_proj"):
+    with pytest.raises(UsageError, match=r"no vision to adapt; .*decoder projector q_proj k_proj"):
         adapter_config(family_of("gemma3", "a model"), adapter, "a model", None)
 
 

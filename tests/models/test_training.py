@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.models.callbacks import Watch
 from figtune.models.loading import load_tuned_model
-from figtune.models.recipe import Recipe, TrainingSummary
+from figtune.models.recipe import Recipe, TrainingSummary, run_plan
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.models.training import train
@@ -220,11 +223,26 @@ def test_the_card_says_how_to_load_and_its_code_works(
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
 
 
-def test_a_rate_that_is_too_high_stops_the_run_with_advice(dataset: Path, model: Path, tmp_path: Path) -> None:
-    wild = dataclasses.replace(RECIPE, learning_rate=30.0, max_grad_norm=1e9, epochs=20, scheduler="constant")
-    with pytest.raises(NothingProducedError, match=r"(diverges|no longer a number).*lower --train\.learning_rate"):
-        run(dataset, model, tmp_path, wild)
-    assert not (tmp_path / "adapter").exists()
+@pytest.mark.parametrize(
+    ("losses", "diverges"),
+    [
+        ([9.0, 7.0, 5.0, 4.0, 3.0] + [2.0] * 20, False),
+        ([2.0, 9.0, 2.0, 8.0] * 10, False),
+        ([0.1, 0.3] * 20, False),
+        ([3.0] * 10 + [1.0] * 10 + [8.0] * 10, True),
+    ],
+)
+def test_a_loss_that_rises_for_good_stops_the_run_with_advice(losses: list[float], diverges: bool) -> None:
+    plan = run_plan(examples=4, epochs=50, examples_per_step=4, evaluations=1, warmup=0.0)
+    watch, state = Watch(plan), TrainerState(max_steps=plan.steps)
+    told = TrainingArguments(output_dir="unused"), state, TrainerControl()
+    expected = pytest.raises(NothingProducedError, match=r"diverges.* by step 2\d; lower --train\.learning_rate")
+    with expected if diverges else nullcontext():
+        watch.on_train_begin(*told)
+        for loss in losses:
+            state.global_step += 1
+            watch.on_log(*told, logs={"loss": loss})
+    watch.on_train_end(*told)
 
 
 def test_weights_that_are_no_numbers_stop_the_run(dataset: Path, model: Path, tmp_path: Path) -> None:
