@@ -14,10 +14,20 @@ _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
 _COMPOUNDING = frozenset(
     (
-        *("all", "cross", "data", "end", "fine", "full", "ground", "half", "high", "human", "in", "large", "left"),
-        *("long", "low", "model", "multi", "non", "off", "one", "open", "out", "pixel", "point", "real", "right"),
+        *("all", "cross", "data", "end", "fine", "full", "ground", "half", "high", "human", "large", "left"),
+        *("long", "low", "model", "multi", "non", "off", "one", "open", "pixel", "point", "right"),
         *("self", "semi", "short", "single", "small", "state", "task", "text", "three", "time", "top", "two", "user"),
         *("vision", "well", "zero", "few"),
+    )
+)
+# First parts of which that is true only before a word that stands alone elsewhere.
+_AMBIGUOUS = frozenset(("in", "on", "real"))
+# Second parts that English joins with a hyphen to almost any word.
+_COMPOUNDED = frozenset(
+    (
+        *("agnostic", "aware", "based", "constrained", "dependent", "designed", "driven", "efficient", "free"),
+        *("guided", "independent", "invariant", "level", "like", "oriented", "preserving", "pretrained", "related"),
+        *("rich", "specific", "supervised", "trained", "wise"),
     )
 )
 
@@ -27,8 +37,10 @@ class Vocabulary:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._counts: Counter[str] = Counter()
+        broken = False
         for line in lines:
-            body = _BROKEN.sub("", line)
+            body = _BROKEN.sub("", _REST.sub("", line) if broken else line)
+            broken = _BROKEN.search(line) is not None
             self._counts.update(word.lower() for word in _WORD.findall(body))
 
     def join(self, lines: Sequence[str]) -> str:
@@ -58,8 +70,13 @@ class Vocabulary:
             return seen_hyphened > seen_whole
         if right[0].isupper() or left.isupper():
             return True
-        last = left.rsplit("-", 1)[-1].lower()
-        return "-" in left or last in _COMPOUNDING
+        last, first = left.rsplit("-", 1)[-1].lower(), right.split("-", 1)[0].lower()
+        if "-" in left:
+            return True
+        if last in _COMPOUNDING or (first in _COMPOUNDED and self._counts[last] > 0):
+            return True
+        # "in-domain" in a paper that speaks of domains, but "in-creasing" nowhere.
+        return last in _AMBIGUOUS and self._counts[first] > 0
 
 
 def vocabulary_of(texts: Iterable[PageText]) -> Vocabulary:

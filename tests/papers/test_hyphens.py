@@ -33,3 +33,15 @@ def test_the_papers_own_spelling_decides() -> None:
 
 def test_broken_words_are_no_evidence() -> None:
     assert Vocabulary(["the convo-", "lution"]).join(["convo-", "lution"]) == "convolution"
+
+
+def test_in_is_joined_to_words_only() -> None:
+    seen = Vocabulary(["a new domain", "we see an in-", "creasing number"])
+    assert seen.join(["in-", "domain data"]) == "in-domain data"
+    assert seen.join(["an in-", "creasing number"]) == "an increasing number"
+
+
+def test_based_and_its_like_are_joined_to_any_word_with_a_hyphen() -> None:
+    seen = Vocabulary(["attention is all we need"])
+    assert seen.join(["attention-", "based"]) == "attention-based"
+    assert seen.join(["unbi-", "based"]) == "unbibased"
