@@ -97,7 +97,7 @@ def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
             for line, role in page.lines
             if _is_body(line, role, front)
             # Letters in a type that the body never uses are what is left of a figure that nobody found.
-            and (role is not Role.OTHER or style.speaks_like_body(line) or line.block in blocks)
+            and (role is not Role.OTHER or line.block in blocks or _has_body_type(line, style))
             and _pattern(line) not in running
         ]
         rows += _Page(page.index, style, main, _note_marks(page, style)).rows(body)
@@ -113,6 +113,10 @@ def _end_of_front(page: PageLines) -> float:
 def _body_blocks(page: PageLines) -> frozenset[int]:
     """The text layer's blocks with body text in them: a word in typewriter type there belongs to the text."""
     return frozenset(line.block for line, role in page.lines if role is Role.BODY)
+
+
+def _has_body_type(line: Line, style: PaperStyle) -> bool:
+    return any(family_of(span.font) in style.families for span in line.spans)
 
 
 def _is_body(line: Line, role: Role, front: float) -> bool:

@@ -14,12 +14,13 @@ from figtune.papers.page import Line
 
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
 _REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
-_ENTRY = re.compile(r"^\[\w+\]|^\d{1,3}\.\s")
+_ENTRIES = (re.compile(r"^\[[\w+]+\]"), re.compile(r"^\d{1,3}\.\s"))
 _AUTHOR_NOTE = re.compile(r"^\W*(?:corresponding|equal contribution|project lead|work done)", re.IGNORECASE)
 _AFFILIATION = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department))", re.IGNORECASE)
 """A note on the first page that is not a numbered one, or that numbers an affiliation."""
 _SAME_SIZE = 0.5  # points
 _NEXT_ROW = 1.6  # em from row to row of a title
+_LONGEST_ENTRY = 8  # rows, on average
 _HANGING = 0.4  # em by which the further rows of an entry are indented
 
 
@@ -69,11 +70,12 @@ def _is_about_authors(note: Passage) -> bool:
 
 def _entries(rows: Sequence[Row], vocabulary: Vocabulary) -> list[str]:
     """References one by one: each begins with its number, or, where they have none, further left than it goes on."""
-    numbered = sum(bool(_ENTRY.match(row.text)) for row in rows) >= max(1, len(rows) // 8)
+    style = max(_ENTRIES, key=lambda style: sum(bool(style.match(row.text)) for row in rows))
+    numbered = sum(bool(style.match(row.text)) for row in rows) * _LONGEST_ENTRY >= len(rows)
     entries: list[list[str]] = []
     for row in rows:
         further_left = row.box.x0 - row.column.x0 <= _HANGING * row.size
-        begins = bool(_ENTRY.match(row.text)) if numbered else further_left
+        begins = bool(style.match(row.text)) if numbered else further_left
         if begins or not entries:
             entries.append([])
         entries[-1].append(row.text)
