@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from figtune.models.adapters import save_adapter
 from figtune.models.family import IGNORED, Family
 from figtune.models.forward import mean_loss, summed_loss
 from figtune.models.order import LengthOrder
-from figtune.models.training_data import Collator, ItemDataset, unpacked
+from figtune.models.training_data import Collator, Item, ItemDataset, unpacked
 from figtune.pipeline.errors import NothingProducedError
 
 
@@ -43,14 +43,15 @@ class FigureTrainer(Trainer):
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
+        self._train = train
         self._family = family
         self._evaluated = evaluated
         # Then the Trainer counts the learned tokens of all batches of a step, and leaves their scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
-    def _get_train_sampler(self, train_dataset: ItemDataset | None = None) -> LengthOrder:
-        lengths = [len(item.row.input_ids) for item in (train_dataset or self.train_dataset).items]
+    def _get_train_sampler(self, train_dataset: Dataset[Item] | None = None) -> LengthOrder:
+        lengths = [len(item.row.input_ids) for item in self._train.items]
         return LengthOrder(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
@@ -91,6 +92,8 @@ class FigureTrainer(Trainer):
 
     def _loss_on(self, items: ItemDataset) -> float:
         by_length = sorted(items.items, key=lambda item: len(item.row.input_ids))
-        loader = DataLoader(ItemDataset(by_length), batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator)
+        loader = DataLoader(
+            ItemDataset(by_length), batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator
+        )
         batches = (unpacked(self._prepare_inputs(tensors)) for tensors in loader)
         return mean_loss(self.model, self._family, batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from figtune.models.forward import learned_logits, mean_loss, summed_loss
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, rows_of
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
@@ -50,7 +51,9 @@ def gradients(loaded: LoadedModel) -> dict[str, Tensor]:
 
 
 def test_features_and_projection_are_the_models_own_image_features(loaded: LoadedModel, features: Tensor) -> None:
-    theirs = loaded.model.get_image_features(pixels_of(loaded)).pooler_output
+    theirs = loaded.model.get_image_features(  # type: ignore[operator]
+        pixels_of(loaded)
+    ).pooler_output
     torch.testing.assert_close(loaded.family.image_embeddings(loaded.model, features), theirs)
 
 
@@ -58,21 +61,21 @@ def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(loaded: Load
     batch = batch_of(loaded, rows_of(loaded))
     theirs = loaded.tuned(**vars(batch), pixel_values=pixels_of(loaded)).loss
     count = (batch.labels != IGNORED).sum()
-    torch.testing.assert_close(summed_loss(loaded.tuned, loaded.family, batch, features) / count, theirs, **CLOSE)
+    close(summed_loss(loaded.tuned, loaded.family, batch, features) / count, theirs)
 
 
 def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: LoadedModel, features: Tensor) -> None:
     batch = batch_of(loaded, rows_of(loaded))
     ours = summed_loss(loaded.tuned, loaded.family, batch, features)
-    ours.backward()
+    ours.backward()  # type: ignore[no-untyped-call]
     our_gradients = gradients(loaded)
     loaded.tuned.zero_grad()
     logits = library_logits(loaded, batch, loaded.family.image_embeddings(loaded.model, features))
     theirs = F.cross_entropy(
         logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
     )
-    theirs.backward()
-    torch.testing.assert_close(ours, theirs, **CLOSE)
+    theirs.backward()  # type: ignore[no-untyped-call]
+    close(ours, theirs)
     assert our_gradients.keys() == gradients(loaded).keys()
     for name, gradient in gradients(loaded).items():
         torch.testing.assert_close(our_gradients[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
@@ -85,7 +88,7 @@ def test_padding_changes_no_loss(loaded: LoadedModel, features: Tensor) -> None:
         summed_loss(loaded.tuned, loaded.family, batch_of(loaded, [row]), features[index : index + 1])
         for index, row in enumerate(rows)
     ]
-    torch.testing.assert_close(together, torch.stack(alone).sum(), **CLOSE)
+    close(together, torch.stack(alone).sum())
 
 
 def test_the_mean_loss_counts_tokens_not_rows(loaded: LoadedModel, features: Tensor) -> None:
@@ -135,15 +138,15 @@ def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, featu
     batch = batch_of(loaded, rows_of(loaded))
     loaded.tuned.train()
     plain_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
-    plain_loss.backward()
+    plain_loss.backward()  # type: ignore[no-untyped-call]
     plain = gradients(loaded)
     loaded.tuned.zero_grad()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     try:
         checkpointed_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
-        checkpointed_loss.backward()
+        checkpointed_loss.backward()  # type: ignore[no-untyped-call]
     finally:
-        loaded.model.activation_checkpointing_disable()
+        loaded.model.activation_checkpointing_disable()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(checkpointed_loss, plain_loss)
     for name, gradient in gradients(loaded).items():
         torch.testing.assert_close(gradient, plain[name], msg=name)

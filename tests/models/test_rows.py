@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -58,8 +59,10 @@ def test_a_gemma3_prompt_is_what_its_processor_makes(processors: dict[str, Proce
 
 
 def test_an_instruction_tuned_gemma3_is_asked_in_its_own_turns(chatting: ProcessorMixin) -> None:
-    messages = [{"role": "user", "content": [{"type": "image", "image": PICTURE}, {"type": "text", "text": PROMPT}]}]
-    theirs = chatting.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=True)
+    messages: Any = [
+        {"role": "user", "content": [{"type": "image", "image": PICTURE}, {"type": "text", "text": PROMPT}]}
+    ]
+    theirs: Any = chatting.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=True)
     row = prompt_row(FAMILIES[0], chatting, PROMPT)
     assert list(row.input_ids) == list(theirs["input_ids"][0])
     learned = training_row(FAMILIES[0], chatting, PROMPT, CAPTION, 200)
