@@ -12,6 +12,7 @@ import torch
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
+    EVALUATION_VERSION,
     METRICS_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
@@ -129,7 +130,7 @@ def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
     """Of everything that decides what is predicted."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
     data = [dataset_dir / file for file in SPLIT_FILES.values()]
-    digest = hashlib.sha256(f"{trial.batch_size} {trial.max_new_tokens}".encode())
+    digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.max_new_tokens}".encode())
     for file in (output_dir / MODEL_FILE, *adapter, *data):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()
