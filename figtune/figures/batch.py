@@ -119,7 +119,7 @@ def _extract_all(
             commit(done.task.content_dir, source, recipe, limits_hit, result)
             pages += result.paper.pages
             failed += result.paper.status == "failed"
-            bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed")
+            bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed", refresh=False)
 
 
 def _attempt(extract: Extractor, job: PaperJob) -> PaperResult | _OutputError:

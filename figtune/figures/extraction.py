@@ -88,7 +88,7 @@ def _text(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabula
         free_lines(text, page.roles, page.caption_lines, page.regions)
         for text, page in zip(texts, findings.pages, strict=True)
     ]
-    found = passages(body_rows(pages, findings.style), findings.style.size, vocabulary)
+    found = passages(body_rows(pages, findings.style), findings.style, vocabulary)
     return paper_text(paper_id, pages[0], found, vocabulary)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from figtune.figures.rows import Row
-from figtune.figures.style import Column
+from figtune.figures.style import Column, PaperStyle
 from figtune.papers.hyphens import Vocabulary
 
 Kind = Literal["heading", "paragraph", "note"]
@@ -44,30 +42,20 @@ class Passage:
     rows: tuple[Row, ...]
 
 
-def passages(rows: Sequence[Row], size: float, vocabulary: Vocabulary) -> tuple[Passage, ...]:
+def passages(rows: Sequence[Row], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Passage, ...]:
     """The passages of a paper in reading order; a footnote comes after the paragraph that it interrupts.
 
     Args:
-        size: of body type, in points.
+        style: of the paper.
         vocabulary: of the paper, to undo hyphens.
     """
-    pitch = _usual_pitch(rows, size)
+    size, pitch = style.size, style.pitch * style.size
     kinds = _kinds(rows, size)
     found: list[Passage] = []
     for kind, members in _runs(rows, kinds, size, pitch):
         text = vocabulary.join([row.text for row in members])
         found.append(Passage(kind, members[0].page_index, text, tuple(members)))
     return tuple(found)
-
-
-def _usual_pitch(rows: Sequence[Row], size: float) -> float:
-    """Points from row to row within a paragraph."""
-    steps = Counter(
-        round(after.baseline - before.baseline, 1)
-        for before, after in pairwise(rows)
-        if _same_place(before, after) and abs(after.size - size) < _SMALLER and after.baseline > before.baseline
-    )
-    return steps.most_common(1)[0][0] if steps else 1.2 * size
 
 
 def _kinds(rows: Sequence[Row], size: float) -> list[Kind]:

@@ -7,13 +7,12 @@ column not always; and a formula within a sentence makes lines of its own.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from figtune.figures.roles import Role
-from figtune.figures.style import Column, PaperStyle, family_of
+from figtune.figures.style import Column, PaperStyle, family_of, running_key
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText, Span
 
@@ -22,15 +21,13 @@ _RAISED = 0.75  # em by which the pieces of an inline formula may stand off the 
 _PIECE = 0.85  # of body size: anything smaller cannot make a row of its own beside body type
 _BLANK = 0.12  # em from piece to piece that make a blank
 _ACROSS = 12.0  # points by which a line must reach into a second column to stand across columns
-_EDGE = 2.5  # em from the first and the last row of the body within which running heads stand
-_RUNNING = 0.4  # share of the pages that a running head is on
+_NEAR = 2.5  # em from the first or the last row of the body
 _MOSTLY = 0.5
 _INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
 _NO_BODY = frozenset({Role.FURNITURE, Role.ALGORITHM})
 _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_DIGITS = re.compile(r"\d+")
 
 
 Piece = tuple[Line, Role]
@@ -87,8 +84,6 @@ def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], reg
 
 def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
-    running = _running_heads(pages, style)
-    main = _main_family(line for page in pages for line, role in page.lines if role is Role.BODY)
     rows: list[Row] = []
     for page in pages:
         front, blocks = _end_of_front(page), _body_blocks(page)
@@ -98,9 +93,9 @@ def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
             if _is_body(line, role, front)
             # Letters in a type that the body never uses are what is left of a figure that nobody found.
             and (role is not Role.OTHER or line.block in blocks or _has_body_type(line, style))
-            and _pattern(line) not in running
+            and not _is_running(line, style)
         ]
-        rows += _Page(page.index, style, main, _note_marks(page, style)).rows(body)
+        rows += _Page(page.index, style, _note_marks(page, style)).rows(body)
     return tuple(rows)
 
 
@@ -132,31 +127,11 @@ def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
     return frozenset(span.text.strip() for span in firsts if span.superscript and span.text.strip().isdigit())
 
 
-def _running_heads(pages: Sequence[PageLines], style: PaperStyle) -> frozenset[str]:
-    """Patterns of lines that stand at one height, at the top or bottom of the body, on many pages."""
-    counts: Counter[str] = Counter()
-    for page in pages:
-        lines = (line for line, _ in page.lines)
-        edges = (
-            line
-            for line in lines
-            if line.box.top - style.top < _EDGE * style.size or style.bottom - line.box.bottom < _EDGE * style.size
-        )
-        counts.update({_pattern(line) for line in edges})
-    least = max(3.0, _RUNNING * len(pages))
-    return frozenset(pattern for pattern, count in counts.items() if count >= least)
-
-
-def _pattern(line: Line) -> str:
-    """What a running head has in common from page to page: its words, without numbers, and its height."""
-    return f"{_DIGITS.sub('#', line.text)} @ {line.box.top / 4:.0f}"
-
-
-def _main_family(lines: Iterable[Line]) -> str:
-    families: Counter[str] = Counter()
-    for line in lines:
-        families[family_of(line.font)] += len(line.text)
-    return families.most_common(1)[0][0] if families else ""
+def _is_running(line: Line, style: PaperStyle) -> bool:
+    """Whether it is a header or footer set so close to the body that it passed for a part of it."""
+    near = _NEAR * style.size
+    at_edge = line.box.top - style.top < near or style.bottom - line.box.bottom < near
+    return at_edge and running_key(line.text) in style.running
 
 
 def _center_in(box: Box, other: Box) -> bool:
@@ -170,8 +145,6 @@ class _Page:
 
     index: int
     style: PaperStyle
-    main: str
-    """The body's main font family."""
     note_marks: frozenset[str]
 
     def rows(self, lines: Sequence[Piece]) -> Iterator[Row]:
@@ -182,10 +155,10 @@ class _Page:
         for line, role in lines:
             number = _column_number(line.box, columns)
             band = sum(baseline < line.baseline - _SAME_BASELINE * line.size for baseline in across)
-            places.setdefault((band, -1 if number is None else number), []).append((line, role))
+            places.setdefault((band, len(columns) if number is None else number), []).append((line, role))
         whole = Column(columns[0].x0, columns[-1].x1)
         for (_, number), members in sorted(places.items(), key=lambda place: place[0]):
-            column = whole if number < 0 else columns[number]
+            column = columns[number] if number < len(columns) else whole
             for pieces in self._formulas_joined(_grouped(members, self.style.size), column):
                 if any(map(str.isalnum, "".join(line.text for line, _ in pieces))):
                     yield self._row(column, pieces)
@@ -219,8 +192,8 @@ class _Page:
     def _foreign_share(self, pieces: Sequence[Piece]) -> float:
         """Share of the characters that are not set in the body's main font family, as those of formulas are."""
         spans = [(span.font, len(span.text.strip())) for line, _ in pieces for span in line.spans]
-        total = sum(length for _, length in spans)
-        return sum(length for font, length in spans if family_of(font) != self.main) / total if total else 0.0
+        total, main = sum(length for _, length in spans), family_of(self.style.font)
+        return sum(length for font, length in spans if family_of(font) != main) / total if total else 0.0
 
     def _row(self, column: Column, pieces: Sequence[Piece]) -> Row:
         lines = [line for line, _ in pieces]

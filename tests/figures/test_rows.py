@@ -1,0 +1,167 @@
+"""Lines of a text layer put in reading order, and what of them is no body text."""
+
+from __future__ import annotations
+
+from figtune.figures.roles import Role
+from figtune.figures.rows import PageLines, body_rows, free_lines
+from figtune.figures.style import Column, PaperStyle
+from figtune.papers.box import Box
+from figtune.papers.page import Line, PageText, Span
+
+LEFT, RIGHT = Column(50, 286), Column(309, 545)
+STYLE = PaperStyle(
+    size=10.0,
+    font="Times",
+    families=frozenset({"Times", "CMMI"}),
+    pitch=1.2,
+    columns=(LEFT, RIGHT),
+    top=72.0,
+    bottom=716.0,
+    running=frozenset({"Paper # of the Conference"}),
+)
+BODY = "words of the body that fill a row"
+
+
+def span(text: str, font: str = "Times", size: float = 10.0, *, superscript: bool = False) -> Span:
+    """A run of characters."""
+    return Span(text=text, font=font, size=size, bold=False, italic=False, superscript=superscript)
+
+
+def line(
+    text: str,
+    x0: float,
+    baseline: float,
+    *,
+    width: float = 236.0,
+    size: float = 10.0,
+    font: str = "Times",
+    block: int = 0,
+    horizontal: bool = True,
+    spans: tuple[Span, ...] = (),
+) -> Line:
+    """A line of the text layer."""
+    box = Box(x0, baseline - 0.8 * size, x0 + width, baseline + 0.2 * size)
+    return Line(
+        text=text,
+        box=box,
+        spans=spans or (span(text, font, size),),
+        block=block,
+        font=font,
+        size=size,
+        bold=False,
+        baseline=baseline,
+        horizontal=horizontal,
+    )
+
+
+def texts(*pages: list[tuple[Line, Role]]) -> list[str]:
+    """The rows that these lines make, page by page."""
+    return [row.text for row in body_rows([PageLines(index, tuple(page)) for index, page in enumerate(pages)], STYLE)]
+
+
+def body(*lines: Line) -> list[tuple[Line, Role]]:
+    return [(one, Role.BODY) for one in lines]
+
+
+def test_columns_are_read_one_after_the_other_whatever_the_order_of_the_file() -> None:
+    page = body(
+        line("right first", 309, 100),
+        line("left second", 50, 112),
+        line("right second", 309, 112),
+        line("left first", 50, 100),
+    )
+    assert texts(page) == ["left first", "left second", "right first", "right second"]
+
+
+def test_a_row_across_the_columns_parts_the_page() -> None:
+    page = body(
+        line("left above", 50, 100),
+        line("right above", 309, 100),
+        line("all across the page", 50, 200, width=495),
+        line("left below", 50, 300),
+        line("right below", 309, 300),
+    )
+    assert texts(page) == ["left above", "right above", "all across the page", "left below", "right below"]
+
+
+def test_the_pieces_of_a_row_are_joined_from_left_to_right() -> None:
+    page = body(
+        line("of the layer", 200, 100, width=86),
+        line("where x", 50, 100, width=40),
+        line("i", 90, 102, width=3, size=7, font="CMMI"),
+        line("is the output", 97, 100, width=100),
+    )
+    assert texts(page) == ["where xi is the output of the layer"]
+
+
+def test_the_parts_of_a_displayed_formula_are_one_row() -> None:
+    page = [
+        *body(line(BODY, 50, 100)),
+        (line("n", 150, 118, width=8, font="CMMI"), Role.EQUATION),
+        (line("y =", 120, 125, width=25, font="CMMI"), Role.EQUATION),
+        (line("m", 162, 132, width=8, font="CMMI"), Role.EQUATION),
+        (line("(3)", 274, 125, width=12), Role.EQUATION),
+        *body(line(BODY, 50, 160)),
+    ]
+    assert texts(page) == [BODY, "y = n m (3)", BODY]
+
+
+def test_what_is_no_body_is_left_out() -> None:
+    kept = line(BODY, 50, 100)
+    page = [
+        (kept, Role.BODY),
+        (line("1 of 8", 300, 750, width=20), Role.FURNITURE),
+        (line("Ann Author", 100, 112), Role.FRONT),
+        (line("for i in range(n)", 60, 124), Role.ALGORITHM),
+        (line("upwards", 20, 136, horizontal=False), Role.BODY),
+        (line("epoch", 400, 148, width=30, font="Arial", block=9), Role.OTHER),
+    ]
+    assert texts(page) == [BODY]
+
+
+def test_words_in_another_type_within_a_paragraph_stay() -> None:
+    page = [
+        (line("we call", 50, 100, width=40, block=3), Role.BODY),
+        (line("model.fit()", 95, 100, width=80, block=3, font="Mono"), Role.OTHER),
+    ]
+    assert texts(page) == ["we call model.fit()"]
+
+
+def test_from_the_abstract_on_nothing_is_front_matter() -> None:
+    page = [
+        (line("Ann Author", 100, 112), Role.FRONT),
+        (line("Abstract", 146, 150, width=44), Role.FRONT),
+        (line("It begins here", 50, 162), Role.FRONT),
+    ]
+    assert texts(page) == ["Abstract", "It begins here"]
+
+
+def test_running_heads_are_left_out() -> None:
+    pages = [
+        body(line(f"Paper {number} of the Conference", 50, 80, width=200), line(f"page {number} says {BODY}", 50, 300))
+        for number in range(1, 6)
+    ]
+    assert texts(*pages) == [f"page {number} says {BODY}" for number in range(1, 6)]
+
+
+def test_marks_of_footnotes_are_dropped_where_the_page_has_such_a_note() -> None:
+    def marked(number: str) -> Line:
+        spans = (span("a score"), span(number, size=7, superscript=True), span(" is found"))
+        return line(f"a score{number} is found", 50, 100, spans=spans)
+
+    note = line(
+        "1It is high.",
+        50,
+        700,
+        size=8,
+        spans=(span("1", size=6, superscript=True), span("It is high.", size=8)),
+    )
+    assert texts(body(marked("1"), note)) == ["a score is found", "1It is high."]
+    assert texts(body(marked("2"), note)) == ["a score2 is found", "1It is high."]
+
+
+def test_captions_and_what_lies_in_figures_are_not_free() -> None:
+    lines = (line("Figure 1. A caption", 50, 100), line("label", 60, 150, width=30), line(BODY, 50, 300))
+    text = PageText(0, 595, 792, lines)
+    free = free_lines(text, [Role.BODY] * 3, frozenset({0}), [Box(50, 120, 286, 200)])
+    assert [one.text for one, _ in free.lines] == [BODY]
