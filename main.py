@@ -15,6 +15,7 @@ from importlib import import_module
 
 from config import STEPS, Config, Step, parse
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
 from figtune.pipeline.stages import plan
 
@@ -29,7 +30,7 @@ STAGE_SCRIPTS: dict[Step, str] = {
 
 def run(config: Config) -> None:
     """Run the chosen steps, in the pipeline's order whatever the order given."""
-    steps = _with_setup([step for step in STEPS if step in config.steps], config)
+    steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
     run_stages([_script(step) for step in steps], config)
 
 
@@ -41,6 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _script(step: Step) -> StageScript[Config]:
     script: StageScript[Config] = import_module(STAGE_SCRIPTS[step]).SCRIPT
     return script
+
+
+def _without_extraction(steps: list[Step], config: Config) -> list[Step]:
+    """A data set has its images and texts already."""
+    if not config.data.source or "extract" not in steps:
+        return steps
+    if steps == ["extract"]:
+        raise UsageError("--data.source leaves nothing to extract", "give other --steps, or leave it out for papers")
+    say(f"extract: left out, since the examples come from {config.data.source}")
+    return [step for step in steps if step != "extract"]
 
 
 def _with_setup(steps: list[Step], config: Config) -> list[Step]:

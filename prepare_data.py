@@ -1,17 +1,20 @@
-"""Stage 2: turn content into training examples for several tasks, split by paper.
+"""Stage 2: turn content, or an image-caption data set, into training examples, split by paper.
 
-Reads WORK/content; writes WORK/dataset: train.jsonl, val.jsonl, test.jsonl, minitrain.jsonl (a slice of train),
-rejected.jsonl, stats.json, README.md and preview.html.
+Reads WORK/content, or --data.source; writes WORK/dataset: train.jsonl, val.jsonl, test.jsonl, minitrain.jsonl (a slice
+of train), rejected.jsonl, stats.json, README.md, preview.html, and of a data set images/.
 
     python prepare_data.py
     python prepare_data.py --prepare.tasks caption explain --prepare.max_words 96
+    python prepare_data.py --data.source gokulsabari/brain-xray --data.target_column caption
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.pipeline.artifacts import Need, Stage
@@ -19,12 +22,18 @@ from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
+if TYPE_CHECKING:
+    from figtune.examples.choices import Choices
+    from figtune.examples.sources import DataSource
+
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
+    from figtune.examples.choices import ABOUT_PAPERS
     from figtune.examples.records import DATASET_CONTENTS, PREPARATION_VERSION, PREVIEW_FILE
+    from figtune.examples.sources import identity_of
 
-    return Stage(
+    stage = Stage(
         name="prepare",
         version=PREPARATION_VERSION,
         folder=config.dataset_dir,
@@ -34,6 +43,11 @@ def describe(config: Config) -> Stage:
         holds=DATASET_CONTENTS,
         pages=(PREVIEW_FILE,),
     )
+    if not config.data.source:
+        return stage
+    read = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name not in ABOUT_PAPERS}
+    settings = {**flatten(config.data, "data."), **read}
+    return replace(stage, settings=settings, needs=(), files=identity_of(_source(config)))
 
 
 def run(config: Config) -> Summary:
@@ -50,14 +64,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.examples.choices import Choices
     from figtune.examples.preparation import prepare_examples
-    from figtune.examples.splits import Fractions
+    from figtune.examples.row_preparation import prepare_rows
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
+    if config.data.source:
+        stats = prepare_rows(_source(config), config.dataset_dir, _choices(config))
+    else:
+        stats = prepare_examples(config.content_dir, config.dataset_dir, _choices(config))
+    write_data_card(config.dataset_dir)
+    write_preview(config.dataset_dir)
+    return Outcome(counts=stats.summary)
+
+
+def _source(config: Config) -> DataSource:
+    from figtune.examples.rows import Columns
+    from figtune.examples.sources import DataSource
+
+    data = config.data
+    columns = Columns(
+        image=data.image_column, target=data.target_column, prompt=data.prompt_column, row_id=data.id_column
+    )
+    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt)
+
+
+def _choices(config: Config) -> Choices:
+    from figtune.examples.choices import Choices
+    from figtune.examples.splits import Fractions
+
     chosen = config.prepare
-    choices = Choices(
+    return Choices(
         tasks=chosen.tasks,
         include_tables=chosen.include_tables,
         min_confidence=chosen.min_confidence,
@@ -72,11 +109,6 @@ def _produce(config: Config) -> Outcome:
         minitrain_examples=chosen.minitrain_examples,
         fractions=Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed),
     )
-    stats = prepare_examples(config.content_dir, config.dataset_dir, choices)
-    write_data_card(config.dataset_dir)
-    write_preview(config.dataset_dir)
-    examples = {f"{split} examples": sum(tasks.values()) for split, tasks in stats.examples.items()}
-    return Outcome(counts={"figures used": stats.figures_used, "rejected": stats.figures_rejected, **examples})
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from figtune.examples.records import Task
 from figtune.examples.splits import Fractions
 
+ABOUT_PAPERS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
+"""Choices that preparation from a data set does not look at."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """Everything that preparation from papers can be told."""
+    """Everything that preparation can be told; those in ABOUT_PAPERS mean nothing for a data set."""
 
     tasks: tuple[Task, ...]
     include_tables: bool
@@ -18,11 +21,11 @@ class Choices:
     min_confidence: float
     """Of the extraction, in [0, 1]."""
     min_side_pixels: int
-    """Of the shorter side of a crop."""
+    """Of the shorter side of an image."""
     max_aspect_ratio: float
-    """Longer over shorter side of a crop."""
+    """Longer over shorter side of an image."""
     min_ink_share: float
-    """Share of pixels that must differ from the background, in [0, 1]; fewer is a blank crop."""
+    """Share of pixels that must differ from the background, in [0, 1]; fewer is a blank image."""
     english_only: bool
     """Reject figures whose caption is in another language."""
     min_words: int
@@ -36,4 +39,4 @@ class Choices:
     minitrain_examples: int
     """At most so many of the training examples are repeated in minitrain.jsonl."""
     fractions: Fractions
-    """Of papers, for validation and test."""
+    """Of papers, or of rows where the data set has no such splits, for validation and test."""

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from figtune.examples.choices import Choices
 from figtune.examples.composition import Composed, Place, compose
+from figtune.examples.endings import Ending, finish
+from figtune.examples.imagestore import prune_images
 from figtune.examples.material import material_of
-from figtune.examples.records import (
-    MINITRAIN_FILE,
-    REJECTED_FILE,
-    SPLITS,
-    STATS_FILE,
-    Example,
-    Rejection,
-    Split,
-    Stats,
-    examples_file,
-)
-from figtune.examples.screening import SETTINGS, Fault
+from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats, examples_file
+from figtune.examples.screening import Fault
 from figtune.examples.selection import MADE_BY, Chosen, Selection, figures_of, select_figures
-from figtune.examples.splits import draw
+from figtune.examples.splits import wanted_splits
 from figtune.examples.tally import Tally
 from figtune.figures.records import PAPERS_FILE, FigureRecord, PaperRecord
-from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.progress import say, track
-from figtune.pipeline.records import read_records, recording, stream_records, write_json, write_records
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.progress import track
+from figtune.pipeline.records import read_records, recording
 
 _Write = Callable[[object], None]
 
@@ -49,14 +40,11 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> 
     selection = select_figures(content_dir, choices)
     writing = _Writing(content_dir, dataset_dir, papers, selection, choices)
     tally = writing.run()
-    minitrain = _write_minitrain(dataset_dir, choices.minitrain_examples)
-    stats = tally.stats(minitrain, choices.fractions)
-    write_json(dataset_dir / STATS_FILE, stats)
-    _require_examples(stats, dataset_dir)
-    papers_used = sum(stats.groups.values())
-    for split in stats.empty_splits:
-        say(f"{split} is empty: with {papers_used} papers the draw left it out; {_remedy_for_draw(split)}")
-    return stats
+    prune_images(dataset_dir, ())
+    ending = Ending(
+        minitrain_examples=choices.minitrain_examples, wanted=tuple(wanted_splits(choices.fractions)), data_set=""
+    )
+    return finish(dataset_dir, tally, ending)
 
 
 class _Writing:
@@ -150,49 +138,3 @@ class _Writing:
     def _source(self, figure: FigureRecord) -> str:
         name = f"{figure.figure_type} {figure.name}" if figure.name else f"{figure.figure_type} without a caption"
         return f"{self._paper_of(figure).file}, page {figure.page}, {name}"
-
-
-def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
-    """Repeat the training examples that a draw puts first; more papers replace few of them."""
-    drawn = heapq.nsmallest(
-        at_most, _numbered(dataset_dir), key=lambda item: draw(0, f"minitrain {item[1].example_id}")
-    )
-    return write_records(
-        dataset_dir / MINITRAIN_FILE, (example for _, example in sorted(drawn, key=lambda item: item[0]))
-    )
-
-
-def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
-    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, "python prepare_data.py"))
-
-
-def _require_examples(stats: Stats, dataset_dir: Path) -> None:
-    if stats.figures_used == 0:
-        raise _nothing_used(stats, dataset_dir)
-    if "train" in stats.empty_splits:
-        raise NothingProducedError(
-            f"all {sum(stats.groups.values())} papers fell to val and test, none is left to train on",
-            _remedy_for_draw("train"),
-        )
-
-
-def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
-    if stats.figures == 0:
-        return NothingProducedError(
-            "the papers have no figures to make examples of", "give other papers with --pdf_dir"
-        )
-    # What kept examples from being made says more than that a figure has none.
-    counts = {**stats.figure_rejections, **stats.example_rejections}
-    counts.pop("no_example", None)
-    rule = max(sorted(counts), key=counts.__getitem__)
-    change = f"change {SETTINGS[rule]}" if rule in SETTINGS else "give other papers with --pdf_dir"
-    return NothingProducedError(
-        f"none of {stats.figures} figures can be used, most often by the rule {rule} ({counts[rule]} times)",
-        f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
-    )
-
-
-def _remedy_for_draw(split: Split) -> str:
-    if split == "train":
-        return "lower --prepare.val_fraction and --prepare.test_fraction, or try another --prepare.split_seed"
-    return f"raise --prepare.{split}_fraction, or try another --prepare.split_seed"

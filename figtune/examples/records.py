@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe"]
+"""Of examples made from papers."""
+DATA_SET_TASK: Literal["given"] = "given"
+"""Of examples of a data set, which gives prompt and target itself."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -22,6 +25,8 @@ STATS_FILE = "stats.json"
 CARD_FILE = "README.md"
 LENGTHS_FILE = "lengths.svg"
 PREVIEW_FILE = "preview.html"
+IMAGES_FOLDER = "images"
+"""Images of a data set, as `images/<two digits>/<sha256>.png`; those of papers stay with the content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +35,17 @@ class Example:
 
     schema: Literal[1] = 1
     example_id: str
-    """Unique in the data set: `<figure_id>-<task>`, with a panel's label where it is about one."""
-    task: Task
+    """Unique in the data set: `<figure_id>-<task>`, with a panel's label where it is about one; of a row its number."""
+    task: Task | Literal["given"]
     image: str
     image_sha256: str
     """Of the image file: examples with the same value share one picture."""
     prompt: str
     completion: str
     group: str
-    """What must not straddle a split: the paper_id, or the row of a data set."""
+    """What must not straddle a split: the paper_id, or a row's own id, or its image."""
     source: str
-    """Where it came from, for people: "paper.pdf, page 3, Figure 2"."""
+    """Where it came from, for people: "paper.pdf, page 3, Figure 2", "scans, train row 7"."""
     kind: str
     """The figure's kind, or "" where the source does not say."""
 
@@ -51,7 +56,7 @@ class Rejection:
 
     schema: Literal[1] = 1
     item_id: str
-    """A figure_id, or the example_id it would have had."""
+    """A figure_id, or the example_id that a figure or row would have had."""
     rule: str
     """The rule's name, as counted in stats.json."""
     detail: str
@@ -74,9 +79,14 @@ class LengthSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Counts that add up: figures = figures_used + figures_rejected, and one line in rejected.jsonl per rejection."""
+    """Counts that add up: figures = figures_used + figures_rejected, and one line in rejected.jsonl per rejection.
+
+    Of a data set, "figures" are its rows, and what would be papers are their groups.
+    """
 
     schema: Literal[1] = 1
+    data_set: str
+    """The data set that the rows are of; empty for papers."""
     figures: int
     figures_used: int
     """At least one example is about it."""
@@ -104,6 +114,13 @@ class Stats:
     empty_splits: tuple[Split, ...]
     """Splits that were asked for and got nothing."""
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """The few counts that are worth a line on the screen."""
+        used = "rows used" if self.data_set else "figures used"
+        examples = {f"{split} examples": sum(tasks.values()) for split, tasks in self.examples.items()}
+        return {used: self.figures_used, "rejected": self.figures_rejected, **examples}
+
 
 def examples_file(split: Split) -> str:
     """`train.jsonl`"""
@@ -118,4 +135,5 @@ DATASET_CONTENTS = (
     CARD_FILE,
     LENGTHS_FILE,
     PREVIEW_FILE,
+    IMAGES_FOLDER,
 )

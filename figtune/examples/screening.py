@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from figtune.examples.choices import Choices
 from figtune.examples.images import ImageFacts
+from figtune.examples.records import Split
 from figtune.examples.references import Subject, without_label
 from figtune.examples.vocabulary import ENGLISH_FUNCTION_WORDS
 from figtune.figures.records import FigureRecord
@@ -14,9 +15,9 @@ from figtune.figures.records import FigureRecord
 SETTINGS = {
     "table_kept_apart": "--prepare.include_tables",
     "low_confidence": "--prepare.min_confidence",
-    "crop_too_small": "--prepare.min_side_pixels",
+    "image_too_small": "--prepare.min_side_pixels",
     "extreme_aspect_ratio": "--prepare.max_aspect_ratio",
-    "blank_crop": "--prepare.min_ink_share",
+    "blank_image": "--prepare.min_ink_share",
     "not_english": "--prepare.english_only",
     "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
     "too_short": "--prepare.min_words",
@@ -59,12 +60,17 @@ def fault_of_image(image: ImageFacts, choices: Choices) -> Fault | None:
     """The first rule against a picture."""
     short, long = sorted((image.width, image.height))
     if short < choices.min_side_pixels:
-        return Fault("crop_too_small", f"{image.width} x {image.height} pixels")
+        return Fault("image_too_small", f"{image.width} x {image.height} pixels")
     if long > choices.max_aspect_ratio * short:
         return Fault("extreme_aspect_ratio", f"{image.width} x {image.height} pixels")
     if image.ink_share < choices.min_ink_share:
-        return Fault("blank_crop", f"{image.ink_share:.2%} of the pixels differ from the background")
+        return Fault("blank_image", f"{image.ink_share:.2%} of the pixels differ from the background")
     return None
+
+
+def near_copy(kept: str, split: Split) -> Fault:
+    """The fault of a picture whose near copy stands in an earlier split."""
+    return Fault("near_duplicate_across_splits", f"nearly the same picture as {kept} in {split}")
 
 
 def is_english(text: str) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 from figtune.examples.choices import Choices
-from figtune.examples.duplicates import near_pairs
+from figtune.examples.duplicates import leaks
 from figtune.examples.images import HASH_BITS, ImageFacts, look_at
 from figtune.examples.records import SPLITS, Split
-from figtune.examples.screening import Fault, fault_of_image, fault_of_record
+from figtune.examples.screening import Fault, fault_of_image, fault_of_record, near_copy
 from figtune.examples.splits import split_of
 from figtune.figures.records import FIGURES_FILE, FigureRecord
 from figtune.pipeline.errors import InputError
@@ -104,16 +103,9 @@ def _copies(candidates: Mapping[str, _Candidate]) -> dict[str, Fault]:
 
 
 def _leaks(candidates: Mapping[str, _Candidate], bits: int) -> dict[str, Fault]:
-    """A picture that is trained on must not be tested on: of two near copies the one in the later split goes.
-
-    Pairs are judged one by one, not in chains, so that one odd picture cannot empty a split.
-    """
+    """Of two near copies the one in the later split goes."""
     hashes: dict[Split, dict[str, int]] = {split: {} for split in SPLITS}
     for figure_id, candidate in candidates.items():
         hashes[candidate.split][figure_id] = candidate.image.perceptual_hash
-    faults: dict[str, Fault] = {}
-    for earlier, later in combinations(SPLITS, 2):
-        for kept, dropped in sorted(near_pairs(hashes[earlier], hashes[later], HASH_BITS, bits)):
-            detail = f"nearly the same picture as {kept} in {earlier}"
-            faults.setdefault(dropped, Fault("near_duplicate_across_splits", detail))
-    return faults
+    found = leaks(hashes, HASH_BITS, bits)
+    return {dropped: near_copy(kept, split) for dropped, (kept, split) in found.items()}

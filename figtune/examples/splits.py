@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from figtune.examples.records import SPLITS, Split
@@ -36,7 +35,7 @@ def split_of(group: str, fractions: Fractions) -> Split:
     return "val" if place < fractions.test + fractions.val else "train"
 
 
-def empty_splits(groups: Mapping[Split, int], fractions: Fractions) -> list[Split]:
-    """Splits that were asked for and got no group: with few groups a draw may leave one out."""
+def wanted_splits(fractions: Fractions) -> list[Split]:
+    """Splits that should get something; with few groups a draw may leave one out."""
     wanted = {"train": True, "val": fractions.val > 0, "test": fractions.test > 0}
-    return [split for split in SPLITS if wanted[split] and not groups.get(split)]
+    return [split for split in SPLITS if wanted[split]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from figtune.examples.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.examples.sentences import count_words
-from figtune.examples.splits import Fractions, empty_splits
 
 
 class Tally:
@@ -51,10 +51,15 @@ class Tally:
         """What cleaning rules took from the texts of a figure."""
         self._cleaned += removed
 
-    def stats(self, minitrain: int, fractions: Fractions) -> Stats:
-        """Everything counted so far."""
+    def stats(self, minitrain: int, wanted: Iterable[Split], data_set: str) -> Stats:
+        """Everything counted so far.
+
+        Args:
+            wanted: splits that should have examples.
+        """
         groups = {split: len(self._groups[split]) for split in SPLITS}
         return Stats(
+            data_set=data_set,
             figures=self._figures,
             figures_used=self._used,
             figures_rejected=self._figure_rejections.total(),
@@ -68,7 +73,7 @@ class Tally:
             cleaned=_sorted(self._cleaned),
             shortened=_sorted(self._shortened),
             completion_words={task: _summary(self._words[task]) for task in sorted(self._words)},
-            empty_splits=tuple(empty_splits(groups, fractions)),
+            empty_splits=tuple(split for split in wanted if not groups[split]),
         )
 
 

@@ -48,7 +48,7 @@ def write_data_card(dataset_dir: Path) -> None:
     write_lengths(dataset_dir / LENGTHS_FILE, _lengths(dataset_dir))
     tasks = [entry for entry in TASKS if entry.name in stats.completion_words]
     total = sum(sum(counts.values()) for counts in stats.examples.values())
-    card = _TEMPLATES.get_template("data_card.md")
+    card = _TEMPLATES.get_template("data_set_card.md" if stats.data_set else "data_card.md")
     text = card.render(stats=stats, splits=SPLITS, tasks=tasks, total=total, plot=LENGTHS_FILE)
     write_text(dataset_dir / CARD_FILE, text)
 

@@ -32,6 +32,8 @@ _EXAMPLES_OF_EACH = 6
 _REJECTIONS_OF_EACH = 5
 """For every rule."""
 _MADE_BY = "python prepare_data.py"
+_WORDS_FOR_FIGURES = {"groups": "papers", "items": "figures", "rejected": "figures and tables"}
+_WORDS_FOR_ROWS = {"groups": "groups", "items": "rows", "rejected": "rows"}
 
 Item = TypeVar("Item")
 
@@ -65,6 +67,7 @@ def write_preview(dataset_dir: Path) -> None:
     stats = read_json(dataset_dir / STATS_FILE, Stats, _MADE_BY)
     context: dict[str, object] = {
         "stats": stats,
+        "words": _WORDS_FOR_ROWS if stats.data_set else _WORDS_FOR_FIGURES,
         "total": sum(sum(tasks.values()) for tasks in stats.examples.values()),
         "splits": SPLITS,
         "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),

@@ -1,0 +1,66 @@
+"""Which split each row goes to: the one that the data set put it in, or one drawn where the data set has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from figtune.examples.records import Split
+from figtune.examples.splits import Fractions, split_of, wanted_splits
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.progress import say
+
+_OWN_SPLITS: Mapping[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validation": "val",
+    "valid": "val",
+    "val": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deal:
+    """How rows become splits."""
+
+    own: Mapping[str, Split]
+    """Parts that are read, in the order of SPLITS; rows of other parts are left alone."""
+    drawn: Fractions
+    """For rows of the training part: what the data set itself lacks."""
+
+    @property
+    def wanted(self) -> tuple[Split, ...]:
+        """Splits that should have examples."""
+        wanted = {*self.own.values(), *wanted_splits(self.drawn)}
+        return tuple(split for split in ("train", "val", "test") if split in wanted)
+
+    def split_of(self, part: str, group: str) -> Split:
+        """The split of a row; rows of one group and part share it."""
+        own = self.own[part]
+        return split_of(group, self.drawn) if own == "train" else own
+
+
+def deal(parts: Sequence[str], fractions: Fractions, source: str) -> Deal:
+    """Decide by the names of a data set's parts. A single part is dealt out whatever its name.
+
+    Raises:
+        InputError: there is nothing to train on.
+    """
+    known = {part: _OWN_SPLITS[part.lower()] for part in parts if part.lower() in _OWN_SPLITS}
+    if len(parts) == 1:
+        known = {parts[0]: "train"}
+    if "train" not in known.values():
+        raise InputError(f'{source} has no part "train", only {", ".join(parts)}', "name its training part train")
+    for part in parts:
+        if part not in known:
+            say(f"{source}: the part {part} is neither train, validation nor test and is left alone")
+    drawn = replace(
+        fractions,
+        val=0.0 if "val" in known.values() else fractions.val,
+        test=0.0 if "test" in known.values() else fractions.test,
+    )
+    order: tuple[Split, ...] = ("train", "val", "test")
+    return Deal(own=dict(sorted(known.items(), key=lambda item: order.index(item[1]))), drawn=drawn)

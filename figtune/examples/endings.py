@@ -1,0 +1,106 @@
+"""How every preparation ends: the minitrain slice, stats.json, and whether there is enough to train on."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.examples.records import (
+    MINITRAIN_FILE,
+    REJECTED_FILE,
+    STATS_FILE,
+    Example,
+    Split,
+    Stats,
+    examples_file,
+)
+from figtune.examples.screening import SETTINGS
+from figtune.examples.splits import draw
+from figtune.examples.tally import Tally
+from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.progress import say
+from figtune.pipeline.records import stream_records, write_json, write_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """What is still to be known when the examples are written."""
+
+    minitrain_examples: int
+    """At most so many."""
+    wanted: tuple[Split, ...]
+    """Splits that should have examples."""
+    data_set: str
+    """As in `Stats`."""
+
+
+def finish(dataset_dir: Path, tally: Tally, ending: Ending) -> Stats:
+    """Write minitrain.jsonl and stats.json.
+
+    Raises:
+        NothingProducedError: no example, or none to train on; what was rejected is on disk.
+    """
+    minitrain = _write_minitrain(dataset_dir, ending.minitrain_examples)
+    stats = tally.stats(minitrain, ending.wanted, ending.data_set)
+    write_json(dataset_dir / STATS_FILE, stats)
+    _require_examples(stats, dataset_dir)
+    for split in stats.empty_splits:
+        say(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
+    return stats
+
+
+def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
+    """Repeat the training examples that a draw puts first; more papers replace few of them."""
+    drawn = heapq.nsmallest(
+        at_most, _numbered(dataset_dir), key=lambda item: draw(0, f"minitrain {item[1].example_id}")
+    )
+    return write_records(
+        dataset_dir / MINITRAIN_FILE, (example for _, example in sorted(drawn, key=lambda item: item[0]))
+    )
+
+
+def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
+    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, "python prepare_data.py"))
+
+
+def _require_examples(stats: Stats, dataset_dir: Path) -> None:
+    if stats.figures_used == 0:
+        raise _nothing_used(stats, dataset_dir)
+    if "train" in stats.empty_splits:
+        raise NothingProducedError(
+            f"all {_groups(stats)} fell to val and test, none is left to train on",
+            _remedy_for_draw("train"),
+        )
+
+
+def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
+    if stats.figures == 0:
+        what = "data set has no rows" if stats.data_set else "papers have no figures"
+        return NothingProducedError(f"the {what} to make examples of", f"give {_other_input(stats)}")
+    # What kept examples from being made says more than that a figure has none.
+    counts = {**stats.figure_rejections, **stats.example_rejections}
+    counts.pop("no_example", None)
+    rule = max(sorted(counts), key=counts.__getitem__)
+    what = "rows" if stats.data_set else "figures"
+    change = f"change {SETTINGS[rule]}" if rule in SETTINGS else f"give {_other_input(stats)}"
+    return NothingProducedError(
+        f"none of {stats.figures} {what} can be used, most often by the rule {rule} ({counts[rule]} times)",
+        f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
+    )
+
+
+def _remedy_for_draw(split: Split) -> str:
+    if split == "train":
+        return "lower --prepare.val_fraction and --prepare.test_fraction, or try another --prepare.split_seed"
+    return f"raise --prepare.{split}_fraction, or try another --prepare.split_seed"
+
+
+def _groups(stats: Stats) -> str:
+    what = "groups of rows" if stats.data_set else "papers"
+    return f"{sum(stats.groups.values())} {what}"
+
+
+def _other_input(stats: Stats) -> str:
+    return "another data set with --data.source" if stats.data_set else "other papers with --pdf_dir"

@@ -1,0 +1,34 @@
+"""The images of a data set on disk: one file for each picture, named by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+
+from figtune.examples.images import KeptImage
+from figtune.examples.records import IMAGES_FOLDER
+from figtune.pipeline.files import write_bytes
+
+
+def store_image(dataset_dir: Path, image: KeptImage) -> str:
+    """Write an image unless it is there already; return its path, relative to the dataset folder."""
+    name = f"{image.facts.sha256}{image.suffix}"
+    path = dataset_dir / IMAGES_FOLDER / name[:2] / name
+    if not path.is_file():
+        write_bytes(path, image.data)
+    return path.relative_to(dataset_dir).as_posix()
+
+
+def prune_images(dataset_dir: Path, wanted: Container[str]) -> None:
+    """Remove what an earlier preparation kept and this one does not.
+
+    Args:
+        wanted: sha256 of the images to keep, in hex.
+    """
+    folder = dataset_dir / IMAGES_FOLDER
+    for path in folder.glob("*/*"):
+        if path.stem not in wanted:
+            path.unlink()
+    for below in (*folder.glob("*"), *folder.parent.glob(IMAGES_FOLDER)):
+        if not any(below.iterdir()):
+            below.rmdir()

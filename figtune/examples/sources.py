@@ -1,0 +1,187 @@
+"""Where rows come from: a Hub id, a folder or a file, opened through the `datasets` library without decoding an image.
+
+Everything is read as a stream. A data set of the Hub is downloaded into its cache first, file by file, so that an
+interrupted download carries on and nothing is downloaded twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from figtune.examples.rows import Columns, OpenedSource, Part
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.files import sha256_of
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
+_LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".csv": "csv"}
+_SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
+_PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"))
+_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".txt", ".md", ".yaml"))
+_SAMPLE_BYTES = 1 << 16
+_BATCH_ROWS = 64
+"""Of Parquet, held at once."""
+
+
+class _Rows(Protocol):
+    """What is used here of `datasets.Dataset` and `datasets.IterableDataset`, which have no types."""
+
+    features: Mapping[str, object] | None
+
+    def cast_column(self, column: str, feature: object) -> _Rows:
+        """The same rows, that column read in another way."""
+
+    def __iter__(self) -> Iterator[Mapping[str, object]]:
+        """Rows by column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """A data set as the user describes it."""
+
+    name: str
+    """A Hub id, a folder or a file."""
+    revision: str | None
+    """Branch, tag or commit of a Hub repository."""
+    columns: Columns
+    prompt: str
+    """Asked of rows without one of their own."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder or file; None for a Hub id."""
+        path = Path(self.name).expanduser()
+        if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _LOADERS:
+            return path
+        return None
+
+
+def identity_of(source: DataSource) -> dict[str, str]:
+    """What identifies a local data set, cheaply: texts by their sha256, the rest by size and samples of its bytes.
+
+    A Hub repository is identified by its name and revision alone. Pictures count by name and size.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if source.path is None:
+        return {}
+    if not source.path.exists():
+        raise InputError(
+            f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
+        )
+    if source.path.is_file():
+        return {source.path.name: _identity(source.path)}
+    files = sorted(path for path in source.path.rglob("*") if path.is_file())
+    names = {path: path.relative_to(source.path).as_posix() for path in files}
+    identities = {names[path]: _identity(path) for path in files if path.suffix.lower() not in _PICTURES}
+    pictures = [path for path in files if path.suffix.lower() in _PICTURES]
+    return {**identities, "pictures": _digest(f"{names[path]} {path.stat().st_size}\n".encode() for path in pictures)}
+
+
+def open_source(source: DataSource) -> OpenedSource:
+    """Open a data set.
+
+    Raises:
+        InputError: it cannot be read as one.
+        ResourceError: it cannot be had from the Hub.
+    """
+    path = source.path
+    folder = _downloaded(source) if path is None else path
+    try:
+        parts = tuple(_opened(folder))
+    except (OSError, ValueError, TypeError) as misfit:
+        raise _unreadable(source.name, misfit) from None
+    return OpenedSource(
+        name=source.name if path is None else path.name,
+        folder=folder if folder.is_dir() else folder.parent,
+        trusted=path is not None,
+        parts=tuple(Part(name=part.name, rows=_guarded(part, source.name), count=part.count) for part in parts),
+    )
+
+
+def _downloaded(source: DataSource) -> Path:
+    from figtune.pipeline.hub import Repository, download
+
+    wanted = Repository(
+        kind="dataset",
+        name=source.name,
+        revision=source.revision,
+        name_flag="--data.source",
+        revision_flag="--data.revision",
+    )
+    return download(wanted, None)
+
+
+def _opened(path: Path) -> Iterator[Part]:
+    """The parts of a data set on this machine, in the order that it names them."""
+    import datasets
+
+    if any((path / name).is_file() for name in _SAVED_BY_DATASETS):
+        loaded = datasets.load_from_disk(str(path))
+    elif path.is_file():
+        loader = _LOADERS.get(path.suffix.lower())
+        if loader is None:
+            raise ValueError(f"{path.suffix or 'a file without a suffix'} is none of {', '.join(_LOADERS)}")
+        loaded = datasets.load_dataset(loader, data_files={"train": str(path)}, streaming=True, **_options(path))
+    else:
+        loaded = datasets.load_dataset(str(path), streaming=True, **_options(path))
+    parts = loaded if isinstance(loaded, Mapping) else {"train": loaded}
+    for name, rows in parts.items():
+        yield Part(name=str(name), rows=_undecoded(rows), count=getattr(rows, "num_rows", None))
+
+
+def _options(path: Path) -> dict[str, object]:
+    """Row groups may be of any size: they are read in small batches."""
+    is_parquet = path.suffix == ".parquet" or (path.is_dir() and any(path.rglob("*.parquet")))
+    return {"batch_size": _BATCH_ROWS} if is_parquet else {}
+
+
+def _undecoded(rows: _Rows) -> _Rows:
+    import datasets
+
+    for name, feature in (rows.features or {}).items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+    return rows
+
+
+def _guarded(part: Part, name: str) -> Iterator[Mapping[str, object]]:
+    """The same rows; what breaks while they are read is told as an error of the data set."""
+    rows = iter(part.rows)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        # The readers of `datasets` raise whatever the libraries below them do; all of it is about the files.
+        except Exception as fault:  # noqa: BLE001
+            raise _unreadable(f"{name}, {part.name}", fault) from None
+        yield row
+
+
+def _unreadable(name: str, fault: Exception) -> InputError:
+    words = " ".join(str(fault).split()) or type(fault).__name__
+    return InputError(f"{name} cannot be read as a data set: {words}", "see README, section on data sets, for what can")
+
+
+def _identity(path: Path) -> str:
+    if path.suffix.lower() in _TEXTS:
+        return sha256_of(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        # A Parquet file ends in the table of where everything lies.
+        return f"{size} bytes, {_digest((head, file.read()))}"
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
