@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from pathlib import Path
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from figtune.models.checkpoints import mark_complete, remove_others
+from figtune.models.checkpoints import Checkpoints
 from figtune.models.recipe import RunPlan
 from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.progress import track
@@ -73,23 +72,18 @@ class Watch(TrainerCallback):
                 "lower --train.learning_rate, or raise --train.warmup_fraction",
             )
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        """Close the bar."""
+    def close(self) -> None:
+        """Leave the bar as it is, however the run ended."""
         if self._bar is not None:
             self._bar.close()
 
 
 class Keeper(TrainerCallback):
-    """Marks each checkpoint once it is whole, then removes those before it."""
+    """Marks each checkpoint once it is whole."""
 
-    def __init__(self, folder: Path, run_id: str, keep: int) -> None:
-        self._folder = folder
-        self._run_id = run_id
-        self._keep = keep
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The Trainer has written all files of a checkpoint."""
-        mark_complete(self._folder, state.global_step, self._run_id)
-        remove_others(self._folder, self._run_id, self._keep)
+        self._checkpoints.mark_complete(state.global_step)

@@ -11,7 +11,7 @@ import torch
 from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
 from figtune.models.hub import ModelFolder, find_model
 from figtune.models.loading import chosen_dtype, family_of_folder, load_processor
-from figtune.models.parameters import parameter_table
+from figtune.models.parameters import parameter_table, table_lines
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -62,6 +62,8 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     table = _begin_adapter(model_dir, found.folder, record, choice.seed)
     with replacing_folder(model_dir / PROCESSOR_FOLDER) as folder:
         load_processor(found.folder).save_pretrained(folder)
+    for line in table_lines(table):
+        say(line)
     write_json(model_dir / PARAMETERS_FILE, table)
     write_json(model_dir / MODEL_FILE, record)
     return table

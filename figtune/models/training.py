@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,33 +11,20 @@ import torch
 from transformers import TrainingArguments
 
 from figtune.examples.records import Example
-from figtune.models.adapters import save_adapter
 from figtune.models.callbacks import Keeper, Watch
 from figtune.models.card import write_card
-from figtune.models.checkpoints import newest_complete, remove_others, step_of
+from figtune.models.checkpoints import Checkpoints, step_of
 from figtune.models.features import prepared_features
 from figtune.models.history import MINITRAIN, VAL, metrics_lines
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.noise import without_training_noise
+from figtune.models.output import write_output
 from figtune.models.recipe import Recipe, RunPlan, TrainingSummary, run_plan
-from figtune.models.records import (
-    ADAPTER_FOLDER,
-    BASE_FOLDER,
-    CHECKPOINTS_FOLDER,
-    CURVES_FILE,
-    FEATURES_FOLDER,
-    METRICS_FILE,
-    MODEL_FILE,
-    PROCESSOR_FOLDER,
-    MetricsLine,
-)
+from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.models.trainer import FigureTrainer
 from figtune.models.training_data import Collator, ItemDataset, Items, TrainingExamples, read_examples, tokenised
 from figtune.pipeline.errors import NothingProducedError, ResourceError
-from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.progress import say
-from figtune.pipeline.records import write_json, write_records
-from figtune.reports.curves import Curves, write_curves
 
 
 def train(
@@ -65,26 +52,20 @@ def train(
     if not splits["train"].items:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     plan = _plan(recipe, len(splits["train"].items))
-    run_id = _run_id(examples, model_dir, recipe)
-    checkpoints = output_dir / CHECKPOINTS_FOLDER
-    remove_others(checkpoints, run_id, recipe.save_total_limit)
-    start = newest_complete(checkpoints, run_id)
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
-    trainer = FigureTrainer(
-        tuned=loaded.tuned,
-        family=loaded.family,
-        arguments=_arguments(recipe, plan, checkpoints, loaded.device),
-        train=ItemDataset(splits["train"].items),
-        evaluated={name: ItemDataset(splits[name].items) for name in (VAL, MINITRAIN) if splits[name].items},
-        collator=Collator(pad_id=loaded.processor.tokenizer.pad_token_id, features=features),
-        callbacks=[Watch(plan), Keeper(checkpoints, run_id, recipe.save_total_limit)],
+    collator = Collator(pad_id=loaded.processor.tokenizer.pad_token_id, features=features)
+    checkpoints = Checkpoints(
+        folder=output_dir / CHECKPOINTS_FOLDER,
+        run_id=_run_id(examples, model_dir, recipe),
+        keep=recipe.save_total_limit,
     )
-    _run(trainer, start)
-    lines = metrics_lines(trainer.state.log_history, plan)
+    start = checkpoints.newest()
+    history = _run(loaded, recipe, plan, splits, collator, checkpoints, start)
+    lines = metrics_lines(history, plan)
     summary = _summary(splits["train"], plan, lines, step_of(start) if start else 0)
-    _write_output(output_dir, model_dir, loaded, lines)
+    write_output(output_dir, model_dir, loaded, lines)
     write_card(output_dir, loaded.record, recipe, summary, examples, lines)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints.remove()
     return summary
 
 
@@ -138,11 +119,30 @@ def _arguments(recipe: Recipe, plan: RunPlan, checkpoints: Path, device: torch.d
     )
 
 
-def _run(trainer: FigureTrainer, start: Path | None) -> None:
+def _run(
+    loaded: LoadedModel,
+    recipe: Recipe,
+    plan: RunPlan,
+    splits: Mapping[str, Items],
+    collator: Collator,
+    checkpoints: Checkpoints,
+    start: Path | None,
+) -> list[dict[str, float]]:
+    """All steps; the adapter inside `loaded` is trained afterwards. Returns what was logged."""
     if start is not None:
         say(f"train: carrying on from step {step_of(start)}")
+    watch = Watch(plan)
     try:
         with without_training_noise():
+            trainer = FigureTrainer(
+                tuned=loaded.tuned,
+                family=loaded.family,
+                arguments=_arguments(recipe, plan, checkpoints.folder, loaded.device),
+                train=ItemDataset(splits["train"].items),
+                evaluated={name: ItemDataset(splits[name].items) for name in (VAL, MINITRAIN) if splits[name].items},
+                collator=collator,
+                callbacks=[watch, Keeper(checkpoints)],
+            )
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     except torch.OutOfMemoryError:
         raise ResourceError(
@@ -150,6 +150,9 @@ def _run(trainer: FigureTrainer, start: Path | None) -> None:
             "halve --train.batch_size and double --train.gradient_accumulation_steps, set "
             "--train.activation_checkpointing True, or lower --model.max_length",
         ) from None
+    finally:
+        watch.close()
+    return trainer.state.log_history
 
 
 def _summary(items: Items, plan: RunPlan, lines: list[MetricsLine], resumed_from: int) -> TrainingSummary:
@@ -165,26 +168,4 @@ def _summary(items: Items, plan: RunPlan, lines: list[MetricsLine], resumed_from
         first_loss=losses[0],
         last_loss=losses[-1],
         val_loss=val[-1] if val else None,
-    )
-
-
-def _write_output(output_dir: Path, model_dir: Path, loaded: LoadedModel, lines: list[MetricsLine]) -> None:
-    """Everything that testing needs, so that it needs nothing of the work folder."""
-    with replacing_folder(output_dir / ADAPTER_FOLDER) as folder:
-        save_adapter(loaded.tuned, folder)
-    copied = (PROCESSOR_FOLDER, BASE_FOLDER) if loaded.record.tiny else (PROCESSOR_FOLDER,)
-    for name in copied:
-        with replacing_folder(output_dir / name) as folder:
-            shutil.copytree(model_dir / name, folder, dirs_exist_ok=True)
-    write_json(output_dir / MODEL_FILE, loaded.record)
-    write_records(output_dir / METRICS_FILE, lines)
-    write_curves(output_dir / CURVES_FILE, _curves(lines))
-
-
-def _curves(lines: list[MetricsLine]) -> Curves:
-    def points(name: str) -> tuple[tuple[int, float], ...]:
-        return tuple((line.step, getattr(line, name)) for line in lines if getattr(line, name) is not None)
-
-    return Curves(
-        train=points("loss"), val=points("val_loss"), minitrain=points("minitrain_loss"), rate=points("learning_rate")
     )
