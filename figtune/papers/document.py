@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sys import intern
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +38,7 @@ _IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
 _SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
 _KEPT_DISPLAY_LISTS = 16
+_STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
 _POINTS_PER_INCH = 72.0
 # PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
 _MUPDF_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, pymupdf.mupdf.FzErrorBase)
@@ -125,6 +127,7 @@ class Document:
         self._display_lists[index] = display_list
         if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
             self._display_lists.popitem(last=False)
+            pymupdf.TOOLS.store_shrink(_STORE_SHRINK)
         return display_list
 
     @contextmanager
@@ -140,13 +143,14 @@ class Document:
 def _open(path: Path) -> Any:
     try:
         file = pymupdf.open(path, filetype="pdf")
+        pages: int = 0 if file.needs_pass else file.page_count
     except _MUPDF_ERRORS as error:
         raise UnreadablePaperError(
             f"{path.name} is not a readable PDF ({error})", "replace it with an intact PDF"
         ) from error
     if file.needs_pass:
         raise UnreadablePaperError(f"{path.name} is encrypted", "give a copy without a password")
-    if file.page_count == 0:
+    if pages == 0:
         raise UnreadablePaperError(f"{path.name} has no pages", "replace it with an intact PDF")
     return file
 
@@ -194,18 +198,11 @@ def _runs(spans: Any) -> list[list[Any]]:
 
 
 def _span(run: list[Any]) -> Span:
-    first, boxes = run[0], [span["bbox"] for span in run]
-    flags, font = first["flags"], first["font"]
+    flags, font = run[0]["flags"], intern(run[0]["font"])
     return Span(
         text=clean("".join(span["text"] for span in run)),
-        box=Box(
-            min(box[0] for box in boxes),
-            min(box[1] for box in boxes),
-            max(box[2] for box in boxes),
-            max(box[3] for box in boxes),
-        ),
         font=font,
-        size=round(first["size"], 2),
+        size=round(run[0]["size"], 2),
         bold=bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX"),
         italic=bool(flags & _ITALIC),
         superscript=bool(flags & _SUPERSCRIPT),

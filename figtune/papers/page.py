@@ -16,7 +16,6 @@ class Span:
     """A run of characters in one font and size, cleaned (see `characters.clean`)."""
 
     text: str
-    box: Box
     font: str
     """Name without the subset prefix: "NimbusRomNo9L-Medi"."""
     size: float

@@ -1,4 +1,4 @@
-"""Real papers with labels made by hand, where there are any: `FIGTUNE_GOLD=folder pytest tests/figures/test_gold.py`."""
+"""Real papers with labels made by hand, where there are any: `FIGTUNE_GOLD=folder pytest tests/figures`."""
 
 from __future__ import annotations
 
