@@ -27,7 +27,9 @@ Result = TypeVar("Result")
 FailureKind = Literal["crash", "time", "memory"]
 
 _POLL_SECONDS = 0.05
+_GOODBYE_SECONDS = 5.0
 _MEGABYTE = 1 << 20
+_TASKS_OF_A_WORKER = 64  # libraries leak: PyMuPDF 2.0 about 1 MB a paper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class _Worker(Generic[Task, Result]):
         self.ended = False
         self._tasks: deque[Task] = deque(maxlen=1)
         self._since = 0.0
+        self._handed_out = 0
 
     def advance(self, waiting: deque[Task], limits: Limits) -> Done[Task, Result] | None:
         """Take a result if there is one, enforce the limits, hand out the next task."""
@@ -147,17 +150,22 @@ class _Worker(Generic[Task, Result]):
             return 0
 
     def _hand_out(self, waiting: deque[Task], limits: Limits) -> None:
-        if not waiting:
-            self.connection.close()
-            self.process.join()
-            self.ended = True
+        if not waiting or self._handed_out == _TASKS_OF_A_WORKER:
+            self._dismiss()
             return
         self._tasks.append(waiting.popleft())
+        self._handed_out += 1
         self._since = time.monotonic()
         try:
             self.connection.send((self._tasks[0], limits.seconds))
         except ConnectionError:  # it died idle; the closed pipe is read as a crash in the next round
             return
+
+    def _dismiss(self) -> None:
+        """Let the process end by itself, which it does once its pipe is closed."""
+        self.connection.close()
+        self.process.join(_GOODBYE_SECONDS)
+        self.kill()
 
     def _reap(self) -> None:
         self.process.join()

@@ -76,6 +76,12 @@ def write_without_pages(path: Path) -> None:
     _write_objects(path, [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
 
 
+def write_absurd_count(path: Path) -> None:
+    """A list of pages that says it holds -1."""
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>"
+    _write_objects(path, [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count -1>>", page])
+
+
 def write_scan(path: Path) -> None:
     """Pictures of pages."""
     write_paper(path)
@@ -151,6 +157,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (write_empty, "is not a PDF"),
     "web page": (write_web_page, "is not a PDF"),
     "no pages": (write_without_pages, "has no pages"),
+    "absurd count": (write_absurd_count, "is not a readable PDF"),
     "truncated": (write_truncated, "is damaged or empty"),
     "scan": (write_scan, "has no text layer, as scans have none"),
     "no size": (write_page_of_no_size, "is damaged or empty"),
