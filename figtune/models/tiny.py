@@ -37,7 +37,7 @@ _IMAGE_SIDE = 112
 _PATCH_SIDE = 14
 _IMAGE_TOKENS = 16
 _INIT = 0.05
-_PROJECTION = 0.1
+_PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 
@@ -64,7 +64,7 @@ _DECODER: Settings = {
 
 
 def build_tiny_gemma3(folder: Path) -> None:
-    """Write a Gemma 3 of a few million random weights, the same to the byte every time."""
+    """Write a Gemma 3 of about a million random weights, the same to the byte every time."""
     processor = Gemma3Processor(
         image_processor=Gemma3ImageProcessorPil(size={"height": _IMAGE_SIDE, "width": _IMAGE_SIDE}),
         tokenizer=tiny_tokenizer(
@@ -94,7 +94,7 @@ def build_tiny_gemma3(folder: Path) -> None:
 
 
 def build_tiny_paligemma(folder: Path) -> None:
-    """Write a PaliGemma of a few million random weights, the same to the byte every time."""
+    """Write a PaliGemma of about a million random weights, the same to the byte every time."""
     image_tokens = (_IMAGE_SIDE // _PATCH_SIDE) ** 2
     image_processor = SiglipImageProcessorPil(size={"height": _IMAGE_SIDE, "width": _IMAGE_SIDE})
     image_processor.image_seq_length = image_tokens  # type: ignore[attr-defined]  # the processor asks for it

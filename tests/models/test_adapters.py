@@ -11,12 +11,13 @@ import torch
 
 from figtune.models.adapters import adapter_config, load_adapter, save_adapter
 from figtune.models.families import family_of
+from figtune.models.forward import summed_loss
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.parameters import parameter_table, table_lines
-from figtune.models.records import AdapterMode, AdapterRecord, ParameterTable
+from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, ParameterTable
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import UsageError
-from figtune.pipeline.records import read_json
+from figtune.pipeline.records import read_json, write_json
 from tests.models.tuned import CPU, batch_of, choice, moved_model, pixels_of, rows_of
 
 NAMES = ["tiny-gemma3", "tiny-paligemma"]
@@ -126,3 +127,25 @@ def test_the_parameter_table_counts_what_is_really_there(tmp_path: Path, name: s
     lora = next(part.trained for part in table.parts if part.part.startswith("LoRA"))
     assert table.total == sum(p.numel() for p in base.parameters()) + lora
     assert f"{table.trained:,}" in table_lines(table)[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bfloat16_base_learns_through_float32_adapters(
+    tmp_path: Path, tiny_folders: dict[str, Path], name: str
+) -> None:
+    exact = moved_model(tmp_path, name)
+    save_adapter(exact.tuned, tmp_path / "adapter")
+    record = read_json(tmp_path / "model.json", ModelRecord, "setup")
+    write_json(tmp_path / "model.json", dataclasses.replace(record, dtype="bfloat16"))
+    rough = load_tuned_model(tmp_path, CPU, "setup", trainable=True)
+    losses = []
+    for loaded in (exact, rough):
+        batch = batch_of(loaded, rows_of(loaded))
+        features = loaded.family.vision_features(loaded.model, pixels_of(loaded))
+        loss = summed_loss(loaded.tuned, loaded.family, batch, features)
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert rough.model.dtype == torch.bfloat16
+    gradients = [parameter.grad for parameter in rough.tuned.parameters() if parameter.requires_grad]
+    assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
