@@ -68,6 +68,11 @@ def download(repository: Repository, patterns: Sequence[str] | None) -> Path:
         ) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError) as failure:
         raise _explained(failure, repository) from None
+    except OSError as failure:
+        if failure.errno is not None:
+            raise
+        # A file that arrived with another size than announced.
+        raise _explained(failure, repository) from None
 
 
 def _cached(repository: Repository, patterns: Sequence[str] | None) -> Path | None:
@@ -91,7 +96,7 @@ def _snapshot(repository: Repository, patterns: Sequence[str] | None, *, offline
 
 
 def _explained(failure: Exception, repository: Repository) -> ResourceError:
-    # Where nothing is cached either, the answer of the Hub is what the complaint about the cache was raised from.
+    # Where nothing is cached either, the complaint about the cache was raised from what the Hub answered.
     cause = failure.__cause__
     if isinstance(failure, LocalEntryNotFoundError) and isinstance(cause, HfHubHTTPError):
         failure = cause
@@ -119,7 +124,8 @@ def _explained(failure: Exception, repository: Repository) -> ResourceError:
             f"{name} is not wholly on this machine, and HF_HUB_OFFLINE is set",
             f"unset it once, or give {repository.name_flag} a local folder",
         )
+    answered = f"answered {failure.response.status_code}" if isinstance(failure, HfHubHTTPError) else "does not answer"
     return ResourceError(
-        f"{name} cannot be downloaded: no answer from {constants.ENDPOINT}",
+        f"{name} cannot be downloaded: {constants.ENDPOINT} {answered}",
         f"check the network and run again, which keeps what is here, or give {repository.name_flag} a local folder",
     )

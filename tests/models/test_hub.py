@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,92 +11,22 @@ from huggingface_hub import constants
 from figtune.models import hub
 from figtune.models.hub import find_model
 from figtune.pipeline.errors import ResourceError
+from tests.hub_server import COMMIT, LocalHub, Refusal, serving
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "someone/model"
 FILES = {
     "config.json": b'{"model_type": "gemma3"}',
-    "model.safetensors": b"weights",
+    "model.safetensors": bytes(range(256)) * 40,
     "pytorch_model.bin": b"pickled",
     "modeling_evil.py": b"code",
 }
 
 
-@dataclass
-class Refusal:
-    """An answer other than the files."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class LocalHub(http.server.ThreadingHTTPServer):
-    """The few addresses of the Hub's protocol that a download asks for."""
-
-    refusal: Refusal | None = None
-    asked: list[str]
-    tokens: set[str | None]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: LocalHub
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Not to stderr."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0]
-        self.server.asked.append(path)
-        self.server.tokens.add(self.headers.get("Authorization"))
-        if self.server.refusal is not None:
-            self._answer(self.server.refusal.status, b"", self.server.refusal.headers)
-        elif path.startswith(f"/api/models/{NAME}/revision/"):
-            self._json({"id": NAME, "modelId": NAME, "sha": COMMIT, "siblings": [{"rfilename": n} for n in FILES]})
-        elif path.startswith(f"/api/models/{NAME}/tree/"):
-            self._json([{"type": "file", "path": n, "size": len(d), "oid": _digest(d)} for n, d in FILES.items()])
-        elif path.startswith(f"/{NAME}/resolve/"):
-            data = FILES[path.rpartition("/")[2]]
-            self._answer(200, data, {"ETag": f'"{_digest(data)}"', "X-Repo-Commit": COMMIT})
-        else:
-            self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-
-    def _json(self, value: object) -> None:
-        self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
-
-
 @pytest.fixture
 def local_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
-    server = LocalHub(("127.0.0.1", 0), Handler)
-    server.asked, server.tokens = [], set()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(monkeypatch, tmp_path) as server:
+        server.models[NAME] = FILES
+        yield server
 
 
 def log_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +73,7 @@ def test_without_network_what_is_here_is_used(local_hub: LocalHub, monkeypatch: 
         (Refusal(404, {"X-Error-Code": "RepoNotFound"}), False, "no model someone/model on the Hub; .*hf auth login"),
         (Refusal(401, {"X-Error-Code": "RepoNotFound"}), False, "no model someone/model on the Hub"),
         (Refusal(404, {"X-Error-Code": "RevisionNotFound"}), False, r"no revision v9; .*leave out --model\.revision"),
-        (Refusal(500), False, "cannot be downloaded: no answer from"),
+        (Refusal(500), False, "cannot be downloaded: http://127.* answered 500; check the network and run again"),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -168,9 +93,30 @@ def test_a_refusal_says_what_to_do(
     assert "hf_secret" not in str(refused.value) + capfd.readouterr().err
 
 
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(
+    local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # What is kept of it is a whole number of these.
+    local_hub.cut_files["model.safetensors"] = 3000
+    found = find_model(NAME, None, weights=True)
+    assert (found.folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+    assert [start for path, start in local_hub.sent if path == "model.safetensors"] == [0, 3000]
+
+
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_the_next_run_downloads_only_what_is_lacking(local_hub: LocalHub, revision: str | None) -> None:
+    local_hub.refused_files["model.safetensors"] = Refusal(410)
+    with pytest.raises(ResourceError, match=r"answered 410; .*keeps what is here"):
+        find_model(NAME, revision, weights=True)
+    local_hub.refused_files.clear()
+    found = find_model(NAME, revision, weights=True)
+    assert {path.name for path in found.folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert sorted(path for path, _ in local_hub.sent) == ["config.json", "model.safetensors"]
+
+
 def test_no_network_and_nothing_here_is_said(local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ResourceError, match=r"no answer from http://127\.0\.0\.1:9; check the network"):
+    with pytest.raises(ResourceError, match=r"http://127\.0\.0\.1:9 does not answer; check the network"):
         find_model(NAME, None, weights=True)
 
 
