@@ -154,7 +154,7 @@ def _figures(
             confidence = confidence_of(caption, region, proposals, usages[caption.figure_type])
             yield _paired(document, draft.text, caption, region, confidence, graphics, ink)
     for box in find_orphans(graphics, ink, [region.box for region in chosen if region is not None]):
-        yield _without_caption(box, draft.text, graphics)
+        yield _without_caption(box, draft.text, graphics, ink)
 
 
 def _paired(
@@ -166,7 +166,7 @@ def _paired(
     graphics: PageGraphics,
     ink: Ink,
 ) -> FoundFigure:
-    kind, kind_score = kind_of(caption.figure_type, evidence_in(region.box, text.lines, graphics))
+    kind, kind_score = kind_of(caption.figure_type, evidence_in(region.box, caption.text, text.lines, graphics, ink))
     return FoundFigure(
         figure_type=caption.figure_type,
         name=caption.name,
@@ -183,9 +183,7 @@ def _paired(
     )
 
 
-def _panels(
-    document: Document, text: PageText, caption: Caption, region: Box, ink: Ink
-) -> tuple[FoundPanel, ...]:
+def _panels(document: Document, text: PageText, caption: Caption, region: Box, ink: Ink) -> tuple[FoundPanel, ...]:
     """The panels, if anything speaks for any: reading a page's words costs more than looking for brackets."""
     labelled = any("(b" in line.text and region.contains(line.box, 3) for line in text.lines)
     if caption.figure_type == "Table" or not (labelled or labels_in(caption.text)):
@@ -210,8 +208,8 @@ def _without_region(caption: Caption) -> FoundFigure:
     )
 
 
-def _without_caption(box: Box, text: PageText, graphics: PageGraphics) -> FoundFigure:
-    kind, kind_score = kind_of("Figure", evidence_in(box, text.lines, graphics))
+def _without_caption(box: Box, text: PageText, graphics: PageGraphics, ink: Ink) -> FoundFigure:
+    kind, kind_score = kind_of("Figure", evidence_in(box, "", text.lines, graphics, ink))
     return FoundFigure(
         figure_type="Figure",
         name="",
