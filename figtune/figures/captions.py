@@ -28,7 +28,8 @@ _FRAGMENT_GAP = 1.6  # em between the pieces of one line
 _LOOSE_PITCH = 1.5  # em from line to line, before the caption's own pitch is known
 _PITCH_SLACK = 1.5  # points from line to line beyond the caption's own pitch
 _RAGGED = 45.0  # points that a later line may be longer than those before
-_SURE = 6.0
+_NO_DOUBT = 4.0  # score from which a second caption with the same label is one
+_SURE = 6.0  # score for full certainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,27 @@ class _Start:
 
 
 def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Caption, ...]:
-    """All captions of a paper in page order; of several candidates for one label the most convincing."""
+    """All captions of a paper in page order. Of several candidates for one label the most convincing counts, and on
+    other pages those that leave no doubt: an appendix may number anew."""
     starts = [start for text in texts for start in _starts(text, style)]
     marks = _usual_marks(starts)
-    best: dict[tuple[str, str], _Start] = {}
+    by_label: dict[tuple[str, str], list[_Start]] = {}
     for candidate in starts:
         agrees = candidate.mark == marks.get(candidate.figure_type, "")
         start = replace(candidate, score=candidate.score + (2.0 if agrees else -2.0))
-        key = (start.figure_type, start.name)
-        if start.score > 0 and (key not in best or start.score > best[key].score):
-            best[key] = start
+        if start.score > 0:
+            by_label.setdefault((start.figure_type, start.name), []).append(start)
+    found = [start for rivals in by_label.values() for start in _convincing_ones(rivals)]
+    found.sort(key=lambda start: (start.page_index, start.line))
     pages = {text.index: text for text in texts}
-    found = sorted(best.values(), key=lambda start: (start.page_index, start.line))
     return tuple(_caption(pages[start.page_index], start, found, style, vocabulary) for start in found)
+
+
+def _convincing_ones(rivals: Sequence[_Start]) -> list[_Start]:
+    best = max(rivals, key=lambda start: start.score)
+    others = (start for start in rivals if start.score >= _NO_DOUBT and start.page_index != best.page_index)
+    first_on_page = {start.page_index: start for start in reversed(list(others))}
+    return [best, *first_on_page.values()]
 
 
 def _starts(text: PageText, style: PaperStyle) -> list[_Start]:

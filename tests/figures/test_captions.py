@@ -105,3 +105,16 @@ def test_other_ways_to_write_a_label(tmp_path: Path) -> None:
         sheet.caption(LEFT, 72 + 60 * number, f"{label} Something that is said about what stands above or below.")
     sheet.body(RIGHT)
     assert set(_captions(maker, tmp_path)) == {"Figure 1", "Figure A2", "Table III", "Figure 4.1", "Table 5"}
+
+
+def test_an_appendix_that_numbers_anew_keeps_its_captions(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    for page in ("main part", "appendix"):
+        sheet = maker.sheet()
+        sheet.caption(LEFT, 72, f"Figure 1. What the {page} shows first, in the smaller type of captions.")
+        sheet.body(LEFT, 110)
+        sheet.body(RIGHT)
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+    found = find_captions(texts, style_of(texts), vocabulary_of(texts))
+    assert [(caption.page_index, caption.name) for caption in found] == [(0, "1"), (1, "1")]
