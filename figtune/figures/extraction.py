@@ -79,7 +79,7 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
         return
     name = document.path.name
     if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
-        raise NoTextError(f"{name} has no text layer, as scans have none", "run it through OCR first")
+        raise NoTextError(f"{name} has no text layer: it seems to be a scan", "run it through OCR first")
     raise NoTextError(f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF")
 
 

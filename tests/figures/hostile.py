@@ -159,7 +159,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no pages": (write_without_pages, "has no pages"),
     "absurd count": (write_absurd_count, "is not a readable PDF"),
     "truncated": (write_truncated, "is damaged or empty"),
-    "scan": (write_scan, "has no text layer, as scans have none"),
+    "scan": (write_scan, "has no text layer: it seems to be a scan"),
     "no size": (write_page_of_no_size, "is damaged or empty"),
     "huge page": (write_huge_page, "needs more than 400 MB of memory"),
 }
