@@ -123,10 +123,11 @@ def _spans_around(base: _Span, caption: Caption, scene: Scene) -> Iterator[_Span
         left = _widest_white(Box(base.x0, height.top, middle, height.bottom), scene)
         right = _widest_white(Box(middle, height.top, base.x1, height.bottom), scene)
         if narrow is caption.box:
-            yield _Span(left or base.x0, right or base.x1)
-        elif left is not None:
+            yield from (_Span(x0 or base.x0, x1 or base.x1) for x0, x1 in ((left, right), (None, right), (left, None)))
+            continue
+        if left is not None:
             yield _Span(base.x0, left)
-        elif right is not None:
+        if right is not None:
             yield _Span(right, base.x1)
 
 

@@ -86,6 +86,25 @@ def test_figure_and_table_side_by_side_with_a_caption_each(tmp_path: Path) -> No
     assert near(found["Table 1"].region, table)
 
 
+@pytest.mark.parametrize("table_left", [False, True])
+def test_captioned_table_in_the_row_of_a_figure_with_a_caption_across(tmp_path: Path, table_left: bool) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    shift = -270.0 if table_left else 0.0
+    table = sheet.table(Box(330 + shift, 80, 530 + shift, 180), 4)
+    sheet.caption((330 + shift, 530 + shift), 186, "Table 1. The table in the row, with a caption of its own below it.")
+    shift = 230.0 if table_left else 0.0
+    picture = sheet.picture(Box(60 + shift, 72, 310 + shift, 206))
+    end = sheet.caption(
+        WHOLE, 224, "Figure 1. The picture in the row; what is said of it runs " + "on and on " * 12 + "."
+    )
+    for column in (LEFT, RIGHT):
+        sheet.body(column, end + 18)
+    found = figures_in(maker.finish(tmp_path / "paper.pdf"))
+    assert near(found["Table 1"].region, table)
+    assert near(found["Figure 1"].region, picture)
+
+
 def test_one_caption_over_two_half_tables(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
