@@ -319,12 +319,13 @@ def _demo() -> Config:
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
-        prepare=PrepareSettings(val_fraction=0.0, test_fraction=0.34, split_seed=6),
+        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34, split_seed=6),
         model=ModelSettings(name="tiny-gemma3", max_length=256),
         adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
         train=TrainSettings(
             epochs=40, batch_size=16, gradient_accumulation_steps=1, learning_rate=6e-3, activation_checkpointing=False
         ),
+        test=TestSettings(batch_size=16, max_new_tokens=192),
     )
 
 
