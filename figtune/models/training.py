@@ -87,7 +87,7 @@ def _run_id(examples: TrainingExamples, model_dir: Path, recipe: Recipe) -> str:
 
 
 def _arguments(recipe: Recipe, plan: RunPlan, checkpoints: Path, device: torch.device) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=plan.steps,
         per_device_train_batch_size=recipe.batch_size,
@@ -117,6 +117,9 @@ def _arguments(recipe: Recipe, plan: RunPlan, checkpoints: Path, device: torch.d
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
     )
+    # With several cards in sight the Trainer would spread each batch over them through DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _run(
@@ -148,7 +151,7 @@ def _run(
         raise ResourceError(
             "the card's memory is too small for this batch",
             "halve --train.batch_size and double --train.gradient_accumulation_steps, set "
-            "--train.activation_checkpointing True, or lower --model.max_length",
+            "--train.activation_checkpointing, or lower --model.max_length",
         ) from None
     finally:
         watch.close()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import ProcessorMixin
@@ -107,8 +108,6 @@ class Collator:
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """`features: float[B, T, V]` and the fields of `Batch`."""
-        import torch
-
         batch = training_batch([item.row for item in items], self.pad_id)
         features = torch.stack([self.features[item.image_sha256] for item in items])
         return {"features": features, **vars(batch)}

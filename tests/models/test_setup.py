@@ -8,10 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from figtune.models.loading import load_base_model, load_processor, load_tuned_model
+from figtune.models.families import family_of
+from figtune.models.loading import family_of_folder, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
+from figtune.models.tiny import TINY_MODELS
 from figtune.pipeline.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.pipeline.records import read_json
 from tests.models.tuned import CPU, choice
@@ -104,10 +108,6 @@ def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
 def test_flash_attention_kernels_are_refused(tiny_folders: dict[str, Path], kernel: str) -> None:
-    import torch
-
-    from figtune.models.families import family_of
-
     with pytest.raises(UsageError, match="FlashAttention kernels ignore"):
         load_base_model(tiny_folders["gemma3"], family_of("gemma3", ""), torch.float32, CPU, kernel)
 
@@ -115,3 +115,14 @@ def test_flash_attention_kernels_are_refused(tiny_folders: dict[str, Path], kern
 def test_a_model_that_was_never_set_up_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissingError, match=r"make it with: python setup_model\.py"):
         load_tuned_model(tmp_path, CPU, "python setup_model.py")
+
+
+def test_a_model_kept_in_bfloat16_begins_with_a_float32_adapter(tmp_path: Path) -> None:
+    folder = tmp_path / "rough"
+    TINY_MODELS["tiny-gemma3"](folder)
+    family = family_of_folder(folder, "")
+    load_base_model(folder, family, torch.bfloat16, CPU, "sdpa").save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    set_up_model(tmp_path / "model", choice(str(folder)))
+    weights = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
