@@ -32,8 +32,8 @@ _EXAMPLES_OF_EACH = 6
 _REJECTIONS_OF_EACH = 5
 """For every rule."""
 _MADE_BY = "python prepare_data.py"
-_WORDS_FOR_FIGURES = {"groups": "papers", "items": "figures", "rejected": "figures and tables"}
-_WORDS_FOR_ROWS = {"groups": "groups", "items": "rows", "rejected": "rows"}
+_WORDS_FOR_FIGURES = {"groups": "papers", "units": "figures", "rejected": "figures and tables"}
+_WORDS_FOR_ROWS = {"groups": "groups", "units": "rows", "rejected": "rows"}
 
 Item = TypeVar("Item")
 
