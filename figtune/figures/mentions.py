@@ -14,7 +14,7 @@ FigureKey = tuple[FigureType, str]
 """Type and name of a figure, the name as in its caption: `("Figure", "3")`."""
 
 _LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?(?![^\W\d_])\.?\s?", re.IGNORECASE)
-_NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,3}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
+_NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,4}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
 _PANEL = re.compile(
     r"\s?\([a-zA-Z0-9](?:\s?[-–,&]\s?[a-zA-Z0-9])*\)"
     r"|[a-h](?:\s?[-–,]\s?[a-h])*\b"

@@ -27,6 +27,8 @@ _UNNUMBERED = re.compile(
     r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
     re.IGNORECASE,
 )
+REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
+"""The heading above the list of references."""
 _BROKEN = re.compile(r"[^\W\d_]-$")
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
 
@@ -65,7 +67,15 @@ def _kinds(rows: Sequence[Row], size: float) -> list[Kind]:
         if row.size >= size - _SMALLER:
             place = row.page_index, row.column
             lowest[place] = max(row.baseline, lowest.get(place, 0.0))
-    return [_kind(row, size, lowest.get((row.page_index, row.column), 0.0)) for row in rows]
+    kinds: list[Kind] = []
+    in_references = False
+    for row in rows:
+        kind = _kind(row, size, lowest.get((row.page_index, row.column), 0.0))
+        if kind == "heading":
+            in_references = REFERENCES.match(row.text) is not None
+        # References are small throughout.
+        kinds.append("paragraph" if kind == "note" and in_references else kind)
+    return kinds
 
 
 def _kind(row: Row, size: float, lowest: float) -> Kind:

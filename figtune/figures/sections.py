@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from figtune.figures.passages import Passage
+from figtune.figures.passages import REFERENCES, Passage
 from figtune.figures.records import PaperText, Paragraph, Section
 from figtune.figures.roles import Role
 from figtune.figures.rows import PageLines, Row
@@ -13,7 +13,6 @@ from figtune.papers.hyphens import Vocabulary
 from figtune.papers.page import Line
 
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
-_REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 _ENTRIES = (re.compile(r"^\[[\w+]+\]"), re.compile(r"^\d{1,3}\.\s"))
 _AUTHOR_NOTE = re.compile(r"^\W*(?:corresponding|equal contribution|project lead|work done)", re.IGNORECASE)
 _AFFILIATION = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department))", re.IGNORECASE)
@@ -32,7 +31,7 @@ def paper_text(paper_id: str, first_page: PageLines, passages: Sequence[Passage]
     for heading, body in _under_headings(passages):
         if _ABSTRACT.match(heading):
             abstract += [passage.text for passage in body if passage.kind == "paragraph"]
-        elif _REFERENCES.match(heading):
+        elif REFERENCES.match(heading):
             references += _entries([row for passage in body for row in passage.rows], vocabulary)
         else:
             sections.append(Section(heading=heading, paragraphs=tuple(_paragraphs(body))))

@@ -204,6 +204,14 @@ def test_a_footnote_does_not_cut_the_paragraph_around_it(sheet: Sheet) -> None:
     ]
 
 
+def test_references_are_small_and_no_footnotes(sheet: Sheet) -> None:
+    fill(sheet)
+    sheet.add("References", bold=True, gap=9)
+    sheet.add("[1] A. Author. A title.", size=9)
+    sheet.add("A journal, 2020.", size=9, indent=20, formula=True)
+    assert [kind for kind, _ in sheet.passages()] == ["paragraph", "heading", "paragraph"]
+
+
 def test_small_rows_amid_the_text_are_no_footnotes(sheet: Sheet) -> None:
     fill(sheet)
     sheet.add("i,j", size=7, indent=60)
