@@ -33,7 +33,7 @@ from figtune.figures.records import (
     TEXTS_FOLDER,
     THUMBNAILS_FOLDER,
 )
-from figtune.figures.sources import Source, find_sources, pdf_hashes
+from figtune.figures.sources import Source, find_sources, pdf_hashes, unreadable
 from figtune.pipeline.errors import FigtuneError, ResourceError
 from figtune.pipeline.progress import track
 from figtune.pipeline.workers import Failure, Limits, run_tasks
@@ -101,6 +101,8 @@ def _extract_all(
     jobs: Sequence[PaperJob], recipe: Recipe, limits: LimitsHit, *, workers: int, extract: Extractor
 ) -> None:
     """Run `extract` over `jobs`, committing each paper as it finishes."""
+    if not jobs:
+        return
     for job in jobs:
         withdraw(job.content_dir, job.source.paper_id)
     tasks = run_tasks(
@@ -131,7 +133,11 @@ def _attempt(extract: Extractor, job: PaperJob) -> PaperResult | _OutputError:
     except MemoryError:
         reason = "needs more memory than there is"
     except OSError as error:
-        return _OutputError(number=error.errno or errno.EIO, text=error.strerror or str(error), filename=error.filename)
+        if error.filename != str(job.source.path):
+            return _OutputError(
+                number=error.errno or errno.EIO, text=error.strerror or str(error), filename=error.filename
+            )
+        reason = unreadable(error)
     except Exception as error:  # noqa: BLE001 - a fault met in one paper costs that paper only, and is on record
         last = extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}:{last.lineno}"

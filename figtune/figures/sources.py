@@ -12,9 +12,11 @@ from pathlib import Path
 
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.files import sha256_of
+from figtune.pipeline.progress import track
 
 _LONGEST_SLUG = 60
 _HASH_DIGITS = 8
+_MANY = 200  # papers, whose gigabytes take seconds to hash
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,7 +62,9 @@ def find_sources(pdf_dir: Path) -> list[Source]:
     paths = sorted(_pdf_paths(pdf_dir), key=os.fsencode)
     if not paths:
         raise InputError(f"no PDF below {printable(str(pdf_dir))}", "give a folder with papers with --pdf_dir")
-    return [_source(path, pdf_dir) for path in paths]
+    if len(paths) < _MANY:
+        return [_source(path, pdf_dir) for path in paths]
+    return [_source(path, pdf_dir) for path in track(paths, total=len(paths), title="looking at papers", unit="paper")]
 
 
 def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
@@ -71,17 +75,22 @@ def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
 
 
 def _source(path: Path, pdf_dir: Path) -> Source:
-    digest, unreadable = "", ""
+    digest, problem = "", ""
     try:
         # Opening a pipe or a socket would wait for ever.
         if path.is_file():
             digest = sha256_of(path)
         else:
-            unreadable = "not a regular file"
+            problem = "not a regular file"
     except OSError as error:
-        unreadable = f"cannot be opened ({(error.strerror or 'input/output error').lower()})"
+        problem = unreadable(error)
     file = printable(path.relative_to(pdf_dir).as_posix())
-    return Source(path=path, file=file, sha256=digest, unreadable=unreadable)
+    return Source(path=path, file=file, sha256=digest, unreadable=problem)
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file cannot be read, in words."""
+    return f"cannot be read ({(error.strerror or 'input/output error').lower()})"
 
 
 def printable(text: str) -> str:

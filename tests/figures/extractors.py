@@ -36,6 +36,9 @@ def extract_by_name(job: PaperJob) -> PaperResult:
                 hoard.append(bytes(range(256)) * 40_000)
         case "fault":
             raise ValueError("a case nobody thought of")
+        case "gone":
+            job.source.path.unlink()
+            job.source.path.read_bytes()
         case "refused":
             raise InputError("refused.pdf is encrypted", "give a copy without a password")
         case "full":

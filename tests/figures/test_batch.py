@@ -92,6 +92,7 @@ def test_whatever_a_paper_does_costs_that_paper_only(pdf_dir: Path, content: Pat
         "loop": "takes longer than 2 seconds",
         "sleep": "takes longer than 2 seconds",
         "bomb": "needs more than 300 MB of memory",
+        "gone": "cannot be read (no such file or directory)",
         "refused": "refused.pdf is encrypted",
     }
     for name in (*reasons, "fault"):
