@@ -383,16 +383,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     base = _base(arguments)
-    options = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(
-        Config,
-        args=arguments,
-        default=base,
-        prog=program,
-        description=description,
-        config=options,
-        use_underscores=True,
-    )
+    return tyro.cli(Config, args=arguments, default=base, prog=program, description=description, use_underscores=True)
 
 
 def _base(arguments: Sequence[str]) -> Config:

@@ -90,4 +90,4 @@ def test_a_model_that_is_neither_folder_nor_reachable(tmp_path: Path) -> None:
 
 def test_a_work_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("occupied")
-    _one_line(run_script("prepare_data.py", *_in(tmp_path)), 4)
+    _one_line(run_script("prepare_data.py", *_in(tmp_path)), 6, "not a directory", str(tmp_path / "work"))

@@ -39,6 +39,13 @@ def test_steps_and_switches() -> None:
     assert parsed.prepare.include_tables
 
 
+@pytest.mark.parametrize("preset", ["", *config.PRESETS])
+def test_a_switch_can_be_set_either_way_whatever_it_starts_from(preset: str) -> None:
+    start = ("--preset", preset) if preset else ()
+    assert _parse(*start, "--train.activation_checkpointing").train.activation_checkpointing
+    assert not _parse(*start, "--train.no_activation_checkpointing").train.activation_checkpointing
+
+
 @pytest.mark.parametrize("preset", list(config.PRESETS))
 def test_flags_win_over_presets(preset: str) -> None:
     assert _parse("--preset", preset) == dataclasses.replace(config.PRESETS[preset](), preset=preset)
