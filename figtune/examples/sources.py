@@ -1,14 +1,14 @@
 """Where rows come from: a Hub id, a folder or a file, opened through the `datasets` library without decoding an image.
 
-Everything is read as a stream. A data set of the Hub is downloaded into its cache first, file by file, so that an
-interrupted download carries on and nothing is downloaded twice.
+Everything is read as a stream, a few rows at a time. A data set of the Hub is downloaded into its cache first, file by
+file, so that an interrupted download carries on and nothing is downloaded twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,8 @@ _TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".txt", ".md", ".yaml"
 _SAMPLE_BYTES = 1 << 16
 _BATCH_ROWS = 64
 """Of Parquet, held at once."""
+_BUFFER_BYTES = 1 << 20
+"""Of a Parquet column, read at once."""
 
 
 class _Rows(Protocol):
@@ -120,25 +122,36 @@ def _downloaded(source: DataSource) -> Path:
 def _opened(path: Path) -> Iterator[Part]:
     """The parts of a data set on this machine, in the order that it names them."""
     import datasets
+    from datasets.packaged_modules.parquet.parquet import Parquet
 
     if any((path / name).is_file() for name in _SAVED_BY_DATASETS):
-        loaded = datasets.load_from_disk(str(path))
-    elif path.is_file():
+        return _parts(datasets.load_from_disk(str(path)))
+    if path.is_dir():
+        builder = datasets.load_dataset_builder(str(path))
+    else:
         loader = _LOADERS.get(path.suffix.lower())
         if loader is None:
             raise ValueError(f"{path.suffix or 'a file without a suffix'} is none of {', '.join(_LOADERS)}")
-        loaded = datasets.load_dataset(loader, data_files={"train": str(path)}, streaming=True, **_options(path))
-    else:
-        loaded = datasets.load_dataset(str(path), streaming=True, **_options(path))
-    parts = loaded if isinstance(loaded, Mapping) else {"train": loaded}
-    for name, rows in parts.items():
+        builder = datasets.load_dataset_builder(loader, data_files={"train": str(path)})
+    if isinstance(builder, Parquet):
+        files: Mapping[str, Sequence[str]] = builder.config.data_files
+        return iter([_parquet_part(name, paths) for name, paths in files.items()])
+    return _parts(builder.as_streaming_dataset())
+
+
+def _parts(loaded: Mapping[str, _Rows] | _Rows) -> Iterator[Part]:
+    for name, rows in (loaded if isinstance(loaded, Mapping) else {"train": loaded}).items():
         yield Part(name=str(name), rows=_undecoded(rows), count=getattr(rows, "num_rows", None))
 
 
-def _options(path: Path) -> dict[str, object]:
-    """Row groups may be of any size: they are read in small batches."""
-    is_parquet = path.suffix == ".parquet" or (path.is_dir() and any(path.rglob("*.parquet")))
-    return {"batch_size": _BATCH_ROWS} if is_parquet else {}
+def _parquet_part(name: str, paths: Sequence[str]) -> Part:
+    """Read without `datasets`, which holds whole row groups: some 400 MB where a writer made them large."""
+    from pyarrow.parquet import ParquetFile, read_metadata
+
+    files = (ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) for path in paths)
+    batches = (batch for file in files for batch in file.iter_batches(_BATCH_ROWS))
+    count = sum(read_metadata(path).num_rows for path in paths)
+    return Part(name=str(name), rows=(row for batch in batches for row in batch.to_pylist()), count=count)
 
 
 def _undecoded(rows: _Rows) -> _Rows:
@@ -166,7 +179,9 @@ def _guarded(part: Part, name: str) -> Iterator[Mapping[str, object]]:
 
 def _unreadable(name: str, fault: Exception) -> InputError:
     words = " ".join(str(fault).split()) or type(fault).__name__
-    return InputError(f"{name} cannot be read as a data set: {words}", "see README, section on data sets, for what can")
+    return InputError(
+        f"{name} cannot be read as a data set: {words}", "see README, Train on an image-caption data set, for what can"
+    )
 
 
 def _identity(path: Path) -> str:
