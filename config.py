@@ -261,6 +261,8 @@ class Config:
     """Which stages main.py runs."""
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation."""
+    export: Path | None = None
+    """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
     prompt: str | None = None
     """What to ask about --test_image; left out, what --task asks."""
     task: Task = "caption"
@@ -306,6 +308,11 @@ class Config:
     def model_dir(self) -> Path:
         """What `setup` makes."""
         return self.work_dir / "model"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """Of the model that `setup` has configured, if it has."""
+        return self.model_dir / "processor" / "tokenizer.json"
 
     @property
     def evaluation_dir(self) -> Path:

@@ -5,7 +5,7 @@ of train), rejected.jsonl, stats.json, README.md, preview.html, and of a data se
 
     python prepare_data.py
     python prepare_data.py --prepare.tasks caption explain --prepare.max_words 96
-    python prepare_data.py --data.source gokulsabari/brain-xray --data.target_column caption
+    python prepare_data.py --data.source scans.jsonl --export conversations
 """
 
 from __future__ import annotations
@@ -51,8 +51,13 @@ def describe(config: Config) -> Stage:
 
 
 def run(config: Config) -> Summary:
-    """Make WORK/dataset if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    """Make WORK/dataset if it is not current; export it where that is asked for."""
+    summary = make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    if config.export is not None:
+        from figtune.examples.export import export_examples
+
+        export_examples(config.dataset_dir, config.export)
+    return summary
 
 
 SCRIPT = StageScript(describe=describe, run=run)
@@ -73,8 +78,8 @@ def _produce(config: Config) -> Outcome:
         stats = prepare_rows(_source(config), config.dataset_dir, _choices(config))
     else:
         stats = prepare_examples(config.content_dir, config.dataset_dir, _choices(config))
-    write_data_card(config.dataset_dir)
-    write_preview(config.dataset_dir)
+    write_data_card(config.dataset_dir, config.tokenizer_file)
+    write_preview(config.dataset_dir, config.tokenizer_file)
     return Outcome(counts=stats.summary)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from figtune.examples.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.examples.sentences import count_words
@@ -72,7 +72,7 @@ class Tally:
             example_rejections=_sorted(self._example_rejections),
             cleaned=_sorted(self._cleaned),
             shortened=_sorted(self._shortened),
-            completion_words={task: _summary(self._words[task]) for task in sorted(self._words)},
+            completion_words={task: summary_of(self._words[task]) for task in sorted(self._words)},
             empty_splits=tuple(split for split in wanted if not groups[split]),
         )
 
@@ -81,5 +81,6 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
     return {name: counts[name] for name in sorted(counts)}
 
 
-def _summary(lengths: list[int]) -> LengthSummary:
+def summary_of(lengths: Sequence[int]) -> LengthSummary:
+    """What of some lengths is shown in words."""
     return LengthSummary(shortest=min(lengths), median=statistics.median(lengths), longest=max(lengths))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -20,12 +21,15 @@ from figtune.examples.records import (
     examples_file,
 )
 from figtune.examples.sentences import count_words
+from figtune.examples.tally import summary_of
 from figtune.examples.tasks import TASKS
 from figtune.pipeline.files import replacing, write_text
 from figtune.pipeline.records import read_json, stream_records
+from figtune.reports.tokens import TokenCounter, token_counter
 
 _MADE_BY = "python prepare_data.py"
 _BINS = 30
+_AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
 
 # Markdown, so nothing is escaped as HTML; the card holds counts and names of this project only, no text of a paper.
 _TEMPLATES = Environment(
@@ -37,38 +41,67 @@ _TEMPLATES = Environment(
 )
 
 
-def write_data_card(dataset_dir: Path) -> None:
+@dataclass(frozen=True)
+class _Lengths:
+    """Of all examples, by task."""
+
+    words: dict[str, list[int]]
+    """Of completions."""
+    tokens: dict[str, list[int]]
+    """Of prompts and completions together; empty where no tokenizer is at hand."""
+
+
+def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `README.md` and `lengths.svg` beside the examples.
+
+    Args:
+        tokenizer_file: of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
         InputError: a line in it is no record.
     """
     stats = read_json(dataset_dir / STATS_FILE, Stats, _MADE_BY)
-    write_lengths(dataset_dir / LENGTHS_FILE, _lengths(dataset_dir))
-    tasks = [entry for entry in TASKS if entry.name in stats.completion_words]
-    total = sum(sum(counts.values()) for counts in stats.examples.values())
+    lengths = _lengths(dataset_dir, token_counter(tokenizer_file))
+    rows = {"words": lengths.words, "tokens": lengths.tokens} if lengths.tokens else {"words": lengths.words}
+    write_lengths(dataset_dir / LENGTHS_FILE, rows)
     card = _TEMPLATES.get_template("data_set_card.md" if stats.data_set else "data_card.md")
-    text = card.render(stats=stats, splits=SPLITS, tasks=tasks, total=total, plot=LENGTHS_FILE)
+    text = card.render(
+        stats=stats,
+        splits=SPLITS,
+        tasks=[entry for entry in TASKS if entry.name in stats.completion_words],
+        total=sum(sum(counts.values()) for counts in stats.examples.values()),
+        tokens={task: summary_of(counts) for task, counts in sorted(lengths.tokens.items())},
+        plot=LENGTHS_FILE,
+    )
     write_text(dataset_dir / CARD_FILE, text)
 
 
-def write_lengths(path: Path, lengths: Mapping[str, Iterable[int]]) -> None:
-    """Draw completion lengths in words, one histogram a task, as SVG of reproducible bytes."""
+def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+    """Draw lengths as histograms, one a task, as SVG of reproducible bytes.
+
+    Args:
+        rows: by unit, such as "words", then by task.
+    """
+    tasks = sorted({task for lengths in rows.values() for task in lengths})
     with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), replacing(path) as temporary:
-        figure = Figure(figsize=(8, 2.4), layout="constrained")
-        panels = figure.subplots(1, max(1, len(lengths)), squeeze=False, sharex=True)[0]
-        for panel, (task, words) in zip(panels, sorted(lengths.items()), strict=True):
-            panel.hist(list(words), bins=_BINS, color="#2563c9")
-            panel.set(title=task, xlabel="words")
-            panel.spines[["top", "right"]].set_visible(False)
-        panels[0].set_ylabel("examples")
+        figure = Figure(figsize=(8, 2.4 * len(rows)), layout="constrained")
+        panels = figure.subplots(len(rows), max(1, len(tasks)), squeeze=False, sharex="row")
+        for line, (unit, lengths) in zip(panels, rows.items(), strict=True):
+            for panel, task in zip(line, tasks, strict=False):
+                panel.hist(lengths.get(task, ()), bins=_BINS, color="#2563c9")
+                panel.set(title=task, xlabel=_AXES[unit])
+                panel.spines[["top", "right"]].set_visible(False)
+            line[0].set_ylabel("examples")
         figure.savefig(temporary, metadata={"Date": None, "Creator": None})
 
 
-def _lengths(dataset_dir: Path) -> dict[str, list[int]]:
-    lengths: defaultdict[str, list[int]] = defaultdict(list)
+def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
+    words: defaultdict[str, list[int]] = defaultdict(list)
+    tokens: defaultdict[str, list[int]] = defaultdict(list)
     for split in SPLITS:
         for example in stream_records(dataset_dir / examples_file(split), Example, _MADE_BY):
-            lengths[example.task].append(count_words(example.completion))
-    return lengths
+            words[example.task].append(count_words(example.completion))
+            if count_tokens is not None:
+                tokens[example.task].append(count_tokens(example.prompt) + count_tokens(example.completion))
+    return _Lengths(words=words, tokens=tokens)

@@ -26,6 +26,7 @@ from figtune.examples.splits import draw
 from figtune.pipeline.files import write_text
 from figtune.pipeline.records import read_json, stream_records
 from figtune.reports.page import render_page
+from figtune.reports.tokens import TokenCounter, token_counter
 
 _EXAMPLES_OF_EACH = 6
 """For every split and task."""
@@ -45,8 +46,9 @@ class ShownExample:
     split: Split
     example: Example
     image_url: str
-    prompt_words: int
-    completion_words: int
+    prompt_length: str
+    """In words, and in tokens where they can be told."""
+    completion_length: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,11 @@ class ShownRejection:
     image_url: str
 
 
-def write_preview(dataset_dir: Path) -> None:
+def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `preview.html` beside the examples: a sample by hash of every split and task, and of every rule.
+
+    Args:
+        tokenizer_file: of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
@@ -71,24 +76,29 @@ def write_preview(dataset_dir: Path) -> None:
         "total": sum(sum(tasks.values()) for tasks in stats.examples.values()),
         "splits": SPLITS,
         "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),
-        "shown": _examples(dataset_dir),
+        "shown": _examples(dataset_dir, token_counter(tokenizer_file)),
         "rejected": _rejections(dataset_dir),
     }
     write_text(dataset_dir / PREVIEW_FILE, render_page("Training examples", "preview.html", context))
 
 
-def _examples(dataset_dir: Path) -> list[ShownExample]:
+def _examples(dataset_dir: Path, count_tokens: TokenCounter | None) -> list[ShownExample]:
     return [
         ShownExample(
             split=split,
             example=example,
             image_url=quote(example.image),
-            prompt_words=count_words(example.prompt),
-            completion_words=count_words(example.completion),
+            prompt_length=_length(example.prompt, count_tokens),
+            completion_length=_length(example.completion, count_tokens),
         )
         for split in SPLITS
         for example in _sample_of(dataset_dir, split)
     ]
+
+
+def _length(text: str, count_tokens: TokenCounter | None) -> str:
+    words = f"{count_words(text)} words"
+    return words if count_tokens is None else f"{words}, {count_tokens(text)} tokens"
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
