@@ -10,6 +10,7 @@ from figtune.papers.page import PageText
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
+_LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
 _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
 _COMPOUNDING = frozenset(
@@ -53,7 +54,7 @@ class Vocabulary:
     def _appended(self, text: str, line: str) -> str:
         if not text or not line:
             return text or line
-        broken, rest = _BROKEN.search(text), _REST.match(line)
+        broken, rest = _BROKEN.search(text, max(0, len(text) - _LONGEST_WORD)), _REST.match(line)
         if broken is None or rest is None:
             # "state-of-the-" before a formula or "3-" before "D": the hyphen stands, and no blank belongs after it.
             glued = text[-1] in "-‐" and len(text) > 1 and text[-2] != " "
