@@ -11,7 +11,7 @@ from figtune.figures.confidence import confidence_of
 from figtune.figures.ink import Ink, PackedInk
 from figtune.figures.kinds import evidence_in, kind_of
 from figtune.figures.orphans import find_orphans
-from figtune.figures.panels import FoundPanel, find_panels, labels_in
+from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
 from figtune.figures.regions import Region, propose_regions
 from figtune.figures.roles import Role
@@ -184,9 +184,7 @@ def _paired(
 
 
 def _panels(document: Document, text: PageText, caption: Caption, region: Box, ink: Ink) -> tuple[FoundPanel, ...]:
-    """The panels, if anything speaks for any: reading a page's words costs more than looking for brackets."""
-    labelled = any("(b" in line.text and region.contains(line.box, 3) for line in text.lines)
-    if caption.figure_type == "Table" or not (labelled or labels_in(caption.text)):
+    if caption.figure_type == "Table" or not may_have_panels(caption.text, region, text.lines):
         return ()
     return find_panels(caption.text, region, document.words(text), ink)
 

@@ -17,6 +17,10 @@ DPI = 72.0
 CELL = 6
 _PAPER_WHITE = 253
 """Greys from here to 255 are paper; light panel backgrounds and soft shadows lie below."""
+_WHITE = 2.0
+"""Points of white at which a cut need look no further."""
+_CROSSING = 1
+"""Points of ink that a place for a cut may hold more than the best place."""
 
 Mask = NDArray[np.bool_]
 """bool[H, W], one pixel a point."""
@@ -137,6 +141,20 @@ class Ink:
         start = rows.start if vertical else columns.start
         steps = np.flatnonzero(np.diff(filled) > width)
         return [Gap(int(start + filled[step] + 1), int(start + filled[step + 1])) for step in steps]
+
+    def thinnest(self, box: Box, *, vertical: bool) -> float:
+        """Where to cut `box` in two, from top to bottom if `vertical`, else from left to right: in the middle of the
+        widest white, or, where something crosses everywhere, of the widest stretch with the least ink."""
+        rows, columns = self._window(box)
+        window = self.mask[rows, columns]
+        if not window.size:
+            return (box.top + box.bottom) / 2 if vertical else (box.x0 + box.x1) / 2
+        counts = np.count_nonzero(window, axis=1 if vertical else 0)
+        thin = counts <= (0 if self.gaps(box, vertical=vertical, width=_WHITE) else counts.min() + _CROSSING)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], thin, [False]))))
+        starts, ends = edges[::2], edges[1::2]
+        widest = int(np.argmax(ends - starts))
+        return float((rows.start if vertical else columns.start) + (starts[widest] + ends[widest]) / 2)
 
     def _window(self, box: Box) -> tuple[slice, slice]:
         height, width = self.mask.shape

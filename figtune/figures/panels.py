@@ -1,20 +1,25 @@
-"""Sub-figures: the labels "(a)", "(b)" that a caption speaks of, what it says of each, and where they lie."""
+"""Sub-figures: the labels "(a)", "(b)" of a figure, where its panels lie, and what is said of each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from figtune.figures.caption_parts import caption_parts, is_run, labels_in
 from figtune.figures.ink import Ink
 from figtune.papers.box import Box
-from figtune.papers.page import Word
+from figtune.papers.page import Line, Word
 
-_LABEL = re.compile(r"(?<![\w(])\(([a-z])\)(?!\w)")
-_WORD_LABEL = re.compile(r"^\(?([a-z])\)[.:,]?$")
+_MARK = re.compile(r"^[(（]([a-zA-Z])[)）](?=$|[.:,A-Z])")
+_BARE_MARK = re.compile(r"^([a-zA-Z])[).]$")
+_SPOKEN_OF = re.compile(r"[(（][bB][)）]|^[bB][).]\s")
 _SAME_ROW = 6.0  # points by which the labels of one row of panels may differ
-_WHITE = 2.0  # points of white between panels
+_BLANK = 0.8  # of a word's height: a wider gap ends a sub-caption
+_FEW = 1.5  # of a label's height: less than this over the labels or below them is no panel
+_CLOSE = 12.0  # points below a sub-caption within which the next row begins
+_STRIP = 0.4  # of a row's height: more than this below the last labels is no part of their panels
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,28 @@ class FoundPanel:
     """The part of the figure's caption that speaks of it, or else its sub-caption inside the region."""
 
 
-def labels_in(caption: str) -> list[str]:
-    """The labels a caption speaks of, if they run a, b, c, ... and there are at least two; else nothing."""
-    seen = list(dict.fromkeys(_LABEL.findall(caption)))
-    expected = [chr(ord("a") + number) for number in range(len(seen))]
-    return seen if len(seen) >= 2 and sorted(seen) == expected else []
+@dataclass(frozen=True, slots=True)
+class _SubCaption:
+    """A label and the words behind it."""
+
+    mark: Box
+    box: Box
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Panels whose labels stand at the same height."""
+
+    labels: tuple[str, ...]
+    """From left to right."""
+    box: Box
+    """Around their sub-captions."""
+
+
+def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
+    """Whether anything speaks for panels: cheaper than `find_panels`, which needs the words of a page."""
+    return bool(labels_in(caption)) or any(_SPOKEN_OF.search(line.text) and _holds(region, line.box) for line in lines)
 
 
 def find_panels(caption: str, region: Box, words: Sequence[Word], ink: Ink) -> tuple[FoundPanel, ...]:
@@ -45,117 +67,132 @@ def find_panels(caption: str, region: Box, words: Sequence[Word], ink: Ink) -> t
         words: of the page.
         ink: of the page.
     """
-    inside = [word for word in words if region.contains(word.box, 2)]
-    marks = _marks(inside)
-    labels = labels_in(caption) or _run(marks)
+    inside = [word for word in words if _holds(region, word.box)]
+    labels, marks = _labels(labels_in(caption), inside)
     if len(labels) < 2:
         return ()
-    parts = _caption_parts(caption)
-    boxes = _panel_boxes({label: marks[label] for label in labels if label in marks}, region, ink)
+    parts = caption_parts(caption)
+    found = {label: _sub_caption(mark, marks.values(), inside) for label, mark in marks.items() if label in labels}
+    boxes = _panel_boxes(found, region, ink)
     return tuple(
-        FoundPanel(label, boxes.get(label), parts.get(label) or _sub_caption(label, marks, inside, boxes))
+        FoundPanel(label, boxes.get(label), parts.get(label) or (found[label].text if label in found else ""))
         for label in sorted(labels)
     )
 
 
-def _marks(words: Iterable[Word]) -> dict[str, Box]:
-    """The first word of each label inside the region, with brackets."""
+def _holds(region: Box, box: Box) -> bool:
+    """Whether the middle of `box` lies in `region`: boxes of words are higher than their ink."""
+    x, y = (box.x0 + box.x1) / 2, (box.top + box.bottom) / 2
+    return region.x0 <= x <= region.x1 and region.top <= y <= region.bottom
+
+
+def _labels(spoken_of: Sequence[str], words: Sequence[Word]) -> tuple[Sequence[str], dict[str, Box]]:
+    """The figure's labels and where they stand. Without brackets they count only if the caption speaks of them."""
+    marks = _marks(_MARK, words)
+    if not spoken_of:
+        return (sorted(marks) if is_run(sorted(marks)) else []), marks
+    bare = _marks(_BARE_MARK, words)
+    return spoken_of, bare if len(_known(spoken_of, bare)) > len(_known(spoken_of, marks)) else marks
+
+
+def _marks(pattern: re.Pattern[str], words: Iterable[Word]) -> dict[str, Box]:
+    """The first word of each label."""
     marks: dict[str, Box] = {}
     for word in words:
-        if (match := _WORD_LABEL.match(word.text)) and match[1] not in marks and word.text.startswith("("):
-            marks[match[1]] = word.box
+        if match := pattern.match(word.text):
+            marks.setdefault(match[1], word.box)
     return marks
 
 
-def _run(marks: dict[str, Box]) -> list[str]:
-    labels = sorted(marks)
-    return labels if labels == [chr(ord("a") + number) for number in range(len(labels))] else []
+def _known(labels: Sequence[str], marks: Mapping[str, Box]) -> set[str]:
+    return set(labels) & set(marks)
 
 
-def _caption_parts(caption: str) -> dict[str, str]:
-    """For each label, the text from it to the next label, or to the end of the sentence for the last one."""
-    matches = list(_LABEL.finditer(caption))
-    parts: dict[str, str] = {}
-    for number, match in enumerate(matches):
-        end = matches[number + 1].start() if number + 1 < len(matches) else len(caption)
-        text = caption[match.end() : end].strip(" ,;:.")
-        if number + 1 == len(matches):
-            text = re.split(r"(?<=[a-z)])\. (?=[A-Z])", text)[0]
-        text = re.sub(r"\s*(?:,|;)?\s*(?:and|while|,)$", "", text).strip(" ,;:.")
-        if text and match[1] not in parts:
-            parts[match[1]] = text
-    return parts
+def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> _SubCaption:
+    """The label and the words that follow it on its line without a wide gap, up to the next label."""
+    others = set(marks)
+    on_line = [word for word in words if abs(word.box.bottom - mark.bottom) <= 0.3 * mark.height]
+    box, said = mark, []
+    for word in sorted(on_line, key=lambda word: word.box.x0):
+        if word.box not in others and -1 <= word.box.x0 - box.x1 <= _BLANK * mark.height:
+            box = Box.around([box, word.box])
+            said.append(word.text)
+    return _SubCaption(mark, box, " ".join(said))
 
 
-def _sub_caption(label: str, marks: dict[str, Box], words: Sequence[Word], boxes: dict[str, Box]) -> str:
-    """What stands behind the label on its line inside the region."""
-    mark, box = marks.get(label), boxes.get(label)
-    if mark is None or box is None:
-        return ""
-    behind = [
-        word
-        for word in words
-        if word.box.x0 >= mark.x1 - 1 and abs(word.box.bottom - mark.bottom) <= 3 and box.contains(word.box, 2)
-    ]
-    return " ".join(word.text for word in sorted(behind, key=lambda word: word.box.x0))
-
-
-def _panel_boxes(marks: dict[str, Box], region: Box, ink: Ink) -> dict[str, Box]:
-    """The region cut between rows of labels, and each row at the widest white between neighbouring labels."""
-    if len(marks) < 2:
+def _panel_boxes(found: Mapping[str, _SubCaption], region: Box, ink: Ink) -> dict[str, Box]:
+    """The region cut between rows of labels, and each row between neighbouring labels."""
+    if len(found) < 2:
         return {}
-    rows = _label_rows(marks)
-    below = rows[-1][1].bottom - region.top > 0.5 * region.height and _stand_below(rows, region)
+    rows = _rows(found)
     boxes: dict[str, Box] = {}
-    for number, (labels, band) in enumerate(rows):
-        if below:
-            top = region.top if number == 0 else _white_row(rows[number - 1][1].bottom, band.top, region, ink)
-            bottom = (
-                region.bottom
-                if number + 1 == len(rows)
-                else _white_row(band.bottom, rows[number + 1][1].top, region, ink, first=True)
-            )
-        else:
-            top = region.top if number == 0 else band.top
-            bottom = region.bottom if number + 1 == len(rows) else rows[number + 1][1].top
-        boxes.update(_row_boxes(labels, marks, Box(region.x0, top, region.x1, bottom), ink))
+    for row, band in zip(rows, _bands(rows, region, ink), strict=True):
+        boxes.update(_row_boxes(row, found, band, ink))
     return boxes
 
 
-def _label_rows(marks: dict[str, Box]) -> list[tuple[list[str], Box]]:
-    rows: list[tuple[list[str], Box]] = []
-    for label in sorted(marks, key=lambda label: (marks[label].top, marks[label].x0)):
-        mark = marks[label]
-        if rows and abs(rows[-1][1].top - mark.top) <= _SAME_ROW:
-            rows[-1] = ([*rows[-1][0], label], Box.around([rows[-1][1], mark]))
+def _rows(found: Mapping[str, _SubCaption]) -> list[_Row]:
+    rows: list[_Row] = []
+    for label in sorted(found, key=lambda label: (found[label].mark.top, found[label].mark.x0)):
+        box = found[label].box
+        if rows and abs(rows[-1].box.top - box.top) <= _SAME_ROW:
+            rows[-1] = _Row((*rows[-1].labels, label), Box.around([rows[-1].box, box]))
         else:
-            rows.append(([label], mark))
-    return rows
+            rows.append(_Row((label,), box))
+    return [_Row(tuple(sorted(row.labels, key=lambda label: found[label].mark.x0)), row.box) for row in rows]
 
 
-def _stand_below(rows: Sequence[tuple[list[str], Box]], region: Box) -> bool:
-    """Whether labels stand below their panels: the last row is nearer to the bottom than the first to the top."""
-    return region.bottom - rows[-1][1].bottom < rows[0][1].top - region.top
+def _bands(rows: Sequence[_Row], region: Box, ink: Ink) -> list[Box]:
+    """How high each row of panels is."""
+    cuts = [region.top]
+    first, last = rows[0].box, rows[-1].box
+    bottom, below = region.bottom, region.bottom - last.bottom
+    at_bottom = below <= _FEW * last.height
+    if first.top - region.top <= _FEW * first.height:
+        for upper, lower in pairwise(rows):
+            span = Box(region.x0, upper.box.bottom, region.x1, lower.box.top + 1)
+            cuts.append(ink.thinnest(span, vertical=True) if at_bottom else _white_above(span, ink))
+    elif at_bottom or _stand_alone(rows, region, ink):
+        for upper, lower in pairwise(rows):
+            cuts.append(_white_below(Box(region.x0, upper.box.bottom - 1, region.x1, lower.box.top), ink))
+        if below > _STRIP * (last.bottom - cuts[-1]):
+            bottom = _white_below(Box(region.x0, last.bottom - 1, region.x1, region.bottom), ink)
+    else:
+        for upper, lower in pairwise(rows):
+            cuts.append(ink.thinnest(Box(region.x0, upper.box.bottom, region.x1, lower.box.top), vertical=True))
+    return [Box(region.x0, top, region.x1, end) for top, end in pairwise([*cuts, bottom])]
 
 
-def _white_row(start: float, end: float, region: Box, ink: Ink, *, first: bool = False) -> float:
-    """Where to cut between two rows of panels: at the first white below the upper row's labels."""
-    gaps = ink.gaps(Box(region.x0, start - 2, region.x1, end), vertical=True, width=_WHITE)
-    return gaps[0].start if gaps and first else gaps[0].end if gaps else start
+def _stand_alone(rows: Sequence[_Row], region: Box, ink: Ink) -> bool:
+    """Whether nothing stands beside the labels: they are below their panels, not in front of them."""
+    return all(
+        ink.tight(Box(region.x0, row.box.top + 1, row.box.x0 - 2, row.box.bottom - 1)) is None
+        and ink.tight(Box(row.box.x1 + 2, row.box.top + 1, region.x1, row.box.bottom - 1)) is None
+        for row in rows
+    )
 
 
-def _row_boxes(labels: Sequence[str], marks: dict[str, Box], row: Box, ink: Ink) -> dict[str, Box]:
-    ordered = sorted(labels, key=lambda label: marks[label].x0)
-    edges = [row.x0]
-    for left, right in pairwise(ordered):
-        start, end = marks[left].x1, marks[right].x0
-        gaps = ink.gaps(Box(start - 1, row.top, end + 1, row.bottom), vertical=False, width=_WHITE)
-        widest = max(gaps, key=lambda gap: gap.width, default=None)
-        edges.append((widest.start + widest.end) / 2 if widest else (start + end) / 2)
-    edges.append(row.x1)
+def _white_below(span: Box, ink: Ink) -> float:
+    """The end of the first white below a sub-caption if that comes soon, else where the sub-caption ends."""
+    gaps = ink.gaps(span, vertical=True, width=1.0)
+    return gaps[0].end if gaps and gaps[0].start - span.top <= _CLOSE else span.top + 1
+
+
+def _white_above(span: Box, ink: Ink) -> float:
+    """The last white above a sub-caption if there is one near, else where the sub-caption begins."""
+    gaps = ink.gaps(span, vertical=True, width=1.0)
+    return gaps[-1].end if gaps and span.bottom - gaps[-1].end <= _CLOSE else span.bottom - 1
+
+
+def _row_boxes(row: _Row, found: Mapping[str, _SubCaption], band: Box, ink: Ink) -> dict[str, Box]:
+    edges = [band.x0]
+    for left, right in pairwise(row.labels):
+        start, end = found[left].box.x1, found[right].mark.x0
+        edges.append(ink.thinnest(Box(start, band.top, max(start + 1, end), band.bottom), vertical=False))
+    edges.append(band.x1)
     boxes = {}
-    for number, label in enumerate(ordered):
-        tight = ink.tight(Box(edges[number], row.top, edges[number + 1], row.bottom))
+    for label, (x0, x1) in zip(row.labels, pairwise(edges), strict=True):
+        tight = ink.tight(Box(x0, band.top, x1, band.bottom))
         if tight is not None:
             boxes[label] = tight
     return boxes
