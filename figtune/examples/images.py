@@ -12,7 +12,7 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from figtune.pipeline.errors import InputError
 
@@ -95,6 +95,9 @@ def _decoded(data: bytes, name: str) -> Image.Image:
                 raise ValueError(f"it has more than {_MAX_PIXELS // 1_000_000} million pixels")
             image.load()
             return image
+    except UnidentifiedImageError:
+        # Its own words have the address of the bytes in memory, which differs from run to run.
+        raise InputError(f"{name} is no image of a known format", "replace or remove it") from None
     except (Image.DecompressionBombError, *_BROKEN) as fault:
         raise InputError(f"{name} cannot be read as an image: {fault}", "replace or remove it") from None
 

@@ -180,9 +180,12 @@ def test_a_second_run_is_identical_and_leaves_no_image_of_the_first(mixed: Path,
     prepare(source, dataset)
     once = _files(dataset)
     prepare(mixed, dataset, TRAIN_ONLY)
-    assert sum(name.startswith("images/") for name in _files(dataset)) == 2
+    others = _files(dataset)
+    assert sum(name.startswith("images/") for name in others) == 2
     prepare(source, dataset)
     assert _files(dataset) == once
+    prepare(mixed, dataset, TRAIN_ONLY)
+    assert _files(dataset) == others
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,6 @@ def test_tokens_are_counted_where_a_tokenizer_is_at_hand(scans: Path, tmp_path: 
     write_data_card(scans, tmp_path / "tokenizer.json")
     write_preview(scans, tmp_path / "tokenizer.json")
     # "Report on this scan." and "An axial scan, number 7. A bright spot lies in the left half."
-    assert "| given | 17 | 17 | 17 |" in (scans / "README.md").read_text(encoding="utf-8")
+    assert "| 17 | 17 | 17 |" in (scans / "README.md").read_text(encoding="utf-8")
     assert "Prompt, 4 words, 4 tokens" in (scans / "preview.html").read_text(encoding="utf-8")
     assert "text tokens of prompt" in (scans / "lengths.svg").read_text(encoding="utf-8")
