@@ -6,6 +6,7 @@ its text, graphics and pixels are all taken; the lists of the last few pages are
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pymupdf
 from numpy.typing import NDArray
 
 from figtune.papers.box import Box
@@ -26,8 +26,11 @@ from figtune.pipeline.errors import InputError
 GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
 
-# Importing PyMuPDF 2 also loads a neural page layout that `get_text` would run by itself: 0.4 CPU seconds a page.
-pymupdf._get_layout = None
+# PyMuPDF 2 would also import a neural page layout, which `get_text` then runs by itself: over a CPU second and 55 MB a
+# process, and 0.4 CPU seconds a page. A module that is None counts as not installed.
+sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
+import pymupdf  # noqa: E402
+
 pymupdf.TOOLS.mupdf_display_errors(False)
 pymupdf.TOOLS.mupdf_display_warnings(False)
 
