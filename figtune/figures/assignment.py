@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
 from figtune.figures.records import FigureType
-from figtune.figures.regions import Region, Side
+from figtune.figures.signals import Region, Side
 
 _TRIED = 14  # best regions of a caption that are tried
 _BEAM = 150  # partial matchings kept
@@ -47,17 +47,16 @@ def assign(proposals: Sequence[Sequence[Region]], cells: int, usages: Sequence[U
 
 def usage_of(pages: Sequence[tuple[Sequence[Caption], Sequence[Region | None]]], figure_type: FigureType) -> Usage:
     """Where the regions of one type lie, by majority over a paper of a first matching without preference."""
-    votes = {"above": 0.0, "below": 0.0}
+    votes: dict[Side, float] = {"above": 0.0, "below": 0.0, "left": 0.0, "right": 0.0}
     for captions, regions in pages:
         for caption, region in zip(captions, regions, strict=True):
             if region is not None and caption.figure_type == figure_type:
                 votes[region.side] += region.score
-    total = votes["above"] + votes["below"]
     if figure_type == "Figure":
         votes["above"] += 30.0  # below their figures is where captions stand in nearly all papers
-        total += 30.0
-    side: Side = "above" if votes["above"] >= votes["below"] else "below"
-    return Usage(side, 3.0 * (2 * votes[side] / total - 1) if total else 0.0)
+    total = sum(votes.values())
+    side = max(votes, key=lambda side: votes[side])
+    return Usage(side, 3.0 * max(0.0, 2 * votes[side] / total - 1) if total else 0.0)
 
 
 def _value(region: Region, usage: Usage, cells: int) -> float:

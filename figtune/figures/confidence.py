@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from figtune.figures.assignment import Usage
 from figtune.figures.captions import Caption
-from figtune.figures.regions import Region
+from figtune.figures.signals import Region
 
 _RIVAL = 1.5  # score by which a rival region of another shape must stay behind to count for nothing
 _SAME_SHAPE = 0.9  # overlap from which two regions are the same

@@ -13,9 +13,10 @@ from figtune.figures.kinds import evidence_in, kind_of
 from figtune.figures.orphans import find_orphans
 from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
-from figtune.figures.regions import Region, propose_regions
+from figtune.figures.regions import propose_regions
 from figtune.figures.roles import Role
 from figtune.figures.scene import Scene, set_scene
+from figtune.figures.signals import Region
 from figtune.figures.style import PaperStyle, style_of
 from figtune.papers.box import Box
 from figtune.papers.document import Document

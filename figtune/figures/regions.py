@@ -4,53 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from figtune.figures.captions import Caption
-from figtune.figures.ink import Gap
+from figtune.figures.regions_beside import regions_beside
 from figtune.figures.scene import Scene
+from figtune.figures.signals import SMALLEST, Region, Side, judged
 from figtune.papers.box import Box
-
-Side = Literal["above", "below"]
-"""Where the region lies, seen from the caption."""
 
 _GUTTER = 11.0  # points that a column's figure may stick out
 _OVERHANG = 60  # points that ink may cross a column's edge before it is another figure's
 _CUT = 6.0  # points of white at which a region may end
 _CUTS = 6  # widest whites tried
-_NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, certainly not
-_SMALLEST = 12.0  # points
 _ROW = 200.0  # points by which captions in one row may stand higher or lower
 _BELOW_ROW = 60.0  # points from a caption inside a row to the wide caption under the row
+_GOOD = 5.0  # score from which a region above or below makes looking beside needless; right ones have 6 and more
+_SEAM = 3.0  # points beyond a region's edge in which ink shows that it goes on
 _SPECK = 1.5  # points beside a wall in which ink is still the wall's
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """What speaks for a region, each in [0, 1]."""
-
-    nearness: float
-    """The caption is close."""
-    alignment: float
-    """The caption is centred on it and does not stick out."""
-    likeness: float
-    """It looks like what the caption calls it."""
-    wholeness: float
-    """Its far edge is a wall or wide white, not a narrow white inside something."""
-    size: float
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A region proposed for a caption."""
-
-    box: Box
-    """Tight to ink, in points."""
-    side: Side
-    signals: Signals
-    cells: int
-    """Cells of the page's ink that it explains."""
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +31,29 @@ class _Span:
 
 
 def propose_regions(caption: Caption, scene: Scene) -> list[Region]:
-    """Regions for `caption`, best first, at most one for each box."""
+    """Regions for `caption`, best first, at most one for each box.
+
+    Captions stand above or below; beside is looked only where nothing there is any good, and what the caption's edge
+    would cut off a thing beside it is no good.
+    """
     regions: dict[tuple[Side, Box], Region] = {}
     for span in _spans(caption, scene):
         for side in ("above", "below"):
             for region in _regions_in(span, side, caption, scene):
                 regions.setdefault((side, region.box), region)
-    return sorted(regions.values(), key=lambda region: -region.score)
+    whole = [region for region in regions.values() if not _severed(region, caption, scene)]
+    beside = [] if any(region.score >= _GOOD for region in whole) else list(regions_beside(caption, scene))
+    return sorted([*whole, *beside] if beside else regions.values(), key=lambda region: -region.score)
+
+
+def _severed(region: Region, caption: Caption, scene: Scene) -> bool:
+    """Whether the region ends at the height of the caption's edge only because it was looked for on that side."""
+    box, words = region.box, caption.box
+    if region.side == "above":
+        edge = Box(box.x0, words.top, box.x1, words.top + _SEAM)
+        return box.bottom >= words.top - 1 and scene.ink.amount(edge) > 0
+    edge = Box(box.x0, words.bottom - _SEAM, box.x1, words.bottom)
+    return box.top <= words.bottom + 1 and scene.ink.amount(edge) > 0
 
 
 def _spans(caption: Caption, scene: Scene) -> list[_Span]:
@@ -157,10 +142,10 @@ def _room(span: _Span, side: Side, caption: Caption, scene: Scene) -> Box | None
     blocking = [wall for wall in scene.walls if min(wall.x1, inner1) - max(wall.x0, inner0) > 4]
     if side == "above":
         top = max((wall.bottom for wall in blocking if wall.bottom <= caption.box.top + 2), default=0.0)
-        return Box(span.x0, top + _SPECK, span.x1, caption.box.top) if caption.box.top - top > _SMALLEST else None
+        return Box(span.x0, top + _SPECK, span.x1, caption.box.top) if caption.box.top - top > SMALLEST else None
     bottom = min((wall.top for wall in blocking if wall.top >= caption.box.bottom - 2), default=scene.text.height)
     return (
-        Box(span.x0, caption.box.bottom, span.x1, bottom - _SPECK) if bottom - caption.box.bottom > _SMALLEST else None
+        Box(span.x0, caption.box.bottom, span.x1, bottom - _SPECK) if bottom - caption.box.bottom > SMALLEST else None
     )
 
 
@@ -172,12 +157,12 @@ def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iter
     box = scene.ink.tight(_with_overhang(box, room, scene)) or box
     gaps = scene.ink.gaps(box, vertical=True, width=_CUT)
     cuts = sorted(sorted(gaps, key=lambda gap: -gap.width)[:_CUTS], key=lambda gap: gap.start)
-    yield from _region(box, side, None, caption, scene)
+    yield from judged(box, side, None, caption, scene)
     for gap in cuts:
         part = Box(box.x0, gap.end, box.x1, box.bottom) if side == "above" else Box(box.x0, box.top, box.x1, gap.start)
         tight = scene.ink.tight(part)
         if tight is not None:
-            yield from _region(tight, side, gap, caption, scene)
+            yield from judged(tight, side, gap, caption, scene)
 
 
 def _with_overhang(box: Box, room: Box, scene: Scene) -> Box:
@@ -186,47 +171,3 @@ def _with_overhang(box: Box, room: Box, scene: Scene) -> Box:
     x0 = wide.x0 if box.x0 <= room.x0 + 1 else box.x0
     x1 = wide.x1 if box.x1 >= room.x1 - 1 else box.x1
     return Box(x0, box.top, x1, box.bottom)
-
-
-def _region(box: Box, side: Side, cut: Gap | None, caption: Caption, scene: Scene) -> Iterator[Region]:
-    if box.width < _SMALLEST or box.height < _SMALLEST:
-        return
-    distance = caption.box.top - box.bottom if side == "above" else box.top - caption.box.bottom
-    signals = Signals(
-        nearness=_falling(distance, _NEAR, _FAR),
-        alignment=_alignment(box, caption.box),
-        likeness=_likeness(box, caption, scene),
-        wholeness=1.0 if cut is None else min(1.0, (cut.width - 3) / 15),
-        size=min(1.0, box.height / 25) * min(1.0, box.width / 60),
-    )
-    yield Region(box, side, signals, scene.ink.spread(box), _score(signals))
-
-
-def _score(signals: Signals) -> float:
-    return (
-        1.5 * signals.nearness
-        + 1.5 * signals.alignment
-        + 1.5 * signals.likeness
-        + 1.0 * signals.wholeness
-        + 1.0 * signals.size
-    )
-
-
-def _alignment(box: Box, caption: Box) -> float:
-    shared = max(0.0, min(box.x1, caption.x1) - max(box.x0, caption.x0))
-    contained = shared / max(1.0, min(box.width, caption.width))
-    off = abs((box.x0 + box.x1) - (caption.x0 + caption.x1)) / 2
-    return 0.5 * contained + 0.5 * _falling(off, 8.0, 8.0 + 0.4 * max(box.width, caption.width))
-
-
-def _likeness(box: Box, caption: Caption, scene: Scene) -> float:
-    """Tables are words and rules; figures are what words and rules leave."""
-    words = scene.wording.amount(box) / max(1, scene.ink.amount(box))
-    if caption.figure_type == "Table":
-        return min(1.0, words / 0.5)
-    return min(1.0, (1.0 - words) / 0.3)
-
-
-def _falling(value: float, good: float, bad: float) -> float:
-    """1 up to `good`, 0 from `bad` on, a straight line between."""
-    return min(1.0, max(0.0, (bad - value) / (bad - good)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from figtune.figures.assignment import Usage, assign, usage_of
 from figtune.figures.captions import Caption
-from figtune.figures.regions import Region, Side, Signals
+from figtune.figures.signals import Region, Side, Signals
 from figtune.papers.box import Box
 
 _FINE = Signals(1, 1, 1, 1, 1)
