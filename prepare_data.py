@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     from figtune.examples.choices import ABOUT_PAPERS
+    from figtune.examples.identities import identity_of
     from figtune.examples.records import DATASET_CONTENTS, PREPARATION_VERSION, PREVIEW_FILE
-    from figtune.examples.sources import identity_of
 
     stage = Stage(
         name="prepare",

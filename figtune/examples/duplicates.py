@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.examples.records import SPLITS, Split
+from figtune.pipeline.progress import track
 
 _WORD_BITS = 64
+_SLOW = 10**8
+"""So many comparisons take a second or more."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -49,7 +52,10 @@ def near_pairs(
     """
     keys = list(some)
     first, *rest = _words(some.values(), bits)
-    for other, value in others.items():
+    items: Iterable[tuple[Key, int]] = others.items()
+    if len(some) * len(others) > _SLOW:
+        items = track(items, total=len(others), title="Looking for copies", unit="picture")
+    for other, value in items:
         wanted = _words((value,), bits)[:, 0]
         differing = np.bitwise_count(first ^ wanted[0]).astype(np.uint16)
         # Few are near in the first word alone, so the others are looked at for those only.

@@ -6,23 +6,18 @@ file, so that an interrupted download carries on and nothing is downloaded twice
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from figtune.examples.rows import Columns, OpenedSource, Part
 from figtune.pipeline.errors import InputError
-from figtune.pipeline.files import sha256_of
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 _LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".csv": "csv"}
 _SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
-_PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"))
-_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".txt", ".md", ".yaml"))
-_SAMPLE_BYTES = 1 << 16
 _BATCH_ROWS = 64
 """Of Parquet, held at once."""
 _BUFFER_BYTES = 1 << 20
@@ -60,29 +55,6 @@ class DataSource:
         if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _LOADERS:
             return path
         return None
-
-
-def identity_of(source: DataSource) -> dict[str, str]:
-    """What identifies a local data set, cheaply: texts by their sha256, the rest by size and samples of its bytes.
-
-    A Hub repository is identified by its name and revision alone. Pictures count by name and size.
-
-    Raises:
-        InputError: it is not there.
-    """
-    if source.path is None:
-        return {}
-    if not source.path.exists():
-        raise InputError(
-            f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
-        )
-    if source.path.is_file():
-        return {source.path.name: _identity(source.path)}
-    files = sorted(path for path in source.path.rglob("*") if path.is_file())
-    names = {path: path.relative_to(source.path).as_posix() for path in files}
-    identities = {names[path]: _identity(path) for path in files if path.suffix.lower() not in _PICTURES}
-    pictures = [path for path in files if path.suffix.lower() in _PICTURES]
-    return {**identities, "pictures": _digest(f"{names[path]} {path.stat().st_size}\n".encode() for path in pictures)}
 
 
 def open_source(source: DataSource) -> OpenedSource:
@@ -182,21 +154,3 @@ def _unreadable(name: str, fault: Exception) -> InputError:
     return InputError(
         f"{name} cannot be read as a data set: {words}", "see README, Train on an image-caption data set, for what can"
     )
-
-
-def _identity(path: Path) -> str:
-    if path.suffix.lower() in _TEXTS:
-        return sha256_of(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(_SAMPLE_BYTES)
-        file.seek(max(0, size - _SAMPLE_BYTES))
-        # A Parquet file ends in the table of where everything lies.
-        return f"{size} bytes, {_digest((head, file.read()))}"
-
-
-def _digest(pieces: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from figtune.examples.sources import DataSource, identity_of
+from figtune.examples.identities import identity_of
+from figtune.examples.sources import DataSource
 from figtune.pipeline.errors import ExitCode, InputError, ResourceError
 from tests.examples.making import picture
 from tests.examples.scans import COLUMNS, TRAIN_ONLY, encoded, parquet, prepare, scan, write_parquet
