@@ -88,6 +88,8 @@ class Manifest:
     fingerprint: str
     made_from: MadeFrom
     counts: dict[str, int]
+    failed: int = 0
+    """Inputs that could not be used."""
     files: tuple[FileEntry, ...]
     software: dict[str, str]
     """For information; not part of the fingerprint."""
@@ -142,7 +144,7 @@ def why_stale(stage: Stage, origin: MadeFrom, *, force: bool) -> str | None:
     return _damage(stage.folder, manifest)
 
 
-def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int]) -> None:
+def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], failed: int = 0) -> None:
     """Declare the artifact finished."""
     write_json(
         stage.folder / MANIFEST_FILE,
@@ -152,6 +154,7 @@ def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int]) ->
             fingerprint=fingerprint(stage, origin),
             made_from=origin,
             counts=dict(counts),
+            failed=failed,
             files=_entries(stage),
             software={name: metadata.version(name) for name in _RECORDED_SOFTWARE},
         ),

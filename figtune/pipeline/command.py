@@ -82,27 +82,28 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
     """Plan the stages, then run those that are stale in order, or only print the plan.
 
     Raises:
-        PartialError: `settings.strict`, and some input failed.
+        PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
     """
     planned = plan([script.describe(settings) for script in scripts], force=settings.force)
     if settings.dry_run:
         for entry in planned:
             show(f"{entry.stage.name}: {entry.reason or 'up to date'}")
         return
-    failed = 0
     for script in scripts:
         summary = script.run(settings)
         say(_line(summary))
-        failed += summary.outcome.failed if summary.outcome is not None else 0
+        if settings.strict and summary.outcome.failed:
+            raise PartialError(
+                f"{summary.stage.name}: inputs that failed: {summary.outcome.failed:,}",
+                f"see why in {summary.stage.folder}, or leave out --strict",
+            )
     for entry in planned:
         for page in entry.stage.pages:
             say(f"look at: {entry.stage.folder / page}")
-    if settings.strict and failed:
-        raise PartialError(f"{failed} inputs failed", "see their reasons above, or leave out --strict")
 
 
 def _line(summary: Summary) -> str:
-    if summary.outcome is None:
+    if summary.reason is None:
         return f"{summary.stage.name:8} up to date        -> {summary.stage.folder}"
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.outcome.counts.items())
     return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s  -> {summary.stage.folder}: {counts}"

@@ -15,6 +15,7 @@ from figtune.pipeline.artifacts import MadeFrom, Stage
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import sweep
 from figtune.pipeline.progress import say
+from figtune.pipeline.records import read_json
 
 LOCK_FILE = ".lock"
 
@@ -35,8 +36,8 @@ class Summary:
     stage: Stage
     reason: str | None
     """Why it ran; None where its artifact was current."""
-    outcome: Outcome | None
-    """None where it did not run."""
+    outcome: Outcome
+    """This time, or when its artifact was made."""
     seconds: float
 
 
@@ -78,13 +79,18 @@ def make(stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, for
         origin = _origin(stage, {})
         reason = artifacts.why_stale(stage, origin, force=force)
         if reason is None:
-            return Summary(stage=stage, reason=None, outcome=None, seconds=0.0)
+            return Summary(stage=stage, reason=None, outcome=_recorded(stage), seconds=0.0)
         stage.folder.mkdir(parents=True, exist_ok=True)
         artifacts.drop_manifest(stage)
         sweep(stage.folder, stage.holds)
         summary = _timed(stage, reason, produce)
-        artifacts.write_manifest(stage, origin, summary.outcome.counts if summary.outcome else {})
+        artifacts.write_manifest(stage, origin, summary.outcome.counts, summary.outcome.failed)
     return summary
+
+
+def _recorded(stage: Stage) -> Outcome:
+    manifest = read_json(stage.folder / artifacts.MANIFEST_FILE, artifacts.Manifest, stage.command)
+    return Outcome(counts=manifest.counts, failed=manifest.failed)
 
 
 def _timed(stage: Stage, reason: str, produce: Callable[[], Outcome]) -> Summary:

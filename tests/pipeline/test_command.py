@@ -106,9 +106,13 @@ def test_a_dry_run_prints_the_plan_as_data_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_strict_makes_failed_inputs_an_error_after_the_work_is_done(
+def test_strict_ends_with_the_stage_whose_inputs_failed_and_so_does_a_rerun(
     script: StageScript[Switches], tmp_path: Path
 ) -> None:
-    with pytest.raises(errors.PartialError, match="2 inputs failed"):
-        run_stages([script], Switches(strict=True))
-    assert (tmp_path / "content" / "manifest.json").exists()
+    def never(switches: Switches) -> Summary:
+        raise AssertionError
+
+    for _ in range(2):
+        with pytest.raises(errors.PartialError, match="inputs that failed: 2"):
+            run_stages([script, StageScript(describe=script.describe, run=never)], Switches(strict=True))
+        assert (tmp_path / "content" / "manifest.json").exists()
