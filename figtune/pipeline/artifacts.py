@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -156,9 +157,16 @@ def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], fa
             counts=dict(counts),
             failed=failed,
             files=_entries(stage),
-            software={name: metadata.version(name) for name in _RECORDED_SOFTWARE},
+            software=dict(_installed()),
         ),
     )
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    """Names and versions; a package that a stage can do without may be missing."""
+    for name in _RECORDED_SOFTWARE:
+        with suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 def drop_manifest(stage: Stage) -> None:
