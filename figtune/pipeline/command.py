@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ def exit_code_of(action: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; the same command carries on")
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads stdout, `head` say, has seen enough; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in _OUTSIDE_CAUSES:
             return _unexpected()

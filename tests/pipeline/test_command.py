@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +45,16 @@ def test_each_error_has_its_exit_code_and_one_line(
 def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert _raising(OSError(errno.ENOSPC, "No space left on device", "work/x")) == 6
     assert capsys.readouterr().err.startswith("error: no space left on device: work/x; free some space")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = (
+        "from figtune.pipeline.command import exit_code_of; from figtune.pipeline.progress import show; "
+        "raise SystemExit(exit_code_of(lambda: show('line\\n' * 100_000)))"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "line\n", "")
 
 
 def test_an_interruption_is_130(capsys: pytest.CaptureFixture[str]) -> None:
