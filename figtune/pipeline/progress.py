@@ -10,6 +10,10 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
+_SECONDS_ON_A_SCREEN = 0.5
+_SECONDS_IN_A_LOG = 10.0
+"""Between two states of a bar: in a file each of them stays."""
+
 
 def say(message: str) -> None:
     """One line for the user, above any progress bar."""
@@ -24,4 +28,12 @@ def show(text: str) -> None:
 
 def track(items: Iterable[Item], *, total: int | None, title: str, unit: str) -> tqdm[Item]:
     """A progress bar over `items` on stderr; `set_postfix_str` on it shows what else matters."""
-    return tqdm(items, total=total, desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
+    return tqdm(
+        items,
+        total=total,
+        desc=title,
+        unit=unit,
+        file=sys.stderr,
+        dynamic_ncols=True,
+        mininterval=_SECONDS_ON_A_SCREEN if sys.stderr.isatty() else _SECONDS_IN_A_LOG,
+    )
