@@ -29,7 +29,10 @@ def read_trained(output_dir: Path) -> ModelRecord:
     """
     adapter = output_dir / ADAPTER_FOLDER
     if not (adapter / "adapter_model.safetensors").is_file():
-        raise ArtifactMissingError(f"there is no trained adapter in {output_dir}", f"make it with: {TRAIN_COMMAND}")
+        raise ArtifactMissingError(
+            f"there is no trained adapter in {output_dir}",
+            f"say with --output_dir where one is, or make it with: {TRAIN_COMMAND} and the same flags",
+        )
     record = read_json(output_dir / MODEL_FILE, ModelRecord, TRAIN_COMMAND)
     origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, TRAIN_COMMAND)
     if (origin.base_model_name_or_path, origin.revision) != (record.base, record.commit):

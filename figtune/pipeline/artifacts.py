@@ -126,7 +126,8 @@ def fingerprint_on_disk(stage: Stage, need: Need) -> str:
     manifest = read_manifest(need.folder, need.command)
     if manifest is None:
         raise ArtifactMissingError(
-            f"{stage.name} needs {need.folder}, which is missing or unfinished", f"make it with: {need.command}"
+            f"{stage.name} needs {need.folder}, which is missing or unfinished",
+            f"make it with: {need.command} and the same flags",
         )
     return manifest.fingerprint
 
