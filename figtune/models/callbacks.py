@@ -34,7 +34,7 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Open the bar, at the step that the run carries on from."""
-        self._bar = track((), total=self._plan.examples_seen(self._plan.steps), title="train", unit="example")
+        self._bar = track((), total=self._plan.examples_seen(self._plan.steps), title="training", unit="example")
         self._bar.initial = self._bar.n = self._plan.examples_seen(state.global_step)
 
     def on_step_end(

@@ -95,7 +95,7 @@ def _predictions(
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.max_new_tokens)
         coming = _coming(predictor, rest, journal, trial.batch_size)
-        done += track(coming, total=len(rest), title="evaluate", unit="example")
+        done += track(coming, total=len(rest), title="evaluating", unit="example")
     journal.finish()
     return done
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -38,7 +38,9 @@ class FeatureStore:
 
     def __contains__(self, image_sha256: str) -> bool:
         try:
-            return _TENSOR in load_file(self._file(image_sha256))
+            # Only the header is read: it knows how long the file must be.
+            with safe_open(self._file(image_sha256), framework="pt") as tensors:
+                return _TENSOR in tensors.keys()  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError):
             return False
 
@@ -59,7 +61,7 @@ def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path
     """
     store = FeatureStore(folder=root / _key(loaded))
     missing = sorted(sha256 for sha256 in images if sha256 not in store)
-    for sha256 in track(missing, total=len(missing), title="encode images", unit="image") if missing else ():
+    for sha256 in track(missing, total=len(missing), title="encoding images", unit="image") if missing else ():
         store.add(sha256, picture_features(loaded, read_image(images[sha256])))
     return store
 
