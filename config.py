@@ -264,7 +264,7 @@ class Config:
     export: Path | None = None
     """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
     prompt: str | None = None
-    """What to ask about --test_image; left out, what --task asks."""
+    """What to ask about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
     task: Task = "caption"
     """What to ask about --test_image where there is no --prompt."""
     preset: str | None = None

@@ -76,7 +76,8 @@ def _answer(config: Config) -> Outcome:
     from figtune.models.answering import answer
 
     assert config.test_image is not None
-    prompt = plain_request(config.task) if config.prompt is None else config.prompt
+    usual = config.data.prompt if config.data.source else plain_request(config.task)
+    prompt = usual if config.prompt is None else config.prompt
     tokens = config.test.max_new_tokens
     show(answer(config.output_dir, config.test_image, prompt, device=config.device, max_new_tokens=tokens))
     return Outcome(counts={"answer": 1})

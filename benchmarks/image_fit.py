@@ -28,7 +28,7 @@ from figtune.pipeline.records import read_records
 ROOT = Path(__file__).parent.parent
 RATIOS = (1, 2, 4, 8)
 SHORT_SIDE = 160
-TRAINING = ("--train.epochs", "30", "--train.learning_rate", "6e-3", "--train.batch_size", "16")
+TRAINING = ("--train.epochs", "45", "--train.learning_rate", "6e-3", "--train.batch_size", "16")
 REST = (
     *("--preset", "demo", "--prepare.test_fraction", "0.25", "--prepare.near_duplicate_bits", "0"),
     *("--prepare.min_words", "3", "--data.id_column", "id", "--test.max_new_tokens", "16", "--train.evaluations", "1"),

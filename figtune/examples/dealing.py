@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from figtune.examples.records import Split
+from figtune.examples.records import SPLITS, Split
 from figtune.examples.splits import Fractions, split_of, wanted_splits
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import say
@@ -35,7 +35,7 @@ class Deal:
     def wanted(self) -> tuple[Split, ...]:
         """Splits that should have examples."""
         wanted = {*self.own.values(), *wanted_splits(self.drawn)}
-        return tuple(split for split in ("train", "val", "test") if split in wanted)
+        return tuple(split for split in SPLITS if split in wanted)
 
     def split_of(self, part: str, group: str) -> Split:
         """The split of a row; rows of one group and part share it."""
@@ -62,5 +62,4 @@ def deal(parts: Sequence[str], fractions: Fractions, source: str) -> Deal:
         val=0.0 if "val" in known.values() else fractions.val,
         test=0.0 if "test" in known.values() else fractions.test,
     )
-    order: tuple[Split, ...] = ("train", "val", "test")
-    return Deal(own=dict(sorted(known.items(), key=lambda item: order.index(item[1]))), drawn=drawn)
+    return Deal(own=dict(sorted(known.items(), key=lambda item: SPLITS.index(item[1]))), drawn=drawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from figtune.pipeline.errors import InputError
@@ -103,7 +104,7 @@ def _image(value: object) -> bytes | str | None:
 
 
 def _text(value: object) -> str:
-    """Numbers, as of ids, become text; nothing else that is no text does."""
+    """Numbers and dates, as of ids, become text; nothing else that is no text does."""
     if isinstance(value, str):
         return value.strip()
-    return str(value) if isinstance(value, int) else ""
+    return str(value) if isinstance(value, int | date) else ""

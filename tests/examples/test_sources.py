@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,18 @@ def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
 def test_a_path_that_leads_nowhere_is_no_hub_id(name: str) -> None:
     with pytest.raises(InputError, match=f"there is no data set {name}"):
         identity_of(source(name))
+
+
+@pytest.mark.parametrize("row_id", ["7", "2020-01-31"])
+def test_ids_may_be_numbers_or_what_a_reader_takes_for_dates(tmp_path: Path, row_id: str) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(picture("a")))
+    text = "A scan of a head from above."
+    (tmp_path / "rows.csv").write_text(f"image,id,caption\na.png,{row_id},{text}\n", encoding="utf-8")
+    cells = {"image": "a.png", "id": row_id, "caption": text}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(cells) + "\n", encoding="utf-8")
+    for name in ("rows.csv", "rows.jsonl"):
+        (example,) = prepare(tmp_path / name, tmp_path / "dataset", TRAIN_ONLY).examples["train"]
+        assert example.group.removesuffix(" 00:00:00") == row_id
 
 
 def test_a_hub_id_is_its_own_identity() -> None:
