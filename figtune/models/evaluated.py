@@ -11,9 +11,8 @@ from transformers import ProcessorMixin
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.metrics.records import EvaluatedSplit
 from figtune.models.family import Family
-from figtune.models.rows import training_row
+from figtune.models.rows import tell_of_misfits, training_row
 from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records
 
 SPLIT_FILES: dict[EvaluatedSplit, str] = {"test": examples_file("test"), "minitrain": MINITRAIN_FILE}
@@ -54,19 +53,21 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
 def with_room(
     items: Sequence[Evaluated], family: Family, processor: ProcessorMixin, max_length: int
 ) -> list[Evaluated]:
-    """Those whose prompt leaves room for a completion; each of the others is told of.
+    """Those whose prompt leaves room for a completion; the others are told of.
 
     Raises:
         NothingProducedError: there are none.
     """
     kept = []
+    misfits: dict[str, InputError] = {}
     for item in items:
         try:
             training_row(family, processor, item.example.prompt, item.example.completion, max_length)
         except InputError as misfit:
-            say(f"{item.example.example_id} left out: {misfit}")
+            misfits[item.example.example_id] = misfit
             continue
         kept.append(item)
+    tell_of_misfits(misfits)
     if not kept:
         raise NothingProducedError("no prompt leaves room for an answer", "raise --model.max_length and train again")
     return kept

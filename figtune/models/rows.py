@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from itertools import islice
 
 from transformers import ProcessorMixin
 
 from figtune.models.family import Family, Prefix, TokenisedRow, text_ids
 from figtune.pipeline.errors import InputError
+from figtune.pipeline.progress import say
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)")
 _WORD_END = re.compile(r"\S(?=\s)")
@@ -45,6 +48,13 @@ def training_row(
         prompt_length=len(prefix.input_ids),
         truncated=truncated,
     )
+
+
+def tell_of_misfits(misfits: Mapping[str, InputError]) -> None:
+    """One line for all examples, by their id, that `training_row` has refused, however many there are."""
+    for example_id, misfit in islice(misfits.items(), 1):
+        others = f" and {len(misfits) - 1:,} more" if len(misfits) > 1 else ""
+        say(f"{example_id}{others} left out: {misfit}")
 
 
 def _room(prefix: Prefix, max_length: int) -> int:

@@ -15,9 +15,8 @@ from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.models.collation import Batch, training_batch
 from figtune.models.family import Family, TokenisedRow
 from figtune.models.features import FeatureStore
-from figtune.models.rows import training_row
+from figtune.models.rows import tell_of_misfits, training_row
 from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records
 
 
@@ -76,14 +75,16 @@ def read_examples(dataset_dir: Path, made_by: str) -> TrainingExamples:
 def tokenised(family: Family, processor: ProcessorMixin, examples: Sequence[Example], max_length: int) -> Items:
     """Rows of a split; a prompt that leaves no room for its completion leaves its example out, and is told of."""
     items: list[Item] = []
+    misfits: dict[str, InputError] = {}
     for example in examples:
         try:
             row = training_row(family, processor, example.prompt, example.completion, max_length)
         except InputError as misfit:
-            say(f"{example.example_id} left out: {misfit}")
+            misfits[example.example_id] = misfit
             continue
         items.append(Item(row=row, image_sha256=example.image_sha256))
-    return Items(items=items, truncated=sum(item.row.truncated for item in items), left_out=len(examples) - len(items))
+    tell_of_misfits(misfits)
+    return Items(items=items, truncated=sum(item.row.truncated for item in items), left_out=len(misfits))
 
 
 class ItemDataset(Dataset[Item]):

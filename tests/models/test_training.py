@@ -275,11 +275,14 @@ def test_prompts_that_leave_no_room_are_told_of(
     fine = example(tmp_path, 0, TEXTS[0])
     wordy = dataclasses.replace(fine, example_id="wordy", prompt="word " * 200)
     set_up_model(tmp_path / "model", choice("tiny-gemma3"))
-    write_records(tmp_path / "train.jsonl", [fine, wordy])
+    wordier = dataclasses.replace(wordy, example_id="wordier", prompt="word " * 300)
+    write_records(tmp_path / "train.jsonl", [fine, wordy, wordier])
     summary = run(tmp_path, tmp_path / "model", tmp_path / "output", dataclasses.replace(RECIPE, epochs=1))
-    assert (summary.examples, summary.left_out) == (1, 1)
+    assert (summary.examples, summary.left_out) == (1, 2)
     assert summary.val_loss is None
-    assert "wordy left out: the prompt takes" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "wordy and 1 more left out: the prompt takes" in told
+    assert "wordier" not in told
     write_records(tmp_path / "train.jsonl", [wordy])
     with pytest.raises(NothingProducedError, match=r"raise --model\.max_length"):
         run(tmp_path, tmp_path / "model", tmp_path / "output")
