@@ -21,6 +21,8 @@ _CELL = 4.0  # points: the grain at which areas are counted
 _SPARSE, _DENSE = 0.3, 0.7  # share of ink in a picture: a plot saved as pixels, a photograph
 _WHITE_WORTH = 0.45  # what a mostly white picture counts, since renderings of objects are such
 _OPENING = 160  # characters of a caption that say what is shown
+_TITLE = re.compile(r"\w+\.?\s+\w+[.:]\s*.+?[.:](?=\s)", re.DOTALL)  # "Figure 2. Overview of our method. "
+_CERTAIN_PLOT = re.compile(r"t-?sne\b|\bumap\b|histogram|confusion matri|(?:roc|precision-recall) curve", re.IGNORECASE)
 _TOLD: dict[FigureKind, re.Pattern[str]] = {
     "diagram": re.compile(
         r"overview|architecture|pipeline|framework|workflow|schematic|diagram|illustration|structure of|module|"
@@ -53,7 +55,7 @@ class KindEvidence:
     shapes: float
     """Boxes, arrows and curves, 1 for forty or more."""
     told: frozenset[FigureKind]
-    """Kinds that the beginning of the caption speaks of."""
+    """Kinds that the first sentence of the caption speaks of."""
 
 
 def kind_of(figure_type: FigureType, evidence: KindEvidence) -> tuple[FigureKind, float]:
@@ -78,15 +80,24 @@ def evidence_in(region: Box, caption: str, lines: Sequence[Line], graphics: Page
         ticks=min(1.0, ticks / 12),
         words=min(1.0, words / 10),
         shapes=min(1.0, shapes / 40),
-        told=frozenset(kind for kind, words in _TOLD.items() if words.search(caption[:_OPENING])),
+        told=_told(caption[:_OPENING]),
     )
+
+
+def _told(opening: str) -> frozenset[FigureKind]:
+    """Kinds that the caption's first sentence speaks of: later ones tell how something was made or measured."""
+    title = _TITLE.match(opening)
+    words = title[0] if title else opening
+    if _CERTAIN_PLOT.search(words):
+        return frozenset(("plot",))
+    return frozenset(kind for kind, pattern in _TOLD.items() if pattern.search(words))
 
 
 def _points(evidence: KindEvidence) -> dict[FigureKind, float]:
     drawn = 1.0 - evidence.photographs
     labelled = 0.5 * evidence.words + 0.5 * evidence.shapes
     points: dict[FigureKind, float] = {
-        "plot": drawn * (0.25 + 0.6 * evidence.ticks) + _bonus("plot", evidence),
+        "plot": drawn * (0.3 + 0.6 * evidence.ticks) + _bonus("plot", evidence),
         "diagram": drawn * (0.3 + 0.5 * labelled * (1 - 0.6 * evidence.ticks)) + _bonus("diagram", evidence),
         "qualitative": evidence.photographs + _bonus("qualitative", evidence),
     }

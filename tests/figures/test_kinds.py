@@ -60,6 +60,17 @@ def test_white_and_outside_shapes_do_not_count() -> None:
     assert evidence.shapes == pytest.approx(1 / 40)
 
 
+def test_the_first_sentence_tells_and_what_is_always_a_plot_tells_alone() -> None:
+    nothing = PageGraphics((), ())
+
+    def told(caption: str) -> frozenset[FigureKind]:
+        return evidence_in(_REGION, caption, (), nothing, _ink()).told
+
+    assert told("Figure 2. Overview of our method. Examples are generated. The loss falls.") == {"diagram"}
+    assert told("Figure 2: Training of it. Eight samples are generated.") == frozenset()
+    assert told("Fig. 3: T-SNE visualization of samples. Best seen in color.") == {"plot"}
+
+
 def test_only_the_beginning_of_the_caption_tells() -> None:
     nothing = PageGraphics((), ())
     assert evidence_in(_REGION, "Overview of it.", (), nothing, _ink()).told == {"diagram"}
