@@ -10,10 +10,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from figtune.examples.records import Task
+from figtune.models.recipe import Scheduler
+from figtune.models.records import AdapterMode, Dtype, ImageFit
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
 
@@ -42,7 +45,7 @@ SPLIT_SEED = 0
 
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
-TASKS: tuple[Task, ...] = ("caption", "explain", "analyze", "describe")
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 def _check(condition: bool, name: str, wanted: str) -> None:
@@ -66,7 +69,7 @@ class ExtractSettings:
     def __post_init__(self) -> None:
         _check(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
         _check(self.longest_side >= 64, "extract.longest_side", "64 or more")
-        _check(self.timeout_seconds > 0, "extract.timeout_seconds", "above 0")
+        _check(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
         _check(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
 
 
@@ -109,7 +112,7 @@ class PrepareSettings:
         _check(len(self.tasks) > 0, "prepare.tasks", "at least one task")
         _check(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
         _check(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
-        _check(self.max_aspect_ratio >= 1, "prepare.max_aspect_ratio", "1 or more")
+        _check(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
         _check(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
         _check(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
         _check(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
@@ -157,9 +160,9 @@ class ModelSettings:
     """Hub id, a local folder in the Hub's layout, or "tiny-gemma3": built on the spot, for demos and tests."""
     revision: str | None = None
     """Branch, tag or commit of the Hub repository."""
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    dtype: Dtype = "auto"
     """Of the frozen weights; "auto" is bfloat16 where the device has it. Trained weights are always float32."""
-    image_fit: Literal["letterbox", "squash"] = "letterbox"
+    image_fit: ImageFit = "letterbox"
     """How a figure becomes the square that the vision encoder sees: white borders, or other proportions."""
     max_length: int = MAX_LENGTH
     """Text tokens of prompt and completion together; image tokens are not counted."""
@@ -173,7 +176,7 @@ class ModelSettings:
 class AdapterSettings:
     """Parameter-efficient fine-tuning: which weights are trained."""
 
-    mode: Literal["lora", "projector"] = "lora"
+    mode: AdapterMode = "lora"
     """LoRA matrices, or only the projector between vision encoder and text decoder."""
     rank: int = LORA_R
     """Of the LoRA matrices."""
@@ -203,7 +206,7 @@ class TrainSettings:
     """Forward passes per optimizer step."""
     learning_rate: float = LEARNING_RATE
     """At its peak."""
-    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    scheduler: Scheduler = "cosine"
     """How the learning rate falls after the warm-up."""
     warmup_fraction: float = 0.03
     """Share of the steps in which the learning rate rises."""
@@ -219,13 +222,13 @@ class TrainSettings:
     seed: int = SEED
 
     def __post_init__(self) -> None:
-        _check(self.epochs > 0, "train.epochs", "above 0")
+        _check(0 < self.epochs < inf, "train.epochs", "a number above 0")
         _check(self.batch_size >= 1, "train.batch_size", "1 or more")
         _check(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
-        _check(self.learning_rate > 0, "train.learning_rate", "above 0")
+        _check(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
         _check(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
-        _check(self.weight_decay >= 0, "train.weight_decay", "0 or more")
-        _check(self.max_grad_norm > 0, "train.max_grad_norm", "above 0")
+        _check(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
+        _check(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")
         _check(self.evaluations >= 1, "train.evaluations", "1 or more")
         _check(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
 
@@ -273,7 +276,7 @@ class Config:
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
     dry_run: bool = False
-    """main.py prints what it would do and why, and writes nothing."""
+    """Print what would be done and why, and write nothing."""
     force: bool = False
     """Do the steps again even where nothing has changed."""
     strict: bool = False
@@ -293,6 +296,8 @@ class Config:
     def __post_init__(self) -> None:
         _check(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
         _check(self.workers >= 0, "workers", "0 or more")
+        _check(self.test_image is not None or self.prompt is None, "prompt", "given together with --test_image")
+        _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
 
     @property
     def content_dir(self) -> Path:
@@ -363,7 +368,7 @@ def _paligemma_brain_lora() -> Config:
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
         adapter=AdapterSettings(mode="lora", rank=32, alpha=64),
-        train=TrainSettings(epochs=1, learning_rate=1e-4, scheduler="cosine"),
+        train=TrainSettings(epochs=1, learning_rate=1e-4),
     )
 
 
@@ -407,8 +412,23 @@ def _base(arguments: Sequence[str]) -> Config:
     if chosen.preset is not None:
         return _preset(chosen.preset)
     if chosen.config is not None:
-        return replace(read_config(Path(chosen.config)), dry_run=False, force=False)
+        return _without_requests(read_config(Path(chosen.config)))
     return Config()
+
+
+def _without_requests(config: Config) -> Config:
+    """What was asked of one run is no setting of the next."""
+    fresh = Config()
+    return replace(
+        config,
+        steps=fresh.steps,
+        test_image=fresh.test_image,
+        prompt=fresh.prompt,
+        task=fresh.task,
+        dry_run=fresh.dry_run,
+        force=fresh.force,
+        strict=fresh.strict,
+    )
 
 
 def _preset(name: str) -> Config:

@@ -21,6 +21,8 @@ from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
+COMMAND = "python extract_content.py"
+
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
@@ -31,7 +33,7 @@ def describe(config: Config) -> Stage:
         name="extract",
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
-        command="python extract_content.py",
+        command=COMMAND,
         settings=flatten(config.extract, "extract."),
         files=pdf_hashes(config.pdf_dir),
         holds=CONTENT_FILES,
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _produce(config: Config) -> Outcome:
     from figtune.figures.batch import extract_folder
     from figtune.figures.extraction import extract_paper
+    from figtune.figures.failures import say_failures
     from figtune.figures.records import PAPERS_FILE
     from figtune.reports.gallery import write_gallery
 
@@ -70,6 +73,7 @@ def _produce(config: Config) -> Outcome:
         extract=extract_paper,
     )
     write_gallery(config.content_dir)
+    say_failures(config.content_dir, COMMAND)
     if not counts.ok:
         reasons = config.content_dir / PAPERS_FILE
         raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")

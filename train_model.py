@@ -75,7 +75,6 @@ def _produce(config: Config) -> Outcome:
         save_total_limit=config.train.save_total_limit,
         seed=config.train.seed,
     )
-    write_bytes(config.output_dir / CONFIG_FILE, encode(config))
     summary = train(
         config.dataset_dir,
         config.model_dir,
@@ -85,6 +84,7 @@ def _produce(config: Config) -> Outcome:
         dataset_by=DATASET_COMMAND,
         model_by=MODEL_COMMAND,
     )
+    write_bytes(config.output_dir / CONFIG_FILE, encode(config))
     return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

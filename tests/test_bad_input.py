@@ -40,6 +40,7 @@ def test_only_papers_that_cannot_be_read(tmp_path: Path) -> None:
     (papers / "letter.pdf").write_text("Dear Sir or Madam")
     ran = run_script("extract_content.py", "--pdf_dir", str(papers), *_in(tmp_path))
     _one_line(ran, 5, "papers.jsonl")
+    assert "failed: 'letter.pdf': " in ran.stderr
     assert '"status":"failed"' in (tmp_path / "work" / "content" / "papers.jsonl").read_text()
 
 

@@ -54,10 +54,12 @@ def test_flags_win_over_presets(preset: str) -> None:
 
 def test_flags_win_over_a_settings_file_which_wins_over_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"train": {"seed": 5, "epochs": 2}, "force": true}')
+    path.write_text('{"train": {"seed": 5, "epochs": 2}, "force": true, "steps": ["extract"]}')
     parsed = _parse("--config", str(path), "--train.epochs", "9")
     assert (parsed.train.seed, parsed.train.epochs) == (5, 9)
-    assert not parsed.force, "what was asked of one run is not a setting of the next"
+    assert (parsed.force, parsed.steps) == (False, config.STEPS), (
+        "what was asked of one run is not a setting of the next"
+    )
 
 
 def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
@@ -72,9 +74,12 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
     [
         (("--preset", "demmo"), 'no preset "demmo"'),
         (("--preset", "demo", "--config", "x.json"), "exclude each other"),
-        (("--train.learning_rate", "-1"), "--train.learning_rate must be above 0"),
+        (("--train.learning_rate", "-1"), "--train.learning_rate must be a number above 0"),
         (("--prepare.test_fraction", "0.9", "--prepare.val_fraction", "0.1"), "leave papers for training"),
         (("--workers", "-2"), "--workers must be 0 or more"),
+        (("--train.epochs", "inf"), "--train.epochs must be a number above 0"),
+        (("--prompt", "What is this?"), "--prompt must be given together with --test_image"),
+        (("--steps", "train", "--test_image", "a.png"), "--test_image must be given with test among the --steps"),
         (("--steps",), "--steps must be one or more of extract prepare"),
     ],
 )

@@ -73,7 +73,7 @@ class _Writing:
             }
             reject = files.enter_context(recording(self._dataset_dir / REJECTED_FILE))
             figures = figures_of(self._content_dir)
-            for figure in track(figures, total=len(self._selection), title="Writing examples", unit="figure"):
+            for figure in track(figures, total=len(self._selection), title="writing examples", unit="figure"):
                 chosen = self._selection[figure.figure_id]
                 if isinstance(chosen, Fault):
                     self._reject_figure(figure, chosen, reject)

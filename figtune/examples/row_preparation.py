@@ -88,7 +88,7 @@ class _Preparation:
         folder = self._judge.dataset_dir
         with ExitStack() as files:
             write = {split: files.enter_context(recording(folder / examples_file(split))) for split in SPLITS}
-            for candidate in track(candidates, total=count, title="Writing examples", unit="row"):
+            for candidate in track(candidates, total=count, title="writing examples", unit="row"):
                 example = candidate.example
                 if fault := fault_of(example.image_sha256, candidate.split):
                     self._reject(_rejection(candidate, fault.rule, fault.detail), reject)

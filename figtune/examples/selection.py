@@ -53,7 +53,7 @@ def select_figures(content_dir: Path, choices: Choices) -> Selection:
     faults: dict[str, Fault] = {}
     candidates: dict[str, _Candidate] = {}
     count = _count_lines(content_dir / FIGURES_FILE)
-    for figure in track(figures_of(content_dir), total=count, title="Looking at figures", unit="figure"):
+    for figure in track(figures_of(content_dir), total=count, title="looking at figures", unit="figure"):
         judged = _judged(figure, content_dir, choices)
         if isinstance(judged, Fault):
             faults[figure.figure_id] = judged
