@@ -162,8 +162,9 @@ class ModelSettings:
     """Branch, tag or commit of the Hub repository."""
     dtype: Dtype = "auto"
     """Of the frozen weights; "auto" is bfloat16 where the device has it. Trained weights are always float32."""
-    image_fit: ImageFit = "letterbox"
-    """How a figure becomes the square that the vision encoder sees: white borders, or other proportions."""
+    image_fit: ImageFit = "squash"
+    """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
+    trained, or "letterbox", with white borders."""
     max_length: int = MAX_LENGTH
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
