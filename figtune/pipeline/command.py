@@ -80,12 +80,15 @@ class StageScript(Generic[Settings]):
     """What the stage would make, and from what."""
     run: Callable[[Settings], Summary]
     """Make it, if it is not current."""
+    check: Callable[[Settings], None] = lambda _: None
+    """Raises what `run` would raise in the end and what can be known at once: hours of other stages may come first."""
 
 
 def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> None:
-    """Plan the stages, then run those that are stale in order, or only print the plan.
+    """Plan the stages, check those that are stale, then run them in order; or only print the plan.
 
     Raises:
+        FigtuneError: what a stage raises; whatever its check can tell, before any stage has begun.
         PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
     """
     planned = plan([script.describe(settings) for script in scripts], force=settings.force)
@@ -93,6 +96,9 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         for entry in planned:
             show(f"{entry.stage.name}: {entry.reason or 'up to date'}")
         return
+    for script, entry in zip(scripts, planned, strict=True):
+        if entry.reason is not None:
+            script.check(settings)
     for script in scripts:
         summary = script.run(settings)
         say(_line(summary))

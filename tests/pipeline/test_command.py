@@ -6,7 +6,7 @@ import errno
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +129,25 @@ def test_strict_ends_with_the_stage_whose_inputs_failed_and_so_does_a_rerun(
         with pytest.raises(errors.PartialError, match="inputs that failed: 2"):
             run_stages([script, StageScript(describe=script.describe, run=never)], Switches(strict=True))
         assert (tmp_path / "content" / "manifest.json").exists()
+
+
+def _refuse(switches: Switches) -> None:
+    raise errors.UsageError("there is no such model", "give another one")
+
+
+def test_what_a_later_stage_would_refuse_is_refused_before_the_first_begins(
+    script: StageScript[Switches], tmp_path: Path
+) -> None:
+    later = StageScript(
+        describe=lambda switches: replace(script.describe(switches), name="setup", folder=tmp_path / "model"),
+        run=script.run,
+        check=_refuse,
+    )
+    with pytest.raises(errors.UsageError, match="no such model"):
+        run_stages([script, later], Switches())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_is_current_is_not_checked(script: StageScript[Switches]) -> None:
+    run_stages([script], Switches())
+    run_stages([replace(script, check=_refuse)], Switches())
