@@ -1,14 +1,20 @@
-"""The demo, run once for all tests as a user would run it."""
+"""The demo, run once for all tests as a user would run it; and a real browser for the pages it makes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import Tab
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,3 +57,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     assert ran.code == 0, ran.stderr
     assert ran.stdout == "", "stdout is for data"
     return made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, launched once a file: its event loop must not outlive the tests that know of it."""
+    from tests.browser import BROWSERS, installed_browser, launched
+
+    executable = installed_browser()
+    if executable is None:
+        pytest.skip(f"no browser: install one ({', '.join(BROWSERS)}), or name it in $FIGTUNE_BROWSER")
+    with launched(executable) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    """A new tab whose console and requests are on record."""
+    from tests.browser import watched
+
+    with watched(browser) as opened:
+        yield opened
