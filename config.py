@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.examples.records import Task
-from figtune.models.recipe import Scheduler
+from figtune.models.recipe import OptimizerName, Scheduler
 from figtune.models.records import AdapterMode, Dtype, ImageFit
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
@@ -211,15 +211,25 @@ class TrainSettings:
     """How the learning rate falls after the warm-up."""
     warmup_fraction: float = 0.03
     """Share of the steps in which the learning rate rises."""
+    optimizer: OptimizerName = "adamw"
+    """AdamW, or "adamw_8bit": a quarter of the memory for what it remembers of each trained weight."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
     activation_checkpointing: bool = True
     """Less memory for one more forward pass of the decoder."""
+    auto_batch: bool = False
+    """Where memory is too small for the batch, take a smaller one and accumulate more, as many examples per step."""
     evaluations: int = 10
     """How often, evenly over the run, the losses on val and minitrain are taken and a checkpoint is saved."""
+    patience: int = 0
+    """Evaluations without a lower loss on val after which the run stops; 0 for never."""
+    answers: int = 4
+    """Examples of val that are answered at each evaluation and kept in answers.jsonl; 0 for none."""
     save_total_limit: int = 2
-    """Checkpoints kept."""
+    """Checkpoints kept, the best on val among them."""
+    trackers: tuple[str, ...] = ("tensorboard",)
+    """Where the run can be watched, of those that transformers knows: tensorboard, wandb, mlflow, trackio and others."""
     seed: int = SEED
 
     def __post_init__(self) -> None:
@@ -231,6 +241,8 @@ class TrainSettings:
         _check(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
         _check(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")
         _check(self.evaluations >= 1, "train.evaluations", "1 or more")
+        _check(self.patience >= 0, "train.patience", "0 or more")
+        _check(self.answers >= 0, "train.answers", "0 or more")
         _check(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
 
 
@@ -242,12 +254,20 @@ class TestSettings:
     """Examples per forward pass."""
     max_new_tokens: int = 256
     """Longest answer, in tokens."""
+    temperature: float = 0.0
+    """0 takes the likeliest token every time; above it tokens are drawn by lot, from the model's distribution at 1."""
+    top_p: float = 1.0
+    """Tokens are drawn from the likeliest ones that have this probability together."""
+    seed: int = SEED
+    """Of the drawing: with the same one the same answers come."""
     bootstrap_samples: int = 2000
     """Times that the papers are drawn again for the 95 % intervals."""
 
     def __post_init__(self) -> None:
         _check(self.batch_size >= 1, "test.batch_size", "1 or more")
         _check(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
+        _check(0 <= self.temperature < inf, "test.temperature", "0 or more")
+        _check(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
         _check(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scheduler = Literal["cosine", "linear", "constant"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +26,22 @@ class Recipe:
     """How the learning rate falls after the warm-up."""
     warmup_fraction: float
     """Share of the steps in which the learning rate rises."""
+    optimizer: OptimizerName
     weight_decay: float
     max_grad_norm: float
     """Gradients are clipped to this norm."""
     activation_checkpointing: bool
     """Less memory for one more forward pass of the decoder."""
+    auto_batch: bool
+    """Where memory is too small for the batch, take a smaller one and accumulate more, as many examples per step."""
     evaluations: int
     """How often the losses on val and minitrain are taken and a checkpoint is written, evenly over the run."""
+    patience: int
+    """Evaluations without a lower loss on val after which the run stops; 0 for never."""
+    answers: int
+    """Examples of val that are answered at each evaluation; 0 for none."""
     save_total_limit: int
-    """Checkpoints kept while the run lasts."""
+    """Checkpoints kept while the run lasts, the best among them."""
     seed: int
     """Of the order of examples and of dropout."""
 
