@@ -28,6 +28,8 @@ class TokenisedRow:
     input_ids: tuple[int, ...]
     token_type_ids: tuple[int, ...]
     prompt_length: int
+    shared_length: int
+    """So many of the first tokens see nothing of those after them: other examples about the picture can share them."""
     truncated: bool = False
     """The completion was longer than there was room for."""
 
@@ -50,6 +52,8 @@ class Prefix:
     token_type_ids: tuple[int, ...]
     image_tokens: int
     """How many of them stand for the image, its markers included, rather than for text."""
+    shared_length: int
+    """How many of the first ones see nothing of the others."""
 
 
 class Family(Protocol):
@@ -63,6 +67,10 @@ class Family(Protocol):
     """Hub ids of models of this family."""
     completion_type: int
     """Token type of the completion."""
+    mutual_type: int
+    """Token type of what sees all of itself; other tokens see what is before them."""
+    first_position: int
+    """Position id of a row's first token."""
     decoder_linear: str
     """Regular expression for the decoder's linear layers by full name, `{names}` standing for their last part."""
     decoder_linear_names: tuple[str, ...]

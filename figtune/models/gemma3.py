@@ -27,6 +27,8 @@ class Gemma3:
     title = "Gemma 3"
     examples: tuple[str, ...] = ("google/gemma-3-4b-pt", "google/gemma-3-12b-pt", "google/gemma-3-4b-it")
     completion_type = 0
+    mutual_type = _IMAGE
+    first_position = 0
     decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
     decoder_linear_names: tuple[str, ...] = (
         "q_proj",
@@ -40,14 +42,15 @@ class Gemma3:
     refused_dtypes: tuple[torch.dtype, ...] = (torch.float16,)
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
-        """Image block and prompt."""
+        """Image block and prompt. The image is blind to the prompt: examples about it can share all up to its end."""
         tokenizer = processor.tokenizer
         soft_tokens = (tokenizer.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
         image = (tokenizer.boi_token_id, *soft_tokens, tokenizer.eoi_token_id)
         text = f"\n\n{prompt.strip()}"
-        ids = (tokenizer.bos_token_id, *_opening(processor), *image, *text_ids(processor, text), *_closing(processor))
+        shared = (tokenizer.bos_token_id, *_opening(processor), *image)
+        ids = (*shared, *text_ids(processor, text), *_closing(processor))
         types = tuple(_IMAGE if token == tokenizer.image_token_id else 0 for token in ids)
-        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image))
+        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image), shared_length=len(shared))
 
     def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
         """`<eos>`; `<end_of_turn>` first for a model that takes turns."""

@@ -25,6 +25,8 @@ class PaliGemma:
     title = "PaliGemma"
     examples: tuple[str, ...] = ("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-448")
     completion_type = 1
+    mutual_type = 0
+    first_position = 1
     decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
     decoder_linear_names: tuple[str, ...] = (
         "q_proj",
@@ -38,10 +40,10 @@ class PaliGemma:
     refused_dtypes: tuple[torch.dtype, ...] = ()
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
-        """Image block and prompt."""
+        """Image block and prompt. The image sees the prompt: what it says under one prompt is of no use to another."""
         image = (processor.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
         ids = (*image, processor.tokenizer.bos_token_id, *text_ids(processor, f"{prompt.strip()}\n"))
-        return Prefix(input_ids=ids, token_type_ids=(0,) * len(ids), image_tokens=len(image))
+        return Prefix(input_ids=ids, token_type_ids=(0,) * len(ids), image_tokens=len(image), shared_length=0)
 
     def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
         """`<eos>`"""

@@ -22,7 +22,10 @@ def prompt_row(family: Family, processor: ProcessorMixin, prompt: str) -> Tokeni
     """What the model reads before it answers."""
     prefix = family.prefix(processor, prompt)
     return TokenisedRow(
-        input_ids=prefix.input_ids, token_type_ids=prefix.token_type_ids, prompt_length=len(prefix.input_ids)
+        input_ids=prefix.input_ids,
+        token_type_ids=prefix.token_type_ids,
+        prompt_length=len(prefix.input_ids),
+        shared_length=prefix.shared_length,
     )
 
 
@@ -46,6 +49,7 @@ def training_row(
         input_ids=prefix.input_ids + learned,
         token_type_ids=prefix.token_type_ids + (family.completion_type,) * len(learned),
         prompt_length=len(prefix.input_ids),
+        shared_length=prefix.shared_length,
         truncated=truncated,
     )
 
