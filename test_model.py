@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.pipeline.artifacts import Need, Stage
@@ -19,6 +20,9 @@ from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
+
+if TYPE_CHECKING:
+    from figtune.models.decoding import Decoding
 
 COMMAND = "python test_model.py"
 
@@ -78,8 +82,7 @@ def _answer(config: Config) -> Outcome:
     assert config.test_image is not None
     usual = config.data.prompt if config.data.source else plain_request(config.task)
     prompt = usual if config.prompt is None else config.prompt
-    tokens = config.test.max_new_tokens
-    show(answer(config.output_dir, config.test_image, prompt, device=config.device, max_new_tokens=tokens))
+    show(answer(config.output_dir, config.test_image, prompt, device=config.device, decoding=_decoding(config)))
     return Outcome(counts={"answer": 1})
 
 
@@ -91,12 +94,19 @@ def _evaluate(config: Config) -> Outcome:
     trial = Trial(
         device=config.device,
         batch_size=config.test.batch_size,
-        max_new_tokens=config.test.max_new_tokens,
+        decoding=_decoding(config),
         bootstrap=Bootstrap(samples=config.test.bootstrap_samples, seed=config.train.seed),
     )
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
     say(summary.verdict.sentence)
     return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
+
+
+def _decoding(config: Config) -> Decoding:
+    from figtune.models.decoding import Decoding
+
+    test = config.test
+    return Decoding(max_new_tokens=test.max_new_tokens, temperature=test.temperature, top_p=test.top_p, seed=test.seed)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from figtune.models.decoding import Decoding
 from figtune.models.features import picture_features
 from figtune.models.generation import generate_answers
 from figtune.models.images import read_image
@@ -12,12 +13,11 @@ from figtune.models.trained import TRAIN_COMMAND, read_trained
 from figtune.pipeline.errors import InputError, UsageError
 
 
-def answer(output_dir: Path, image: Path, prompt: str, *, device: str, max_new_tokens: int) -> str:
+def answer(output_dir: Path, image: Path, prompt: str, *, device: str, decoding: Decoding) -> str:
     """What the model trained in `output_dir` says about an image.
 
     Args:
         device: "auto", "cpu" or "cuda".
-        max_new_tokens: longest answer.
 
     Raises:
         ArtifactMissingError: nothing has been trained there yet.
@@ -32,7 +32,7 @@ def answer(output_dir: Path, image: Path, prompt: str, *, device: str, max_new_t
     loaded = load_tuned_model(output_dir, chosen_device(device), TRAIN_COMMAND)
     _check_length(loaded, prompt)
     features = picture_features(loaded, picture)[None]
-    return generate_answers(loaded, [prompt], features, max_new_tokens)[0].text
+    return generate_answers(loaded, [prompt], features, decoding)[0].text
 
 
 def _check_length(loaded: LoadedModel, prompt: str) -> None:

@@ -21,6 +21,7 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge
+from figtune.models.decoding import Decoding
 from figtune.models.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures, with_room
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
@@ -44,8 +45,8 @@ class Trial:
     """ "auto", "cpu" or "cuda"."""
     batch_size: int
     """Examples per forward pass."""
-    max_new_tokens: int
-    """Longest answer."""
+    decoding: Decoding
+    """How answers are made."""
     bootstrap: Bootstrap
 
 
@@ -93,7 +94,7 @@ def _predictions(
     done = journal.resume(len(items), trial.batch_size)
     if rest := items[len(done) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND)
-        predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.max_new_tokens)
+        predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")
     journal.finish()
@@ -101,13 +102,13 @@ def _predictions(
 
 
 def _predictor(
-    loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, max_new_tokens: int
+    loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, decoding: Decoding
 ) -> Predictor:
     return Predictor(
         loaded=loaded,
         features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
         grey=grey_features(loaded),
-        max_new_tokens=max_new_tokens,
+        decoding=decoding,
     )
 
 
@@ -130,7 +131,7 @@ def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
     """Of everything that decides what is predicted."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
     data = [dataset_dir / file for file in SPLIT_FILES.values()]
-    digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.max_new_tokens}".encode())
+    digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
     for file in (output_dir / MODEL_FILE, *adapter, *data):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Answers: greedy, in batches padded on the left, each the same as it would be alone."""
+"""Answers, in batches padded on the left, each the same as it would be alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
+from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.models.collation import generation_batch
+from figtune.models.decoding import Decoding, drawing
 from figtune.models.loading import LoadedModel
 from figtune.models.losses import on_device
 from figtune.models.rows import prompt_row
@@ -29,7 +31,11 @@ class Answer:
 
 @torch.inference_mode()
 def generate_answers(
-    loaded: LoadedModel, prompts: Sequence[str], features: Tensor, max_new_tokens: int
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    features: Tensor,
+    decoding: Decoding,
+    streamer: BaseStreamer | None = None,
 ) -> list[Answer]:
     """Answer each prompt about its image.
 
@@ -38,7 +44,7 @@ def generate_answers(
     Args:
         prompts: B of them.
         features: float[B, T, V], what the vision encoder sees in each prompt's image.
-        max_new_tokens: longest answer.
+        streamer: gets the prompts' tokens first, then int64[B] every time that each answer has one token more.
     """
     stop_ids = loaded.family.stop_ids(loaded.processor)
     pad_id = loaded.processor.tokenizer.pad_token_id
@@ -47,13 +53,15 @@ def generate_answers(
     embeddings = loaded.family.image_embeddings(loaded.model, features.to(loaded.device))
     # The model's own settings ask for sampling, and would be mixed into those of a single call.
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=list(stop_ids), pad_token_id=pad_id
+        do_sample=False, max_new_tokens=decoding.max_new_tokens, eos_token_id=list(stop_ids), pad_token_id=pad_id
     )
     generated = loaded.model.generate(  # type: ignore[operator]
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         token_type_ids=batch.token_type_ids,
         mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+        logits_processor=drawing(decoding, prompts, features),
+        streamer=streamer,
     )
     answers = generated[:, batch.input_ids.shape[1] :].tolist()
     return [_answer(loaded, ids, stop_ids) for ids in answers]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from figtune.metrics.records import Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
+from figtune.models.decoding import Decoding
 from figtune.models.evaluated import Evaluated
 from figtune.models.family import TokenisedRow
 from figtune.models.features import FeatureStore, picture_features
@@ -35,7 +36,7 @@ class Predictor:
     """Of every picture."""
     grey: Tensor
     """float[T, V]: what the vision encoder sees in an even grey."""
-    max_new_tokens: int
+    decoding: Decoding
 
     def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
         """One forward pass for each loss and one generation for each model."""
@@ -80,7 +81,7 @@ class Predictor:
         with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
             losses = completion_losses(self.loaded, rows, features)
             prompts = [item.example.prompt for item in items]
-            answers = generate_answers(self.loaded, prompts, features, self.max_new_tokens)
+            answers = generate_answers(self.loaded, prompts, features, self.decoding)
         return [
             _outcome(loss, answer, item.example.completion)
             for loss, answer, item in zip(losses, answers, items, strict=True)

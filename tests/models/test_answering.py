@@ -13,7 +13,7 @@ from figtune.models.features import picture_features
 from figtune.models.generation import generate_answers
 from figtune.models.loading import load_tuned_model
 from figtune.pipeline.errors import ArtifactMissingError, InputError, UsageError
-from tests.models.trained import write_trained_model
+from tests.models.trained import greedy, write_trained_model
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def image(tmp_path: Path) -> Path:
 
 
 def ask(output: Path, image: Path, prompt: str = "Describe this figure.") -> str:
-    return answer(output, image, prompt, device="cpu", max_new_tokens=5)
+    return answer(output, image, prompt, device="cpu", decoding=greedy(5))
 
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path) -> None:
     loaded = load_tuned_model(output, torch.device("cpu"), "train")
     features = picture_features(loaded, Image.open(image))[None]
-    expected = generate_answers(loaded, ["Describe this figure."], features, 5)[0].text
+    expected = generate_answers(loaded, ["Describe this figure."], features, greedy(5))[0].text
     assert ask(output, image) == expected != ""
 
 

@@ -29,9 +29,9 @@ from figtune.models.records import BASE_FOLDER, ModelRecord
 from figtune.models.rows import training_row
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.pipeline.records import read_json, read_records, write_json, write_records
-from tests.models.trained import write_dataset, write_trained_model
+from tests.models.trained import greedy, write_dataset, write_trained_model
 
-TRIAL = Trial(device="cpu", batch_size=3, max_new_tokens=6, bootstrap=Bootstrap(samples=50, seed=0))
+TRIAL = Trial(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
 
 
 class House:
@@ -99,10 +99,10 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         if each.wrong_image is not None:
             wrong = picture_features(loaded, read_image(finished.dataset / each.wrong_image))[None]
             assert each.wrong_image_loss == pytest.approx(completion_losses(loaded, [row], wrong)[0], abs=2e-4)
-        assert each.tuned.answer == generate_answers(loaded, [each.prompt], right, TRIAL.max_new_tokens)[0].text
+        assert each.tuned.answer == generate_answers(loaded, [each.prompt], right, TRIAL.decoding)[0].text
         with loaded.tuned.disable_adapter():
             assert each.base.loss == pytest.approx(completion_losses(loaded, [row], right)[0], abs=2e-4)
-            assert each.base.answer == generate_answers(loaded, [each.prompt], right, TRIAL.max_new_tokens)[0].text
+            assert each.base.answer == generate_answers(loaded, [each.prompt], right, TRIAL.decoding)[0].text
         assert each.tokens == row.learned_tokens
 
 

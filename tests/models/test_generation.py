@@ -12,12 +12,13 @@ from PIL import Image
 from transformers import GenerationConfig
 
 from figtune.models.collation import training_batch
+from figtune.models.decoding import Decoding, drawing
 from figtune.models.features import picture_features
 from figtune.models.generation import Answer, generate_answers
 from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.rows import prompt_row
-from tests.models.trained import write_trained_model
+from tests.models.trained import greedy, write_trained_model
 
 LENGTH = 8
 PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]
@@ -72,9 +73,9 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
 def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned: bool) -> None:
     features = features_of(loaded)
     with nullcontext() if tuned else loaded.tuned.disable_adapter():
-        together = generate_answers(loaded, PROMPTS, features, LENGTH)
+        together = generate_answers(loaded, PROMPTS, features, greedy(LENGTH))
         alone = [
-            generate_answers(loaded, [prompt], features[number : number + 1], LENGTH)[0]
+            generate_answers(loaded, [prompt], features[number : number + 1], greedy(LENGTH))[0]
             for number, prompt in enumerate(PROMPTS)
         ]
     assert together == alone
@@ -82,7 +83,7 @@ def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned
 
 
 def test_an_answer_is_the_most_likely_token_again_and_again(loaded: LoadedModel) -> None:
-    answers = generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH)
+    answers = generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
     for answer, prompt, picture in zip(answers, PROMPTS, PICTURES, strict=True):
         ids = greedy_ids(loaded, prompt, picture)
         assert answer.text == loaded.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -97,7 +98,7 @@ def test_an_answer_ends_at_its_stop_token_while_others_go_on(
     stop = next(token for token in whole[0] if all(token not in ids for ids in whole[1:]))
     kept = whole[0][: whole[0].index(stop)]
     monkeypatch.setattr(type(loaded.family), "stop_ids", lambda family, processor: (stop,))
-    answers = generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH)
+    answers = generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
     text = loaded.processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
     assert answers[0] == Answer(text=text, tokens=len(kept) + 1, stopped=True)
     assert [answer.tokens for answer in answers[1:]] == [LENGTH] * 3
@@ -105,9 +106,53 @@ def test_an_answer_ends_at_its_stop_token_while_others_go_on(
 
 
 def test_the_models_own_wish_to_sample_is_not_heard(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
-    greedy = generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH)
+    expected = generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True, top_k=64, top_p=0.95, temperature=5.0, max_new_tokens=3
     )
-    assert generate_answers(loaded, PROMPTS, features_of(loaded), LENGTH) == greedy
+    assert generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH)) == expected
     assert capfd.readouterr().err == ""
+
+
+def drawn(seed: int, temperature: float = 1.5) -> Decoding:
+    return Decoding(max_new_tokens=LENGTH, temperature=temperature, top_p=0.9, seed=seed)
+
+
+def test_a_batch_of_drawn_answers_is_the_answers_one_by_one(loaded: LoadedModel) -> None:
+    features = features_of(loaded)
+    together = generate_answers(loaded, PROMPTS, features, drawn(seed=1))
+    alone = [
+        generate_answers(loaded, [prompt], features[number : number + 1], drawn(seed=1))[0]
+        for number, prompt in enumerate(PROMPTS)
+    ]
+    assert together == alone
+    assert together != generate_answers(loaded, PROMPTS, features, drawn(seed=2))
+    assert together != generate_answers(loaded, PROMPTS, features, greedy(LENGTH))
+
+
+def test_hardly_any_temperature_is_hardly_any_lot(loaded: LoadedModel) -> None:
+    cold = generate_answers(loaded, PROMPTS, features_of(loaded), drawn(seed=1, temperature=1e-4))
+    assert cold == generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
+
+
+def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
+    """Of four tokens the last is outside the likeliest 90 %; the others share its part."""
+    rows = 4000
+    logits = torch.tensor([0.5, 0.25, 0.2, 0.05]).log().expand(rows, -1)
+    prompts, features = [str(number) for number in range(rows)], torch.zeros(rows, 1, 1)
+    decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=0.9, seed=0)
+    scores = drawing(decoding, prompts, features)(torch.LongTensor([[0]]), logits)
+    shares = torch.bincount(scores.argmax(dim=1), minlength=4) / rows
+    expected = torch.tensor([0.5, 0.25, 0.2, 0.0]) / 0.95
+    # Five standard errors: sqrt(.25 / 4000) is 0.008.
+    assert torch.allclose(shares, expected, atol=0.04)
+    assert shares[3] == 0
+
+
+def test_another_picture_is_another_lot() -> None:
+    decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=1.0, seed=0)
+    features = torch.stack([torch.zeros(1, 1), torch.ones(1, 1)])
+    first, second = drawing(decoding, ["What?", "What?"], features)(
+        torch.LongTensor([[0]]), torch.zeros(2, 50)
+    )
+    assert not torch.equal(first, second)

@@ -10,12 +10,18 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from figtune.examples.records import MINITRAIN_FILE, Example, Task, examples_file
+from figtune.models.decoding import Decoding
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import ModelChoice, set_up_model
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import write_records
 
 _COMPLETIONS = ("A plot of the loss over time.", "The encoder feeds the decoder, which predicts a mask.", "Results.")
+
+
+def greedy(max_new_tokens: int) -> Decoding:
+    """The likeliest token every time."""
+    return Decoding(max_new_tokens=max_new_tokens, temperature=0.0, top_p=1.0, seed=0)
 
 
 def write_dataset(folder: Path, *, test_papers: int) -> None:
