@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from figtune.examples.choices import Choices
 from figtune.examples.material import Material
-from figtune.examples.records import Example
+from figtune.examples.records import Example, Task
 from figtune.examples.screening import Fault
 from figtune.examples.sentences import count_words, whole_sentences
 from figtune.examples.splits import draw
@@ -46,8 +46,19 @@ def compose(material: Material, place: Place, choices: Choices) -> Iterator[Comp
                 yield _composed(entry, draft, material, place, choices)
 
 
+def figure_prompt(material: Material, figure_id: str, task: Task, own_words: str | None) -> str:
+    """What an example of a task about a whole figure asks, whether or not its paper has an answer.
+
+    Args:
+        own_words: what to ask in place of the task's request, after the same context.
+    """
+    entry = task_entry(task)
+    draft = next(entry.drafts(material))
+    return _prompt(entry, draft, material, _example_id(figure_id, entry, draft), own_words)
+
+
 def _composed(entry: TaskEntry, draft: Draft, material: Material, place: Place, choices: Choices) -> Composed:
-    example_id = f"{place.figure_id}-{entry.name}" + (f"-{draft.panel}" if draft.panel else "")
+    example_id = _example_id(place.figure_id, entry, draft)
     sentences = whole_sentences(draft.sentences, choices.max_words)
     completion = " ".join(sentences)
     fault = _fault(draft, completion, choices)
@@ -72,20 +83,29 @@ def _fault(draft: Draft, completion: str, choices: Choices) -> Fault | None:
 def _example(
     example_id: str, entry: TaskEntry, draft: Draft, completion: str, material: Material, place: Place
 ) -> Example:
-    phrasing = entry.phrasings[int(draw(0, f"phrasing of {example_id}") * len(entry.phrasings))]
-    request = phrasing.format(thing=_thing(material.subject.noun, draft.panel))
-    context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
     return Example(
         task=entry.name,
         example_id=example_id,
         image=place.image,
         image_sha256=place.image_sha256,
-        prompt=f"{context}{request}",
+        prompt=_prompt(entry, draft, material, example_id, None),
         completion=completion,
         group=place.paper_id,
         source=place.source,
         kind=material.kind,
     )
+
+
+def _example_id(figure_id: str, entry: TaskEntry, draft: Draft) -> str:
+    return f"{figure_id}-{entry.name}" + (f"-{draft.panel}" if draft.panel else "")
+
+
+def _prompt(entry: TaskEntry, draft: Draft, material: Material, example_id: str, own_words: str | None) -> str:
+    context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
+    if own_words is not None:
+        return f"{context}{own_words}"
+    phrasing = entry.phrasings[int(draw(0, f"phrasing of {example_id}") * len(entry.phrasings))]
+    return f"{context}{phrasing.format(thing=_thing(material.subject.noun, draft.panel))}"
 
 
 def _thing(noun: str, panel: str) -> str:

@@ -89,7 +89,9 @@ def _predictions(
     items: Sequence[Evaluated], dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial
 ) -> list[Prediction]:
     journal = Journal(
-        final=output_dir / EVALUATION_FOLDER / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
+        kind=Prediction,
+        final=output_dir / EVALUATION_FOLDER / PREDICTIONS_FILE,
+        identity=_identity(dataset_dir, output_dir, trial),
     )
     done = journal.resume(len(items), trial.batch_size)
     if rest := items[len(done) :]:
@@ -113,7 +115,7 @@ def _predictor(
 
 
 def _coming(
-    predictor: Predictor, items: Sequence[Evaluated], journal: Journal, batch_size: int
+    predictor: Predictor, items: Sequence[Evaluated], journal: Journal[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """Each batch is on the disk before the next one begins."""
     for first in range(0, len(items), batch_size):
