@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from figtune.examples.records import Task
 from figtune.models.recipe import OptimizerName, Scheduler
-from figtune.models.records import AdapterMode, Dtype, ImageFit
+from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
 
@@ -161,7 +161,8 @@ class ModelSettings:
     revision: str | None = None
     """Branch, tag or commit of the Hub repository."""
     dtype: Dtype = "auto"
-    """Of the frozen weights; "auto" is bfloat16 where the device has it. Trained weights are always float32."""
+    """Of the frozen weights; "auto" is bfloat16 where the device has it, and on older cards 4 bits computed in float32.
+    Trained weights are always float32."""
     image_fit: ImageFit = "squash"
     """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
     trained, or "letterbox", with white borders."""
@@ -178,7 +179,8 @@ class AdapterSettings:
     """Parameter-efficient fine-tuning: which weights are trained."""
 
     mode: AdapterMode = "lora"
-    """LoRA matrices, or only the projector between vision encoder and text decoder."""
+    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
+    decoder, or every weight ("full")."""
     rank: int = LORA_R
     """Of the LoRA matrices."""
     alpha: int = LORA_ALPHA
@@ -186,7 +188,11 @@ class AdapterSettings:
     dropout: float = LORA_DROPOUT
     """Dropout before the LoRA matrices."""
     targets: tuple[str, ...] = LORA_TARGET_MODULES
-    """"decoder", "projector", or names of linear layers of the decoder such as q_proj v_proj."""
+    """Where LoRA matrices go: "decoder", "projector" (trained whole), "vision" (linear layers of the encoder), joined
+    with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and qlora read it."""
+    freeze: tuple[Part, ...] = ()
+    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
+    every other part is trained; elsewhere it forbids what the targets must not name."""
 
     def __post_init__(self) -> None:
         _check(self.rank >= 1, "adapter.rank", "1 or more")
@@ -292,8 +298,9 @@ class Config:
     task: Task = "caption"
     """What to ask about --test_image where there is no --prompt."""
     preset: str | None = None
-    """A named set of settings to start from: demo (sample papers, tiny model, no GPU), paligemma-brain (brain scans,
-    PaliGemma, only its projector trained), paligemma-brain-lora (the same with LoRA)."""
+    """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
+    4 bits for small cards), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
+    (the same with LoRA)."""
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
     dry_run: bool = False
@@ -378,7 +385,7 @@ def _paligemma_brain() -> Config:
         # One row in a hundred is more than a thousand, enough to follow the training by.
         prepare=PrepareSettings(val_fraction=0.01, max_words=250),
         model=ModelSettings(name="google/paligemma-3b-pt-224"),
-        adapter=AdapterSettings(mode="projector"),
+        adapter=AdapterSettings(mode="projector", freeze=("vision", "text")),
         train=TrainSettings(epochs=1, learning_rate=2e-5),
     )
 
@@ -389,7 +396,18 @@ def _paligemma_brain_lora() -> Config:
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
         adapter=AdapterSettings(mode="lora", rank=32, alpha=64),
-        train=TrainSettings(epochs=1, learning_rate=1e-4),
+        train=TrainSettings(epochs=1, learning_rate=1e-4, scheduler="cosine"),
+    )
+
+
+def _gemma3_qlora() -> Config:
+    """Figures of papers on a small card: Gemma 3 4B in 4 bits, one example at a time."""
+    return Config(
+        work_dir=Path("work/gemma3-qlora"),
+        output_dir=Path("output/gemma3-qlora"),
+        adapter=AdapterSettings(mode="qlora"),
+        train=TrainSettings(batch_size=1, gradient_accumulation_steps=16),
+        test=TestSettings(batch_size=4),
     )
 
 
@@ -416,6 +434,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     base = _base(arguments)
+    "gemma3-qlora": _gemma3_qlora,
     return tyro.cli(Config, args=arguments, default=base, prog=program, description=description, use_underscores=True)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from config import Config, parse
+from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.records import AdapterRecord
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.settings import flatten
@@ -45,7 +47,12 @@ def run(config: Config) -> Summary:
     return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """Refuse at once what setup would refuse in the end."""
+    check_choice(_choice(config))
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,17 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.models.records import AdapterRecord
-    from figtune.models.setup import ModelChoice, set_up_model
+    from figtune.models.setup import set_up_model
 
+    table = set_up_model(config.model_dir, _choice(config))
+    return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
+
+
+def _choice(config: Config) -> ModelChoice:
     adapter = AdapterRecord(
         mode=config.adapter.mode,
         rank=config.adapter.rank,
         alpha=config.adapter.alpha,
         dropout=config.adapter.dropout,
         targets=config.adapter.targets,
+        freeze=config.adapter.freeze,
     )
-    choice = ModelChoice(
+    return ModelChoice(
         name=config.model.name,
         revision=config.model.revision,
         dtype=config.model.dtype,
@@ -73,8 +85,6 @@ def _produce(config: Config) -> Outcome:
         adapter=adapter,
         seed=config.train.seed,
     )
-    table = set_up_model(config.model_dir, choice)
-    return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
 
 if __name__ == "__main__":

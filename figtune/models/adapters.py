@@ -1,4 +1,4 @@
-"""What is trained: LoRA matrices in the decoder, the projector, or both, in peft's format."""
+"""What is trained: LoRA matrices in decoder and vision encoder, and the projector, in peft's format."""
 
 from __future__ import annotations
 
@@ -11,51 +11,40 @@ from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
-from figtune.models.family import PROJECTOR, Family
+from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
 from figtune.models.records import AdapterRecord
-from figtune.pipeline.errors import ResourceError, UsageError
+from figtune.models.targets import targets_of
+from figtune.pipeline.errors import ResourceError
 
-DECODER = "decoder"
-PROJECTOR_TARGET = "projector"
+_DECODER = r"(.*language_model\.layers\.\d+\.(self_attn|mlp)\.({names}))"
+_VISION = r"(.*vision_tower\.encoder\.layers\.\d+\.(self_attn|mlp)\.({names}))"
+"""Names of linear layers in full. Both halves of a model call some of theirs alike, such as q_proj."""
 
 
-def adapter_config(family: Family, adapter: AdapterRecord, base: str, commit: str | None) -> LoraConfig:
-    """peft's configuration. The vision encoder is never among the targets.
+def adapter_config(adapter: AdapterRecord, base: str, commit: str | None) -> LoraConfig:
+    """peft's configuration.
 
-    The projector is trained whole rather than through LoRA: it is small, and in Gemma 3 a bare parameter.
+    The projector is trained whole rather than through LoRA: it is small, and in Gemma 3 a bare parameter. In mode
+    "full" peft has no part in what is trained; see `figtune.models.whole`.
 
     Raises:
-        UsageError: a target that the family does not have.
+        UsageError: a target that does not exist, a part both frozen and trained, or nothing to train.
     """
-    targets = _targets(family, adapter)
-    names = [name for name in targets if name != PROJECTOR_TARGET]
+    targets = targets_of(adapter)
+    places = ((_DECODER, targets.decoder), (_VISION, targets.vision))
+    patterns = [pattern.format(names="|".join(names)) for pattern, names in places if names]
+    by_peft = targets.whole if adapter.mode != "full" else ()
     return LoraConfig(
         base_model_name_or_path=base,
         revision=commit,
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules=family.decoder_linear.format(names="|".join(names)) if names else DUMMY_TARGET_MODULES,
-        modules_to_save=[PROJECTOR] if PROJECTOR_TARGET in targets else None,
+        target_modules="|".join(patterns) or DUMMY_TARGET_MODULES,
+        modules_to_save=[PROJECTOR] if "projector" in by_peft else None,
         task_type="CAUSAL_LM",
     )
-
-
-def _targets(family: Family, adapter: AdapterRecord) -> list[str]:
-    """Names of decoder layers, in the family's order, and "projector"."""
-    if adapter.mode == "projector":
-        return [PROJECTOR_TARGET]
-    asked = {part for target in adapter.targets for part in target.split("+")}
-    known = (DECODER, PROJECTOR_TARGET, *family.decoder_linear_names)
-    if unknown := sorted(asked.difference(known)):
-        raise UsageError(
-            f"{family.title} has no {', '.join(unknown)} to adapt",
-            f"choose --adapter.targets from: {' '.join(known)}",
-        )
-    if DECODER in asked:
-        asked.update(family.decoder_linear_names)
-    return [name for name in (*family.decoder_linear_names, PROJECTOR_TARGET) if name in asked]
 
 
 def model_outline(folder: Path) -> PreTrainedModel:

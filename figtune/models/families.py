@@ -1,11 +1,11 @@
-"""The families there are. A new one is a file beside gemma3.py and an entry here."""
+"""The families there are. A new one is a file beside gemma3.py, an entry here and one in support.py."""
 
 from __future__ import annotations
 
 from figtune.models.family import Family
 from figtune.models.gemma3 import Gemma3
 from figtune.models.paligemma import PaliGemma
-from figtune.pipeline.errors import ResourceError
+from figtune.models.support import support_of
 
 FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma())
 
@@ -16,8 +16,5 @@ def family_of(model_type: str, name: str) -> Family:
     Raises:
         ResourceError: there is none for it.
     """
-    for family in FAMILIES:
-        if family.model_type == model_type:
-            return family
-    supported = "; ".join(f"{family.title} ({', '.join(family.examples)})" for family in FAMILIES)
-    raise ResourceError(f'{name} is a "{model_type}" model, which is not supported', f"choose one of: {supported}")
+    support = support_of(model_type, name)
+    return next(family for family in FAMILIES if family.support is support)

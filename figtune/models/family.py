@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
+
+from figtune.models.support import Support
 
 IGNORED = -100
 """Label of a token that takes no part in the loss."""
@@ -59,24 +60,16 @@ class Prefix:
 class Family(Protocol):
     """A kind of model: how it wants its tokens, and where its parts are."""
 
-    model_type: str
-    """As in the model's `config.json`."""
+    support: Support
+    """What is known of it without its weights."""
     title: str
     """For people."""
-    examples: tuple[str, ...]
-    """Hub ids of models of this family."""
     completion_type: int
     """Token type of the completion."""
     mutual_type: int
     """Token type of what sees all of itself; other tokens see what is before them."""
     first_position: int
     """Position id of a row's first token."""
-    decoder_linear: str
-    """Regular expression for the decoder's linear layers by full name, `{names}` standing for their last part."""
-    decoder_linear_names: tuple[str, ...]
-    """All last parts there are."""
-    refused_dtypes: tuple[torch.dtype, ...]
-    """In which the model overflows."""
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt, tokenised apart from any completion."""
@@ -91,15 +84,22 @@ class Family(Protocol):
         ...
 
     def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
-        """What the vision encoder sees, just before the projector: float[B, T, V], T tokens of V numbers an image.
+        """What the vision encoder sees, just before the projector: float[B, T, V], T tokens of V numbers an image."""
+        ...
 
-        Runs under `no_grad`: the encoder is frozen.
+    def image_embeddings(self, model: PreTrainedModel, seen: Tensor) -> Tensor:
+        """Pictures in the decoder's space: float[B, T, D].
+
+        Args:
+            seen: `vision_features`, float[B, T, V]; or pixels, float32[B, 3, H, W], where the vision encoder is trained
+                and what it saw once is not what it sees now.
         """
         ...
 
-    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
-        """`vision_features` through the projector, into the decoder's space: float[B, T, D]."""
-        ...
+
+def are_pixels(seen: Tensor) -> bool:
+    """Whether pictures are given as float32[B, 3, H, W], rather than as features, float[B, T, V]."""
+    return seen.ndim == 4
 
 
 def text_ids(processor: ProcessorMixin, text: str) -> tuple[int, ...]:

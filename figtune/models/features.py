@@ -1,13 +1,15 @@
-"""What the frozen vision encoder sees in each picture, computed once and kept on disk until the encoder changes.
+"""What a model is given of each picture: what its frozen vision encoder sees, computed once and kept on disk.
 
 Encoding a picture is most of the work of a training step (Gemma 3 4B: 60 %), and its result never changes while the
-encoder is frozen. What is kept comes before the projector, so that the projector can be trained.
+encoder is frozen. What is kept comes before the projector, so that the projector can be trained. Where the encoder is
+trained nothing is kept, and the model is given the pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +18,15 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import ProcessorMixin
 
+from figtune.models.encoder import encoder_digest, encoder_present
+from figtune.models.family import Family
 from figtune.models.images import fitted, read_image
 from figtune.models.loading import LoadedModel
+from figtune.models.records import ImageFit
 from figtune.pipeline.files import replacing
-from figtune.pipeline.progress import track
+from figtune.pipeline.progress import say, track
 
 _TENSOR = "features"
 
@@ -53,28 +58,56 @@ class FeatureStore:
         return self.folder / f"{image_sha256}.safetensors"
 
 
-def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path]) -> FeatureStore:
+@dataclass(frozen=True, kw_only=True)
+class PixelStore:
+    """Pictures as the vision encoder takes them, prepared from their files each time."""
+
+    family: Family
+    processor: ProcessorMixin
+    fit: ImageFit
+    side: int
+    """Of the vision encoder's square, in pixels."""
+    files: Mapping[str, Path]
+
+    def __getitem__(self, image_sha256: str) -> Tensor:
+        """float32[3, H, W]"""
+        return self.pixels(read_image(self.files[image_sha256]))
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """An RGB image: float32[3, H, W]."""
+        return self.family.pixel_values(self.processor, [fitted(image, self.fit, self.side)])[0]
+
+
+PictureStore = FeatureStore | PixelStore
+"""By the sha256 of a picture's file, what the model is given of it: float[T, V] or float32[3, H, W]."""
+
+
+def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path]) -> PictureStore:
     """A store that has every picture of `images` (file by sha256); what an earlier run kept is not computed again.
 
     Raises:
         InputError: a picture cannot be read.
     """
+    pixels = _pixels(loaded, images)
+    if loaded.trains_vision:
+        say("features: off, since the vision encoder is trained; every picture goes through it each time")
+        return pixels
     store = FeatureStore(folder=root / _key(loaded))
     missing = sorted(sha256 for sha256 in images if sha256 not in store)
-    for sha256 in track(missing, total=len(missing), title="encoding images", unit="image") if missing else ():
-        store.add(sha256, picture_features(loaded, read_image(images[sha256])))
+    if missing:
+        with _encoder(loaded):
+            for sha256 in track(missing, total=len(missing), title="encoding images", unit="image"):
+                store.add(sha256, _features(loaded, pixels[sha256]))
     return store
 
 
-@torch.inference_mode()
 def picture_features(loaded: LoadedModel, image: Image.Image) -> Tensor:
-    """What the vision encoder sees in an RGB image: float[T, V].
-
-    One picture at a time: in a batch its numbers would depend, in the last digits, on its neighbours.
-    """
-    prepared = fitted(image, loaded.record.image_fit, image_side(loaded))
-    pixels = loaded.family.pixel_values(loaded.processor, [prepared]).to(loaded.device)
-    return loaded.family.vision_features(loaded.model, pixels)[0]
+    """What the model is given of an RGB image: float[T, V]; float32[3, H, W] where the vision encoder is trained."""
+    pixels = _pixels(loaded, {}).pixels(image)
+    if loaded.trains_vision:
+        return pixels
+    with _encoder(loaded):
+        return _features(loaded, pixels)
 
 
 def image_side(loaded: LoadedModel) -> int:
@@ -82,16 +115,29 @@ def image_side(loaded: LoadedModel) -> int:
     return int(loaded.model.config.vision_config.image_size)
 
 
+@torch.inference_mode()
+def _features(loaded: LoadedModel, pixels: Tensor) -> Tensor:
+    """One picture at a time: in a batch its numbers would depend, in the last digits, on its neighbours."""
+    return loaded.family.vision_features(loaded.model, pixels[None].to(loaded.device))[0]
+
+
+def _pixels(loaded: LoadedModel, images: Mapping[str, Path]) -> PixelStore:
+    return PixelStore(
+        family=loaded.family,
+        processor=loaded.processor,
+        fit=loaded.record.image_fit,
+        side=image_side(loaded),
+        files=images,
+    )
+
+
+def _encoder(loaded: LoadedModel) -> AbstractContextManager[None]:
+    return encoder_present(loaded.model, loaded.base, loaded.dtype, loaded.device)
+
+
 def _key(loaded: LoadedModel) -> str:
-    """Everything that decides what the encoder sees: its weights, how pictures are prepared."""
+    """Everything that decides what the encoder sees: its weights and their dtype, how pictures are prepared."""
     digest = hashlib.sha256()
-    digest.update(loaded.record.image_fit.encode())
+    digest.update(f"{loaded.record.image_fit} {loaded.dtype} {encoder_digest(loaded.base)}".encode())
     digest.update(loaded.processor.image_processor.to_json_string().encode())
-    for name, tensor in _encoder(loaded.model):
-        digest.update(f"{name} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _encoder(model: PreTrainedModel) -> list[tuple[str, Tensor]]:
-    return sorted(model.model.vision_tower.state_dict().items())

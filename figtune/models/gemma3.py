@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from figtune.models.family import PROJECTOR, Prefix, text_ids
+from figtune.models.family import PROJECTOR, Prefix, are_pixels, text_ids
+from figtune.models.support import GEMMA3
 
 _IMAGE = 1
 """Token type of the image's soft tokens: a run of them is one block that sees all of itself."""
@@ -23,23 +24,11 @@ _IMAGE = 1
 class Gemma3:
     """See `figtune.models.family.Family`."""
 
-    model_type = "gemma3"
-    title = "Gemma 3"
-    examples: tuple[str, ...] = ("google/gemma-3-4b-pt", "google/gemma-3-12b-pt", "google/gemma-3-4b-it")
+    support = GEMMA3
+    title = GEMMA3.title
     completion_type = 0
     mutual_type = _IMAGE
     first_position = 0
-    decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
-    decoder_linear_names: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
-    refused_dtypes: tuple[torch.dtype, ...] = (torch.float16,)
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt. The image is blind to the prompt: examples about it can share all up to its end."""
@@ -64,7 +53,6 @@ class Gemma3:
         prepared = processor.image_processor(nested, do_pan_and_scan=False, return_tensors="pt")
         return torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)
 
-    @torch.no_grad()
     def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
         """Patches pooled as the projector does first thing: a sixteenth of the numbers to keep, for the real model."""
         tower = model.model.vision_tower
@@ -75,8 +63,9 @@ class Gemma3:
         pooled: Tensor = projector.avg_pool(squares).flatten(2).transpose(1, 2)
         return pooled
 
-    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+    def image_embeddings(self, model: PreTrainedModel, seen: Tensor) -> Tensor:
         """Norm and projection, in the projector's own dtype: float32 where it is trained."""
+        features = self.vision_features(model, seen) if are_pixels(seen) else seen
         projector = getattr(model.model, PROJECTOR)
         weight: Tensor = projector.mm_input_projection_weight
         return torch.matmul(projector.mm_soft_emb_norm(features.to(weight.dtype)), weight)

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 from transformers.utils import logging as transformers_logging
 
-from figtune.models.adapters import load_adapter
+from figtune.models.adapters import adapter_config, load_adapter
+from figtune.models.encoder import remove_encoder, without_layers
 from figtune.models.families import family_of
-from figtune.models.family import Family
+from figtune.models.family import PROJECTOR, Family
 from figtune.models.hub import find_model
-from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, Dtype, ModelRecord
+from figtune.models.noise import without_loading_noise
+from figtune.models.precision import Precision, precision_of
+from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.support import model_type_of
+from figtune.models.targets import targets_of, trains_vision
+from figtune.models.whole import WEIGHTS_FILE, WholeModel
 from figtune.pipeline.errors import ResourceError, UsageError
+from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_json
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NOT_IN_FOUR_BITS = [r".*vision_tower", rf".*{PROJECTOR}", "lm_head"]
+"""As bitsandbytes matches them: from the start of a layer's full name. They take the place of its own exceptions."""
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
 
@@ -37,6 +53,15 @@ class LoadedModel:
     tuned: PeftModel
     """The same model behind peft's interface: it saves the adapter and can switch it off."""
     device: torch.device
+    base: Path
+    """The folder of the base model's weights."""
+    dtype: torch.dtype
+    """Of the frozen weights."""
+
+    @property
+    def trains_vision(self) -> bool:
+        """Whether the vision encoder is trained, so that pictures go through it each time."""
+        return trains_vision(self.record.adapter)
 
 
 def chosen_device(name: str) -> torch.device:
@@ -49,23 +74,6 @@ def chosen_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise ResourceError("no CUDA card is to be found", "leave out --device, or give --device cpu")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def chosen_dtype(family: Family, dtype: Dtype, device: torch.device) -> torch.dtype:
-    """The dtype of the frozen weights.
-
-    Raises:
-        UsageError: the family overflows in it.
-    """
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    chosen = _DTYPES[dtype]
-    if chosen in family.refused_dtypes:
-        raise UsageError(
-            f"{family.title} overflows in {dtype}: its losses become NaN and its answers empty",
-            "choose --model.dtype bfloat16 or float32",
-        )
-    return chosen
 
 
 def load_processor(folder: Path) -> ProcessorMixin:
@@ -92,21 +100,25 @@ def family_of_folder(folder: Path, name: str) -> Family:
     Raises:
         ResourceError: it is not supported, or its configuration cannot be read.
     """
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        model_type = str(config["model_type"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ResourceError(f"the config.json of {name} cannot be read", "download the model again") from None
-    return family_of(model_type, name)
+    return family_of(model_type_of(folder, name), name)
 
 
 def load_base_model(
-    folder: Path, family: Family, dtype: torch.dtype, device: torch.device, attention: str
+    folder: Path,
+    family: Family,
+    dtype: torch.dtype,
+    device: torch.device,
+    attention: str,
+    *,
+    four_bit: bool = False,
+    encoder: bool = True,
 ) -> PreTrainedModel:
     """A base model, frozen and in evaluation mode.
 
     Args:
-        attention: "sdpa" or "eager".
+        attention: "sdpa" or "eager"; "sdpa" gives way to "eager" in decoders that it cannot serve.
+        four_bit: keep the text decoder's linear layers in NF4 and compute with them in `dtype`.
+        encoder: False leaves the vision encoder on the disk.
 
     Raises:
         UsageError: a kernel that ignores the family's attention masks.
@@ -119,23 +131,47 @@ def load_base_model(
         )
     _show_loading(folder)
     try:
-        model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=attention,
-            device_map={"": device},
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with without_loading_noise(unused_weights=not encoder):
+            model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                config=config if encoder else without_layers(config),
+                dtype=dtype,
+                attn_implementation=_kernels(config, attention),
+                device_map={"": device},
+                quantization_config=_nf4(dtype) if four_bit else None,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
     except torch.OutOfMemoryError:
         raise ResourceError(
-            f"the weights do not fit into the memory of {device}", "choose a smaller model with --model.name"
+            f"the weights do not fit into the memory of {device}",
+            "choose --adapter.mode qlora, or a smaller model with --model.name",
         ) from None
     except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
         raise ResourceError(f"{folder} cannot be loaded: {_first_line(failure)}", "download the model again") from None
+    if not encoder:
+        remove_encoder(model)
+        model.config.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
     model.requires_grad_(False)
     model.train(False)
     return model
+
+
+def _kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:
+    """Per half of the model: sdpa cannot cap attention logits, as the decoder of PaliGemma 2 does."""
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    return {"text_config": "eager" if capped else attention, "vision_config": attention}
+
+
+def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=_NOT_IN_FOUR_BITS,
+    )
 
 
 def base_folder(record: ModelRecord, beside: Path) -> Path:
@@ -151,11 +187,14 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
     return find_model(base, record.commit, weights=True).folder
 
 
-def load_tuned_model(folder: Path, device: torch.device, made_by: str, *, trainable: bool = False) -> LoadedModel:
+def load_tuned_model(
+    folder: Path, device: torch.device, made_by: str, *, trainable: bool = False, encoder: bool = True
+) -> LoadedModel:
     """The base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
     Args:
         made_by: the command that makes the folder, for the remedy of the error.
+        encoder: False leaves a frozen vision encoder on the disk; `figtune.models.features` fetches it when needed.
 
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
@@ -167,8 +206,19 @@ def load_tuned_model(folder: Path, device: torch.device, made_by: str, *, traina
         torch.set_num_threads(1)
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
-    model = load_base_model(base, family, chosen_dtype(family, record.dtype, device), device, "sdpa")
-    tuned = load_adapter(model, folder / ADAPTER_FOLDER, trainable=trainable)
+    precision = precision_of(record, device)
+    if precision.remark:
+        _say_once(precision.remark)
+    model = load_base_model(
+        base,
+        family,
+        precision.dtype,
+        device,
+        "sdpa",
+        four_bit=precision.four_bit,
+        encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
+    )
+    tuned = _tuned(model, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
     return LoadedModel(
         record=record,
         family=family,
@@ -176,7 +226,29 @@ def load_tuned_model(folder: Path, device: torch.device, made_by: str, *, traina
         model=tuned.get_base_model(),
         tuned=tuned.eval(),
         device=device,
+        base=base,
+        dtype=precision.dtype,
     )
+
+
+def _tuned(
+    model: PreTrainedModel, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
+) -> PeftModel:
+    if record.adapter.mode != "full":
+        return load_adapter(model, folder, trainable=trainable)
+    config = adapter_config(record.adapter, record.base, record.commit)
+    whole = WholeModel(model, config, targets_of(record.adapter).whole)
+    # Setup leaves the folder empty: training begins with the base model's own weights.
+    if (folder / WEIGHTS_FILE).is_file():
+        whole.replace(folder)
+    if trainable:
+        whole.begin(precision.dtype)
+    return whole
+
+
+@cache
+def _say_once(remark: str) -> None:
+    say(remark)
 
 
 def _show_loading(folder: Path) -> None:

@@ -18,6 +18,18 @@ def without_peft_deprecations() -> Iterator[None]:
 
 
 @contextmanager
+def without_loading_noise(*, unused_weights: bool) -> Iterator[None]:
+    """Where weights are left unread on purpose, the table of them."""
+    level = transformers_logging.get_verbosity()
+    if unused_weights:
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+@contextmanager
 def without_training_noise() -> Iterator[None]:
     """transformers' remarks on settings that we chose on purpose, and the same deprecations."""
     level = transformers_logging.get_verbosity()

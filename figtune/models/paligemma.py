@@ -15,29 +15,18 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from figtune.models.family import PROJECTOR, Prefix, text_ids
+from figtune.models.family import PROJECTOR, Prefix, are_pixels, text_ids
+from figtune.models.support import PALIGEMMA
 
 
 class PaliGemma:
     """See `figtune.models.family.Family`."""
 
-    model_type = "paligemma"
-    title = "PaliGemma"
-    examples: tuple[str, ...] = ("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-448")
+    support = PALIGEMMA
+    title = PALIGEMMA.title
     completion_type = 1
     mutual_type = 0
     first_position = 1
-    decoder_linear = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({names})"
-    decoder_linear_names: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
-    refused_dtypes: tuple[torch.dtype, ...] = ()
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt. The image sees the prompt: what it says under one prompt is of no use to another."""
@@ -54,15 +43,15 @@ class PaliGemma:
         prepared = processor.image_processor(list(images), return_tensors="pt")
         return torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)
 
-    @torch.no_grad()
     def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
         """One row of numbers per patch."""
         tower = model.model.vision_tower
         features: Tensor = tower(pixel_values=pixel_values.to(tower.dtype)).last_hidden_state
         return features
 
-    def image_embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+    def image_embeddings(self, model: PreTrainedModel, seen: Tensor) -> Tensor:
         """A linear layer, in its own dtype: float32 where it is trained."""
+        features = self.vision_features(model, seen) if are_pixels(seen) else seen
         projector = getattr(model.model, PROJECTOR)
         embeddings: Tensor = projector(features.to(projector.linear.weight.dtype))
         return embeddings

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-AdapterMode = Literal["lora", "projector"]
+AdapterMode = Literal["lora", "qlora", "projector", "full"]
+Part = Literal["vision", "projector", "text"]
+"""Vision encoder, projector and text decoder."""
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 
-SETUP_VERSION = 1
+SETUP_VERSION = 2
 TRAINING_VERSION = 1
 """Bumped by hand when a rule of setup or training changes: models are made anew then."""
 
@@ -74,10 +76,12 @@ class PartCount:
     """Numbers (scalars) in one part of the model."""
 
     part: str
-    """vision encoder, projector, text decoder, LoRA."""
+    """vision encoder, projector, text decoder, or LoRA in one of them."""
     trained: int
     frozen: int
 
+    freeze: tuple[Part, ...] = ()
+    """Parts that must not be trained."""
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterTable:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
+from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.hub import ModelFolder, find_model
-from figtune.models.loading import chosen_dtype, family_of_folder, load_processor
+from figtune.models.loading import family_of_folder, load_processor
 from figtune.models.parameters import parameter_table, table_lines
 from figtune.models.records import (
     ADAPTER_FOLDER,
@@ -18,32 +18,16 @@ from figtune.models.records import (
     MODEL_FILE,
     PARAMETERS_FILE,
     PROCESSOR_FOLDER,
-    AdapterRecord,
-    Dtype,
-    ImageFit,
     ModelRecord,
     ParameterTable,
 )
+from figtune.models.support import refuse_overflow
+from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
+from figtune.models.whole import WholeModel
 from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import write_json
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """What the user asks for."""
-
-    name: str
-    """A Hub id, a folder in the Hub's layout, or a reserved name of a tiny model."""
-    revision: str | None
-    dtype: Dtype
-    image_fit: ImageFit
-    max_length: int
-    """Text tokens of prompt and completion together."""
-    adapter: AdapterRecord
-    seed: int
-    """Of the adapter's first weights."""
 
 
 def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
@@ -55,6 +39,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
         ResourceError: the model is not to be had or not supported.
         UsageError: a dtype or an adapter that does not suit it.
     """
+    check_choice(choice)
     tiny = choice.name in TINY_MODELS
     shutil.rmtree(model_dir / BASE_FOLDER, ignore_errors=True)
     found = _build(model_dir, choice.name) if tiny else _fetch(choice)
@@ -79,7 +64,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
     description = find_model(choice.name, choice.revision, weights=False)
     family = family_of_folder(description.folder, choice.name)
-    adapter_config(family, choice.adapter, choice.name, None)
+    refuse_overflow(family.support, choice.dtype)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
     say(f"model {choice.name}{at}: {family.title}, in {found.folder}")
@@ -88,13 +73,12 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
 
 def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelRecord:
     family = family_of_folder(found.folder, choice.name)
-    chosen_dtype(family, choice.dtype, torch.device("cpu"))
     local = BASE_FOLDER if tiny else str(found.folder)
     return ModelRecord(
         name=choice.name,
         base=choice.name if found.commit else local,
         commit=found.commit,
-        family=family.model_type,
+        family=family.support.model_type,
         tiny=tiny,
         dtype=choice.dtype,
         image_fit=choice.image_fit,
@@ -104,9 +88,14 @@ def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelReco
 
 
 def _begin_adapter(model_dir: Path, base: Path, record: ModelRecord, seed: int) -> ParameterTable:
-    family = family_of_folder(base, record.name)
-    config = adapter_config(family, record.adapter, record.base, record.commit)
-    tuned = new_adapter(model_outline(base), base, config, seed)
+    config = adapter_config(record.adapter, record.base, record.commit)
+    outline = model_outline(base)
     with replacing_folder(model_dir / ADAPTER_FOLDER) as folder:
+        if record.adapter.mode == "full":
+            # The folder stays empty: training begins with the base model's own weights.
+            whole = WholeModel(outline, config, targets_of(record.adapter).whole)
+            whole.begin(torch.float32)
+            return parameter_table(whole)
+        tuned = new_adapter(outline, base, config, seed)
         save_adapter(tuned, folder)
     return parameter_table(tuned)

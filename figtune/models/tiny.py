@@ -95,6 +95,16 @@ def build_tiny_gemma3(folder: Path) -> None:
 
 def build_tiny_paligemma(folder: Path) -> None:
     """Write a PaliGemma of about a million random weights, the same to the byte every time."""
+    _build_paligemma(folder, {"model_type": "gemma"})
+
+
+def build_tiny_paligemma2(folder: Path) -> None:
+    """The same with the decoder of PaliGemma 2, Gemma 2: sliding windows in every other layer, and capped logits."""
+    decoder: Settings = {"model_type": "gemma2", "query_pre_attn_scalar": _WIDTH // _HEADS, "sliding_window": _WINDOW}
+    _build_paligemma(folder, decoder)
+
+
+def _build_paligemma(folder: Path, decoder: Settings) -> None:
     image_tokens = (_IMAGE_SIDE // _PATCH_SIDE) ** 2
     image_processor = SiglipImageProcessorPil(size={"height": _IMAGE_SIDE, "width": _IMAGE_SIDE})
     image_processor.image_seq_length = image_tokens  # type: ignore[attr-defined]  # the processor asks for it
@@ -104,7 +114,7 @@ def build_tiny_paligemma(folder: Path) -> None:
     # The processor has added its location and segmentation tokens by now.
     vocabulary = len(processor.tokenizer)
     config = PaliGemmaConfig(
-        text_config={**_DECODER, "model_type": "gemma", "vocab_size": vocabulary, "initializer_range": _INIT},
+        text_config={**_DECODER, **decoder, "vocab_size": vocabulary, "initializer_range": _INIT},
         vision_config=_VISION,
         image_token_index=processor.tokenizer.image_token_id,
         vocab_size=vocabulary,
@@ -117,6 +127,7 @@ def build_tiny_paligemma(folder: Path) -> None:
 TINY_MODELS: dict[str, Callable[[Path], None]] = {
     "tiny-gemma3": build_tiny_gemma3,
     "tiny-paligemma": build_tiny_paligemma,
+    "tiny-paligemma2": build_tiny_paligemma2,
 }
 """Reserved model names and what builds them."""
 

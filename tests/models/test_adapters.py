@@ -62,9 +62,9 @@ def test_decoder_and_projector_can_be_trained_together(tmp_path: Path, asked: tu
 
 
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    adapter = AdapterRecord(mode="lora", rank=4, alpha=8, dropout=0.0, targets=("q_proj", "vision"))
-    with pytest.raises(UsageError, match=r"no vision to adapt; .*decoder projector q_proj k_proj"):
-        adapter_config(family_of("gemma3", "a model"), adapter, "a model", None)
+    adapter = AdapterRecord(mode="lora", rank=4, alpha=8, dropout=0.0, targets=("q_proj", "out_proj"))
+    with pytest.raises(UsageError, match=r"no out_proj to adapt; .*decoder projector vision q_proj k_proj"):
+        adapter_config(adapter, "a model", None)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from figtune.models.features import prepared_features
-from figtune.models.loading import LoadedModel
-from tests.models.tuned import moved_model, pictures, pixels_of
+from figtune.models.encoder import AbsentEncoder, encoder_digest
+from figtune.models.family import PROJECTOR
+from figtune.models.features import FeatureStore, picture_features, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.pipeline.errors import ResourceError
+from tests.models.tuned import CPU, moved_model, pictures, pixels_of
+
+WEIGHTS = "model.safetensors"
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return moved_model(tmp_path_factory.mktemp("model"), "tiny-gemma3")
+@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return moved_model(tmp_path_factory.mktemp("model"), request.param)
+
+
+@pytest.fixture
+def blind(loaded: LoadedModel) -> LoadedModel:
+    """The same model, its vision encoder left on the disk."""
+    return load_tuned_model(loaded.base.parent, CPU, "setup", encoder=False)
+
+
+def changed_base(loaded: LoadedModel, folder: Path, name: str) -> Path:
+    """A copy of the base model in which a weight is another."""
+    shutil.copytree(loaded.base, folder)
+    weights = load_file(folder / WEIGHTS)
+    weights[name] = weights[name] + 1
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    return folder
+
+
+def kept(store: object) -> FeatureStore:
+    assert isinstance(store, FeatureStore)
+    return store
 
 
 @pytest.fixture
@@ -40,33 +67,69 @@ def test_kept_features_are_those_of_each_picture_alone(
 def test_an_interrupted_run_computes_only_what_is_missing_or_torn(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    store = prepared_features(tmp_path / "kept", loaded, files)
-    kept = {name: store.folder / f"{name}.safetensors" for name in files}
-    whole = {name: path.read_bytes() for name, path in kept.items()}
-    kept["b"].write_bytes(whole["b"][:50])
-    kept["c"].unlink()
-    before = kept["a"].stat().st_mtime_ns
+    store = kept(prepared_features(tmp_path / "kept", loaded, files))
+    paths = {name: store.folder / f"{name}.safetensors" for name in files}
+    whole = {name: path.read_bytes() for name, path in paths.items()}
+    paths["b"].write_bytes(whole["b"][:50])
+    paths["c"].unlink()
+    before = paths["a"].stat().st_mtime_ns
     prepared_features(tmp_path / "kept", loaded, files)
-    assert {name: path.read_bytes() for name, path in kept.items()} == whole
-    assert kept["a"].stat().st_mtime_ns == before
+    assert {name: path.read_bytes() for name, path in paths.items()} == whole
+    assert paths["a"].stat().st_mtime_ns == before
 
 
-def test_another_fit_or_another_encoder_has_its_own_features(
-    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
+def test_another_fit_dtype_or_encoder_has_its_own_features(
+    loaded: LoadedModel, blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    letterboxed = prepared_features(tmp_path, loaded, files)
+    letterboxed = kept(prepared_features(tmp_path, loaded, files))
     record = dataclasses.replace(loaded.record, image_fit="squash")
-    squashed = prepared_features(tmp_path, dataclasses.replace(loaded, record=record), files)
-    weight = loaded.model.model.vision_tower.embeddings.patch_embedding.weight
-    old = weight.detach().clone()
-    with torch.no_grad():
-        weight[0] += 1
-    try:
-        changed = prepared_features(tmp_path, loaded, files)
-    finally:
-        with torch.no_grad():
-            weight.copy_(old)
-    assert len({letterboxed.folder, squashed.folder, changed.folder}) == 3
+    squashed = kept(prepared_features(tmp_path, dataclasses.replace(loaded, record=record), files))
+    other = changed_base(loaded, tmp_path / "other", "vision_tower.embeddings.patch_embedding.weight")
+    changed = kept(prepared_features(tmp_path, dataclasses.replace(blind, base=other), files))
+    rough = kept(prepared_features(tmp_path, dataclasses.replace(blind, dtype=torch.bfloat16), files))
+    assert len({store.folder for store in (letterboxed, squashed, changed, rough)}) == 4
     assert not torch.equal(letterboxed["c"], squashed["c"])
     assert not torch.equal(letterboxed["c"], changed["c"])
-    assert prepared_features(tmp_path, loaded, files).folder == letterboxed.folder
+    assert rough["c"].dtype == torch.bfloat16
+    assert kept(prepared_features(tmp_path, loaded, files)).folder == letterboxed.folder
+
+
+def test_a_changed_decoder_leaves_the_features_valid(loaded: LoadedModel, tmp_path: Path) -> None:
+    other = changed_base(loaded, tmp_path / "other", "language_model.model.norm.weight")
+    assert encoder_digest(other) == encoder_digest(loaded.base)
+
+
+def test_the_encoder_is_loaded_only_while_features_are_missing(
+    loaded: LoadedModel, blind: LoadedModel, files: dict[str, Path], tmp_path: Path
+) -> None:
+    assert not any("vision_tower" in name for name, _ in blind.tuned.named_parameters())
+    store = prepared_features(tmp_path, blind, files)
+    assert isinstance(blind.model.model.vision_tower, AbsentEncoder)
+    for name, picture in zip(files, pictures(), strict=True):
+        assert torch.equal(store[name], picture_features(loaded, picture))
+        assert torch.equal(store[name], picture_features(blind, picture))
+    with pytest.raises(RuntimeError, match="the vision encoder is not loaded"):
+        loaded.family.vision_features(blind.model, pixels_of(loaded))
+
+
+def test_without_its_encoder_a_model_is_smaller_by_the_encoder_and_else_the_same(
+    loaded: LoadedModel, blind: LoadedModel
+) -> None:
+    whole, rest = (dict(each.tuned.named_parameters()) for each in (loaded, blind))
+    assert {name for name in whole if "vision_tower" not in name} == set(rest)
+    assert all(torch.equal(rest[name], whole[name]) for name in rest if "lora_" not in name and PROJECTOR not in name)
+    assert blind.model.config.to_dict() == loaded.model.config.to_dict()
+
+
+def test_an_encoder_that_is_damaged_or_another_is_refused(
+    blind: LoadedModel, files: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(blind.base, folder)
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: tensor for name, tensor in weights.items() if ".fc1." not in name}, folder / WEIGHTS)
+    with pytest.raises(ResourceError, match="is not the one that its config"):
+        prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)
+    (folder / WEIGHTS).write_bytes(b"torn")
+    with pytest.raises(ResourceError, match="are damaged"):
+        prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)

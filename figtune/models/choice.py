@@ -1,0 +1,64 @@
+"""What the user asks for, and what can be refused of it before anything is fetched or loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.models.records import AdapterRecord, Dtype, ImageFit
+from figtune.models.support import TINY_TYPES, model_type_of, refuse_overflow, support_of
+from figtune.models.targets import targets_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """A base model, how it is to read examples, and what is to be trained of it."""
+
+    name: str
+    """A Hub id, a folder in the Hub's layout, or a reserved name of a tiny model."""
+    revision: str | None
+    dtype: Dtype
+    image_fit: ImageFit
+    max_length: int
+    """Text tokens of prompt and completion together."""
+    adapter: AdapterRecord
+    seed: int
+    """Of the adapter's first weights."""
+
+
+def check_choice(choice: ModelChoice) -> None:
+    """Refuse what cannot be trained, as far as settings and what lies on this machine tell.
+
+    Asks no network and imports no torch: it is meant to run before the first stage does.
+
+    Raises:
+        UsageError: targets, frozen parts or a dtype that contradict each other or the model.
+        ResourceError: the model is of no supported family.
+    """
+    targets_of(choice.adapter)
+    model_type = _model_type(choice)
+    if model_type is not None:
+        refuse_overflow(support_of(model_type, choice.name), choice.dtype)
+
+
+def _model_type(choice: ModelChoice) -> str | None:
+    """None where the model is not on this machine yet."""
+    if choice.name in TINY_TYPES:
+        return TINY_TYPES[choice.name]
+    folder = Path(choice.name).expanduser()
+    if not folder.is_dir():
+        folder_of_cache = _cached(choice)
+        return None if folder_of_cache is None else model_type_of(folder_of_cache, choice.name)
+    return model_type_of(folder, choice.name) if (folder / "config.json").is_file() else None
+
+
+def _cached(choice: ModelChoice) -> Path | None:
+    """Where an earlier download of a Hub repository lies."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(choice.name, "config.json", revision=choice.revision)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None

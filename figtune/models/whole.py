@@ -1,0 +1,126 @@
+"""Parts of a model trained whole, behind the interface of an adapter: they are saved, loaded and switched off like one.
+
+What is kept are the trained weights in float32 under the names that the base model gives them, so that plain
+transformers reads them with `model.load_state_dict(load_file("adapter_model.safetensors"), strict=False)`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModelForCausalLM
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+
+from figtune.models.family import PROJECTOR
+from figtune.models.noise import without_peft_deprecations
+from figtune.models.records import Part
+from figtune.pipeline.errors import ResourceError
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+
+
+def part_of(name: str) -> Part:
+    """The part of the model that a weight belongs to, by its full name."""
+    if "vision_tower" in name:
+        return "vision"
+    return "projector" if PROJECTOR in name else "text"
+
+
+class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not what it is
+    """A model of which whole parts are trained. peft adds nothing to it; the names are what its users call."""
+
+    def __init__(self, model: PreTrainedModel, config: LoraConfig, parts: Sequence[Part]) -> None:
+        with without_peft_deprecations():
+            super().__init__(model, config)
+        self._parts = tuple(parts)
+        self._originals: dict[str, Tensor] = {}
+
+    @property
+    def trained(self) -> dict[str, Parameter]:
+        """The weights of the trained parts by the base model's names. A tied weight is among them once."""
+        named = self.get_base_model().named_parameters()
+        return {name: parameter for name, parameter in named if part_of(name) in self._parts}
+
+    def begin(self, dtype: torch.dtype) -> None:
+        """Make the parts trainable, in float32: smaller steps than bfloat16 holds would be lost.
+
+        Args:
+            dtype: to compute in; where it is not float32, autocast makes copies of the weights for each forward pass.
+        """
+        for parameter in self.trained.values():
+            parameter.data = parameter.data.to(torch.float32)
+            parameter.requires_grad_(True)
+        if dtype != torch.float32:
+            model = self.get_base_model()
+            for module in (model, model.model.vision_tower):
+                module.forward = torch.autocast(model.device.type, dtype)(module.forward)
+
+    def replace(self, folder: Path) -> None:
+        """Take the trained weights of a folder, keeping the base model's for `disable_adapter`.
+
+        Raises:
+            ResourceError: the folder's weights are not those of this model.
+        """
+        self._originals = {name: parameter.data for name, parameter in self.trained.items()}
+        kept = _read(folder, self.trained)
+        for name, parameter in self.trained.items():
+            parameter.data = kept[name].to(parameter.device, parameter.dtype)
+
+    def load_adapter(self, model_id: str | Path, *_: object, **__: object) -> None:
+        """Take the weights of a checkpoint, to the bit. The Trainer calls this when it carries on."""
+        kept = _read(Path(model_id), self.trained)
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(kept[name])
+
+    def save_pretrained(self, save_directory: str | Path, **_: object) -> None:
+        """Write the trained weights in float32, and which model they belong to."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: parameter.detach().float().contiguous().cpu() for name, parameter in self.trained.items()}
+        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        config = self.peft_config["default"]
+        origin = {"base_model_name_or_path": config.base_model_name_or_path, "revision": config.revision}
+        (folder / CONFIG_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """The base model for the while.
+
+        Raises:
+            RuntimeError: the model is being trained, where its base weights are not kept beside the others.
+        """
+        if not self._originals:
+            raise RuntimeError("the base model's weights are not kept while the model is trained")
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        trained = self.trained
+        others = {name: parameter.data for name, parameter in trained.items()}
+        for name, parameter in trained.items():
+            parameter.data = self._originals[name]
+        self._originals = others
+
+
+def _read(folder: Path, wanted: dict[str, Parameter]) -> dict[str, Tensor]:
+    try:
+        kept = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as damage:
+        raise ResourceError(f"the weights in {folder} cannot be read: {damage}", "train again with --force") from None
+    shapes = {name: tensor.shape for name, tensor in kept.items()}
+    if shapes != {name: parameter.shape for name, parameter in wanted.items()}:
+        raise ResourceError(f"the weights in {folder} are of another model", "train again with --force")
+    return kept
