@@ -413,6 +413,7 @@ def _gemma3_qlora() -> Config:
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": _demo,
+    "gemma3-qlora": _gemma3_qlora,
     "paligemma-brain": _paligemma_brain,
     "paligemma-brain-lora": _paligemma_brain_lora,
 }
@@ -434,7 +435,6 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     base = _base(arguments)
-    "gemma3-qlora": _gemma3_qlora,
     return tyro.cli(Config, args=arguments, default=base, prog=program, description=description, use_underscores=True)
 
 

@@ -69,6 +69,8 @@ class AdapterRecord:
     dropout: float
     targets: tuple[str, ...]
     """As the user gave them."""
+    freeze: tuple[Part, ...] = ()
+    """Parts that must not be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +82,6 @@ class PartCount:
     trained: int
     frozen: int
 
-    freeze: tuple[Part, ...] = ()
-    """Parts that must not be trained."""
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterTable:
