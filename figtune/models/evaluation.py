@@ -95,7 +95,7 @@ def _predictions(
     )
     done = journal.resume(len(items), trial.batch_size)
     if rest := items[len(done) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND)
+        loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")

@@ -35,7 +35,7 @@ class Predictor:
     features: FeatureStore
     """Of every picture."""
     grey: Tensor
-    """float[T, V]: what the vision encoder sees in an even grey."""
+    """What the model is given of an even grey: float[T, V], or float32[3, H, W]."""
     decoding: Decoding
 
     def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
@@ -44,7 +44,7 @@ class Predictor:
         right = self._features([item.example.image_sha256 for item in items])
         base = self._outcomes(items, rows, right, tuned=False)
         tuned = self._outcomes(items, rows, right, tuned=True)
-        grey = completion_losses(self.loaded, rows, self.grey.expand(len(rows), -1, -1))
+        grey = completion_losses(self.loaded, rows, self.grey[None].expand(len(rows), *self.grey.shape))
         wrong = self._wrong_image_losses(items, rows)
         return [
             Prediction(
@@ -103,7 +103,7 @@ class Predictor:
 
 
 def grey_features(loaded: LoadedModel) -> Tensor:
-    """What the vision encoder sees in an even grey: float[T, V]."""
+    """What the model is given of an even grey: float[T, V], or float32[3, H, W] where the encoder is trained."""
     return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
 
 

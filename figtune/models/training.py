@@ -47,7 +47,7 @@ def train(
         ResourceError: the base model is not to be had, or memory is too small.
     """
     examples = read_examples(dataset_dir, dataset_by)
-    loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True)
+    loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
     splits = {name: _items(loaded, split) for name, split in vars(examples).items()}
     if not splits["train"].items:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
