@@ -107,7 +107,7 @@ def _losses(evaluation: Path) -> dict[int, tuple[float, float]]:
             found[int(prediction.group.split("-")[0])].append(prediction)
     return {
         ratio: (
-            fmean(each.tuned.loss for each in predictions),
+            fmean(each.tuned.loss for each in predictions if each.tuned.loss is not None),
             fmean(each.wrong_image_loss for each in predictions if each.wrong_image_loss is not None),
         )
         for ratio, predictions in found.items()

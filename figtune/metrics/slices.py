@@ -3,90 +3,171 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from figtune.metrics.intervals import Bootstrap, estimate
-from figtune.metrics.records import EVALUATED_SPLITS, Estimate, EvaluatedSplit, Outcome, Prediction, Scores, Slice
+import numpy as np
+from numpy.typing import NDArray
+
+from figtune.metrics.answers import Answers, answers_of
+from figtune.metrics.intervals import Bootstrap, ValueOf, gain, interval, ratio, summed
+from figtune.metrics.records import (
+    BASELINES,
+    EVALUATED_SPLITS,
+    Estimate,
+    EvaluatedSplit,
+    Gain,
+    Prediction,
+    Score,
+    Scores,
+    Slice,
+    System,
+)
 from figtune.metrics.texts import bleu4, repetition, variety, word_count
 
 _LARGEST_EXPONENT = 50.0
 """Perplexities beyond exp(50) say nothing more, and infinity is no JSON."""
 
+LossOf = Callable[[Prediction], float | None]
+
 
 def measure(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[Slice, ...]:
     """Score every slice that has an example: each split whole, then by task, then by kind."""
-    return tuple(_measured(members, split, by, name, bootstrap) for split, by, name, members in _slices(predictions))
-
-
-def _slices(
-    predictions: Sequence[Prediction],
-) -> Iterator[tuple[EvaluatedSplit, Literal["all", "task", "kind"], str, list[Prediction]]]:
+    measured = []
     for split in EVALUATED_SPLITS:
         members = [prediction for prediction in predictions if prediction.split == split]
         if not members:
             continue
-        yield split, "all", "", members
-        for task in sorted({prediction.task for prediction in members}):
-            yield split, "task", task, [prediction for prediction in members if prediction.task == task]
-        for kind in sorted({prediction.kind for prediction in members if prediction.kind}):
-            yield split, "kind", kind, [prediction for prediction in members if prediction.kind == kind]
+        answers = answers_of(members)
+        for by, name, chosen in _slices(members):
+            part = _Part([members[at] for at in chosen], {key: of.at(chosen) for key, of in answers.items()}, bootstrap)
+            measured.append(part.slice(split, by, name))
+    return tuple(measured)
 
 
-def _measured(
-    members: Sequence[Prediction],
-    split: EvaluatedSplit,
-    by: Literal["all", "task", "kind"],
-    name: str,
-    bootstrap: Bootstrap,
-) -> Slice:
-    tokens = [prediction.tokens for prediction in members]
+def not_finite(prediction: Prediction) -> bool:
+    """Whether a loss of this example was no finite number."""
+    losses = [prediction.base.loss, prediction.tuned.loss, prediction.grey_image_loss]
+    if prediction.wrong_image is not None:
+        losses.append(prediction.wrong_image_loss)
+    return None in losses
 
-    def per_token(change: Callable[[Prediction], float], of: Sequence[Prediction]) -> Estimate:
-        weights = [prediction.tokens for prediction in of]
-        totals = [change(prediction) * prediction.tokens for prediction in of]
-        return estimate(totals, weights, [prediction.group for prediction in of], bootstrap)
 
-    def per_answer(change: Callable[[Prediction], float]) -> Estimate:
-        groups = [prediction.group for prediction in members]
-        return estimate([change(prediction) for prediction in members], [1.0] * len(members), groups, bootstrap)
+def loss_columns(members: Sequence[Prediction], *losses: LossOf) -> tuple[list[NDArray[np.float64]], list[str]]:
+    """For each kind of loss float64[N, 2], total and tokens, of the examples where all are finite; and their groups."""
+    finite = [each for each in members if None not in [loss(each) for loss in losses]]
+    columns = [
+        np.array([((loss(each) or 0.0) * each.tokens, each.tokens) for each in finite], dtype=np.float64)
+        for loss in losses
+    ]
+    return columns, [each.group for each in finite]
 
-    deranged = [prediction for prediction in members if prediction.wrong_image_loss is not None]
-    return Slice(
-        split=split,
-        by=by,
-        name=name,
-        examples=len(members),
-        papers=len({prediction.group for prediction in members}),
-        tokens=sum(tokens),
-        reference_words=round(fmean(word_count(prediction.reference) for prediction in members), 1),
-        base=_scores([prediction.base for prediction in members], members),
-        tuned=_scores([prediction.tuned for prediction in members], members),
-        loss_drop=per_token(lambda each: each.base.loss - each.tuned.loss, members),
-        chrf_gain=per_answer(lambda each: each.tuned.chrf - each.base.chrf),
-        rouge_l_gain=per_answer(lambda each: each.tuned.rouge_l - each.base.rouge_l),
-        image_gain=per_token(_image_gain, deranged) if deranged else None,
-        grey_gain=per_token(lambda each: each.grey_image_loss - each.tuned.loss, members),
+
+def _slices(members: Sequence[Prediction]) -> Iterator[tuple[Literal["all", "task", "kind"], str, list[int]]]:
+    yield "all", "", list(range(len(members)))
+    for task in sorted({each.task for each in members}):
+        yield "task", task, [at for at, each in enumerate(members) if each.task == task]
+    for kind in sorted({each.kind for each in members if each.kind}):
+        yield "kind", kind, [at for at, each in enumerate(members) if each.kind == kind]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The examples of a slice."""
+
+    members: Sequence[Prediction]
+    answers: Mapping[System, Answers]
+    bootstrap: Bootstrap
+
+    def slice(self, split: EvaluatedSplit, by: Literal["all", "task", "kind"], name: str) -> Slice:
+        return Slice(
+            split=split,
+            by=by,
+            name=name,
+            examples=len(self.members),
+            papers=len(set(self._groups)),
+            tokens=sum(each.tokens for each in self.members),
+            reference_words=round(fmean(word_count(each.reference) for each in self.members), 1),
+            base=self._scores("base", _base_loss, _tuned_loss),
+            tuned=self._scores("tuned", _tuned_loss, _base_loss),
+            baselines=tuple(self._scores(name) for name in BASELINES if name in self.answers),
+            gains=self._gains(),
+            image_gain=self._loss_gain(_wrong_loss, _tuned_loss),
+            grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
+            not_finite=sum(map(not_finite, self.members)),
+        )
+
+    @property
+    def _groups(self) -> list[str]:
+        return [each.group for each in self.members]
+
+    def _scores(self, system: System, *losses: LossOf) -> Scores:
+        """Losses: its own, and the one that must be finite too."""
+        of = self.answers[system]
+        loss = self._loss(*losses) if losses else None
+        return Scores(
+            system=system,
+            loss=loss,
+            perplexity=None if loss is None else _perplexity(loss),
+            cider=self._estimate("CIDEr-D", of),
+            bleu4=self._estimate("BLEU-4", of),
+            rouge_l=self._estimate("ROUGE-L", of),
+            chrf=self._estimate("chrF", of),
+            words=round(fmean(map(word_count, of.texts)), 1),
+            repetition=round(fmean(map(repetition, of.texts)), 4),
+            variety=round(variety(of.texts), 4),
+            stopped=None if of.stopped is None else round(fmean(of.stopped), 4),
+        )
+
+    def _loss(self, *losses: LossOf) -> Estimate | None:
+        (own, *_), groups = loss_columns(self.members, *losses)
+        return interval(summed(own, groups), ratio, self.bootstrap) if groups else None
+
+    def _estimate(self, score: Score, of: Answers) -> Estimate:
+        return interval(summed(of.columns[score], self._groups), _VALUE_OF[score], self.bootstrap)
+
+    def _gains(self) -> dict[Score, Gain]:
+        gains: dict[Score, Gain] = {}
+        if (drop := self._loss_gain(_base_loss, _tuned_loss)) is not None:
+            gains["loss"] = drop
+        for score in _VALUE_OF:
+            tuned, base = (summed(self.answers[system].columns[score], self._groups) for system in ("tuned", "base"))
+            gains[score] = gain(tuned, base, _VALUE_OF[score], self.bootstrap)
+        return gains
+
+    def _loss_gain(self, larger: LossOf, smaller: LossOf) -> Gain | None:
+        (one, other), groups = loss_columns(self.members, larger, smaller)
+        return gain(summed(one, groups), summed(other, groups), ratio, self.bootstrap) if groups else None
+
+
+_VALUE_OF: Mapping[Score, ValueOf] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
+
+
+def _base_loss(prediction: Prediction) -> float | None:
+    return prediction.base.loss
+
+
+def _tuned_loss(prediction: Prediction) -> float | None:
+    return prediction.tuned.loss
+
+
+def _wrong_loss(prediction: Prediction) -> float | None:
+    return prediction.wrong_image_loss
+
+
+def _grey_loss(prediction: Prediction) -> float | None:
+    return prediction.grey_image_loss
+
+
+def _perplexity(loss: Estimate) -> Estimate:
+    return Estimate(
+        value=_exponential(loss.value),
+        low=None if loss.low is None else _exponential(loss.low),
+        high=None if loss.high is None else _exponential(loss.high),
     )
 
 
-def _image_gain(prediction: Prediction) -> float:
-    return (prediction.wrong_image_loss or 0.0) - prediction.tuned.loss
-
-
-def _scores(outcomes: Sequence[Outcome], members: Sequence[Prediction]) -> Scores:
-    answers = [outcome.answer for outcome in outcomes]
-    tokens = [prediction.tokens for prediction in members]
-    loss = sum(outcome.loss * count for outcome, count in zip(outcomes, tokens, strict=True)) / sum(tokens)
-    return Scores(
-        loss=round(loss, 4),
-        perplexity=round(math.exp(min(loss, _LARGEST_EXPONENT)), 3),
-        bleu4=round(bleu4(answers, [prediction.reference for prediction in members]), 2),
-        chrf=round(fmean(outcome.chrf for outcome in outcomes), 2),
-        rouge_l=round(fmean(outcome.rouge_l for outcome in outcomes), 2),
-        words=round(fmean(map(word_count, answers)), 1),
-        repetition=round(fmean(map(repetition, answers)), 4),
-        variety=round(variety(answers), 4),
-        stopped=round(fmean(outcome.stopped for outcome in outcomes), 4),
-    )
+def _exponential(loss: float) -> float:
+    return round(math.exp(min(loss, _LARGEST_EXPONENT)), 3)

@@ -1,100 +1,141 @@
-"""What the numbers say, in words that claim no more than the intervals allow."""
+"""What the numbers say, in words that claim no more than tests and intervals allow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from figtune.metrics.records import Estimate, EvaluatedSplit, Slice, Verdict
+from figtune.metrics.records import Change, Estimate, EvaluatedSplit, Gain, Looking, Score, Slice, Source, Verdict
+from figtune.metrics.words import WORDS, Words
 
 _FEW_PAPERS = 6
 """With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
 _NOTABLE_GAP = 0.1
 """Nats per token by which training figures must have gained more before it is called memorising."""
-
-_PLACES: dict[EvaluatedSplit, str] = {"test": "on held-out papers", "minitrain": "on training figures"}
-
-Sign = Literal["positive", "negative", "unclear", "unknown"]
+_NO_GAIN = 0.02
+"""Nats per token: a model that the right picture helps by less than 2 % of its perplexity ignores it."""
 
 
-def judge(slices: Sequence[Slice], *, demo: bool) -> Verdict:
+def judge(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
     """Did it help, on what, does it look at the picture: one sentence, and what limits it.
 
     Args:
         slices: as measured, at least one of them whole.
         demo: whether the base model is the tiny one with random weights.
     """
+    words = WORDS[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
     whole = wholes.get("test") or wholes["minitrain"]
     tasks = [part for part in slices if part.split == whole.split and part.by == "task"]
-    sentence = f"{_whether_it_helped(whole)}{_on_what(tasks)}; {_whether_it_looks(whole)}."
-    return Verdict(sentence=sentence, notes=tuple(_notes(wholes, whole, demo=demo)))
+    trained = wholes.get("minitrain") if whole.split == "test" else None
+    sentence = f"{_whether_it_helped(whole, words)}{_on_what(tasks)}; {_whether_it_looks(whole, trained)}."
+    return Verdict(
+        headline=_headline(whole, trained),
+        sentence=sentence,
+        helped=whole.gains["loss"].change if "loss" in whole.gains else "not shown",
+        looking=looking(whole, trained),
+        notes=tuple(_notes(wholes, whole, words, demo=demo)),
+    )
 
 
-def sign_of(estimate: Estimate) -> Sign:
-    """Which side of zero the whole interval lies on; unknown where there is none."""
-    if estimate.low is None or estimate.high is None:
-        return "unknown"
-    if estimate.low > 0:
-        return "positive"
-    return "negative" if estimate.high < 0 else "unclear"
+def looking(whole: Slice, trained: Slice | None) -> Looking:
+    """Whether the tuned model looks at its pictures: by a paired test, and by how little a wrong one costs at most.
+
+    Args:
+        trained: the same of the training examples, where `whole` is of others.
+    """
+    gain = whole.image_gain
+    if gain is None:
+        return "untested"
+    if gain.change == "better" and gain.value >= _NO_GAIN:
+        return "looks"
+    if gain.change != "better" and _most(gain) >= _NO_GAIN:
+        return "not shown"
+    known = trained.image_gain if trained is not None else None
+    if known is not None and _most(known) >= _NO_GAIN:
+        return "at known ones only" if _least(known) > 0 else "not shown"
+    return "ignores"
 
 
-def _whether_it_helped(whole: Slice) -> str:
-    place = _PLACES[whole.split]
-    few = whole.papers < _FEW_PAPERS
+def _most(gain: Gain) -> float:
+    return gain.value if gain.high is None else gain.high
+
+
+def _least(gain: Gain) -> float:
+    return gain.value if gain.low is None else gain.low
+
+
+def _headline(whole: Slice, trained: Slice | None) -> str:
+    if looking(whole, trained) != "ignores":
+        return ""
+    return f"This model {_ignores(whole)} its pictures: what it writes hardly depends on what they show."
+
+
+def _ignores(whole: Slice) -> str:
+    return "seems to ignore" if whole.papers < _FEW_PAPERS else "ignores"
+
+
+def _whether_it_helped(whole: Slice, words: Words) -> str:
+    place = words.places[whole.split]
+    if "loss" not in whole.gains:
+        return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
+    drop = whole.gains["loss"]
     course = f"{_course(whole)} nats per token"
-    match sign_of(whole.loss_drop):
-        case "positive":
-            did = "seems to have helped" if few else "helped"
-            return f"Fine-tuning {did} {place}: {course} ({_interval(whole.loss_drop)})"
-        case "negative":
-            did = "seems to have made" if few else "made"
-            return f"Fine-tuning {did} the model worse {place}: {course} ({_interval(whole.loss_drop)})"
-        case "unclear":
+    match drop.change:
+        case "better":
+            return f"Fine-tuning helped {place}: {course} ({_evidence(drop)})"
+        case "worse":
+            return f"Fine-tuning made the model worse {place}: {course} ({_evidence(drop)})"
+        case "not shown":
+            better = "better" if drop.value >= 0 else "worse"
             return (
-                f"Whether fine-tuning helped {place} cannot be told: {course}, "
-                f"and the interval of the drop spans zero ({_interval(whole.loss_drop)})"
+                f"Fine-tuning is not shown to make the model {better} {place}: "
+                f"{course} ({_evidence(drop)}{_too_few(whole, words)})"
             )
-        case "unknown":
-            return f"Whether fine-tuning helped {place} cannot be told from one paper: there {course}"
+
+
+def _too_few(whole: Slice, words: Words) -> str:
+    if whole.papers == 1:
+        return f": one {words.group} proves nothing"
+    return f": {whole.papers} {words.groups} are too few to prove anything" if whole.papers < _FEW_PAPERS else ""
 
 
 def _course(whole: Slice) -> str:
-    drop = whole.loss_drop.value
+    drop = whole.gains["loss"].value
     went = "fell" if drop > 0 else "rose" if drop < 0 else "went"
-    return f"the loss {went} from {whole.base.loss:.2f} to {whole.tuned.loss:.2f}"
+    return f"the loss {went} from {_value(whole.base.loss)} to {_value(whole.tuned.loss)}"
 
 
 def _on_what(tasks: Sequence[Slice]) -> str:
-    """Which tasks the change is sure for; nothing to say about a single task or without intervals."""
-    if len(tasks) < 2 or any(sign_of(task.loss_drop) == "unknown" for task in tasks):
+    """Which tasks the change is sure for; nothing to say about a single task, or where no test can tell."""
+    if len(tasks) < 2 or all(task.papers < _FEW_PAPERS for task in tasks):
         return ""
-    named = {
-        "better": [task.name for task in tasks if sign_of(task.loss_drop) == "positive"],
-        "worse": [task.name for task in tasks if sign_of(task.loss_drop) == "negative"],
-        "not clearly different": [task.name for task in tasks if sign_of(task.loss_drop) == "unclear"],
-    }
-    parts = [f"{change} at {listed(names)}" for change, names in named.items() if names]
+    changes = {task.name: task.gains["loss"].change for task in tasks if "loss" in task.gains}
+    phrases: dict[Change, str] = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}
+    parts = [
+        f"{phrase} at {listed(names)}"
+        for change, phrase in phrases.items()
+        if (names := [name for name, found in changes.items() if found == change])
+    ]
     return f", {', '.join(parts)}"
 
 
-def _whether_it_looks(whole: Slice) -> str:
+def _whether_it_looks(whole: Slice, trained: Slice | None) -> str:
     gain = whole.image_gain
     if gain is None:
-        return "whether it looks at the picture could not be tested, since there is only one picture"
-    cost = f"a wrong one costs it {_number(gain.value)} nats per token"
-    match sign_of(gain):
-        case "positive":
-            does = "seems to look" if whole.papers < _FEW_PAPERS else "looks"
-            return f"it {does} at the picture: {cost} ({_interval(gain)})"
-        case "unknown":
-            return f"whether it looks at the picture cannot be told either: {cost}"
-        case "negative" | "unclear":
-            return f"it shows no sign of looking at the picture: {cost} ({_interval(gain)})"
+        return "whether it looks at the picture could not be tested, since no picture could be exchanged for another"
+    cost = f"a wrong one costs it {_number(gain.value)} nats per token ({_evidence(gain)})"
+    match looking(whole, trained):
+        case "looks":
+            return f"it looks at the picture: {cost}"
+        case "ignores":
+            return f"it {_ignores(whole)} the picture: {cost}"
+        case "at known ones only":
+            return f"new pictures do not help it, other than those it was trained on: {cost}"
+        case "not shown" | "untested":
+            return f"it is not shown to look at the picture: {cost}"
 
 
-def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, *, demo: bool) -> list[str]:
+def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, words: Words, *, demo: bool) -> list[str]:
     notes = []
     if demo:
         notes.append(
@@ -103,47 +144,84 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, *, demo: bool) -> 
         )
     if whole.split == "minitrain":
         notes.append(
-            "No paper was held out for the test: every number here is about training figures and none about new ones. "
-            "More papers, or a larger --prepare.test_fraction, give a test split."
+            f"No {words.group} was held out for the test: every number here is about training {words.pictures} and "
+            f"none about new ones. {words.more}."
         )
-    notes += _on_the_number_of_papers(whole)
+    notes += [note for part in wholes.values() for note in _on_losses(part, words)]
+    notes += _on_answers(whole)
+    notes += _on_baselines(whole)
     if whole.split == "test" and "minitrain" in wholes:
-        notes += _on_memorising(whole, wholes["minitrain"])
-    if whole.tuned.stopped < 0.5:
-        share = f"Only {whole.tuned.stopped:.0%}" if whole.tuned.stopped else "None"
+        notes += _on_memorising(whole, wholes["minitrain"], words)
+    return notes
+
+
+def _on_losses(whole: Slice, words: Words) -> list[str]:
+    if not whole.not_finite:
+        return []
+    return [
+        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite} of {whole.examples} examples, "
+        "which are left out of the means that it belongs to; metrics.json names them."
+    ]
+
+
+def _on_answers(whole: Slice) -> list[str]:
+    notes = []
+    if whole.papers >= _FEW_PAPERS:
+        named: dict[Change, list[Score]] = {"better": [], "worse": [], "not shown": []}
+        for score, gain in whole.gains.items():
+            if score != "loss":
+                named[gain.change].append(score)
+        phrases = {"better": "better by", "worse": "worse by", "not shown": "not shown to be different by"}
+        parts = [f"{phrases[change]} {listed(scores)}" for change, scores in named.items() if scores]
+        notes.append(f"Its answers are {', '.join(parts)}.")
+    stopped = whole.tuned.stopped or 0.0
+    if stopped < 0.5:
+        share = f"Only {stopped:.0%}" if stopped else "None"
         notes.append(
             f"{share} of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens."
         )
     return notes
 
 
-def _on_the_number_of_papers(whole: Slice) -> list[str]:
-    what = "test" if whole.split == "test" else "training"
-    if whole.papers == 1:
-        return [f"All {what} figures come from one paper: there is no interval, and another paper may say otherwise."]
-    if whole.papers < _FEW_PAPERS:
-        return [f"There are only {whole.papers} {what} papers: so few prove nothing, and the intervals are rough."]
-    return []
+def _on_baselines(whole: Slice) -> list[str]:
+    """Whether something that needs no model scores as high."""
+    best = max(whole.baselines, key=lambda each: each.cider.value, default=None)
+    if best is None or best.cider.value <= 0 or best.cider.value < whole.tuned.cider.value:
+        return []
+    return [
+        f'The baseline "{best.system}", which needs no model, reaches a CIDEr-D of {_number(best.cider.value)}, '
+        f"the tuned model {_number(whole.tuned.cider.value)}."
+    ]
 
 
-def _on_memorising(test: Slice, minitrain: Slice) -> list[str]:
+def _on_memorising(test: Slice, minitrain: Slice, words: Words) -> list[str]:
     notes = []
-    if minitrain.loss_drop.value - test.loss_drop.value > _NOTABLE_GAP:
-        notes.append(f"On training figures {_course(minitrain)}: what goes beyond the held-out papers is memorised.")
+    known = f"On training {words.pictures}"
+    drops = [part.gains["loss"].value for part in (test, minitrain) if "loss" in part.gains]
+    if len(drops) == 2 and drops[1] - drops[0] > _NOTABLE_GAP:
+        beyond = words.places["test"].removeprefix("on ")
+        notes.append(f"{known} {_course(minitrain)}: what goes beyond the {beyond} is memorised.")
     if minitrain.image_gain is not None:
-        notes.append(
-            f"On training figures a wrong picture costs it {_number(minitrain.image_gain.value)} nats per token"
-            f"{_bracketed(minitrain.image_gain)}."
-        )
+        gain = minitrain.image_gain
+        notes.append(f"{known} a wrong picture costs it {_number(gain.value)} nats per token ({_evidence(gain)}).")
     return notes
 
 
-def _bracketed(estimate: Estimate) -> str:
-    return "" if estimate.low is None else f" ({_interval(estimate)})"
+def _evidence(gain: Gain) -> str:
+    """`95 % interval 0.10 to 0.20, p = 0.03`"""
+    if gain.low is None or gain.high is None:
+        return "no interval"
+    return f"95 % interval {_number(gain.low)} to {_number(gain.high)}, {chance(gain)}"
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"95 % interval {_number(estimate.low or 0.0)} to {_number(estimate.high or 0.0)}"
+def chance(gain: Gain) -> str:
+    """`p = 0.03`, `p < 0.001`"""
+    return f"p = {gain.p:.2g}" if gain.p >= 0.001 else "p < 0.001"
+
+
+def _value(estimate: Estimate | None) -> str:
+    assert estimate is not None, "there is a drop only of a loss"
+    return _number(estimate.value)
 
 
 def _number(value: float) -> str:

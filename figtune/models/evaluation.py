@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from figtune.examples.records import DATA_SET_TASK, examples_file
+from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
@@ -18,13 +20,15 @@ from figtune.metrics.records import (
     REPORT_FILE,
     EvaluationSummary,
     Prediction,
+    Source,
 )
-from figtune.metrics.slices import measure
+from figtune.metrics.slices import measure, not_finite
 from figtune.metrics.verdict import judge
 from figtune.models.decoding import Decoding
 from figtune.models.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures, with_room
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
+from figtune.models.guesses import TrainingGuesses
 from figtune.models.journal import Journal
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.predictions import Predictor, grey_features
@@ -69,16 +73,20 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
-        say("no example of a held-out paper: only training figures are evaluated")
+        say("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     predictions = _predictions(items, dataset_dir, output_dir, features_dir, trial)
+    source = source_of(predictions)
     slices = measure(predictions, trial.bootstrap)
     summary = EvaluationSummary(
         base_model=record.name,
         demo=record.tiny,
-        verdict=judge(slices, demo=record.tiny),
+        source=source,
+        verdict=judge(slices, demo=record.tiny, source=source),
         left_out=len(examples) - len(items),
+        not_finite=tuple(sorted(each.example_id for each in predictions if not_finite(each))),
         slices=slices,
+        facts=() if source == "papers" else agreement(predictions, trial.bootstrap),
     )
     write_json(folder / METRICS_FILE, summary)
     _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
@@ -111,6 +119,7 @@ def _predictor(
         features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
         grey=grey_features(loaded),
         decoding=decoding,
+        guesses=TrainingGuesses.of(dataset_dir).to,
     )
 
 
@@ -132,11 +141,19 @@ def _coming(
 def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
     """Of everything that decides what is predicted."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    data = [dataset_dir / file for file in SPLIT_FILES.values()]
+    data = [dataset_dir / file for file in (*SPLIT_FILES.values(), examples_file("train"))]
     digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
     for file in (output_dir / MODEL_FILE, *adapter, *data):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()
+
+
+def source_of(predictions: Sequence[Prediction]) -> Source:
+    """What the examples are, as far as the predictions tell."""
+    if any(each.task != DATA_SET_TASK for each in predictions):
+        return "papers"
+    groups, images = ({each.group for each in predictions}, {each.image for each in predictions})
+    return "images" if len(groups) == len(images) else "groups"
 
 
 def _write_report(

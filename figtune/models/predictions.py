@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -10,12 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from figtune.metrics.records import Outcome, Prediction
+from figtune.examples.records import Example
+from figtune.metrics.records import Guess, Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 from figtune.models.decoding import Decoding
 from figtune.models.evaluated import Evaluated
 from figtune.models.family import TokenisedRow
-from figtune.models.features import FeatureStore, picture_features
+from figtune.models.features import FeatureStore, PixelStore, picture_features
 from figtune.models.generation import Answer, generate_answers
 from figtune.models.loading import LoadedModel
 from figtune.models.losses import completion_losses
@@ -32,11 +34,13 @@ class Predictor:
     """A model with everything it needs to be tried on examples, several at a time."""
 
     loaded: LoadedModel
-    features: FeatureStore
+    features: FeatureStore | PixelStore
     """Of every picture."""
     grey: Tensor
     """What the model is given of an even grey: float[T, V], or float32[3, H, W]."""
     decoding: Decoding
+    guesses: Callable[[Example], tuple[Guess, ...]]
+    """What the baselines say to an example."""
 
     def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
         """One forward pass for each loss and one generation for each model."""
@@ -62,7 +66,8 @@ class Predictor:
                 base=of_base,
                 tuned=of_tuned,
                 wrong_image_loss=of_wrong,
-                grey_image_loss=round(of_grey, _LOSS_DIGITS),
+                grey_image_loss=_finite(of_grey),
+                guesses=self.guesses(item.example),
             )
             for item, row, of_base, of_tuned, of_wrong, of_grey in zip(
                 items, rows, base, tuned, wrong, grey, strict=True
@@ -95,7 +100,7 @@ class Predictor:
             wrong = self._features([other.image_sha256 for other in others if other is not None])
             found = completion_losses(self.loaded, [rows[position] for position in known], wrong)
             for position, loss in zip(known, found, strict=True):
-                losses[position] = round(loss, _LOSS_DIGITS)
+                losses[position] = _finite(loss)
         return losses
 
     def _features(self, pictures: Sequence[str]) -> Tensor:
@@ -109,10 +114,15 @@ def grey_features(loaded: LoadedModel) -> Tensor:
 
 def _outcome(loss: float, answer: Answer, reference: str) -> Outcome:
     return Outcome(
-        loss=round(loss, _LOSS_DIGITS),
+        loss=_finite(loss),
         answer=answer.text,
         answer_tokens=answer.tokens,
         stopped=answer.stopped,
         chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
         rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
     )
+
+
+def _finite(loss: float) -> float | None:
+    """JSON knows no other numbers, and a mean with one of them in it says nothing."""
+    return round(loss, _LOSS_DIGITS) if math.isfinite(loss) else None

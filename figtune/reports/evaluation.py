@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from figtune.metrics.records import EVALUATED_SPLITS, Estimate, EvaluatedSplit, EvaluationSummary, Prediction, Slice
-from figtune.metrics.verdict import sign_of
+from figtune.metrics.records import (
+    EVALUATED_SPLITS,
+    Baseline,
+    Change,
+    EvaluationSummary,
+    FactScores,
+    Gain,
+    Prediction,
+    Slice,
+    System,
+)
+from figtune.metrics.verdict import chance
+from figtune.metrics.words import WORDS, Words
 from figtune.reports.page import render_page
 
-_SPLIT_TITLES: dict[EvaluatedSplit, str] = {"test": "Held-out papers", "minitrain": "Training figures"}
-_LEVELS = {"positive": "good", "negative": "bad", "unclear": "unsure", "unknown": "unsure"}
+_LEVELS: Mapping[Change, str] = {"better": "good", "worse": "bad", "not shown": "unsure"}
+_TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
+_BASELINE_SOURCES: Mapping[Baseline, str] = {
+    "frequent words": "the most frequent words of the task's training texts, as many as such a text has",
+    "typical text": "the training text of the task that is most like all others",
+    "nearest picture": "the text of the training picture that looks most alike, by perceptual hash",
+    "nearest prompt": "the text of the training prompt with the likest words",
+}
 
 _LARGEST_PERPLEXITY = 99_999
 
@@ -32,7 +49,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Whisker:
-    """An estimate in words and as a mark on a line: positions in percent."""
+    """A gain in words and as a mark on a line: positions in percent."""
 
     value: str
     interval: str
@@ -45,13 +62,13 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Row:
-    """A slice with its estimates ready to draw."""
+    """A slice with its gains ready to draw."""
 
     title: str
     slice: Slice
-    loss_drop: Whisker
+    loss_drop: Whisker | None
     image_gain: Whisker | None
-    grey_gain: Whisker
+    grey_gain: Whisker | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,15 @@ class Block:
 
     title: str
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class FactBlock:
+    """The facts of one split, and everything that was asked for them."""
+
+    title: str
+    systems: tuple[System, ...]
+    facts: tuple[FactScores, ...]
 
 
 def evaluation_page(
@@ -71,19 +97,27 @@ def evaluation_page(
         images: the data set folder relative to the page, quoted for a URL.
         curves: the picture of the training curves relative to the page, where there is one.
     """
+    words = WORDS[summary.source]
     return render_page(
         "Evaluation",
         "evaluation.html",
         {
             "summary": summary,
+            "words": words,
             "wholes": [part for part in summary.slices if part.by == "all"],
-            "blocks": _blocks(summary.slices),
+            "blocks": _blocks(summary.slices, words),
+            "facts": _fact_blocks(summary.facts, words),
+            "baselines": _BASELINE_SOURCES,
             "curves": curves,
+            "name": lambda system: _TITLES.get(system, system),
             "perplexity": _perplexity,
+            "signed": _signed,
+            "chance": chance,
+            "levels": _LEVELS,
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
+            "drop_of": _drop_of,
             "image_source": lambda image: f"{images}/{quote(image)}",
             "splits": [split for split in EVALUATED_SPLITS if any(each.split == split for each in predictions)],
-            "split_titles": _SPLIT_TITLES,
             "tasks": _names(prediction.task for prediction in predictions),
             "kinds": _names(prediction.kind for prediction in predictions),
         },
@@ -106,14 +140,31 @@ def _names(names: Iterable[str]) -> list[str]:
     return sorted(set(names) - {""})
 
 
-def _blocks(slices: Sequence[Slice]) -> list[Block]:
-    drops = _scale(part.loss_drop for part in slices)
-    gains = _scale(gain for part in slices for gain in (part.image_gain, part.grey_gain) if gain is not None)
+def _drop_of(prediction: Prediction) -> float:
+    """By how much fine-tuning lowered the loss of one example; 0 where a loss is no finite number."""
+    base, tuned = prediction.base.loss, prediction.tuned.loss
+    return 0.0 if base is None or tuned is None else round(base - tuned, 4)
+
+
+def _blocks(slices: Sequence[Slice], words: Words) -> list[Block]:
+    drops = _scale(part.gains.get("loss") for part in slices)
+    gains = _scale(gain for part in slices for gain in (part.image_gain, part.grey_gain))
     blocks = []
-    for split, title in _SPLIT_TITLES.items():
-        rows = tuple(_row(part, drops, gains) for part in slices if part.split == split and _worth_a_row(part, slices))
+    for split, title in words.titles.items():
+        of_split = [part for part in slices if part.split == split]
+        rows = tuple(_row(part, drops, gains, words) for part in of_split if _worth_a_row(part, slices))
         if rows:
             blocks.append(Block(title=title, rows=rows))
+    return blocks
+
+
+def _fact_blocks(facts: Sequence[FactScores], words: Words) -> list[FactBlock]:
+    blocks = []
+    for split, title in words.titles.items():
+        chosen = tuple(each for each in facts if each.split == split)
+        if chosen:
+            asked = [system for system in chosen[0].agreement if all(system in each.agreement for each in chosen)]
+            blocks.append(FactBlock(title=title, systems=tuple(asked), facts=chosen))
     return blocks
 
 
@@ -123,32 +174,34 @@ def _worth_a_row(part: Slice, slices: Sequence[Slice]) -> bool:
     return part.by == "all" or len(alike) > 1
 
 
-def _row(part: Slice, drops: Scale, gains: Scale) -> Row:
+def _row(part: Slice, drops: Scale, gains: Scale, words: Words) -> Row:
     return Row(
         title=part.name or "all",
         slice=part,
-        loss_drop=_whisker(part.loss_drop, drops),
-        image_gain=None if part.image_gain is None else _whisker(part.image_gain, gains),
-        grey_gain=_whisker(part.grey_gain, gains),
+        loss_drop=_whisker(part.gains.get("loss"), drops, words),
+        image_gain=_whisker(part.image_gain, gains, words),
+        grey_gain=_whisker(part.grey_gain, gains, words),
     )
 
 
-def _scale(estimates: Iterable[Estimate]) -> Scale:
-    ends = [end for each in estimates for end in (each.low, each.value, each.high) if end is not None]
-    lowest, highest = min(0.0, *ends), max(0.0, *ends)
+def _scale(gains: Iterable[Gain | None]) -> Scale:
+    ends = [end for each in gains if each for end in (each.low, each.value, each.high) if end is not None]
+    lowest, highest = min(0.0, *ends, 0.0), max(0.0, *ends, 0.0)
     margin = 0.04 * (highest - lowest) or 1.0
     return Scale(lowest - margin, highest + margin)
 
 
-def _whisker(estimate: Estimate, scale: Scale) -> Whisker:
-    low = estimate.value if estimate.low is None else estimate.low
-    high = estimate.value if estimate.high is None else estimate.high
+def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
+    if gain is None:
+        return None
+    low = gain.value if gain.low is None else gain.low
+    high = gain.value if gain.high is None else gain.high
     return Whisker(
-        value=_signed(estimate.value),
-        interval="one paper" if estimate.low is None else f"{_signed(low)} to {_signed(high)}",
-        level=_LEVELS[sign_of(estimate)],
+        value=_signed(gain.value),
+        interval=f"one {words.group}" if gain.low is None else f"{_signed(low)} to {_signed(high)}, {chance(gain)}",
+        level=_LEVELS[gain.change],
         zero=scale.percent(0),
-        at=scale.percent(estimate.value),
+        at=scale.percent(gain.value),
         low=scale.percent(low),
         high=scale.percent(high),
     )

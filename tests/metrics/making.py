@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from figtune.metrics.records import EvaluatedSplit, Outcome, Prediction
+from figtune.metrics.records import Baseline, EvaluatedSplit, Guess, Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 
 
@@ -21,18 +22,19 @@ class Given(TypedDict, total=False):
     tokens: int
     base_answer: str
     tuned_answer: str
-    base_loss: float
-    tuned_loss: float
+    base_loss: float | None
+    tuned_loss: float | None
+    wrong_image: str | None
     wrong_image_loss: float | None
-    grey_image_loss: float
+    grey_image_loss: float | None
     stopped: bool
+    guesses: Mapping[Baseline, str]
 
 
 def prediction(number: int, **given: Unpack[Given]) -> Prediction:
     """The prediction with this number."""
     reference = given.get("reference", "A plot of accuracy over time.")
     stopped = given.get("stopped", True)
-    wrong_image = None if given.get("wrong_image_loss", 0.0) is None else "images/other.png"
     return Prediction(
         example_id=f"example-{number}",
         split=given.get("split", "test"),
@@ -41,7 +43,7 @@ def prediction(number: int, **given: Unpack[Given]) -> Prediction:
         group=given.get("group", f"paper-{number}"),
         source=f"paper-{number}.pdf, page 1, Figure {number}",
         image=given.get("image", f"images/{number}.png"),
-        wrong_image=wrong_image,
+        wrong_image=given.get("wrong_image", "images/other.png"),
         prompt=given.get("prompt", "Describe this figure."),
         reference=reference,
         tokens=given.get("tokens", 10),
@@ -49,10 +51,14 @@ def prediction(number: int, **given: Unpack[Given]) -> Prediction:
         tuned=_outcome(given.get("tuned_answer", reference), given.get("tuned_loss", 1.0), reference, stopped=stopped),
         wrong_image_loss=given.get("wrong_image_loss", 1.5),
         grey_image_loss=given.get("grey_image_loss", 1.25),
+        guesses=tuple(
+            Guess(baseline=name, answer=text, chrf=chrf(text, reference), rouge_l=rouge_l(text, reference))
+            for name, text in given.get("guesses", {}).items()
+        ),
     )
 
 
-def _outcome(answer: str, loss: float, reference: str, *, stopped: bool) -> Outcome:
+def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> Outcome:
     return Outcome(
         loss=loss,
         answer=answer,

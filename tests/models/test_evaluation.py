@@ -154,7 +154,7 @@ def test_without_held_out_papers_only_training_figures_are_evaluated(
     write_records(house.dataset / examples_file("test"), [])
     summary = house.evaluate()
     assert {part.split for part in summary.slices} == {"minitrain"}
-    assert "no example of a held-out paper: only training figures are evaluated" in capsys.readouterr().err
+    assert "no example is held out for the test: only some that were trained on" in capsys.readouterr().err
     assert "No paper was held out" in " ".join(summary.verdict.notes)
 
 
@@ -173,9 +173,36 @@ def test_a_model_that_cannot_see_is_found_out(house: House) -> None:
     save_file(blinded, weights, metadata={"format": "pt"})
     summary = house.evaluate()
     for part in summary.slices:
+        assert part.grey_gain is not None
         assert part.grey_gain.value == 0
         assert part.image_gain is None or part.image_gain.value == 0
-    assert "it shows no sign of looking at the picture" in summary.verdict.sentence
+    assert summary.verdict.looking == "ignores"
+    assert summary.verdict.headline in (house.evaluation / "report.html").read_text(encoding="utf-8")
+
+
+def test_losses_that_are_no_numbers_are_named_and_counted(house: House) -> None:
+    weights = house.output / "adapter" / "adapter_model.safetensors"
+    poisoned = {name: torch.full_like(tensor, torch.nan) for name, tensor in load_file(weights).items()}
+    save_file(poisoned, weights, metadata={"format": "pt"})
+    summary = house.evaluate()
+    predictions = house.predictions()
+    assert len(predictions) == 6
+    assert {each.tuned.loss for each in predictions} == {None}
+    assert None not in {each.base.loss for each in predictions}
+    assert summary.not_finite == tuple(sorted(each.example_id for each in predictions))
+    assert [part.not_finite for part in summary.slices] == [part.examples for part in summary.slices]
+    assert "no loss is a finite number" in summary.verdict.sentence
+
+
+def test_baselines_answer_from_training_examples_of_other_papers(house: House) -> None:
+    trained = read_records(house.dataset / examples_file("train"), Example, "prepare")
+    house.evaluate()
+    for each in house.predictions():
+        (wanted,) = (example.completion for example in trained if example.task == each.task)
+        said = {guess.baseline: guess.answer for guess in each.guesses}
+        assert said["typical text"] == wanted
+        assert ("nearest picture" in said) == ("nearest prompt" in said) == (each.split == "test")
+        assert said.get("nearest picture", wanted) == said.get("nearest prompt", wanted) == wanted
 
 
 def test_nothing_to_evaluate_is_an_error(house: House) -> None:

@@ -26,9 +26,10 @@ def greedy(max_new_tokens: int) -> Decoding:
 
 
 def write_dataset(folder: Path, *, test_papers: int) -> None:
-    """Papers of one figure and two examples each: one in minitrain, the others in test."""
+    """Papers of one figure and two examples each: one in train and minitrain, the others in test."""
     (folder / "images").mkdir(parents=True)
     papers = [[_example(folder, paper, task) for task in ("caption", "explain")] for paper in range(test_papers + 1)]
+    write_records(folder / examples_file("train"), papers[0])
     write_records(folder / MINITRAIN_FILE, papers[0])
     write_records(folder / examples_file("test"), [example for paper in papers[1:] for example in paper])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,8 +13,9 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
+from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
-from figtune.metrics.records import EvaluationSummary, Prediction
+from figtune.metrics.records import Baseline, EvaluationSummary, Prediction, Source
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge
 from figtune.reports.evaluation import Scale, evaluation_page, relative_url
@@ -62,12 +65,25 @@ class Page(HTMLParser):
         ]
 
 
-def page_of(predictions: Sequence[Prediction], *, images: str = "data", curves: str | None = None) -> Page:
-    slices = measure(predictions, Bootstrap(samples=50, seed=0))
-    summary = EvaluationSummary(
-        base_model="base", demo=False, verdict=judge(slices, demo=False), left_out=0, slices=slices
+def summary_of(predictions: Sequence[Prediction], source: Source = "papers") -> EvaluationSummary:
+    bootstrap = Bootstrap(samples=50, seed=0)
+    slices = measure(predictions, bootstrap)
+    return EvaluationSummary(
+        base_model="base",
+        demo=False,
+        source=source,
+        verdict=judge(slices, demo=False, source=source),
+        left_out=0,
+        not_finite=(),
+        slices=slices,
+        facts=() if source == "papers" else agreement(predictions, bootstrap),
     )
-    return Page(evaluation_page(summary, predictions, images=images, curves=curves))
+
+
+def page_of(
+    predictions: Sequence[Prediction], *, images: str = "data", curves: str | None = None, source: Source = "papers"
+) -> Page:
+    return Page(evaluation_page(summary_of(predictions, source), predictions, images=images, curves=curves))
 
 
 def test_whatever_a_text_holds_stays_text() -> None:
@@ -114,7 +130,7 @@ def test_the_page_asks_the_network_for_nothing() -> None:
 def test_the_verdict_comes_before_every_number() -> None:
     predictions = [prediction(1), prediction(2)]
     page = page_of(predictions)
-    sentence = judge(measure(predictions, Bootstrap(samples=50, seed=0)), demo=False).sentence
+    sentence = escape(summary_of(predictions).verdict.sentence)
     assert page.html.index(sentence) < page.html.index("<table")
 
 
@@ -129,7 +145,7 @@ def test_best_answers_come_first_and_each_carries_what_it_is_filtered_by() -> No
     assert [card["data-split"] for card in cards] == ["test", "minitrain"]
     assert [card["data-task"] for card in cards] == ["caption", "explain"]
     assert [card["data-kind"] for card in cards] == ["plot", ""]
-    assert cards[0]["data-drop"] == "2.0"
+    assert float(cards[0]["data-drop"]) == 2.0
     assert float(cards[0]["data-score"]) > float(cards[1]["data-score"])
     options = [option.text for option in page.all("option")]
     assert options[4:] == ["all", "held-out papers", "training figures", "all", "caption", "explain", "all", "plot"]
@@ -137,15 +153,19 @@ def test_best_answers_come_first_and_each_carries_what_it_is_filtered_by() -> No
 
 def test_a_slice_that_says_nothing_new_has_no_row() -> None:
     one_task = page_of([prediction(1), prediction(2)])
-    assert [row.text for row in one_task.all("td") if row.text in {"all", "caption", "plot"}] == ["all", "all"]
+    assert [row.text for row in one_task.all("td") if row.text in {"all", "caption", "plot"}] == ["all"]
+    assert not one_task.all("details")
     two_tasks = page_of([prediction(1), prediction(2, task="explain")])
     names = [row.text for row in two_tasks.all("td") if row.text in {"all", "caption", "explain"}]
-    assert names == ["all", "caption", "explain"] * 2
+    assert names == ["all", "caption", "explain"]
+    heads = [head.text for head in two_tasks.all("th")]
+    assert [text for text in heads if text in {"caption", "explain"}] == ["caption", "explain"], "all their scores"
 
 
 def test_perplexities_stay_readable() -> None:
     page = page_of([prediction(1, base_loss=14.6, tuned_loss=5.0)])
     assert "over 99,999 →</span> 148<" in page.html
+    assert ">over 99,999</td>" in page.html.replace("\n", "")
 
 
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
@@ -155,11 +175,49 @@ def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
 
 
 def test_an_estimate_without_interval_says_why() -> None:
-    page = page_of([prediction(1, wrong_image_loss=None)])
-    assert [element.text for element in page.all("span", "quiet")].count("one paper") == 2
-    assert "only one picture" in page.html
+    page = page_of([prediction(1, wrong_image=None, wrong_image_loss=None)])
+    assert [element.text for element in page.all("span", "quiet")].count("one paper") == 7
+    assert "no other picture" in page.html
 
 
 @pytest.mark.parametrize(("value", "percent"), [(-1.0, 0.0), (0.0, 25.0), (3.0, 100.0)])
 def test_a_scale_runs_from_left_to_right(value: float, percent: float) -> None:
     assert Scale(-1.0, 3.0).percent(value) == percent
+
+
+def test_models_and_baselines_stand_in_one_table() -> None:
+    guesses: Mapping[Baseline, str] = {"frequent words": "a plot of", "nearest picture": "A plot of accuracy."}
+    page = page_of([prediction(n, guesses=guesses) for n in (1, 2)])
+    rows = [cell.text for cell in page.all("td")]
+    named = [text for text in rows if text in {"tuned model", "base model", *guesses, "typical text"}]
+    assert named == ["tuned model", "base model", "frequent words", "nearest picture"]
+
+
+def test_a_model_that_ignores_its_pictures_is_called_that_first_of_all() -> None:
+    page = page_of([prediction(n, tuned_loss=1.0, wrong_image_loss=1.0) for n in range(6)])
+    headline = "This model ignores its pictures: what it writes hardly depends on what they show."
+    assert [element.text for element in page.all("p", "headline")] == [headline]
+    assert page.html.index(headline) < page.html.index("Fine-tuning helped")
+    assert not page_of([prediction(n) for n in range(6)]).all("p", "headline")
+
+
+def test_losses_that_are_no_numbers_are_said_to_be_none() -> None:
+    page = page_of([prediction(1, base_loss=None, grey_image_loss=None), prediction(2)])
+    assert "1 not finite" in page.html
+    assert "loss not finite" in page.html
+    assert "with an even grey not finite" in page.html
+    assert "loss is no finite number" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
+
+
+def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
+    scans = [
+        prediction(n, task="given", kind="", reference="An axial MRI.", tuned_answer="Axial.", base_answer="Hm.")
+        for n in (1, 2)
+    ]
+    page = page_of(scans, source="images")
+    cells = [cell.text for cell in page.all("td")]
+    assert cells[cells.index("modality") :][:2] == ["modality", "2 of 2"]
+    assert "Held-out images" in page.html
+    words = re.sub(r"<[^>]*>|paper-\d|--paper", "", page.html)
+    assert "papers" not in words
+    assert not page_of([prediction(1), prediction(2)]).html.count("<h2>Facts</h2>")
