@@ -1,7 +1,8 @@
 """Stage 4: fine-tune the configured model on the training examples.
 
 Reads WORK/dataset and WORK/model; writes OUTPUT: adapter/, processor/, model.json, config.json, metrics.jsonl,
-curves.png and README.md (a model card). Carries on from its last checkpoint if it was interrupted.
+answers.jsonl, curves.png and README.md (a model card); tensorboard/ beside them is for watching. Carries on from its
+last checkpoint if it was interrupted.
 
     python train_model.py
     python train_model.py --train.epochs 5 --train.learning_rate 1e-4
@@ -24,6 +25,9 @@ CONFIG_FILE = "config.json"
 DATASET_COMMAND = "python prepare_data.py"
 MODEL_COMMAND = "python setup_model.py"
 
+_WATCHING = "train.trackers"
+"""Changes nothing of what is made."""
+
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
@@ -34,7 +38,7 @@ def describe(config: Config) -> Stage:
         version=TRAINING_VERSION,
         folder=config.output_dir,
         command="python train_model.py",
-        settings=flatten(config.train, "train."),
+        settings={name: value for name, value in flatten(config.train, "train.").items() if name != _WATCHING},
         needs=(
             Need(stage="prepare", folder=config.dataset_dir, command=DATASET_COMMAND),
             Need(stage="setup", folder=config.model_dir, command=MODEL_COMMAND),
@@ -49,7 +53,14 @@ def run(config: Config) -> Summary:
     return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """See that the run can be watched as asked."""
+    from figtune.models.trackers import check_trackers
+
+    check_trackers(config.train.trackers)
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +95,7 @@ def _produce(config: Config) -> Outcome:
         config.model_dir,
         config.output_dir,
         recipe,
+        trackers=config.train.trackers,
         device=config.device,
         dataset_by=DATASET_COMMAND,
         model_by=MODEL_COMMAND,

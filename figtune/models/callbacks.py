@@ -1,4 +1,4 @@
-"""What happens beside the training steps: progress shown, a run gone astray stopped, checkpoints kept whole."""
+"""What happens beside the training steps: progress shown, a run ended in time, checkpoints kept whole."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 
@@ -10,10 +10,12 @@ from collections import deque
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from figtune.models import ranks
 from figtune.models.checkpoints import Checkpoints
+from figtune.models.history import evaluations_since_best
 from figtune.models.recipe import RunPlan
 from figtune.pipeline.errors import NothingProducedError
-from figtune.pipeline.progress import track
+from figtune.pipeline.progress import say, track
 
 _WINDOW = 10
 """Logged losses that are averaged before they are judged."""
@@ -52,14 +54,14 @@ class Watch(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Show the loss.
+        """Show the loss, the speed and the memory.
 
         Raises:
-            NothingProducedError: it has risen far above what it was.
+            NothingProducedError: the loss has risen far above what it was.
         """
         if logs is None or "loss" not in logs or self._bar is None:
             return
-        self._bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+        self._bar.set_postfix_str(_shown(logs), refresh=False)
         self._recent.append(logs["loss"])
         if len(self._recent) < _WINDOW:
             return
@@ -78,6 +80,35 @@ class Watch(TrainerCallback):
             self._bar.close()
 
 
+def _shown(logs: dict[str, float]) -> str:
+    parts = [f"loss {logs['loss']:.3f}"]
+    if "tokens_per_second" in logs:
+        parts += [f"{logs['tokens_per_second']:,.0f} tokens/s", f"{logs['memory_gb']:.1f} GB"]
+    return ", ".join(parts)
+
+
+class Patience(TrainerCallback):
+    """Ends a run whose loss on val has not become lower for some evaluations."""
+
+    def __init__(self, evaluations: int) -> None:
+        self._evaluations = evaluations
+
+    def is_over(self, log_history: list[dict[str, float]]) -> bool:
+        """Whether patience is at its end: a function of the history, so that a resumed run ends at the same step."""
+        return 0 < self._evaluations <= evaluations_since_best(log_history)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Judge the evaluation that has just been logged."""
+        if self.is_over(state.log_history) and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            say(
+                f"train: stopping at step {state.global_step}: the loss on val has not become lower for "
+                f"{self._evaluations} evaluations"
+            )
+
+
 class Keeper(TrainerCallback):
     """Marks each checkpoint once it is whole."""
 
@@ -86,4 +117,8 @@ class Keeper(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The Trainer has written all files of a checkpoint."""
-        self._checkpoints.mark_complete(state.global_step)
+        # Every process writes a file of its own into it.
+        ranks.wait()
+        if ranks.is_first():
+            self._checkpoints.mark_complete(state.global_step)
+        ranks.wait()

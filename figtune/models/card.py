@@ -73,9 +73,19 @@ def _outcome(summary: TrainingSummary, lines: list[MetricsLine]) -> str:
     ]
     table = "\n".join(("| step | epoch | minitrain loss | val loss |", "|---|---|---|---|", *rows))
     return (
-        f"## Training\n\n{summary.steps:,} optimizer steps. Losses in nats per token of the completion:\n\n{table}\n\n"
+        f"## Training\n\n{_course(summary)} Losses in nats per token of the completion:\n\n{table}\n\n"
         "![losses and learning rate](curves.png)"
     )
+
+
+def _course(summary: TrainingSummary) -> str:
+    stopped = (
+        f" of {summary.planned_steps:,} planned, ended since the loss on val had stopped falling"
+        if summary.steps < summary.planned_steps
+        else ""
+    )
+    kept = "" if summary.val_loss is None else f" The adapter is that of step {summary.kept_step:,}, the best on val."
+    return f"{summary.steps:,} optimizer steps{stopped}.{kept}"
 
 
 def _number(value: float | None) -> str:

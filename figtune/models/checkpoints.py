@@ -10,10 +10,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import TrainerState
+
+from figtune.models.history import best_step
 from figtune.pipeline.files import write_text
 
 _MARK = "complete"
 _PREFIX = "checkpoint-"
+_STATE_FILE = "trainer_state.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,28 +27,45 @@ class Checkpoints:
     folder: Path
     run_id: str
     keep: int
-    """How many of the newest stay."""
+    """How many stay: the best, and the newest besides."""
+
+    def at(self, step: int) -> Path:
+        """The checkpoint of a step."""
+        return self.folder / f"{_PREFIX}{step}"
 
     def mark_complete(self, step: int) -> None:
         """Declare the checkpoint of `step` whole, then remove those that it makes superfluous."""
-        write_text(self.folder / f"{_PREFIX}{step}" / _MARK, f"{self.run_id}\n")
-        self._tidy()
+        write_text(self.at(step) / _MARK, f"{self.run_id}\n")
+        self.tidy()
 
     def newest(self) -> Path | None:
-        """The checkpoint to carry on from, None where there is none; half-written and foreign ones are removed."""
-        self._tidy()
-        found = self._all()
+        """The checkpoint to carry on from, None where there is none."""
+        found = self._ours()
         return found[-1] if found else None
+
+    def tidy(self) -> None:
+        """Remove what is half-written, foreign or superfluous."""
+        kept = self._kept()
+        for checkpoint in self._all():
+            if checkpoint not in kept:
+                shutil.rmtree(checkpoint)
 
     def remove(self) -> None:
         """The run is finished: there is nothing to carry on."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _tidy(self) -> None:
-        kept = [checkpoint for checkpoint in self._all() if self._is_ours(checkpoint)][-self.keep :]
-        for checkpoint in self._all():
-            if checkpoint not in kept:
-                shutil.rmtree(checkpoint)
+    def _kept(self) -> list[Path]:
+        ours = self._ours()
+        if not ours:
+            return []
+        newest = ours[-1]
+        best = self.at(best_step(state_of(newest).log_history) or step_of(newest))
+        others = [checkpoint for checkpoint in ours if checkpoint not in (best, newest)]
+        room = max(0, self.keep - len({best, newest}))
+        return [best, newest, *others[max(0, len(others) - room) :]]
+
+    def _ours(self) -> list[Path]:
+        return [checkpoint for checkpoint in self._all() if self._is_ours(checkpoint)]
 
     def _is_ours(self, checkpoint: Path) -> bool:
         mark = checkpoint / _MARK
@@ -59,3 +80,9 @@ class Checkpoints:
 def step_of(checkpoint: Path) -> int:
     """Optimizer steps done when it was written."""
     return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def state_of(checkpoint: Path) -> TrainerState:
+    """What the Trainer knew when it was written: what was logged, and which step was best."""
+    state: TrainerState = TrainerState.load_from_json(str(checkpoint / _STATE_FILE))
+    return state

@@ -50,5 +50,23 @@ def metrics_lines(log_history: Sequence[Mapping[str, float]], plan: RunPlan) -> 
     ]
 
 
+def best_step(log_history: Sequence[Mapping[str, float]]) -> int | None:
+    """The step whose loss on val was lowest; None where there is no val, or nothing was trained yet."""
+    losses = _val_losses(log_history)
+    return min(losses, key=lambda step: losses[step]) if losses else None
+
+
+def evaluations_since_best(log_history: Sequence[Mapping[str, float]]) -> int:
+    """How many evaluations on val have not been better than the best one before them."""
+    best = best_step(log_history)
+    return 0 if best is None else sum(step > best for step in _val_losses(log_history))
+
+
+def _val_losses(log_history: Sequence[Mapping[str, float]]) -> dict[int, float]:
+    """By step, in order; without the one before training, where nothing was trained yet."""
+    name = f"eval_{VAL}_loss"
+    return {int(entry["step"]): entry[name] for entry in log_history if name in entry and entry["step"] > 0}
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")

@@ -57,14 +57,18 @@ class TrainingSummary:
     left_out: int
     """Examples whose prompt left no room for a completion."""
     steps: int
+    """Done: fewer than planned where patience came to its end."""
+    planned_steps: int
+    kept_step: int
+    """Whose weights the adapter has: the step with the lowest loss on val, or the last one without val."""
     resumed_from: int
     """The step it carried on from; 0 for a run from the beginning."""
     first_loss: float
     """On minitrain before training; on the first logged steps where there is no minitrain."""
     last_loss: float
-    """The same after training."""
+    """The same at the step that was kept."""
     val_loss: float | None
-    """After training; None without validation examples."""
+    """At the step that was kept; None without validation examples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,24 +16,35 @@ Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 
 SETUP_VERSION = 2
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Bumped by hand when a rule of setup or training changes: models are made anew then."""
 
 MODEL_FILE = "model.json"
 PARAMETERS_FILE = "parameters.json"
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "curves.png"
+ANSWERS_FILE = "answers.jsonl"
 CARD_FILE = "README.md"
 ADAPTER_FOLDER = "adapter"
 PROCESSOR_FOLDER = "processor"
 BASE_FOLDER = "base"
 FEATURES_FOLDER = "features"
 CHECKPOINTS_FOLDER = "checkpoints"
+TENSORBOARD_FOLDER = "tensorboard"
 
 MODEL_CONTENTS = (MODEL_FILE, PARAMETERS_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
 """What setup makes. The folder of features beside them grows later."""
-OUTPUT_CONTENTS = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER, METRICS_FILE, CURVES_FILE, CARD_FILE)
-"""What training makes. Checkpoints lie beside them while it lasts."""
+OUTPUT_CONTENTS = (
+    MODEL_FILE,
+    ADAPTER_FOLDER,
+    PROCESSOR_FOLDER,
+    BASE_FOLDER,
+    METRICS_FILE,
+    ANSWERS_FILE,
+    CURVES_FILE,
+    CARD_FILE,
+)
+"""What training makes. Checkpoints lie beside them while it lasts, and TensorBoard's files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,3 +119,16 @@ class MetricsLine:
     gradient_norm: float | None
     val_loss: float | None
     minitrain_loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLine:
+    """One line of `answers.jsonl`: what the model said about an example while it was trained."""
+
+    schema: Literal[1] = 1
+    step: int
+    """Optimizer steps done."""
+    example_id: str
+    prompt: str
+    reference: str
+    answer: str

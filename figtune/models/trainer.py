@@ -16,6 +16,7 @@ from figtune.models.adapters import save_adapter
 from figtune.models.family import IGNORED, Family
 from figtune.models.forward import mean_loss, summed_loss
 from figtune.models.order import LengthOrder
+from figtune.models.pace import Pace
 from figtune.models.training_data import Collator, Item, ItemDataset, unpacked
 from figtune.pipeline.errors import NothingProducedError
 
@@ -33,6 +34,7 @@ class FigureTrainer(Trainer):
         evaluated: Mapping[str, ItemDataset],
         collator: Collator,
         callbacks: list[TrainerCallback],
+        pace: Pace,
     ) -> None:
         super().__init__(
             model=tuned,
@@ -46,6 +48,7 @@ class FigureTrainer(Trainer):
         self._train = train
         self._family = family
         self._evaluated = evaluated
+        self._pace = pace
         # Then the Trainer counts the learned tokens of all batches of a step, and leaves their scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -64,13 +67,27 @@ class FigureTrainer(Trainer):
         """Share of this batch in the mean over the learned tokens of the step: so accumulated = one big batch."""
         batch, features = unpacked(inputs)
         count = num_items_in_batch if num_items_in_batch is not None else (batch.labels != IGNORED).sum()
-        loss = summed_loss(model, self._family, batch, features) / count
-        if not torch.isfinite(loss):
+        self._pace.add_tokens(batch.attention_mask.sum())
+        return summed_loss(model, self._family, batch, features) / count
+
+    def _clip_grad_norm(self, model: PeftModel) -> Tensor:
+        """Clip the gradients, which a loss that is no number has reached too.
+
+        Raises:
+            NothingProducedError: their norm is no number, or infinite.
+        """
+        norm: Tensor = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+        if not torch.isfinite(norm):
             raise NothingProducedError(
-                f"the loss is no longer a number after step {self.state.global_step}",
+                f"the loss or its gradient is no longer a number after step {self.state.global_step}",
                 "lower --train.learning_rate, or raise --train.warmup_fraction",
             )
-        return loss
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Speed and memory go with each loss, for whoever watches."""
+        measured = self._pace.figures(self.state.global_step) if "loss" in logs else {}
+        super().log({**logs, **measured}, start_time)
 
     def evaluate(
         self,
@@ -79,10 +96,12 @@ class FigureTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Loss per learned token on each data set, logged as `eval_<name>_loss`."""
+        self._pace.pause()
         losses = {f"{metric_key_prefix}_{name}_loss": self._loss_on(items) for name, items in self._evaluated.items()}
         if losses:
             self.log(dict(losses))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, losses)
+        self._pace.go_on()
         return losses
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

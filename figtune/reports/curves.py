@@ -22,6 +22,8 @@ class Curves:
     minitrain: Points
     val: Points
     rate: Points
+    kept_step: int
+    """Whose weights were kept."""
 
 
 def write_curves(path: Path, curves: Curves) -> None:
@@ -33,6 +35,8 @@ def write_curves(path: Path, curves: Curves) -> None:
     losses.plot(*_columns(curves.minitrain), color="#2563eb", marker="o", markersize=3, label="minitrain")
     if curves.val:
         losses.plot(*_columns(curves.val), color="#dc2626", marker="o", markersize=3, label="validation")
+    if curves.rate and curves.kept_step < curves.rate[-1][0]:
+        losses.axvline(curves.kept_step, color="#111827", linewidth=1, linestyle=":", label="kept")
     losses.set_ylabel("loss (nats per token)")
     losses.set_ylim(bottom=0)
     losses.legend(frameon=False)

@@ -16,69 +16,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.models.callbacks import Watch
 from figtune.models.loading import load_tuned_model
-from figtune.models.recipe import Recipe, TrainingSummary, run_plan
+from figtune.models.recipe import TrainingSummary, run_plan
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.models.training import train
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import read_records, write_records
-from tests.models.tuned import CPU, PROMPT, choice, pictures
-
-RECIPE = Recipe(
-    epochs=4,
-    batch_size=2,
-    gradient_accumulation_steps=1,
-    learning_rate=5e-3,
-    scheduler="cosine",
-    warmup_fraction=0.1,
-    optimizer="adamw",
-    weight_decay=0.0,
-    max_grad_norm=1.0,
-    activation_checkpointing=False,
-    auto_batch=False,
-    evaluations=4,
-    patience=0,
-    answers=0,
-    save_total_limit=2,
-    seed=0,
-)
-TEXTS = (
-    "The encoder reads the image.",
-    "The loss falls over time, then levels off.",
-    "Results of our method on the set.",
-)
-MADE_BY = {"dataset_by": "python prepare_data.py", "model_by": "python setup_model.py"}
-
-
-def example(folder: Path, index: int, completion: str) -> Example:
-    image = folder / "images" / f"{index}.png"
-    image.parent.mkdir(exist_ok=True)
-    pictures()[index].save(image)
-    return Example(
-        example_id=f"paper-figure-{index}-caption-{len(completion)}",
-        task="caption",
-        image=f"images/{index}.png",
-        image_sha256=sha256_of(image),
-        prompt=PROMPT,
-        completion=completion,
-        group=f"paper-{index}",
-        source="",
-        kind="",
-    )
+from tests.models.runs import RECIPE, TEXTS, example, run, write_examples
+from tests.models.tuned import CPU, choice, pictures
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pictures with three examples each to train on, one for validation."""
     folder = tmp_path_factory.mktemp("dataset")
-    examples = [example(folder, index, text) for index in range(2) for text in TEXTS]
-    write_records(folder / examples_file("train"), examples)
-    write_records(folder / MINITRAIN_FILE, examples[:2])
-    write_records(folder / examples_file("val"), [example(folder, 2, TEXTS[0])])
+    write_examples(folder)
     return folder
 
 
@@ -88,10 +40,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = choice("tiny-gemma3")
     set_up_model(folder, dataclasses.replace(asked, adapter=dataclasses.replace(asked.adapter, dropout=0.1)))
     return folder
-
-
-def run(dataset: Path, model: Path, output: Path, recipe: Recipe = RECIPE) -> TrainingSummary:
-    return train(dataset, model, output, recipe, device="cpu", **MADE_BY)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +120,7 @@ def test_a_killed_run_carries_on_to_the_same_bytes(
     finished: tuple[Path, TrainingSummary], dataset: Path, model: Path, tmp_path: Path
 ) -> None:
     code = (
-        "from pathlib import Path; from tests.models.test_training import run; "
+        "from pathlib import Path; from tests.models.runs import run; "
         f"run(Path({str(dataset)!r}), Path({str(model)!r}), Path({str(tmp_path)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])

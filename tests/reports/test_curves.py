@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -9,7 +10,11 @@ from PIL import Image
 from figtune.reports.curves import Curves, write_curves
 
 CURVES = Curves(
-    train=((1, 3.0), (2, 2.0), (3, 1.0)), minitrain=((0, 3.2), (3, 0.9)), val=((0, 3.1), (3, 2.5)), rate=((1, 1e-4),)
+    kept_step=10,
+    train=((1, 3.0), (2, 2.0), (3, 1.0)),
+    minitrain=((0, 3.2), (3, 0.9)),
+    val=((0, 3.1), (3, 2.5)),
+    rate=((1, 1e-4),),
 )
 
 
@@ -21,15 +26,14 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
         assert picture.size == (960, 720)
 
 
-def test_each_curve_is_drawn(tmp_path: Path) -> None:
+def test_each_curve_and_the_step_that_was_kept_are_drawn(tmp_path: Path) -> None:
     seen = set()
-    for left_out in ("", "train", "val"):
-        kept = {name: () if name == left_out else points for name, points in vars(CURVES).items()}
-        write_curves(tmp_path / "a.png", Curves(**kept))
+    for curves in (CURVES, replace(CURVES, train=()), replace(CURVES, val=()), replace(CURVES, kept_step=0)):
+        write_curves(tmp_path / "a.png", curves)
         seen.add((tmp_path / "a.png").read_bytes())
-    assert len(seen) == 3
+    assert len(seen) == 4
 
 
 def test_a_run_without_measurements_is_an_empty_picture(tmp_path: Path) -> None:
-    write_curves(tmp_path / "a.png", Curves(train=(), minitrain=(), val=(), rate=()))
+    write_curves(tmp_path / "a.png", Curves(train=(), minitrain=(), val=(), rate=(), kept_step=0))
     assert (tmp_path / "a.png").exists()
