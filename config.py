@@ -208,7 +208,10 @@ class TrainSettings:
     epochs: float = NUM_EPOCHS
     """Passes over the training examples."""
     batch_size: int = BATCH_SIZE
-    """Examples per forward pass and device."""
+    """Examples per forward pass and device, at most. Examples about one figure go through Gemma 3 together."""
+    max_batch_tokens: int = 4096
+    """Tokens per forward pass and device, at most, image tokens and padding included: long examples make small batches,
+    so that with a large --train.batch_size short ones can make large ones."""
     gradient_accumulation_steps: int = GRADIENT_ACCUMULATION_STEPS
     """Forward passes per optimizer step."""
     learning_rate: float = LEARNING_RATE
@@ -241,6 +244,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check(0 < self.epochs < inf, "train.epochs", "a number above 0")
         _check(self.batch_size >= 1, "train.batch_size", "1 or more")
+        _check(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
         _check(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
         _check(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
         _check(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")

@@ -75,6 +75,7 @@ def _produce(config: Config) -> Outcome:
     recipe = Recipe(
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
+        max_batch_tokens=config.train.max_batch_tokens,
         gradient_accumulation_steps=config.train.gradient_accumulation_steps,
         learning_rate=config.train.learning_rate,
         scheduler=config.train.scheduler,

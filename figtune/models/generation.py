@@ -14,7 +14,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from figtune.models.collation import generation_batch
 from figtune.models.decoding import Decoding, drawing
 from figtune.models.loading import LoadedModel
-from figtune.models.losses import on_device
 from figtune.models.rows import prompt_row
 
 
@@ -49,7 +48,7 @@ def generate_answers(
     stop_ids = loaded.family.stop_ids(loaded.processor)
     pad_id = loaded.processor.tokenizer.pad_token_id
     rows = [prompt_row(loaded.family, loaded.processor, prompt) for prompt in prompts]
-    batch = on_device(generation_batch(rows, pad_id), loaded.device)
+    batch = generation_batch(rows, pad_id).to(loaded.device)
     embeddings = loaded.family.image_embeddings(loaded.model, features.to(loaded.device))
     # The model's own settings ask for sampling, and would be mixed into those of a single call.
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]

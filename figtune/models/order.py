@@ -1,39 +1,138 @@
-"""The order in which examples are read: at random, but examples of like length together, so that little is padding."""
+"""The order in which examples are read: pictures at random, with the examples about each, in batches of like length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
 
 import torch
-from torch.utils.data import Sampler
+
+from figtune.models.bundles import lines_of
 
 _LOOSENESS = 0.25
 """Lengths are taken to be up to this share longer than they are: so batches differ from epoch to epoch."""
+_OPEN = 8
+"""Batches that are still being filled at a time: enough to make use of remainders, too few to mix short with long."""
+
+IndexBundle = tuple[int, ...]
+"""Examples, by index, that go into one sequence."""
+IndexBatch = tuple[IndexBundle, ...]
 
 
-class LengthOrder(Sampler[int]):
-    """Indices of all examples, batch after batch; each epoch's order follows from seed and epoch alone."""
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """What an example takes."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = torch.tensor(lengths, dtype=torch.float64)
-        self._batch_size = batch_size
+    picture: Hashable
+    """Examples of the same have their first `shared` tokens in common."""
+    shared: int
+    own: int
+    """Tokens that it has to itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of a batch."""
+
+    examples: int
+    tokens: int
+    """Padding included. An example that alone has more is a batch all the same."""
+
+
+class Order:
+    """Batches of every epoch, which follow from seed and epoch alone; all epochs have as many.
+
+    Their number is a multiple of `batches_per_step` where there are that many examples: so all processes get as many,
+    and two processes take in one step what one process accumulates in two.
+
+    Args:
+        least_steps: optimizer steps in an epoch, or more. A run that goes on with smaller batches keeps its steps so.
+    """
+
+    def __init__(
+        self,
+        extents: Sequence[Extent],
+        limits: Limits,
+        *,
+        seed: int,
+        epochs: float,
+        batches_per_step: int,
+        least_steps: int,
+    ) -> None:
+        self._extents = extents
+        self._limits = limits
         self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The data loader says which epoch begins, after a resumed start too."""
-        self._epoch = epoch
+        self._bundles = _bundles(extents, limits)
+        most = max(len(self._composed(epoch)[0]) for epoch in range(max(1, ceil(epochs))))
+        self.steps = max(least_steps, ceil(most / batches_per_step))
+        """Optimizer steps in an epoch."""
+        self._count = min(len(extents), batches_per_step * self.steps)
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        """Batches of an epoch."""
+        return self._count
 
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        looseness = 1 + _LOOSENESS * torch.rand(len(self), generator=generator, dtype=torch.float64)
-        sequence = torch.argsort(self._lengths * looseness).tolist()
-        batches = [sequence[start : start + self._batch_size] for start in range(0, len(self), self._batch_size)]
-        # A short batch stays last: anywhere else the loader would fill it up from the next one.
-        last = batches.pop() if len(batches[-1]) < self._batch_size else []
-        for index in torch.randperm(len(batches), generator=generator).tolist():
-            yield from batches[index]
-        yield from last
+    def batches(self, epoch: int) -> list[IndexBatch]:
+        """Every example once."""
+        batches, generator = self._composed(epoch)
+        while len(batches) < self._count:
+            largest = max(range(len(batches)), key=lambda index: sum(map(len, batches[index])))
+            batches[largest : largest + 1] = _halves(batches[largest])
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+
+    def _composed(self, epoch: int) -> tuple[list[IndexBatch], torch.Generator]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+        looseness = 1 + _LOOSENESS * torch.rand(len(self._bundles), generator=generator, dtype=torch.float64)
+        lengths = torch.tensor([_length(self._extents, bundle) for bundle in self._bundles], dtype=torch.float64)
+        sequence = torch.argsort(lengths * looseness, descending=True, stable=True).tolist()
+        return _filled(self._extents, (self._bundles[index] for index in sequence), self._limits), generator
+
+
+def steady_batches(extents: Sequence[Extent], limits: Limits) -> list[IndexBatch]:
+    """Every example once, the longest first: for evaluation."""
+    bundles = sorted(_bundles(extents, limits), key=lambda bundle: -_length(extents, bundle))
+    return _filled(extents, bundles, limits)
+
+
+def _bundles(extents: Sequence[Extent], limits: Limits) -> list[IndexBundle]:
+    """Examples by picture; those of a picture that has too many for a batch in several bundles."""
+    by_picture: dict[Hashable, list[list[int]]] = {}
+    for index, extent in enumerate(extents):
+        bundles = by_picture.setdefault(extent.picture, [[]])
+        if bundles[-1] and not _fits(extents, [(*bundles[-1], index)], limits):
+            bundles.append([])
+        bundles[-1].append(index)
+    return [tuple(bundle) for bundles in by_picture.values() for bundle in bundles]
+
+
+def _filled(extents: Sequence[Extent], bundles: Iterable[IndexBundle], limits: Limits) -> list[IndexBatch]:
+    """Batches, each bundle in the first of the latest ones that has room for it."""
+    batches: list[list[IndexBundle]] = []
+    for bundle in bundles:
+        unfinished = batches[-_OPEN:]
+        fitting = next((batch for batch in unfinished if _fits(extents, [*batch, bundle], limits)), None)
+        if fitting is None:
+            batches.append([bundle])
+        else:
+            fitting.append(bundle)
+    return [tuple(batch) for batch in batches]
+
+
+def _fits(extents: Sequence[Extent], batch: Sequence[IndexBundle], limits: Limits) -> bool:
+    if sum(map(len, batch)) > limits.examples:
+        return False
+    lengths = [_length(extents, bundle) for bundle in batch]
+    return max(lengths) * len(lines_of(lengths)) <= limits.tokens
+
+
+def _length(extents: Sequence[Extent], bundle: IndexBundle) -> int:
+    return extents[bundle[0]].shared + sum(extents[index].own for index in bundle)
+
+
+def _halves(batch: IndexBatch) -> tuple[IndexBatch, IndexBatch]:
+    """Pictures shared out, or else the examples of the only one."""
+    if len(batch) > 1:
+        return batch[: len(batch) // 2], batch[len(batch) // 2 :]
+    (bundle,) = batch
+    return (bundle[: len(bundle) // 2],), (bundle[len(bundle) // 2 :],)

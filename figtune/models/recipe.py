@@ -17,7 +17,9 @@ class Recipe:
     epochs: float
     """Passes over the training examples."""
     batch_size: int
-    """Examples per forward pass."""
+    """Examples per forward pass and device, at most."""
+    max_batch_tokens: int
+    """Tokens per forward pass and device, at most, padding included."""
     gradient_accumulation_steps: int
     """Forward passes per optimizer step."""
     learning_rate: float
@@ -76,24 +78,24 @@ class RunPlan:
     """Numbers that follow from recipe and data."""
 
     examples: int
-    examples_per_step: int
+    steps_per_epoch: int
     steps: int
     steps_between_logs: int
     steps_between_evaluations: int
     warmup_steps: int
 
     def examples_seen(self, step: int) -> int:
-        """After so many optimizer steps; the last step of an epoch may have fewer than the others."""
-        epochs, rest = divmod(step, math.ceil(self.examples / self.examples_per_step))
-        return epochs * self.examples + rest * self.examples_per_step
+        """After so many optimizer steps, as if those of an epoch had as many examples each."""
+        epochs, rest = divmod(step, self.steps_per_epoch)
+        return epochs * self.examples + rest * self.examples // self.steps_per_epoch
 
 
-def run_plan(examples: int, epochs: float, examples_per_step: int, evaluations: int, warmup: float) -> RunPlan:
+def run_plan(examples: int, epochs: float, steps_per_epoch: int, evaluations: int, warmup: float) -> RunPlan:
     """Steps of a run, and how often it logs and evaluates."""
-    steps = max(1, math.ceil(math.ceil(examples / examples_per_step) * epochs))
+    steps = max(1, math.ceil(steps_per_epoch * epochs))
     return RunPlan(
         examples=examples,
-        examples_per_step=examples_per_step,
+        steps_per_epoch=steps_per_epoch,
         steps=steps,
         steps_between_logs=max(1, steps // 200),
         steps_between_evaluations=max(1, math.ceil(steps / evaluations)),

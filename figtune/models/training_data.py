@@ -1,10 +1,11 @@
-"""The data set of preparation as rows and features, ready to be batched."""
+"""The data set of preparation as rows and pictures, ready to be batched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +13,15 @@ from torch.utils.data import Dataset
 from transformers import ProcessorMixin
 
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
-from figtune.models.collation import Batch, training_batch
+from figtune.models.bundles import Bundle, packed
+from figtune.models.collation import TrainingBatch, training_batch
 from figtune.models.family import Family, TokenisedRow
-from figtune.models.features import FeatureStore
+from figtune.models.order import Extent, IndexBatch, Order
 from figtune.models.rows import tell_of_misfits, training_row
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
+
+_PICTURES = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,17 @@ class Items:
     items: list[Item]
     truncated: int
     left_out: int
+
+    def extents(self) -> list[Extent]:
+        """What each takes. Only what stands before the same tokens about the same picture can be shared."""
+        return [_extent(index, item) for index, item in enumerate(self.items)]
+
+    def bundles(self, batch: IndexBatch) -> list[Bundle]:
+        """The examples of a batch."""
+        return [self._bundle([self.items[index] for index in indices]) for indices in batch]
+
+    def _bundle(self, items: Sequence[Item]) -> Bundle:
+        return Bundle(image_sha256=items[0].image_sha256, rows=tuple(item.row for item in items))
 
 
 def read_examples(dataset_dir: Path, made_by: str) -> TrainingExamples:
@@ -87,34 +102,53 @@ def tokenised(family: Family, processor: ProcessorMixin, examples: Sequence[Exam
     return Items(items=items, truncated=sum(item.row.truncated for item in items), left_out=len(misfits))
 
 
-class ItemDataset(Dataset[Item]):
-    """Items by index, for a data loader."""
+def _extent(index: int, item: Item) -> Extent:
+    shared = item.row.shared_length
+    picture = (item.image_sha256, item.row.input_ids[:shared]) if shared else index
+    return Extent(picture=picture, shared=shared, own=len(item.row.input_ids) - shared)
 
-    def __init__(self, items: list[Item]) -> None:
-        self.items = items
+
+class BatchDataset(Dataset[list[Bundle]]):
+    """The batches of an epoch by number, for a data loader that takes them one after another."""
+
+    def __init__(self, items: Items, order: Order) -> None:
+        self._items = items
+        self._order = order
+        self._batches = order.batches(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """accelerate's data loader says which epoch begins, after a resumed start and on every process too."""
+        self._batches = self._order.batches(epoch)
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._order)
 
-    def __getitem__(self, index: int) -> Item:
-        return self.items[index]
+    def __getitem__(self, index: int) -> list[Bundle]:
+        return self._items.bundles(self._batches[index])
+
+
+class Pictures(Protocol):
+    """Pictures by the sha256 of their files, each as `Family.image_embeddings` takes it, without the first axis."""
+
+    def __getitem__(self, image_sha256: str) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collator:
-    """Items as one batch of tensors."""
+    """Bundles as one batch of tensors."""
 
+    family: Family
     pad_id: int
-    features: FeatureStore
+    features: Pictures
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """`features: float[B, T, V]` and the fields of `Batch`."""
-        batch = training_batch([item.row for item in items], self.pad_id)
-        features = torch.stack([self.features[item.image_sha256] for item in items])
-        return {"features": features, **vars(batch)}
+    def __call__(self, bundles: Sequence[Bundle]) -> dict[str, Tensor]:
+        """The fields of `TrainingBatch`, and `pictures`, one for each bundle, line by line."""
+        lines = packed(bundles)
+        pictures = torch.stack([self.features[bundle.image_sha256] for line in lines for bundle in line])
+        return {_PICTURES: pictures, **vars(training_batch(lines, self.family, self.pad_id))}
 
 
-def unpacked(tensors: dict[str, Tensor]) -> tuple[Batch, Tensor]:
-    """What `Collator` packed: the batch, and the features."""
-    fields = {name: tensor for name, tensor in tensors.items() if name != "features"}
-    return Batch(**fields), tensors["features"]
+def unpacked(tensors: dict[str, Tensor]) -> tuple[TrainingBatch, Tensor]:
+    """What `Collator` packed: the batch, and the pictures."""
+    fields = {name: tensor for name, tensor in tensors.items() if name != _PICTURES}
+    return TrainingBatch(**fields), tensors[_PICTURES]

@@ -18,7 +18,7 @@ from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, Para
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.records import read_json, write_json
-from tests.models.tuned import CPU, batch_of, choice, moved_model, pixels_of, rows_of
+from tests.models.tuned import CPU, batch_of, choice, moved_model, pixels_of, plain_fields, rows_of
 
 NAMES = ["tiny-gemma3", "tiny-paligemma"]
 
@@ -70,7 +70,7 @@ def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_new_adapter_changes_no_answer(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
-    batch = vars(batch_of(loaded, rows_of(loaded)))
+    batch = plain_fields(loaded, rows_of(loaded))
     with torch.no_grad():
         tuned = loaded.tuned(**batch, pixel_values=pixels_of(loaded)).logits
         with loaded.tuned.disable_adapter():

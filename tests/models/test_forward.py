@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,11 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.models.collation import Batch
-from figtune.models.family import IGNORED
-from figtune.models.forward import learned_logits, mean_loss, summed_loss
+from figtune.models.family import IGNORED, TokenisedRow
+from figtune.models.forward import learned_logits, summed_loss
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, rows_of
+from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, plain_fields, rows_of
 
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
@@ -37,10 +37,11 @@ def evaluation_mode(loaded: LoadedModel) -> Iterator[None]:
     loaded.tuned.zero_grad()
 
 
-def library_logits(loaded: LoadedModel, batch: Batch, embeddings: Tensor) -> Tensor:
-    """Logits of whole rows: float32[B, L, vocabulary]."""
+def library_logits(loaded: LoadedModel, rows: list[TokenisedRow], embeddings: Tensor) -> Tensor:
+    """Logits of whole rows, with the library's own masks and positions: float32[B, L, vocabulary]."""
     seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
-    fields = {name: tensor for name, tensor in vars(batch).items() if name != "labels"}
+    fields = plain_fields(loaded, rows)
+    del fields["labels"]
     logits: Tensor = loaded.tuned(**fields, mm_encoder_outputs=seen).logits
     return logits
 
@@ -59,9 +60,14 @@ def test_features_and_projection_are_the_models_own_image_features(loaded: Loade
 
 def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(loaded: LoadedModel, features: Tensor) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    theirs = loaded.tuned(**vars(batch), pixel_values=pixels_of(loaded)).loss
-    count = (batch.labels != IGNORED).sum()
-    close(summed_loss(loaded.tuned, loaded.family, batch, features) / count, theirs)
+    theirs = loaded.tuned(**plain_fields(loaded, rows_of(loaded)), pixel_values=pixels_of(loaded)).loss
+    close(summed_loss(loaded.tuned, loaded.family, batch, features) / batch.learned_tokens, theirs)
+
+
+def test_pixels_in_place_of_features_give_the_same_loss(loaded: LoadedModel, features: Tensor) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    from_pixels = summed_loss(loaded.tuned, loaded.family, batch, pixels_of(loaded))
+    close(from_pixels, summed_loss(loaded.tuned, loaded.family, batch, features))
 
 
 def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: LoadedModel, features: Tensor) -> None:
@@ -70,7 +76,8 @@ def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: L
     ours.backward()  # type: ignore[no-untyped-call]
     our_gradients = gradients(loaded)
     loaded.tuned.zero_grad()
-    logits = library_logits(loaded, batch, loaded.family.image_embeddings(loaded.model, features))
+    embeddings = loaded.family.image_embeddings(loaded.model, features)
+    logits = library_logits(loaded, rows_of(loaded), embeddings)
     theirs = F.cross_entropy(
         logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
     )
@@ -91,16 +98,6 @@ def test_padding_changes_no_loss(loaded: LoadedModel, features: Tensor) -> None:
     close(together, torch.stack(alone).sum())
 
 
-def test_the_mean_loss_counts_tokens_not_rows(loaded: LoadedModel, features: Tensor) -> None:
-    rows = rows_of(loaded)
-    whole = batch_of(loaded, rows)
-    parts = [(batch_of(loaded, rows[:1]), features[:1]), (batch_of(loaded, rows[1:]), features[1:])]
-    once = mean_loss(loaded.tuned, loaded.family, [(whole, features)])
-    assert mean_loss(loaded.tuned, loaded.family, parts) == pytest.approx(once, rel=1e-5)
-    count = int((whole.labels != IGNORED).sum())
-    assert once * count == pytest.approx(summed_loss(loaded.tuned, loaded.family, whole, features).item(), rel=1e-5)
-
-
 def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, features: Tensor) -> None:
     row = rows_of(loaded, [CAPTIONS[1]])[0]
     batch = batch_of(loaded, [row])
@@ -108,7 +105,7 @@ def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, feature
     for position in (0, 3, row.learned_tokens - 2):
         changed = batch.input_ids.clone()
         changed[0, row.prompt_length + position] += 1
-        altered = Batch(**{**vars(batch), "input_ids": changed})
+        altered = replace(batch, input_ids=changed)
         after, _ = learned_logits(loaded.tuned, loaded.family, altered, features[:1])
         # The prediction of a target is made before it is read.
         torch.testing.assert_close(after[: position + 1], before[: position + 1])
@@ -116,19 +113,19 @@ def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, feature
 
 
 def test_image_tokens_see_later_image_tokens(loaded: LoadedModel, features: Tensor) -> None:
-    batch = batch_of(loaded, rows_of(loaded)[:1])
-    image = (batch.input_ids[0] == loaded.model.config.image_token_id).nonzero().flatten()
+    rows = rows_of(loaded)[:1]
+    image = (torch.tensor(rows[0].input_ids) == loaded.model.config.image_token_id).nonzero().flatten()
     embeddings = loaded.family.image_embeddings(loaded.model, features[:1]).detach()
     changed = embeddings.clone()
     changed[0, -1] += 1.0
-    before = library_logits(loaded, batch, embeddings)[0]
-    after = library_logits(loaded, batch, changed)[0]
+    before = library_logits(loaded, rows, embeddings)[0]
+    after = library_logits(loaded, rows, changed)[0]
     assert (before - after)[image[0]].abs().max() > 1e-3
 
 
-def test_leaving_token_types_out_changes_the_loss(loaded: LoadedModel, features: Tensor) -> None:
+def test_leaving_out_what_sees_all_of_itself_changes_the_loss(loaded: LoadedModel, features: Tensor) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    without = Batch(**{**vars(batch), "token_type_ids": None})
+    without = replace(batch, mutual=torch.zeros_like(batch.mutual))
     right = summed_loss(loaded.tuned, loaded.family, batch, features)
     wrong = summed_loss(loaded.tuned, loaded.family, without, features)
     assert abs(right - wrong) > 1e-2
@@ -152,6 +149,7 @@ def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, featu
         torch.testing.assert_close(gradient, plain[name], msg=name)
 
 
-def test_the_vision_encoder_has_no_part_in_the_gradient(loaded: LoadedModel) -> None:
-    pixels = pixels_of(loaded).requires_grad_()
-    assert not loaded.family.vision_features(loaded.model, pixels).requires_grad
+def test_a_frozen_vision_encoder_has_no_part_in_the_gradient(loaded: LoadedModel) -> None:
+    batch = batch_of(loaded, rows_of(loaded))
+    summed_loss(loaded.tuned, loaded.family, batch, pixels_of(loaded)).backward()  # type: ignore[no-untyped-call]
+    assert all("vision_tower" not in name for name in gradients(loaded))

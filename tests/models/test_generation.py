@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig
 
-from figtune.models.collation import training_batch
+from figtune.models.collation import generation_batch
 from figtune.models.decoding import Decoding, drawing
 from figtune.models.features import picture_features
 from figtune.models.generation import Answer, generate_answers
@@ -58,7 +58,7 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
             longer = replace(
                 row, input_ids=(*row.input_ids, *said), token_type_ids=(*row.token_type_ids, *(0 for _ in said))
             )
-            batch = training_batch([longer], 0)
+            batch = generation_batch([longer], 0)
             output = loaded.tuned(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
@@ -152,7 +152,5 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
 def test_another_picture_is_another_lot() -> None:
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=1.0, seed=0)
     features = torch.stack([torch.zeros(1, 1), torch.ones(1, 1)])
-    first, second = drawing(decoding, ["What?", "What?"], features)(
-        torch.LongTensor([[0]]), torch.zeros(2, 50)
-    )
+    first, second = drawing(decoding, ["What?", "What?"], features)(torch.LongTensor([[0]]), torch.zeros(2, 50))
     assert not torch.equal(first, second)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.models.collation import training_batch
 from figtune.models.family import TokenisedRow
 from figtune.models.features import picture_features
 from figtune.models.images import fitted
@@ -19,6 +18,7 @@ from figtune.models.losses import completion_losses
 from figtune.models.records import BASE_FOLDER, AdapterMode
 from figtune.models.rows import training_row
 from tests.models.trained import write_trained_model
+from tests.models.tuned import plain_fields
 
 CPU = torch.device("cpu")
 PICTURES = [Image.new("RGB", (90, 60), color) for color in ("red", "green", "blue")]
@@ -62,9 +62,8 @@ def own_loss(model: torch.nn.Module, loaded: LoadedModel, row: TokenisedRow, pic
     """The loss that transformers computes itself from pixels and labels, one example at a time."""
     side = int(loaded.model.config.vision_config.image_size)
     pixels = loaded.family.pixel_values(loaded.processor, [fitted(picture, "letterbox", side)])
-    batch = training_batch([row], 0)
     with torch.no_grad():
-        return float(model(**vars(batch), pixel_values=pixels).loss)
+        return float(model(**plain_fields(loaded, [row]), pixel_values=pixels).loss)
 
 
 @contextmanager

@@ -1,41 +1,99 @@
-"""The order of examples: each once an epoch, like lengths together, the same again for the same seed and epoch."""
+"""The order of examples: each once an epoch, within limits, by picture, the same again for the same seed and epoch."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figtune.models.order import LengthOrder
+from figtune.models.bundles import lines_of
+from figtune.models.order import Extent, IndexBatch, Limits, Order, steady_batches
+
+EXTENTS = st.lists(
+    st.builds(Extent, picture=st.integers(0, 12), shared=st.just(50), own=st.integers(1, 200)), min_size=1, max_size=40
+)
+LIMITS = st.builds(Limits, examples=st.integers(1, 9), tokens=st.integers(1, 1500))
+PLENTY = 10**9
 
 
-@given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=60), batch_size=st.integers(1, 9))
-def test_every_example_comes_once_an_epoch(lengths: list[int], batch_size: int) -> None:
-    order = LengthOrder(lengths, batch_size, seed=0)
-    assert sorted(order) == list(range(len(lengths)))
-    assert len(order) == len(lengths)
+def order_of(extents: Sequence[Extent], limits: Limits, per_step: int = 1, seed: int = 0, least: int = 1) -> Order:
+    return Order(extents, limits, seed=seed, epochs=3, batches_per_step=per_step, least_steps=least)
+
+
+def figures(tasks: int, count: int) -> list[Extent]:
+    """Figures with as many tasks each, and texts of all lengths."""
+    return [
+        Extent(picture=figure, shared=60, own=20 + (37 * figure + 11 * task) % 200)
+        for figure in range(count)
+        for task in range(tasks)
+    ]
+
+
+def check(extents: Sequence[Extent], limits: Limits, batches: Sequence[IndexBatch]) -> None:
+    indices = [index for batch in batches for bundle in batch for index in bundle]
+    assert sorted(indices) == list(range(len(extents)))
+    for batch in batches:
+        examples = sum(map(len, batch))
+        assert examples <= limits.examples
+        lengths = [extents[bundle[0]].shared + sum(extents[index].own for index in bundle) for bundle in batch]
+        assert examples == 1 or max(lengths) * len(lines_of(lengths)) <= limits.tokens
+        for bundle in batch:
+            assert len({extents[index].picture for index in bundle}) == 1
+
+
+@given(extents=EXTENTS, limits=LIMITS, per_step=st.integers(1, 6))
+def test_every_example_comes_once_an_epoch_within_limits(extents: list[Extent], limits: Limits, per_step: int) -> None:
+    order = order_of(extents, limits, per_step)
+    for epoch in range(3):
+        batches = order.batches(epoch)
+        check(extents, limits, batches)
+        assert len(batches) == len(order), "all epochs have as many batches"
+    assert len(order) == min(len(extents), per_step * order.steps), "and all steps, and all processes"
+    check(extents, limits, steady_batches(extents, limits))
 
 
 def test_epochs_differ_and_repeat() -> None:
-    lengths = [10 * (index % 7) + 5 for index in range(50)]
-    first, second = LengthOrder(lengths, 4, seed=3), LengthOrder(lengths, 4, seed=3)
-    epochs = []
-    for epoch in range(3):
-        first.set_epoch(epoch)
-        epochs.append(list(first))
-    second.set_epoch(2)
-    assert list(second) == epochs[2]
+    extents = figures(tasks=3, count=30)
+    limits = Limits(examples=6, tokens=PLENTY)
+    epochs = [order_of(extents, limits, seed=3).batches(epoch) for epoch in range(3)]
+    assert order_of(extents, limits, seed=3).batches(2) == epochs[2]
     assert epochs[0] != epochs[1] != epochs[2]
-    assert list(LengthOrder(lengths, 4, seed=4)) != epochs[0]
+    assert {frozenset(batch) for batch in epochs[0]} != {frozenset(batch) for batch in epochs[1]}
+    assert order_of(extents, limits, seed=4).batches(0) != epochs[0]
+
+
+def test_examples_about_a_picture_stay_together_where_they_can() -> None:
+    batches = order_of(figures(tasks=3, count=40), Limits(examples=12, tokens=PLENTY)).batches(0)
+    assert all(len(bundle) == 3 for batch in batches for bundle in batch)
+    assert len(batches) == 10
+
+
+def test_remainders_of_pictures_with_too_many_examples_fill_batches() -> None:
+    batches = order_of(figures(tasks=5, count=8), Limits(examples=4, tokens=PLENTY)).batches(0)
+    assert len(batches) == 10
 
 
 def test_batches_have_little_padding() -> None:
-    lengths = [(37 * index) % 400 + 20 for index in range(200)]
-    order = list(LengthOrder(lengths, 8, seed=0))
-    batches = [[lengths[index] for index in order[start : start + 8]] for start in range(0, 200, 8)]
-    padding = sum(max(batch) * len(batch) - sum(batch) for batch in batches)
-    assert padding < 0.2 * sum(lengths)
+    extents = figures(tasks=1, count=200)
+    padding = total = 0
+    for batch in order_of(extents, Limits(examples=8, tokens=PLENTY)).batches(0):
+        lengths = [extents[bundle[0]].shared + extents[bundle[0]].own for bundle in batch]
+        padding += max(lengths) * len(lines_of(lengths)) - sum(lengths)
+        total += sum(lengths)
+    assert padding < 0.1 * total
 
 
-def test_the_short_batch_is_the_last() -> None:
-    order = list(LengthOrder([500, 1, 2, 3, 4, 5, 6], 3, seed=1))
-    assert order[-1] == 0
+def test_short_examples_make_larger_batches_in_the_same_budget() -> None:
+    extents = [Extent(picture=index, shared=0, own=100 if index < 50 else 1000) for index in range(60)]
+    batches = order_of(extents, Limits(examples=64, tokens=4000)).batches(0)
+    assert len(batches) == 4, "15,000 tokens in all"
+    assert max(map(len, batches)) >= 30
+
+
+def test_smaller_batches_can_keep_the_steps() -> None:
+    extents = figures(tasks=3, count=40)
+    whole = order_of(extents, Limits(examples=4, tokens=PLENTY), per_step=2)
+    halved = order_of(extents, Limits(examples=2, tokens=PLENTY), per_step=4, least=whole.steps)
+    assert halved.steps == whole.steps
+    assert len(halved.batches(0)) == 2 * len(whole.batches(0))

@@ -8,15 +8,18 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from figtune.models.collation import Batch, training_batch
-from figtune.models.family import TokenisedRow
+from figtune.models.bundles import Bundle, apart
+from figtune.models.collation import TrainingBatch, training_batch
+from figtune.models.family import IGNORED, TokenisedRow
 from figtune.models.features import image_side
 from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterRecord
 from figtune.models.rows import training_row
-from figtune.models.setup import ModelChoice, set_up_model
+from figtune.models.choice import ModelChoice
+from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")
 PROMPT = "Write the caption of this figure."
@@ -70,6 +73,24 @@ def rows_of(loaded: LoadedModel, captions: Sequence[str] = CAPTIONS) -> list[Tok
     return [training_row(loaded.family, loaded.processor, PROMPT, caption, 128) for caption in captions]
 
 
-def batch_of(loaded: LoadedModel, rows: Sequence[TokenisedRow]) -> Batch:
-    """Right-padded."""
-    return training_batch(rows, loaded.processor.tokenizer.pad_token_id)
+def batch_of(loaded: LoadedModel, rows: Sequence[TokenisedRow]) -> TrainingBatch:
+    """A line a row, in the order given."""
+    return lines_of(loaded, apart(rows))
+
+
+def lines_of(loaded: LoadedModel, lines: Sequence[Sequence[Bundle]]) -> TrainingBatch:
+    """Lines of bundles."""
+    return training_batch(lines, loaded.family, loaded.processor.tokenizer.pad_token_id)
+
+
+def plain_fields(loaded: LoadedModel, rows: Sequence[TokenisedRow]) -> dict[str, Tensor]:
+    """The same as the library takes them, which then makes masks and positions of its own: int64[B, L] each."""
+    pad = loaded.processor.tokenizer.pad_token_id
+    fields = {
+        "input_ids": [torch.tensor(row.input_ids) for row in rows],
+        "attention_mask": [torch.ones(len(row.input_ids), dtype=torch.int64) for row in rows],
+        "token_type_ids": [torch.tensor(row.token_type_ids) for row in rows],
+        "labels": [torch.tensor(row.labels) for row in rows],
+    }
+    fillers = {"input_ids": pad, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORED}
+    return {name: pad_sequence(tensors, True, fillers[name]) for name, tensors in fields.items()}
