@@ -295,6 +295,13 @@ class Config:
     """Which stages main.py runs."""
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation."""
+    merge: bool = False
+    """After training, make a merged model of base model and adapter, in bfloat16, that loads and serves without peft."""
+    push_to_hub: str | None = None
+    """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
+    USER/NAME-merged."""
+    push_public: bool = False
+    """A repository that --push_to_hub creates is for everybody to see, not private."""
     export: Path | None = None
     """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
     prompt: str | None = None
@@ -328,6 +335,7 @@ class Config:
     def __post_init__(self) -> None:
         _check(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
         _check(self.workers >= 0, "workers", "0 or more")
+        _check(self.push_to_hub is not None or not self.push_public, "push_public", "given together with --push_to_hub")
         _check(self.test_image is not None or self.prompt is None, "prompt", "given together with --test_image")
         _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
 
@@ -467,6 +475,9 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        merge=fresh.merge,
+        push_to_hub=fresh.push_to_hub,
+        push_public=fresh.push_public,
         prompt=fresh.prompt,
         task=fresh.task,
         dry_run=fresh.dry_run,

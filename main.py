@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from config import STEPS, Config, Step, parse
+from figtune.models.finishing import after_training
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
@@ -31,7 +32,7 @@ STAGE_SCRIPTS: dict[Step, str] = {
 def run(config: Config) -> None:
     """Run the chosen steps, in the pipeline's order whatever the order given."""
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
-    run_stages([_script(step) for step in steps], config)
+    run_stages([*(_script(step) for step in steps), *after_training(config)], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ last checkpoint if it was interrupted.
 
     python train_model.py
     python train_model.py --train.epochs 5 --train.learning_rate 1e-4
+    python train_model.py --merge --push_to_hub USER/NAME
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from config import Config, parse
+from figtune.models.finishing import after_training
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.files import write_bytes
@@ -65,7 +67,11 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "train_model.py", __doc__)))
+    return exit_code_of(lambda: _run_all(parse(argv, "train_model.py", __doc__)))
+
+
+def _run_all(config: Config) -> None:
+    run_stages([SCRIPT, *after_training(config)], config)
 
 
 def _produce(config: Config) -> Outcome:

@@ -70,6 +70,8 @@ class Family(Protocol):
     """Token type of what sees all of itself; other tokens see what is before them."""
     first_position: int
     """Position id of a row's first token."""
+    chat_template: str
+    """Jinja: a conversation of one picture and one prompt, laid out as `prefix` does, for servers that ask in those."""
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt, tokenised apart from any completion."""

@@ -21,6 +21,15 @@ _IMAGE = 1
 """Token type of the image's soft tokens: a run of them is one block that sees all of itself."""
 
 
+_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
+    "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<start_of_image>{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
+    "{% endfor %}{{ '\n' }}"
+)
+"""The processor itself sets the image's markers and soft tokens between empty lines."""
+
+
 class Gemma3:
     """See `figtune.models.family.Family`."""
 
@@ -29,6 +38,7 @@ class Gemma3:
     completion_type = 0
     mutual_type = _IMAGE
     first_position = 0
+    chat_template = _TEMPLATE
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt. The image is blind to the prompt: examples about it can share all up to its end."""
@@ -72,7 +82,7 @@ class Gemma3:
 
 
 def _takes_turns(processor: ProcessorMixin) -> bool:
-    return bool(getattr(processor, "chat_template", None))
+    return "<start_of_turn>" in (getattr(processor, "chat_template", None) or "")
 
 
 def _turn_ends(tokenizer: object) -> int:

@@ -18,6 +18,14 @@ from transformers import PreTrainedModel, ProcessorMixin
 from figtune.models.family import PROJECTOR, Prefix, are_pixels, text_ids
 from figtune.models.support import PALIGEMMA
 
+_TEMPLATE = (
+    "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
+    "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<image>{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
+    "{% endfor %}"
+)
+"""The processor itself repeats the image's token, and sets `<bos>` after it and a new line at the end."""
+
 
 class PaliGemma:
     """See `figtune.models.family.Family`."""
@@ -27,6 +35,7 @@ class PaliGemma:
     completion_type = 1
     mutual_type = 0
     first_position = 1
+    chat_template = _TEMPLATE
 
     def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
         """Image block and prompt. The image sees the prompt: what it says under one prompt is of no use to another."""

@@ -17,7 +17,8 @@ ImageFit = Literal["letterbox", "squash"]
 
 SETUP_VERSION = 2
 TRAINING_VERSION = 2
-"""Bumped by hand when a rule of setup or training changes: models are made anew then."""
+MERGE_VERSION = 1
+"""Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""
 
 MODEL_FILE = "model.json"
 PARAMETERS_FILE = "parameters.json"
@@ -30,6 +31,7 @@ PROCESSOR_FOLDER = "processor"
 BASE_FOLDER = "base"
 FEATURES_FOLDER = "features"
 CHECKPOINTS_FOLDER = "checkpoints"
+MERGED_FOLDER = "merged"
 TENSORBOARD_FOLDER = "tensorboard"
 
 MODEL_CONTENTS = (MODEL_FILE, PARAMETERS_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
@@ -45,6 +47,18 @@ OUTPUT_CONTENTS = (
     CARD_FILE,
 )
 """What training makes. Checkpoints lie beside them while it lasts, and TensorBoard's files."""
+MERGED_CONTENTS = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    CARD_FILE,
+)
+"""What merging makes, in the Hub's layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
