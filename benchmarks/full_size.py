@@ -1,0 +1,212 @@
+"""Take one training step of Gemma 3 4B or PaliGemma 3B at full size, with random weights, and measure what it takes.
+
+    python -m benchmarks.full_size build/full_size
+    python -m benchmarks.full_size build/full_size --model paligemma --mode qlora --examples 4
+
+Builds the model in FOLDER (8.6 GB on disk, once), then sets it up, loads it, encodes pictures and takes a training step
+with the product's own code, on a CUDA card where there is one. Prints time and peak memory of each part and what the
+step was estimated to take; fails unless the loss is a number, every trained weight has a gradient, and no frozen weight
+has changed. On a CPU memory is that of the whole process, and it is only known on Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import torch
+from peft import PeftModel
+from PIL import Image, ImageDraw
+
+from benchmarks.full_size_model import SIZES, build
+from figtune.models.choice import ModelChoice
+from figtune.models.collation import TrainingBatch
+from figtune.models.estimate import described, memory_use
+from figtune.models.features import PictureStore, prepared_features
+from figtune.models.forward import summed_loss
+from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.memory import Load, StepSettings, memory_lines
+from figtune.models.precision import precision_of
+from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
+from figtune.models.rows import training_row
+from figtune.models.setup import set_up_model
+from figtune.models.training_data import Collator, Item, Items, unpacked
+from figtune.pipeline.files import sha256_of
+
+PROMPT = "Describe this figure."
+SENTENCE = "The encoder reads the image, and the decoder predicts what it shows. "
+MAX_LENGTH = 512
+GB = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a part of the work took."""
+
+    title: str
+    seconds: float
+    peak: int
+    """Bytes on the device at the fullest moment."""
+
+
+class Measure:
+    """Time and peak memory, part by part."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.parts: list[Part] = []
+        self._device = device
+
+    @contextmanager
+    def part(self, title: str) -> Iterator[None]:
+        """Measure what is done inside."""
+        self._forget_peak()
+        start = time.perf_counter()
+        yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        self.parts.append(Part(title=title, seconds=time.perf_counter() - start, peak=self._peak()))
+        part = self.parts[-1]
+        sys.stdout.write(f"{part.title:26}{part.seconds:>8.1f} s{part.peak / GB:>8.2f} GB\n")
+        sys.stdout.flush()
+
+    def _forget_peak(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def _peak(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_reserved()
+        status = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the model goes")
+    parser.add_argument("--model", choices=sorted(SIZES), default="gemma3")
+    parser.add_argument("--mode", choices=get_args(AdapterMode), default="lora")
+    parser.add_argument("--examples", type=int, default=1, help="in one forward pass")
+    parser.add_argument("--text_tokens", type=int, default=200, help="of each example, about")
+    options = parser.parse_args(arguments)
+    device = chosen_device("auto")
+    measure = Measure(device)
+    base = build(options.model, options.folder)
+    work = options.folder / f"{options.model}-{options.mode}"
+    with measure.part("set up"):
+        set_up_model(work, _choice(base, options.mode))
+    with measure.part("load"):
+        loaded = load_tuned_model(work, device, "this benchmark", trainable=True, encoder=False)
+    files = _pictures(work / "pictures", options.examples)
+    with measure.part("encode one picture" if len(files) == 1 else f"encode {len(files)} pictures"):
+        store = prepared_features(work / FEATURES_FOLDER, loaded, files)
+    batch, pictures = _batch(loaded, store, files, options.text_tokens)
+    before = _frozen(loaded.tuned)
+    _step(measure, loaded, batch, pictures)
+    changed = {name for name, value in _frozen(loaded.tuned).items() if before[name] != value}
+    _check(loaded.tuned, changed)
+    for line in _estimate(loaded, batch, options.examples):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _choice(base: Path, mode: AdapterMode) -> ModelChoice:
+    adapter = AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.05, targets=("decoder",))
+    return ModelChoice(
+        name=str(base),
+        revision=None,
+        dtype="bfloat16",
+        image_fit="squash",
+        max_length=MAX_LENGTH,
+        adapter=adapter,
+        seed=0,
+    )
+
+
+def _pictures(folder: Path, count: int) -> dict[str, Path]:
+    """Files by their sha256, all different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{number}.png" for number in range(count)]
+    for number, file in enumerate(files):
+        picture = Image.new("RGB", (600, 400), "white")
+        ImageDraw.Draw(picture).ellipse((40 + 20 * number, 60, 300, 300), fill=(180, 40, 40))
+        picture.save(file)
+    return {sha256_of(file): file for file in files}
+
+
+def _batch(
+    loaded: LoadedModel, store: PictureStore, files: dict[str, Path], text_tokens: int
+) -> tuple[TrainingBatch, torch.Tensor]:
+    """An example a picture. The text is longer than it may be, and cut."""
+    row = training_row(loaded.family, loaded.processor, PROMPT, SENTENCE * text_tokens, text_tokens)
+    items = Items(items=[Item(row=row, image_sha256=sha256) for sha256 in files], truncated=0, left_out=0)
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=store)
+    batch, pictures = unpacked(collator(items.bundles(tuple((index,) for index in range(len(files))))))
+    return batch.to(loaded.device), pictures.to(loaded.device)
+
+
+def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures: torch.Tensor) -> None:
+    loaded.tuned.train()
+    loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+    trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=2e-4, fused=True)
+    with measure.part("forward"):
+        loss = summed_loss(loaded.tuned, loaded.family, batch, pictures) / batch.learned_tokens
+    with measure.part("backward"):
+        loss.backward()  # type: ignore[no-untyped-call]
+    with measure.part("optimizer"):
+        optimizer.step()
+    sys.stdout.write(f"loss {float(loss):.4f} nats per token over {batch.learned_tokens} tokens\n")
+    if not torch.isfinite(loss):
+        raise SystemExit("the loss is no number")
+
+
+def _frozen(tuned: PeftModel) -> dict[str, int]:
+    """A sum over the bytes of each frozen weight."""
+    return {
+        name: int(parameter.detach().flatten().view(torch.uint8).sum(dtype=torch.int64))
+        for name, parameter in tuned.named_parameters()
+        if not parameter.requires_grad
+    }
+
+
+def _check(tuned: PeftModel, changed: set[str]) -> None:
+    """B matrices of LoRA begin at zero: until they have moved, A matrices have gradients that are zero."""
+    trained = {name: parameter.grad for name, parameter in tuned.named_parameters() if parameter.requires_grad}
+    without = [name for name, gradient in trained.items() if gradient is None or not torch.isfinite(gradient).all()]
+    still = [
+        name
+        for name, gradient in trained.items()
+        if "lora_A" not in name and gradient is not None and not gradient.any()
+    ]
+    if without or still or changed:
+        raise SystemExit(f"no gradient: {without}; zero gradient: {still}; changed though frozen: {sorted(changed)}")
+    sys.stdout.write(f"all {len(trained)} trained tensors have gradients, and no frozen weight has changed\n")
+
+
+def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[str]:
+    """What this very step was to take."""
+    precision = precision_of(loaded.record, loaded.device)
+    settings = StepSettings(
+        adapter=loaded.record.adapter,
+        max_length=loaded.record.max_length,
+        batch_size=examples,
+        gradient_accumulation_steps=1,
+        activation_checkpointing=True,
+        eight_bit_optimizer=False,
+    )
+    model = described(loaded.base, loaded.record.name, precision, loaded.record.adapter)
+    tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())
+    load = Load(examples=examples, text_tokens=tokens, learned_tokens=batch.learned_tokens // examples)
+    return ["estimated:", *memory_lines(memory_use(model, settings, load), load)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
