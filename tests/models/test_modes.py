@@ -1,0 +1,329 @@
+"""What each mode trains, freezes, keeps and gives back: on tiny models with the decoders of Gemma 3 and Gemma 2."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, PreTrainedModel
+
+from figtune.models.adapters import save_adapter
+from figtune.models.decoding import Decoding
+from figtune.models.features import picture_features, prepared_features
+from figtune.models.forward import summed_loss
+from figtune.models.generation import generate_answers
+from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
+from figtune.models.losses import completion_losses
+from figtune.models.parameters import parameter_table
+from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
+from figtune.models.setup import set_up_model
+from figtune.models.whole import WholeModel, part_of
+from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.records import read_json, write_json
+from tests.models.tuned import CPU, PROMPT, batch_of, choice, pictures, rows_of
+
+NAMES = ("tiny-gemma3", "tiny-paligemma2")
+
+
+def set_up(
+    folder: Path,
+    name: str,
+    mode: AdapterMode,
+    targets: tuple[str, ...] = ("decoder",),
+    *,
+    freeze: tuple[Part, ...] = (),
+    dtype: Dtype = "float32",
+) -> None:
+    asked = choice(name, targets)
+    adapter = dataclasses.replace(asked.adapter, mode=mode, freeze=freeze)
+    set_up_model(folder, dataclasses.replace(asked, adapter=adapter, dtype=dtype))
+
+
+def to_train(folder: Path) -> LoadedModel:
+    return load_tuned_model(folder, CPU, "setup", trainable=True)
+
+
+def to_test(folder: Path) -> LoadedModel:
+    return load_tuned_model(folder, CPU, "setup")
+
+
+def seen(loaded: LoadedModel) -> Tensor:
+    return torch.stack([picture_features(loaded, picture) for picture in pictures()])
+
+
+def loss_of(loaded: LoadedModel, given: Tensor) -> Tensor:
+    return summed_loss(loaded.tuned, loaded.family, batch_of(loaded, rows_of(loaded)), given)
+
+
+def trained(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
+    return {name: each for name, each in loaded.tuned.named_parameters() if each.requires_grad}
+
+
+def learn(loaded: LoadedModel, steps: int = 2) -> list[float]:
+    """A few steps on three examples; returns the losses before each."""
+    optimizer = torch.optim.AdamW(list(trained(loaded).values()), lr=3e-3)
+    given, losses = seen(loaded), []
+    for _ in range(steps):
+        loss = loss_of(loaded, given)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def losses_of(loaded: LoadedModel, given: Tensor) -> list[float]:
+    return completion_losses(loaded, rows_of(loaded), given)
+
+
+def answers_of(loaded: LoadedModel, given: Tensor) -> list[str]:
+    decoding = Decoding(max_new_tokens=6, temperature=0.0, top_p=1.0, seed=0)
+    return [answer.text for answer in generate_answers(loaded, [PROMPT] * len(given), given, decoding)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "lora", ("decoder+vision",))
+    loaded = to_train(tmp_path)
+    in_vision = [each for each in trained(loaded) if "vision_tower.encoder.layers." in each]
+    layers = loaded.model.config.vision_config.num_hidden_layers
+    assert len(in_vision) == 2 * 6 * layers  # A and B, in six linear layers.
+    assert all("lora_" in each for each in trained(loaded))
+    assert any("language_model.layers." in each for each in trained(loaded))
+    table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
+    assert table == parameter_table(loaded.tuned)
+    counted = {part.part: part.trained for part in table.parts}
+    assert counted["LoRA in the vision encoder"] == sum(trained(loaded)[each].numel() for each in in_vision)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_names_of_layers_reach_into_the_decoder_alone(tmp_path: Path, name: str) -> None:
+    """peft itself would put LoRA into the vision encoder's q_proj too."""
+    set_up(tmp_path, name, "lora", ("q_proj",))
+    assert all("language_model" in each for each in trained(to_train(tmp_path)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("freeze", [(), ("vision",), ("vision", "text"), ("projector",)])
+def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: str, freeze: tuple[Part, ...]) -> None:
+    set_up(tmp_path, name, "full", freeze=freeze, dtype="bfloat16")
+    loaded = to_train(tmp_path)
+    for each, parameter in loaded.model.named_parameters():
+        frozen = part_of(each) in freeze
+        assert parameter.requires_grad is not frozen
+        assert parameter.dtype == (torch.bfloat16 if frozen else torch.float32)
+    table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
+    assert table == parameter_table(loaded.tuned)
+    assert table.total == sum(each.numel() for each in loaded.model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_trained_whole_is_saved_loaded_and_switched_off_like_an_adapter(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "full")
+    loaded = to_train(tmp_path)
+    base = losses_of(loaded, seen(loaded))
+    first, *_, last = learn(loaded, 4)
+    assert last < first
+    tuned = losses_of(loaded, seen(loaded))
+    save_adapter(loaded.tuned, tmp_path / "adapter")
+    again = to_test(tmp_path)
+    given = seen(again)
+    assert losses_of(again, given) == tuned
+    said = answers_of(again, given)
+    with again.tuned.disable_adapter():
+        assert losses_of(again, given) == base
+        answers_of(again, given)
+    assert losses_of(again, given) == tuned
+    assert answers_of(again, given) == said
+
+
+def test_the_weights_of_a_model_trained_whole_load_in_plain_transformers(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-gemma3", "full", freeze=("vision",))
+    loaded = to_train(tmp_path)
+    learn(loaded)
+    save_adapter(loaded.tuned, tmp_path / "adapter")
+    plain: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
+    weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert plain.load_state_dict(weights, strict=False).unexpected_keys == []
+    ours = dict(loaded.model.named_parameters())
+    assert all(torch.equal(each, ours[name]) for name, each in plain.named_parameters())
+    assert not any("vision_tower" in name for name in weights)
+
+
+def test_training_a_whole_model_goes_on_from_a_checkpoint_to_the_bit(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-paligemma", "full", freeze=("vision",), dtype="bfloat16")
+    loaded = to_train(tmp_path)
+    learn(loaded)
+    save_adapter(loaded.tuned, tmp_path / "checkpoint")
+    resumed = to_train(tmp_path)
+    resumed.tuned.load_adapter(tmp_path / "checkpoint", "default", is_trainable=True)
+    assert {each.dtype for each in trained(resumed).values()} == {torch.float32}
+    assert trained(resumed).keys() == trained(loaded).keys()
+    assert all(torch.equal(each, trained(resumed)[name]) for name, each in trained(loaded).items())
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    set_up(tmp_path / "first", "tiny-paligemma", "full", freeze=("text",))
+    set_up(tmp_path / "second", "tiny-paligemma", "full")
+    save_adapter(to_train(tmp_path / "first").tuned, tmp_path / "second" / "adapter")
+    with pytest.raises(ResourceError, match="are of another model"):
+        to_test(tmp_path / "second")
+
+
+def test_the_base_model_is_not_kept_beside_a_whole_model_in_training(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-gemma3", "full")
+    with pytest.raises(RuntimeError, match="not kept"), to_train(tmp_path).tuned.disable_adapter():
+        pass
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path / "exact", name, "full")
+    set_up(tmp_path / "rough", name, "full", dtype="bfloat16")
+    exact, rough = to_train(tmp_path / "exact"), to_train(tmp_path / "rough")
+    wanted, found = loss_of(exact, seen(exact)), loss_of(rough, seen(rough))
+    assert found.item() == pytest.approx(wanted.item(), rel=0.03)
+    assert found.item() != wanted.item()
+    found.backward()  # type: ignore[no-untyped-call]
+    gradients = {each: parameter.grad for each, parameter in trained(rough).items()}
+    assert {part_of(each) for each, gradient in gradients.items() if gradient is not None} == {
+        "vision",
+        "projector",
+        "text",
+    }
+    assert {gradient.dtype for gradient in gradients.values() if gradient is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_qlora_keeps_the_decoders_layers_in_four_bits_and_nothing_else(tmp_path: Path, name: str) -> None:
+    """`llm_int8_skip_modules` takes the place of the library's own exceptions and is matched from the name's start."""
+    set_up(tmp_path, name, "qlora", ("decoder", "projector"))
+    loaded = to_train(tmp_path)
+    quantised = {each for each, parameter in loaded.model.named_parameters() if parameter.dtype == torch.uint8}
+    assert len(quantised) == 7 * loaded.model.config.text_config.num_hidden_layers
+    assert all("language_model.layers." in each and ".base_layer." in each for each in quantised)
+    assert {parameter.dtype for parameter in trained(loaded).values()} == {torch.float32}
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32, torch.uint8}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_qlora_learns_answers_and_switches_off(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "qlora", ("decoder", "projector"))
+    loaded = to_train(tmp_path)
+    loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+    base = losses_of(loaded, seen(loaded))
+    first, *_, last = learn(loaded, 4)
+    assert last < first
+    save_adapter(loaded.tuned, tmp_path / "adapter")
+    again = load_tuned_model(tmp_path, CPU, "setup", encoder=False)
+    given = seen(again)
+    tuned = losses_of(again, given)
+    assert tuned != base
+    assert answers_of(again, given) == answers_of(loaded, given)
+    with again.tuned.disable_adapter():
+        assert losses_of(again, given) == pytest.approx(base, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "lora")
+    full = to_test(tmp_path)
+    record = read_json(tmp_path / "model.json", ModelRecord, "setup")
+    write_json(
+        tmp_path / "model.json", dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode="qlora"))
+    )
+    given = seen(full)
+    assert losses_of(to_test(tmp_path), given) == pytest.approx(losses_of(full, given), rel=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "qlora", ("decoder",))
+    loaded = to_train(tmp_path)
+    loaded.tuned.train()
+    given, found = seen(loaded), []
+    for checkpointing in (False, True):
+        if checkpointing:
+            loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+        loss_of(loaded, given).backward()  # type: ignore[no-untyped-call]
+        found.append({each: parameter.grad for each, parameter in trained(loaded).items()})
+        loaded.tuned.zero_grad()
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "lora", ("decoder", "projector"))
+    loaded = to_train(tmp_path)
+    learn(loaded)
+    features = seen(loaded)
+    asked = dataclasses.replace(loaded.record.adapter, targets=("decoder", "projector", "vision"))
+    uncached = dataclasses.replace(loaded, record=dataclasses.replace(loaded.record, adapter=asked))
+    pixels = seen(uncached)
+    assert pixels.shape[1] == 3
+    found = []
+    for given in (features, pixels):
+        loss = loss_of(loaded, given)
+        loss.backward()  # type: ignore[no-untyped-call]
+        found.append((loss.detach(), {each: parameter.grad for each, parameter in trained(loaded).items()}))
+        loaded.tuned.zero_grad()
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trained_vision_encoder_is_given_pixels_and_switched_off_with_the_rest(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path, name, "lora", ("vision",))
+    loaded = load_tuned_model(tmp_path, CPU, "setup", trainable=True, encoder=False)
+    assert all("vision_tower" in each for each in trained(loaded))
+    base = losses_of(loaded, seen(loaded))
+    first, *_, last = learn(loaded, 4)
+    assert last < first
+    tuned, said = losses_of(loaded, seen(loaded)), answers_of(loaded, seen(loaded))
+    save_adapter(loaded.tuned, tmp_path / "adapter")
+    again = load_tuned_model(tmp_path, CPU, "setup", encoder=False)
+    assert losses_of(again, seen(again)) == pytest.approx(tuned, rel=1e-5)
+    assert answers_of(again, seen(again)) == said
+    with again.tuned.disable_adapter():
+        assert losses_of(again, seen(again)) == pytest.approx(base, rel=1e-5)
+    assert tuned != pytest.approx(base, rel=1e-3)
+
+
+def test_nothing_is_kept_of_a_vision_encoder_that_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(tmp_path / "model", "tiny-gemma3", "lora", ("decoder+vision",))
+    loaded = to_train(tmp_path / "model")
+    files = {}
+    for number, picture in enumerate(pictures()):
+        files[str(number)] = tmp_path / f"{number}.png"
+        picture.save(files[str(number)])
+    store = prepared_features(tmp_path / "features", loaded, files)
+    assert capsys.readouterr().err.count("features: off, since the vision encoder is trained") == 1
+    for number, picture in enumerate(pictures()):
+        assert torch.equal(store[str(number)], picture_features(loaded, picture))
+    assert not (tmp_path / "features").exists()
+
+
+def test_the_decoder_of_paligemma2_caps_its_attention_as_the_library_does(tmp_path: Path) -> None:
+    """sdpa cannot; the halves of the model get a kernel each, and the library refuses sdpa for both."""
+    set_up(tmp_path, "tiny-paligemma2", "lora")
+    with pytest.raises(ValueError, match="does not support an attention implementation"):
+        AutoModelForImageTextToText.from_pretrained(tmp_path / "base", attn_implementation="sdpa")
+    loaded = to_test(tmp_path)
+    assert loaded.model.config.text_config._attn_implementation == "eager"
+    assert loaded.model.config.vision_config._attn_implementation == "sdpa"
+    eager = load_base_model(tmp_path / "base", loaded.family, torch.float32, CPU, "eager")
+    given = seen(loaded)
+    with loaded.tuned.disable_adapter():
+        ours = losses_of(loaded, given)
+    other = dataclasses.replace(loaded, model=eager, tuned=WholeModel(eager, loaded.tuned.peft_config["default"], ()))
+    assert losses_of(other, given) == pytest.approx(ours, rel=1e-5)
+    capping = {layer.self_attn.attn_logit_softcapping for layer in eager.model.language_model.layers}
+    assert capping == {50.0}
+    for layer in eager.model.language_model.layers:
+        layer.self_attn.attn_logit_softcapping = 0.5
+    assert losses_of(other, given) != pytest.approx(ours, rel=1e-3)

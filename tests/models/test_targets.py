@@ -1,0 +1,131 @@
+"""What the settings of an adapter train, and what of them is refused before anything else is done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
+from figtune.models.support import TINY_TYPES
+from figtune.models.targets import DECODER_LAYERS, PARTS, VISION_LAYERS, Targets, targets_of, trains_vision
+from figtune.models.tiny import TINY_MODELS
+from figtune.pipeline.errors import FigtuneError, ResourceError, UsageError
+from tests.hub_server import COMMIT, serving
+
+
+def adapter(*targets: str, mode: AdapterMode = "lora", freeze: tuple[Part, ...] = ()) -> AdapterRecord:
+    return AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=targets or ("decoder",), freeze=freeze)
+
+
+def choice(name: str, of: AdapterRecord, dtype: Dtype = "auto") -> ModelChoice:
+    return ModelChoice(name=name, revision=None, dtype=dtype, image_fit="squash", max_length=64, adapter=of, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (("decoder",), Targets(decoder=DECODER_LAYERS)),
+        (("decoder+projector",), Targets(decoder=DECODER_LAYERS, whole=("projector",))),
+        (("projector", "decoder"), Targets(decoder=DECODER_LAYERS, whole=("projector",))),
+        (("decoder", "+vision"), Targets(decoder=DECODER_LAYERS, vision=VISION_LAYERS)),
+        (("decoder+vision",), Targets(decoder=DECODER_LAYERS, vision=VISION_LAYERS)),
+        (("v_proj", "q_proj"), Targets(decoder=("q_proj", "v_proj"))),
+        (("vision", "up_proj"), Targets(decoder=("up_proj",), vision=VISION_LAYERS)),
+        (("projector",), Targets(whole=("projector",))),
+    ],
+)
+@pytest.mark.parametrize("mode", ["lora", "qlora"])
+def test_targets_are_names_and_words_joined_by_plus_or_spaces(
+    mode: AdapterMode, asked: tuple[str, ...], wanted: Targets
+) -> None:
+    assert targets_of(adapter(*asked, mode=mode)) == wanted
+
+
+@given(st.sets(st.sampled_from(PARTS), max_size=2))
+def test_full_mode_trains_what_is_not_frozen(frozen: set[Part]) -> None:
+    targets = targets_of(adapter(mode="full", freeze=tuple(frozen)))
+    assert set(targets.parts) == set(targets.whole) == set(PARTS) - frozen
+    assert trains_vision(adapter(mode="full", freeze=tuple(frozen))) is ("vision" not in frozen)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (adapter("decoder", "projector", freeze=("projector",)), "freeze projector contradicts --adapter.targets"),
+        (adapter("q_proj", freeze=("text",)), "freeze text contradicts --adapter.targets"),
+        (adapter("decoder+vision", freeze=("vision", "text")), "freeze vision text contradicts"),
+        (adapter(mode="projector", freeze=("projector",)), "contradicts --adapter.mode projector"),
+        (adapter(mode="full", freeze=PARTS), "nothing is left to train"),
+        (adapter("encoder"), "no encoder to adapt; .*decoder projector vision q_proj"),
+        (adapter("+"), "names nothing to train"),
+        (adapter("fc1"), "no fc1 to adapt"),
+    ],
+)
+def test_contradictions_are_refused(asked: AdapterRecord, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        targets_of(asked)
+
+
+@pytest.mark.parametrize(
+    "asked", [adapter(freeze=("vision", "projector")), adapter(mode="projector", freeze=("vision", "text"))]
+)
+def test_freezing_what_is_not_trained_anyway_is_no_contradiction(asked: AdapterRecord) -> None:
+    assert not set(targets_of(asked).parts) & set(asked.freeze)
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "dtype", "error", "message"),
+    [
+        ("google/gemma-3-4b-pt", adapter("nothing"), "auto", UsageError, "no nothing to adapt"),
+        ("tiny-gemma3", adapter(), "float16", UsageError, "Gemma 3 overflows in float16"),
+        ("folder", adapter(), "float16", UsageError, "Gemma 3 overflows in float16"),
+        ("other", adapter(), "auto", ResourceError, 'a "llava" model, which is not supported'),
+        ("cached/gemma", adapter(), "float16", UsageError, "Gemma 3 overflows in float16"),
+    ],
+)
+def test_what_can_be_known_is_refused_before_anything_is_fetched(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    of: AdapterRecord,
+    dtype: Dtype,
+    error: type[FigtuneError],
+    message: str,
+) -> None:
+    for folder, model_type in (("folder", "gemma3"), ("other", "llava")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    monkeypatch.chdir(tmp_path)
+    with serving(monkeypatch, tmp_path) as server:
+        kept = tmp_path / "cache" / "models--cached--gemma"
+        (kept / "snapshots" / COMMIT).mkdir(parents=True)
+        (kept / "refs").mkdir()
+        (kept / "refs" / "main").write_text(COMMIT)
+        (kept / "snapshots" / COMMIT / "config.json").write_text('{"model_type": "gemma3"}')
+        with pytest.raises(error, match=message):
+            check_choice(choice(name, of, dtype))
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
+def test_what_cannot_be_known_yet_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with serving(monkeypatch, tmp_path) as server:
+        check_choice(choice(name, adapter(), "float16"))
+        assert server.asked == []
+
+
+def test_checking_needs_no_torch() -> None:
+    code = "import sys, setup_model; from figtune.models.choice import check_choice; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_all_tiny_models_are_known_without_building_them() -> None:
+    assert set(TINY_TYPES) == set(TINY_MODELS)
