@@ -28,7 +28,12 @@ def smaller(recipe: Recipe) -> Recipe | None:
     if not lower:
         return None
     times = recipe.batch_size // lower[-1]
-    return replace(recipe, batch_size=lower[-1], gradient_accumulation_steps=recipe.gradient_accumulation_steps * times)
+    return replace(
+        recipe,
+        batch_size=lower[-1],
+        max_batch_tokens=max(1, recipe.max_batch_tokens // times),
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps * times,
+    )
 
 
 def shortage(recipe: Recipe) -> ResourceError:

@@ -10,6 +10,7 @@ from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
 from figtune.models.ahead import ReadAhead
 from figtune.models.bundles import Bundle
@@ -63,13 +64,19 @@ class ReadingTrainer(Trainer):
     ) -> tuple[list[Tensors], Tensor | int | None]:
         """The batches of a step, and how many tokens are learned from in them, over all processes."""
         if self._ahead is None or self._ahead.source is not epoch_iterator:
-            self.stop_reading()
+            self._stop_reading()
             self._ahead = ReadAhead(epoch_iterator, num_batches + 1)
         taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(self._ahead, num_batches, device)
         return taken
 
-    def stop_reading(self) -> None:
-        """Whatever was to come."""
+    def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
+        """All steps; however they end, nothing is read afterwards."""
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint)
+        finally:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
 

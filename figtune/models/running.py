@@ -11,19 +11,21 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from figtune.examples.records import Example
+from figtune.models.bundles import Bundle
 from figtune.models.callbacks import Keeper, Patience, Watch
 from figtune.models.checkpoints import Checkpoints, state_of, step_of
 from figtune.models.history import MINITRAIN, VAL
 from figtune.models.loading import LoadedModel
 from figtune.models.memory_shortage import is_out_of_memory, release_memory, shortage, smaller
 from figtune.models.noise import without_training_noise
+from figtune.models.order import Limits, Order, steady_batches
 from figtune.models.pace import Pace
 from figtune.models.ranks import is_first, process_count
 from figtune.models.recipe import Recipe, RunPlan
 from figtune.models.records import ANSWERS_FILE
 from figtune.models.trackers import TENSORBOARD, Board, other_trackers
 from figtune.models.trainer import FigureTrainer
-from figtune.models.training_data import Collator, ItemDataset, Items
+from figtune.models.training_data import BatchDataset, Collator, Items
 from figtune.models.watched import Answers
 from figtune.pipeline.progress import say
 
@@ -109,10 +111,9 @@ def _attempt(course: Course, recipe: Recipe, start: Path | None) -> list[dict[st
         with without_training_noise():
             trainer = FigureTrainer(
                 tuned=course.loaded.tuned,
-                family=course.loaded.family,
                 arguments=_arguments(course, recipe, anew=start is None),
-                train=ItemDataset(splits["train"].items),
-                evaluated={name: ItemDataset(splits[name].items) for name in (VAL, MINITRAIN) if splits[name].items},
+                train=BatchDataset(splits["train"], order_of(splits["train"], recipe, course.plan.steps_per_epoch)),
+                evaluated={name: _evaluated(splits[name], recipe) for name in (VAL, MINITRAIN) if splits[name].items},
                 collator=course.collator,
                 callbacks=[*callbacks, *([board] if board else [])],
                 pace=Pace(course.loaded.device, course.plan, step_of(start) if start else 0),
@@ -134,6 +135,26 @@ def _answers(course: Course, recipe: Recipe, start: Path | None) -> Answers:
         batch_size=recipe.batch_size,
         start=step_of(start) if start else None,
     )
+
+
+def order_of(items: Items, recipe: Recipe, least_steps: int) -> Order:
+    """Which examples are read when."""
+    return Order(
+        items.extents(),
+        _limits(recipe),
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        batches_per_step=recipe.gradient_accumulation_steps * process_count(),
+        least_steps=least_steps,
+    )
+
+
+def _evaluated(items: Items, recipe: Recipe) -> list[list[Bundle]]:
+    return [items.bundles(batch) for batch in steady_batches(items.extents(), _limits(recipe))]
+
+
+def _limits(recipe: Recipe) -> Limits:
+    return Limits(examples=recipe.batch_size, tokens=recipe.max_batch_tokens)
 
 
 def _arguments(course: Course, recipe: Recipe, *, anew: bool) -> TrainingArguments:

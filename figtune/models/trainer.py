@@ -3,59 +3,50 @@
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from figtune.models.adapters import save_adapter
-from figtune.models.family import IGNORED, Family
-from figtune.models.forward import mean_loss, summed_loss
-from figtune.models.order import LengthOrder
+from figtune.models.bundles import Bundle
+from figtune.models.forward import summed_loss
 from figtune.models.pace import Pace
-from figtune.models.training_data import Collator, Item, ItemDataset, unpacked
+from figtune.models.reading import ReadingTrainer
+from figtune.models.training_data import BatchDataset, Collator, unpacked
 from figtune.pipeline.errors import NothingProducedError
 
 
-class FigureTrainer(Trainer):
+class FigureTrainer(ReadingTrainer):
     """Loss per learned token over the whole optimizer step; evaluation likewise; no logits gathered."""
 
     def __init__(
         self,
         *,
         tuned: PeftModel,
-        family: Family,
         arguments: TrainingArguments,
-        train: ItemDataset,
-        evaluated: Mapping[str, ItemDataset],
+        train: BatchDataset,
+        evaluated: Mapping[str, Sequence[Sequence[Bundle]]],
         collator: Collator,
         callbacks: list[TrainerCallback],
         pace: Pace,
     ) -> None:
         super().__init__(
-            model=tuned,
-            args=arguments,
-            train_dataset=train,
-            eval_dataset=dict(evaluated),
-            data_collator=collator,
+            tuned=tuned,
+            arguments=arguments,
+            train=train,
+            evaluated=evaluated,
+            collator=collator,
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self._train = train
-        self._family = family
-        self._evaluated = evaluated
         self._pace = pace
         # Then the Trainer counts the learned tokens of all batches of a step, and leaves their scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
-
-    def _get_train_sampler(self, train_dataset: Dataset[Item] | None = None) -> LengthOrder:
-        lengths = [len(item.row.input_ids) for item in self._train.items]
-        return LengthOrder(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self,
@@ -65,10 +56,10 @@ class FigureTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Share of this batch in the mean over the learned tokens of the step: so accumulated = one big batch."""
-        batch, features = unpacked(inputs)
-        count = num_items_in_batch if num_items_in_batch is not None else (batch.labels != IGNORED).sum()
-        self._pace.add_tokens(batch.attention_mask.sum())
-        return summed_loss(model, self._family, batch, features) / count
+        batch, pictures = unpacked(inputs)
+        count = num_items_in_batch if num_items_in_batch is not None else batch.learned_tokens
+        self._pace.add_tokens(batch.tokens)
+        return summed_loss(model, self._collator.family, batch, pictures) / count
 
     def _clip_grad_norm(self, model: PeftModel) -> Tensor:
         """Clip the gradients, which a loss that is no number has reached too.
@@ -97,7 +88,9 @@ class FigureTrainer(Trainer):
     ) -> dict[str, float]:
         """Loss per learned token on each data set, logged as `eval_<name>_loss`."""
         self._pace.pause()
-        losses = {f"{metric_key_prefix}_{name}_loss": self._loss_on(items) for name, items in self._evaluated.items()}
+        losses = {
+            f"{metric_key_prefix}_{name}_loss": self.loss_on(batches) for name, batches in self._evaluated.items()
+        }
         if losses:
             self.log(dict(losses))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, losses)
@@ -108,11 +101,3 @@ class FigureTrainer(Trainer):
         """The adapter of a checkpoint, without the questions that the Trainer's own way asks the Hub."""
         if self.args.should_save:
             save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
-
-    def _loss_on(self, items: ItemDataset) -> float:
-        by_length = sorted(items.items, key=lambda item: len(item.row.input_ids))
-        loader = DataLoader(
-            ItemDataset(by_length), batch_size=self.args.per_device_eval_batch_size, collate_fn=self.data_collator
-        )
-        batches = (unpacked(self._prepare_inputs(tensors)) for tensors in loader)
-        return mean_loss(self.model, self._family, batches)

@@ -16,7 +16,7 @@ from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.output import write_output
 from figtune.models.recipe import Recipe, RunPlan, TrainingSummary, run_plan
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
-from figtune.models.running import Course, run
+from figtune.models.running import Course, order_of, run
 from figtune.models.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
 from figtune.models.watched import spread
 from figtune.pipeline.errors import NothingProducedError
@@ -57,7 +57,7 @@ def train(
     splits = {name: _items(loaded, split) for name, split in vars(examples).items()}
     if not splits["train"].items:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
-    plan = _plan(recipe, len(splits["train"].items))
+    plan = _plan(recipe, splits["train"])
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
     course = Course(
         loaded=loaded,
@@ -65,7 +65,7 @@ def train(
         plan=plan,
         splits=splits,
         watched=spread(examples.val or examples.minitrain, recipe.answers),
-        collator=Collator(pad_id=loaded.processor.tokenizer.pad_token_id, features=features),
+        collator=Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features),
         checkpoints=Checkpoints(
             folder=output_dir / CHECKPOINTS_FOLDER,
             run_id=_run_id(examples, model_dir, recipe),
@@ -91,9 +91,9 @@ def _items(loaded: LoadedModel, examples: list[Example]) -> Items:
     return tokenised(loaded.family, loaded.processor, examples, loaded.record.max_length)
 
 
-def _plan(recipe: Recipe, examples: int) -> RunPlan:
-    per_step = recipe.batch_size * recipe.gradient_accumulation_steps
-    return run_plan(examples, recipe.epochs, per_step, recipe.evaluations, recipe.warmup_fraction)
+def _plan(recipe: Recipe, items: Items) -> RunPlan:
+    steps = order_of(items, recipe, least_steps=1).steps
+    return run_plan(len(items.items), recipe.epochs, steps, recipe.evaluations, recipe.warmup_fraction)
 
 
 def _run_id(examples: TrainingExamples, model_dir: Path, recipe: Recipe) -> str:

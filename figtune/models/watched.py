@@ -13,10 +13,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from figtune.examples.records import Example
 from figtune.models import ranks
 from figtune.models.decoding import Decoding
-from figtune.models.features import FeatureStore
 from figtune.models.generation import generate_answers
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
+from figtune.models.training_data import Pictures
 from figtune.pipeline.records import read_records, write_records
 
 _GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
@@ -40,7 +40,7 @@ class Answers(TrainerCallback):
         *,
         file: Path,
         loaded: LoadedModel,
-        features: FeatureStore,
+        features: Pictures,
         examples: Sequence[Example],
         batch_size: int,
         start: int | None,

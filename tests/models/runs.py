@@ -14,6 +14,7 @@ from tests.models.tuned import PROMPT, pictures
 RECIPE = Recipe(
     epochs=4,
     batch_size=2,
+    max_batch_tokens=4096,
     gradient_accumulation_steps=1,
     learning_rate=5e-3,
     scheduler="cosine",

@@ -185,7 +185,7 @@ def test_the_card_says_how_to_load_and_its_code_works(
     ],
 )
 def test_a_loss_that_rises_for_good_stops_the_run_with_advice(losses: list[float], diverges: bool) -> None:
-    plan = run_plan(examples=4, epochs=50, examples_per_step=4, evaluations=1, warmup=0.0)
+    plan = run_plan(examples=4, epochs=50, steps_per_epoch=1, evaluations=1, warmup=0.0)
     watch, state = Watch(plan), TrainerState(max_steps=plan.steps)
     told = TrainingArguments(output_dir="unused"), state, TrainerControl()
     expected = pytest.raises(NothingProducedError, match=r"diverges.* by step 2\d; lower --train\.learning_rate")
