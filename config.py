@@ -294,7 +294,18 @@ class Config:
     steps: tuple[Step, ...] = STEPS
     """Which stages main.py runs."""
     test_image: Path | None = None
-    """An image to be answered about, on stdout, instead of the evaluation."""
+    """An image to be answered about, on stdout, instead of the evaluation; or a paper (PDF) with --figure; or a folder
+    of images, which gives one JSON line each."""
+    figure: str | None = None
+    """Which figure of the paper given with --test_image: 3, or "Table 2"."""
+    answers: Path | None = None
+    """A file for the lines about a folder, where an interrupted run carries on; left out, they go to stdout."""
+    serve: bool = False
+    """Open a page to talk to the model in the browser, instead of the evaluation."""
+    serve_host: str = "127.0.0.1"
+    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it."""
+    serve_port: int = 7860
+    """Port the page is served at; 0 takes a free one."""
     merge: bool = False
     """After training, make a merged model of base model and adapter, in bfloat16, that loads and serves without peft."""
     push_to_hub: str | None = None
@@ -338,6 +349,12 @@ class Config:
         _check(self.push_to_hub is not None or not self.push_public, "push_public", "given together with --push_to_hub")
         _check(self.test_image is not None or self.prompt is None, "prompt", "given together with --test_image")
         _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
+        _check(self.test_image is not None or self.figure is None, "figure", "given together with --test_image")
+        _check(self.test_image is not None or self.answers is None, "answers", "given together with --test_image")
+        _check(not self.serve or "test" in self.steps, "serve", "given with test among the --steps")
+        _check(not self.serve or self.test_image is None, "serve", "given without --test_image")
+        _check(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
+        _check(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
 
     @property
     def content_dir(self) -> Path:
@@ -475,6 +492,9 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        figure=fresh.figure,
+        answers=fresh.answers,
+        serve=fresh.serve,
         merge=fresh.merge,
         push_to_hub=fresh.push_to_hub,
         push_public=fresh.push_public,

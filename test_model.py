@@ -1,10 +1,13 @@
-"""Stage 5: say how good the fine-tuned model is, or answer about one image.
+"""Stage 5: say how good the fine-tuned model is, or let people talk to it.
 
 Reads WORK/dataset and OUTPUT; writes OUTPUT/evaluation: predictions.jsonl, metrics.json and report.html, with base and
-tuned model side by side on held-out papers. With --test_image it prints the model's answer instead.
+tuned model side by side on held-out papers. With --test_image it prints the model's answer instead, about an image, a
+figure of a paper or a folder of images; with --serve it opens a page in the browser.
 
     python test_model.py
     python test_model.py --test_image figure.png --prompt "Describe this figure."
+    python test_model.py --test_image paper.pdf --figure 3 --task explain
+    python test_model.py --serve
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 from config import Config, parse
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.progress import say, show
+from figtune.pipeline.progress import say
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
@@ -31,8 +34,8 @@ def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 
-    if config.test_image is not None:
-        return _question(config)
+    if config.test_image is not None or config.serve:
+        return _conversation(config)
     return Stage(
         name="test",
         version=EVALUATION_VERSION,
@@ -49,9 +52,9 @@ def describe(config: Config) -> Stage:
 
 
 def run(config: Config) -> Summary:
-    """Make OUTPUT/evaluation if it is not current, or answer about --test_image."""
-    produce = partial(_evaluate if config.test_image is None else _answer, config)
-    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force)
+    """Make OUTPUT/evaluation if it is not current, or let people talk to the model."""
+    produce = _talk if config.serve or config.test_image is not None else _evaluate
+    return make(describe(config), partial(produce, config), lock_folder=config.work_dir, force=config.force)
 
 
 SCRIPT = StageScript(describe=describe, run=run)
@@ -62,28 +65,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "test_model.py", __doc__)))
 
 
-def _question(config: Config) -> Stage:
-    """An answer is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
+def _conversation(config: Config) -> Stage:
+    """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
+    always = "a page to talk to the model" if config.serve else f"asked about {config.test_image}"
     return Stage(
-        name="test",
-        version=0,
-        folder=config.output_dir,
-        command=COMMAND,
-        settings={},
-        holds=(),
-        always=f"asked about {config.test_image}",
+        name="test", version=0, folder=config.output_dir, command=COMMAND, settings={}, holds=(), always=always
     )
 
 
-def _answer(config: Config) -> Outcome:
-    from figtune.examples.tasks import plain_request
-    from figtune.models.answering import answer
+def _talk(config: Config) -> Outcome:
+    from figtune.talk.answers import answer_about
+    from figtune.talk.paper import Reading
+    from figtune.talk.server import serve
+    from figtune.talk.terms import Request, Terms
 
-    assert config.test_image is not None
-    usual = config.data.prompt if config.data.source else plain_request(config.task)
-    prompt = usual if config.prompt is None else config.prompt
-    show(answer(config.output_dir, config.test_image, prompt, device=config.device, decoding=_decoding(config)))
-    return Outcome(counts={"answer": 1})
+    extract, words = config.extract, config.prepare.max_context_words
+    reading = Reading(extract.dpi, extract.longest_side, extract.timeout_seconds, extract.memory_mb, words)
+    terms = Terms(config.device, config.test.batch_size, _decoding(config), reading, config.strict)
+    request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
+    if config.test_image is None:
+        serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
+        return Outcome(counts={})
+    about, figure, answers = config.test_image, config.figure, config.answers
+    return Outcome(counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)))
 
 
 def _evaluate(config: Config) -> Outcome:
@@ -98,15 +102,14 @@ def _evaluate(config: Config) -> Outcome:
         bootstrap=Bootstrap(samples=config.test.bootstrap_samples, seed=config.train.seed),
     )
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
-    say(summary.verdict.sentence)
+    say(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 
 def _decoding(config: Config) -> Decoding:
     from figtune.models.decoding import Decoding
 
-    test = config.test
-    return Decoding(max_new_tokens=test.max_new_tokens, temperature=test.temperature, top_p=test.top_p, seed=test.seed)
+    return Decoding(config.test.max_new_tokens, config.test.temperature, config.test.top_p, config.test.seed)
 
 
 if __name__ == "__main__":

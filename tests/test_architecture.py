@@ -22,6 +22,7 @@ ARROWS = {
     "models": {"examples", "metrics", "reports", "pipeline"},
     "metrics": {"pipeline"},
     "reports": {"figures", "examples", "metrics", "papers", "pipeline"},
+    "talk": {"figures", "examples", "models", "pipeline"},
 }
 WITHOUT_TORCH = ("pipeline", "papers", "figures", "examples", "metrics", "reports")
 MODULES = sorted((ROOT / "figtune").rglob("*.py"))

@@ -18,6 +18,7 @@ from figtune.examples.records import Task
 from figtune.figures.records import FigureKind
 
 _LEAST_COMPONENTS = 2
+_NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
 _DIAGRAMS: frozenset[FigureKind] = frozenset(("diagram",))
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
@@ -66,6 +67,11 @@ class TaskEntry:
     headline: re.Pattern[str]
     """A first sentence of the caption that makes any figure fit, since kinds are guesses."""
     drafts: Callable[[Material], Iterator[Draft]]
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether the prompt tells more than the request."""
+        return self.prompt_tells != _NO_CONTEXT
 
     def fits(self, material: Material) -> bool:
         """Whether the task can be asked about this figure at all."""
@@ -164,7 +170,7 @@ def _lacking(material: Material, sentences: tuple[str, ...]) -> str:
 TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="caption",
-        prompt_tells="nothing",
+        prompt_tells=_NO_CONTEXT,
         target="the caption without its label",
         phrasings=(
             "Describe {thing}.",

@@ -18,7 +18,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogits
 _SMALLEST = torch.finfo(torch.float32).tiny
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Decoding:
     """How an answer is made."""
 

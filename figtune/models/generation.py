@@ -42,7 +42,7 @@ def generate_answers(
 
     Args:
         prompts: B of them.
-        features: float[B, T, V], what the vision encoder sees in each prompt's image.
+        features: float[B, T, V], what the vision encoder sees in each prompt's image; or pixels, float32[B, 3, H, W].
         streamer: gets the prompts' tokens first, then int64[B] every time that each answer has one token more.
     """
     stop_ids = loaded.family.stop_ids(loaded.processor)

@@ -26,6 +26,8 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         InputError: no such file, no image, a broken one, or one above MAX_PIXELS.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise _broken(path)
     try:
         with warnings.catch_warnings():
             # Pillow's own limit is lower than ours, and only a warning.
@@ -38,7 +40,7 @@ def read_image(path: Path) -> Image.Image:
     except Image.DecompressionBombError:
         raise _too_large(path) from None
     except _BROKEN:
-        raise InputError(f"{path} is no image, or a broken one", "give a PNG or JPEG file that opens") from None
+        raise _broken(path) from None
 
 
 def fitted(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
@@ -59,6 +61,10 @@ def fitted(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
 def _check_size(path: Path, image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(path)
+
+
+def _broken(path: Path) -> InputError:
+    return InputError(f"{path} is no image, or a broken one", "give a PNG or JPEG file that opens")
 
 
 def _too_large(path: Path) -> InputError:
