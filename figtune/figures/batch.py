@@ -40,7 +40,7 @@ from figtune.pipeline.workers import Failure, Limits, run_tasks
 
 __all__ = ["CONTENT_FILES", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER, GALLERY_FILE)

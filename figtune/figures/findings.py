@@ -10,12 +10,12 @@ from figtune.figures.captions import Caption, find_captions
 from figtune.figures.confidence import confidence_of
 from figtune.figures.ink import Ink, PackedInk
 from figtune.figures.kinds import evidence_in, kind_of
-from figtune.figures.orphans import find_orphans
+from figtune.figures.orphans import find_orphans, may_hold_orphans
 from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
 from figtune.figures.regions import propose_regions
-from figtune.figures.roles import Role
-from figtune.figures.scene import Scene, set_scene
+from figtune.figures.roles import Role, page_roles
+from figtune.figures.scene import set_scene
 from figtune.figures.signals import Region
 from figtune.figures.style import PaperStyle, style_of
 from figtune.papers.box import Box
@@ -84,7 +84,8 @@ class _Draft:
     captions: tuple[Caption, ...]
     proposals: tuple[tuple[Region, ...], ...]
     cells: int
-    ink: PackedInk
+    ink: PackedInk | None
+    """None for a page of text alone, which need not be rendered."""
 
 
 def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Vocabulary) -> Findings:
@@ -100,7 +101,7 @@ def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Voca
     """
     style = style_of(texts)
     captions = find_captions(texts, style, vocabulary)
-    drafts = [_draft(set_scene(document, text, _on_page(captions, text.index), style)) for text in texts]
+    drafts = [_draft(document, text, _on_page(captions, text.index), style) for text in texts]
     usages = _usages(drafts)
     figures: list[FoundFigure] = []
     pages: list[PageFindings] = []
@@ -122,7 +123,11 @@ def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:
     return [caption for caption in captions if caption.page_index == index]
 
 
-def _draft(scene: Scene) -> _Draft:
+def _draft(document: Document, text: PageText, captions: Sequence[Caption], style: PaperStyle) -> _Draft:
+    graphics = document.graphics(text.index)
+    if not captions and not may_hold_orphans(graphics):
+        return _Draft(text, tuple(page_roles(text, style, graphics)), (), (), 0, None)
+    scene = set_scene(document, text, graphics, captions, style)
     return _Draft(
         text=scene.text,
         roles=scene.roles,
@@ -146,6 +151,8 @@ def _figures(
     document: Document, draft: _Draft, chosen: Sequence[Region | None], usages: dict[FigureType, Usage]
 ) -> Iterator[FoundFigure]:
     """The figures of a page with everything said about them."""
+    if draft.ink is None:
+        return
     ink = Ink.unpacked(draft.ink)
     graphics = document.graphics(draft.text.index)
     for caption, region, proposals in zip(draft.captions, chosen, draft.proposals, strict=True):

@@ -63,6 +63,12 @@ class Ink:
         self.mask[rows, columns] = page[rows, columns] < _PAPER_WHITE
         self.wipe(explained)
 
+    def copy(self) -> Ink:
+        """An `Ink` of its own with the same ink."""
+        other = type(self).__new__(type(self))
+        other.mask = self.mask.copy()
+        return other
+
     def packed(self) -> PackedInk:
         """The same in little memory."""
         bits = compress(np.packbits(self.mask).tobytes(), level=1)
@@ -158,6 +164,6 @@ class Ink:
 
     def _window(self, box: Box) -> tuple[slice, slice]:
         height, width = self.mask.shape
-        top, bottom = (min(height, max(0, round(value))) for value in (box.top, box.bottom))
-        x0, x1 = (min(width, max(0, round(value))) for value in (box.x0, box.x1))
-        return slice(top, max(top, bottom)), slice(x0, max(x0, x1))
+        top, x0 = min(height, max(0, round(box.top))), min(width, max(0, round(box.x0)))
+        bottom, x1 = min(height, max(top, round(box.bottom))), min(width, max(x0, round(box.x1)))
+        return slice(top, bottom), slice(x0, x1)

@@ -15,6 +15,11 @@ _TOGETHER = 12.0  # points of white within one region
 _MOST_PIECES = 400
 
 
+def may_hold_orphans(graphics: PageGraphics) -> bool:
+    """Whether anything painted on a page is large enough to begin a region."""
+    return next(iter(_pieces(graphics)), None) is not None
+
+
 def find_orphans(graphics: PageGraphics, ink: Ink, claimed: Sequence[Box]) -> list[Box]:
     """Boxes of what looks like a figure and lies in none of `claimed`, from top to bottom, tight to ink."""
     pieces = [box for box in _pieces(graphics) if not any(box.overlap(region) > 0 for region in claimed)]

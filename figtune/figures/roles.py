@@ -60,7 +60,8 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
 
 def is_rule(drawing: Drawing) -> bool:
     """Whether a drawing is a thin straight line, as tables have them."""
-    return min(drawing.box.width, drawing.box.height) <= _RULE and max(drawing.box.width, drawing.box.height) >= 10
+    width, height = drawing.box.width, drawing.box.height
+    return (width <= _RULE or height <= _RULE) and (width >= 10 or height >= 10)
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
@@ -152,9 +153,15 @@ class _Baselines:
         )
         self._numbers = sorted(spoken, key=lambda number: lines[number].baseline)
         self._heights = [lines[number].baseline for number in self._numbers]
+        self._known: dict[int, list[int]] = {}
 
     def stacked(self, number: int) -> list[int]:
         """Lines right above, below and beside, of the same type, between the edges of the same column."""
+        if number not in self._known:
+            self._known[number] = self._stacked(number)
+        return self._known[number]
+
+    def _stacked(self, number: int) -> list[int]:
         line = self._lines[number]
         column = self._style.column_of(line.box)
         if column is None:

@@ -7,6 +7,7 @@ column not always; and a formula within a sentence makes lines of its own.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -150,35 +151,35 @@ class _Page:
     def rows(self, lines: Sequence[Piece]) -> Iterator[Row]:
         """Rows from top to bottom and column to column; what stands across columns parts the page."""
         columns = self.style.columns
-        across = sorted(line.baseline for line, _ in lines if _column_number(line.box, columns) is None)
+        numbers = [_column_number(line.box, columns) for line, _ in lines]
+        across = sorted(line.baseline for (line, _), number in zip(lines, numbers, strict=True) if number is None)
         places: dict[tuple[int, int], list[Piece]] = {}
-        for line, role in lines:
-            number = _column_number(line.box, columns)
-            band = sum(baseline < line.baseline - _SAME_BASELINE * line.size for baseline in across)
+        for (line, role), number in zip(lines, numbers, strict=True):
+            band = bisect_left(across, line.baseline - _SAME_BASELINE * line.size)
             places.setdefault((band, len(columns) if number is None else number), []).append((line, role))
         whole = Column(columns[0].x0, columns[-1].x1)
         for (_, number), members in sorted(places.items(), key=lambda place: place[0]):
             column = columns[number] if number < len(columns) else whole
-            for pieces in self._formulas_joined(_grouped(members, self.style.size), column):
-                if any(map(str.isalnum, "".join(line.text for line, _ in pieces))):
-                    yield self._row(column, pieces)
+            for pieces, formula in self._formulas_joined(_grouped(members, self.style.size), column):
+                if any(map(str.isalnum, "".join([line.text for line, _ in pieces]))):
+                    yield self._row(column, pieces, formula)
 
-    def _formulas_joined(self, rows: Sequence[list[Piece]], column: Column) -> Iterator[list[Piece]]:
-        """What stands above and below the strokes and signs of one displayed formula is one row."""
+    def _formulas_joined(self, rows: Sequence[list[Piece]], column: Column) -> Iterator[tuple[list[Piece], bool]]:
+        """Rows, and whether each is a formula. What stands above and below the strokes and signs of one displayed
+        formula is one row."""
         waiting: list[Piece] = []
         for row in rows:
-            if self._is_formula(row, column) and waiting and _overlap(waiting, row):
+            formula = self._is_formula(row, column)
+            if formula and waiting and _overlap(waiting, row):
                 waiting += row
                 continue
             if waiting:
-                yield sorted(waiting, key=_left)
-            waiting = []
-            if self._is_formula(row, column):
-                waiting = list(row)
-            else:
-                yield row
+                yield sorted(waiting, key=_left), True
+            waiting = list(row) if formula else []
+            if not formula:
+                yield row, False
         if waiting:
-            yield sorted(waiting, key=_left)
+            yield sorted(waiting, key=_left), True
 
     def _is_formula(self, pieces: Sequence[Piece], column: Column) -> bool:
         if any(role is Role.EQUATION for _, role in pieces):
@@ -195,7 +196,7 @@ class _Page:
         total, main = sum(length for _, length in spans), family_of(self.style.font)
         return sum(length for font, length in spans if family_of(font) != main) / total if total else 0.0
 
-    def _row(self, column: Column, pieces: Sequence[Piece]) -> Row:
+    def _row(self, column: Column, pieces: Sequence[Piece], formula: bool) -> Row:
         lines = [line for line, _ in pieces]
         widest = max(lines, key=lambda line: line.box.width)
         spans = [span for line in lines for span in line.spans if any(map(str.isalpha, span.text))]
@@ -211,7 +212,7 @@ class _Page:
             run_in=_has_run_in_head(spans),
             note_mark=lines[0].spans[0].superscript and lines[0].spans[0].text.strip() in self.note_marks,
             heading=any(role is Role.HEADING for _, role in pieces),
-            formula=self._is_formula(pieces, column),
+            formula=formula,
         )
 
     def _joined(self, lines: Sequence[Line]) -> str:

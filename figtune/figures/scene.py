@@ -42,9 +42,10 @@ class Scene:
         return self.text.lines
 
 
-def set_scene(document: Document, text: PageText, captions: Sequence[Caption], style: PaperStyle) -> Scene:
-    """The scene of the page that `text` was read from; renders the page once."""
-    graphics = document.graphics(text.index)
+def set_scene(
+    document: Document, text: PageText, graphics: PageGraphics, captions: Sequence[Caption], style: PaperStyle
+) -> Scene:
+    """The scene of the page that `text` and `graphics` were read from; renders the page once."""
     roles = page_roles(text, style, graphics)
     captioned = {number for caption in captions for number in caption.lines}
     explained = [number for number, role in enumerate(roles) if role is not Role.OTHER or number in captioned]
@@ -56,7 +57,7 @@ def set_scene(document: Document, text: PageText, captions: Sequence[Caption], s
     algorithms = algorithm_boxes(text.lines, graphics)
     wiped += algorithms
     ink = Ink(page, frame, wiped)
-    wording = Ink(page, frame, wiped)
+    wording = ink.copy()
     wording.keep(
         [text.lines[number].box.expanded(_WIPE) for number in loose]
         + [drawing.box.expanded(_WIPE) for drawing in graphics.drawings if is_rule(drawing)]

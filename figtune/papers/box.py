@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True, gc=False):
     """A rectangle in points, origin at the top-left of the upright page: x0 <= x1, top <= bottom."""
 
     x0: float
@@ -38,7 +38,11 @@ class Box:
 
     def overlap(self, other: Box) -> float:
         """Square points that both cover."""
-        return self.intersection(other).area
+        width = (self.x1 if self.x1 < other.x1 else other.x1) - (self.x0 if self.x0 > other.x0 else other.x0)
+        if width <= 0:
+            return 0.0
+        bottom = self.bottom if self.bottom < other.bottom else other.bottom
+        return width * max(0.0, bottom - (self.top if self.top > other.top else other.top))
 
     def iou(self, other: Box) -> float:
         """Intersection over union, in [0, 1]."""

@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from types import TracebackType
@@ -43,6 +44,7 @@ _SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
 _KEPT_DISPLAY_LISTS = 16
+_KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
 _POINTS_PER_INCH = 72.0
 # PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
@@ -64,6 +66,8 @@ class Document:
         self.path = path
         self._file = _open(path)
         self._display_lists: OrderedDict[int, Any] = OrderedDict()
+        self._graphics: dict[int, PageGraphics] = {}
+        self._room_for_graphics = _KEPT_GRAPHICS
         self._let_go = 0
         self.page_count: int = self._file.page_count
 
@@ -78,6 +82,7 @@ class Document:
     def close(self) -> None:
         """Let go of the file and of what MuPDF has cached for it."""
         self._display_lists.clear()
+        self._graphics.clear()
         self._file.close()
         pymupdf.TOOLS.store_shrink(100)
 
@@ -96,17 +101,28 @@ class Document:
             return tuple(_words(found, text))
 
     def graphics(self, index: int) -> PageGraphics:
-        """Images and vector paths of the page at `index`."""
+        """Images and vector paths of the page at `index`; those of the first pages are kept."""
+        if index not in self._graphics:
+            graphics = self._read_graphics(index)
+            self._room_for_graphics -= len(graphics.drawings) + len(graphics.images)
+            if self._room_for_graphics < 0:
+                return graphics
+            self._graphics[index] = graphics
+        return self._graphics[index]
+
+    def _read_graphics(self, index: int) -> PageGraphics:
         with self._reading(index):
             blocks = pymupdf.TextPage(self._display_list(index).get_textpage(_GRAPHICS_FLAGS)).extractBLOCKS()
-            return PageGraphics(
+            graphics = PageGraphics(
                 images=tuple(_box(block) for block in blocks if block[6] == _IMAGE_BLOCK),
                 drawings=tuple(_drawing(block) for block in blocks if block[6] == _VECTOR_BLOCK),
             )
+            _release(blocks)
+            return graphics
 
     def grey(self, index: int, dpi: float) -> GreyImage:
         """The page at `index` in grey: uint8[H, W], `dpi / 72` pixels a point, rounded up to whole pixels."""
-        with self._reading(index):
+        with self._reading(index), _without_color_profiles():
             scale = dpi / _POINTS_PER_INCH
             pixels = self._display_list(index).get_pixmap(
                 matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csGRAY, alpha=0
@@ -149,6 +165,26 @@ class Document:
             ) from error
 
 
+@contextmanager
+def _without_color_profiles() -> Iterator[None]:
+    """Colours taken as they are: their profiles cost a tenth of a grey render and move greys by a shade."""
+    pymupdf.TOOLS.set_icc(False)
+    try:
+        yield
+    finally:
+        pymupdf.TOOLS.set_icc(True)
+
+
+def _release(blocks: list[Any]) -> None:
+    """Drop the reference that PyMuPDF 2.0's extractBLOCKS forgets to drop for every tuple it returns: 40 KB a page. A
+    tuple without one too many, as other releases may return it, is left alone."""
+    alone = [(len(blocks),)]
+    expected = sys.getrefcount(alone[0])
+    for number in range(len(blocks)):
+        if sys.getrefcount(blocks[number]) == expected + 1:
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(blocks[number]))
+
+
 def _give_back_memory() -> None:
     """What MuPDF frees is scattered, and glibc keeps it: 0.7 MB a page that nobody uses. Elsewhere there is nothing to
     do (malloc_trim(3) is glibc's own)."""
@@ -173,7 +209,7 @@ def _open(path: Path) -> Any:
 
 
 def _box(values: Any) -> Box:
-    return Box(float(values[0]), float(values[1]), float(values[2]), float(values[3]))
+    return Box(values[0], values[1], values[2], values[3])
 
 
 def _lines(blocks: Any) -> Iterator[Line]:
@@ -184,20 +220,24 @@ def _lines(blocks: Any) -> Iterator[Line]:
 
 def _line(line: Any, block: int) -> Line:
     runs = _runs(line["spans"])
-    spans = tuple(_span(run) for run in runs)
-    longest = max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
+    spans = tuple([_span(run) for run in runs])
+    longest = 0 if len(spans) == 1 else max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
     main = spans[longest]
     return Line(
-        text="".join(span.text for span in spans).strip(),
+        text="".join([span.text for span in spans]).strip(),
         box=_box(line["bbox"]),
         spans=spans,
         block=block,
         font=main.font,
         size=main.size,
         bold=main.bold,
-        baseline=max(runs[longest], key=lambda span: len(span["text"]))["origin"][1],
+        baseline=(runs[longest][0] if len(runs[longest]) == 1 else max(runs[longest], key=_length))["origin"][1],
         horizontal=line["dir"][0] > _UPRIGHT,
     )
+
+
+def _length(span: Any) -> int:
+    return len(span["text"])
 
 
 def _runs(spans: Any) -> list[list[Any]]:
@@ -215,15 +255,17 @@ def _runs(spans: Any) -> list[list[Any]]:
 
 
 def _span(run: list[Any]) -> Span:
-    flags, font = run[0]["flags"], intern(run[0]["font"])
-    return Span(
-        text=clean("".join(span["text"] for span in run)),
-        font=font,
-        size=round(run[0]["size"], 2),
-        bold=bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX"),
-        italic=bool(flags & _ITALIC),
-        superscript=bool(flags & _SUPERSCRIPT),
-    )
+    first = run[0]
+    font, bold, italic, superscript = _look(first["font"], first["flags"])
+    text = first["text"] if len(run) == 1 else "".join([span["text"] for span in run])
+    return Span(clean(text), font, round(first["size"], 2), bold, italic, superscript)
+
+
+@lru_cache(maxsize=1024)
+def _look(font: str, flags: int) -> tuple[str, bool, bool, bool]:
+    """A font's name, one object for all spans, and whether it is bold, italic and raised."""
+    bold = bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX")
+    return intern(font), bold, bool(flags & _ITALIC), bool(flags & _SUPERSCRIPT)
 
 
 def _words(found: Any, text: PageText) -> Iterator[Word]:

@@ -10,6 +10,7 @@ from figtune.papers.page import PageText
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
+_HYPHENS = ("-", "‐")
 _LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
 _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
@@ -37,12 +38,13 @@ class Vocabulary:
     """The words of a paper as it writes them inside its lines, where no line break has touched them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._counts: Counter[str] = Counter()
+        words: list[str] = []
         broken = False
         for line in lines:
-            body = _BROKEN.sub("", _REST.sub("", line) if broken else line)
-            broken = _BROKEN.search(line) is not None
-            self._counts.update(word.lower() for word in _WORD.findall(body))
+            body = _REST.sub("", line) if broken else line
+            broken = line.endswith(_HYPHENS) and _BROKEN.search(line) is not None
+            words += _WORD.findall((_BROKEN.sub("", body) if broken else body).lower())
+        self._counts = Counter(words)
 
     def join(self, lines: Sequence[str]) -> str:
         """`lines` as one text, single blanks between words."""
@@ -54,10 +56,12 @@ class Vocabulary:
     def _appended(self, text: str, line: str) -> str:
         if not text or not line:
             return text or line
+        if not text.endswith(_HYPHENS):
+            return f"{text} {line}"
         broken, rest = _BROKEN.search(text, max(0, len(text) - _LONGEST_WORD)), _REST.match(line)
         if broken is None or rest is None:
             # "state-of-the-" before a formula or "3-" before "D": the hyphen stands, and no blank belongs after it.
-            glued = text[-1] in "-‐" and len(text) > 1 and text[-2] != " "
+            glued = len(text) > 1 and text[-2] != " "
             return text + ("" if glued else " ") + line
         if self._is_compound(broken[1], rest[0]):
             return text + line

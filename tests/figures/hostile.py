@@ -99,9 +99,9 @@ def write_page_of_no_size(path: Path) -> None:
 
 
 def write_huge_page(path: Path) -> None:
-    """A page as large as the format allows: five metres square."""
+    """A page as large as the format allows, five metres square, with something to render on it."""
     page = b"/MediaBox[0 0 14400 14400]/Contents 5 0 R/Resources<</Font<</F 4 0 R>>>>"
-    _write_page(path, page, FONT, _stream(b"", WORDS))
+    _write_page(path, page, FONT, _stream(b"", WORDS + b" 100 100 9000 9000 re f"))
 
 
 def write_endless_page(path: Path) -> None:
