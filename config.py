@@ -296,6 +296,8 @@ class Config:
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation; or a paper (PDF) with --figure; or a folder
     of images, which gives one JSON line each."""
+    compare: tuple[Path, ...] = ()
+    """Output folders whose evaluations test_model.py prints in one table, on stdout, instead of making one."""
     figure: str | None = None
     """Which figure of the paper given with --test_image: 3, or "Table 2"."""
     answers: Path | None = None
@@ -351,6 +353,12 @@ class Config:
         _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
         _check(self.test_image is not None or self.figure is None, "figure", "given together with --test_image")
         _check(self.test_image is not None or self.answers is None, "answers", "given together with --test_image")
+        _check(not self.compare or "test" in self.steps, "compare", "given with test among the --steps")
+        _check(
+            not self.compare or (self.test_image is None and not self.serve),
+            "compare",
+            "given without --test_image and --serve",
+        )
         _check(not self.serve or "test" in self.steps, "serve", "given with test among the --steps")
         _check(not self.serve or self.test_image is None, "serve", "given without --test_image")
         _check(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
@@ -495,6 +503,7 @@ def _without_requests(config: Config) -> Config:
         figure=fresh.figure,
         answers=fresh.answers,
         serve=fresh.serve,
+        compare=fresh.compare,
         merge=fresh.merge,
         push_to_hub=fresh.push_to_hub,
         push_public=fresh.push_public,

@@ -1,13 +1,13 @@
 """Stage 5: say how good the fine-tuned model is, or let people talk to it.
 
 Reads WORK/dataset and OUTPUT; writes OUTPUT/evaluation: predictions.jsonl, metrics.json and report.html, with base and
-tuned model side by side on held-out papers. With --test_image it prints the model's answer instead, about an image, a
-figure of a paper or a folder of images; with --serve it opens a page in the browser.
+tuned model side by side on held-out papers. With --test_image it prints the model's answer instead, on an image, a
+figure of a paper or a folder of images; with --serve it opens a page; with --compare it prints runs side by side.
 
     python test_model.py
-    python test_model.py --test_image figure.png --prompt "Describe this figure."
     python test_model.py --test_image paper.pdf --figure 3 --task explain
     python test_model.py --serve
+    python test_model.py --compare OUTPUT_A OUTPUT_B
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config import Config, parse
+from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.progress import say
+from figtune.pipeline.progress import say, show
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
@@ -32,10 +33,8 @@ COMMAND = "python test_model.py"
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
-
-    if config.test_image is not None or config.serve:
-        return _conversation(config)
+    if config.test_image is not None or config.serve or config.compare:
+        return _request(config)
     return Stage(
         name="test",
         version=EVALUATION_VERSION,
@@ -52,8 +51,8 @@ def describe(config: Config) -> Stage:
 
 
 def run(config: Config) -> Summary:
-    """Make OUTPUT/evaluation if it is not current, or let people talk to the model."""
-    produce = _talk if config.serve or config.test_image is not None else _evaluate
+    """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
+    produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
     return make(describe(config), partial(produce, config), lock_folder=config.work_dir, force=config.force)
 
 
@@ -65,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "test_model.py", __doc__)))
 
 
-def _conversation(config: Config) -> Stage:
+def _request(config: Config) -> Stage:
     """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
-    always = "a page to talk to the model" if config.serve else f"asked about {config.test_image}"
+    always = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
     return Stage(
         name="test", version=0, folder=config.output_dir, command=COMMAND, settings={}, holds=(), always=always
     )
@@ -95,15 +94,20 @@ def _evaluate(config: Config) -> Outcome:
     from figtune.models.evaluation import Trial, evaluate
     from figtune.models.records import FEATURES_FOLDER
 
-    trial = Trial(
-        device=config.device,
-        batch_size=config.test.batch_size,
-        decoding=_decoding(config),
-        bootstrap=Bootstrap(samples=config.test.bootstrap_samples, seed=config.train.seed),
-    )
+    drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
+    size, decoding = config.test.batch_size, _decoding(config)
+    trial = Trial(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
     say(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
+
+
+def _compare(config: Config) -> Outcome:
+    from figtune.metrics.intervals import Bootstrap
+    from figtune.reports.comparison import comparison
+
+    show(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
+    return Outcome(counts={"runs": len(config.compare)})
 
 
 def _decoding(config: Config) -> Decoding:

@@ -30,6 +30,9 @@ from figtune.metrics.texts import bleu4, repetition, variety, word_count
 _LARGEST_EXPONENT = 50.0
 """Perplexities beyond exp(50) say nothing more, and infinity is no JSON."""
 
+VALUE_OF: Mapping[Score, ValueOf] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
+"""How the scores of answers come from their columns."""
+
 LossOf = Callable[[Prediction], float | None]
 
 
@@ -126,23 +129,20 @@ class _Part:
         return interval(summed(own, groups), ratio, self.bootstrap) if groups else None
 
     def _estimate(self, score: Score, of: Answers) -> Estimate:
-        return interval(summed(of.columns[score], self._groups), _VALUE_OF[score], self.bootstrap)
+        return interval(summed(of.columns[score], self._groups), VALUE_OF[score], self.bootstrap)
 
     def _gains(self) -> dict[Score, Gain]:
         gains: dict[Score, Gain] = {}
         if (drop := self._loss_gain(_base_loss, _tuned_loss)) is not None:
             gains["loss"] = drop
-        for score in _VALUE_OF:
+        for score in VALUE_OF:
             tuned, base = (summed(self.answers[system].columns[score], self._groups) for system in ("tuned", "base"))
-            gains[score] = gain(tuned, base, _VALUE_OF[score], self.bootstrap)
+            gains[score] = gain(tuned, base, VALUE_OF[score], self.bootstrap)
         return gains
 
     def _loss_gain(self, larger: LossOf, smaller: LossOf) -> Gain | None:
         (one, other), groups = loss_columns(self.members, larger, smaller)
         return gain(summed(one, groups), summed(other, groups), ratio, self.bootstrap) if groups else None
-
-
-_VALUE_OF: Mapping[Score, ValueOf] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
 
 
 def _base_loss(prediction: Prediction) -> float | None:
