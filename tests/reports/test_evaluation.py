@@ -13,13 +13,10 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
-from figtune.metrics.facts import agreement
-from figtune.metrics.intervals import Bootstrap
-from figtune.metrics.records import Baseline, EvaluationSummary, Prediction, Source
-from figtune.metrics.slices import measure
-from figtune.metrics.verdict import judge
+from figtune.metrics.records import Baseline, Prediction, Source
 from figtune.reports.evaluation import Scale, evaluation_page, relative_url
 from tests.metrics.making import prediction
+from tests.reports.evaluations import summary_of
 
 HOSTILE = "</p><script>alert('&')</script><img src=x onerror=alert(1)>"
 
@@ -63,21 +60,6 @@ class Page(HTMLParser):
             for element in self.elements
             if element.tag == tag and (not css_class or css_class in element.attributes.get("class", "").split())
         ]
-
-
-def summary_of(predictions: Sequence[Prediction], source: Source = "papers") -> EvaluationSummary:
-    bootstrap = Bootstrap(samples=50, seed=0)
-    slices = measure(predictions, bootstrap)
-    return EvaluationSummary(
-        base_model="base",
-        demo=False,
-        source=source,
-        verdict=judge(slices, demo=False, source=source),
-        left_out=0,
-        not_finite=(),
-        slices=slices,
-        facts=() if source == "papers" else agreement(predictions, bootstrap),
-    )
 
 
 def page_of(

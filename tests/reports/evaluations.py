@@ -1,0 +1,46 @@
+"""Evaluations made up for tests, as `test` leaves them on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from figtune.metrics.facts import agreement
+from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.records import (
+    EVALUATION_FOLDER,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    EvaluationSummary,
+    Prediction,
+    Source,
+)
+from figtune.metrics.slices import measure
+from figtune.metrics.verdict import judge
+from figtune.pipeline.records import write_json, write_records
+
+BOOTSTRAP = Bootstrap(samples=50, seed=0)
+
+
+def summary_of(
+    predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base"
+) -> EvaluationSummary:
+    """What evaluation makes of them."""
+    slices = measure(predictions, BOOTSTRAP)
+    return EvaluationSummary(
+        base_model=base_model,
+        demo=False,
+        source=source,
+        verdict=judge(slices, demo=False, source=source),
+        left_out=0,
+        not_finite=(),
+        slices=slices,
+        facts=() if source == "papers" else agreement(predictions, BOOTSTRAP),
+    )
+
+
+def write_evaluation(output_dir: Path, predictions: Sequence[Prediction], base_model: str = "base") -> None:
+    """Into an output folder."""
+    folder = output_dir / EVALUATION_FOLDER
+    write_records(folder / PREDICTIONS_FILE, predictions)
+    write_json(folder / METRICS_FILE, summary_of(predictions, base_model=base_model))
