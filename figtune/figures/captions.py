@@ -73,8 +73,7 @@ def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Voca
             by_label.setdefault((start.figure_type, start.name), []).append(start)
     found = [start for rivals in by_label.values() for start in _convincing_ones(rivals)]
     found.sort(key=lambda start: (start.page_index, start.line))
-    pages = {text.index: text for text in texts}
-    return tuple(_caption(pages[start.page_index], start, found, style, vocabulary) for start in found)
+    return tuple(_caption(texts[start.page_index], start, found, style, vocabulary) for start in found)
 
 
 def _convincing_ones(rivals: Sequence[_Start]) -> list[_Start]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 from figtune.figures.commits import PaperJob, PaperResult
@@ -31,6 +32,7 @@ from figtune.papers.box import Box
 from figtune.papers.document import Document, UnreadablePaperError
 from figtune.papers.hyphens import Vocabulary, vocabulary_of
 from figtune.papers.page import PageText
+from figtune.papers.texts import read_texts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.records import write_json
@@ -55,7 +57,7 @@ def extract_paper(job: PaperJob) -> PaperResult:
     """
     _check_header(job.source.path)
     with closing(ThumbnailDocument(job.source.path)) as document:
-        texts = [document.text(index) for index in range(document.page_count)]
+        texts = read_texts(document)
         _check_for_text(document, texts)
         vocabulary = vocabulary_of(texts)
         findings = find_figures(document, texts, vocabulary)
@@ -84,12 +86,13 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
 
 
 def _text(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
-    pages = [
+    pages = (
         free_lines(text, page.roles, page.caption_lines, page.regions)
         for text, page in zip(texts, findings.pages, strict=True)
-    ]
-    found = passages(body_rows(pages, findings.style), findings.style, vocabulary)
-    return paper_text(paper_id, pages[0], found, vocabulary)
+    )
+    first = next(pages)
+    found = passages(body_rows(chain((first,), pages), findings.style), findings.style, vocabulary)
+    return paper_text(paper_id, first, found, vocabulary)
 
 
 def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord]) -> PaperRecord:

@@ -79,7 +79,7 @@ class Findings:
 class _Draft:
     """A page between proposing and choosing. All pages wait for the paper's habits, so it holds no more than needed."""
 
-    text: PageText
+    index: int
     roles: tuple[Role, ...]
     captions: tuple[Caption, ...]
     proposals: tuple[tuple[Region, ...], ...]
@@ -105,9 +105,9 @@ def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Voca
     usages = _usages(drafts)
     figures: list[FoundFigure] = []
     pages: list[PageFindings] = []
-    for draft in drafts:
+    for draft, text in zip(drafts, texts, strict=True):
         chosen = _chosen(draft, [usages[caption.figure_type] for caption in draft.captions])
-        found = list(_figures(document, draft, chosen, usages))
+        found = list(_figures(document, text, draft, chosen, usages))
         figures.extend(sorted(found, key=_reading_order))
         pages.append(
             PageFindings(
@@ -126,10 +126,10 @@ def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:
 def _draft(document: Document, text: PageText, captions: Sequence[Caption], style: PaperStyle) -> _Draft:
     graphics = document.graphics(text.index)
     if not captions and not may_hold_orphans(graphics):
-        return _Draft(text, tuple(page_roles(text, style, graphics)), (), (), 0, None)
+        return _Draft(text.index, tuple(page_roles(text, style, graphics)), (), (), 0, None)
     scene = set_scene(document, text, graphics, captions, style)
     return _Draft(
-        text=scene.text,
+        index=text.index,
         roles=scene.roles,
         captions=scene.captions,
         proposals=tuple(tuple(propose_regions(caption, scene)) for caption in scene.captions),
@@ -148,21 +148,21 @@ def _chosen(draft: _Draft, usages: Sequence[Usage]) -> list[Region | None]:
 
 
 def _figures(
-    document: Document, draft: _Draft, chosen: Sequence[Region | None], usages: dict[FigureType, Usage]
+    document: Document, text: PageText, draft: _Draft, chosen: Sequence[Region | None], usages: dict[FigureType, Usage]
 ) -> Iterator[FoundFigure]:
     """The figures of a page with everything said about them."""
     if draft.ink is None:
         return
     ink = Ink.unpacked(draft.ink)
-    graphics = document.graphics(draft.text.index)
+    graphics = document.graphics(draft.index)
     for caption, region, proposals in zip(draft.captions, chosen, draft.proposals, strict=True):
         if region is None:
             yield _without_region(caption)
         else:
             confidence = confidence_of(caption, region, proposals, usages[caption.figure_type])
-            yield _paired(document, draft.text, caption, region, confidence, graphics, ink)
+            yield _paired(document, text, caption, region, confidence, graphics, ink)
     for box in find_orphans(graphics, ink, [region.box for region in chosen if region is not None]):
-        yield _without_caption(box, draft.text, graphics, ink)
+        yield _without_caption(box, text, graphics, ink)
 
 
 def _paired(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from figtune.figures.rows import Row
@@ -41,6 +42,7 @@ class Passage:
     page_index: int
     """Where it starts."""
     text: str
+    """Displayed formulas stand on lines of their own, and so does a heading run into a paragraph."""
     rows: tuple[Row, ...]
 
 
@@ -55,9 +57,19 @@ def passages(rows: Sequence[Row], style: PaperStyle, vocabulary: Vocabulary) -> 
     kinds = _kinds(rows, size)
     found: list[Passage] = []
     for kind, members in _runs(rows, kinds, size, pitch):
-        text = vocabulary.join([row.text for row in members])
-        found.append(Passage(kind, members[0].page_index, text, tuple(members)))
+        found.append(Passage(kind, members[0].page_index, _text(kind, members, vocabulary), tuple(members)))
     return tuple(found)
+
+
+def _text(kind: Kind, rows: Sequence[Row], vocabulary: Vocabulary) -> str:
+    if kind == "heading":
+        return vocabulary.join([row.text for row in rows])
+    parts = [list(part) for _, part in groupby(rows, key=lambda row: row.formula)]
+    text = "\n".join([vocabulary.join([row.text for row in part]) for part in parts])
+    head = " ".join(rows[0].text[: rows[0].head].split())
+    if head and text.startswith(f"{head} "):
+        return f"{head}\n{text[len(head) + 1 :]}"
+    return text
 
 
 def _kinds(rows: Sequence[Row], size: float) -> list[Kind]:

@@ -102,6 +102,8 @@ class Paragraph:
     page: int
     """The page it starts on."""
     text: str
+    """Displayed formulas stand on lines of their own, as the text layer has them, and so does a heading run into the
+    paragraph ("Training details.")."""
 
 
 @dataclass(frozen=True, kw_only=True)

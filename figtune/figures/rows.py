@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -29,6 +29,8 @@ _NO_BODY = frozenset({Role.FURNITURE, Role.ALGORITHM})
 _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_BULLET = 3  # characters that a bullet takes at most
+_SENTENCE = re.compile(r"[A-Z](?:[a-z]|\s)")
 
 
 Piece = tuple[Line, Role]
@@ -59,6 +61,8 @@ class Row:
     starts_bold: bool
     run_in: bool
     """Whether it begins with a bold phrase that ends like a heading: "Training details. We train"."""
+    head: int
+    """Characters of a bold phrase at its start after which a sentence begins; 0 where there is none."""
     note_mark: bool
     """Whether it begins with the raised number of a footnote."""
     heading: bool
@@ -83,7 +87,7 @@ def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], reg
     return PageLines(text.index, tuple(free))
 
 
-def body_rows(pages: Sequence[PageLines], style: PaperStyle) -> tuple[Row, ...]:
+def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> tuple[Row, ...]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
     rows: list[Row] = []
     for page in pages:
@@ -200,16 +204,18 @@ class _Page:
         lines = [line for line, _ in pieces]
         widest = max(lines, key=lambda line: line.box.width)
         spans = [span for line in lines for span in line.spans if any(map(str.isalpha, span.text))]
+        text = self._joined(lines)
         return Row(
             page_index=self.index,
             column=column,
             box=Box.around(line.box for line in lines),
             baseline=widest.baseline,
-            text=self._joined(lines),
+            text=text,
             size=widest.size,
             bold=bool(spans) and all(span.bold for span in spans),
             starts_bold=bool(spans) and spans[0].bold,
             run_in=_has_run_in_head(spans),
+            head=_length_of_head(text, spans),
             note_mark=lines[0].spans[0].superscript and lines[0].spans[0].text.strip() in self.note_marks,
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=formula,
@@ -234,8 +240,22 @@ class _Page:
 
 
 def _has_run_in_head(spans: Sequence[Span]) -> bool:
-    bold = "".join(span.text for span in takewhile(lambda span: span.bold, spans)).rstrip()
-    return bold[-1:] in (".", ":") and not all(span.bold for span in spans)
+    return bool(spans) and spans[0].bold and _bold_start(spans)[-1:] in (".", ":") and not all(s.bold for s in spans)
+
+
+def _bold_start(spans: Sequence[Span]) -> str:
+    return "".join([span.text for span in takewhile(lambda span: span.bold, spans)]).strip()
+
+
+def _length_of_head(text: str, spans: Sequence[Span]) -> int:
+    """A bullet may stand before the phrase. Where no mark ends it, a capital must follow."""
+    if not spans or not spans[0].bold:
+        return 0
+    bold = _bold_start(spans)
+    at = text.find(bold, 0, len(bold) + _BULLET)
+    rest = text[at + len(bold) :].lstrip()
+    ends = bold.endswith((".", ":")) or (" " in bold and _SENTENCE.match(rest) is not None)
+    return at + len(bold) if at >= 0 and ends and rest else 0
 
 
 def _column_number(box: Box, columns: Sequence[Column]) -> int | None:

@@ -17,6 +17,7 @@ _COLUMN_SHARE = 0.1  # of the lines of the commonest column
 _EDGE = 2.0  # points that a line's ends may miss the column's
 _PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
 _INDENT = 30.0  # points that a list item or reference may be indented
+_PAGES = 128  # that a style is learned from, at most
 _USUAL_PITCH = 1.2  # em, of the type of most conferences
 _DIGITS = re.compile(r"\d+")
 _FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
@@ -79,7 +80,9 @@ class PaperStyle:
 
 
 def style_of(texts: Sequence[PageText]) -> PaperStyle:
-    """The style of a paper from the text layers of its pages; a page without text has the whole page as column."""
+    """The style of a paper from the text layers of its pages, of long ones from pages spread over it; a page without
+    text has the whole page as column."""
+    texts = texts[:: -(-len(texts) // _PAGES)]
     lines = [line for text in texts for line in text.lines if line.horizontal and line.text]
     size, font = _commonest_type(lines)
     body = [line for line in lines if line.font == font and abs(line.size - size) <= 0.3]
