@@ -1,4 +1,4 @@
-"""A server on this machine that answers as the Hugging Face Hub does, to what a download asks for.
+"""A server on this machine that answers as the Hugging Face Hub does, to downloads and uploads.
 
 What the addresses return: https://huggingface.co/docs/hub/api and the errors that `huggingface_hub` tells apart by the
 header X-Error-Code.
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+
+from tests.hub_uploads import Received, UploadHandler
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -51,11 +53,15 @@ class LocalHub(http.server.ThreadingHTTPServer):
     sent: list[tuple[str, int]]
     """Files sent, each with the byte that it was sent from."""
     tokens: set[str | None]
+    received: Received
+    """What was uploaded."""
+    refused_writing: Refusal | None = None
+    """To every upload, by a token that may read."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models, self.datasets, self.refused_files, self.cut_files = {}, {}, {}, {}
-        self.asked, self.sent, self.tokens = [], [], set()
+        self.asked, self.sent, self.tokens, self.received = [], [], set(), Received()
 
     @property
     def address(self) -> str:
@@ -63,7 +69,7 @@ class LocalHub(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(UploadHandler, http.server.BaseHTTPRequestHandler):
     server: LocalHub
 
     def log_message(self, format: str, *args: object) -> None:
@@ -78,12 +84,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.tokens.add(self.headers.get("Authorization"))
         if self.server.refusal is not None:
             self._refuse(self.server.refusal)
+        elif path == "/api/whoami-v2":
+            self.told({"type": "user", "name": "someone"})
         elif found := _API.fullmatch(path):
             self._describe(found[1], found[2], found[3])
         elif found := _FILE.fullmatch(path):
             self._file("datasets" if found[1] else "models", found[2], found[3])
         else:
             self._refuse(Refusal(404))
+
+    def do_POST(self) -> None:
+        path = self.path.split("?")[0]
+        self.server.asked.append(path)
+        self.server.tokens.add(self.headers.get("Authorization"))
+        refusal = self.server.refusal or self.server.refused_writing
+        if refusal is not None:
+            self._refuse(refusal)
+        elif not self.upload(path, self.server.models, self.server.received, self.server.address):
+            self._refuse(Refusal(404))
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def _describe(self, kind: str, name: str, what: str) -> None:
         files = self._repositories(kind).get(name)

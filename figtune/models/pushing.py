@@ -152,21 +152,21 @@ def _explaining(repository: str) -> Iterator[None]:
     """
     try:
         yield
-    except HfHubHTTPError as failure:
+    except (HfHubHTTPError, httpx2.HTTPError, ConnectionError, TimeoutError) as failure:
         raise _explained(failure, repository) from None
-    except (httpx2.HTTPError, ConnectionError, TimeoutError):
-        raise ResourceError(
+    except RuntimeError as failure:
+        # The upload of a large file wraps what went wrong.
+        if not isinstance(failure.__cause__, HfHubHTTPError | httpx2.HTTPError | ConnectionError | TimeoutError):
+            raise
+        raise _explained(failure.__cause__, repository) from None
+
+
+def _explained(failure: Exception, repository: str) -> ResourceError:
+    if not isinstance(failure, HfHubHTTPError):
+        return ResourceError(
             f"{repository} cannot be uploaded: {constants.ENDPOINT} does not answer",
             "check the network and run again; what is there already is not sent again",
-        ) from None
-    except RuntimeError as failure:
-        # The upload of a large file says so in its own words, and the cause is one of the above.
-        if isinstance(failure.__cause__, HfHubHTTPError):
-            raise _explained(failure.__cause__, repository) from None
-        raise
-
-
-def _explained(failure: HfHubHTTPError, repository: str) -> ResourceError:
+        )
     status = failure.response.status_code
     if status == _UNAUTHORIZED and not isinstance(failure, RepositoryNotFoundError):
         return ResourceError("the Hub did not accept your token", f"renew it: {_LOG_IN}")
