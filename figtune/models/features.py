@@ -24,6 +24,7 @@ from figtune.models.encoder import encoder_digest, encoder_present
 from figtune.models.family import Family
 from figtune.models.images import fitted, read_image
 from figtune.models.loading import LoadedModel
+from figtune.models.ranks import share, wait
 from figtune.models.records import ImageFit
 from figtune.pipeline.files import replacing
 from figtune.pipeline.progress import say, track
@@ -85,6 +86,8 @@ PictureStore = FeatureStore | PixelStore
 def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path]) -> PictureStore:
     """A store that has every picture of `images` (file by sha256); what an earlier run kept is not computed again.
 
+    Each process of a run computes its share.
+
     Raises:
         InputError: a picture cannot be read.
     """
@@ -93,11 +96,12 @@ def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path
         say("features: off, since the vision encoder is trained; every picture goes through it each time")
         return pixels
     store = FeatureStore(folder=root / _key(loaded))
-    missing = sorted(sha256 for sha256 in images if sha256 not in store)
+    missing = [sha256 for sha256 in share(sorted(images)) if sha256 not in store]
     if missing:
         with _encoder(loaded):
             for sha256 in track(missing, total=len(missing), title="encoding images", unit="image"):
                 store.add(sha256, _features(loaded, pixels[sha256]))
+    wait()
     return store
 
 

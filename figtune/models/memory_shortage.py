@@ -19,6 +19,12 @@ def is_out_of_memory(failure: Exception) -> bool:
     return "CUBLAS_STATUS_ALLOC_FAILED" in str(failure)
 
 
+def smaller_ones(recipe: Recipe) -> list[Recipe]:
+    """All of them, from the largest to batches of a single example."""
+    lower = smaller(recipe)
+    return [] if lower is None else [lower, *smaller_ones(lower)]
+
+
 def smaller(recipe: Recipe) -> Recipe | None:
     """The same number of examples per step in smaller batches; None where a batch is a single example.
 

@@ -1,18 +1,118 @@
 """The processes of one run: who writes, what all of them know, and how they end together.
 
-A launcher (torchrun, accelerate launch, SLURM with either) starts the same program several times and tells each copy by
-its environment which one it is: https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables. Without a
-launcher everything here is about the only process.
+A launcher (torchrun, accelerate launch, SLURM with either) starts the same program several times. Without one,
+everything here is about the only process.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+from transformers import Trainer
+
+from figtune.pipeline.crew import is_first_launched
+from figtune.pipeline.errors import FigtuneError, ResourceError, UsageError
+from figtune.pipeline.progress import speak
 
 Value = TypeVar("Value")
+
+_LONGEST_WAIT = timedelta(hours=6)
+"""For a process whose share takes longer; one that has ended is noticed at once."""
+_UNTIL_STOPPED = 60.0
+"""Seconds in which the launcher ends the other processes of a run that has failed."""
+_FAILURES = "figtune/failures"
+_GONE = ResourceError("another process of this run has ended", "see its last words above; the same command carries on")
+_TRANSPORT = ("gloo", "NCCL", "ProcessGroup")
+"""Names that stand in the errors of processes whose peer is gone."""
+
+
+class Ranks:
+    """The processes of a run as those of a stage."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return is_first()
+
+    def agreed(self, decide: Callable[[], Value]) -> Value:
+        """What `decide` returns in the first process, in all of them."""
+        return agreed(decide() if is_first() else None)  # type: ignore[return-value]
+
+
+@contextmanager
+def together(*, on_cpu: bool) -> Iterator[None]:
+    """Meet the other processes that the launcher has started; of an error that ends them, one process tells.
+
+    Args:
+        on_cpu: although there may be CUDA cards.
+
+    Raises:
+        UsageError: there are more processes than cards.
+        ResourceError: another process has ended.
+    """
+    cards = 0 if on_cpu else torch.cuda.device_count()
+    if cards:
+        torch.cuda.set_device(_card(cards))
+    store, rank, world = next(rendezvous("env://"))
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if cards else "gloo", store=store, rank=rank, world_size=world, timeout=_LONGEST_WAIT
+    )
+    try:
+        yield
+        wait()
+    except Exception as failure:
+        if not _is_first_to_fail(lambda: int(store.add(_FAILURES, 1))):
+            # What ends this process is what has ended another one, which tells.
+            time.sleep(_UNTIL_STOPPED)
+            os._exit(1)
+        if _is_transport(failure):
+            _tell(rank, _GONE)
+            raise _GONE from None
+        _tell(rank, failure)
+        raise
+    distributed.destroy_process_group()
+
+
+def _card(cards: int) -> int:
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    if index >= cards:
+        raise UsageError(
+            f"{os.environ.get('LOCAL_WORLD_SIZE', 'more')} processes were launched, but {cards} cards are in sight",
+            f"launch with --nproc_per_node {cards}, or give --device cpu",
+        )
+    return index
+
+
+def _tell(rank: int, failure: Exception) -> None:
+    if not is_first_launched() and isinstance(failure, FigtuneError):
+        speak(f"error in process {rank}: {failure}")
+
+
+def _is_first_to_fail(count: Callable[[], int]) -> bool:
+    try:
+        return count() == 1
+    except RuntimeError:
+        # Whoever kept the store is gone, hence has failed before.
+        return False
+
+
+def _is_transport(failure: BaseException) -> bool:
+    if isinstance(failure, distributed.DistError):
+        return True
+    return isinstance(failure, RuntimeError) and any(name in str(failure) for name in _TRANSPORT)
+
+
+def crew() -> Ranks | None:
+    """Those that have met by `together`."""
+    return Ranks() if distributed.is_initialized() else None
 
 
 def process_count() -> int:
@@ -32,8 +132,7 @@ def is_first() -> bool:
 
 def wait() -> None:
     """Until all processes have come here."""
-    if process_count() > 1:
-        agreed(None)
+    summed([0.0])
 
 
 def agreed(value: Value) -> Value:
@@ -45,6 +144,11 @@ def agreed(value: Value) -> Value:
     return held[0]
 
 
+def share(things: Sequence[Value]) -> Sequence[Value]:
+    """Those of `things`, the same in all processes, that fall to this one."""
+    return things[process_index() :: process_count()]
+
+
 def summed(values: list[float]) -> list[float]:
     """Each of `values` added up over all processes, in the order of their indices."""
     if process_count() == 1:
@@ -52,3 +156,19 @@ def summed(values: list[float]) -> list[float]:
     gathered: list[list[float]] = [[] for _ in range(process_count())]
     distributed.all_gather_object(gathered, values)
     return [sum(column) for column in zip(*gathered, strict=True)]
+
+
+def check_sharding(trainer: Trainer) -> None:
+    """See that weights are spread over the processes where the launcher was asked for that.
+
+    Raises:
+        UsageError: they would not be, or not by FSDP2.
+    """
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and not trainer.is_fsdp_enabled:
+        raise UsageError(
+            f"FSDP was asked for, but is not to be had on {trainer.args.device}: each process would hold all weights",
+            "launch without FSDP, or on CUDA cards",
+        )
+    if trainer.is_fsdp_enabled and plugin is not None and plugin.fsdp_version != 2:
+        raise UsageError("FSDP 1 is not supported", "launch with --fsdp_version 2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from figtune.models.callbacks import Keeper, Patience, Watch
 from figtune.models.checkpoints import Checkpoints, state_of, step_of
 from figtune.models.history import MINITRAIN, VAL
 from figtune.models.loading import LoadedModel
-from figtune.models.memory_shortage import is_out_of_memory, release_memory, shortage, smaller
+from figtune.models.memory_shortage import is_out_of_memory, release_memory, shortage
 from figtune.models.noise import without_training_noise
 from figtune.models.order import Limits, Order, steady_batches
 from figtune.models.pace import Pace
-from figtune.models.ranks import is_first, process_count
+from figtune.models.ranks import check_sharding, is_first, process_count, wait
 from figtune.models.recipe import Recipe, RunPlan
 from figtune.models.records import ANSWERS_FILE
 from figtune.models.trackers import TENSORBOARD, Board, other_trackers
@@ -49,36 +49,54 @@ class Course:
     output_dir: Path
 
 
-def run(course: Course) -> list[dict[str, float]]:
-    """All steps that are not done yet; the last one has a checkpoint afterwards. Returns what was logged.
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A run at its end; its last step has a checkpoint."""
+
+    course: Course
+    """The one that memory was large enough for."""
+    log_history: list[dict[str, float]]
+    resumed_from: int
+    """The step that it carried on from; 0 for the beginning."""
+
+
+def run(courses: Sequence[Course]) -> Done:
+    """All steps that are not done yet.
+
+    Args:
+        courses: the one that is wanted, then those to be taken one after another where memory is too small. A run that
+            was interrupted on one of them carries on there.
 
     Raises:
         NothingProducedError: a loss that diverges or is no number.
         ResourceError: memory is too small for a batch.
     """
-    recipe = course.recipe
-    adapts = recipe.auto_batch and process_count() == 1
-    untrained = _trained_weights(course.loaded) if adapts else {}
-    while True:
-        start = course.checkpoints.newest()
-        if start is not None and _is_over(course, state_of(start)):
-            return state_of(start).log_history
+    begun = (number for number, course in enumerate(courses) if course.checkpoints.newest() is not None)
+    remaining = list(courses[next(begun, 0) :])
+    untrained = _trained_weights(courses[0].loaded) if len(remaining) > 1 else {}
+    while len(remaining) > 1:
         try:
-            return _attempt(course, recipe, start)
-        except RuntimeError as failure:
+            return _attempt(remaining[0])
+        except (RuntimeError, MemoryError) as failure:
             if not is_out_of_memory(failure):
                 raise
-            lower = smaller(recipe) if adapts else None
-            if lower is None:
-                raise shortage(recipe) from None
         # Only here, where nothing holds the failed step's tensors any more.
         release_memory()
-        _restore(course.loaded, untrained)
-        say(
-            f"train: memory is too small for a batch of {recipe.batch_size}; going on with {lower.batch_size}, "
-            f"accumulated {lower.gradient_accumulation_steps} times: as many examples per step"
-        )
-        recipe = lower
+        _restore(courses[0].loaded, untrained)
+        _tell_of_smaller(remaining.pop(0).recipe, remaining[0].recipe)
+    try:
+        return _attempt(remaining[0])
+    except (RuntimeError, MemoryError) as failure:
+        if is_out_of_memory(failure):
+            raise shortage(remaining[0].recipe) from None
+        raise
+
+
+def _tell_of_smaller(too_large: Recipe, taken: Recipe) -> None:
+    say(
+        f"train: memory is too small for a batch of {too_large.batch_size}; beginning again with {taken.batch_size}, "
+        f"accumulated {taken.gradient_accumulation_steps} times: as many examples per step"
+    )
 
 
 def _is_over(course: Course, state: TrainerState) -> bool:
@@ -98,26 +116,39 @@ def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
                 weight.copy_(weights[name])
 
 
-def _attempt(course: Course, recipe: Recipe, start: Path | None) -> list[dict[str, float]]:
-    """Train from the checkpoint `start`, or from the beginning."""
+def _attempt(course: Course) -> Done:
+    """Train from the newest checkpoint, or from the beginning."""
+    if is_first():
+        course.checkpoints.tidy()
+    wait()
+    start = course.checkpoints.newest()
+    step = step_of(start) if start else 0
+    if start is not None and _is_over(course, state_of(start)):
+        return Done(course=course, log_history=state_of(start).log_history, resumed_from=step)
     if start is not None:
-        say(f"train: carrying on from step {step_of(start)}")
+        say(f"train: carrying on from step {step}")
+    return Done(course=course, log_history=_trained(course, start, step), resumed_from=step)
+
+
+def _trained(course: Course, start: Path | None, step: int) -> list[dict[str, float]]:
+    """Take the steps after `step`. Returns what was logged from the beginning of the run."""
+    recipe, splits = course.recipe, course.splits
     watch = Watch(course.plan)
-    answers = _answers(course, recipe, start)
+    answers = _answers(course, start)
     board = Board(course.output_dir, answers) if TENSORBOARD in course.trackers and is_first() else None
     callbacks: list[TrainerCallback] = [watch, Patience(recipe.patience), Keeper(course.checkpoints), answers]
-    splits = course.splits
     try:
         with without_training_noise():
             trainer = FigureTrainer(
                 tuned=course.loaded.tuned,
-                arguments=_arguments(course, recipe, anew=start is None),
-                train=BatchDataset(splits["train"], order_of(splits["train"], recipe, course.plan.steps_per_epoch)),
+                arguments=_arguments(course, anew=start is None),
+                train=BatchDataset(splits["train"], order_of(splits["train"], recipe)),
                 evaluated={name: _evaluated(splits[name], recipe) for name in (VAL, MINITRAIN) if splits[name].items},
                 collator=course.collator,
                 callbacks=[*callbacks, *([board] if board else [])],
-                pace=Pace(course.loaded.device, course.plan, step_of(start) if start else 0),
+                pace=Pace(course.loaded.device, course.plan, step),
             )
+            check_sharding(trainer)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         watch.close()
@@ -126,18 +157,18 @@ def _attempt(course: Course, recipe: Recipe, start: Path | None) -> list[dict[st
     return trainer.state.log_history
 
 
-def _answers(course: Course, recipe: Recipe, start: Path | None) -> Answers:
+def _answers(course: Course, start: Path | None) -> Answers:
     return Answers(
         file=course.output_dir / ANSWERS_FILE,
         loaded=course.loaded,
         features=course.collator.features,
         examples=course.watched,
-        batch_size=recipe.batch_size,
+        batch_size=course.recipe.batch_size,
         start=step_of(start) if start else None,
     )
 
 
-def order_of(items: Items, recipe: Recipe, least_steps: int) -> Order:
+def order_of(items: Items, recipe: Recipe) -> Order:
     """Which examples are read when."""
     return Order(
         items.extents(),
@@ -145,7 +176,7 @@ def order_of(items: Items, recipe: Recipe, least_steps: int) -> Order:
         seed=recipe.seed,
         epochs=recipe.epochs,
         batches_per_step=recipe.gradient_accumulation_steps * process_count(),
-        least_steps=least_steps,
+        least_steps=1,
     )
 
 
@@ -157,8 +188,8 @@ def _limits(recipe: Recipe) -> Limits:
     return Limits(examples=recipe.batch_size, tokens=recipe.max_batch_tokens)
 
 
-def _arguments(course: Course, recipe: Recipe, *, anew: bool) -> TrainingArguments:
-    plan, device = course.plan, course.loaded.device
+def _arguments(course: Course, *, anew: bool) -> TrainingArguments:
+    recipe, plan, device = course.recipe, course.plan, course.loaded.device
     arguments = TrainingArguments(
         output_dir=str(course.checkpoints.folder),
         max_steps=plan.steps,
@@ -190,6 +221,8 @@ def _arguments(course: Course, recipe: Recipe, *, anew: bool) -> TrainingArgumen
         report_to=other_trackers(course.trackers),
         run_name=course.output_dir.resolve().name,
         use_cpu=device.type == "cpu",
+        # All that is trained takes part in every step.
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=device.type == "cuda",
     )
     # With several cards in sight the Trainer would spread each batch over them through DataParallel.

@@ -15,6 +15,7 @@ from figtune.models.adapters import save_adapter
 from figtune.models.bundles import Bundle
 from figtune.models.forward import summed_loss
 from figtune.models.pace import Pace
+from figtune.models.ranks import process_count
 from figtune.models.reading import ReadingTrainer
 from figtune.models.training_data import BatchDataset, Collator, unpacked
 from figtune.pipeline.errors import NothingProducedError
@@ -59,7 +60,8 @@ class FigureTrainer(ReadingTrainer):
         batch, pictures = unpacked(inputs)
         count = num_items_in_batch if num_items_in_batch is not None else batch.learned_tokens
         self._pace.add_tokens(batch.tokens)
-        return summed_loss(model, self._collator.family, batch, pictures) / count
+        # What processes have computed is averaged over them afterwards.
+        return process_count() * summed_loss(model, self._collator.family, batch, pictures) / count
 
     def _clip_grad_norm(self, model: PeftModel) -> Tensor:
         """Clip the gradients, which a loss that is no number has reached too.

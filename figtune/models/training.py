@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import torch
 
 from figtune.examples.records import Example
 from figtune.models.card import write_card
-from figtune.models.checkpoints import Checkpoints, step_of
+from figtune.models.checkpoints import Checkpoints
 from figtune.models.features import prepared_features
 from figtune.models.history import best_step, metrics_lines
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.memory_shortage import smaller_ones
 from figtune.models.output import write_output
+from figtune.models.ranks import is_first, process_count
 from figtune.models.recipe import Recipe, RunPlan, TrainingSummary, run_plan
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
-from figtune.models.running import Course, order_of, run
+from figtune.models.running import Course, Done, order_of, run
 from figtune.models.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
 from figtune.models.watched import spread
-from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.crew import TORCHRUN
+from figtune.pipeline.errors import NothingProducedError, UsageError
 from figtune.pipeline.progress import say
 
 
@@ -53,38 +58,63 @@ def train(
         ResourceError: the base model or a tracker is not to be had, or memory is too small.
     """
     examples = read_examples(dataset_dir, dataset_by)
+    _tell_of_devices(recipe, device)
     loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
     splits = {name: _items(loaded, split) for name, split in vars(examples).items()}
     if not splits["train"].items:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
-    plan = _plan(recipe, splits["train"])
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
-    course = Course(
-        loaded=loaded,
-        recipe=recipe,
-        plan=plan,
-        splits=splits,
-        watched=spread(examples.val or examples.minitrain, recipe.answers),
-        collator=Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features),
-        checkpoints=Checkpoints(
-            folder=output_dir / CHECKPOINTS_FOLDER,
-            run_id=_run_id(examples, model_dir, recipe),
-            keep=recipe.save_total_limit,
-        ),
-        trackers=trackers,
-        output_dir=output_dir,
-    )
-    course.checkpoints.tidy()
-    start = course.checkpoints.newest()
-    history = run(course)
-    lines = metrics_lines(history, plan)
-    summary = _summary(splits["train"], plan, lines, best_step(history), step_of(start) if start else 0)
-    if summary.kept_step < summary.steps:
-        say(f"train: kept step {summary.kept_step} of {summary.steps}, where the loss on val was lowest")
-    write_output(output_dir, model_dir, loaded.record, course.checkpoints.at(summary.kept_step), lines)
-    write_card(output_dir, loaded.record, recipe, summary, examples, lines)
-    course.checkpoints.remove()
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features)
+
+    def course(recipe: Recipe) -> Course:
+        return Course(
+            loaded=loaded,
+            recipe=recipe,
+            plan=_plan(recipe, splits["train"]),
+            splits=splits,
+            watched=spread(examples.val or examples.minitrain, recipe.answers),
+            collator=collator,
+            checkpoints=Checkpoints(
+                folder=output_dir / CHECKPOINTS_FOLDER,
+                run_id=_run_id(examples, model_dir, recipe),
+                keep=recipe.save_total_limit,
+            ),
+            trackers=trackers,
+            output_dir=output_dir,
+        )
+
+    done = run([course(recipe) for recipe in _recipes(recipe)])
+    lines = metrics_lines(done.log_history, done.course.plan)
+    summary = _summary(splits["train"], done, lines)
+    if is_first():
+        write_output(output_dir, model_dir, loaded.record, done.course.checkpoints.at(summary.kept_step), lines)
+        write_card(output_dir, loaded.record, done.course.recipe, summary, examples, lines)
+        done.course.checkpoints.remove()
     return summary
+
+
+def _tell_of_devices(recipe: Recipe, device: str) -> None:
+    """Which of them are used, where there is more than one."""
+    cards = torch.cuda.device_count() if device != "cpu" else 0
+    if process_count() > 1:
+        say(
+            f"train: {process_count()} processes, in each of them batches of up to {recipe.batch_size} examples, "
+            f"accumulated {recipe.gradient_accumulation_steps} times"
+        )
+    elif cards > 1:
+        say(f"train: one of {cards} cards is used; use all with: {TORCHRUN.format(count=cards)} and the same flags")
+
+
+def _recipes(recipe: Recipe) -> list[Recipe]:
+    """What is wanted, and what to take where memory is too small for it."""
+    if not recipe.auto_batch:
+        return [recipe]
+    if process_count() > 1:
+        raise UsageError(
+            "--train.auto_batch works in one process: several cannot leave a step together",
+            "leave it out, and give a smaller --train.batch_size with more --train.gradient_accumulation_steps",
+        )
+    return [recipe, *smaller_ones(recipe)]
 
 
 def _items(loaded: LoadedModel, examples: list[Example]) -> Items:
@@ -92,33 +122,36 @@ def _items(loaded: LoadedModel, examples: list[Example]) -> Items:
 
 
 def _plan(recipe: Recipe, items: Items) -> RunPlan:
-    steps = order_of(items, recipe, least_steps=1).steps
+    steps = order_of(items, recipe).steps
     return run_plan(len(items.items), recipe.epochs, steps, recipe.evaluations, recipe.warmup_fraction)
 
 
 def _run_id(examples: TrainingExamples, model_dir: Path, recipe: Recipe) -> str:
-    """What a checkpoint must have been made from to be carried on with."""
-    digest = hashlib.sha256(msgspec.json.encode((examples, recipe)))
+    """What a checkpoint must have been made from to be carried on with, by as many processes or fewer or more.
+
+    Two processes take in one step what one process accumulates in two.
+    """
+    batches = recipe.gradient_accumulation_steps * process_count()
+    digest = hashlib.sha256(msgspec.json.encode((examples, replace(recipe, gradient_accumulation_steps=batches))))
     for file in (model_dir / MODEL_FILE, *sorted((model_dir / ADAPTER_FOLDER).iterdir())):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _summary(
-    items: Items, plan: RunPlan, lines: list[MetricsLine], best: int | None, resumed_from: int
-) -> TrainingSummary:
+def _summary(items: Items, done: Done, lines: list[MetricsLine]) -> TrainingSummary:
+    best = best_step(done.log_history)
     kept = lines[-1].step if best is None else best
     at_kept = next(line for line in lines if line.step == kept)
     watched = [line.minitrain_loss for line in lines if line.minitrain_loss is not None]
     losses = [line.loss for line in lines if line.loss is not None]
     return TrainingSummary(
-        examples=plan.examples,
+        examples=len(items.items),
         truncated=items.truncated,
         left_out=items.left_out,
         steps=lines[-1].step,
-        planned_steps=plan.steps,
+        planned_steps=done.course.plan.steps,
         kept_step=kept,
-        resumed_from=resumed_from,
+        resumed_from=done.resumed_from,
         first_loss=(watched or losses)[0],
         last_loss=losses[-1] if at_kept.minitrain_loss is None else at_kept.minitrain_loss,
         val_loss=at_kept.val_loss,

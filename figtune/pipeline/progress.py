@@ -1,4 +1,4 @@
-"""Talk and progress, on stderr. stdout belongs to data."""
+"""Talk and progress, on stderr. stdout belongs to data. Of several processes only the first one speaks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from figtune.pipeline.crew import is_first_launched
 
 Item = TypeVar("Item")
 
@@ -17,11 +19,19 @@ _SECONDS_IN_A_LOG = 10.0
 
 def say(message: str) -> None:
     """One line for the user, above any progress bar."""
+    if is_first_launched():
+        speak(message)
+
+
+def speak(message: str) -> None:
+    """The same from any process: for what only it knows."""
     tqdm.write(message, file=sys.stderr)
 
 
 def show(text: str) -> None:
     """Data that the user asked for, on stdout."""
+    if not is_first_launched():
+        return
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -35,5 +45,6 @@ def track(items: Iterable[Item], *, total: int | None, title: str, unit: str) ->
         unit=unit,
         file=sys.stderr,
         dynamic_ncols=True,
+        disable=not is_first_launched(),
         mininterval=_SECONDS_ON_A_SCREEN if sys.stderr.isatty() else _SECONDS_IN_A_LOG,
     )

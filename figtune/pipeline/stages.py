@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from figtune.pipeline import artifacts
 from figtune.pipeline.artifacts import MadeFrom, Stage
-from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.crew import Alone, Crew, launched_processes
+from figtune.pipeline.errors import ResourceError, UsageError
 from figtune.pipeline.files import sweep
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_json
@@ -66,26 +67,47 @@ def plan(stages: Sequence[Stage], *, force: bool) -> list[Planned]:
     return planned
 
 
-def make(stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, force: bool) -> Summary:
+def make(
+    stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, force: bool, crew: Crew | None = None
+) -> Summary:
     """Run `produce` if the stage's artifact is not current, then declare it finished.
+
+    Args:
+        crew: the processes that run `produce` together, for a stage that can be shared. The first one looks, locks and
+            writes; the others follow it.
 
     Raises:
         ArtifactMissingError: something the stage needs is not there.
         ResourceError: another run holds the lock.
+        UsageError: several processes were launched for a stage that cannot be shared.
     """
+    if crew is None and launched_processes() > 1:
+        raise UsageError(
+            f"{stage.name} runs in one process, but {launched_processes()} were launched",
+            f"run {stage.command} without a launcher; only train_model.py takes one",
+        )
+    crew = crew or Alone()
     if stage.always is not None:
         return _timed(stage, stage.always, produce)
-    with locked(lock_folder):
-        origin = _origin(stage, {})
-        reason = artifacts.why_stale(stage, origin, force=force)
+    with locked(lock_folder) if crew.is_first else nullcontext():
+        origin, reason = crew.agreed(lambda: _begun(stage, force=force))
         if reason is None:
             return Summary(stage=stage, reason=None, outcome=_recorded(stage), seconds=0.0)
+        summary = _timed(stage, reason, produce)
+        if crew.is_first:
+            artifacts.write_manifest(stage, origin, summary.outcome.counts, summary.outcome.failed)
+    return summary
+
+
+def _begun(stage: Stage, *, force: bool) -> tuple[MadeFrom, str | None]:
+    """What the stage is made from, and why it has to run. If it has to, its artifact is no longer declared finished."""
+    origin = _origin(stage, {})
+    reason = artifacts.why_stale(stage, origin, force=force)
+    if reason is not None:
         stage.folder.mkdir(parents=True, exist_ok=True)
         artifacts.drop_manifest(stage)
         sweep(stage.folder, stage.holds)
-        summary = _timed(stage, reason, produce)
-        artifacts.write_manifest(stage, origin, summary.outcome.counts, summary.outcome.failed)
-    return summary
+    return origin, reason
 
 
 def _recorded(stage: Stage) -> Outcome:

@@ -1,0 +1,73 @@
+"""Several processes at one stage, as a launcher starts them: which one writes, and what all of them go by.
+
+A launcher tells each process by its environment how many there are and which one it is:
+https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from figtune.pipeline.errors import UsageError
+
+Value = TypeVar("Value")
+
+_COUNT, _INDEX = "WORLD_SIZE", "RANK"
+_SEVERAL = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpirun"}
+"""What launchers that do not speak to torch say about how many processes they have started."""
+TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- train_model.py"
+
+
+class Crew(Protocol):
+    """The processes that work on one stage."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+
+    def agreed(self, decide: Callable[[], Value]) -> Value:
+        """What `decide` returns in the first process, in all of them."""
+
+
+class Alone:
+    """One process."""
+
+    is_first = True
+
+    def agreed(self, decide: Callable[[], Value]) -> Value:
+        """Nobody else is to be told."""
+        return decide()
+
+
+def launched_processes() -> int:
+    """How many processes a launcher has started this program in; 1 without one."""
+    return int(os.environ.get(_COUNT) or 1)
+
+
+def is_first_launched() -> bool:
+    """Whether this is the first of them."""
+    return launched_processes() == 1 or os.environ.get(_INDEX, "0") == "0"
+
+
+def check_launch(environment: Mapping[str, str]) -> None:
+    """See that the launcher started what it was asked for.
+
+    Raises:
+        UsageError: it was asked for several processes, but this one knows of no others.
+    """
+    if _COUNT in environment:
+        return
+    # accelerate says where processes are to meet only when it was asked for several; on CPU it then starts one.
+    if "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment:
+        raise UsageError(
+            "accelerate launch was asked for several processes, but has started only this one",
+            f"launch with: {TORCHRUN.format(count='NUMBER')}",
+        )
+    for name, launcher in _SEVERAL.items():
+        if int(environment.get(name) or 1) > 1:
+            raise UsageError(
+                f"{launcher} has started {environment[name]} processes that do not know of each other",
+                "let it start one torchrun on each machine, as the README shows",
+            )
