@@ -11,6 +11,7 @@ last checkpoint if it was interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from config import Config, parse
 from figtune.models.finishing import after_training
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.crew import Crew, check_launch, is_first_launched, launched_processes
 from figtune.pipeline.files import write_bytes
 from figtune.pipeline.settings import encode, flatten
 from figtune.pipeline.stages import Outcome, Summary, make
@@ -52,13 +54,15 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> Summary:
     """Make OUTPUT if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    produce = partial(_produce, config)
+    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=_crew())
 
 
 def check(config: Config) -> None:
-    """See that the run can be watched as asked."""
+    """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
     from figtune.models.trackers import check_trackers
 
+    check_launch(os.environ)
     check_trackers(config.train.trackers)
 
 
@@ -71,7 +75,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_stages([SCRIPT, *after_training(config)], config)
+    """Alone, or as one of the processes of a launcher."""
+    scripts = [SCRIPT, *after_training(config)]
+    if launched_processes() == 1:
+        run_stages(scripts, config)
+        return
+    from figtune.models.ranks import together
+
+    with together(on_cpu=config.device == "cpu"):
+        run_stages(scripts, config)
+
+
+def _crew() -> Crew | None:
+    """The processes that train together, once they have met."""
+    if launched_processes() == 1:
+        return None
+    from figtune.models.ranks import crew
+
+    return crew()
 
 
 def _produce(config: Config) -> Outcome:
@@ -107,7 +128,8 @@ def _produce(config: Config) -> Outcome:
         dataset_by=DATASET_COMMAND,
         model_by=MODEL_COMMAND,
     )
-    write_bytes(config.output_dir / CONFIG_FILE, encode(config))
+    if is_first_launched():
+        write_bytes(config.output_dir / CONFIG_FILE, encode(config))
     return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 
