@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,7 +38,7 @@ def learned_logits(model: nn.Module, family: Family, batch: TrainingBatch, pictu
     shifted = F.pad(batch.labels, (0, 1), value=IGNORED)[:, 1:]
     learned = shifted != IGNORED
     tuned = _unwrapped(model)
-    masks = attention_masks(batch, _window(tuned))
+    masks = _as_the_kernel_takes_them(attention_masks(batch, _window(tuned)), tuned)
     with _reading_pictures(tuned, family), _seeing_by_kind_of_layer(tuned, masks):
         output = model(
             input_ids=batch.input_ids,
@@ -68,6 +69,15 @@ def _window(tuned: PeftModel) -> int | None:
     """How far the decoder's sliding layers look back, in tokens."""
     decoder = tuned.get_base_model().config.get_text_config()
     return int(decoder.sliding_window) if SLIDING in getattr(decoder, "layer_types", ()) else None
+
+
+def _as_the_kernel_takes_them(masks: dict[str, Tensor], tuned: PeftModel) -> dict[str, Tensor]:
+    """Eager attention, which PaliGemma 2 needs, adds its mask to the scores; a boolean one would forbid nothing."""
+    model = tuned.get_base_model()
+    if model.config.get_text_config()._attn_implementation != "eager":
+        return masks
+    lowest = torch.finfo(model.dtype).min
+    return {kind: torch.zeros_like(mask, dtype=model.dtype).masked_fill(~mask, lowest) for kind, mask in masks.items()}
 
 
 @contextmanager

@@ -40,6 +40,8 @@ _INIT = 0.05
 _PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
+_CAPPED_FINAL_NORM = 2.0
+"""Where logits are capped, larger ones would all be the cap."""
 
 Settings = dict[str, int | float | str | bool | list[str]]
 
@@ -90,21 +92,21 @@ def build_tiny_gemma3(folder: Path) -> None:
         image_token_index=tokenizer.image_token_id,
         initializer_range=_INIT,
     )
-    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor)
+    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor, _FINAL_NORM)
 
 
 def build_tiny_paligemma(folder: Path) -> None:
     """Write a PaliGemma of about a million random weights, the same to the byte every time."""
-    _build_paligemma(folder, {"model_type": "gemma"})
+    _build_paligemma(folder, {"model_type": "gemma"}, _FINAL_NORM)
 
 
 def build_tiny_paligemma2(folder: Path) -> None:
     """The same with the decoder of PaliGemma 2, Gemma 2: sliding windows in every other layer, and capped logits."""
     decoder: Settings = {"model_type": "gemma2", "query_pre_attn_scalar": _WIDTH // _HEADS, "sliding_window": _WINDOW}
-    _build_paligemma(folder, decoder)
+    _build_paligemma(folder, decoder, _CAPPED_FINAL_NORM)
 
 
-def _build_paligemma(folder: Path, decoder: Settings) -> None:
+def _build_paligemma(folder: Path, decoder: Settings, final_norm: float) -> None:
     image_tokens = (_IMAGE_SIDE // _PATCH_SIDE) ** 2
     image_processor = SiglipImageProcessorPil(size={"height": _IMAGE_SIDE, "width": _IMAGE_SIDE})
     image_processor.image_seq_length = image_tokens  # type: ignore[attr-defined]  # the processor asks for it
@@ -121,7 +123,7 @@ def _build_paligemma(folder: Path, decoder: Settings) -> None:
         projection_dim=_WIDTH,
         hidden_size=_WIDTH,
     )
-    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor)
+    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor, final_norm)
 
 
 TINY_MODELS: dict[str, Callable[[Path], None]] = {
@@ -132,7 +134,7 @@ TINY_MODELS: dict[str, Callable[[Path], None]] = {
 """Reserved model names and what builds them."""
 
 
-def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: ProcessorMixin) -> None:
+def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: ProcessorMixin, final_norm: float) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = build()
@@ -141,7 +143,7 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
         for parameter in projector.parameters():
             if parameter.ndim == 2:
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
-    torch.nn.init.constant_(model.model.language_model.norm.weight, _FINAL_NORM)
+    torch.nn.init.constant_(model.model.language_model.norm.weight, final_norm)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with replacing_folder(folder) as temporary:
         model.save_pretrained(temporary)

@@ -20,7 +20,7 @@ from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, plain
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
+@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return moved_model(tmp_path_factory.mktemp("model"), request.param)
 

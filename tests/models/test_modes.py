@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.models.adapters import save_adapter
 from figtune.models.decoding import Decoding
@@ -20,6 +21,7 @@ from figtune.models.loading import LoadedModel, load_base_model, load_tuned_mode
 from figtune.models.losses import completion_losses
 from figtune.models.parameters import parameter_table
 from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
+from figtune.models.rows import prompt_row
 from figtune.models.setup import set_up_model
 from figtune.models.whole import WholeModel, part_of
 from figtune.pipeline.errors import ResourceError
@@ -327,3 +329,26 @@ def test_the_decoder_of_paligemma2_caps_its_attention_as_the_library_does(tmp_pa
     for layer in eager.model.language_model.layers:
         layer.self_attn.attn_logit_softcapping = 0.5
     assert losses_of(other, given) != pytest.approx(ours, rel=1e-3)
+
+
+def test_paligemma2_answers_with_the_likeliest_token_again_and_again(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-paligemma2", "lora", ("decoder", "projector"))
+    loaded = to_train(tmp_path)
+    learn(loaded)
+    loaded.tuned.eval()
+    picture = seen(loaded)[:1]
+    embeddings = loaded.family.image_embeddings(loaded.model, picture)
+    row = prompt_row(loaded.family, loaded.processor, PROMPT)
+    ids, types = list(row.input_ids), list(row.token_type_ids)
+    for _ in range(6):
+        # Without cache and padding: the whole row again for every token.
+        with torch.no_grad():
+            output = loaded.tuned(
+                input_ids=torch.tensor([ids]),
+                token_type_ids=torch.tensor([types]),
+                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+            )
+        ids.append(int(output.logits[0, -1].argmax()))
+        types.append(loaded.family.completion_type)
+    said = loaded.processor.tokenizer.decode(ids[len(row.input_ids) :], skip_special_tokens=True)
+    assert answers_of(loaded, picture) == [said.strip()]

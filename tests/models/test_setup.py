@@ -25,7 +25,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma"])
+@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
 def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
     set_up_model(tmp_path / "first", choice(name))
     set_up_model(tmp_path / "second", choice(name))
