@@ -16,6 +16,7 @@ from importlib import import_module
 from config import STEPS, Config, Step, parse
 from figtune.models.finishing import after_training
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.crew import launched_processes
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
 from figtune.pipeline.stages import plan
@@ -30,7 +31,16 @@ STAGE_SCRIPTS: dict[Step, str] = {
 
 
 def run(config: Config) -> None:
-    """Run the chosen steps, in the pipeline's order whatever the order given."""
+    """Run the chosen steps, in the pipeline's order whatever the order given.
+
+    Raises:
+        UsageError: a launcher has started several processes of it.
+    """
+    if launched_processes() > 1:
+        raise UsageError(
+            f"main.py takes one process, but {launched_processes()} were launched",
+            "run it without a launcher up to setup, then launch train_model.py",
+        )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
     run_stages([*(_script(step) for step in steps), *after_training(config)], config)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from figtune.pipeline.artifacts import Stage
+from figtune.pipeline.crew import let_first_speak
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.stages import Summary, plan
@@ -35,6 +36,7 @@ def exit_code_of(action: Callable[[], None]) -> int:
         action()
     except FigtuneError as error:
         say(f"error: {error}")
+        let_first_speak()
         return error.exit_code
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; the same command carries on")

@@ -7,6 +7,7 @@ https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -17,6 +18,8 @@ Value = TypeVar("Value")
 _COUNT, _INDEX = "WORLD_SIZE", "RANK"
 _SEVERAL = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpirun"}
 """What launchers that do not speak to torch say about how many processes they have started."""
+_TO_SPEAK = 5.0
+"""Seconds."""
 TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- train_model.py"
 
 
@@ -49,6 +52,12 @@ def launched_processes() -> int:
 def is_first_launched() -> bool:
     """Whether this is the first of them."""
     return launched_processes() == 1 or os.environ.get(_INDEX, "0") == "0"
+
+
+def let_first_speak() -> None:
+    """What ends one process has ended the others too; but the launcher stops them all when it sees the first end."""
+    if not is_first_launched():
+        time.sleep(_TO_SPEAK)
 
 
 def check_launch(environment: Mapping[str, str]) -> None:
