@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from figtune.models import hub
 from figtune.models.hub import find_model
+from figtune.models.loading import load_tuned_model
+from figtune.models.records import ModelRecord
+from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.records import read_json
 from tests.hub_server import COMMIT, LocalHub, Refusal, serving
+from tests.models.tuned import choice
 
 NAME = "someone/model"
 FILES = {
@@ -120,6 +128,14 @@ def test_no_network_and_nothing_here_is_said(local_hub: LocalHub, monkeypatch: p
         find_model(NAME, None, weights=True)
 
 
+def test_working_offline_on_purpose_uses_what_is_here(local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_model(NAME, "main", weights=True)
+    asked = len(local_hub.asked)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert find_model(NAME, None, weights=True).commit == COMMIT
+    assert len(local_hub.asked) == asked
+
+
 def test_working_offline_on_purpose_is_said(local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ResourceError, match="HF_HUB_OFFLINE is set; unset it once"):
@@ -150,3 +166,37 @@ def test_a_file_is_no_model_folder(tmp_path: Path) -> None:
 def test_only_safe_formats_are_ever_asked_for() -> None:
     assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in hub.WEIGHT_FILES)
     assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in hub.DESCRIPTION_FILES)
+
+
+def test_a_model_of_the_hub_is_set_up_pinned_to_its_commit_and_then_needs_no_network(
+    local_hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    tiny_folders: dict[str, Path],
+) -> None:
+    log_in(monkeypatch)
+    local_hub.models[NAME] = {path.name: path.read_bytes() for path in tiny_folders["gemma3"].iterdir()}
+    set_up_model(tmp_path / "model", replace(choice(NAME), revision="main"))
+    record = read_json(tmp_path / "model" / "model.json", ModelRecord, "setup")
+    assert (record.name, record.base, record.commit) == (NAME, NAME, COMMIT)
+    origin = json.loads((tmp_path / "model" / "adapter" / "adapter_config.json").read_text())
+    assert (origin["base_model_name_or_path"], origin["revision"]) == (NAME, COMMIT)
+    assert local_hub.tokens == {"Bearer hf_secret"}
+
+    asked = len(local_hub.asked)
+    load_tuned_model(tmp_path / "model", torch.device("cpu"), "setup", encoder=False)
+    assert len(local_hub.asked) == asked
+    written = b"".join(path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file())
+    assert b"hf_secret" not in written
+    told = capfd.readouterr()
+    assert "hf_secret" not in told.out + told.err
+
+
+def test_a_model_that_is_not_supported_is_refused_before_its_weights_are_fetched(
+    local_hub: LocalHub, tmp_path: Path
+) -> None:
+    local_hub.models[NAME] = {**FILES, "config.json": b'{"model_type": "llava"}'}
+    with pytest.raises(ResourceError, match=r'"llava" model, which is not supported.*Gemma 3 \(.*PaliGemma'):
+        set_up_model(tmp_path / "model", choice(NAME))
+    assert "model.safetensors" not in [path for path, _ in local_hub.sent]
