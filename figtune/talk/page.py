@@ -198,5 +198,4 @@ def _public(name: str) -> str:
 
 def _told(error: FigtuneError) -> str:
     """What is wrong; what to type next is for a terminal."""
-    problem = error.problem
-    return f"<strong>{escape(problem[0].upper() + problem[1:])}.</strong>"
+    return f"<strong>{escape(error.problem)}</strong>"

@@ -96,7 +96,10 @@ def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:
     )
     (record,) = read_records(content / PAPERS_FILE, PaperRecord, "the same command")
     if record.status == "failed":
-        raise InputError(f"{pdf.name} cannot be read: {record.reason}", "give another paper, or an image")
+        named = record.reason.startswith(record.file)
+        raise InputError(
+            record.reason if named else f"{pdf.name}: {record.reason}", "give another paper, or an image of the figure"
+        )
     found = read_records(content / FIGURES_FILE, FigureRecord, "the same command")
     figures = tuple(figure for figure in found if figure.name and figure.crop)
     if not figures:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def serve(output_dir: Path, request: Request, terms: Terms, *, host: str, port: 
 
 
 def _see_that_gradio_is_there() -> None:
-    if find_spec("gradio") is None:
+    if importlib.util.find_spec("gradio") is None:
         raise ResourceError("--serve needs Gradio", "install it with: pip install -r requirements-serve.txt")
 
 
