@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.examples.records import Task
+from figtune.models.memory import parsed_size
 from figtune.models.recipe import OptimizerName, Scheduler
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.pipeline import settings
@@ -335,6 +336,9 @@ class Config:
     """Exit with 7 where some input failed, rather than carry on with the rest."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; "auto" takes a CUDA card where there is one."""
+    memory: str | None = None
+    """What training must fit into, such as 16GB: setup and training stop where it will not, and say what to change. Left
+    out, they warn where it will not fit into what is here."""
     workers: int = 0
     """Processes that read papers; 0 is one per CPU core."""
     extract: ExtractSettings = field(default_factory=ExtractSettings)
@@ -348,6 +352,8 @@ class Config:
     def __post_init__(self) -> None:
         _check(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
         _check(self.workers >= 0, "workers", "0 or more")
+        if self.memory is not None:
+            parsed_size(self.memory)
         _check(self.push_to_hub is not None or not self.push_public, "push_public", "given together with --push_to_hub")
         _check(self.test_image is not None or self.prompt is None, "prompt", "given together with --test_image")
         _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
@@ -500,13 +506,13 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        merge=fresh.merge,
+        push_to_hub=fresh.push_to_hub,
+        push_public=fresh.push_public,
         figure=fresh.figure,
         answers=fresh.answers,
         serve=fresh.serve,
         compare=fresh.compare,
-        merge=fresh.merge,
-        push_to_hub=fresh.push_to_hub,
-        push_public=fresh.push_public,
         prompt=fresh.prompt,
         task=fresh.task,
         dry_run=fresh.dry_run,

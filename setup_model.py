@@ -15,6 +15,7 @@ from functools import partial
 
 from config import Config, parse
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.memory import StepSettings
 from figtune.models.records import AdapterRecord
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
@@ -61,9 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config) -> Outcome:
+    from figtune.models.foresight import Room, foresee_model
     from figtune.models.setup import set_up_model
 
-    table = set_up_model(config.model_dir, _choice(config))
+    choice = _choice(config)
+    foresee_model(choice, _step_settings(config), Room.of(config.device, config.memory))
+    table = set_up_model(config.model_dir, choice)
     return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
 
@@ -84,6 +88,19 @@ def _choice(config: Config) -> ModelChoice:
         max_length=config.model.max_length,
         adapter=adapter,
         seed=config.train.seed,
+    )
+
+
+def _step_settings(config: Config) -> StepSettings:
+    """What of training decides about memory; it is told, and nothing that setup makes depends on it."""
+    return StepSettings(
+        adapter=_choice(config).adapter,
+        max_length=config.model.max_length,
+        batch_size=config.train.batch_size,
+        max_batch_tokens=config.train.max_batch_tokens,
+        gradient_accumulation_steps=config.train.gradient_accumulation_steps,
+        activation_checkpointing=config.train.activation_checkpointing,
+        eight_bit_optimizer=config.train.optimizer == "adamw_8bit",
     )
 
 

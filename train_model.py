@@ -96,6 +96,7 @@ def _crew() -> Crew | None:
 
 
 def _produce(config: Config) -> Outcome:
+    from figtune.models.foresight import Room, foresee_training
     from figtune.models.recipe import Recipe
     from figtune.models.training import train
 
@@ -118,6 +119,7 @@ def _produce(config: Config) -> Outcome:
         save_total_limit=config.train.save_total_limit,
         seed=config.train.seed,
     )
+    foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), MODEL_COMMAND)
     summary = train(
         config.dataset_dir,
         config.model_dir,

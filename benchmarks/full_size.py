@@ -198,6 +198,7 @@ def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[
         adapter=loaded.record.adapter,
         max_length=loaded.record.max_length,
         batch_size=examples,
+        max_batch_tokens=4096,
         gradient_accumulation_steps=1,
         activation_checkpointing=True,
         eight_bit_optimizer=False,
@@ -205,7 +206,7 @@ def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[
     model = described(loaded.base, loaded.record.name, precision, loaded.record.adapter)
     tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())
     load = Load(examples=examples, text_tokens=tokens, learned_tokens=batch.learned_tokens // examples)
-    return ["estimated:", *memory_lines(memory_use(model, settings, load), load)]
+    return ["estimated:", *memory_lines(memory_use(model, settings, load))]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -30,8 +31,8 @@ from figtune.models.rehearsal import ATTENTION, META, Fullest, fullest_moment
 from figtune.models.targets import targets_of
 from figtune.models.whole import WholeModel, part_of
 
-_FOUR_BIT = 0.5 + 4 / 64
-"""Bytes of a number in NF4: half of one, and for each 64 of them a scale in float32."""
+_FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a number in NF4: half of one, a byte of scale for each 64 of them, and a float32 for each 256 scales."""
 _TRAINED_BYTES = 4
 _GRADIENT_BYTES = 4
 _ADAM_BYTES = 8
@@ -39,7 +40,7 @@ _ADAM_8_BIT_BYTES = 2 + 2 * 4 / 256
 """Two moments of a byte, and for each 256 of them a scale in float32."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Described:
     """A model as its `config.json` describes it, how its weights are held, and what of it is trained."""
 
@@ -59,28 +60,59 @@ class Described:
         return self.trains_vision or self.adapter.mode == "full"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """What does not depend on the batch, in bytes."""
+
+    weights: dict[Part, int]
+    trained: int
+    """Numbers that are trained."""
+    working_copies: int
+    encoding: int
+    """Beside the weights, while the encoder looks at one picture."""
+
+
 def described(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> Described:
     """A model from the folder that holds its `config.json`."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return Described(config=config, name=name, precision=precision, adapter=adapter)
 
 
+def longest_load(model: Described, settings: StepSettings) -> Load:
+    """The most that a batch can be: examples as long as they may be, and nearly all of that to be learned."""
+    fitting = (settings.max_batch_tokens - _image_tokens(model.config)) // settings.max_length
+    return Load(
+        examples=max(1, min(settings.batch_size, fitting)),
+        text_tokens=settings.max_length,
+        learned_tokens=settings.max_length - 1,
+    )
+
+
 def memory_use(model: Described, settings: StepSettings, load: Load) -> MemoryUse:
     """What training takes at its fullest moment."""
-    tuned = _tuned(model, model.config)
-    weights = _weights(tuned, model)
-    trained = sum(parameter.numel() for parameter in tuned.parameters() if parameter.requires_grad)
+    standing = _standing(model)
     step = step_memory(model, load, activation_checkpointing=settings.activation_checkpointing)
-    encoding = 0 if model.trains_vision else sum(weights.values()) + _encoding(model)
     return MemoryUse(
-        vision_weights=weights["vision"] if model.keeps_vision else 0,
-        projector_weights=weights["projector"],
-        text_weights=weights["text"],
-        gradients=_GRADIENT_BYTES * trained,
-        optimizer=round((_ADAM_8_BIT_BYTES if settings.eight_bit_optimizer else _ADAM_BYTES) * trained),
-        activations=step.total - step.wide + _working_copies(tuned, model),
+        load=load,
+        vision_weights=standing.weights["vision"] if model.keeps_vision else 0,
+        projector_weights=standing.weights["projector"],
+        text_weights=standing.weights["text"],
+        gradients=_GRADIENT_BYTES * standing.trained,
+        optimizer=round((_ADAM_8_BIT_BYTES if settings.eight_bit_optimizer else _ADAM_BYTES) * standing.trained),
+        activations=step.total - step.wide + standing.working_copies,
         logits=step.wide,
-        encoding=encoding,
+        encoding=0 if model.trains_vision else sum(standing.weights.values()) + standing.encoding,
+    )
+
+
+@lru_cache(maxsize=8)
+def _standing(model: Described) -> _Standing:
+    tuned = _tuned(model, model.config)
+    return _Standing(
+        weights=_weights(tuned, model),
+        trained=sum(parameter.numel() for parameter in tuned.parameters() if parameter.requires_grad),
+        working_copies=_working_copies(tuned, model),
+        encoding=0 if model.trains_vision else _encoding(model),
     )
 
 
@@ -157,7 +189,8 @@ def _working_copies(tuned: PeftModel, model: Described) -> int:
         return size * trained if size < _TRAINED_BYTES else 0
     if not model.precision.four_bit:
         return 0
-    return size * max(each.numel() for name, each in tuned.named_parameters() if _is_decoder_matrix(name, each))
+    largest: int = max(each.numel() for name, each in tuned.named_parameters() if _is_decoder_matrix(name, each))
+    return size * largest
 
 
 def _rehearsed_step(model: Described, config: PreTrainedConfig, load: Load, checkpointing: bool) -> Fullest:

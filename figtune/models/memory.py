@@ -28,6 +28,8 @@ class StepSettings:
     max_length: int
     """Text tokens of prompt and completion together."""
     batch_size: int
+    max_batch_tokens: int
+    """Of all examples of a batch together, image tokens included; an example alone may have more."""
     gradient_accumulation_steps: int
     activation_checkpointing: bool
     eight_bit_optimizer: bool
@@ -45,15 +47,12 @@ class Load:
     """Of each example, the completion alone."""
 
 
-def longest_load(settings: StepSettings) -> Load:
-    """The most that a batch can be: all examples as long as they may be, and all of it but a token to be learned."""
-    return Load(examples=settings.batch_size, text_tokens=settings.max_length, learned_tokens=settings.max_length - 1)
-
-
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
     """Bytes at the fullest moment of training, by what they are taken for."""
 
+    load: Load
+    """The batch at that moment."""
     vision_weights: int
     """0 where the encoder is frozen: it has gone when training begins."""
     projector_weights: int
@@ -110,7 +109,7 @@ def _bytes(number: str, unit: str, binary: str) -> int:
     return round(float(number) * factor)
 
 
-def memory_lines(use: MemoryUse, load: Load) -> list[str]:
+def memory_lines(use: MemoryUse) -> list[str]:
     """The table for people, a line each."""
     rows = [
         ("vision encoder", use.vision_weights),
@@ -122,8 +121,8 @@ def memory_lines(use: MemoryUse, load: Load) -> list[str]:
         ("logits", use.logits),
         ("libraries, gaps", use.overhead),
     ]
-    count = f"{load.examples} example{'s' if load.examples > 1 else ''}"
-    lines = [f"{'memory':28}{'GB':>8}  (for {count} of {load.text_tokens} text tokens)"]
+    count = f"{use.load.examples} example{'s' if use.load.examples > 1 else ''}"
+    lines = [f"{'memory':28}{'GB':>8}  (for {count} of {use.load.text_tokens} text tokens)"]
     lines += [f"{name:28}{size / _GB:>8.2f}" for name, size in rows if size]
     lines.append(f"{'together':28}{use.training / _GB:>8.2f}")
     if use.encoding:
@@ -182,6 +181,12 @@ def _smaller_batches(settings: StepSettings) -> Iterator[Change]:
         )
 
 
+def _compact_optimizer(settings: StepSettings) -> Iterator[Change]:
+    """Costs nothing to speak of, and saves little unless whole parts are trained."""
+    if settings.adapter.mode == "full" and not settings.eight_bit_optimizer:
+        yield Change(flags="--train.optimizer adamw_8bit", settings=replace(settings, eight_bit_optimizer=True))
+
+
 def _quantised(settings: StepSettings) -> Iterator[Change]:
     """Costs a little of what is learned."""
     if settings.adapter.mode in ("lora", "full"):
@@ -201,6 +206,7 @@ def _shorter(settings: StepSettings) -> Iterator[Change]:
 _CHANGES: tuple[Callable[[StepSettings], Iterator[Change]], ...] = (
     _checkpointing,
     _smaller_batches,
+    _compact_optimizer,
     _quantised,
     _shorter,
 )
