@@ -1,34 +1,49 @@
-"""Time the search for figures over folders of PDFs, and score it where labels lie beside them.
+"""Time extraction over folders of PDFs, part by part and as a whole, and score it where labels lie beside them.
 
     python -m benchmarks.extraction papers
-    python -m benchmarks.extraction --no-crops papers more_papers
+    python -m benchmarks.extraction --workers 4 papers more_papers
+    python -m benchmarks.extraction --no-crops papers
 
-Prints CPU seconds a page with and without crops, the ratio to what PyMuPDF alone needs to read and render the same
-pages, peak memory; and for PDFs with `<stem>.gold.json` beside them precision, recall, IoU and precision by confidence.
+Prints CPU seconds a page for every part, and their ratio to what PyMuPDF alone needs to read and render the same pages;
+the same for all that `extract_content.py` does to papers, with one worker and with several: wall-clock seconds, and the
+peak memory of the largest worker. For PDFs with `<stem>.gold.json` beside them also precision, recall, IoU and
+precision by confidence.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from tempfile import TemporaryDirectory
 
 import pymupdf
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, score
+from figtune.figures.batch import extract_folder
 from figtune.figures.crops import crop
+from figtune.figures.extraction import extract_paper, text_of
 from figtune.figures.findings import find_figures
-from figtune.papers.document import Document
+from figtune.figures.mentions import mentions_of
+from figtune.figures.thumbnails import ThumbnailDocument
 from figtune.papers.hyphens import vocabulary_of
+from figtune.papers.texts import read_texts
 from figtune.pipeline.progress import track
+from figtune.reports.gallery import write_gallery
 
 DPI = 200
 LONGEST_SIDE = 2048
+SECONDS, MEGABYTES = 600.0, 4096
 CONFIDENCES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+PARTS = ("text layer", "figures", "body and mentions", "crops")
+"""Thumbnails are made of the pages that the search for figures renders, and counted there."""
+FLOOR = ("text", "drawings", "images", "pixels", "clips")
 
 
 @dataclass
@@ -39,10 +54,11 @@ class Tally:
     figures: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def spend(self, name: str, work: Callable[[], None]) -> None:
-        """Run `work` and book its CPU time under `name`."""
+    @contextmanager
+    def booked(self, name: str) -> Iterator[None]:
+        """Book the CPU time that the block takes under `name`."""
         start = time.process_time()
-        work()
+        yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start
 
     def per_page(self, *names: str) -> float:
@@ -50,46 +66,87 @@ class Tally:
         return sum(self.seconds.get(name, 0.0) for name in names) / max(1, self.pages)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """What taking whole folders apart cost, workers and gallery included."""
+
+    workers: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    """Of the largest worker so far."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of PDFs")
-    parser.add_argument("--no-crops", action="store_true", help="leave the rendering of crops out")
+    parser.add_argument(
+        "--no-crops", action="store_true", help="leave crops out, and the whole program, which has them"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="for the second run of the whole")
     options = parser.parse_args(arguments)
+    crops: bool = not options.no_crops
     paths = sorted(path for folder in options.folders for path in folder.rglob("*.pdf"))
     if not paths:
         parser.error(f"no PDFs under {', '.join(map(str, options.folders))}")
+    runs = [_whole(options.folders, workers) for workers in dict.fromkeys((1, options.workers))] if crops else []
     tally = Tally()
     scored: list[tuple[Sequence[Item], Sequence[Item]]] = []
     for path in track(paths, total=len(paths), title="papers", unit="paper"):
-        found = _measure(path, tally, crops=not options.no_crops)
+        found = _measure(path, tally, crops=crops)
         gold = path.with_name(path.stem + GOLD_SUFFIX)
         if gold.exists():
             scored.append((read_gold(gold), found))
     report = [
         f"{len(paths)} papers, {tally.pages} pages, {tally.figures} regions",
-        *_costs(tally, not options.no_crops),
+        *_costs(tally, crops=crops),
+        *_wholes(runs, tally),
     ]
     sys.stdout.write("\n".join([*report, *(_scores(scored) if scored else [])]) + "\n")
     return 0
 
 
+def _whole(folders: Sequence[Path], workers: int) -> Whole:
+    wall, cpu = time.monotonic(), _cpu_seconds()
+    for folder in folders:
+        with TemporaryDirectory() as content:
+            extract_folder(
+                folder,
+                Path(content),
+                dpi=DPI,
+                longest_side=LONGEST_SIDE,
+                timeout_s=SECONDS,
+                memory_mb=MEGABYTES,
+                workers=workers,
+                redo=True,
+                extract=extract_paper,
+            )
+            write_gallery(Path(content))
+    peak = getrusage(RUSAGE_CHILDREN).ru_maxrss / 1024
+    return Whole(workers, time.monotonic() - wall, _cpu_seconds() - cpu, peak)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its children that have ended."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
+
+
 def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
-    items: list[Item] = []
-
-    def search() -> None:
-        texts = [document.text(index) for index in range(document.page_count)]
-        items.extend(items_of(find_figures(document, texts, vocabulary_of(texts)).figures))
-
-    def render() -> None:
-        for item in items:
-            crop(document, item.page - 1, item.box, dpi=DPI, longest_side=LONGEST_SIDE)
-
-    with Document(path) as document:
+    with ThumbnailDocument(path) as document:
         tally.pages += document.page_count
-        tally.spend("search", search)
+        with tally.booked("text layer"):
+            texts = read_texts(document)
+        with tally.booked("figures"):
+            vocabulary = vocabulary_of(texts)
+            findings = find_figures(document, texts, vocabulary)
+        with tally.booked("body and mentions"):
+            text = text_of(path.stem, texts, findings, vocabulary)
+            mentions_of(text, [(figure.figure_type, figure.name) for figure in findings.figures if figure.name])
+        items = items_of(findings.figures)
         tally.figures += len(items)
-        if crops:
-            tally.spend("crops", render)
+        with tally.booked("crops"):
+            for item in items if crops else ():
+                crop(document, item.page - 1, item.box, dpi=DPI, longest_side=LONGEST_SIDE)
     _measure_floor(path, items if crops else [], tally)
     return items
 
@@ -98,44 +155,52 @@ def _measure_floor(path: Path, items: Sequence[Item], tally: Tally) -> None:
     """What PyMuPDF alone needs for the same pages and crops. One file stays open, so each job finds cached what an
     earlier one has decoded."""
 
-    def text() -> None:
-        for page in file:
-            page.get_text("dict", flags=pymupdf.TEXT_PRESERVE_WHITESPACE)
-
-    def drawings() -> None:
-        for page in file:
-            page.get_cdrawings()
-
-    def images() -> None:
-        for page in file:
-            page.get_image_info()
-
-    def pixels() -> None:
-        for page in file:
-            page.get_pixmap(dpi=72, colorspace=pymupdf.csGRAY)
-
-    def clips() -> None:
-        for item in items:
-            clip = pymupdf.Rect(item.box.x0, item.box.top, item.box.x1, item.box.bottom)
-            file[item.page - 1].get_pixmap(dpi=DPI, clip=clip).tobytes("png")
-
     with pymupdf.open(path) as file:
-        for job in (text, drawings, images, pixels, clips):
-            tally.spend(f"floor {job.__name__}", job)
+        with tally.booked("floor text"):
+            for page in file:
+                page.get_text("dict", flags=pymupdf.TEXT_PRESERVE_WHITESPACE)
+        with tally.booked("floor drawings"):
+            for page in file:
+                page.get_cdrawings()
+        with tally.booked("floor images"):
+            for page in file:
+                page.get_image_info()
+        with tally.booked("floor pixels"):
+            for page in file:
+                page.get_pixmap(dpi=72, colorspace=pymupdf.csGRAY)
+        with tally.booked("floor clips"):
+            for item in items:
+                clip = pymupdf.Rect(item.box.x0, item.box.top, item.box.x1, item.box.bottom)
+                file[item.page - 1].get_pixmap(dpi=DPI, clip=clip).tobytes("png")
 
 
-def _costs(tally: Tally, crops: bool) -> list[str]:
-    jobs = [f"floor {name}" for name in ("text", "drawings", "images", "pixels")]
-    ours, floor = tally.per_page("search"), tally.per_page(*jobs)
-    lines = [f"CPU s/page, no crops    {ours:.4f}   floor {floor:.4f}   ratio {ours / floor:.2f}"]
+def _costs(tally: Tally, *, crops: bool) -> list[str]:
+    lines = [_compared("no crops", tally.per_page(*PARTS[:-1]), _floor(tally, crops=False))]
     if crops:
-        jobs.append("floor clips")
-        ours, floor = tally.per_page("search", "crops"), tally.per_page(*jobs)
-        lines.append(f"CPU s/page, with crops  {ours:.4f}   floor {floor:.4f}   ratio {ours / floor:.2f}")
-    lines.append(
-        "floor by job: " + ", ".join(f"{name.removeprefix('floor ')} {tally.per_page(name):.4f}" for name in jobs)
-    )
-    lines.append(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        lines.append(_compared("with crops", tally.per_page(*PARTS), _floor(tally, crops=True)))
+    parts = PARTS if crops else PARTS[:-1]
+    jobs = FLOOR if crops else FLOOR[:-1]
+    lines.append("by part:       " + ", ".join(f"{name} {tally.per_page(name):.4f}" for name in parts))
+    lines.append("floor by job:  " + ", ".join(f"{name} {tally.per_page(f'floor {name}'):.4f}" for name in jobs))
+    return lines
+
+
+def _floor(tally: Tally, *, crops: bool) -> float:
+    return tally.per_page(*(f"floor {name}" for name in (FLOOR if crops else FLOOR[:-1])))
+
+
+def _compared(title: str, ours: float, floor: float) -> str:
+    return f"CPU s/page, {title + ':':<20}{ours:.4f}   floor {floor:.4f}   ratio {ours / floor:.2f}"
+
+
+def _wholes(runs: Sequence[Whole], tally: Tally) -> list[str]:
+    lines = []
+    for run in runs:
+        lines.append(
+            _compared(f"whole, {run.workers} worker(s)", run.cpu_s / tally.pages, _floor(tally, crops=True))
+            + f"   wall {run.wall_s:.1f} s, {runs[0].wall_s / run.wall_s:.2f} times as fast, "
+            + f"largest worker {run.peak_mb:.0f} MB"
+        )
     return lines
 
 

@@ -61,7 +61,7 @@ def extract_paper(job: PaperJob) -> PaperResult:
         _check_for_text(document, texts)
         vocabulary = vocabulary_of(texts)
         findings = find_figures(document, texts, vocabulary)
-        text = _text(job.source.paper_id, texts, findings, vocabulary)
+        text = text_of(job.source.paper_id, texts, findings, vocabulary)
         figures = _figures(job, document, findings.figures, text)
         _write_thumbnails(job, document, findings.figures)
     write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
@@ -85,7 +85,8 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
     raise NoTextError(f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF")
 
 
-def _text(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
+def text_of(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
+    """The text of a paper: what is left of `texts` without what `findings` holds, sorted into what it is."""
     pages = (
         free_lines(text, page.roles, page.caption_lines, page.regions)
         for text, page in zip(texts, findings.pages, strict=True)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from msgspec import Struct
+
 from figtune.figures.roles import Role
 from figtune.figures.style import Column, PaperStyle, family_of, running_key
 from figtune.papers.box import Box
@@ -44,8 +46,7 @@ class PageLines:
     lines: tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """What stands on one line of a column."""
 
     page_index: int

@@ -11,6 +11,7 @@ from figtune.papers.page import PageText
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
 _HYPHENS = ("-", "‐")
+_COUNTED_AT_ONCE = 20_000
 _LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
 _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
@@ -38,13 +39,17 @@ class Vocabulary:
     """The words of a paper as it writes them inside its lines, where no line break has touched them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
+        self._counts: Counter[str] = Counter()
         words: list[str] = []
         broken = False
         for line in lines:
             body = _REST.sub("", line) if broken else line
             broken = line.endswith(_HYPHENS) and _BROKEN.search(line) is not None
             words += _WORD.findall((_BROKEN.sub("", body) if broken else body).lower())
-        self._counts = Counter(words)
+            if len(words) > _COUNTED_AT_ONCE:
+                self._counts.update(words)
+                words.clear()
+        self._counts.update(words)
 
     def join(self, lines: Sequence[str]) -> str:
         """`lines` as one text, single blanks between words."""

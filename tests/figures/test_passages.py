@@ -35,11 +35,9 @@ class Sheet:
         """Go to the top of a column."""
         self.page, self.column, self.baseline = page, column, 80.0
 
-    def full(
-        self, text: str, *, indent: float = 0.0, gap: float = 0.0, bold: bool = False, run_in: bool = False
-    ) -> None:
+    def full(self, text: str, *, indent: float = 0.0, gap: float = 0.0, bold: bool = False, head: str = "") -> None:
         """A row to the right edge of the column."""
-        self.add(text, indent=indent, right=0.0, gap=gap, bold=bold, run_in=run_in)
+        self.add(text, indent=indent, right=0.0, gap=gap, bold=bold, head=head)
 
     def add(
         self,
@@ -50,7 +48,7 @@ class Sheet:
         size: float = SIZE,
         gap: float = 0.0,
         bold: bool = False,
-        run_in: bool = False,
+        head: str = "",
         note_mark: bool = False,
         heading: bool = False,
         formula: bool = False,
@@ -67,8 +65,9 @@ class Sheet:
                 text=text,
                 size=size,
                 bold=bold,
-                starts_bold=bold or run_in,
-                run_in=run_in,
+                starts_bold=bold or bool(head),
+                run_in=bool(head),
+                head=len(head),
                 note_mark=note_mark,
                 heading=heading,
                 formula=formula,
@@ -149,7 +148,7 @@ def test_a_formula_stays_in_its_paragraph(sheet: Sheet) -> None:
     sheet.full("where m is the mass.", gap=10)
     sheet.full("A new paragraph.", indent=12)
     assert [text for _, text in sheet.passages()] == [
-        " ".join(["and this is so"] * 4) + " E = mc2 (1) where m is the mass.",
+        " ".join(["and this is so"] * 4) + "\nE = mc2 (1)\nwhere m is the mass.",
         "A new paragraph.",
     ]
 
@@ -162,10 +161,10 @@ def test_words_tell_that_a_stretched_row_goes_on(sheet: Sheet) -> None:
 
 def test_a_bold_phrase_with_a_full_stop_begins_a_paragraph(sheet: Sheet) -> None:
     sheet.full("All of this was said before.")
-    sheet.full("Training details. We train it.", run_in=True)
+    sheet.full("Training details. We train it.", head="Training details.")
     assert [text for _, text in sheet.passages()] == [
         "All of this was said before.",
-        "Training details. We train it.",
+        "Training details.\nWe train it.",
     ]
 
 
