@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from figtune.examples.records import Example
+from figtune.examples.records import DATA_SET_TASK, Example
 from figtune.models.recipe import Recipe, TrainingSummary
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.training_data import TrainingExamples
 from figtune.pipeline.files import write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How a card speaks of what was trained on."""
+
+    title: str
+    images: str
+    groups: str
+    apart: str
+    """What the splits do not share."""
+
+
+OF_PAPERS = Wording(
+    title="figures of research papers",
+    images="figures",
+    groups="papers",
+    apart="No paper is in two of train, val and test",
+)
+OF_A_DATA_SET = Wording(
+    title="images with texts",
+    images="images",
+    groups="groups",
+    apart="No group, rows that share an id or an image, is in two of train, val and test",
+)
 
 
 def write_card(
@@ -22,9 +47,10 @@ def write_card(
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
+    wording = OF_A_DATA_SET if examples.train[0].task == DATA_SET_TASK else OF_PAPERS
     sections = (
-        _head(record),
-        _data(examples, summary),
+        _head(record, wording),
+        _data(examples, summary, wording),
         _outcome(summary, lines),
         _settings(record, recipe),
         _loading(record),
@@ -32,7 +58,7 @@ def write_card(
     write_text(output_dir / CARD_FILE, "\n\n".join(sections) + "\n")
 
 
-def _head(record: ModelRecord) -> str:
+def _head(record: ModelRecord, wording: Wording) -> str:
     base = f"base_model: {record.base}\n" if record.commit else ""
     warning = (
         "\n\n**A demo model**: its base has random weights and a small vocabulary, built on the spot to show how the "
@@ -40,21 +66,23 @@ def _head(record: ModelRecord) -> str:
         if record.tiny
         else ""
     )
+    library = "transformers" if record.adapter.mode == "full" else "peft"
     return (
-        f"---\n{base}library_name: peft\npipeline_tag: image-text-to-text\n---\n\n"
-        f"# {record.name}, fine-tuned on figures of research papers{warning}"
+        f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
+        f"# {record.name}, fine-tuned on {wording.title}{warning}"
     )
 
 
-def _data(examples: TrainingExamples, summary: TrainingSummary) -> str:
+def _data(examples: TrainingExamples, summary: TrainingSummary, wording: Wording) -> str:
     rows = [
         f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
         f"{len({example.group for example in part}):,} | {_tasks(part)} |"
         for split, part in vars(examples).items()
     ]
-    table = "\n".join(("| split | examples | figures | papers | tasks |", "|---|---|---|---|---|", *rows))
+    head = f"| split | examples | {wording.images} | {wording.groups} | tasks |"
+    table = "\n".join((head, "|---|---|---|---|---|", *rows))
     return (
-        f"## Data\n\n{table}\n\nNo paper is in two of train, val and test; minitrain is a share of train. "
+        f"## Data\n\n{table}\n\n{wording.apart}; minitrain is a share of train. "
         f"Of the training examples {summary.truncated:,} had a completion cut to fit and {summary.left_out:,} were "
         "left out because their prompt left no room."
     )
@@ -106,15 +134,17 @@ def _shown(value: object) -> str:
 
 
 def _loading(record: ModelRecord) -> str:
+    """Five lines of plain transformers and peft; a model trained whole needs no peft."""
     revision = f', revision="{record.commit}"' if record.commit else ""
-    return f"""## Loading
-
-In this folder:
-
-```python
-from peft import PeftModel
-from transformers import AutoModelForImageTextToText, AutoProcessor
-base = AutoModelForImageTextToText.from_pretrained("{record.base}"{revision})
-model = PeftModel.from_pretrained(base, "adapter").eval()
-processor = AutoProcessor.from_pretrained("processor")
-```"""
+    base = f'AutoModelForImageTextToText.from_pretrained("{record.base}"{revision})'
+    whole = record.adapter.mode == "full"
+    lines = (
+        "from safetensors.torch import load_file" if whole else "from peft import PeftModel",
+        "from transformers import AutoModelForImageTextToText, AutoProcessor",
+        f"{'model' if whole else 'base'} = {base}",
+        'model.load_state_dict(load_file("adapter/adapter_model.safetensors"), strict=False)'
+        if whole
+        else 'model = PeftModel.from_pretrained(base, "adapter").eval()',
+        'processor = AutoProcessor.from_pretrained("processor")',
+    )
+    return "\n".join(("## Loading\n\nIn this folder:\n\n```python", *lines, "```"))
