@@ -84,7 +84,7 @@ def _talk(config: Config) -> Outcome:
     request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
     if config.test_image is None:
         serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
-        return Outcome(counts={})
+        return Outcome(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
     return Outcome(counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)))
 

@@ -60,7 +60,9 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as failure:
-        reason = (failure.strerror or str(failure)).lower()
+        # Names that cannot be resolved come with negative numbers, which the system has no words for.
+        number = failure.errno or 0
+        reason = (os.strerror(number) if number > 0 else str(failure.strerror)).lower()
         raise ResourceError(
             f"{host}:{port} cannot be listened at: {reason}", "give another --serve_port, or another --serve_host"
         ) from None

@@ -34,7 +34,7 @@ def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, d
     compared = 0
     for figure in paper.figures:
         for example in examples:
-            if example.example_id == f"{figure.figure_id}-{example.task}":
+            if example.task != "given" and example.example_id == f"{figure.figure_id}-{example.task}":
                 assert paper.prompt(figure, example.task, None) == example.prompt
                 assert sha256_of(paper.crop(figure)) == example.image_sha256
                 compared += 1
