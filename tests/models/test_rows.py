@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import ProcessorMixin
 
+from figtune.models.bundles import apart
 from figtune.models.collation import generation_batch, training_batch
 from figtune.models.families import FAMILIES
 from figtune.models.family import IGNORED, Family
@@ -30,7 +31,7 @@ CHAT_TEMPLATE = (
 """What Gemma 3's own template does to one user turn."""
 
 
-@pytest.fixture(params=FAMILIES, ids=lambda family: family.model_type)
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.support.model_type)
 def family(request: pytest.FixtureRequest) -> Family:
     chosen: Family = request.param
     return chosen
@@ -38,7 +39,7 @@ def family(request: pytest.FixtureRequest) -> Family:
 
 @pytest.fixture
 def processor(family: Family, processors: dict[str, ProcessorMixin]) -> ProcessorMixin:
-    return processors[family.model_type]
+    return processors[family.support.model_type]
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +154,10 @@ def test_batches_are_padded_on_the_right_to_learn_and_on_the_left_to_answer(
     long = training_row(family, processor, PROMPT, CAPTION, 200)
     pad = processor.tokenizer.pad_token_id
     missing = len(long.input_ids) - len(short.input_ids)
-    right, left = training_batch([short, long], pad), generation_batch([short, long], pad)
+    right, left = training_batch(apart([short, long]), family, pad), generation_batch([short, long], pad)
     assert right.input_ids[0].tolist() == [*short.input_ids, *[pad] * missing]
     assert left.input_ids[0].tolist() == [*[pad] * missing, *short.input_ids]
-    assert right.attention_mask[0].sum() == left.attention_mask[0].sum() == len(short.input_ids)
+    assert (right.bundle[0] == 0).sum() == left.attention_mask[0].sum() == len(short.input_ids)
+    assert right.position_ids[1].tolist() == [family.first_position + at for at in range(len(long.input_ids))]
     assert right.labels[0].tolist() == [*short.labels, *[IGNORED] * missing]
     assert right.input_ids[1].tolist() == left.input_ids[1].tolist() == list(long.input_ids)

@@ -1,0 +1,193 @@
+"""Ways to the loss of a training step, from what published recipes do to what this program does; models and pictures.
+
+All give the mean loss over the learned tokens of the same examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForImageTextToText, Gemma3Config, PreTrainedConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from figtune.models.bundles import Bundle, apart, packed
+from figtune.models.collation import training_batch
+from figtune.models.family import IGNORED, PROJECTOR, Family, TokenisedRow
+from figtune.models.forward import summed_loss
+from figtune.models.noise import without_training_noise
+
+TASKS = 3
+PROMPT, SHORTEST, LONGEST = 24, 60, 180
+"""Tokens of a prompt and of completions, where a picture has 256; fewer where it has fewer."""
+_DECODER = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A picture and the examples about it."""
+
+    pixels: Tensor
+    """float[3, H, W]"""
+    features: Tensor
+    """float[T, V]"""
+    rows: tuple[TokenisedRow, ...]
+
+
+def small_gemma3(_: Path) -> tuple[PreTrainedConfig, None]:
+    """256 patches through 2.7 M weights of the encoder, 100 tokens through 3.9 M of the decoder."""
+    text = {
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "vocab_size": 3584,
+        "sliding_window": 512,
+    }
+    vision = {
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 6,
+        "image_size": 224,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=vision,
+        mm_tokens_per_image=64,
+        boi_token_index=3581,
+        eoi_token_index=3582,
+        image_token_index=3583,
+    )
+    return config, None
+
+
+def from_pixels(tuned: PeftModel, _: Family, figures: Sequence[Figure]) -> Tensor:
+    pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
+    loss: Tensor = tuned(**_plain(figures), pixel_values=pixels, use_cache=False).loss
+    return loss
+
+
+def from_fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    with torch.no_grad():
+        pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
+        features = family.vision_features(tuned.get_base_model(), pixels)
+    return _every_logit(tuned, family, figures, features)
+
+
+def from_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    features = torch.stack([figure.features for figure in figures for _ in figure.rows])
+    return _every_logit(tuned, family, figures, features)
+
+
+def _every_logit(tuned: PeftModel, family: Family, figures: Sequence[Figure], features: Tensor) -> Tensor:
+    embeddings = family.image_embeddings(tuned.get_base_model(), features)
+    seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
+    loss: Tensor = tuned(**_plain(figures), mm_encoder_outputs=seen, use_cache=False).loss
+    return loss
+
+
+def at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    rows = [row for figure in figures for row in figure.rows]
+    features = torch.stack([figure.features for figure in figures for _ in figure.rows])
+    return _mean_loss(tuned, family, apart(rows), features)
+
+
+def shared(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    by_name = {str(index): figure for index, figure in enumerate(figures)}
+    bundles = [bundle for name, figure in by_name.items() for bundle in _bundles(name, figure)]
+    lines = packed(bundles)
+    features = torch.stack([by_name[bundle.image_sha256].features for line in lines for bundle in line])
+    return _mean_loss(tuned, family, lines, features)
+
+
+def _bundles(name: str, figure: Figure) -> list[Bundle]:
+    """One where the family's image tokens can be shared."""
+    if figure.rows[0].shared_length:
+        return [Bundle(image_sha256=name, rows=figure.rows)]
+    return [Bundle(image_sha256=name, rows=(row,)) for row in figure.rows]
+
+
+def _mean_loss(tuned: PeftModel, family: Family, lines: Sequence[Sequence[Bundle]], features: Tensor) -> Tensor:
+    batch = training_batch(lines, family, 0).to(features.device)
+    return summed_loss(tuned, family, batch, features) / batch.learned_tokens
+
+
+def _plain(figures: Sequence[Figure]) -> dict[str, Tensor]:
+    """A padded row for each example, as the library takes them: int64[B, L] each."""
+    rows = [row for figure in figures for row in figure.rows]
+    padded: dict[str, tuple[Sequence[Sequence[int]], int]] = {
+        "input_ids": ([row.input_ids for row in rows], 0),
+        "attention_mask": ([[1] * len(row.input_ids) for row in rows], 0),
+        "token_type_ids": ([row.token_type_ids for row in rows], 0),
+        "labels": ([row.labels for row in rows], IGNORED),
+    }
+    device = figures[0].features.device
+    return {
+        name: pad_sequence([torch.tensor(values) for values in lists], True, filler).to(device)
+        for name, (lists, filler) in padded.items()
+    }
+
+
+def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
+    """Random weights, in bfloat16 on a card, and LoRA of rank 16 in the decoder, in float32."""
+    torch.manual_seed(0)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    with device:
+        model = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    for name, weight in getattr(model.model, PROJECTOR).named_parameters():
+        if "norm" not in name:
+            # Gemma 3's starts at zero.
+            weight.data.normal_(std=0.02)
+    with without_training_noise():
+        tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
+    for weight in trained_weights(tuned):
+        weight.data = weight.data.float()
+    return tuned.train()
+
+
+def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:
+    return [weight for weight in tuned.parameters() if weight.requires_grad]
+
+
+def figures_of(
+    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, device: torch.device
+) -> list[Figure]:
+    generator = torch.Generator().manual_seed(0)
+    side = config.vision_config.image_size
+    figures = []
+    for _ in range(count):
+        pixels = torch.randn(3, side, side, generator=generator).to(device)
+        with torch.no_grad():
+            features = family.vision_features(tuned.get_base_model(), pixels[None])[0]
+        rows = tuple(_row(config, len(features), generator) for _ in range(TASKS))
+        figures.append(Figure(pixels=pixels, features=features, rows=rows))
+    return figures
+
+
+def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenisedRow:
+    """Random text about a picture, laid out as the family has it."""
+    scale = image_tokens / 256
+    length = int(scale * torch.randint(SHORTEST, LONGEST, (), generator=generator))
+    prompt = round(scale * PROMPT)
+    text = torch.randint(10, 2000, (prompt + length,), generator=generator).tolist()
+    image = [config.image_token_id] * image_tokens
+    gemma3 = config.model_type == "gemma3"
+    block = [2, config.boi_token_index, *image, config.eoi_token_index] if gemma3 else [*image, 2]
+    types = [int(gemma3 and token == config.image_token_id) for token in block] + [0] * prompt
+    return TokenisedRow(
+        input_ids=(*block, *text),
+        token_type_ids=(*types, *[int(not gemma3)] * length),
+        prompt_length=len(block) + prompt,
+        shared_length=len(block) if gemma3 else 0,
+    )
