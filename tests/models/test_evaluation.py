@@ -239,6 +239,33 @@ def test_a_broken_picture_is_named(house: House) -> None:
         house.evaluate()
 
 
+def test_a_picture_broken_after_training_only_leaves_the_baselines(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that nobody is asked about: the nearest pictures are looked for among the others."""
+    gone = read_records(house.dataset / examples_file("train"), Example, "prepare")[0]
+    write_records(house.dataset / MINITRAIN_FILE, [])
+    (house.dataset / gone.image).write_bytes(b"GIF89a and no more")
+    house.evaluate()
+    assert "unseen by the baselines: " in (said := capsys.readouterr().err)
+    assert said.count(Path(gone.image).name) == 1
+    assert all(len(each.guesses) == 4 for each in house.predictions())
+
+
+def test_features_that_another_model_has_left_are_not_taken(house: House, tmp_path: Path) -> None:
+    """A work folder set up for one family, then an output folder of another."""
+    house.evaluate()
+    other, fresh = House(tmp_path / "other"), House(tmp_path / "fresh")
+    write_trained_model(other.output, name="tiny-paligemma")
+    shutil.copytree(other.output, fresh.output)
+    found = [
+        evaluate(house.dataset, run.output, features, TRIAL)
+        for run, features in ((other, house.features), (fresh, fresh.features))
+    ]
+    assert found[0] == found[1]
+    assert other.files()["predictions.jsonl"] == fresh.files()["predictions.jsonl"]
+
+
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12))
 def test_every_picture_takes_the_place_of_one_other(pictures: list[str]) -> None:
     examples = [
