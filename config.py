@@ -269,7 +269,7 @@ class TestSettings:
     """0 takes the likeliest token every time; above it tokens are drawn by lot, from the model's distribution at 1."""
     top_p: float = 1.0
     """Tokens are drawn from the likeliest ones that have this probability together."""
-    seed: int = SEED
+    seed: int = 0
     """Of the drawing: with the same one the same answers come."""
     bootstrap_samples: int = 2000
     """Times that the papers are drawn again for the 95 % intervals."""

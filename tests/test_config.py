@@ -80,6 +80,13 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
         (("--train.epochs", "inf"), "--train.epochs must be a number above 0"),
         (("--prompt", "What is this?"), "--prompt must be given together with --test_image"),
         (("--steps", "train", "--test_image", "a.png"), "--test_image must be given with test among the --steps"),
+        (("--figure", "3"), "--figure must be given together with --test_image"),
+        (("--answers", "a.jsonl"), "--answers must be given together with --test_image"),
+        (("--serve", "--test_image", "a.png"), "--serve must be given without --test_image"),
+        (("--serve", "--steps", "train"), "--serve must be given with test among the --steps"),
+        (("--serve_port", "70000"), "--serve_port must be from 0 to 65535"),
+        (("--test.temperature", "-1"), "--test.temperature must be 0 or more"),
+        (("--test.top_p", "0"), "--test.top_p must be above 0 and at most 1"),
         (("--steps",), "--steps must be one or more of extract prepare"),
     ],
 )
