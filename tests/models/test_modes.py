@@ -109,7 +109,7 @@ def test_plain_names_of_layers_reach_into_the_decoder_alone(tmp_path: Path, name
     assert all("language_model" in each for each in trained(to_train(tmp_path)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:1])
 @pytest.mark.parametrize("freeze", [(), ("vision",), ("vision", "text"), ("projector",)])
 def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: str, freeze: tuple[Part, ...]) -> None:
     set_up(tmp_path, name, "full", freeze=freeze, dtype="bfloat16")
@@ -182,7 +182,7 @@ def test_the_base_model_is_not_kept_beside_a_whole_model_in_training(tmp_path: P
         pass
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:1])
 def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, name: str) -> None:
     set_up(tmp_path / "exact", name, "full")
     set_up(tmp_path / "rough", name, "full", dtype="bfloat16")
@@ -230,7 +230,7 @@ def test_qlora_learns_answers_and_switches_off(tmp_path: Path, name: str) -> Non
         assert losses_of(again, given) == pytest.approx(base, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:1])
 def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora")
     full = to_test(tmp_path)
@@ -242,7 +242,7 @@ def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> N
     assert losses_of(to_test(tmp_path), given) == pytest.approx(losses_of(full, given), rel=0.1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:1])
 def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "qlora", ("decoder",))
     loaded = to_train(tmp_path)

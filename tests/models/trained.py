@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from figtune.examples.records import MINITRAIN_FILE, Example, Task, examples_file
+from figtune.models.choice import ModelChoice
 from figtune.models.decoding import Decoding
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
-from figtune.models.choice import ModelChoice
 from figtune.models.setup import set_up_model
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import write_records

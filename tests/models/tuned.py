@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from figtune.models.bundles import Bundle, apart
+from figtune.models.choice import ModelChoice
 from figtune.models.collation import TrainingBatch, training_batch
 from figtune.models.family import IGNORED, TokenisedRow
 from figtune.models.features import image_side
@@ -18,7 +19,6 @@ from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterRecord
 from figtune.models.rows import training_row
-from figtune.models.choice import ModelChoice
 from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")
