@@ -43,11 +43,9 @@ class Limits:
 class Order:
     """Batches of every epoch, which follow from seed and epoch alone; all epochs have as many.
 
-    Their number is a multiple of `batches_per_step` where there are that many examples: so all processes get as many,
-    and two processes take in one step what one process accumulates in two.
-
-    Args:
-        least_steps: optimizer steps in an epoch, or more. A run that goes on with smaller batches keeps its steps so.
+    Their number is a multiple of `batches_per_step` where there are that many examples: so two processes take in one
+    step what one process accumulates in two. It is a multiple of `processes` always, if need be by batches of nothing,
+    which come last.
     """
 
     def __init__(
@@ -57,29 +55,31 @@ class Order:
         *,
         seed: int,
         epochs: float,
+        processes: int,
         batches_per_step: int,
-        least_steps: int,
     ) -> None:
         self._extents = extents
         self._limits = limits
         self._seed = seed
         self._bundles = _bundles(extents, limits)
         most = max(len(self._composed(epoch)[0]) for epoch in range(max(1, ceil(epochs))))
-        self.steps = max(least_steps, ceil(most / batches_per_step))
+        self.steps = ceil(most / batches_per_step)
         """Optimizer steps in an epoch."""
-        self._count = min(len(extents), batches_per_step * self.steps)
+        self._full = min(len(extents), batches_per_step * self.steps)
+        self._idle = -self._full % processes
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return self._count
+        return self._full + self._idle
 
     def batches(self, epoch: int) -> list[IndexBatch]:
         """Every example once."""
         batches, generator = self._composed(epoch)
-        while len(batches) < self._count:
+        while len(batches) < self._full:
             largest = max(range(len(batches)), key=lambda index: sum(map(len, batches[index])))
             batches[largest : largest + 1] = _halves(batches[largest])
-        return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+        shuffled = [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+        return [*shuffled, *[()] * self._idle]
 
     def _composed(self, epoch: int) -> tuple[list[IndexBatch], torch.Generator]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)

@@ -175,8 +175,8 @@ def order_of(items: Items, recipe: Recipe) -> Order:
         _limits(recipe),
         seed=recipe.seed,
         epochs=recipe.epochs,
+        processes=process_count(),
         batches_per_step=recipe.gradient_accumulation_steps * process_count(),
-        least_steps=1,
     )
 
 

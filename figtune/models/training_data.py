@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -59,7 +59,10 @@ class Items:
         return [_extent(index, item) for index, item in enumerate(self.items)]
 
     def bundles(self, batch: IndexBatch) -> list[Bundle]:
-        """The examples of a batch."""
+        """The examples of a batch; in a batch of nothing one that is read, and nothing learned from it."""
+        if not batch:
+            row = replace(self.items[0].row, prompt_length=len(self.items[0].row.input_ids))
+            return [Bundle(image_sha256=self.items[0].image_sha256, rows=(row,))]
         return [self._bundle([self.items[index] for index in indices]) for indices in batch]
 
     def _bundle(self, items: Sequence[Item]) -> Bundle:

@@ -17,8 +17,8 @@ LIMITS = st.builds(Limits, examples=st.integers(1, 9), tokens=st.integers(1, 150
 PLENTY = 10**9
 
 
-def order_of(extents: Sequence[Extent], limits: Limits, per_step: int = 1, seed: int = 0, least: int = 1) -> Order:
-    return Order(extents, limits, seed=seed, epochs=3, batches_per_step=per_step, least_steps=least)
+def order_of(extents: Sequence[Extent], limits: Limits, per_step: int = 1, seed: int = 0, processes: int = 1) -> Order:
+    return Order(extents, limits, seed=seed, epochs=3, processes=processes, batches_per_step=per_step)
 
 
 def figures(tasks: int, count: int) -> list[Extent]:
@@ -49,7 +49,7 @@ def test_every_example_comes_once_an_epoch_within_limits(extents: list[Extent], 
         batches = order.batches(epoch)
         check(extents, limits, batches)
         assert len(batches) == len(order), "all epochs have as many batches"
-    assert len(order) == min(len(extents), per_step * order.steps), "and all steps, and all processes"
+    assert len(order) == min(len(extents), per_step * order.steps), "and all steps"
     check(extents, limits, steady_batches(extents, limits))
 
 
@@ -91,9 +91,17 @@ def test_short_examples_make_larger_batches_in_the_same_budget() -> None:
     assert max(map(len, batches)) >= 30
 
 
-def test_smaller_batches_can_keep_the_steps() -> None:
-    extents = figures(tasks=3, count=40)
-    whole = order_of(extents, Limits(examples=4, tokens=PLENTY), per_step=2)
-    halved = order_of(extents, Limits(examples=2, tokens=PLENTY), per_step=4, least=whole.steps)
-    assert halved.steps == whole.steps
-    assert len(halved.batches(0)) == 2 * len(whole.batches(0))
+@given(extents=EXTENTS, processes=st.integers(1, 4), accumulated=st.integers(1, 3))
+def test_processes_get_as_many_batches_and_take_the_same_steps(
+    extents: list[Extent], processes: int, accumulated: int
+) -> None:
+    limits, per_step = Limits(examples=1, tokens=PLENTY), processes * accumulated
+    alone = order_of(extents, limits, per_step)
+    together = order_of(extents, limits, per_step, processes=processes)
+    assert len(together) % processes == 0
+    assert together.steps == alone.steps
+    batches = together.batches(1)
+    assert batches[: len(alone)] == alone.batches(1)
+    assert all(batch == () for batch in batches[len(alone) :])
+    steps = [batches[start : start + per_step] for start in range(0, len(batches), per_step)]
+    assert all(any(step) for step in steps), "no step is of nothing"

@@ -15,6 +15,7 @@ from figtune.models.forward import learned_logits, summed_loss
 from figtune.models.loading import LoadedModel
 from figtune.models.masks import FULL, SLIDING, attention_masks
 from figtune.models.rows import training_row
+from figtune.models.training_data import Item, Items
 from tests.models.tuned import lines_of as batch_of_lines
 from tests.models.tuned import moved_model, pixels_of, plain_fields
 
@@ -191,3 +192,11 @@ def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> 
         assert sorted(position for line in lines for position in line) == list(range(count))
         assert max(sum(lengths[position] for position in line) for line in lines) == max(lengths)
     assert lines_of([400, 900, 450]) == [[1], [2, 0]]
+
+
+def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: Tensor) -> None:
+    items = Items(items=[Item(row=row, image_sha256="0") for row in rows_of(loaded)], truncated=0, left_out=0)
+    loss, gradients = result(loaded, [items.bundles(())], features)
+    assert loss == 0
+    assert gradients, "a wrapper waits for every weight's gradient"
+    assert not any(gradient.any() for gradient in gradients.values())
