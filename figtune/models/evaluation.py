@@ -32,7 +32,7 @@ from figtune.models.guesses import TrainingGuesses
 from figtune.models.journal import Journal
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.predictions import Predictor, grey_features
-from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER
+from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.trained import TRAIN_COMMAND, read_trained
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import sha256_of, write_text
@@ -75,39 +75,49 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
     if items[0].split != "test":
         say("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    predictions = _predictions(items, dataset_dir, output_dir, features_dir, trial)
+    journal = Journal(
+        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
+    )
+    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
+    summary = _summary(record, predictions, len(examples) - len(items), trial.bootstrap)
+    write_json(folder / METRICS_FILE, summary)
+    _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
+    # Last, since a run that ends before this line finds its predictions again.
+    journal.finish()
+    return summary
+
+
+def _summary(
+    record: ModelRecord, predictions: Sequence[Prediction], left_out: int, bootstrap: Bootstrap
+) -> EvaluationSummary:
     source = source_of(predictions)
-    slices = measure(predictions, trial.bootstrap)
-    summary = EvaluationSummary(
+    slices = measure(predictions, bootstrap)
+    return EvaluationSummary(
         base_model=record.name,
         demo=record.tiny,
         source=source,
         verdict=judge(slices, demo=record.tiny, source=source),
-        left_out=len(examples) - len(items),
+        left_out=left_out,
         not_finite=tuple(sorted(each.example_id for each in predictions if not_finite(each))),
         slices=slices,
-        facts=() if source == "papers" else agreement(predictions, trial.bootstrap),
+        facts=() if source == "papers" else agreement(predictions, bootstrap),
     )
-    write_json(folder / METRICS_FILE, summary)
-    _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
-    return summary
 
 
 def _predictions(
-    items: Sequence[Evaluated], dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial
+    journal: Journal[Prediction],
+    items: Sequence[Evaluated],
+    dataset_dir: Path,
+    output_dir: Path,
+    features_dir: Path,
+    trial: Trial,
 ) -> list[Prediction]:
-    journal = Journal(
-        kind=Prediction,
-        final=output_dir / EVALUATION_FOLDER / PREDICTIONS_FILE,
-        identity=_identity(dataset_dir, output_dir, trial),
-    )
     done = journal.resume(len(items), trial.batch_size)
     if rest := items[len(done) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")
-    journal.finish()
     return done
 
 

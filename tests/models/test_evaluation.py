@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -136,6 +137,17 @@ def test_an_interrupted_run_is_carried_on_to_the_same_bytes(
         file.write(b"".join(journal.read_bytes().splitlines(keepends=True)[:1]) + b'{"schema":1,"exam')
     house.evaluate()
     assert [len(items) for items in made] == [3, 3, 3]
+    assert house.files() == finished.files()
+
+
+def test_a_run_killed_while_it_counts_has_its_predictions_still(
+    finished: House, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("figtune.models.evaluation.measure", Mock(side_effect=KeyboardInterrupt))
+        house.evaluate()
+    monkeypatch.setattr(Predictor, "predictions", Mock(side_effect=AssertionError("asked again")))
+    house.evaluate()
     assert house.files() == finished.files()
 
 
