@@ -18,6 +18,7 @@ _SPOKEN_OF = re.compile(r"[(（][bB][)）]|^[bB][).]\s")
 _SAME_ROW = 6.0  # points by which the labels of one row of panels may differ
 _BLANK = 0.8  # of a word's height: a wider gap ends a sub-caption
 _FEW = 1.5  # of a label's height: less than this over the labels or below them is no panel
+_FLUSH = 1.5  # points by which lines of a sub-caption may begin further left or right
 _CLOSE = 12.0  # points below a sub-caption within which the next row begins
 _STRIP = 0.4  # of a row's height: more than this below the last labels is no part of their panels
 
@@ -109,7 +110,8 @@ def _known(labels: Sequence[str], marks: Mapping[str, Box]) -> set[str]:
 
 
 def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> _SubCaption:
-    """The label and the words that follow it on its line without a wide gap, up to the next label."""
+    """The label and the words that follow it on its line without a wide gap, up to the next label, and those of further
+    lines right below, in the same type and under the middle of the first."""
     others = set(marks)
     on_line = [word for word in words if abs(word.box.bottom - mark.bottom) <= 0.3 * mark.height]
     box, said = mark, []
@@ -117,7 +119,29 @@ def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> _Sub
         if word.box not in others and -1 <= word.box.x0 - box.x1 <= _BLANK * mark.height:
             box = Box.around([box, word.box])
             said.append(word.text)
+    while said and (below := _words_below(box, mark.height, others, words)):
+        box = Box.around([box, *(word.box for word in below)])
+        said += [word.text for word in below]
     return _SubCaption(mark, box, " ".join(said))
+
+
+def _words_below(box: Box, height: float, others: set[Box], words: Sequence[Word]) -> list[Word]:
+    """The words of the line right below the line that ends `box`, where it is centred under it or flush with it."""
+    line = sorted((word for word in words if _goes_on_below(box, height, word.box)), key=lambda word: word.box.x0)
+    if not line or not others.isdisjoint(word.box for word in line):
+        return []
+    if any(right.box.x0 - left.box.x1 > _BLANK * height for left, right in pairwise(line)):
+        return []
+    ends = Box.around(word.box for word in line)
+    centred = abs((ends.x0 + ends.x1) - (box.x0 + box.x1)) / 2 <= height
+    return line if centred or abs(ends.x0 - box.x0) <= _FLUSH else []
+
+
+def _goes_on_below(box: Box, height: float, word: Box) -> bool:
+    """Whether a word of the same type stands under `box`, a line further down."""
+    same_type = abs(word.height - height) <= 0.15 * height
+    near = 0.6 * height <= word.bottom - box.bottom <= 1.5 * height
+    return same_type and near and word.x0 < box.x1 + height and word.x1 > box.x0 - height
 
 
 def _panel_boxes(found: Mapping[str, _SubCaption], region: Box, ink: Ink) -> dict[str, Box]:

@@ -39,6 +39,14 @@ def test_size_follows_dpi_until_the_longest_side_is_reached(tmp_path: Path) -> N
     assert image.mode == "RGB"
 
 
+def test_no_pixel_is_lost_in_encoding(tmp_path: Path) -> None:
+    path = _paper(tmp_path)
+    found = _crop(path, dpi=100, longest_side=2048)
+    with Document(path) as document:
+        pixels = document.color(0, _REGION.expanded(1), 100)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.png))), pixels)
+
+
 def test_edges_are_crisp_since_the_page_is_rendered_not_enlarged(tmp_path: Path) -> None:
     found = _crop(_paper(tmp_path), dpi=288, longest_side=4096)
     grey = np.asarray(Image.open(io.BytesIO(found.png)).convert("L"), dtype=int)

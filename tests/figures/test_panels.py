@@ -94,6 +94,18 @@ def test_a_strip_across_does_not_move_the_cut_between_panels(tmp_path: Path) -> 
     assert near(panels["b"].box, Box(340, 72, 520, 214), 3)
 
 
+def test_a_sub_caption_goes_on_in_the_next_line(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    for x0, label, words in ((80, "(a)", ("Before the", "change")), (320, "(b)", ("After the", "long change"))):
+        sheet.picture(Box(x0, 72, x0 + 190, 160))
+        sheet.prose(x0 + 60, 170, f"{label} {words[0]}", size=8)
+        sheet.prose(x0 + 70, 179, words[1], size=8)
+    panels = _panels(sheet, maker, tmp_path, 182, "Figure 1. What is done.")
+    assert [panel.caption for panel in panels.values()] == ["Before the change", "After the long change"]
+    assert near(panels["a"].box, Box(80, 72, 270, 181), 3)
+
+
 def test_a_label_not_in_the_text_layer_has_words_but_no_box(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()

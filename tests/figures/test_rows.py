@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from figtune.figures.roles import Role
 from figtune.figures.rows import PageLines, body_rows, free_lines
 from figtune.figures.style import Column, PaperStyle
@@ -61,6 +63,18 @@ def texts(*pages: list[tuple[Line, Role]]) -> list[str]:
 
 def body(*lines: Line) -> list[tuple[Line, Role]]:
     return [(one, Role.BODY) for one in lines]
+
+
+def test_a_bold_phrase_before_a_sentence_is_a_head() -> None:
+    def head(bold: str, rest: str) -> int:
+        spans = (replace(span(bold), bold=True), span(rest))
+        page = body(line(bold + rest, 50, 100, spans=spans))
+        return next(iter(body_rows([PageLines(0, tuple(page))], STYLE))).head
+
+    assert head("Training details. ", "We train it") == 17
+    assert head("Success status ", "We discard videos") == 14
+    assert head("Our method ", "works well") == 0
+    assert head("Lstereo ", "Is one") == 0
 
 
 def test_columns_are_read_one_after_the_other_whatever_the_order_of_the_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from figtune.papers.box import Box
 from figtune.papers.document import Document, UnreadablePaperError
+from figtune.papers.texts import read_texts
 
 
 def _made(path: Path, rotation: int = 0) -> Path:
@@ -122,3 +124,32 @@ def test_many_pages_are_read_again_after_they_were_let_go(tmp_path: Path) -> Non
         first = [document.text(index).lines[0].text for index in range(40)]
         again = [document.text(index).lines[0].text for index in range(40)]
     assert first == again == [f"Page {number}" for number in range(40)]
+
+
+def test_texts_of_a_long_document_are_those_of_its_pages(tmp_path: Path) -> None:
+    path = tmp_path / "long.pdf"
+    with pymupdf.open() as file:
+        for number in range(130):
+            file.new_page(width=300, height=200).insert_text((20, 50), f"Page {number}", fontname="tiro", fontsize=10)
+        file.save(path)
+    with Document(path) as document:
+        texts = read_texts(document)
+        assert len(texts) == document.page_count == 130
+        assert [text.lines[0].text for text in texts] == [f"Page {number}" for number in range(130)]
+        assert texts[129] == document.text(129)
+        assert texts[3:5] == [document.text(3), document.text(4)]
+
+
+def test_nothing_is_left_behind_by_reading_graphics(tmp_path: Path) -> None:
+    path = tmp_path / "drawn.pdf"
+    with pymupdf.open() as file:
+        page = file.new_page(width=300, height=200)
+        for number in range(100):
+            page.draw_line((20, number), (200 + number % 2, number), width=0.1 + number % 3)
+        file.save(path)
+    held = []
+    for _ in range(5):
+        with Document(path) as document:
+            document.graphics(0)
+        held.append(sys.getallocatedblocks())
+    assert held[-1] - held[1] < 100
