@@ -118,7 +118,8 @@ def _flips(count: int, seed: int) -> Iterator[NDArray[np.float64]]:
     generator = np.random.default_rng(seed)
     rows = max(1, _DRAWN_AT_ONCE // count)
     for start in range(0, _DRAWN_FLIPS, rows):
-        yield generator.integers(2, size=(min(rows, _DRAWN_FLIPS - start), count)).astype(np.float64)
+        size = (min(rows, _DRAWN_FLIPS - start), count)
+        yield generator.integers(2, size=size, dtype=np.int8).astype(np.float64)
 
 
 def _drawn_sums(sums: Sums, bootstrap: Bootstrap) -> Sums:
