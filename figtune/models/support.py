@@ -36,7 +36,7 @@ PALIGEMMA = Support(
     examples=("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-448"),
     refused_dtypes=(),
 )
-SUPPORTED = (GEMMA3, PALIGEMMA)
+SUPPORTED: tuple[Support, ...] = (GEMMA3, PALIGEMMA)
 TINY_TYPES = {"tiny-gemma3": "gemma3", "tiny-paligemma": "paligemma", "tiny-paligemma2": "paligemma"}
 """Families of the models that are built on the spot."""
 
