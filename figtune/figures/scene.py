@@ -51,7 +51,7 @@ def set_scene(
     explained = [number for number, role in enumerate(roles) if role is not Role.OTHER or number in captioned]
     loose = tuple(number for number in range(len(roles)) if number not in set(explained) and text.lines[number].text)
     page = document.grey(text.index, DPI)
-    frame = Box(0.0, _top(text, roles), text.width, style.bottom + _FRAME_MARGIN)
+    frame = Box(0.0, _top(text, roles), text.width, _bottom(captions, style))
     wiped = [_wiped(text.lines[number].box) for number in explained]
     wiped += _furniture_rules(text, roles, graphics)
     algorithms = algorithm_boxes(text.lines, graphics)
@@ -74,6 +74,11 @@ def _top(text: PageText, roles: Sequence[Role]) -> float:
     """Where figures may begin: on the first page not above the title, where logos stand."""
     front = [line.box.top for line, role in zip(text.lines, roles, strict=True) if role is Role.FRONT]
     return min(front, default=0.0)
+
+
+def _bottom(captions: Sequence[Caption], style: PaperStyle) -> float:
+    """Where figures may end: a little below the body, or above a caption that stands still lower."""
+    return max(style.bottom + _FRAME_MARGIN, *(caption.box.bottom for caption in captions), 0.0)
 
 
 def _furniture_rules(text: PageText, roles: Sequence[Role], graphics: PageGraphics) -> list[Box]:

@@ -207,6 +207,21 @@ def test_figure_above_the_text_area_but_not_the_running_head(tmp_path: Path) -> 
     assert near(found["Figure 2"].region, truth)
 
 
+def test_figures_reach_below_the_text_area_where_their_captions_do(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    page = maker.sheet()
+    whole = page.picture(Box(110, 72, 485, 690))
+    page.caption(WHOLE, 698, "Figure 1. A whole page of it.")
+    low = maker.sheet()
+    small = low.picture(Box(60, 702, 280, 718))
+    low.caption(LEFT, 721, "Figure 2. A small one below the body.")
+    low.body(LEFT, bottom=690)
+    low.body(RIGHT)
+    found = figures_in(maker.finish(tmp_path / "paper.pdf"))
+    assert near(found["Figure 1"].region, Box(whole.x0 - 40, whole.top, whole.x1, whole.bottom), 2)
+    assert near(found["Figure 2"].region, small)
+
+
 def test_algorithm_is_no_figure(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
