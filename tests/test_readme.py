@@ -14,7 +14,11 @@ from figtune.pipeline.settings import flatten
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_.]+[a-z])")
-_OF_OTHERS = {"quiet", "help"}
+_OF_LAUNCHERS = {
+    *("standalone", "nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "rdzv_id"),
+    *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
+}
+_OF_OTHERS = {"quiet", "help", "logdir"} | _OF_LAUNCHERS
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 _COMMAND = re.compile(r"python ((?:main|extract_content|prepare_data|setup_model|train_model|test_model)\.py[^\n`#]*)")
 
