@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,14 +10,16 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.models.collation import TrainingBatch
 from figtune.models.family import IGNORED, Family
 from figtune.models.masks import FULL, SLIDING, attention_masks
 
-_PICTURES = "pictures"
-_MASKS = "attention_mask"
+_CHUNK = 256
+"""Tokens whose logits are there at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
 
 
 def learned_logits(model: nn.Module, family: Family, batch: TrainingBatch, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,79 +36,117 @@ def learned_logits(model: nn.Module, family: Family, batch: TrainingBatch, pictu
         `logits: float32[N, vocabulary]` and `targets: int64[N]`, N being the learned tokens of the whole batch, line by
         line in reading order.
     """
-    # The token at position i is predicted at position i - 1.
-    shifted = F.pad(batch.labels, (0, 1), value=IGNORED)[:, 1:]
-    learned = shifted != IGNORED
-    tuned = _unwrapped(model)
-    masks = _as_the_kernel_takes_them(attention_masks(batch, _window(tuned)), tuned)
-    with _reading_pictures(tuned, family), _seeing_by_kind_of_layer(tuned, masks):
-        output = model(
-            input_ids=batch.input_ids,
-            position_ids=batch.position_ids,
-            attention_mask=masks[FULL],
-            logits_to_keep=learned,
-            use_cache=False,
-            **{_PICTURES: pictures},
-        )
-    return output.logits.float().flatten(0, -2), shifted[learned]
+    base = _base_of(model)
+    return _read(model, family, batch, pictures, lambda states: _logits(base, states)), _targets(batch)[0]
 
 
 def summed_loss(model: nn.Module, family: Family, batch: TrainingBatch, pictures: Tensor) -> Tensor:
-    """Cross-entropy in nats, summed over the learned tokens of the batch: float32[]."""
-    logits, targets = learned_logits(model, family, batch, pictures)
-    return F.cross_entropy(logits, targets, reduction="sum")
+    """Cross-entropy in nats, summed over the learned tokens of the batch: float32[].
+
+    The logits of a few tokens at a time, made again for the gradient: those of a whole batch would take as much memory
+    as the decoder's weights.
+    """
+    base, targets = _base_of(model), _targets(batch)[0]
+
+    def loss(states: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(_logits(base, states), wanted, reduction="sum")
+
+    def losses(states: Tensor) -> Tensor:
+        if len(targets) <= _CHUNK:
+            return loss(states, targets)
+        parts = zip(torch.split(states, _CHUNK), torch.split(targets, _CHUNK), strict=True)
+        return torch.stack([_checkpointed(loss, some, wanted) for some, wanted in parts]).sum()
+
+    return _read(model, family, batch, pictures, losses)
 
 
-def _unwrapped(model: nn.Module) -> PeftModel:
+def _checkpointed(loss: Callable[[Tensor, Tensor], Tensor], states: Tensor, wanted: Tensor) -> Tensor:
+    found: Tensor = checkpoint(loss, states, wanted, use_reentrant=False, preserve_rng_state=False)
+    return found
+
+
+def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    """Labels, int64[N], and where the tokens are that they are predicted at, bool[R, L]: each one before its own."""
+    shifted = F.pad(batch.labels, (0, 1), value=IGNORED)[:, 1:]
+    learned = shifted != IGNORED
+    return shifted[learned], learned
+
+
+def _logits(base: PreTrainedModel, states: Tensor) -> Tensor:
+    """float32[N, vocabulary] of the decoder's last states, float[N, D]."""
+    logits: Tensor = base.lm_head(states)
+    cap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
+    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()
+
+
+def _read(
+    model: nn.Module, family: Family, batch: TrainingBatch, pictures: Tensor, head: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`head` of the decoder's last states at the tokens that predict a label, all within the model's forward pass.
+
+    Only there are weights whole where they are spread over processes, the projector's and the head's too: FSDP2 gathers
+    them before it. And only what comes from there makes DistributedDataParallel exchange gradients.
+    """
+    base = _base_of(model)
+    masks = {kind: _as_taken(base, mask) for kind, mask in attention_masks(batch, _window(base)).items()}
+    learned = _targets(batch)[1]
+
+    def forward(*, pictures: Tensor, **_: object) -> Tensor:
+        embeddings = family.image_embeddings(base, pictures)
+        states: Tensor = base.model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            attention_mask=masks[FULL],
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+            use_cache=False,
+        ).last_hidden_state
+        return head(states[learned])
+
+    with _taking(base, forward), _seeing_by_kind_of_layer(base, masks):
+        found: Tensor = model(input_ids=batch.input_ids, pictures=pictures)
+    return found
+
+
+def _base_of(model: nn.Module) -> PreTrainedModel:
     """FSDP2 shards a model in place; DistributedDataParallel wraps it."""
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     if not isinstance(inner, PeftModel):
         raise TypeError(f"{type(inner).__name__} is no PeftModel")
-    return inner
+    base: PreTrainedModel = inner.get_base_model()
+    return base
 
 
-def _window(tuned: PeftModel) -> int | None:
+def _window(base: PreTrainedModel) -> int | None:
     """How far the decoder's sliding layers look back, in tokens."""
-    decoder = tuned.get_base_model().config.get_text_config()
+    decoder = base.config.get_text_config()
     return int(decoder.sliding_window) if SLIDING in getattr(decoder, "layer_types", ()) else None
 
 
-def _as_the_kernel_takes_them(masks: dict[str, Tensor], tuned: PeftModel) -> dict[str, Tensor]:
-    """Eager attention, which PaliGemma 2 needs, adds its mask to the scores; a boolean one would forbid nothing."""
-    model = tuned.get_base_model()
-    if model.config.get_text_config()._attn_implementation != "eager":
-        return masks
-    lowest = torch.finfo(model.dtype).min
-    return {kind: torch.zeros_like(mask, dtype=model.dtype).masked_fill(~mask, lowest) for kind, mask in masks.items()}
+def _as_taken(base: PreTrainedModel, mask: Tensor) -> Tensor:
+    """Fused attention takes a boolean mask; the library's own, for decoders that have no fused one, adds numbers."""
+    if base.config.get_text_config()._attn_implementation != "eager":
+        return mask
+    embeddings = base.get_input_embeddings()
+    dtype: torch.dtype = embeddings.weight.dtype  # type: ignore[assignment]
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 @contextmanager
-def _reading_pictures(tuned: PeftModel, family: Family) -> Iterator[None]:
-    """The model takes pictures beside its tokens, and brings them into the decoder's space within its forward pass.
-
-    Only there are the projector's weights whole, where they are spread over processes (FSDP2 gathers the weights of a
-    module before it, and before its other hooks), and their gradients known to DistributedDataParallel.
-    """
-
-    def project(
-        module: PeftModel, arguments: tuple[object, ...], given: dict[str, object]
-    ) -> tuple[tuple[object, ...], dict[str, object]]:
-        pictures = given.pop(_PICTURES)
-        embeddings = family.image_embeddings(module.get_base_model(), pictures)  # type: ignore[arg-type]
-        return arguments, {
-            **given,
-            "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
-        }
-
-    hook = tuned.register_forward_pre_hook(project, with_kwargs=True)
+def _taking(base: PreTrainedModel, forward: Callable[..., Tensor]) -> Iterator[None]:
+    """The base model's forward pass is another for the while; what is around it stays."""
+    own = vars(base).get("forward")
+    base.forward = forward
     try:
         yield
     finally:
-        hook.remove()
+        if own is None:
+            del base.forward
+        else:
+            base.forward = own
 
 
 @contextmanager
-def _seeing_by_kind_of_layer(tuned: PeftModel, masks: dict[str, Tensor]) -> Iterator[None]:
+def _seeing_by_kind_of_layer(base: PreTrainedModel, masks: dict[str, Tensor]) -> Iterator[None]:
     """A decoder with layers of two kinds gets a mask for each; PaliGemma 2 would hand the same one to both."""
     if SLIDING not in masks:
         yield
@@ -115,10 +155,9 @@ def _seeing_by_kind_of_layer(tuned: PeftModel, masks: dict[str, Tensor]) -> Iter
     def choose(
         _: nn.Module, arguments: tuple[object, ...], given: dict[str, object]
     ) -> tuple[tuple[object, ...], dict[str, object]]:
-        return arguments, {**given, _MASKS: masks}
+        return arguments, {**given, "attention_mask": masks}
 
-    decoder = tuned.get_base_model().model.language_model
-    hook = decoder.register_forward_pre_hook(choose, with_kwargs=True)
+    hook = base.model.language_model.register_forward_pre_hook(choose, with_kwargs=True)
     try:
         yield
     finally:

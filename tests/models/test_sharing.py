@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from figtune.models import forward
 from figtune.models.bundles import Bundle, apart, lines_of, packed
 from figtune.models.family import TokenisedRow
 from figtune.models.forward import learned_logits, summed_loss
@@ -28,7 +29,7 @@ WINDOW = 24
 """Longer than the image of the tiny Gemma 3, shorter than its rows."""
 
 
-@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
+@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     model = moved_model(tmp_path_factory.mktemp("model"), request.param)
     decoder = model.model.config.get_text_config()
@@ -171,7 +172,8 @@ def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: 
     assert ours.keys() == theirs.keys()
     tokens = (batch.bundle == 0)[:, None, :, None]
     for kind, mask in theirs.items():
-        assert torch.equal(ours[kind] & tokens, mask & tokens), kind
+        seen_by_theirs = mask if mask.dtype == torch.bool else mask == 0
+        assert torch.equal(ours[kind] & tokens, seen_by_theirs & tokens), kind
     if window is not None:
         assert not torch.equal(ours[FULL] & tokens, ours[SLIDING] & tokens)
 
@@ -200,3 +202,16 @@ def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, fea
     assert loss == 0
     assert gradients, "a wrapper waits for every weight's gradient"
     assert not any(gradient.any() for gradient in gradients.values())
+
+
+def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
+    loaded: LoadedModel, features: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = packed(bundles_of(loaded))
+    loss, gradients = result(loaded, lines, features)
+    monkeypatch.setattr(forward, "_CHUNK", 7)
+    again, chunked = result(loaded, lines, features)
+    torch.testing.assert_close(again, loss)
+    assert chunked.keys() == gradients.keys()
+    for name, gradient in chunked.items():
+        torch.testing.assert_close(gradient, gradients[name], rtol=1e-4, atol=1e-5, msg=name)
