@@ -95,7 +95,7 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutputWithPooling:
         """float[B, 3, H, W] -> `last_hidden_state` float[B, H/32 * W/32, 1280]."""
-        squares: Tensor = self.network.extract_features(pixel_values)  # type: ignore[operator]
+        squares: Tensor = self.network.extract_features(pixel_values.to(self.dtype))  # type: ignore[operator]
         return BaseModelOutputWithPooling(last_hidden_state=squares.flatten(2).transpose(1, 2))
 
 
