@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 
 from config import Config, parse
@@ -88,11 +89,9 @@ def _run_all(config: Config) -> None:
 
 def _crew() -> Crew | None:
     """The processes that train together, once they have met."""
-    if launched_processes() == 1:
-        return None
     from figtune.models.ranks import crew
 
-    return crew()
+    return crew() if launched_processes() > 1 else None
 
 
 def _produce(config: Config) -> Outcome:
@@ -100,25 +99,7 @@ def _produce(config: Config) -> Outcome:
     from figtune.models.recipe import Recipe
     from figtune.models.training import train
 
-    recipe = Recipe(
-        epochs=config.train.epochs,
-        batch_size=config.train.batch_size,
-        max_batch_tokens=config.train.max_batch_tokens,
-        gradient_accumulation_steps=config.train.gradient_accumulation_steps,
-        learning_rate=config.train.learning_rate,
-        scheduler=config.train.scheduler,
-        warmup_fraction=config.train.warmup_fraction,
-        optimizer=config.train.optimizer,
-        weight_decay=config.train.weight_decay,
-        max_grad_norm=config.train.max_grad_norm,
-        activation_checkpointing=config.train.activation_checkpointing,
-        auto_batch=config.train.auto_batch,
-        evaluations=config.train.evaluations,
-        patience=config.train.patience,
-        answers=config.train.answers,
-        save_total_limit=config.train.save_total_limit,
-        seed=config.train.seed,
-    )
+    recipe = Recipe(**{field.name: getattr(config.train, field.name) for field in fields(Recipe)})
     foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), MODEL_COMMAND)
     summary = train(
         config.dataset_dir,

@@ -22,11 +22,11 @@ from figtune.pipeline.errors import ResourceError, UsageError
 
 TENSORBOARD = "tensorboard"
 _OFFLINE = {
-    "WANDB_MODE": "offline",
-    "COMET_START_ONLINE": "0",
-    "NEPTUNE_MODE": "offline",
-    "SWANLAB_MODE": "offline",
-    "CLEARML_OFFLINE_MODE": "1",
+    "wandb": ("WANDB_MODE", "offline"),
+    "comet_ml": ("COMET_START_ONLINE", "0"),
+    "neptune": ("NEPTUNE_MODE", "offline"),
+    "swanlab": ("SWANLAB_MODE", "offline"),
+    "clearml": ("CLEARML_OFFLINE_MODE", "1"),
 }
 """Environment variables by which trackers are kept from sending anything; one that the user has set stays."""
 
@@ -38,9 +38,9 @@ def check_trackers(names: Sequence[str]) -> None:
         UsageError: a name that transformers does not know.
         ResourceError: its package is not installed, or it cannot be used as it is set up.
     """
-    for name, value in _OFFLINE.items():
-        os.environ.setdefault(name, value)
     for name in names:
+        if name in _OFFLINE:
+            os.environ.setdefault(*_OFFLINE[name])
         if name not in INTEGRATION_TO_CALLBACK:
             known = " ".join(sorted(INTEGRATION_TO_CALLBACK))
             raise UsageError(f"there is no tracker {name}", f"choose --train.trackers from: {known}")

@@ -61,8 +61,7 @@ def train(
     _tell_of_devices(recipe, device)
     loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
     splits = {name: _items(loaded, split) for name, split in vars(examples).items()}
-    if not splits["train"].items:
-        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
+    _check_some(splits["train"])
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
     collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features)
 
@@ -74,16 +73,12 @@ def train(
             splits=splits,
             watched=spread(examples.val or examples.minitrain, recipe.answers),
             collator=collator,
-            checkpoints=Checkpoints(
-                folder=output_dir / CHECKPOINTS_FOLDER,
-                run_id=_run_id(examples, model_dir, recipe),
-                keep=recipe.save_total_limit,
-            ),
+            checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, recipe), recipe),
             trackers=trackers,
             output_dir=output_dir,
         )
 
-    done = run([course(recipe) for recipe in _recipes(recipe)])
+    done = run([course(each) for each in _recipes(recipe)])
     lines = metrics_lines(done.log_history, done.course.plan)
     summary = _summary(splits["train"], done, lines)
     if is_first():
@@ -91,6 +86,15 @@ def train(
         write_card(output_dir, loaded.record, done.course.recipe, summary, examples, lines)
         done.course.checkpoints.remove()
     return summary
+
+
+def _checkpoints(output_dir: Path, run_id: str, recipe: Recipe) -> Checkpoints:
+    return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=recipe.save_total_limit)
+
+
+def _check_some(train: Items) -> None:
+    if not train.items:
+        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
 
 
 def _tell_of_devices(recipe: Recipe, device: str) -> None:

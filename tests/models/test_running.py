@@ -156,12 +156,15 @@ def test_answers_and_tensorboard_show_the_whole_run_once_although_it_was_interru
 
 def test_a_tracker_nobody_knows_or_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("SWANLAB_MODE", raising=False)
     check_trackers(("tensorboard",))
-    assert os.environ["WANDB_MODE"] == "offline"
+    assert "WANDB_MODE" not in os.environ
     with pytest.raises(UsageError, match=r"no tracker tensorbord; choose .*tensorboard.*wandb"):
         check_trackers(("tensorbord",))
     with pytest.raises(ResourceError, match=r"swanlab cannot be used: .*pip install swanlab"):
         check_trackers(("swanlab",))
+    assert os.environ["SWANLAB_MODE"] == "offline"
+    monkeypatch.delenv("SWANLAB_MODE")
 
 
 def failing_above(tokens: int, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
