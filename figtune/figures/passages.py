@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -44,9 +44,10 @@ class Passage:
     text: str
     """Displayed formulas stand on lines of their own, and so does a heading run into a paragraph."""
     rows: tuple[Row, ...]
+    """Of references only, which are told apart by them."""
 
 
-def passages(rows: Sequence[Row], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Passage, ...]:
+def passages(rows: Iterable[Row], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Passage, ...]:
     """The passages of a paper in reading order; a footnote comes after the paragraph that it interrupts.
 
     Args:
@@ -54,10 +55,13 @@ def passages(rows: Sequence[Row], style: PaperStyle, vocabulary: Vocabulary) -> 
         vocabulary: of the paper, to undo hyphens.
     """
     size, pitch = style.size, style.pitch * style.size
-    kinds = _kinds(rows, size)
     found: list[Passage] = []
-    for kind, members in _runs(rows, kinds, size, pitch):
-        found.append(Passage(kind, members[0].page_index, _text(kind, members, vocabulary), tuple(members)))
+    in_references = False
+    for kind, members in _runs(_with_kinds(rows, size), size, pitch):
+        text = _text(kind, members, vocabulary)
+        if kind == "heading":
+            in_references = REFERENCES.match(text) is not None
+        found.append(Passage(kind, members[0].page_index, text, tuple(members) if in_references else ()))
     return tuple(found)
 
 
@@ -72,22 +76,21 @@ def _text(kind: Kind, rows: Sequence[Row], vocabulary: Vocabulary) -> str:
     return text
 
 
-def _kinds(rows: Sequence[Row], size: float) -> list[Kind]:
-    """What each row is. Notes are small and stand below everything else of their column."""
-    lowest: dict[tuple[int, Column], float] = {}
-    for row in rows:
-        if row.size >= size - _SMALLER:
-            place = row.page_index, row.column
-            lowest[place] = max(row.baseline, lowest.get(place, 0.0))
-    kinds: list[Kind] = []
+def _with_kinds(rows: Iterable[Row], size: float) -> Iterator[tuple[Row, Kind]]:
+    """Rows and what each is. Notes are small and stand below everything else of their column."""
     in_references = False
-    for row in rows:
-        kind = _kind(row, size, lowest.get((row.page_index, row.column), 0.0))
-        if kind == "heading":
-            in_references = REFERENCES.match(row.text) is not None
-        # References are small throughout.
-        kinds.append("paragraph" if kind == "note" and in_references else kind)
-    return kinds
+    for _, page in groupby(rows, key=lambda row: row.page_index):
+        members = list(page)
+        lowest: dict[Column, float] = {}
+        for row in members:
+            if row.size >= size - _SMALLER:
+                lowest[row.column] = max(row.baseline, lowest.get(row.column, 0.0))
+        for row in members:
+            kind = _kind(row, size, lowest.get(row.column, 0.0))
+            if kind == "heading":
+                in_references = REFERENCES.match(row.text) is not None
+            # References are small throughout.
+            yield row, "paragraph" if kind == "note" and in_references else kind
 
 
 def _kind(row: Row, size: float, lowest: float) -> Kind:
@@ -96,12 +99,12 @@ def _kind(row: Row, size: float, lowest: float) -> Kind:
     return "note" if row.size < size - _SMALLER and row.baseline > lowest and not row.formula else "paragraph"
 
 
-def _runs(rows: Sequence[Row], kinds: Sequence[Kind], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
+def _runs(rows: Iterable[tuple[Row, Kind]], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
     """Rows that make one passage each; notes wait until the paragraph around them has ended."""
     open_kind: Kind = "paragraph"
     open_rows: list[Row] = []
     notes: list[list[Row]] = []
-    for row, kind in zip(rows, kinds, strict=True):
+    for row, kind in rows:
         if kind == "note":
             if notes and _continues_note(notes[-1][-1], row, pitch):
                 notes[-1].append(row)

@@ -88,9 +88,8 @@ def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], reg
     return PageLines(text.index, tuple(free))
 
 
-def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> tuple[Row, ...]:
+def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> Iterator[Row]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
-    rows: list[Row] = []
     for page in pages:
         front, blocks = _end_of_front(page), _body_blocks(page)
         body = [
@@ -101,8 +100,7 @@ def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> tuple[Row, ...]:
             and (role is not Role.OTHER or line.block in blocks or _has_body_type(line, style))
             and not _is_running(line, style)
         ]
-        rows += _Page(page.index, style, _note_marks(page, style)).rows(body)
-    return tuple(rows)
+        yield from _Page(page.index, style, _note_marks(page, style)).rows(body)
 
 
 def _end_of_front(page: PageLines) -> float:
