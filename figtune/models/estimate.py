@@ -23,6 +23,7 @@ from figtune.models.collation import TrainingBatch, training_batch
 from figtune.models.families import family_of
 from figtune.models.family import TokenisedRow
 from figtune.models.forward import summed_loss
+from figtune.models.loading import kernels
 from figtune.models.memory import Load, MemoryUse, StepSettings
 from figtune.models.noise import without_peft_deprecations
 from figtune.models.precision import Precision
@@ -144,7 +145,7 @@ def _tuned(model: Described, config: PreTrainedConfig) -> PeftModel:
     outline.requires_grad_(False)
     # peft would speak of the folder that the outline came from.
     outline.name_or_path = model.name
-    outline.set_attn_implementation(ATTENTION)
+    outline.set_attn_implementation(kernels(config, ATTENTION))
     peft_config = adapter_config(model.adapter, model.name, None)
     if model.adapter.mode == "full":
         whole = WholeModel(outline, peft_config, targets_of(model.adapter).whole)

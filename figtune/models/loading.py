@@ -137,7 +137,7 @@ def load_base_model(
                 folder,
                 config=config if encoder else without_layers(config),
                 dtype=dtype,
-                attn_implementation=_kernels(config, attention),
+                attn_implementation=kernels(config, attention),
                 device_map={"": device},
                 quantization_config=_nf4(dtype) if four_bit else None,
                 use_safetensors=True,
@@ -158,7 +158,7 @@ def load_base_model(
     return model
 
 
-def _kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:
+def kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:
     """Per half of the model: sdpa cannot cap attention logits, as the decoder of PaliGemma 2 does."""
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
     return {"text_config": "eager" if capped else attention, "vision_config": attention}

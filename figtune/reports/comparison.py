@@ -64,7 +64,12 @@ def _lines(group: Peers, groups: Sequence[Peers], bootstrap: Bootstrap) -> Itera
         yield ""
         yield f"{run.name} against {first.name}, paired sign-flip test over {whole.papers} {unit}:"
         gains = group.gains(run, first, bootstrap)
-        yield from _aligned([(f"  {'drop of the loss' if score == 'loss' else score}", *_verdict(found)) for score, found in gains.items()])
+        yield from _aligned(
+            [
+                (f"  {'drop of the loss' if score == 'loss' else score}", *_verdict(found))
+                for score, found in gains.items()
+            ]
+        )
 
 
 def _rows(group: Peers) -> Iterator[Row]:

@@ -39,9 +39,7 @@ class Case:
 
 
 CASES = (
-    Case(),
     Case(examples=5, checkpointing=True),
-    Case(dtype="bfloat16", checkpointing=True),
     Case(mode="qlora", checkpointing=True),
     Case(mode="full"),
     Case(targets=("decoder", "projector", "vision"), checkpointing=True),
@@ -60,7 +58,7 @@ def allocated(work: Callable[[], None]) -> int:
     for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
         peak = max(peak, now)
-    return peak
+    return int(peak)
 
 
 def prepared(folder: Path, case: Case) -> LoadedModel:
@@ -106,7 +104,7 @@ def held(loaded: LoadedModel) -> int:
     """Bytes of all weights, with the scales of those in 4 bits."""
     scales = [getattr(weight, "quant_state", None) for weight in loaded.tuned.parameters()]
     weights: int = sum(weight.nbytes for weight in loaded.tuned.parameters())
-    return weights + sum(scale.absmax.nbytes for scale in scales if scale is not None)
+    return weights + sum(int(scale.absmax.nbytes) for scale in scales if scale is not None)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
