@@ -7,6 +7,7 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.examples.records import Task
-from figtune.models.memory import parsed_size
-from figtune.models.recipe import OptimizerName, Scheduler
+from figtune.memory.budget import parsed_size
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
+from figtune.training.recipe import OptimizerName, Scheduler
 
 # Where things are
 PDF_DIR = Path("papers")
@@ -44,6 +45,8 @@ SEED = 0
 # Which papers are held out
 SPLIT_SEED = 0
 
+Engine = Literal["local", "ray"]
+_RAY_ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -66,12 +69,23 @@ class ExtractSettings:
     """A PDF that takes longer is recorded as failed."""
     memory_mb: int = 2048
     """A PDF that needs more memory is recorded as failed."""
+    engine: Engine = "local"
+    """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
+    ray_address: str = ""
+    """HOST:PORT of the cluster, of which this machine must be a node, or auto to find it; left out, Ray starts one here
+    for as long as it takes."""
 
     def __post_init__(self) -> None:
         _check(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
         _check(self.longest_side >= 64, "extract.longest_side", "64 or more")
         _check(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
         _check(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
+        _check(
+            self.ray_address in ("", "auto") or _RAY_ADDRESS.fullmatch(self.ray_address) is not None,
+            "extract.ray_address",
+            "auto or HOST:PORT",
+        )
+        _check(self.engine == "ray" or not self.ray_address, "extract.ray_address", "given with --extract.engine ray")
 
 
 @dataclass(frozen=True)
@@ -239,7 +253,7 @@ class TrainSettings:
     save_total_limit: int = 2
     """Checkpoints kept, the best on val among them."""
     trackers: tuple[str, ...] = ("tensorboard",)
-    """Where the run can be watched, of those that transformers knows: tensorboard, wandb, mlflow, trackio and others."""
+    """Where the run can be watched, of those that transformers knows: tensorboard, wandb, mlflow and others."""
     seed: int = SEED
 
     def __post_init__(self) -> None:
@@ -310,7 +324,7 @@ class Config:
     serve_port: int = 7860
     """Port the page is served at; 0 takes a free one."""
     merge: bool = False
-    """After training, make a merged model of base model and adapter, in bfloat16, that loads and serves without peft."""
+    """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
     push_to_hub: str | None = None
     """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
     USER/NAME-merged."""
@@ -337,10 +351,10 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
-    """What training must fit into, such as 16GB: setup and training stop where it will not, and say what to change. Left
-    out, they warn where it will not fit into what is here."""
+    """What training must fit into, such as 16GB: setup and training stop where it will not, and say what to change.
+    Left out, they warn where it will not fit into what is here."""
     workers: int = 0
-    """Processes that read papers; 0 is one per CPU core."""
+    """Processes that read papers; 0 is one per CPU core, of the whole cluster with --extract.engine ray."""
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     data: DataSettings = field(default_factory=DataSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from config import STEPS, Config, Step, parse
-from figtune.models.finishing import after_training
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.crew import launched_processes
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
 from figtune.pipeline.stages import plan
+from figtune.publishing.finishing import after_training
 
 STAGE_SCRIPTS: dict[Step, str] = {
     "extract": "extract_content",

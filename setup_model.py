@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from config import Config, parse
+from figtune.memory.budget import StepSettings
 from figtune.models.choice import ModelChoice, check_choice
-from figtune.models.memory import StepSettings
 from figtune.models.records import AdapterRecord
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.models.foresight import Room, foresee_model
+    from figtune.memory.foresight import Room, foresee_model
     from figtune.models.setup import set_up_model
 
     choice = _choice(config)

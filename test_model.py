@@ -26,7 +26,7 @@ from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
 if TYPE_CHECKING:
-    from figtune.models.decoding import Decoding
+    from figtune.answers.decoding import Decoding
 
 COMMAND = "python test_model.py"
 
@@ -90,8 +90,8 @@ def _talk(config: Config) -> Outcome:
 
 
 def _evaluate(config: Config) -> Outcome:
+    from figtune.evaluation.evaluation import Trial, evaluate
     from figtune.metrics.intervals import Bootstrap
-    from figtune.models.evaluation import Trial, evaluate
     from figtune.models.records import FEATURES_FOLDER
 
     drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
@@ -111,7 +111,7 @@ def _compare(config: Config) -> Outcome:
 
 
 def _decoding(config: Config) -> Decoding:
-    from figtune.models.decoding import Decoding
+    from figtune.answers.decoding import Decoding
 
     return Decoding(config.test.max_new_tokens, config.test.temperature, config.test.top_p, config.test.seed)
 

@@ -18,13 +18,13 @@ from dataclasses import fields
 from functools import partial
 
 from config import Config, parse
-from figtune.models.finishing import after_training
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.crew import Crew, check_launch, is_first_launched, launched_processes
 from figtune.pipeline.files import write_bytes
 from figtune.pipeline.settings import encode, flatten
 from figtune.pipeline.stages import Outcome, Summary, make
+from figtune.publishing.finishing import after_training
 
 CONFIG_FILE = "config.json"
 DATASET_COMMAND = "python prepare_data.py"
@@ -61,7 +61,7 @@ def run(config: Config) -> Summary:
 
 def check(config: Config) -> None:
     """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
-    from figtune.models.trackers import check_trackers
+    from figtune.training.trackers import check_trackers
 
     check_launch(os.environ)
     check_trackers(config.train.trackers)
@@ -95,9 +95,9 @@ def _crew() -> Crew | None:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.models.foresight import Room, foresee_training
-    from figtune.models.recipe import Recipe
-    from figtune.models.training import train
+    from figtune.memory.foresight import Room, foresee_training
+    from figtune.training.recipe import Recipe
+    from figtune.training.training import train
 
     recipe = Recipe(**{field.name: getattr(config.train, field.name) for field in fields(Recipe)})
     foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), MODEL_COMMAND)

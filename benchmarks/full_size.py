@@ -25,18 +25,18 @@ from peft import PeftModel
 from PIL import Image, ImageDraw
 
 from benchmarks.full_size_model import SIZES, build
+from figtune.batches.collation import TrainingBatch
+from figtune.batches.forward import summed_loss
+from figtune.batches.rows import training_row
+from figtune.batches.training_data import Collator, Item, Items, unpacked
+from figtune.memory.budget import Load, StepSettings, memory_lines
+from figtune.memory.estimate import described, memory_use
 from figtune.models.choice import ModelChoice
-from figtune.models.collation import TrainingBatch
-from figtune.models.estimate import described, memory_use
 from figtune.models.features import PictureStore, prepared_features
-from figtune.models.forward import summed_loss
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
-from figtune.models.memory import Load, StepSettings, memory_lines
 from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
-from figtune.models.rows import training_row
 from figtune.models.setup import set_up_model
-from figtune.models.training_data import Collator, Item, Items, unpacked
 from figtune.pipeline.files import sha256_of
 
 PROMPT = "Describe this figure."

@@ -21,15 +21,15 @@ import torch
 
 import main as pipeline
 from benchmarks import efficient_gemma
+from figtune.batches.losses import completion_losses
+from figtune.batches.rows import training_row
+from figtune.evaluation.evaluated import exchanged_pictures
+from figtune.evaluation.predictions import grey_features
 from figtune.examples.records import Example, examples_file
 from figtune.metrics.intervals import Bootstrap, estimate
 from figtune.metrics.records import Estimate
-from figtune.models.evaluated import exchanged_pictures
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.losses import completion_losses
-from figtune.models.predictions import grey_features
-from figtune.models.rows import training_row
 from figtune.pipeline.progress import track
 from figtune.pipeline.records import read_records
 

@@ -16,10 +16,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.models.bundles import Bundle, apart, packed
-from figtune.models.collation import training_batch
+from figtune.batches.bundles import Bundle, apart, packed
+from figtune.batches.collation import training_batch
+from figtune.batches.forward import summed_loss
 from figtune.models.family import IGNORED, PROJECTOR, Family, TokenisedRow
-from figtune.models.forward import summed_loss
 from figtune.models.noise import without_training_noise
 
 TASKS = 3

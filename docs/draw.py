@@ -12,7 +12,7 @@ import torch
 from transformers import get_scheduler
 
 from config import LEARNING_RATE, TrainSettings
-from figtune.models.recipe import run_plan
+from figtune.training.recipe import run_plan
 
 FOLDER = Path(__file__).parent
 STYLE = """<style>

@@ -1,4 +1,4 @@
-"""The demo, run once for all tests as a user would run it; and a real browser for the pages it makes."""
+"""What is made once for all tests: the demo as a user would run it, a real browser, tiny models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from figtune.models.family import Family
     from tests.browser import Tab
 
 ROOT = Path(__file__).parent.parent
@@ -78,3 +79,35 @@ def tab(browser: Browser) -> Iterator[Tab]:
 
     with watched(browser) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of the tiny models by `model_type`, in the Hub's layout."""
+    import torch
+
+    from figtune.models.tiny import TINY_MODELS
+
+    torch.set_num_threads(1)
+    folders = {}
+    for name, build in TINY_MODELS.items():
+        folder = tmp_path_factory.mktemp("hub") / name
+        build(folder)
+        folders[name.removeprefix("tiny-")] = folder
+    return folders
+
+
+@pytest.fixture(scope="session")
+def families() -> dict[str, Family]:
+    """By `model_type`."""
+    from figtune.models.families import family_of
+
+    return {name: family_of(name, name) for name in ("gemma3", "paligemma")}
+
+
+@pytest.fixture(scope="session")
+def processors(tiny_folders: dict[str, Path]) -> dict[str, object]:
+    """By `model_type`."""
+    from figtune.models.loading import load_processor
+
+    return {name: load_processor(folder) for name, folder in tiny_folders.items()}

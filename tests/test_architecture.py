@@ -19,10 +19,16 @@ ARROWS = {
     "papers": {"pipeline"},
     "figures": {"papers", "pipeline"},
     "examples": {"figures", "papers", "pipeline"},
-    "models": {"examples", "metrics", "reports", "pipeline"},
+    "models": {"pipeline"},
+    "batches": {"examples", "models", "pipeline"},
+    "answers": {"batches", "models", "pipeline"},
+    "training": {"answers", "batches", "examples", "models", "reports", "pipeline"},
+    "memory": {"batches", "models", "training", "pipeline"},
+    "evaluation": {"answers", "batches", "examples", "metrics", "models", "reports", "pipeline"},
+    "publishing": {"answers", "batches", "examples", "models", "pipeline"},
     "metrics": {"pipeline"},
     "reports": {"figures", "examples", "metrics", "papers", "pipeline"},
-    "talk": {"figures", "examples", "models", "pipeline"},
+    "talk": {"answers", "examples", "figures", "models", "pipeline"},
 }
 WITHOUT_TORCH = ("pipeline", "papers", "figures", "examples", "metrics", "reports")
 MODULES = sorted((ROOT / "figtune").rglob("*.py"))

@@ -1,1 +1,1 @@
-"""What differs per model family, and what all families share: adapters, collation, training."""
+"""What differs per model family, and what all share: loading, adapters, what the vision encoder sees."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from figtune.models.answering import Question, answers_to, check_prompt, load_for_answers
+from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
+from figtune.answers.trained import read_trained
 from figtune.models.images import read_image
-from figtune.models.trained import read_trained
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say, show
 from figtune.talk.folder import Counts, ask_folder

@@ -11,12 +11,12 @@ from typing import Literal
 
 import msgspec
 
-from figtune.models.answering import Question, answers_to, check_prompt, load_for_answers
+from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
+from figtune.answers.journal import Journal
+from figtune.answers.trained import read_trained
 from figtune.models.images import read_image
-from figtune.models.journal import Journal
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
-from figtune.models.trained import read_trained
 from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.progress import say, show, track

@@ -12,10 +12,10 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from figtune.answers.answering import Question
+from figtune.answers.streaming import stream_answers
 from figtune.examples.records import Task
-from figtune.models.answering import Question
 from figtune.models.loading import LoadedModel
-from figtune.models.streaming import stream_answers
 from figtune.pipeline.errors import FigtuneError
 from figtune.talk.paper import listed
 from figtune.talk.subjects import Subject, subjects_of

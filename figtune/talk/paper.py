@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from figtune.examples.composition import figure_prompt
 from figtune.examples.material import material_of
 from figtune.examples.records import Task
+from figtune.figures.attempts import run_locally
 from figtune.figures.batch import extract_folder
 from figtune.figures.extraction import extract_paper
 from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
@@ -90,9 +92,9 @@ def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:
         longest_side=reading.longest_side,
         timeout_s=reading.timeout_s,
         memory_mb=reading.memory_mb,
-        workers=1,
         redo=False,
         extract=extract_paper,
+        engine=partial(run_locally, workers=1),
     )
     (record,) = read_records(content / PAPERS_FILE, PaperRecord, "the same command")
     if record.status == "failed":

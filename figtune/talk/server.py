@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from figtune.models.answering import load_for_answers
-from figtune.models.trained import read_trained
+from figtune.answers.answering import load_for_answers
+from figtune.answers.trained import read_trained
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import say
 from figtune.talk.terms import Request, Terms

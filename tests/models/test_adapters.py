@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from figtune.batches.forward import summed_loss
 from figtune.models.adapters import adapter_config, load_adapter, save_adapter
 from figtune.models.families import family_of
-from figtune.models.forward import summed_loss
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.parameters import parameter_table, table_lines
 from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, ParameterTable

@@ -12,16 +12,16 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from figtune.answers.decoding import Decoding
+from figtune.answers.generation import generate_answers
+from figtune.batches.forward import summed_loss
+from figtune.batches.losses import completion_losses
+from figtune.batches.rows import prompt_row
 from figtune.models.adapters import save_adapter
-from figtune.models.decoding import Decoding
 from figtune.models.features import picture_features, prepared_features
-from figtune.models.forward import summed_loss
-from figtune.models.generation import generate_answers
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
-from figtune.models.losses import completion_losses
 from figtune.models.parameters import parameter_table
 from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
-from figtune.models.rows import prompt_row
 from figtune.models.setup import set_up_model
 from figtune.models.whole import WholeModel, part_of
 from figtune.pipeline.errors import ResourceError

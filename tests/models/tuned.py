@@ -10,15 +10,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from figtune.models.bundles import Bundle, apart
+from figtune.batches.bundles import Bundle, apart
+from figtune.batches.collation import TrainingBatch, training_batch
+from figtune.batches.rows import training_row
 from figtune.models.choice import ModelChoice
-from figtune.models.collation import TrainingBatch, training_batch
 from figtune.models.family import IGNORED, TokenisedRow
 from figtune.models.features import image_side
 from figtune.models.images import fitted
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterRecord
-from figtune.models.rows import training_row
 from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")

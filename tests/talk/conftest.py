@@ -10,7 +10,7 @@ import pytest
 from figtune.models.records import BASE_FOLDER
 from figtune.talk.paper import Reading
 from figtune.talk.terms import Request, Terms
-from tests.models.trained import greedy, write_trained_model
+from tests.answers.trained import greedy, write_trained_model
 
 READING = Reading(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
 TERMS = Terms("cpu", 2, greedy(5), READING, strict=False)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from PIL import Image
 
-from figtune.models.answering import Question, answers_to
-from figtune.models.decoding import Decoding
-from figtune.models.generation import Answer
+from figtune.answers.answering import Question, answers_to
+from figtune.answers.decoding import Decoding
+from figtune.answers.generation import Answer
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.talk import folder as folder_module

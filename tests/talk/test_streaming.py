@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.models.answering import Question
+from figtune.answers.answering import Question
+from figtune.answers.forecast import Forecast, spelled
+from figtune.answers.generation import generate_answers
+from figtune.answers.streaming import stream_answers
 from figtune.models.features import picture_features
-from figtune.models.forecast import Forecast, spelled
-from figtune.models.generation import generate_answers
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.streaming import stream_answers
 from figtune.pipeline.errors import InputError
-from tests.models.trained import greedy
+from tests.answers.trained import greedy
 
 QUESTION = Question(picture=Image.new("RGB", (60, 40), "teal"), prompt="Describe this figure.")
 

@@ -1,0 +1,1 @@
+"""Examples as a model reads them: tokens, batches, masks, and the one way they go through it."""

@@ -1,0 +1,1 @@
+"""Base and tuned model tried on the examples that were held out."""

@@ -1,0 +1,128 @@
+"""What base and tuned model make of examples: losses with the right, a wrong and no picture, and answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from figtune.answers.decoding import Decoding
+from figtune.answers.generation import Answer, generate_answers
+from figtune.batches.losses import completion_losses
+from figtune.batches.rows import training_row
+from figtune.evaluation.evaluated import Evaluated
+from figtune.examples.records import Example
+from figtune.metrics.records import Guess, Outcome, Prediction
+from figtune.metrics.texts import chrf, rouge_l
+from figtune.models.family import TokenisedRow
+from figtune.models.features import FeatureStore, PixelStore, picture_features
+from figtune.models.loading import LoadedModel
+
+_GREY = (128, 128, 128)
+_GREY_SIDE = 64
+_LOSS_DIGITS = 4
+_SCORE_DIGITS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A model with everything it needs to be tried on examples, several at a time."""
+
+    loaded: LoadedModel
+    features: FeatureStore | PixelStore
+    """Of every picture."""
+    grey: Tensor
+    """What the model is given of an even grey: float[T, V], or float32[3, H, W]."""
+    decoding: Decoding
+    guesses: Callable[[Example], tuple[Guess, ...]]
+    """What the baselines say to an example."""
+
+    def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
+        """One forward pass for each loss and one generation for each model."""
+        rows = [self._row(item) for item in items]
+        right = self._features([item.example.image_sha256 for item in items])
+        base = self._outcomes(items, rows, right, tuned=False)
+        tuned = self._outcomes(items, rows, right, tuned=True)
+        grey = completion_losses(self.loaded, rows, self.grey[None].expand(len(rows), *self.grey.shape))
+        wrong = self._wrong_image_losses(items, rows)
+        return [
+            Prediction(
+                example_id=item.example.example_id,
+                split=item.split,
+                task=item.example.task,
+                kind=item.example.kind,
+                group=item.example.group,
+                source=item.example.source,
+                image=item.example.image,
+                wrong_image=None if item.other is None else item.other.image,
+                prompt=item.example.prompt,
+                reference=item.example.completion,
+                tokens=row.learned_tokens,
+                base=of_base,
+                tuned=of_tuned,
+                wrong_image_loss=of_wrong,
+                grey_image_loss=_finite(of_grey),
+                guesses=self.guesses(item.example),
+            )
+            for item, row, of_base, of_tuned, of_wrong, of_grey in zip(
+                items, rows, base, tuned, wrong, grey, strict=True
+            )
+        ]
+
+    def _row(self, item: Evaluated) -> TokenisedRow:
+        loaded = self.loaded
+        return training_row(
+            loaded.family, loaded.processor, item.example.prompt, item.example.completion, loaded.record.max_length
+        )
+
+    def _outcomes(
+        self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
+    ) -> list[Outcome]:
+        with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
+            losses = completion_losses(self.loaded, rows, features)
+            prompts = [item.example.prompt for item in items]
+            answers = generate_answers(self.loaded, prompts, features, self.decoding)
+        return [
+            _outcome(loss, answer, item.example.completion)
+            for loss, answer, item in zip(losses, answers, items, strict=True)
+        ]
+
+    def _wrong_image_losses(self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow]) -> list[float | None]:
+        others = [item.other for item in items]
+        known = [position for position, other in enumerate(others) if other is not None]
+        losses: list[float | None] = [None] * len(items)
+        if known:
+            wrong = self._features([other.image_sha256 for other in others if other is not None])
+            found = completion_losses(self.loaded, [rows[position] for position in known], wrong)
+            for position, loss in zip(known, found, strict=True):
+                losses[position] = _finite(loss)
+        return losses
+
+    def _features(self, pictures: Sequence[str]) -> Tensor:
+        return torch.stack([self.features[picture] for picture in pictures])
+
+
+def grey_features(loaded: LoadedModel) -> Tensor:
+    """What the model is given of an even grey: float[T, V], or float32[3, H, W] where the encoder is trained."""
+    return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
+
+
+def _outcome(loss: float, answer: Answer, reference: str) -> Outcome:
+    return Outcome(
+        loss=_finite(loss),
+        answer=answer.text,
+        answer_tokens=answer.tokens,
+        stopped=answer.stopped,
+        chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
+        rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
+    )
+
+
+def _finite(loss: float) -> float | None:
+    """JSON knows no other numbers, and a mean with one of them in it says nothing."""
+    return round(loss, _LOSS_DIGITS) if math.isfinite(loss) else None

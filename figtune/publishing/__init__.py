@@ -1,0 +1,1 @@
+"""What becomes of an adapter after training: merged, and put on the Hub."""

@@ -1,0 +1,217 @@
+"""Examples that share a picture's tokens, and lines that hold several pictures, against each example on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from figtune.batches import forward
+from figtune.batches.bundles import Bundle, apart, lines_of, packed
+from figtune.batches.forward import learned_logits, summed_loss
+from figtune.batches.masks import FULL, SLIDING, attention_masks
+from figtune.batches.rows import training_row
+from figtune.batches.training_data import Item, Items
+from figtune.models.family import TokenisedRow
+from figtune.models.loading import LoadedModel
+from tests.models.tuned import lines_of as batch_of_lines
+from tests.models.tuned import moved_model, pixels_of, plain_fields
+
+TASKS = (
+    ("Caption this figure.", "The encoder reads the image."),
+    ("Explain this figure. The paper says that the loss falls.", "The blue curve falls, the red one does not."),
+    ("What kind is it?", "A plot"),
+)
+WINDOW = 24
+"""Longer than the image of the tiny Gemma 3, shorter than its rows."""
+
+
+@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    model = moved_model(tmp_path_factory.mktemp("model"), request.param)
+    decoder = model.model.config.get_text_config()
+    if hasattr(decoder, "sliding_window"):
+        decoder.sliding_window = WINDOW
+    return model
+
+
+@pytest.fixture(autouse=True)
+def untouched(loaded: LoadedModel) -> Iterator[None]:
+    loaded.tuned.eval()
+    yield
+    loaded.tuned.zero_grad()
+
+
+@pytest.fixture(scope="module")
+def features(loaded: LoadedModel) -> Tensor:
+    return loaded.family.vision_features(loaded.model, pixels_of(loaded)).detach()
+
+
+def rows_of(loaded: LoadedModel) -> list[TokenisedRow]:
+    return [training_row(loaded.family, loaded.processor, prompt, text, 128) for prompt, text in TASKS]
+
+
+def bundles_of(loaded: LoadedModel) -> list[Bundle]:
+    """Three pictures with three, two and one of the tasks; one task a bundle where nothing can be shared."""
+    rows = rows_of(loaded)
+    chosen = {"0": rows, "1": rows[1:], "2": rows[:1]}
+    if rows[0].shared_length:
+        return [Bundle(image_sha256=picture, rows=tuple(some)) for picture, some in chosen.items()]
+    return [Bundle(image_sha256=picture, rows=(row,)) for picture, some in chosen.items() for row in some]
+
+
+def pictures_of(lines: Sequence[Sequence[Bundle]], features: Tensor) -> Tensor:
+    return torch.stack([features[int(bundle.image_sha256)] for line in lines for bundle in line])
+
+
+def result(
+    loaded: LoadedModel, lines: Sequence[Sequence[Bundle]], features: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Summed loss and gradients."""
+    loaded.tuned.zero_grad()
+    batch = batch_of_lines(loaded, lines)
+    loss = summed_loss(loaded.tuned, loaded.family, batch, pictures_of(lines, features))
+    loss.backward()  # type: ignore[no-untyped-call]
+    named = loaded.tuned.named_parameters()
+    return loss.detach(), {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
+
+
+def apart_with_pictures(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
+    return [[replace(bundle, rows=(row,))] for bundle in bundles for row in bundle.rows]
+
+
+def test_only_a_family_whose_image_is_blind_to_the_prompt_shares_it(loaded: LoadedModel) -> None:
+    rows = rows_of(loaded)
+    shared = {row.input_ids[: row.shared_length] for row in rows}
+    image = {loaded.model.config.image_token_id}
+    assert len(shared) == 1
+    assert image.issubset(shared.pop()) == (loaded.model.config.model_type == "gemma3")
+
+
+@pytest.mark.parametrize("arranged", ["shared", "packed", "one line"])
+def test_shared_and_packed_are_the_examples_alone(loaded: LoadedModel, features: Tensor, arranged: str) -> None:
+    bundles = bundles_of(loaded)
+    arrangements = {"shared": [[bundle] for bundle in bundles], "packed": packed(bundles), "one line": [bundles]}
+    loss, gradients = result(loaded, arrangements[arranged], features)
+    alone = [result(loaded, [line], features) for line in apart_with_pictures(bundles)]
+    torch.testing.assert_close(loss, torch.stack([each for each, _ in alone]).sum(), rtol=1e-5, atol=1e-5)
+    assert any("lora" in name for name in gradients)
+    assert any("multi_modal_projector" in name for name in gradients)
+    for name, gradient in gradients.items():
+        expected = torch.stack([each[name] for _, each in alone]).sum(0)
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), msg=name)
+
+
+def test_checkpointed_is_not_checkpointed_when_shared(loaded: LoadedModel, features: Tensor) -> None:
+    lines = packed(bundles_of(loaded))
+    loss, gradients = result(loaded, lines, features)
+    loaded.tuned.train()
+    loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        again, checkpointed = result(loaded, lines, features)
+    finally:
+        loaded.model.activation_checkpointing_disable()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(again, loss)
+    for name, gradient in checkpointed.items():
+        torch.testing.assert_close(gradient, gradients[name], msg=name)
+
+
+def test_a_target_moves_nothing_before_it_and_nothing_of_another_example(loaded: LoadedModel, features: Tensor) -> None:
+    line = [bundles_of(loaded)]
+    batch = batch_of_lines(loaded, line)
+    pictures = pictures_of(line, features)
+    before, targets = learned_logits(loaded.tuned, loaded.family, batch, pictures)
+    learned = (batch.labels[0] != -100).nonzero().flatten()
+    examples = torch.stack([batch.bundle[0, learned], batch.branch[0, learned]], 1)
+    for changed in range(0, len(targets), 5):
+        ids = batch.input_ids.clone()
+        ids[0, learned[changed]] += 1
+        after, _ = learned_logits(loaded.tuned, loaded.family, replace(batch, input_ids=ids), pictures)
+        moved = (after != before).any(1)
+        later = torch.arange(len(targets)) > changed
+        same_example = (examples == examples[changed]).all(1)
+        assert not moved[~(later & same_example)].any()
+        assert moved[later & same_example].all()
+
+
+def test_a_prompt_moves_no_other_example(loaded: LoadedModel, features: Tensor) -> None:
+    rows = rows_of(loaded)
+    longer = training_row(loaded.family, loaded.processor, "Something else altogether, and more of it.", "No", 128)
+    changed = [(rows[0], rows[1]), (rows[0], longer)]
+    of_first = []
+    for pair in changed:
+        shares = bool(rows[0].shared_length)
+        bundles = [Bundle(image_sha256="0", rows=pair)] if shares else [b for [b] in apart(pair)]
+        lines = [bundles]
+        logits, _ = learned_logits(
+            loaded.tuned, loaded.family, batch_of_lines(loaded, lines), features[:1].expand(len(bundles), -1, -1)
+        )
+        of_first.append(logits[: rows[0].learned_tokens])
+    torch.testing.assert_close(of_first[0], of_first[1], rtol=1e-5, atol=1e-5)
+
+
+def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(loaded)
+    decoder = loaded.model.model.language_model
+    seen: list[dict[str, Tensor] | Tensor] = []
+    hook = decoder.register_forward_pre_hook(
+        lambda _module, _arguments, given: seen.append(given["attention_mask"]), with_kwargs=True
+    )
+    try:
+        loaded.tuned(**plain_fields(loaded, rows), pixel_values=pixels_of(loaded))
+    finally:
+        hook.remove()
+    batch = batch_of_lines(loaded, apart(rows))
+    (given,) = seen
+    theirs = given if isinstance(given, dict) else {FULL: given}
+    window = loaded.model.config.get_text_config().sliding_window if SLIDING in theirs else None
+    ours = attention_masks(batch, window)
+    assert ours.keys() == theirs.keys()
+    tokens = (batch.bundle == 0)[:, None, :, None]
+    for kind, mask in theirs.items():
+        seen_by_theirs = mask if mask.dtype == torch.bool else mask == 0
+        assert torch.equal(ours[kind] & tokens, seen_by_theirs & tokens), kind
+    if window is not None:
+        assert not torch.equal(ours[FULL] & tokens, ours[SLIDING] & tokens)
+
+
+def test_every_token_sees_something(loaded: LoadedModel) -> None:
+    """A token that sees nothing makes attention divide by nothing."""
+    batch = batch_of_lines(loaded, packed(bundles_of(loaded)))
+    assert (batch.bundle < 0).any(), "padding"
+    for mask in attention_masks(batch, WINDOW).values():
+        assert mask.any(-1).all()
+
+
+def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for count in range(1, 20):
+        lengths = torch.randint(1, 100, (count,), generator=generator).tolist()
+        lines = lines_of(lengths)
+        assert sorted(position for line in lines for position in line) == list(range(count))
+        assert max(sum(lengths[position] for position in line) for line in lines) == max(lengths)
+    assert lines_of([400, 900, 450]) == [[1], [2, 0]]
+
+
+def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: Tensor) -> None:
+    items = Items(items=[Item(row=row, image_sha256="0") for row in rows_of(loaded)], truncated=0, left_out=0)
+    loss, gradients = result(loaded, [items.bundles(())], features)
+    assert loss == 0
+    assert gradients, "a wrapper waits for every weight's gradient"
+    assert not any(gradient.any() for gradient in gradients.values())
+
+
+def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
+    loaded: LoadedModel, features: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = packed(bundles_of(loaded))
+    loss, gradients = result(loaded, lines, features)
+    monkeypatch.setattr(forward, "_CHUNK", 7)
+    again, chunked = result(loaded, lines, features)
+    torch.testing.assert_close(again, loss)
+    assert chunked.keys() == gradients.keys()
+    for name, gradient in chunked.items():
+        torch.testing.assert_close(gradient, gradients[name], rtol=1e-4, atol=1e-5, msg=name)

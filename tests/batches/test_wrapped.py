@@ -1,0 +1,59 @@
+"""The forward pass through what spreads a model over processes, on one process: the same to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from figtune.batches.forward import summed_loss
+from figtune.models.loading import LoadedModel
+from tests.models.tuned import batch_of, moved_model, pixels_of, rows_of
+
+NAMES = ("tiny-gemma3", "tiny-paligemma")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    meeting = tmp_path_factory.mktemp("store") / "file"
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def result(loaded: LoadedModel, model: nn.Module, features: Tensor) -> dict[str, Tensor]:
+    """Loss, and gradients by name, the projector's among them."""
+    loaded.tuned.zero_grad()
+    loss = summed_loss(model, loaded.family, batch_of(loaded, rows_of(loaded)), features)
+    loss.backward()  # type: ignore[no-untyped-call]
+    found = {"loss": loss.detach()}
+    for name, weight in loaded.tuned.named_parameters():
+        if weight.grad is not None:
+            found[name] = weight.grad.full_tensor() if isinstance(weight.grad, DTensor) else weight.grad.clone()
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor:UserWarning")  # nothing writes there
+@pytest.mark.parametrize("name", NAMES)
+def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: Path, name: str) -> None:
+    loaded = moved_model(tmp_path, name)
+    features = loaded.family.vision_features(loaded.model, pixels_of(loaded)).detach()
+    bare = result(loaded, loaded.tuned, features)
+    assert any("multi_modal_projector" in weight for weight in bare)
+    wrapped = result(loaded, DistributedDataParallel(loaded.tuned), features)
+    mesh = init_device_mesh("cpu", (1,))
+    for layer in loaded.model.model.language_model.layers:
+        fully_shard(layer, mesh=mesh)
+    sharded = result(loaded, fully_shard(loaded.tuned, mesh=mesh), features)
+    assert all(isinstance(weight, DTensor) for weight in loaded.tuned.parameters())
+    for other in (wrapped, sharded):
+        assert other.keys() == bare.keys()
+        for weight, tensor in bare.items():
+            assert torch.equal(other[weight], tensor), weight

@@ -1,0 +1,71 @@
+"""A small data set and short runs on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.pipeline.files import sha256_of
+from figtune.pipeline.records import write_records
+from figtune.training.recipe import Recipe, TrainingSummary
+from figtune.training.training import train
+from tests.models.tuned import PROMPT, pictures
+
+RECIPE = Recipe(
+    epochs=4,
+    batch_size=2,
+    max_batch_tokens=4096,
+    gradient_accumulation_steps=1,
+    learning_rate=5e-3,
+    scheduler="cosine",
+    warmup_fraction=0.1,
+    optimizer="adamw",
+    weight_decay=0.0,
+    max_grad_norm=1.0,
+    activation_checkpointing=False,
+    auto_batch=False,
+    evaluations=4,
+    patience=0,
+    answers=0,
+    save_total_limit=2,
+    seed=0,
+)
+TEXTS = (
+    "The encoder reads the image.",
+    "The loss falls over time, then levels off.",
+    "Results of our method on the set.",
+)
+MADE_BY = {"dataset_by": "python prepare_data.py", "model_by": "python setup_model.py"}
+
+
+def example(folder: Path, index: int, completion: str) -> Example:
+    """About one of `pictures`, which it draws."""
+    image = folder / "images" / f"{index}.png"
+    image.parent.mkdir(exist_ok=True)
+    pictures()[index].save(image)
+    return Example(
+        example_id=f"paper-figure-{index}-caption-{len(completion)}",
+        task="caption",
+        image=f"images/{index}.png",
+        image_sha256=sha256_of(image),
+        prompt=PROMPT,
+        completion=completion,
+        group=f"paper-{index}",
+        source="",
+        kind="",
+    )
+
+
+def write_examples(folder: Path) -> None:
+    """Two pictures with three examples each to train on, one for validation."""
+    examples = [example(folder, index, text) for index in range(2) for text in TEXTS]
+    write_records(folder / examples_file("train"), examples)
+    write_records(folder / MINITRAIN_FILE, examples[:2])
+    write_records(folder / examples_file("val"), [example(folder, 2, TEXTS[0])])
+
+
+def run(
+    dataset: Path, model: Path, output: Path, recipe: Recipe = RECIPE, trackers: tuple[str, ...] = ()
+) -> TrainingSummary:
+    """Train on the CPU."""
+    return train(dataset, model, output, recipe, trackers=trackers, device="cpu", **MADE_BY)

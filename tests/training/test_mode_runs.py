@@ -1,0 +1,147 @@
+"""Every mode from setup through training to the evaluation, on tiny models, as the stages do it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from figtune.batches.losses import completion_losses
+from figtune.batches.rows import training_row
+from figtune.evaluation.evaluation import evaluate
+from figtune.examples.records import examples_file
+from figtune.metrics.records import Prediction
+from figtune.models.encoder import AbsentEncoder
+from figtune.models.features import picture_features
+from figtune.models.images import read_image
+from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.records import AdapterMode, MetricsLine, Part
+from figtune.models.setup import set_up_model
+from figtune.models.targets import trains_vision
+from figtune.pipeline.records import read_records, write_records
+from figtune.training.callbacks import Keeper
+from tests.evaluation.test_evaluation import TRIAL
+from tests.models.tuned import CPU, choice
+from tests.training.runs import RECIPE, TEXTS, example, run, write_examples
+
+MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
+    "vision": ("lora", ("decoder+vision",), ()),
+    "qlora": ("qlora", ("decoder",), ()),
+    "projector": ("projector", ("decoder",), ("vision", "text")),
+    "full": ("full", ("decoder",), ()),
+    "text": ("full", ("decoder",), ("vision", "projector")),
+}
+RECIPE_HERE = dataclasses.replace(RECIPE, epochs=2, evaluations=2, activation_checkpointing=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    write_examples(folder)
+    write_records(folder / examples_file("test"), [example(folder, 2, TEXTS[1])])
+    return folder
+
+
+def set_up(folder: Path, name: str, case: str) -> None:
+    mode, targets, freeze = MODES[case]
+    asked = choice(name, targets)
+    set_up_model(
+        folder, dataclasses.replace(asked, adapter=dataclasses.replace(asked.adapter, mode=mode, freeze=freeze))
+    )
+
+
+def with_encoder(*given: Any, **named: Any) -> LoadedModel:
+    return load_tuned_model(*given, **{**named, "encoder": True})
+
+
+def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list[float]:
+    row = training_row(loaded.family, loaded.processor, each.prompt, each.reference, loaded.record.max_length)
+    seen = picture_features(loaded, read_image(dataset / each.image))[None]
+    tuned = completion_losses(loaded, [row], seen)
+    with loaded.tuned.disable_adapter():
+        return [*tuned, *completion_losses(loaded, [row], seen)]
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        ("vision", "tiny-gemma3"),
+        ("vision", "tiny-paligemma2"),
+        ("qlora", "tiny-paligemma2"),
+        ("projector", "tiny-gemma3"),
+        ("full", "tiny-paligemma2"),
+        ("text", "tiny-gemma3"),
+    ],
+)
+def test_a_mode_trains_and_is_evaluated_against_its_base(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, case: str
+) -> None:
+    model, output = tmp_path / "model", tmp_path / "output"
+    set_up(model, name, case)
+    had_encoder: set[bool] = set()
+    on_save = Keeper.on_save
+
+    def looked_at(self: Keeper, *given: Any, **named: Any) -> None:
+        had_encoder.add(not isinstance(named["model"].get_base_model().model.vision_tower, AbsentEncoder))
+        on_save(self, *given, **named)
+
+    monkeypatch.setattr(Keeper, "on_save", looked_at)
+    summary = run(dataset, model, output, RECIPE_HERE)
+    assert summary.last_loss < summary.first_loss
+    loaded = load_tuned_model(output, CPU, "train")
+    kept = trains_vision(loaded.record.adapter) or loaded.record.adapter.mode == "full"
+    assert had_encoder == {kept}
+    assert (model / "features").exists() is not trains_vision(loaded.record.adapter)
+
+    evaluate(dataset, output, model / "features", TRIAL)
+    predictions = read_records(output / "evaluation" / "predictions.jsonl", Prediction, "test")
+    assert len(predictions) == 3
+    for each in predictions:
+        assert [each.tuned.loss, each.base.loss] == pytest.approx(example_losses(loaded, dataset, each), abs=2e-4)
+        assert each.tuned.loss != each.base.loss
+    # The base model's losses are those of the first evaluation, before a step was made.
+    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
+    minitrain = [each for each in predictions if each.split == "minitrain"]
+    total = sum(each.base.loss * each.tokens for each in minitrain if each.base.loss is not None)
+    assert lines[0].minitrain_loss == pytest.approx(total / sum(each.tokens for each in minitrain), abs=1e-3)
+
+
+def test_losses_are_the_same_with_kept_features_and_with_pixels(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(tmp_path / "model", "tiny-gemma3", "qlora")
+    losses = []
+    for pixels in (False, True):
+        monkeypatch.setattr(LoadedModel, "trains_vision", pixels)
+        if pixels:
+            monkeypatch.setattr("figtune.training.training.load_tuned_model", with_encoder)
+        output = tmp_path / str(pixels)
+        run(dataset, tmp_path / "model", output, RECIPE_HERE)
+        losses.append([line.loss for line in read_records(output / "metrics.jsonl", MetricsLine, "train")][1:])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_whole_model_that_was_interrupted_ends_as_if_it_had_not_been(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    set_up(model, "tiny-gemma3", "text")
+    run(dataset, model, tmp_path / "whole", RECIPE_HERE)
+    on_save = Keeper.on_save
+
+    def interrupted(self: Keeper, *given: Any, **named: Any) -> None:
+        on_save(self, *given, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Keeper, "on_save", interrupted)
+        run(dataset, model, tmp_path / "parts", RECIPE_HERE)
+    assert run(dataset, model, tmp_path / "parts", RECIPE_HERE).resumed_from > 0
+    whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert {weight.dtype for weight in whole.values()} == {torch.float32}
