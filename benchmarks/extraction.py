@@ -28,7 +28,7 @@ import pymupdf
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, score
 from figtune.figures.batch import extract_folder
 from figtune.figures.crops import crop
-from figtune.figures.extraction import extract_paper, text_of
+from figtune.figures.extraction import citables, extract_paper, text_of
 from figtune.figures.findings import find_figures
 from figtune.figures.mentions import mentions_of
 from figtune.figures.thumbnails import ThumbnailDocument
@@ -141,7 +141,7 @@ def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
             findings = find_figures(document, texts, vocabulary)
         with tally.booked("body and mentions"):
             text = text_of(path.stem, texts, findings, vocabulary)
-            mentions_of(text, [(figure.figure_type, figure.name) for figure in findings.figures if figure.name])
+            mentions_of(text, citables(findings.figures))
         items = items_of(findings.figures)
         tally.figures += len(items)
         with tally.booked("crops"):

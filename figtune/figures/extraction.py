@@ -12,7 +12,7 @@ from pathlib import Path
 from figtune.figures.commits import PaperJob, PaperResult
 from figtune.figures.crops import Crop, crop
 from figtune.figures.findings import Findings, FoundFigure, find_figures
-from figtune.figures.mentions import mentions_of
+from figtune.figures.mentions import Citable, mentions_of
 from figtune.figures.passages import passages
 from figtune.figures.records import (
     CROPS_FOLDER,
@@ -115,18 +115,22 @@ def _figures(
     job: PaperJob, document: Document, found: Sequence[FoundFigure], text: PaperText
 ) -> tuple[FigureRecord, ...]:
     """Records of all findings; crops of those that have a region."""
-    mentions = mentions_of(text, [(figure.figure_type, figure.name) for figure in found if figure.name])
+    mentions = mentions_of(text, citables(found))
     ids = _figure_ids(job.source.paper_id, found)
     records = []
     with replacing_folder(job.content_dir / CROPS_FOLDER / job.source.paper_id) as folder:
-        for figure_id, figure in zip(ids, found, strict=True):
+        for figure_id, figure, cited in zip(ids, found, mentions, strict=True):
             picture = None
             if figure.region is not None:
                 picture = crop(document, figure.page_index, figure.region, dpi=job.dpi, longest_side=job.longest_side)
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
-            cited = mentions.get((figure.figure_type, figure.name), ())
             records.append(_record(job, figure_id, figure, picture, cited))
     return tuple(records)
+
+
+def citables(found: Sequence[FoundFigure]) -> list[Citable]:
+    """What of `found` a paragraph can cite."""
+    return [Citable(figure.figure_type, figure.name, figure.page_index + 1) for figure in found]
 
 
 def _figure_ids(paper_id: str, found: Sequence[FoundFigure]) -> list[str]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from figtune.figures.records import FigureType, Mention, PaperText
 
 FigureKey = tuple[FigureType, str]
-"""Type and name of a figure, the name as in its caption: `("Figure", "3")`."""
+"""Type and name of a figure, the name without dots: `("Figure", "3")`."""
 
 _LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?(?![^\W\d_])\.?\s?", re.IGNORECASE)
 _NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,4}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
@@ -23,18 +24,43 @@ _PANEL = re.compile(
 _JOINT = re.compile(r"(?P<range>\s?(?:[-–—~]|\bto\b)\s?)|(?P<comma>,\s?)?(?:\s?(?:&|\b(?:and|or)\b)\s?)?")
 _ELSEWHERE = re.compile(r"\s?(?:of|in|from)\s(?:\[|(?:the\s|our\s)?supp)")
 _LONGEST_RANGE = 30
+_CONTINUED = 1  # page: figures of one name this near to each other are parts of one figure
 
 
-def mentions_of(text: PaperText, figures: Iterable[FigureKey]) -> dict[FigureKey, tuple[Mention, ...]]:
-    """For each of `figures` the paragraphs of `text` that cite it, in reading order."""
-    known = {(kind, _plain(name)): (kind, name) for kind, name in figures}
-    found: dict[FigureKey, list[Mention]] = {key: [] for key in known.values()}
+class Citable(NamedTuple):
+    """What a paragraph can cite."""
+
+    figure_type: FigureType
+    name: str
+    """As in its caption; empty for a figure that has none, which nothing cites."""
+    page: int
+
+
+def mentions_of(text: PaperText, figures: Sequence[Citable]) -> list[tuple[Mention, ...]]:
+    """For each of `figures` the paragraphs of `text` that cite it, in reading order.
+
+    Where several have one name, as in the papers of a volume, a paragraph cites the one nearest to it.
+    """
+    known: dict[FigureKey, list[int]] = {}
+    for number, figure in enumerate(figures):
+        if figure.name:
+            known.setdefault((figure.figure_type, _plain(figure.name)), []).append(number)
+    found: list[list[Mention]] = [[] for _ in figures]
     for section in text.sections:
         for paragraph in section.paragraphs:
             mention = Mention(page=paragraph.page, section=section.heading, text=paragraph.text)
-            for key in _known_in(paragraph.text, known):
-                found[key].append(mention)
-    return {key: tuple(mentions) for key, mentions in found.items()}
+            for key in dict.fromkeys(cited_in(paragraph.text)):
+                for number in _nearest(known.get(key, ()), figures, paragraph.page):
+                    found[number].append(mention)
+    return [tuple(mentions) for mentions in found]
+
+
+def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> Sequence[int]:
+    """Of the figures of one name, the nearest to a page and those that continue it."""
+    if len(numbers) < 2:
+        return numbers
+    nearest = min((figures[number].page for number in numbers), key=lambda other: abs(other - page))
+    return [number for number in numbers if abs(figures[number].page - nearest) <= _CONTINUED]
 
 
 def cited_in(text: str) -> Iterator[FigureKey]:
@@ -44,10 +70,6 @@ def cited_in(text: str) -> Iterator[FigureKey]:
         names, end = _names_at(text, label.end(), plural=label["plural"] is not None)
         if not _ELSEWHERE.match(text, end):
             yield from ((kind, name) for name in names)
-
-
-def _known_in(text: str, known: Mapping[tuple[FigureType, str], FigureKey]) -> list[FigureKey]:
-    return [known[key] for key in dict.fromkeys(cited_in(text)) if key in known]
 
 
 def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int]:

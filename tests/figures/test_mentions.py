@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figtune.figures.mentions import cited_in, mentions_of
-from figtune.figures.records import Mention, PaperText, Paragraph, Section
+from figtune.figures.mentions import Citable, cited_in, mentions_of
+from figtune.figures.records import FigureType, Mention, PaperText, Paragraph, Section
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,26 @@ def test_a_figure_is_mentioned_by_every_paragraph_that_cites_it() -> None:
         references=("[1] Figure 3.",),
     )
 
-    found = mentions_of(text, [("Figure", "1"), ("Figure", "2"), ("Figure", "A1"), ("Figure", "9"), ("Table", "1")])
+    names: list[tuple[FigureType, str]] = [
+        ("Figure", "1"),
+        ("Figure", "2"),
+        ("Figure", "A.1"),
+        ("Figure", "9"),
+        ("Table", "1"),
+        ("Figure", ""),
+    ]
+    found = mentions_of(text, [Citable(kind, name, 1) for kind, name in names])
 
     in_first = Mention(page=1, section="1. Introduction", text=first.text)
     in_third = Mention(page=3, section="2. Method", text=third.text)
-    assert found == {
-        ("Figure", "1"): (in_first, in_third),
-        ("Figure", "2"): (in_third,),
-        ("Figure", "A1"): (in_third,),
-        ("Figure", "9"): (),
-        ("Table", "1"): (in_first,),
-    }
+    assert found == [(in_first, in_third), (in_third,), (in_third,), (), (in_first,), ()]
+
+
+def test_of_figures_of_one_name_the_nearest_is_cited_and_what_continues_it() -> None:
+    pages = (2, 9, 12, 31)
+    paragraphs = tuple(Paragraph(page=page, text=f"Table 1 on page {page} shows it.") for page in pages)
+    text = PaperText(
+        paper_id="p", title="", abstract="", sections=(Section(heading="", paragraphs=paragraphs),), references=()
+    )
+    found = mentions_of(text, [Citable("Table", "1", page) for page in (3, 11, 12, 30)])
+    assert [[mention.page for mention in mentions] for mentions in found] == [[2], [9, 12], [9, 12], [31]]
