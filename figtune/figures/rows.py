@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from msgspec import Struct
 
@@ -31,6 +31,8 @@ _NO_BODY = frozenset({Role.FURNITURE, Role.ALGORITHM})
 _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_MARKS = (".", ":")
+_SYMBOL = 8  # characters that a run of a formula within a heading takes at most
 _BULLET = 3  # characters that a bullet takes at most
 _SENTENCE = re.compile(r"[A-Z](?:[a-z]|\s)")
 
@@ -203,6 +205,7 @@ class _Page:
         lines = [line for line, _ in pieces]
         widest = max(lines, key=lambda line: line.box.width)
         spans = [span for line in lines for span in line.spans if any(map(str.isalpha, span.text))]
+        opening = self._opening([span for line in lines for span in line.spans])
         text = self._joined(lines)
         return Row(
             page_index=self.index,
@@ -211,14 +214,32 @@ class _Page:
             baseline=widest.baseline,
             text=text,
             size=widest.size,
-            bold=bool(spans) and all(span.bold for span in spans),
+            bold=bool(spans) and spans[0].bold and self._is_bold(spans),
             starts_bold=bool(spans) and spans[0].bold,
-            run_in=_has_run_in_head(spans),
-            head=_length_of_head(text, spans),
+            run_in=opening.endswith(_MARKS) and not all(span.bold for span in spans),
+            head=_length_of_head(text, opening),
             note_mark=lines[0].spans[0].superscript and lines[0].spans[0].text.strip() in self.note_marks,
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=formula,
         )
+
+    def _opening(self, spans: Sequence[Span]) -> str:
+        """The bold phrase from the first letter on, with the symbols within it: "Effect of α."; none where a symbol
+        goes on with it."""
+        lettered = dropwhile(lambda span: not any(map(str.isalpha, span.text)), spans)
+        run = list(takewhile(lambda span: span.bold or self._is_symbol(span), lettered))
+        if not run or not run[0].bold:
+            return ""
+        last = max(number for number, span in enumerate(run) if span.bold)
+        phrase = "".join([span.text for span in run[: last + 1]]).strip()
+        return phrase if last + 1 == len(run) or phrase.endswith(_MARKS) else ""
+
+    def _is_bold(self, spans: Sequence[Span]) -> bool:
+        return all(span.bold or self._is_symbol(span) for span in spans)
+
+    def _is_symbol(self, span: Span) -> bool:
+        """Whether it is set in another family than the body, as formulas are, and short."""
+        return len(span.text.strip()) <= _SYMBOL and family_of(span.font) != family_of(self.style.font)
 
     def _joined(self, lines: Sequence[Line]) -> str:
         text, end = "", 0.0
@@ -238,23 +259,13 @@ class _Page:
         return kept.strip()
 
 
-def _has_run_in_head(spans: Sequence[Span]) -> bool:
-    return bool(spans) and spans[0].bold and _bold_start(spans)[-1:] in (".", ":") and not all(s.bold for s in spans)
-
-
-def _bold_start(spans: Sequence[Span]) -> str:
-    return "".join([span.text for span in takewhile(lambda span: span.bold, spans)]).strip()
-
-
-def _length_of_head(text: str, spans: Sequence[Span]) -> int:
-    """A bullet may stand before the phrase. Where no mark ends it, a capital must follow."""
-    if not spans or not spans[0].bold:
-        return 0
-    bold = _bold_start(spans)
+def _length_of_head(text: str, bold: str) -> int:
+    """How much of `text` is the bold phrase that it begins with. A bullet may stand before the phrase. Where no mark
+    ends it, a capital must follow."""
     at = text.find(bold, 0, len(bold) + _BULLET)
     rest = text[at + len(bold) :].lstrip()
-    ends = bold.endswith((".", ":")) or (" " in bold and _SENTENCE.match(rest) is not None)
-    return at + len(bold) if at >= 0 and ends and rest else 0
+    ends = bold.endswith(_MARKS) or (" " in bold and _SENTENCE.match(rest) is not None)
+    return at + len(bold) if bold and at >= 0 and ends and rest else 0
 
 
 def _column_number(box: Box, columns: Sequence[Column]) -> int | None:

@@ -77,6 +77,28 @@ def test_a_bold_phrase_before_a_sentence_is_a_head() -> None:
     assert head("Lstereo ", "Is one") == 0
 
 
+def test_symbols_within_bold_type_belong_to_the_head_or_heading() -> None:
+    bold, symbol, stop = (
+        replace(span("Effect of "), bold=True),
+        span("Lm", "CMMI"),
+        replace(span("."), bold=True),
+    )
+    spans = {
+        "Effect of Lm. We vary it": (bold, symbol, stop, span(" We vary it")),
+        "Effect of Lm": (bold, symbol),
+        "Effect of Lm is strong": (bold, symbol, span(" is strong")),
+        "Lm is strong": (symbol, span(" is strong")),
+    }
+    page = body(*(line(text, 50, 100 + 12 * at, spans=those) for at, (text, those) in enumerate(spans.items())))
+    rows = list(body_rows([PageLines(0, tuple(page))], STYLE))
+    assert [(row.head, row.run_in, row.bold) for row in rows] == [
+        (len("Effect of Lm."), True, False),
+        (0, False, True),
+        (0, False, False),
+        (0, False, False),
+    ]
+
+
 def test_columns_are_read_one_after_the_other_whatever_the_order_of_the_file() -> None:
     page = body(
         line("right first", 309, 100),
