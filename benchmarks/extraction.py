@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from tempfile import TemporaryDirectory
 import pymupdf
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, score
+from figtune.figures.attempts import run_locally
 from figtune.figures.batch import extract_folder
 from figtune.figures.crops import crop
 from figtune.figures.extraction import citables, extract_paper, text_of
@@ -117,9 +119,9 @@ def _whole(folders: Sequence[Path], workers: int) -> Whole:
                 longest_side=LONGEST_SIDE,
                 timeout_s=SECONDS,
                 memory_mb=MEGABYTES,
-                workers=workers,
                 redo=True,
                 extract=extract_paper,
+                engine=partial(run_locally, workers=workers),
             )
             write_gallery(Path(content))
     peak = getrusage(RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -1,21 +1,20 @@
 """Extraction over a folder: every PDF in a worker process, committed one by one, put together at the end.
 
-The result depends on the PDFs, the settings and `EXTRACTION_VERSION` alone: never on the number of workers, on what
-was interrupted, or on what had been in the folder before.
+The result depends on the PDFs, the settings and `EXTRACTION_VERSION` alone: never on where and in how many workers they
+are read, on what was interrupted, or on what had been in the folder before.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from traceback import extract_tb
 
 from figtune.figures.assembly import ExtractionCounts, failed_paper, originals_of, put_together, remove_strays
+from figtune.figures.attempts import Engine, Extractor, OutputError
 from figtune.figures.commits import (
     LimitsHit,
     PaperJob,
@@ -33,10 +32,10 @@ from figtune.figures.records import (
     TEXTS_FOLDER,
     THUMBNAILS_FOLDER,
 )
-from figtune.figures.sources import Source, find_sources, pdf_hashes, unreadable
-from figtune.pipeline.errors import FigtuneError, ResourceError
+from figtune.figures.sources import Source, find_sources, pdf_hashes
+from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import track
-from figtune.pipeline.workers import Failure, Limits, run_tasks
+from figtune.pipeline.workers import Failure, Limits
 
 __all__ = ["CONTENT_FILES", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
@@ -45,17 +44,6 @@ EXTRACTION_VERSION = 2
 
 CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER, GALLERY_FILE)
 """What the artifact consists of. `.papers`, beside them, is for carrying on only."""
-
-Extractor = Callable[[PaperJob], PaperResult]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OutputError:
-    """A worker could not write: no fault of the paper's."""
-
-    number: int
-    text: str
-    filename: str | None
 
 
 def extract_folder(
@@ -66,9 +54,9 @@ def extract_folder(
     longest_side: int,
     timeout_s: float,
     memory_mb: int,
-    workers: int,
     redo: bool,
     extract: Extractor,
+    engine: Engine,
 ) -> ExtractionCounts:
     """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
 
@@ -80,10 +68,11 @@ def extract_folder(
         redo: extract also what is current.
         extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
             crops and thumbnails in the content folder.
+        engine: where the workers are.
 
     Raises:
         InputError: no such folder, or no PDF in it.
-        ResourceError: the disk is full; what is finished stays.
+        ResourceError: the disk is full, or the engine cannot go on; what is finished stays.
     """
     sources = find_sources(pdf_dir)
     recipe = Recipe(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
@@ -92,29 +81,24 @@ def extract_folder(
     with _full_disk_explained(content_dir):
         stale = [source for source in originals if redo or current_commit(content_dir, source, recipe, limits) is None]
         job = partial(PaperJob, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
-        _extract_all([job(source=source) for source in stale], recipe, limits, workers=workers, extract=extract)
+        _extract_all([job(source=source) for source in stale], recipe, limits, extract, engine)
         remove_strays(content_dir, originals)
         return put_together(content_dir, sources)
 
 
 def _extract_all(
-    jobs: Sequence[PaperJob], recipe: Recipe, limits: LimitsHit, *, workers: int, extract: Extractor
+    jobs: Sequence[PaperJob], recipe: Recipe, limits: LimitsHit, extract: Extractor, engine: Engine
 ) -> None:
     """Run `extract` over `jobs`, committing each paper as it finishes."""
     if not jobs:
         return
     for job in jobs:
         withdraw(job.content_dir, job.source.paper_id)
-    tasks = run_tasks(
-        partial(_attempt, extract),
-        jobs,
-        workers=workers,
-        limits=Limits(seconds=limits.seconds, megabytes=limits.megabytes),
-    )
+    tasks = engine(extract, jobs, Limits(seconds=limits.seconds, megabytes=limits.megabytes))
     started, pages, failed = time.monotonic(), 0, 0
     with closing(tasks), track(tasks, total=len(jobs), title="extracting", unit="paper") as bar:
         for done in bar:
-            if isinstance(done.outcome, _OutputError):
+            if isinstance(done.outcome, OutputError):
                 raise OSError(done.outcome.number, done.outcome.text, done.outcome.filename)
             source, result = done.task.source, _result(done.task.source, done.outcome)
             limits_hit = limits if isinstance(done.outcome, Failure) else None
@@ -122,27 +106,6 @@ def _extract_all(
             pages += result.paper.pages
             failed += result.paper.status == "failed"
             bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed", refresh=False)
-
-
-def _attempt(extract: Extractor, job: PaperJob) -> PaperResult | _OutputError:
-    """In the worker: whatever goes wrong with the paper becomes its reason."""
-    try:
-        return extract(job)
-    except FigtuneError as error:
-        reason = error.problem.replace(str(job.source.path), job.source.path.name)
-    except MemoryError:
-        reason = "needs more memory than there is"
-    except OSError as error:
-        if error.filename != str(job.source.path):
-            return _OutputError(
-                number=error.errno or errno.EIO, text=error.strerror or str(error), filename=error.filename
-            )
-        reason = unreadable(error)
-    except Exception as error:  # noqa: BLE001 - a fault met in one paper costs that paper only, and is on record
-        last = extract_tb(error.__traceback__)[-1]
-        place = f"{Path(last.filename).name}:{last.lineno}"
-        reason = f"a fault of this program at {place}: {type(error).__name__}: {error}"
-    return PaperResult(paper=failed_paper(job.source, reason), figures=())
 
 
 def _result(source: Source, outcome: PaperResult | Failure) -> PaperResult:

@@ -15,6 +15,8 @@ from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.records import read_json, write_json
 
 COMMITS_FOLDER = ".papers"
+PICTURE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
+"""Each holds a folder of files for every paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,8 @@ def commit(
     content_dir: Path, source: Source, recipe: Recipe, limits_hit: LimitsHit | None, result: PaperResult
 ) -> None:
     """Declare a paper finished, with the files of it that lie in `content_dir` now."""
-    files = _files_of(content_dir, source.paper_id) if result.paper.status != "failed" else {}
+    paths = paths_of(content_dir, source.paper_id) if result.paper.status != "failed" else []
+    files = {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
     write_json(
         _path(content_dir, source.paper_id),
         Commit(sha256=source.sha256, recipe=recipe, limits_hit=limits_hit, result=result, files=files),
@@ -104,11 +107,12 @@ def _path(content_dir: Path, paper_id: str) -> Path:
     return content_dir / COMMITS_FOLDER / f"{paper_id}.json"
 
 
-def _files_of(content_dir: Path, paper_id: str) -> dict[str, int]:
+def paths_of(content_dir: Path, paper_id: str) -> list[Path]:
+    """Every file that extraction has left of a paper that could be read."""
     paths = [content_dir / TEXTS_FOLDER / f"{paper_id}.json"]
-    for folder in (CROPS_FOLDER, THUMBNAILS_FOLDER):
+    for folder in PICTURE_FOLDERS:
         paths += sorted((content_dir / folder / paper_id).glob("*"))
-    return {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
+    return paths
 
 
 def _size(path: Path) -> int | None:

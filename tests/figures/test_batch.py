@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from figtune.figures import batch
+from figtune.figures.attempts import run_locally
 from figtune.figures.batch import CONTENT_FILES, ExtractionCounts, extract_folder, pdf_hashes
 from figtune.figures.commits import COMMITS_FOLDER, PaperJob, PaperResult
 from figtune.figures.records import PAPERS_FILE, PaperRecord
@@ -43,9 +45,9 @@ def run(
         longest_side=500,
         timeout_s=timeout_s,
         memory_mb=300,
-        workers=workers,
         redo=redo,
         extract=extract,
+        engine=partial(run_locally, workers=workers),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from figtune.figures.attempts import run_locally
 from figtune.figures.batch import ExtractionCounts, extract_folder
 from figtune.figures.extraction import extract_paper
 from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord, PaperText
@@ -29,9 +31,9 @@ def run(pdf_dir: Path, content_dir: Path, *, timeout_s: float = 120, memory_mb: 
         longest_side=300,
         timeout_s=timeout_s,
         memory_mb=memory_mb,
-        workers=2,
         redo=False,
         extract=extract_paper,
+        engine=partial(run_locally, workers=2),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import pytest
 
+from figtune.figures.attempts import run_locally
 from figtune.figures.batch import extract_folder
 from figtune.figures.extraction import extract_paper
 from figtune.figures.records import (
@@ -70,9 +72,9 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
         longest_side=200,
         timeout_s=120,
         memory_mb=1000,
-        workers=2,
         redo=False,
         extract=extract_paper,
+        engine=partial(run_locally, workers=2),
     )
     papers = read_records(folder / PAPERS_FILE, PaperRecord, "")
     return Content(
