@@ -46,7 +46,6 @@ SEED = 0
 SPLIT_SEED = 0
 
 Engine = Literal["local", "ray"]
-_RAY_ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -81,7 +80,7 @@ class ExtractSettings:
         _check(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
         _check(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
         _check(
-            self.ray_address in ("", "auto") or _RAY_ADDRESS.fullmatch(self.ray_address) is not None,
+            re.fullmatch(r"(auto|[^/\s]+:\d{1,5})?", self.ray_address) is not None,
             "extract.ray_address",
             "auto or HOST:PORT",
         )

@@ -5,6 +5,7 @@ gallery.html.
 
     python extract_content.py --pdf_dir papers
     python extract_content.py --pdf_dir papers --extract.dpi 300 --workers 8
+    python extract_content.py --pdf_dir papers --extract.engine ray --extract.ray_address auto
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.pipeline.artifacts import Stage
@@ -21,7 +23,12 @@ from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
+if TYPE_CHECKING:
+    from figtune.figures.attempts import Engine
+
 COMMAND = "python extract_content.py"
+_WHERE = ("extract.engine", "extract.ray_address")
+"""Settings that leave no trace in what is made."""
 
 
 def describe(config: Config) -> Stage:
@@ -29,12 +36,13 @@ def describe(config: Config) -> Stage:
     from figtune.figures.batch import CONTENT_FILES, EXTRACTION_VERSION, pdf_hashes
     from figtune.figures.records import GALLERY_FILE
 
+    settings = flatten(config.extract, "extract.")
     return Stage(
         name="extract",
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
         command=COMMAND,
-        settings=flatten(config.extract, "extract."),
+        settings={name: value for name, value in settings.items() if name not in _WHERE},
         files=pdf_hashes(config.pdf_dir),
         holds=CONTENT_FILES,
         pages=(GALLERY_FILE,),
@@ -54,6 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
 
 
+def _engine(config: Config) -> Engine:
+    if config.extract.engine == "ray":
+        from figtune.figures.ray_engine import run_on_ray
+
+        return partial(run_on_ray, address=config.extract.ray_address, workers=config.workers)
+    from figtune.figures.attempts import run_locally
+
+    return partial(run_locally, workers=config.workers or os.cpu_count() or 1)
+
+
 def _produce(config: Config) -> Outcome:
     from figtune.figures.batch import extract_folder
     from figtune.figures.extraction import extract_paper
@@ -68,9 +86,9 @@ def _produce(config: Config) -> Outcome:
         longest_side=config.extract.longest_side,
         timeout_s=config.extract.timeout_seconds,
         memory_mb=config.extract.memory_mb,
-        workers=config.workers or os.cpu_count() or 1,
         redo=config.force,
         extract=extract_paper,
+        engine=_engine(config),
     )
     write_gallery(config.content_dir)
     say_failures(config.content_dir, COMMAND)

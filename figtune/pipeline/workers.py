@@ -87,6 +87,30 @@ def run_tasks(
             worker.kill()
 
 
+class Guard(Generic[Task, Result]):
+    """A worker process that is kept for one task after another, replaced whenever a task has cost it its life."""
+
+    def __init__(self, function: Callable[[Task], Result]) -> None:
+        self._function = function
+        self._worker: _Worker[Task, Result] | None = None
+
+    def outcome(self, task: Task, limits: Limits) -> Result | Failure:
+        """What becomes of the task; see `run_tasks`."""
+        waiting = deque([task])
+        if self._worker is not None and not self._worker.process.is_alive():
+            self._worker.kill()  # it died between two tasks
+        while True:
+            if self._worker is None or self._worker.ended:
+                self._worker = _Worker(self._function)
+            if self._worker.idle:
+                self._worker.hand_out(waiting, limits)
+                continue
+            wait([self._worker.connection], timeout=_POLL_SECONDS)
+            done = self._worker.news(limits)
+            if done is not None:
+                return done.outcome
+
+
 class _Worker(Generic[Task, Result]):
     """One process, its pipe and the task it has."""
 
@@ -97,21 +121,36 @@ class _Worker(Generic[Task, Result]):
         self.process.start()
         theirs.close()
         self.ended = False
+        self.idle = False
+        """It waits for a task; until it has started it does not."""
         self._tasks: deque[Task] = deque(maxlen=1)
         self._since = 0.0
         self._handed_out = 0
 
     def advance(self, waiting: deque[Task], limits: Limits) -> Done[Task, Result] | None:
         """Take a result if there is one, enforce the limits, hand out the next task."""
-        if self.connection.poll():
-            done = self._received()
-        else:
-            done = self._overrun(limits)
-            if done is None:
-                return None
-        if not self.ended:
-            self._hand_out(waiting, limits)
+        done = self.news(limits)
+        if self.idle:
+            self.hand_out(waiting, limits)
         return done
+
+    def news(self, limits: Limits) -> Done[Task, Result] | None:
+        """Take a result if there is one, enforce the limits."""
+        return self._received() if self.connection.poll() else self._overrun(limits)
+
+    def hand_out(self, waiting: deque[Task], limits: Limits) -> None:
+        """Give the next task to the process, or let it end."""
+        self.idle = False
+        if not waiting or self._handed_out == _TASKS_OF_A_WORKER:
+            self._dismiss()
+            return
+        self._tasks.append(waiting.popleft())
+        self._handed_out += 1
+        self._since = time.monotonic()
+        try:
+            self.connection.send((self._tasks[0], limits.seconds))
+        except ConnectionError:  # it died idle; the closed pipe is read as a crash in the next round
+            return
 
     def kill(self) -> None:
         """End the process now."""
@@ -127,6 +166,7 @@ class _Worker(Generic[Task, Result]):
             if not self._tasks:
                 raise RuntimeError(f"a worker process cannot start ({self._ending()})") from None
             return self._failed("crash", f"the process reading it died ({self._ending()})")
+        self.idle = True
         return Done(task=self._tasks.pop(), outcome=message) if self._tasks else None
 
     def _overrun(self, limits: Limits) -> Done[Task, Result] | None:
@@ -148,18 +188,6 @@ class _Worker(Generic[Task, Result]):
             return psutil.Process(self.process.pid).memory_info().rss
         except psutil.Error:  # it has just died; its pipe will say so
             return 0
-
-    def _hand_out(self, waiting: deque[Task], limits: Limits) -> None:
-        if not waiting or self._handed_out == _TASKS_OF_A_WORKER:
-            self._dismiss()
-            return
-        self._tasks.append(waiting.popleft())
-        self._handed_out += 1
-        self._since = time.monotonic()
-        try:
-            self.connection.send((self._tasks[0], limits.seconds))
-        except ConnectionError:  # it died idle; the closed pipe is read as a crash in the next round
-            return
 
     def _dismiss(self) -> None:
         """Let the process end by itself, which it does once its pipe is closed."""

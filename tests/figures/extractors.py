@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+import figtune
 from figtune.figures.commits import PaperJob, PaperResult
 from figtune.figures.records import CROPS_FOLDER, TEXTS_FOLDER, PaperRecord
 from figtune.pipeline.errors import InputError
@@ -54,6 +55,23 @@ def extract_slowly(job: PaperJob) -> PaperResult:
     time.sleep(0.05)
     _write(job, job.source.path.read_bytes())
     return _result(job)
+
+
+def extract_on_call(job: PaperJob) -> PaperResult:
+    """As above, but a paper whose name says "slow" waits until there is a file `go` in the folder that its content
+    names, where it says that it has begun."""
+    folder = Path(job.source.path.read_text().splitlines()[0])
+    if "slow" in job.source.path.stem:
+        (folder / f"{job.source.path.stem}.begun").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+    _write(job, job.source.path.read_bytes())
+    return _result(job)
+
+
+def say_where(job: PaperJob) -> PaperResult:
+    """Say where the code that runs lies."""
+    raise InputError(f"{job.source.path.name}: {figtune.__file__}", "")
 
 
 def refuse_by_name(job: PaperJob) -> PaperResult:
