@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import time
 from contextlib import closing
 
 import pytest
 
 from figtune.pipeline import workers
-from figtune.pipeline.workers import Failure, Limits, run_tasks
+from figtune.pipeline.workers import Failure, Guard, Limits, run_tasks
 
 LIMITS = Limits(seconds=60, megabytes=1000)
 
@@ -37,6 +38,11 @@ def sleep_on_odd(number: int) -> int:
     """A task that never ends every second time."""
     time.sleep(1000 * (number % 2))
     return number
+
+
+def sleep_and_tell_on_odd(number: int) -> int:
+    """A task that never ends every second time, and else tells who did it."""
+    return pid_of_worker(sleep_on_odd(number))
 
 
 def test_every_task_is_done_once() -> None:
@@ -80,6 +86,27 @@ def test_leaving_early_ends_all_workers() -> None:
         next(tasks)
         assert multiprocessing.active_children()
     assert not multiprocessing.active_children()
+
+
+def test_a_guard_keeps_its_process_until_a_task_takes_it() -> None:
+    limits = Limits(seconds=0.5, megabytes=1000)
+    guard = Guard(sleep_and_tell_on_odd)
+    first = guard.outcome(0, LIMITS)
+    assert isinstance(first, int)
+    assert guard.outcome(0, LIMITS) == first
+    assert guard.outcome(1, limits) == Failure(kind="time", reason="takes longer than 0.5 seconds")
+    second = guard.outcome(0, LIMITS)
+    assert isinstance(second, int)
+    assert second != first
+    os.kill(second, signal.SIGKILL)
+    multiprocessing.active_children()[0].join()
+    assert guard.outcome(0, LIMITS) not in (first, second), "what dies between two tasks is no fault of the next one"
+
+
+def test_a_guard_renews_its_process_before_leaks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_TASKS_OF_A_WORKER", 2)
+    guard = Guard(pid_of_worker)
+    assert len({guard.outcome(number, LIMITS) for number in range(4)}) == 2
 
 
 def test_a_function_that_cannot_be_loaded_is_no_endless_loop() -> None:
