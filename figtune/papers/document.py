@@ -70,6 +70,7 @@ class Document:
         self._graphics: dict[int, PageGraphics] = {}
         self._room_for_graphics = _KEPT_GRAPHICS
         self._interpreted = 0
+        self._colored = -1
         self.page_count: int = self._file.page_count
 
     def __enter__(self) -> Document:
@@ -134,6 +135,7 @@ class Document:
     def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
         """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
         with self._reading(index):
+            self._make_room_for_color(index)
             scale = dpi / _POINTS_PER_INCH
             clip = pymupdf.Rect(box.x0, box.top, box.x1, box.bottom)
             pixels = self._display_list(index).get_pixmap(
@@ -155,6 +157,14 @@ class Document:
             self._display_lists.popitem(last=False)
             pymupdf.TOOLS.store_shrink(_STORE_SHRINK)
         return display_list
+
+    def _make_room_for_color(self, index: int) -> None:
+        """Let go of the pictures of the page before, of which MuPDF would keep 256 MB. In a short document they are
+        those that the search for figures has decoded."""
+        if index != self._colored and self.page_count > _KEPT_DISPLAY_LISTS:
+            pymupdf.TOOLS.store_shrink(100)
+            _give_back_memory()
+        self._colored = index
 
     def _reopen(self) -> None:
         """Let go of the objects and fonts that MuPDF keeps for an open file: 0.5 MB a page."""
