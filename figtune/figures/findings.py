@@ -26,6 +26,7 @@ from figtune.papers.page import PageGraphics, PageText
 _UNDECIDED = Usage("above", 0.0)
 _NO_REGION = "no region found near the caption"
 _NO_CAPTION = "no caption found for the region"
+_BEYOND_INK = 0.5  # em by which a line's box may reach beyond its ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def _without_caption(box: Box, text: PageText, graphics: PageGraphics, ink: Ink)
 
 def _text_in(region: Box, text: PageText) -> str:
     """Lines that lie inside the region, top to bottom, then left to right."""
-    inside = [line for line in text.lines if line.text and region.contains(line.box, 3)]
+    inside = [line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_INK * line.size))]
     inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
     return "\n".join(line.text for line in inside)
 
