@@ -89,9 +89,11 @@ def _run_all(config: Config) -> None:
 
 def _crew() -> Crew | None:
     """The processes that train together, once they have met."""
+    if launched_processes() == 1:
+        return None
     from figtune.models.ranks import crew
 
-    return crew() if launched_processes() > 1 else None
+    return crew()
 
 
 def _produce(config: Config) -> Outcome:

@@ -122,7 +122,7 @@ def _choice(base: Path, mode: AdapterMode) -> ModelChoice:
     return ModelChoice(
         name=str(base),
         revision=None,
-        dtype="bfloat16",
+        dtype="auto",
         image_fit="squash",
         max_length=MAX_LENGTH,
         adapter=adapter,
