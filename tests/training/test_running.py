@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import Gemma3ForConditionalGeneration
+from transformers import Gemma3TextModel
 
 from figtune.models.records import AnswerLine, MetricsLine
 from figtune.models.setup import set_up_model
@@ -168,16 +168,16 @@ def test_a_tracker_nobody_knows_or_has_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def failing_above(tokens: int, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
-    """Training steps on larger batches fail in the model's forward pass."""
-    forward = Gemma3ForConditionalGeneration.forward
+    """Training steps on larger batches fail in the decoder."""
+    forward = Gemma3TextModel.forward
 
-    def limited(self: Gemma3ForConditionalGeneration, *args: object, **kwargs: object) -> object:
-        ids = kwargs["input_ids"]
-        if isinstance(ids, torch.Tensor) and ids.numel() > tokens and self.training:
+    def limited(self: Gemma3TextModel, *args: object, **kwargs: object) -> object:
+        embeddings = kwargs["inputs_embeds"]
+        if isinstance(embeddings, torch.Tensor) and embeddings[..., 0].numel() > tokens and self.training:
             raise failure
         return forward(self, *args, **kwargs)
 
-    monkeypatch.setattr(Gemma3ForConditionalGeneration, "forward", limited)
+    monkeypatch.setattr(Gemma3TextModel, "forward", limited)
 
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
