@@ -88,8 +88,9 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Sequence[int]]]) -
         figure = Figure(figsize=(8, 2.4 * len(rows)), layout="constrained")
         panels = figure.subplots(len(rows), max(1, len(tasks)), squeeze=False, sharex="row")
         for line, (unit, lengths) in zip(panels, rows.items(), strict=True):
+            longest = max((length for of_task in lengths.values() for length in of_task), default=1)
             for panel, task in zip(line, tasks, strict=False):
-                panel.hist(lengths.get(task, ()), bins=_BINS, color="#2563c9")
+                panel.hist(lengths.get(task, ()), bins=_BINS, range=(0, longest), color="#2563c9")
                 panel.set(title=task, xlabel=_AXES[unit])
                 panel.spines[["top", "right"]].set_visible(False)
             line[0].set_ylabel("examples")
