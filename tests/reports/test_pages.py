@@ -57,7 +57,9 @@ def test_pages_of_the_demo_open_from_disk_in_silence(demo: Demo, tab: Tab, name:
         tab.page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
     for width in (1400, 420):
         tab.page.set_viewport_size({"width": width, "height": 1000})
-        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out to the right"
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            "nothing sticks out to the right"
+        )
         heads = tab.page.locator("tr:has(> th)").evaluate_all("rows => rows.map(row => row.offsetHeight)")
         assert all(height < 60 for height in heads), "no heading is broken into three lines"
     assert tab.page.locator(".bar").evaluate("bar => getComputedStyle(bar).position") == "static", "it would hide half"
