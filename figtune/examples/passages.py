@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.examples.cleaning import cleaned_sentence, leans_back, without_leading_connective
+from figtune.examples.paragraphs import sentences_of
 from figtune.examples.references import Subject, cites, cites_others, is_about
-from figtune.examples.sentences import is_closed, split_sentences
+from figtune.examples.sentences import is_closed
 from figtune.examples.vocabulary import TOPICLESS_WORDS
 from figtune.figures.records import Mention
 
@@ -74,7 +75,7 @@ def passages_about(mentions: Iterable[Mention], subject: Subject, seen: str) -> 
     removed: Counter[str] = Counter()
     vocabulary = content_words(seen)
     for mention in mentions:
-        sentences = [_read(raw, subject, seen, removed) for raw in split_sentences(mention.text)]
+        sentences = [_read(raw, subject, seen, removed) for raw in sentences_of(mention.text)]
         for run in _runs(sentences, vocabulary, removed):
             passage = _passage(mention.section, [sentences[index] for index in run])
             if passage.sentences and passage.sentences not in {other.sentences for other in found}:

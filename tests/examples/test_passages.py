@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from figtune.examples.paragraphs import BREAK, sentences_of
 from figtune.examples.passages import Passages, passages_about, without_repeats
 from figtune.examples.references import Subject
 from figtune.figures.records import Mention
@@ -95,3 +96,32 @@ def test_direct_passages_come_before_remarks_in_brackets() -> None:
 def test_repeats_are_told_by_their_words() -> None:
     said = ("The encoder reads the image.", "The decoder writes.", "As shown in the figure, an encoder reads images.")
     assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("Training details.\nWe train it. It takes long.", ["We train it.", "It takes long."]),
+        ("Planning tasks\nWe train it.", ["We train it."]),
+        (
+            "We add noise. The index grows with the pressure as follows:\nn = no + ns cos(kx), (2)\n"
+            "where no is at rest. It is small.",
+            ["We add noise.", "The index grows with the pressure.", BREAK, "It is small."],
+        ),
+        (
+            "The encoder reads. The loss is defined as:\nL = La + Lb (3)\nThe weights are equal.",
+            ["The encoder reads.", BREAK, "The weights are equal."],
+        ),
+        ("The scores of all maps\ns(p) = maxk sk(fp), (12)\nr = 1 − s (13)", [BREAK]),
+        ("The whole sentence ends.\nL = La + Lb\n", ["The whole sentence ends.", BREAK]),
+        ("Fig. 3 (a) is it.", ["Fig. 3 (a) is it."]),
+        ("", []),
+    ],
+)
+def test_sentences_without_heads_and_displayed_formulas(paragraph: str, expected: list[str]) -> None:
+    assert list(sentences_of(paragraph)) == expected
+
+
+def test_nothing_goes_on_behind_a_formula() -> None:
+    paragraph = "As Fig. 3 shows, the encoder reads the image.\nf = E(x) (1)\nThe encoder fills the memory bank."
+    assert sentences(paragraph) == ["As the figure shows, the encoder reads the image."]
