@@ -79,7 +79,7 @@ def _whether_it_helped(whole: Slice, words: Words) -> str:
     if "loss" not in whole.gains:
         return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
     drop = whole.gains["loss"]
-    course = f"{_course(whole)} nats per token"
+    course = _course(whole)
     match drop.change:
         case "better":
             return f"Fine-tuning helped {place}: {course} ({_evidence(drop)})"
@@ -101,8 +101,11 @@ def _too_few(whole: Slice, words: Words) -> str:
 
 def _course(whole: Slice) -> str:
     drop = whole.gains["loss"].value
-    went = "fell" if drop > 0 else "rose" if drop < 0 else "went"
-    return f"the loss {went} from {_value(whole.base.loss)} to {_value(whole.tuned.loss)}"
+    if not drop:
+        return f"the loss stayed at {_value(whole.tuned.loss)} nats per token"
+    went = "fell" if drop > 0 else "rose"
+    ends = f"from {_value(whole.base.loss)} to {_value(whole.tuned.loss)}"
+    return f"the loss {went} by {_number(abs(drop))} nats per token, {ends}"
 
 
 def _on_what(tasks: Sequence[Slice]) -> str:
@@ -130,7 +133,7 @@ def _whether_it_looks(whole: Slice, trained: Slice | None) -> str:
         case "ignores":
             return f"it {_ignores(whole)} the picture: {cost}"
         case "at known ones only":
-            return f"new pictures do not help it, other than those it was trained on: {cost}"
+            return f"it knows the pictures it was trained on, but new ones do not help it: {cost}"
         case "not shown" | "untested":
             return f"it is not shown to look at the picture: {cost}"
 

@@ -20,7 +20,7 @@ def judged(predictions: Sequence[Prediction], *, demo: bool = False, source: Sou
 def test_a_clear_gain_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=3.0 + n / 10, tuned_loss=1.0) for n in range(6)])
     assert verdict.sentence == (
-        "Fine-tuning helped on held-out papers: the loss fell from 3.25 to 1.00 nats per token "
+        "Fine-tuning helped on held-out papers: the loss fell by 2.25 nats per token, from 3.25 to 1.00 "
         "(95 % interval 2.13 to 2.38, p = 0.031); it looks at the picture: a wrong one costs it 0.50 nats per token "
         "(95 % interval 0.50 to 0.50, p = 0.031)."
     )
@@ -33,7 +33,7 @@ def test_a_clear_gain_is_called_one() -> None:
 def test_a_clear_loss_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=1.0, tuned_loss=2.0 + n / 10) for n in range(6)])
     assert verdict.sentence.startswith(
-        "Fine-tuning made the model worse on held-out papers: the loss rose from 1.00 to 2.25"
+        "Fine-tuning made the model worse on held-out papers: the loss rose by 1.25 nats per token, from 1.00 to 2.25"
     )
     assert verdict.helped == "worse"
 
@@ -44,7 +44,7 @@ def test_what_the_test_does_not_show_is_no_result() -> None:
     ]
     verdict = judged(predictions)
     assert verdict.sentence.startswith(
-        "Fine-tuning is not shown to make the model better on held-out papers: the loss went from 2.00 to 2.00"
+        "Fine-tuning is not shown to make the model better on held-out papers: the loss stayed at 2.00 nats per token ("
     )
     assert "p = 1)" in verdict.sentence
     assert "it is not shown to look at the picture" in verdict.sentence
@@ -68,7 +68,7 @@ def test_a_model_that_knows_only_its_training_pictures_is_not_said_to_ignore_all
     verdict = judged([*held_out, *trained])
     assert (verdict.looking, verdict.headline) == ("at known ones only", "")
     assert (
-        "new pictures do not help it, other than those it was trained on: a wrong one costs it -0.10"
+        "it knows the pictures it was trained on, but new ones do not help it: a wrong one costs it -0.10"
         in verdict.sentence
     )
 
@@ -86,9 +86,9 @@ def test_tasks_are_told_apart() -> None:
 def test_one_test_paper_proves_nothing() -> None:
     verdict = judged([prediction(n, group="the only one") for n in range(8)])
     assert verdict.sentence == (
-        "Fine-tuning is not shown to make the model better on held-out papers: the loss fell from 3.00 to 1.00 nats "
-        "per token (no interval: one paper proves nothing); it is not shown to look at the picture: a wrong one costs "
-        "it 0.50 nats per token (no interval)."
+        "Fine-tuning is not shown to make the model better on held-out papers: the loss fell by 2.00 nats per "
+        "token, from 3.00 to 1.00 (no interval: one paper proves nothing); it is not shown to look at the picture: a "
+        "wrong one costs it 0.50 nats per token (no interval)."
     )
     assert verdict.notes == ()
 
@@ -140,7 +140,8 @@ def test_memorising_shows_beside_the_held_out_papers() -> None:
     held_out = [prediction(n, tuned_loss=2.5) for n in range(6)]
     trained = [prediction(n, split="minitrain", tuned_loss=0.1, wrong_image_loss=4.0) for n in range(10, 16)]
     assert judged([*held_out, *trained]).notes[1:] == (
-        "On training figures the loss fell from 3.00 to 0.10: what goes beyond the held-out papers is memorised.",
+        "On training figures the loss fell by 2.90 nats per token, from 3.00 to 0.10: what goes beyond the held-out "
+        "papers is memorised.",
         "On training figures a wrong picture costs it 3.90 nats per token (95 % interval 3.90 to 3.90, p = 0.031).",
     )
 
