@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pymupdf
 import pytest
+from PIL import Image
 
 from figtune.papers.box import Box
 from figtune.papers.document import Document, UnreadablePaperError
@@ -138,6 +141,37 @@ def test_texts_of_a_long_document_are_those_of_its_pages(tmp_path: Path) -> None
         assert [text.lines[0].text for text in texts] == [f"Page {number}" for number in range(130)]
         assert texts[129] == document.text(129)
         assert texts[3:5] == [document.text(3), document.text(4)]
+
+
+def test_pictures_of_a_long_document_are_let_go_page_by_page(tmp_path: Path) -> None:
+    """MuPDF alone would keep 6 MB of each page, 126 MB more at the end than at the start."""
+    path = tmp_path / "pictures.pdf"
+    with pymupdf.open() as file:
+        for number in range(24):
+            jpeg = BytesIO()
+            Image.new("RGB", (2000, 2000), (100 + number, 9, 9)).save(jpeg, "JPEG")
+            page = file.new_page(width=720, height=720)
+            page.insert_image(page.rect, stream=jpeg.getvalue())
+        file.save(path)
+    found = subprocess.run([sys.executable, "-c", _PEAKS, str(path)], check=True, capture_output=True, text=True)
+    first, last = map(int, found.stdout.split())
+    assert last - first < 40
+
+
+_PEAKS = """
+import sys
+from pathlib import Path
+from psutil import Process
+from figtune.papers.box import Box
+from figtune.papers.document import Document
+
+with Document(Path(sys.argv[1])) as document:
+    for index in range(document.page_count):
+        document.color(index, Box(0, 0, 720, 720), 100)
+        if index in (1, document.page_count - 1):
+            print(Process().memory_info().rss >> 20)
+"""
+"""Prints the resident megabytes after the second page and after the last."""
 
 
 def test_nothing_is_left_behind_by_reading_graphics(tmp_path: Path) -> None:
