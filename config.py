@@ -56,6 +56,12 @@ def _check(condition: bool, name: str, wanted: str) -> None:
         raise UsageError(f"--{name} must be {wanted}", "give another value")
 
 
+def _agree(condition: bool, name: str, wanted: str) -> None:
+    """How one flag goes with others."""
+    if not condition:
+        raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
 @dataclass(frozen=True)
 class ExtractSettings:
     """How papers are taken apart."""
@@ -84,7 +90,7 @@ class ExtractSettings:
             "extract.ray_address",
             "auto or HOST:PORT",
         )
-        _check(self.engine == "ray" or not self.ray_address, "extract.ray_address", "given with --extract.engine ray")
+        _agree(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
 
 
 @dataclass(frozen=True)
@@ -367,19 +373,19 @@ class Config:
         _check(self.workers >= 0, "workers", "0 or more")
         if self.memory is not None:
             parsed_size(self.memory)
-        _check(self.push_to_hub is not None or not self.push_public, "push_public", "given together with --push_to_hub")
-        _check(self.test_image is not None or self.prompt is None, "prompt", "given together with --test_image")
-        _check(self.test_image is None or "test" in self.steps, "test_image", "given with test among the --steps")
-        _check(self.test_image is not None or self.figure is None, "figure", "given together with --test_image")
-        _check(self.test_image is not None or self.answers is None, "answers", "given together with --test_image")
-        _check(not self.compare or "test" in self.steps, "compare", "given with test among the --steps")
-        _check(
+        _agree(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
+        _agree(self.test_image is not None or self.prompt is None, "prompt", "together with --test_image")
+        _agree(self.test_image is None or "test" in self.steps, "test_image", "with test among the --steps")
+        _agree(self.test_image is not None or self.figure is None, "figure", "together with --test_image")
+        _agree(self.test_image is not None or self.answers is None, "answers", "together with --test_image")
+        _agree(not self.compare or "test" in self.steps, "compare", "with test among the --steps")
+        _agree(
             not self.compare or (self.test_image is None and not self.serve),
             "compare",
-            "given without --test_image and --serve",
+            "without --test_image and --serve",
         )
-        _check(not self.serve or "test" in self.steps, "serve", "given with test among the --steps")
-        _check(not self.serve or self.test_image is None, "serve", "given without --test_image")
+        _agree(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
+        _agree(not self.serve or self.test_image is None, "serve", "without --test_image")
         _check(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
         _check(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
 

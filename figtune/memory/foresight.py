@@ -76,6 +76,8 @@ def foresee_model(choice: ModelChoice, settings: StepSettings, room: Room) -> No
         ResourceError: it will not fit into what the user asked to plan for; or the model is not to be had.
     """
     if choice.name in TINY_TYPES:
+        if room.planned is not None:
+            say("memory: not estimated, since a demo model fits anywhere")
         return
     folder = find_model(choice.name, choice.revision, weights=False).folder
     record = ModelRecord(

@@ -13,6 +13,10 @@ from figtune.pipeline.files import write_text
 from figtune.training.recipe import Recipe, TrainingSummary
 
 
+_OF_EVERY_MODE = ("mode", "freeze")
+"""Settings of the adapter that do not tell of LoRA matrices alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wording:
     """How a card speaks of what was trained on."""
@@ -121,7 +125,12 @@ def _number(value: float | None) -> str:
 
 
 def _settings(record: ModelRecord, recipe: Recipe) -> str:
-    adapter = {f"adapter {field.name}": getattr(record.adapter, field.name) for field in fields(record.adapter)}
+    told = [
+        field.name
+        for field in fields(record.adapter)
+        if record.adapter.mode in ("lora", "qlora") or field.name in _OF_EVERY_MODE
+    ]
+    adapter = {f"adapter {name}": getattr(record.adapter, name) for name in told}
     model = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
     rows = [
         f"| {name.replace('_', ' ')} | {_shown(value)} |" for name, value in (adapter | model | vars(recipe)).items()
@@ -130,7 +139,7 @@ def _settings(record: ModelRecord, recipe: Recipe) -> str:
 
 
 def _shown(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _loading(record: ModelRecord) -> str:

@@ -84,6 +84,14 @@ def test_the_wording_follows_the_source(tmp_path: Path) -> None:
     assert "paper" not in of_scans.split("## Training")[0]
 
 
+def test_settings_of_lora_are_told_where_there_is_lora(tmp_path: Path) -> None:
+    write_trained_model(tmp_path)
+    assert "| adapter rank | " in card_of(tmp_path, "qlora")
+    projector = card_of(tmp_path, "projector")
+    assert "rank" not in projector
+    assert "| adapter freeze | none |" in projector
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
 def test_the_readme_loads_an_adapter_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "output"
