@@ -12,7 +12,6 @@ from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.pipeline.files import write_text
 from figtune.training.recipe import Recipe, TrainingSummary
 
-
 _OF_EVERY_MODE = ("mode", "freeze")
 """Settings of the adapter that do not tell of LoRA matrices alone."""
 
