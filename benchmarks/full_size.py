@@ -42,6 +42,8 @@ from figtune.pipeline.files import sha256_of
 PROMPT = "Describe this figure."
 SENTENCE = "The encoder reads the image, and the decoder predicts what it shows. "
 MAX_LENGTH = 512
+_PIECE = 1 << 24
+"""Bytes added up at a time: a sum in wider numbers makes them all wide first."""
 GB = 1e9
 
 
@@ -171,10 +173,14 @@ def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures:
 def _frozen(tuned: PeftModel) -> dict[str, int]:
     """A sum over the bytes of each frozen weight."""
     return {
-        name: int(parameter.detach().flatten().view(torch.uint8).sum(dtype=torch.int64))
+        name: sum(int(piece.sum(dtype=torch.int64)) for piece in _bytes(parameter).split(_PIECE))
         for name, parameter in tuned.named_parameters()
         if not parameter.requires_grad
     }
+
+
+def _bytes(parameter: torch.Tensor) -> torch.Tensor:
+    return parameter.detach().flatten().view(torch.uint8)
 
 
 def _check(tuned: PeftModel, changed: set[str]) -> None:
