@@ -7,11 +7,15 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import NoReturn
 
 import figtune
 from figtune.pipeline.errors import ResourceError
@@ -41,6 +45,7 @@ def connected(address: str, workers: int) -> Iterator[None]:
     except ImportError:
         raise ResourceError("Ray is not installed", "pip install -r requirements-cluster.txt") from None
     _check_answer(address)
+    came: list[int] = []
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         with _code() as folder, _refusals_explained(address):
@@ -52,10 +57,19 @@ def connected(address: str, workers: int) -> Iterator[None]:
                 logging_level=logging.CRITICAL,
                 log_to_driver=False,
             )
-        signal.signal(signal.SIGTERM, on_terminate)  # Ray's own would make it an exit like any other
+        signal.signal(signal.SIGTERM, partial(_leave, came))
         yield
     finally:
         ray.shutdown()
+        signal.signal(signal.SIGTERM, on_terminate)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _leave(came: list[int], number: int, _: FrameType | None) -> NoReturn:
+    """Ends what Ray has started here first, and lets the signal do its work then."""
+    came.append(number)
+    sys.exit(128 + number)
 
 
 @contextmanager

@@ -42,6 +42,8 @@ def extract_by_name(job: PaperJob) -> PaperResult:
             job.source.path.read_bytes()
         case "refused":
             raise InputError("refused.pdf is encrypted", "give a copy without a password")
+        case "code":
+            raise InputError(f"read by {figtune.__file__}", "")
         case "full":
             _write(job, b"half of it")
             with Path("/dev/full").open("wb") as full:
@@ -67,11 +69,6 @@ def extract_on_call(job: PaperJob) -> PaperResult:
             time.sleep(0.02)
     _write(job, job.source.path.read_bytes())
     return _result(job)
-
-
-def say_where(job: PaperJob) -> PaperResult:
-    """Say where the code that runs lies."""
-    raise InputError(f"{job.source.path.name}: {figtune.__file__}", "")
 
 
 def refuse_by_name(job: PaperJob) -> PaperResult:
