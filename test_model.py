@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
+from figtune.models.launch import crew, launch_check, run_together
 from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
+from figtune.pipeline.command import StageScript, exit_code_of
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
@@ -53,23 +54,22 @@ def describe(config: Config) -> Stage:
 def run(config: Config) -> Summary:
     """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
     produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
-    return make(describe(config), partial(produce, config), lock_folder=config.work_dir, force=config.force)
+    stage, shared = describe(config), crew() if produce is _evaluate else None
+    return make(stage, partial(produce, config), lock_folder=config.work_dir, force=config.force, crew=shared)
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+SCRIPT = StageScript(describe=describe, run=run, check=launch_check("test_model.py"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "test_model.py", __doc__)))
+    return exit_code_of(lambda: run_together([SCRIPT], parse(argv, "test_model.py", __doc__)))
 
 
 def _request(config: Config) -> Stage:
     """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
-    always = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
-    return Stage(
-        name="test", version=0, folder=config.output_dir, command=COMMAND, settings={}, holds=(), always=always
-    )
+    why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
+    return Stage(name="test", version=0, folder=config.output_dir, command=COMMAND, settings={}, holds=(), always=why)
 
 
 def _talk(config: Config) -> Outcome:

@@ -11,21 +11,22 @@ last checkpoint if it was interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 
 from config import Config, parse
+from figtune.models.launch import crew, launch_check, run_together
 from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.crew import Crew, check_launch, is_first_launched, launched_processes
+from figtune.pipeline.command import StageScript, exit_code_of
+from figtune.pipeline.crew import is_first_launched
 from figtune.pipeline.files import write_bytes
 from figtune.pipeline.settings import encode, flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 from figtune.publishing.finishing import after_training
 
+SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
 DATASET_COMMAND = "python prepare_data.py"
 MODEL_COMMAND = "python setup_model.py"
@@ -42,7 +43,7 @@ def describe(config: Config) -> Stage:
         name="train",
         version=TRAINING_VERSION,
         folder=config.output_dir,
-        command="python train_model.py",
+        command=f"python {SCRIPT_FILE}",
         settings={name: value for name, value in flatten(config.train, "train.").items() if name != _WATCHING},
         needs=(
             Need(stage="prepare", folder=config.dataset_dir, command=DATASET_COMMAND),
@@ -56,14 +57,14 @@ def describe(config: Config) -> Stage:
 def run(config: Config) -> Summary:
     """Make OUTPUT if it is not current."""
     produce = partial(_produce, config)
-    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=_crew())
+    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=crew())
 
 
 def check(config: Config) -> None:
     """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
     from figtune.training.trackers import check_trackers
 
-    check_launch(os.environ)
+    launch_check(SCRIPT_FILE)(config)
     check_trackers(config.train.trackers)
 
 
@@ -72,28 +73,11 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: _run_all(parse(argv, "train_model.py", __doc__)))
+    return exit_code_of(lambda: _run_all(parse(argv, SCRIPT_FILE, __doc__)))
 
 
 def _run_all(config: Config) -> None:
-    """Alone, or as one of the processes of a launcher."""
-    scripts = [SCRIPT, *after_training(config)]
-    if launched_processes() == 1:
-        run_stages(scripts, config)
-        return
-    from figtune.models.ranks import together
-
-    with together(on_cpu=config.device == "cpu"):
-        run_stages(scripts, config)
-
-
-def _crew() -> Crew | None:
-    """The processes that train together, once they have met."""
-    if launched_processes() == 1:
-        return None
-    from figtune.models.ranks import crew
-
-    return crew()
+    run_together([SCRIPT, *after_training(config)], config)
 
 
 def _produce(config: Config) -> Outcome:

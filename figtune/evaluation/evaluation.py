@@ -33,6 +33,7 @@ from figtune.metrics.verdict import judge
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.ranks import Ranks, agreed, gathered, is_first, process_count, share
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import sha256_of, write_text
@@ -57,7 +58,8 @@ class Trial:
 def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial) -> EvaluationSummary:
     """Try base and tuned model on the held-out examples and on some of those trained on.
 
-    An interrupted evaluation is carried on where it was. Writes into OUTPUT/evaluation.
+    An interrupted evaluation is carried on where it was. Writes into OUTPUT/evaluation. Several processes predict a
+    batch each at a time, the same batches that one process makes; the first one gathers and writes.
 
     Args:
         features_dir: where the features of pictures are kept, shared with training.
@@ -79,12 +81,16 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
-    summary = _summary(record, predictions, len(examples) - len(items), trial.bootstrap)
-    write_json(folder / METRICS_FILE, summary)
-    _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
-    # Last, since a run that ends before this line finds its predictions again.
-    journal.finish()
-    return summary
+
+    def summed_up() -> EvaluationSummary:
+        summary = _summary(record, predictions, len(examples) - len(items), trial.bootstrap)
+        write_json(folder / METRICS_FILE, summary)
+        _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
+        # Last, since a run that ends before this line finds its predictions again.
+        journal.finish()
+        return summary
+
+    return Ranks().agreed(summed_up)
 
 
 def _summary(
@@ -112,8 +118,9 @@ def _predictions(
     features_dir: Path,
     trial: Trial,
 ) -> list[Prediction]:
-    done = journal.resume(len(items), trial.batch_size)
-    if rest := items[len(done) :]:
+    """All of them in the first process, none in the others."""
+    done = journal.resume(len(items), trial.batch_size) if is_first() else []
+    if rest := items[agreed(len(done)) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
@@ -136,16 +143,23 @@ def _predictor(
 def _coming(
     predictor: Predictor, items: Sequence[Evaluated], journal: Journal[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
-    """Each batch is on the disk before the next one begins."""
-    for first in range(0, len(items), batch_size):
-        try:
-            batch = predictor.predictions(items[first : first + batch_size])
-        except torch.OutOfMemoryError:
-            raise ResourceError(
-                f"{batch_size} examples at a time are too many for the card's memory", "halve --test.batch_size"
-            ) from None
-        journal.append(batch)
-        yield from batch
+    """What all processes predict, in the first one. Each batch is on the disk before the next one begins."""
+    batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
+    for turn in range(0, len(batches), process_count()):
+        mine = share(batches[turn : turn + process_count()])
+        found = gathered([prediction for batch in mine for prediction in _predicted(predictor, batch)])
+        if is_first():
+            journal.append(found)
+        yield from found
+
+
+def _predicted(predictor: Predictor, batch: Sequence[Evaluated]) -> list[Prediction]:
+    try:
+        return predictor.predictions(batch)
+    except torch.OutOfMemoryError:
+        raise ResourceError(
+            f"{len(batch)} examples at a time are too many for the card's memory", "halve --test.batch_size"
+        ) from None
 
 
 def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:

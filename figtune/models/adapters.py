@@ -9,10 +9,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError, safe_open
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
+from figtune.models.ranks import is_first
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.pipeline.errors import ResourceError
@@ -117,7 +120,20 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Pe
 
 
 def save_adapter(tuned: PeftModel, folder: Path) -> None:
-    """In peft's format, without the card that peft writes: ours stands beside the folder."""
+    """In peft's format, without the card that peft writes: ours stands beside the folder.
+
+    The first process writes; where weights are spread over processes, all of them have to call this.
+    """
+    weights = _gathered(tuned) if isinstance(tuned, FSDPModule) else None
+    if not is_first():
+        return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
-    tuned.save_pretrained(folder, save_embedding_layers=False)
+    tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def _gathered(tuned: PeftModel) -> dict[str, torch.Tensor]:
+    """The trained weights, whole, in the first process; nothing in the others."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    weights: dict[str, torch.Tensor] = get_model_state_dict(tuned, options=options)  # type: ignore[assignment]
+    return weights

@@ -31,11 +31,15 @@ def without_loading_noise(*, unused_weights: bool) -> Iterator[None]:
 
 @contextmanager
 def without_training_noise() -> Iterator[None]:
-    """transformers' remarks on settings that we chose on purpose, and the same deprecations."""
+    """transformers' remarks on settings that we chose on purpose, the same deprecations, and peft's on the Hub.
+
+    Where weights are spread over cards, peft asks the Hub at each checkpoint whether the vocabulary has grown.
+    """
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         with without_peft_deprecations():
+            warnings.filterwarnings("ignore", message="Unable to fetch remote file|Could not find a config file")
             yield
     finally:
         transformers_logging.set_verbosity(level)

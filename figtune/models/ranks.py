@@ -16,9 +16,8 @@ from typing import TypeVar
 import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
-from transformers import Trainer
 
-from figtune.pipeline.crew import is_first_launched
+from figtune.pipeline.crew import exit_code_told, is_first_launched
 from figtune.pipeline.errors import FigtuneError, ResourceError, UsageError
 from figtune.pipeline.progress import speak
 
@@ -93,7 +92,7 @@ def _card(cards: int) -> int:
 
 def _tell(rank: int, failure: Exception) -> None:
     if not is_first_launched() and isinstance(failure, FigtuneError):
-        speak(f"error in process {rank}: {failure}")
+        speak(f"error in process {rank}: {failure}{exit_code_told(failure.exit_code)}")
 
 
 def _is_first_to_fail(count: Callable[[], int]) -> bool:
@@ -149,6 +148,15 @@ def share(things: Sequence[Value]) -> Sequence[Value]:
     return things[process_index() :: process_count()]
 
 
+def gathered(values: Sequence[Value]) -> list[Value]:
+    """Those of all processes, in the order of their indices, in the first one; nothing in the others."""
+    if process_count() == 1:
+        return list(values)
+    parts: list[Sequence[Value]] | None = [()] * process_count() if is_first() else None
+    distributed.gather_object(values, parts, dst=0)
+    return [value for part in parts or () for value in part]
+
+
 def summed(values: list[float]) -> list[float]:
     """Each of `values` added up over all processes, in the order of their indices."""
     if process_count() == 1:
@@ -156,19 +164,3 @@ def summed(values: list[float]) -> list[float]:
     gathered: list[list[float]] = [[] for _ in range(process_count())]
     distributed.all_gather_object(gathered, values)
     return [sum(column) for column in zip(*gathered, strict=True)]
-
-
-def check_sharding(trainer: Trainer) -> None:
-    """See that weights are spread over the processes where the launcher was asked for that.
-
-    Raises:
-        UsageError: they would not be, or not by FSDP2.
-    """
-    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and not trainer.is_fsdp_enabled:
-        raise UsageError(
-            f"FSDP was asked for, but is not to be had on {trainer.args.device}: each process would hold all weights",
-            "launch without FSDP, or on CUDA cards",
-        )
-    if trainer.is_fsdp_enabled and plugin is not None and plugin.fsdp_version != 2:
-        raise UsageError("FSDP 1 is not supported", "launch with --fsdp_version 2")

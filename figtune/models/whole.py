@@ -7,7 +7,7 @@ transformers reads them with `model.load_state_dict(load_file("adapter_model.saf
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from figtune.pipeline.errors import ResourceError
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
+_INSIDE = "base_model.model."
+"""Where peft puts the base model."""
 
 
 def part_of(name: str) -> Part:
@@ -82,11 +84,20 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
             for name, parameter in self.trained.items():
                 parameter.copy_(kept[name])
 
-    def save_pretrained(self, save_directory: str | Path, **_: object) -> None:
-        """Write the trained weights in float32, and which model they belong to."""
+    def save_pretrained(
+        self, save_directory: str | Path, state_dict: Mapping[str, Tensor] | None = None, **_: object
+    ) -> None:
+        """Write the trained weights in float32, and which model they belong to.
+
+        Args:
+            state_dict: the weights by the names that they have in this module, where they are spread over processes.
+        """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: parameter.detach().float().contiguous().cpu() for name, parameter in self.trained.items()}
+        held: Mapping[str, Tensor] = self.trained
+        if state_dict is not None:
+            held = {name: state_dict[f"{_INSIDE}{name}"] for name in held}
+        weights = {name: weight.detach().float().contiguous().cpu() for name, weight in held.items()}
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         config = self.peft_config["default"]
         origin = {"base_model_name_or_path": config.base_model_name_or_path, "revision": config.revision}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from figtune.pipeline.artifacts import Stage
-from figtune.pipeline.crew import let_first_speak
+from figtune.pipeline.crew import exit_code_told, let_first_speak
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.stages import Summary, plan
@@ -35,7 +35,7 @@ def exit_code_of(action: Callable[[], None]) -> int:
     try:
         action()
     except FigtuneError as error:
-        say(f"error: {error}")
+        say(f"error: {error}{exit_code_told(error.exit_code)}")
         let_first_speak()
         return error.exit_code
     except KeyboardInterrupt:

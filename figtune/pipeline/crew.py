@@ -20,7 +20,7 @@ _SEVERAL = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "P
 """What launchers that do not speak to torch say about how many processes they have started."""
 _TO_SPEAK = 5.0
 """Seconds."""
-TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- train_model.py"
+TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- {script}"
 
 
 class Crew(Protocol):
@@ -54,14 +54,19 @@ def is_first_launched() -> bool:
     return launched_processes() == 1 or os.environ.get(_INDEX, "0") == "0"
 
 
+def exit_code_told(code: int) -> str:
+    """An exit code in words, where a launcher hides it: torchrun always ends with 1 after an error."""
+    return f" (exit code {code})" if launched_processes() > 1 else ""
+
+
 def let_first_speak() -> None:
     """What ends one process has ended the others too; but the launcher stops them all when it sees the first end."""
     if not is_first_launched():
         time.sleep(_TO_SPEAK)
 
 
-def check_launch(environment: Mapping[str, str]) -> None:
-    """See that the launcher started what it was asked for.
+def check_launch(environment: Mapping[str, str], script: str) -> None:
+    """See that the launcher of `script` started what it was asked for.
 
     Raises:
         UsageError: it was asked for several processes, but this one knows of no others.
@@ -72,7 +77,7 @@ def check_launch(environment: Mapping[str, str]) -> None:
     if "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment:
         raise UsageError(
             "accelerate launch was asked for several processes, but has started only this one",
-            f"launch with: {TORCHRUN.format(count='NUMBER')}",
+            f"launch with: {TORCHRUN.format(count='NUMBER', script=script)}",
         )
     for name, launcher in _SEVERAL.items():
         if int(environment.get(name) or 1) > 1:

@@ -84,7 +84,7 @@ def make(
     if crew is None and launched_processes() > 1:
         raise UsageError(
             f"{stage.name} runs in one process, but {launched_processes()} were launched",
-            f"run {stage.command} without a launcher; only train_model.py takes one",
+            f"run {stage.command} without a launcher; only training and evaluation take one",
         )
     crew = crew or Alone()
     if stage.always is not None:

@@ -16,7 +16,7 @@ from figtune.batches.training_data import BatchDataset, Collator, Items
 from figtune.examples.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.noise import without_training_noise
-from figtune.models.ranks import check_sharding, is_first, process_count, wait
+from figtune.models.ranks import is_first, process_count, wait
 from figtune.models.records import ANSWERS_FILE
 from figtune.pipeline.progress import say
 from figtune.training.callbacks import Keeper, Patience, Watch
@@ -25,6 +25,7 @@ from figtune.training.history import MINITRAIN, VAL
 from figtune.training.memory_shortage import is_out_of_memory, release_memory, shortage
 from figtune.training.pace import Pace
 from figtune.training.recipe import Recipe, RunPlan
+from figtune.training.sharding import prepare_sharding
 from figtune.training.trackers import TENSORBOARD, Board, other_trackers
 from figtune.training.trainer import FigureTrainer
 from figtune.training.watched import Answers
@@ -148,7 +149,8 @@ def _trained(course: Course, start: Path | None, step: int) -> list[dict[str, fl
                 callbacks=[*callbacks, *([board] if board else [])],
                 pace=Pace(course.loaded.device, course.plan, step),
             )
-            check_sharding(trainer)
+            if prepare_sharding(trainer, course.loaded.tuned):
+                answers.leave_out()
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         watch.close()

@@ -101,5 +101,4 @@ class FigureTrainer(ReadingTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The adapter of a checkpoint, without the questions that the Trainer's own way asks the Hub."""
-        if self.args.should_save:
-            save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
+        save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))

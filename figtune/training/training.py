@@ -106,7 +106,8 @@ def _tell_of_devices(recipe: Recipe, device: str) -> None:
             f"accumulated {recipe.gradient_accumulation_steps} times"
         )
     elif cards > 1:
-        say(f"train: one of {cards} cards is used; use all with: {TORCHRUN.format(count=cards)} and the same flags")
+        launch = TORCHRUN.format(count=cards, script="train_model.py")
+        say(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
 def _recipes(recipe: Recipe) -> list[Recipe]:

@@ -17,6 +17,7 @@ from figtune.examples.records import Example
 from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
+from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records, write_records
 
 _GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
@@ -55,6 +56,13 @@ class Answers(TrainerCallback):
         carried_on = start is not None and file.is_file()
         earlier = read_records(file, AnswerLine, "train") if carried_on else []
         self.lines = [line for line in earlier if start is not None and line.step <= start]
+
+    def leave_out(self) -> None:
+        """Answer nothing: where weights are spread over processes, only a training step brings them together."""
+        if self._examples:
+            say("train: no answers are shown on the way, since the weights are spread over the cards")
+        self._examples = ()
+        self._file.unlink(missing_ok=True)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

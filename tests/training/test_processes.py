@@ -1,37 +1,54 @@
-"""Two processes train as one does, killed and carried on too; launches that are of no use are refused."""
+"""Several processes train as one does, carried on in another number too; launches of no use are refused."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import setup_model
 import train_model
 from config import parse
+from figtune.examples.records import examples_file
+from figtune.models.adapters import save_adapter
+from figtune.models.loading import load_tuned_model
+from figtune.models.ranks import together
 from figtune.models.records import MetricsLine
+from figtune.models.setup import set_up_model
 from figtune.pipeline.artifacts import MadeFrom, Stage, write_manifest
 from figtune.pipeline.crew import check_launch
 from figtune.pipeline.errors import ExitCode, UsageError
-from figtune.pipeline.records import read_records
-from tests.training.runs import write_examples
+from figtune.pipeline.records import read_records, write_records
+from figtune.training.recipe import Recipe
+from tests.models.tuned import choice
+from tests.processes import Launched
+from tests.training.runs import RECIPE, TEXTS, example, run, write_examples
+from tests.training.sharded import save_sharded, train_and_carry_on
 
 ROOT = Path(__file__).parents[2]
+TORCHRUN = f"{sys.executable} -m torch.distributed.run"
 FLAGS = (
     *("--model.name", "tiny-gemma3", "--model.max_length", "128", "--adapter.rank", "4", "--adapter.dropout", "0"),
-    *("--device", "cpu", "--train.epochs", "8", "--train.batch_size", "1", "--train.learning_rate", "5e-3"),
-    *("--train.evaluations", "8", "--train.answers", "1"),
+    *("--device", "cpu", "--train.epochs", "3", "--train.batch_size", "1", "--train.learning_rate", "5e-3"),
+    *("--train.evaluations", "9", "--train.answers", "1"),
 )
-TOGETHER = ("--train.gradient_accumulation_steps", "1")
-ALONE = ("--train.gradient_accumulation_steps", "2")
+STEP = 6
+"""Batches in an optimizer step, over all processes."""
+EXAMPLES = 14
+"""To train on: in the last step of an epoch there are two batches, fewer than three processes."""
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +58,38 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = parse([*FLAGS, "--work_dir", str(folder)], "test", None)
     config.dataset_dir.mkdir()
     write_examples(config.dataset_dir)
+    texts = [f"{TEXTS[index % 3]} {'So it is. ' * (index // 3)}" for index in range(EXAMPLES)]
+    write_records(
+        config.dataset_dir / examples_file("train"),
+        [example(config.dataset_dir, index % 2, text) for index, text in enumerate(texts)],
+    )
     prepared = Stage(name="prepare", version=1, folder=config.dataset_dir, command="", settings={}, holds=())
     write_manifest(prepared, MadeFrom(settings={}, files={}, stages={}), {})
     setup_model.run(config)
     return folder
 
 
-def command(work: Path, output: Path, *more: str) -> list[str]:
-    return [*FLAGS, "--work_dir", str(work), "--output_dir", str(output), *more]
+def command(work: Path, output: Path, processes: int) -> list[str]:
+    accumulation = ("--train.gradient_accumulation_steps", str(STEP // processes))
+    return [*FLAGS, "--work_dir", str(work), "--output_dir", str(output), *accumulation]
 
 
-def launch(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Two processes in a group of their own."""
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--")
+def submit(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """The batch script of the documentation, for one machine with two cards."""
+    commands = {"srun": 'exec "$@"', "scontrol": "echo localhost", "torchrun": f'exec {TORCHRUN} "$@"'}
+    for name, body in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"NODELIST": "localhost", "JOB_NODELIST": "localhost", "NNODES": "1", "JOB_ID": "1", "GPUS_ON_NODE": "2"}
+    slurm = {f"SLURM_{name}": value for name, value in given.items()}
     return subprocess.Popen(
-        [*torchrun, "train_model.py", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+        ["bash", "docs/launch.sbatch", "train_model.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **slurm, "PATH": f"{folder}:{os.environ['PATH']}", "PORT": str(port)},
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -65,23 +99,83 @@ def losses(output: Path) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def test_two_processes_killed_and_carried_on_learn_what_one_learns(work: Path, tmp_path: Path) -> None:
-    assert train_model.main(command(work, tmp_path / "one", *ALONE)) == ExitCode.DONE
-    two = command(work, tmp_path / "two", *TOGETHER)
-    job = launch(two)
-    while job.poll() is None and not list(tmp_path.glob("two/checkpoints/*/complete")):
-        time.sleep(0.05)
-    os.killpg(job.pid, signal.SIGKILL)
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    return load_file(output / "adapter" / "adapter_model.safetensors")
+
+
+def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_not_been_killed(
+    work: Path, tmp_path: Path
+) -> None:
+    assert train_model.main(command(work, tmp_path / "whole", 1)) == ExitCode.DONE
+    job = submit(tmp_path, command(work, tmp_path / "killed", 2))
+    while job.poll() is None and len(list(tmp_path.glob("killed/checkpoints/*/complete"))) < 2:
+        time.sleep(0.02)
+    for process in (*psutil.Process(job.pid).children(recursive=True), job):
+        process.kill()
     assert job.wait() == -signal.SIGKILL
-    assert not (tmp_path / "two" / "adapter").exists()
-    assert launch(two).wait() == 0
+    assert not (tmp_path / "killed" / "adapter").exists()
+    ours = {count: shutil.copytree(tmp_path / "killed", tmp_path / f"by {count}") for count in (1, 3)}
+    assert train_model.main(command(work, ours[1], 1)) == ExitCode.DONE
+    three = Launched(3, train_model.main, command(work, ours[3], 3), log=tmp_path / "log")
+    assert three.codes() == [ExitCode.DONE] * 3, three.said()
+    assert "carrying on from step" in three.said()
+    for output in ours.values():
+        assert losses(output) == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+        for name, weight in weights(output).items():
+            assert_close(weight, weights(tmp_path / "whole")[name], rtol=1e-3, atol=1e-5)
+        assert (output / "answers.jsonl").read_text() == (tmp_path / "whole" / "answers.jsonl").read_text()
+        assert not (output / "checkpoints").exists()
+
+
+def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path) -> None:
+    dataset, model = tmp_path / "dataset", tmp_path / "model"
+    dataset.mkdir()
+    write_examples(dataset)
+    write_records(dataset / examples_file("train"), [example(dataset, index, TEXTS[0]) for index in range(2)])
+    set_up_model(model, choice("tiny-gemma3"))
+    recipe = replace(RECIPE, batch_size=1, gradient_accumulation_steps=2)
+    run(dataset, model, tmp_path / "one", replace(recipe, gradient_accumulation_steps=6))
+    three = Launched(3, meet_and_train, dataset, model, tmp_path / "three", recipe, log=tmp_path / "log")
+    assert three.codes() == [0, 0, 0], three.said()
+    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def meet_and_train(dataset: Path, model: Path, output: Path, recipe: Recipe) -> int:
+    with together(on_cpu=True):
+        run(dataset, model, output, recipe)
+    return 0
+
+
+def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(tmp_path: Path) -> None:
+    dataset, model = tmp_path / "dataset", tmp_path / "model"
+    dataset.mkdir()
+    write_examples(dataset)
+    set_up_model(model, choice("tiny-gemma3", targets=("decoder", "projector")))
+    recipe = replace(RECIPE, answers=1)
+    run(dataset, model, tmp_path / "one", replace(recipe, gradient_accumulation_steps=2))
+    two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", recipe, log=tmp_path / "log")
+    assert two.codes() == [0, 0], two.said()
+    assert "no answers are shown on the way" in two.said()
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    ours, theirs = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("two", "one"))
-    for name, weight in ours.items():
-        assert_close(weight, theirs[name], rtol=1e-3, atol=1e-5)
-    answers = [(tmp_path / name / "answers.jsonl").read_text() for name in ("two", "one")]
-    assert answers[0] == answers[1]
-    assert not (tmp_path / "two" / "checkpoints").exists()
+    assert weights(tmp_path / "two").keys() == weights(tmp_path / "one").keys()
+    for name, weight in weights(tmp_path / "two").items():
+        assert_close(weight, weights(tmp_path / "one")[name], rtol=1e-3, atol=1e-5)
+
+
+WHOLE = replace(
+    choice("tiny-paligemma"),
+    adapter=replace(choice("tiny-paligemma").adapter, mode="full", freeze=("vision",)),
+)
+
+
+def test_a_model_trained_whole_is_saved_from_all_its_shards(tmp_path: Path) -> None:
+    set_up_model(tmp_path / "model", WHOLE)
+    alone = load_tuned_model(tmp_path / "model", torch.device("cpu"), "setup", trainable=True, encoder=False)
+    save_adapter(alone.tuned, tmp_path / "alone" / "adapter")
+    two = Launched(2, save_sharded, tmp_path / "model", tmp_path / "shards" / "adapter", log=tmp_path / "log")
+    assert two.codes() == [0, 0], two.said()
+    files = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("alone", "shards")]
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +194,7 @@ def test_a_launch_that_gives_one_process_in_place_of_several_is_refused(
     environment: dict[str, str], refused: str | None
 ) -> None:
     if refused is None:
-        check_launch(environment)
+        check_launch(environment, "train_model.py")
     else:
         with pytest.raises(UsageError, match=refused):
-            check_launch(environment)
+            check_launch(environment, "train_model.py")

@@ -1,0 +1,66 @@
+"""The processes of one run, as a launcher starts them; forked from a server that has imported what they need."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["figtune.training.training", "figtune.evaluation.evaluation", "train_model", "test_model", __name__]
+)
+
+
+class Launched:
+    """Processes that meet on this machine, and what they say."""
+
+    def __init__(self, count: int, action: Callable[..., int], *arguments: object, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._log = log
+        self.processes: Sequence[BaseProcess] = [
+            _SERVER.Process(target=_enter, args=(rank, count, port, log, action, arguments)) for rank in range(count)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def codes(self) -> list[int]:
+        """Exit codes, once all have ended; as a launcher does, it ends the others when one has failed."""
+        while any(process.is_alive() for process in self.processes):
+            if any(process.exitcode for process in self.processes) and self._has_spoken():
+                for process in self.processes:
+                    process.kill()
+            time.sleep(0.02)
+        return [process.exitcode or 0 for process in self.processes]
+
+    def said(self) -> str:
+        """By all of them, on stderr."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def _has_spoken(self) -> bool:
+        return "error" in self.said()
+
+
+def _enter(
+    rank: int, count: int, port: int, log: Path, action: Callable[..., int], arguments: Sequence[object]
+) -> None:
+    os.environ.update(
+        {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(count),
+            "LOCAL_WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        }
+    )
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    sys.exit(action(*arguments))
