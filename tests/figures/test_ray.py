@@ -156,7 +156,7 @@ def test_what_a_lost_node_was_reading_is_read_on_another(
             cluster.remove_node(lost, allow_graceful=False)
             (calls / "go").touch()
 
-        loser = Thread(target=lose_it)
+        loser = Thread(target=lose_it, daemon=True)
         loser.start()
         run(pdf_dir, tmp_path / "content", extract_on_call, on(cluster))
         loser.join()
@@ -176,7 +176,8 @@ def test_after_a_killed_driver_a_rerun_carries_on(
     )
     driver = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     commits = content / COMMITS_FOLDER
-    wait_until(lambda: len(list(commits.glob("*.json"))) == 2 and any(calls.iterdir()))
+    wait_until(lambda: driver.poll() is not None or (len(list(commits.glob("*.json"))) == 2 and any(calls.iterdir())))
+    assert driver.poll() is None, "it ended by itself"
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     finished = {path: path.stat().st_mtime_ns for path in commits.glob("*.json")}
