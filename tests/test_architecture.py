@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("extract_content", "prepare_data", "setup_model", "train_model", "test_model")
 ROOT_MODULES = (*SCRIPTS, "main", "config")
-HEAVY = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes", "pymupdf", "matplotlib", "PIL")
+HEAVY = (
+    *("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes"),
+    *("pymupdf", "matplotlib", "PIL", "ray", "gradio"),
+)
 ARROWS = {
     "pipeline": set[str](),
     "papers": {"pipeline"},
