@@ -51,16 +51,9 @@ class Launched:
 def _enter(
     rank: int, count: int, port: int, log: Path, action: Callable[..., int], arguments: Sequence[object]
 ) -> None:
-    os.environ.update(
-        {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": "1",
-        }
-    )
+    if count > 1:
+        os.environ.update({name: str(rank) for name in ("RANK", "LOCAL_RANK")})
+        os.environ.update({name: str(count) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")})
+        os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     sys.exit(action(*arguments))

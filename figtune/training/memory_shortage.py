@@ -50,7 +50,7 @@ def shortage(recipe: Recipe) -> ResourceError:
             f"give --train.batch_size {lower.batch_size} --train.gradient_accumulation_steps "
             f"{lower.gradient_accumulation_steps}, or --train.auto_batch, for the same steps in less memory"
         )
-    remedies.append(f"lower --train.max_batch_tokens, which is {recipe.max_batch_tokens}")
+        remedies.append(f"lower --train.max_batch_tokens, which is {recipe.max_batch_tokens}")
     if not recipe.activation_checkpointing:
         remedies.append("set --train.activation_checkpointing")
     remedies.append("lower --model.max_length")

@@ -25,7 +25,7 @@ from figtune.training.history import MINITRAIN, VAL
 from figtune.training.memory_shortage import is_out_of_memory, release_memory, shortage
 from figtune.training.pace import Pace
 from figtune.training.recipe import Recipe, RunPlan
-from figtune.training.sharding import prepare_sharding
+from figtune.training.sharding import check_carries_on, prepare_sharding
 from figtune.training.trackers import TENSORBOARD, Board, other_trackers
 from figtune.training.trainer import FigureTrainer
 from figtune.training.watched import Answers
@@ -149,8 +149,11 @@ def _trained(course: Course, start: Path | None, step: int) -> list[dict[str, fl
                 callbacks=[*callbacks, *([board] if board else [])],
                 pace=Pace(course.loaded.device, course.plan, step),
             )
-            if prepare_sharding(trainer, course.loaded.tuned):
+            sharded = prepare_sharding(trainer, course.loaded.tuned)
+            if sharded:
                 answers.leave_out()
+            if start is not None:
+                check_carries_on(start, sharded=sharded)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         watch.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from accelerate.utils.constants import FSDP_MODEL_NAME
 from peft import PeftModel
 from transformers import PreTrainedModel, Trainer
 
@@ -33,6 +35,20 @@ def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:
     if plugin.transformer_cls_names_to_wrap is None:
         plugin.transformer_cls_names_to_wrap = _layers(tuned)
     return True
+
+
+def check_carries_on(checkpoint: Path, *, sharded: bool) -> None:
+    """See that a run whose weights are `sharded` or not carries on from its like.
+
+    Raises:
+        UsageError: the checkpoint is of the other kind.
+    """
+    was_sharded = any(checkpoint.glob(f"{FSDP_MODEL_NAME}*"))
+    if was_sharded != sharded:
+        raise UsageError(
+            f"{checkpoint} was written {'with' if was_sharded else 'without'} FSDP",
+            f"launch {'with' if was_sharded else 'without'} it again, or remove {checkpoint.parent} to begin anew",
+        )
 
 
 def _layers(tuned: PeftModel) -> list[str]:

@@ -33,6 +33,7 @@ from figtune.pipeline.crew import check_launch
 from figtune.pipeline.errors import ExitCode, UsageError
 from figtune.pipeline.records import read_records, write_records
 from figtune.training.recipe import Recipe
+from figtune.training.sharding import check_carries_on
 from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.training.runs import RECIPE, TEXTS, example, run, write_examples
@@ -110,8 +111,9 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
     job = submit(tmp_path, command(work, tmp_path / "killed", 2))
     while job.poll() is None and len(list(tmp_path.glob("killed/checkpoints/*/complete"))) < 2:
         time.sleep(0.02)
-    for process in (*psutil.Process(job.pid).children(recursive=True), job):
+    for process in psutil.Process(job.pid).children(recursive=True):
         process.kill()
+    job.kill()
     assert job.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "adapter").exists()
     ours = {count: shutil.copytree(tmp_path / "killed", tmp_path / f"by {count}") for count in (1, 3)}
@@ -160,6 +162,16 @@ def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(tmp
     assert weights(tmp_path / "two").keys() == weights(tmp_path / "one").keys()
     for name, weight in weights(tmp_path / "two").items():
         assert_close(weight, weights(tmp_path / "one")[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_a_checkpoint_is_carried_on_as_it_was_written(tmp_path: Path, sharded: bool) -> None:
+    checkpoint = tmp_path / "checkpoint-1"
+    checkpoint.mkdir()
+    if not sharded:
+        (checkpoint / "pytorch_model_fsdp_0").mkdir()
+    with pytest.raises(UsageError, match=rf"was written with{'out' if sharded else ''} FSDP; launch with"):
+        check_carries_on(checkpoint, sharded=sharded)
 
 
 WHOLE = replace(

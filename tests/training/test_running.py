@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from figtune.training.memory_shortage import smaller_ones
 from figtune.training.recipe import TrainingSummary
 from figtune.training.trackers import check_trackers
 from tests.models.tuned import choice
+from tests.processes import Launched
 from tests.training.runs import RECIPE, run, write_examples
 
 OVERFITTING = dataclasses.replace(RECIPE, learning_rate=2e-2, epochs=10, evaluations=10, patience=1, save_total_limit=1)
@@ -93,18 +92,21 @@ def test_a_run_killed_after_its_best_step_ends_as_if_it_had_not_been(
     dataset: Path, model: Path, tmp_path: Path, stopped: tuple[Path, TrainingSummary]
 ) -> None:
     best = stopped[1].kept_step
-    code = (
-        "from pathlib import Path; from tests.training.test_running import OVERFITTING, run; "
-        f"run(Path({str(dataset)!r}), Path({str(model)!r}), Path({str(tmp_path)!r}), OVERFITTING)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
-    while process.poll() is None and not list(tmp_path.glob(f"checkpoints/checkpoint-{best}/complete")):
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    summary = run(dataset, model, tmp_path, OVERFITTING)
+    output = tmp_path / "output"
+    launched = Launched(1, overfit, dataset, model, output, log=tmp_path / "log")
+    (process,) = launched.processes
+    while process.is_alive() and not list(output.glob(f"checkpoints/checkpoint-{best}/complete")):
+        time.sleep(0.01)
+    process.kill()
+    assert launched.codes() == [-signal.SIGKILL]
+    summary = run(dataset, model, output, OVERFITTING)
     assert best <= summary.resumed_from < summary.steps
-    assert contents(tmp_path) == contents(stopped[0])
+    assert contents(output) == contents(stopped[0])
+
+
+def overfit(dataset: Path, model: Path, output: Path) -> int:
+    run(dataset, model, output, OVERFITTING)
+    return 0
 
 
 def test_a_run_that_had_ended_but_not_written_its_output_takes_no_more_steps(
@@ -218,7 +220,8 @@ def test_memory_that_runs_out_says_what_to_lower(
 ) -> None:
     failing_above(120, monkeypatch, OUT_OF_MEMORY)
     with pytest.raises(
-        ResourceError, match=r"--train\.batch_size 3 --train\.gradient_accumulation_steps 2, or --train\."
+        ResourceError,
+        match=r"--train\.batch_size 3 --train\.gradient_accumulation_steps 2, .*max_batch_tokens, which is 4096",
     ):
         run(dataset, model, tmp_path / "plain", WANTED)
     failing_above(0, monkeypatch, OUT_OF_MEMORY)
