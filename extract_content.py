@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config import Config, parse
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.errors import NothingProducedError
@@ -26,7 +27,6 @@ from figtune.pipeline.stages import Outcome, Summary, make
 if TYPE_CHECKING:
     from figtune.figures.attempts import Engine
 
-COMMAND = "python extract_content.py"
 _WHERE = ("extract.engine", "extract.ray_address")
 """Settings that leave no trace in what is made."""
 
@@ -41,7 +41,7 @@ def describe(config: Config) -> Stage:
         name="extract",
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
-        command=COMMAND,
+        command=scripts.EXTRACT,
         settings={name: value for name, value in settings.items() if name not in _WHERE},
         files=pdf_hashes(config.pdf_dir),
         holds=CONTENT_FILES,
@@ -91,7 +91,7 @@ def _produce(config: Config) -> Outcome:
         engine=_engine(config),
     )
     write_gallery(config.content_dir)
-    say_failures(config.content_dir, COMMAND)
+    say_failures(config.content_dir, scripts.EXTRACT)
     if not counts.ok:
         reasons = config.content_dir / PAPERS_FILE
         raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")

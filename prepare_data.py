@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config import Config, parse
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.settings import flatten
@@ -37,9 +38,9 @@ def describe(config: Config) -> Stage:
         name="prepare",
         version=PREPARATION_VERSION,
         folder=config.dataset_dir,
-        command="python prepare_data.py",
+        command=scripts.PREPARE,
         settings=flatten(config.prepare, "prepare."),
-        needs=(Need(stage="extract", folder=config.content_dir, command="python extract_content.py"),),
+        needs=(Need(stage="extract", folder=config.content_dir, command=scripts.EXTRACT),),
         holds=DATASET_CONTENTS,
         pages=(PREVIEW_FILE,),
     )

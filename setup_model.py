@@ -17,6 +17,7 @@ from config import Config, parse
 from figtune.memory.budget import StepSettings
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.records import AdapterRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.settings import flatten
@@ -32,7 +33,7 @@ def describe(config: Config) -> Stage:
         name="setup",
         version=SETUP_VERSION,
         folder=config.model_dir,
-        command="python setup_model.py",
+        command=scripts.SETUP,
         settings={
             **flatten(config.model, "model."),
             **flatten(config.adapter, "adapter."),

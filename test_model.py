@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from config import Config, parse
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 from figtune.models.launch import crew, launch_check, run_together
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of
 from figtune.pipeline.progress import say, show
@@ -28,8 +29,6 @@ from figtune.pipeline.stages import Outcome, Summary, make
 
 if TYPE_CHECKING:
     from figtune.answers.decoding import Decoding
-
-COMMAND = "python test_model.py"
 
 
 def describe(config: Config) -> Stage:
@@ -40,11 +39,11 @@ def describe(config: Config) -> Stage:
         name="test",
         version=EVALUATION_VERSION,
         folder=config.evaluation_dir,
-        command=COMMAND,
+        command=scripts.TEST,
         settings=flatten(config.test, "test."),
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command="python prepare_data.py"),
-            Need(stage="train", folder=config.output_dir, command="python train_model.py"),
+            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE),
+            Need(stage="train", folder=config.output_dir, command=scripts.TRAIN),
         ),
         holds=EVALUATION_CONTENTS,
         pages=(REPORT_FILE,),
@@ -69,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _request(config: Config) -> Stage:
     """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
     why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
-    return Stage(name="test", version=0, folder=config.output_dir, command=COMMAND, settings={}, holds=(), always=why)
+    return Stage(
+        name="test", version=0, folder=config.output_dir, command=scripts.TEST, settings={}, holds=(), always=why
+    )
 
 
 def _talk(config: Config) -> Outcome:

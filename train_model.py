@@ -18,6 +18,7 @@ from functools import partial
 
 from config import Config, parse
 from figtune.models.launch import crew, launch_check, run_together
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of
 from figtune.pipeline.crew import is_first_launched
@@ -28,8 +29,6 @@ from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
-DATASET_COMMAND = "python prepare_data.py"
-MODEL_COMMAND = "python setup_model.py"
 
 _WATCHING = "train.trackers"
 """Changes nothing of what is made."""
@@ -46,8 +45,8 @@ def describe(config: Config) -> Stage:
         command=f"python {SCRIPT_FILE}",
         settings={name: value for name, value in flatten(config.train, "train.").items() if name != _WATCHING},
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command=DATASET_COMMAND),
-            Need(stage="setup", folder=config.model_dir, command=MODEL_COMMAND),
+            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE),
+            Need(stage="setup", folder=config.model_dir, command=scripts.SETUP),
         ),
         holds=(*OUTPUT_CONTENTS, CONFIG_FILE),
         pages=(CURVES_FILE,),
@@ -86,7 +85,7 @@ def _produce(config: Config) -> Outcome:
     from figtune.training.training import train
 
     recipe = Recipe(**{field.name: getattr(config.train, field.name) for field in fields(Recipe)})
-    foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), MODEL_COMMAND)
+    foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), scripts.SETUP)
     summary = train(
         config.dataset_dir,
         config.model_dir,
@@ -94,8 +93,8 @@ def _produce(config: Config) -> Outcome:
         recipe,
         trackers=config.train.trackers,
         device=config.device,
-        dataset_by=DATASET_COMMAND,
-        model_by=MODEL_COMMAND,
+        dataset_by=scripts.PREPARE,
+        model_by=scripts.SETUP,
     )
     if is_first_launched():
         write_bytes(config.output_dir / CONFIG_FILE, encode(config))

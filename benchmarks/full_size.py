@@ -173,14 +173,13 @@ def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures:
 def _frozen(tuned: PeftModel) -> dict[str, int]:
     """A sum over the bytes of each frozen weight."""
     return {
-        name: sum(int(piece.sum(dtype=torch.int64)) for piece in _bytes(parameter).split(_PIECE))
-        for name, parameter in tuned.named_parameters()
-        if not parameter.requires_grad
+        name: _sum_of_bytes(parameter) for name, parameter in tuned.named_parameters() if not parameter.requires_grad
     }
 
 
-def _bytes(parameter: torch.Tensor) -> torch.Tensor:
-    return parameter.detach().flatten().view(torch.uint8)
+def _sum_of_bytes(weight: torch.Tensor) -> int:
+    pieces = torch.split(weight.detach().flatten().view(torch.uint8), _PIECE)
+    return sum(int(piece.sum(dtype=torch.int64)) for piece in pieces)
 
 
 def _check(tuned: PeftModel, changed: set[str]) -> None:

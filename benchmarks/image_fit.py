@@ -23,6 +23,7 @@ from statistics import fmean
 from PIL import Image, ImageDraw
 
 from figtune.metrics.records import PREDICTIONS_FILE, Prediction
+from figtune.pipeline import scripts
 from figtune.pipeline.records import read_records
 
 ROOT = Path(__file__).parent.parent
@@ -102,7 +103,7 @@ def _trained(source: Path, folder: Path, fit: str, seed: int) -> Path:
 def _losses(evaluation: Path) -> dict[int, tuple[float, float]]:
     """Mean losses of the tuned model on held-out pictures by proportions: with the right picture, with a wrong one."""
     found: defaultdict[int, list[Prediction]] = defaultdict(list)
-    for prediction in read_records(evaluation / PREDICTIONS_FILE, Prediction, "python test_model.py"):
+    for prediction in read_records(evaluation / PREDICTIONS_FILE, Prediction, scripts.TEST):
         if prediction.split == "test":
             found[int(prediction.group.split("-")[0])].append(prediction)
     return {

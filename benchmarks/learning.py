@@ -30,6 +30,7 @@ from figtune.metrics.intervals import Bootstrap, estimate
 from figtune.metrics.records import Estimate
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.pipeline import scripts
 from figtune.pipeline.progress import track
 from figtune.pipeline.records import read_records
 
@@ -77,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _scored(work: Path, output: Path) -> list[Scored]:
     dataset = work / "dataset"
-    examples = read_records(dataset / examples_file("test"), Example, "python prepare_data.py")
-    loaded = load_tuned_model(output, torch.device("cpu"), "python train_model.py")
+    examples = read_records(dataset / examples_file("test"), Example, scripts.PREPARE)
+    loaded = load_tuned_model(output, torch.device("cpu"), scripts.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
     features = prepared_features(work / "model" / "features", loaded, images)
     others, grey = exchanged_pictures(examples), grey_features(loaded)

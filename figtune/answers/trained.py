@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, ModelRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.records import read_json
-
-TRAIN_COMMAND = "python train_model.py"
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ def read_trained(output_dir: Path) -> ModelRecord:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ArtifactMissingError(
             f"there is no trained adapter in {output_dir}",
-            f"say with --output_dir where one is, or make it with: {TRAIN_COMMAND} and the same flags",
+            f"say with --output_dir where one is, or make it with: {scripts.TRAIN} and the same flags",
         )
-    record = read_json(output_dir / MODEL_FILE, ModelRecord, TRAIN_COMMAND)
-    origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, TRAIN_COMMAND)
+    record = read_json(output_dir / MODEL_FILE, ModelRecord, scripts.TRAIN)
+    origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, scripts.TRAIN)
     if (origin.base_model_name_or_path, origin.revision) != (record.base, record.commit):
         raise InputError(
             f"the adapter in {adapter} was trained on {origin.base_model_name_or_path}, not on {record.base}",
-            f"train again with: {TRAIN_COMMAND} --force",
+            f"train again with: {scripts.TRAIN} --force",
         )
     return record

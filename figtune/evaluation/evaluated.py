@@ -12,11 +12,11 @@ from figtune.batches.rows import tell_of_misfits, training_row
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.metrics.records import EvaluatedSplit
 from figtune.models.family import Family
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
 
 SPLIT_FILES: dict[EvaluatedSplit, str] = {"test": examples_file("test"), "minitrain": MINITRAIN_FILE}
-_COMMAND = "python prepare_data.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
     """
     evaluated = []
     for split, file in SPLIT_FILES.items():
-        examples = read_records(dataset_dir / file, Example, _COMMAND)
+        examples = read_records(dataset_dir / file, Example, scripts.PREPARE)
         others = exchanged_pictures(examples)
         evaluated += [
             Evaluated(split=split, example=example, other=others.get(example.image_sha256)) for example in examples
         ]
     if not evaluated:
         raise NothingProducedError(
-            f"{dataset_dir} has neither test nor training examples", f"prepare more papers with: {_COMMAND}"
+            f"{dataset_dir} has neither test nor training examples", f"prepare more papers with: {scripts.PREPARE}"
         )
     return evaluated
 

@@ -11,7 +11,7 @@ import torch
 
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
-from figtune.answers.trained import TRAIN_COMMAND, read_trained
+from figtune.answers.trained import read_trained
 from figtune.evaluation.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
@@ -35,6 +35,7 @@ from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.ranks import Ranks, agreed, gathered, is_first, process_count, share
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import sha256_of, write_text
 from figtune.pipeline.progress import say, track
@@ -121,7 +122,7 @@ def _predictions(
     """All of them in the first process, none in the others."""
     done = journal.resume(len(items), trial.batch_size) if is_first() else []
     if rest := items[agreed(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(trial.device), TRAIN_COMMAND, encoder=False)
+        loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")

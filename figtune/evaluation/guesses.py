@@ -12,6 +12,7 @@ from figtune.examples.records import Example, examples_file
 from figtune.metrics.baselines import Guesser, Known, guessers
 from figtune.metrics.records import BASELINES, Guess
 from figtune.metrics.texts import chrf, rouge_l
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import say, track
 from figtune.pipeline.records import stream_records
@@ -20,7 +21,6 @@ _MOST = 5_000
 """Training examples that the baselines know. Of more, as many are drawn by a hash of their ids: looking at every
 picture of a large data set would take longer than asking the model."""
 _SCORE_DIGITS = 2
-_COMMAND = "python prepare_data.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +84,5 @@ class TrainingGuesses:
 
 
 def _drawn(dataset_dir: Path) -> list[Example]:
-    examples = stream_records(dataset_dir / examples_file("train"), Example, _COMMAND)
+    examples = stream_records(dataset_dir / examples_file("train"), Example, scripts.PREPARE)
     return heapq.nsmallest(_MOST, examples, key=lambda each: hashlib.sha256(each.example_id.encode()).digest())

@@ -19,6 +19,7 @@ from figtune.examples.records import (
 from figtune.examples.screening import SETTINGS
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import stream_records, write_json, write_records
@@ -62,7 +63,7 @@ def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
 
 
 def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
-    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, "python prepare_data.py"))
+    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, scripts.PREPARE))
 
 
 def _require_examples(stats: Stats, dataset_dir: Path) -> None:

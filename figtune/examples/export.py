@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from figtune.examples.records import SPLITS, Example, Split, examples_file
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import read_manifest
 from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.files import replacing_folder, write_text
@@ -21,7 +22,6 @@ from figtune.pipeline.records import read_json, stream_records, write_json
 
 MARK_FILE = "figtune_export.json"
 
-_MADE_BY = "python prepare_data.py"
 _NAMES: Mapping[Split, str] = {"train": "train", "val": "validation", "test": "test"}
 """As `datasets` calls splits."""
 _ROW_GROUP = 100
@@ -44,9 +44,9 @@ def export_examples(dataset_dir: Path, folder: Path) -> None:
         ArtifactMissingError: the data set is not there or not finished.
         InputError: the folder holds something that is no export.
     """
-    manifest = read_manifest(dataset_dir, _MADE_BY)
+    manifest = read_manifest(dataset_dir, scripts.PREPARE)
     if manifest is None:
-        raise ArtifactMissingError(f"{dataset_dir} is missing or unfinished", f"make it with: {_MADE_BY}")
+        raise ArtifactMissingError(f"{dataset_dir} is missing or unfinished", f"make it with: {scripts.PREPARE}")
     if _known_mark(folder) == manifest.fingerprint:
         say(f"export: up to date -> {folder}")
         return
@@ -64,7 +64,7 @@ def _known_mark(folder: Path) -> str | None:
         return None
     if not (folder / MARK_FILE).is_file():
         raise InputError(f"{folder} holds something else", "give --export a folder that is new or empty")
-    return read_json(folder / MARK_FILE, Mark, f"{_MADE_BY} --export {folder}").fingerprint
+    return read_json(folder / MARK_FILE, Mark, f"{scripts.PREPARE} --export {folder}").fingerprint
 
 
 def _write_split(dataset_dir: Path, split: Split, folder: Path) -> None:
@@ -83,7 +83,9 @@ def _write_split(dataset_dir: Path, split: Split, folder: Path) -> None:
         return
     path = folder / "data" / f"{_NAMES[split]}-00000-of-00001.parquet"
     path.parent.mkdir(exist_ok=True)
-    examples = track(stream_records(file, Example, _MADE_BY), total=None, title=f"Exporting {split}", unit="example")
+    examples = track(
+        stream_records(file, Example, scripts.PREPARE), total=None, title=f"Exporting {split}", unit="example"
+    )
     rows = (_row(dataset_dir, example) for example in examples)
     with ParquetWriter(path, schema) as writer:
         while group := list(islice(rows, _ROW_GROUP)):

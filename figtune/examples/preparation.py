@@ -14,10 +14,11 @@ from figtune.examples.imagestore import prune_images
 from figtune.examples.material import material_of
 from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats, examples_file
 from figtune.examples.screening import Fault
-from figtune.examples.selection import MADE_BY, Chosen, Selection, figures_of, select_figures
+from figtune.examples.selection import Chosen, Selection, figures_of, select_figures
 from figtune.examples.splits import wanted_splits
 from figtune.examples.tally import Tally
 from figtune.figures.records import PAPERS_FILE, FigureRecord, PaperRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import track
 from figtune.pipeline.records import read_records, recording
@@ -36,7 +37,7 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> 
         InputError: a line in it is no record, or a figure has no paper.
         NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
     """
-    papers = {paper.paper_id: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, MADE_BY)}
+    papers = {paper.paper_id: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, scripts.EXTRACT)}
     selection = select_figures(content_dir, choices)
     writing = _Writing(content_dir, dataset_dir, papers, selection, choices)
     tally = writing.run()
@@ -128,7 +129,7 @@ class _Writing:
         except KeyError:
             raise InputError(
                 f"{self._content_dir / PAPERS_FILE} lacks the paper {figure.paper_id} of {figure.figure_id}",
-                f"make it again with: {MADE_BY} --force",
+                f"make it again with: {scripts.EXTRACT} --force",
             ) from None
 
     def _image(self, figure: FigureRecord) -> str:

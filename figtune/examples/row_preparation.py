@@ -20,12 +20,12 @@ from figtune.examples.records import REJECTED_FILE, SPLITS, Rejection, Stats, ex
 from figtune.examples.rows import rows_of
 from figtune.examples.sources import DataSource, open_source
 from figtune.examples.tally import Tally
+from figtune.pipeline import scripts
 from figtune.pipeline.files import TEMPORARY_PREFIX
 from figtune.pipeline.progress import track
 from figtune.pipeline.records import recording, stream_records, write_records
 
 _WAITING_FILE = f"{TEMPORARY_PREFIX}candidates.jsonl"
-_MADE_BY = "python prepare_data.py"
 
 
 def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Stats:
@@ -63,7 +63,7 @@ class _Preparation:
         try:
             with recording(folder / REJECTED_FILE) as write:
                 count = write_records(waiting, self._candidates(write))
-                self._place(stream_records(waiting, Candidate, _MADE_BY), count, write)
+                self._place(stream_records(waiting, Candidate, scripts.PREPARE), count, write)
         finally:
             waiting.unlink(missing_ok=True)
 

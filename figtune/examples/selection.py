@@ -13,11 +13,10 @@ from figtune.examples.records import SPLITS, Split
 from figtune.examples.screening import Fault, fault_of_image, fault_of_record, near_copy
 from figtune.examples.splits import split_of
 from figtune.figures.records import FIGURES_FILE, FigureRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import track
 from figtune.pipeline.records import stream_records
-
-MADE_BY = "python extract_content.py"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def figures_of(content_dir: Path) -> Iterator[FigureRecord]:
     Raises:
         ArtifactMissingError, InputError: see `stream_records`.
     """
-    return stream_records(content_dir / FIGURES_FILE, FigureRecord, MADE_BY)
+    return stream_records(content_dir / FIGURES_FILE, FigureRecord, scripts.EXTRACT)
 
 
 def select_figures(content_dir: Path, choices: Choices) -> Selection:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from figtune.figures.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
 from figtune.figures.sources import Source
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.records import read_json, write_json
 
@@ -93,7 +94,7 @@ def current_commit(content_dir: Path, source: Source, recipe: Recipe, limits: Li
 def read_commit(content_dir: Path, paper_id: str) -> Commit | None:
     """A paper's commit, or None where it is missing or of another make."""
     try:
-        return read_json(_path(content_dir, paper_id), Commit, "python extract_content.py")
+        return read_json(_path(content_dir, paper_id), Commit, scripts.EXTRACT)
     except (ArtifactMissingError, InputError):
         return None
 

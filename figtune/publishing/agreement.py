@@ -17,11 +17,11 @@ from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.models.family import Family, TokenisedRow
 from figtune.models.images import fitted, read_image
 from figtune.models.records import ModelRecord
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
 
 EXAMPLES = 8
-_DATASET_COMMAND = "python prepare_data.py"
 _MOST_DIVERGENCE = 0.02
 """Nats a token. bfloat16 keeps 8 bits of each weight: rounding them costs this much at most where models are sure."""
 _LEAST_GREEDY = 0.95
@@ -71,8 +71,8 @@ def checked_examples(
         InputError: a picture cannot be read.
         NothingProducedError: none leaves room for its completion.
     """
-    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, _DATASET_COMMAND) or read_records(
-        dataset_dir / examples_file("train"), Example, _DATASET_COMMAND
+    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE) or read_records(
+        dataset_dir / examples_file("train"), Example, scripts.PREPARE
     )
     checked = []
     for example in examples[:: max(1, len(examples) // EXAMPLES)][:EXAMPLES]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER
+from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import RunSettings, StageScript
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
 from figtune.pipeline.stages import Outcome, Summary, make
-
-_TRAIN_COMMAND = "python train_model.py"
 
 
 class FinishSettings(RunSettings, Protocol):
@@ -67,13 +66,13 @@ def after_training(settings: Settings) -> list[StageScript[Settings]]:
     if asked and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "one process is enough for --merge and --push_to_hub",
-            f"leave them out here, and run `{_TRAIN_COMMAND}` with them afterwards, without a launcher",
+            f"leave them out here, and run `{scripts.TRAIN}` with them afterwards, without a launcher",
         )
     return asked
 
 
 def _needs(settings: FinishSettings) -> tuple[Need, ...]:
-    return (Need(stage="train", folder=settings.output_dir, command=_TRAIN_COMMAND),)
+    return (Need(stage="train", folder=settings.output_dir, command=scripts.TRAIN),)
 
 
 def _merge_stage(settings: FinishSettings) -> Stage:
@@ -81,7 +80,7 @@ def _merge_stage(settings: FinishSettings) -> Stage:
         name="merge",
         version=MERGE_VERSION,
         folder=settings.output_dir / MERGED_FOLDER,
-        command=f"{_TRAIN_COMMAND} --merge",
+        command=f"{scripts.TRAIN} --merge",
         settings={},
         needs=_needs(settings),
         holds=MERGED_CONTENTS,
@@ -110,7 +109,7 @@ def _push_stage(settings: FinishSettings) -> Stage:
         name="push",
         version=1,
         folder=settings.output_dir,
-        command=f"{_TRAIN_COMMAND} --push_to_hub {settings.push_to_hub}",
+        command=f"{scripts.TRAIN} --push_to_hub {settings.push_to_hub}",
         settings={},
         needs=_needs(settings),
         holds=(),

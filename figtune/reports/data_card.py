@@ -23,11 +23,11 @@ from figtune.examples.records import (
 from figtune.examples.sentences import count_words
 from figtune.examples.tally import summary_of
 from figtune.examples.tasks import TASKS
+from figtune.pipeline import scripts
 from figtune.pipeline.files import replacing, write_text
 from figtune.pipeline.records import read_json, stream_records
 from figtune.reports.tokens import TokenCounter, token_counter
 
-_MADE_BY = "python prepare_data.py"
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
 
@@ -61,7 +61,7 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
         ArtifactMissingError: the data set is not there.
         InputError: a line in it is no record.
     """
-    stats = read_json(dataset_dir / STATS_FILE, Stats, _MADE_BY)
+    stats = read_json(dataset_dir / STATS_FILE, Stats, scripts.PREPARE)
     lengths = _lengths(dataset_dir, token_counter(tokenizer_file))
     rows = {"words": lengths.words, "tokens": lengths.tokens} if lengths.tokens else {"words": lengths.words}
     write_lengths(dataset_dir / LENGTHS_FILE, rows)
@@ -101,7 +101,7 @@ def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
     words: defaultdict[str, list[int]] = defaultdict(list)
     tokens: defaultdict[str, list[int]] = defaultdict(list)
     for split in SPLITS:
-        for example in stream_records(dataset_dir / examples_file(split), Example, _MADE_BY):
+        for example in stream_records(dataset_dir / examples_file(split), Example, scripts.PREPARE):
             words[example.task].append(count_words(example.completion))
             if count_tokens is not None:
                 tokens[example.task].append(count_tokens(example.prompt) + count_tokens(example.completion))

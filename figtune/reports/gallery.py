@@ -19,11 +19,11 @@ from figtune.figures.records import (
     FigureRecord,
     PaperRecord,
 )
+from figtune.pipeline import scripts
 from figtune.pipeline.files import write_text
 from figtune.pipeline.records import read_records
 from figtune.reports.page import render_page
 
-_MADE_BY = "python extract_content.py"
 _POINTS_PER_INCH = 72
 _GOOD, _UNSURE = 0.8, 0.5  # confidence from which a figure is shown as good, and from which as unsure
 
@@ -85,8 +85,8 @@ def write_gallery(content_dir: Path) -> None:
         ArtifactMissingError: the records are not there.
         InputError: a record is not what it should be.
     """
-    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, _MADE_BY)
-    figures = read_records(content_dir / FIGURES_FILE, FigureRecord, _MADE_BY)
+    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, scripts.EXTRACT)
+    figures = read_records(content_dir / FIGURES_FILE, FigureRecord, scripts.EXTRACT)
     by_paper: dict[str, list[FigureRecord]] = {}
     for figure in figures:
         by_paper.setdefault(figure.paper_id, []).append(figure)

@@ -23,6 +23,7 @@ from figtune.examples.records import (
 )
 from figtune.examples.sentences import count_words
 from figtune.examples.splits import draw
+from figtune.pipeline import scripts
 from figtune.pipeline.files import write_text
 from figtune.pipeline.records import read_json, stream_records
 from figtune.reports.page import render_page
@@ -32,7 +33,6 @@ _EXAMPLES_OF_EACH = 6
 """For every split and task."""
 _REJECTIONS_OF_EACH = 5
 """For every rule."""
-_MADE_BY = "python prepare_data.py"
 _WORDS_FOR_FIGURES = {"groups": "papers", "units": "figures", "rejected": "figures and tables"}
 _WORDS_FOR_ROWS = {"groups": "groups", "units": "rows", "rejected": "rows"}
 
@@ -69,7 +69,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         ArtifactMissingError: the data set is not there.
         InputError: a line in it is no record.
     """
-    stats = read_json(dataset_dir / STATS_FILE, Stats, _MADE_BY)
+    stats = read_json(dataset_dir / STATS_FILE, Stats, scripts.PREPARE)
     context: dict[str, object] = {
         "stats": stats,
         "words": _WORDS_FOR_ROWS if stats.data_set else _WORDS_FOR_FIGURES,
@@ -102,12 +102,12 @@ def _length(text: str, count_tokens: TokenCounter | None) -> str:
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
-    examples = stream_records(dataset_dir / examples_file(split), Example, _MADE_BY)
+    examples = stream_records(dataset_dir / examples_file(split), Example, scripts.PREPARE)
     return _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
 
 
 def _rejections(dataset_dir: Path) -> list[ShownRejection]:
-    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, _MADE_BY)
+    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, scripts.PREPARE)
     sample = _sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)
     return [
         ShownRejection(
