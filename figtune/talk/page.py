@@ -34,6 +34,8 @@ _KEPT_SECONDS = 3600
 _SWEEP_SECONDS = 300
 _PICTURE = "Picture"
 _WELCOME = "Drop an image or a paper to begin."
+_NOT_YET = "() => ({__type__: 'update', interactive: false})"
+"""In the browser, at once: whoever asks before a choice has arrived would hear about the picture before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ class _Page:
         opened = [self.subjects, self.chosen, self.gallery, self.status]
         shown = [self.picture, self.prompt, self.ask, self.tuned, self.base]
         about = [self.subjects, self.chosen, self.task]
+        for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
+            choice(None, None, self.ask, js=_NOT_YET, api_visibility="private")
         for changed in (
             _quietly(self.upload.upload, self._open, self.upload, opened),
             _quietly(self.upload.clear, self._close, None, opened),

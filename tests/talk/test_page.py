@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from figtune.pipeline.errors import ResourceError
 from figtune.talk.server import serve
@@ -94,6 +94,20 @@ def test_a_figure_of_a_paper_is_picked_and_asked_about(page: Page, tab: Tab, add
     assert all(answers(page))
     assert [said for said in tab.complaints if said != _GRADIOS_OWN] == []
     assert [url for url in tab.requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_nothing_can_be_asked_before_the_choice_of_a_figure_has_arrived(page: Page) -> None:
+    upload(page, ROOT / "samples" / "ray_probes.pdf")
+    ask = page.get_by_role("button", name="Ask")
+    expect(ask).to_be_enabled()
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    page.locator("#figures button", has_text="Figure 3").click()
+    expect(ask).to_be_disabled()
+    page.unroute("**/queue/join*")  # which lets go of those held
+    assert held
+    expect(page.locator("#picture")).to_contain_text("Figure 3")
+    expect(ask).to_be_enabled()
 
 
 def test_what_cannot_be_used_is_said_and_does_no_harm(page: Page, tmp_path: Path) -> None:
