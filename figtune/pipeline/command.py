@@ -118,7 +118,9 @@ def _line(summary: Summary) -> str:
     if summary.reason is None:
         return f"{summary.stage.name:8} up to date        -> {summary.stage.folder}"
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.outcome.counts.items())
-    return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s  -> {summary.stage.folder}: {counts}"
+    # What is asked for rather than made lies in no folder.
+    where = "" if summary.stage.always is not None else f"  -> {summary.stage.folder}"
+    return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"
 
 
 def _unexpected() -> int:

@@ -111,6 +111,18 @@ def test_a_run_says_why_counts_and_names_pages(
     assert str(tmp_path / "content" / "gallery.html") in second
 
 
+def test_what_is_asked_for_rather_than_made_is_said_to_lie_nowhere(
+    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = replace(script.describe(Switches()), always="asked about figure.png")
+
+    def run(switches: Switches) -> Summary:
+        return make(asked, lambda: Outcome(counts={"answer": 1}), lock_folder=tmp_path, force=switches.force)
+
+    run_stages([StageScript(describe=lambda _: asked, run=run)], Switches())
+    assert "s: 1 answer" in capsys.readouterr().err
+
+
 def test_a_dry_run_prints_the_plan_as_data_and_writes_nothing(
     script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
