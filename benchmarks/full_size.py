@@ -165,7 +165,7 @@ def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures:
         loss.backward()  # type: ignore[no-untyped-call]
     with measure.part("optimizer"):
         optimizer.step()
-    sys.stdout.write(f"loss {float(loss):.4f} nats per token over {batch.learned_tokens} tokens\n")
+    sys.stdout.write(f"loss {loss.item():.4f} nats per token over {batch.learned_tokens} tokens\n")
     if not torch.isfinite(loss):
         raise SystemExit("the loss is no number")
 
