@@ -27,6 +27,8 @@ _SAME_SIZE = 0.6  # points by which type of one size may differ
 _FRAGMENT_GAP = 1.6  # em between the pieces of one line
 _LOOSE_PITCH = 1.5  # em from line to line, before the caption's own pitch is known
 _PITCH_SLACK = 1.5  # points from line to line beyond the caption's own pitch
+_ALIGNED = 4.0  # points by which the left ends of a caption's lines may differ
+_CENTRED = 6.0  # points by which the middles of centred lines may
 _RAGGED = 45.0  # points that a later line may be longer than those before
 _NO_DOUBT = 4.0  # score from which a second caption with the same label is one
 _SURE = 6.0  # score for full certainty
@@ -171,27 +173,64 @@ def _next_row(
     text: PageText, first: Line, last_row: Sequence[int], box: Box, pitch: float, style: PaperStyle
 ) -> list[int]:
     """The row right below `last_row` if it continues the caption whose lines so far fill `box`."""
-    baseline = _baseline(text.lines, last_row)
-    column = style.column_of(box)
-    right = max(box.x1 + _RAGGED, column.x1 if column else box.x1)
+    room = _room_below(text.lines, first, last_row, box, pitch, style)
     heads = [
         number
         for number, line in enumerate(text.lines)
         if line.horizontal
         and line.text
-        and 0.5 * first.size < line.baseline - baseline <= pitch
-        and line.box.x0 >= box.x0 - 4
-        and line.box.x1 <= right + 3
-        and line.box.x0 < box.x1
+        and room.top < line.baseline <= room.bottom
+        and room.x0 <= line.box.x0 < box.x1
+        and line.box.x1 <= room.x1
         and _is_type_of(line, first)
     ]
-    if not heads:
-        return []
-    row = _row(text.lines, min(heads, key=lambda number: text.lines[number].box.x0))
-    pieces = Box.around(text.lines[number].box for number in row)
-    starts_right = abs(pieces.x0 - box.x0) <= 4 or abs(_middle(pieces) - _middle(box)) <= 6
-    fits = pieces.x1 <= right + 3
-    return row if starts_right and fits else []
+    for head in sorted(heads, key=lambda number: text.lines[number].box.x0):
+        row = _with_pieces_before(text.lines, _row(text.lines, head), room.x0)
+        pieces = Box.around(text.lines[number].box for number in row)
+        if pieces.x1 <= room.x1 and _is_set_like(pieces, box, text.lines, row, last_row):
+            return row
+    return []
+
+
+def _room_below(
+    lines: Sequence[Line], first: Line, last_row: Sequence[int], box: Box, pitch: float, style: PaperStyle
+) -> Box:
+    """Where the next row may stand, by its ends and its baseline: a centred one may begin further left."""
+    baseline = _baseline(lines, last_row)
+    column = style.column_of(box)
+    x0 = min(box.x0, column.x0 if column else style.columns[0].x0)
+    x1 = max(box.x1 + _RAGGED, column.x1 if column else box.x1)
+    return Box(x0 - _ALIGNED, baseline + 0.5 * first.size, x1 + 3, baseline + pitch)
+
+
+def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence[int], last_row: Sequence[int]) -> bool:
+    """Whether a row begins where the caption does, or is centred as it is."""
+    if abs(pieces.x0 - caption.x0) <= _ALIGNED:
+        return True
+    if abs(_middle(pieces) - _middle(caption)) > _CENTRED:
+        return False
+    return pieces.x0 > caption.x0 or _was_full(Box.around(lines[number].box for number in last_row), pieces, lines, row)
+
+
+def _was_full(last: Box, below: Box, lines: Sequence[Line], row: Sequence[int]) -> bool:
+    """Whether the first word of the row below had no room in the line above it: else nobody would have broken there."""
+    words = " ".join(lines[number].text for number in row).strip()
+    first = (words.find(" ") + 1 or len(words)) / len(words)
+    return last.width + first * below.width > below.width
+
+
+def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) -> list[int]:
+    """The row with what stands right before it: large symbols hang so low that they pass for another line, and some
+    have no character."""
+    head = lines[row[0]]
+    taken, x0 = list(row), head.box.x0
+    for number, line in sorted(enumerate(lines), key=lambda piece: -piece[1].box.x1):
+        middle = (line.box.top + line.box.bottom) / 2
+        near = -_ALIGNED <= x0 - line.box.x1 <= _FRAGMENT_GAP * head.size and line.box.x0 >= left - _ALIGNED
+        if number not in taken and near and line.box.x0 < x0 and head.box.top <= middle <= head.box.bottom:
+            taken.insert(0, number)
+            x0 = line.box.x0
+    return taken
 
 
 def _is_type_of(line: Line, first: Line) -> bool:

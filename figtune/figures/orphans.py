@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from figtune.figures.ink import Ink
-from figtune.figures.roles import is_rule
+from figtune.figures.rules import is_rule
 from figtune.papers.box import Box
 from figtune.papers.page import PageGraphics
 

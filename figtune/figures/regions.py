@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
+from figtune.figures.ink import Gap
 from figtune.figures.regions_beside import regions_beside
 from figtune.figures.scene import Scene
 from figtune.figures.signals import SMALLEST, Region, Side, judged
@@ -154,15 +155,21 @@ def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iter
     box = scene.ink.tight(room) if room else None
     if room is None or box is None:
         return
-    box = scene.ink.tight(_with_overhang(box, room, scene)) or box
     gaps = scene.ink.gaps(box, vertical=True, width=_CUT)
     cuts = sorted(sorted(gaps, key=lambda gap: -gap.width)[:_CUTS], key=lambda gap: gap.start)
-    yield from judged(box, side, None, caption, scene)
-    for gap in cuts:
-        part = Box(box.x0, gap.end, box.x1, box.bottom) if side == "above" else Box(box.x0, box.top, box.x1, gap.start)
+    for gap in (None, *cuts):
+        part = _beyond(box, gap, side)
         tight = scene.ink.tight(part)
         if tight is not None:
-            yield from judged(tight, side, gap, caption, scene)
+            whole = scene.ink.tight(_with_overhang(tight, room, scene))
+            yield from judged(whole or tight, side, gap, caption, scene)
+
+
+def _beyond(box: Box, gap: Gap | None, side: Side) -> Box:
+    """The part of `box` between the gap and the caption."""
+    if gap is None:
+        return box
+    return Box(box.x0, gap.end, box.x1, box.bottom) if side == "above" else Box(box.x0, box.top, box.x1, gap.start)
 
 
 def _with_overhang(box: Box, room: Box, scene: Scene) -> Box:

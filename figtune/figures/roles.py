@@ -7,24 +7,24 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import Enum
 
+from figtune.figures.rules import algorithm_boxes, footnote_lines, ruled_lines
 from figtune.figures.style import PaperStyle, is_prose, running_key
 from figtune.papers.box import Box
-from figtune.papers.page import Drawing, Line, PageGraphics, PageText
+from figtune.papers.page import Line, PageGraphics, PageText
 
 _HEADING = re.compile(
     r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
 )
+_HEADING_NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
-_ALGORITHM = re.compile(r"^(?:Algorithm|Listing|Pseudocode)\s*\d*\b")
 _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
+_TITLE = 0.7  # of the largest type from which a line may be the title
 _AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
 _MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
 _BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
-_ROW_GAP = 4.0  # points between a row of a table and a rule
-_RULE = 2.6  # points of thickness up to which a drawing is a rule: bounds of strokes are twice the line wide
 
 
 class Role(Enum):
@@ -39,6 +39,8 @@ class Role(Enum):
     """Title, authors, affiliations, e-mails."""
     FURNITURE = "furniture"
     """Headers, footers, page and line numbers, watermarks."""
+    NOTE = "note"
+    """A footnote."""
     ALGORITHM = "algorithm"
 
 
@@ -46,9 +48,11 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
     """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
     roles = [_role_alone(line, text, style) for line in text.lines]
     _mark_rest_of_headings(text.lines, roles)
-    ruled = _ruled_lines(text.lines, graphics)
+    ruled = ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
     _mark_equations(text.lines, roles, style)
+    for number in footnote_lines(text.lines, graphics, style):
+        roles[number] = Role.NOTE
     for box in algorithm_boxes(text.lines, graphics):
         for number, line in enumerate(text.lines):
             if box.contains(line.box, 2):
@@ -56,12 +60,6 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
     if text.index == 0:
         _mark_front_matter(text, roles, style, graphics)
     return roles
-
-
-def is_rule(drawing: Drawing) -> bool:
-    """Whether a drawing is a thin straight line, as tables have them."""
-    width, height = drawing.box.width, drawing.box.height
-    return (width <= _RULE or height <= _RULE) and (width >= 10 or height >= 10)
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
@@ -77,10 +75,17 @@ def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
 
 
 def _is_heading(line: Line, style: PaperStyle) -> bool:
-    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _HEADING.match(line.text):
+    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _reads_like_heading(line, style):
         return False
     column = style.column_of(line.box)
     return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
+
+
+def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
+    """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
+    if _HEADING_NUMBER.match(line.text):
+        return line.size > style.size + 0.5
+    return _HEADING.match(line.text) is not None
 
 
 def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
@@ -94,21 +99,6 @@ def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
                     and 0 < rest.box.x0 - line.box.x1 <= 2 * line.size
                 ):
                     roles[other] = Role.HEADING
-
-
-def _ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]:
-    """Positions of lines right under or over a rule as long as they are: rows of a table."""
-    rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
-    return frozenset(
-        number
-        for number, line in enumerate(lines)
-        if any(
-            rule.top <= line.box.bottom + _ROW_GAP
-            and rule.bottom >= line.box.top - _ROW_GAP
-            and min(rule.x1, line.box.x1) - max(rule.x0, line.box.x0) >= 0.8 * line.box.width
-            for rule in rules
-        )
-    )
 
 
 def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
@@ -192,27 +182,6 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
                 roles[number] = Role.EQUATION
 
 
-def algorithm_boxes(lines: Sequence[Line], graphics: PageGraphics) -> list[Box]:
-    """Boxes of algorithms: from the rule above "Algorithm 1" to the second rule below that is as long."""
-    heads = [line for line in lines if line.spans[0].bold and _ALGORITHM.match(line.text)]
-    if not heads:
-        return []
-    rules = [drawing.box for drawing in graphics.drawings if is_rule(drawing) and drawing.box.width > 60]
-    boxes = []
-    for line in heads:
-        above = [
-            rule for rule in rules if -2 <= line.box.top - rule.bottom <= 6 and rule.x0 - 4 <= line.box.x0 < rule.x1
-        ]
-        below = [rule for rule in rules if above and rule.top > line.box.top and _as_long(rule, above[0])]
-        if below:
-            boxes.append(Box.around([above[0], *sorted(below, key=lambda rule: rule.top)[:2]]).expanded(1))
-    return boxes
-
-
-def _as_long(rule: Box, other: Box) -> bool:
-    return abs(rule.x0 - other.x0) <= 1 and abs(rule.x1 - other.x1) <= 1
-
-
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
     """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
     upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
@@ -236,14 +205,21 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
 
 
 def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
-    """The largest lines of words in the body's fonts, where they are larger than the body."""
+    """The topmost of about the largest lines of words in the body's fonts, where they are larger than the body, and
+    those of its size that follow on it: words in a figure below may be larger still, headings as large."""
     large = [
         line
         for line in upper
         if line.size >= 1.15 * style.size and len(line.text) >= 8 and style.speaks_like_body(line)
     ]
-    size = max((line.size for line in large), default=0.0)
-    return [line for line in large if line.size >= size - 0.3]
+    largest = max((line.size for line in large), default=0.0)
+    title: list[Line] = []
+    for line in sorted(large, key=lambda line: line.baseline):
+        if not title:
+            title = [line] if line.size >= _TITLE * largest else []
+        elif abs(line.size - title[0].size) <= 0.3 and line.box.top - title[-1].box.bottom <= line.size:
+            title.append(line)
+    return title
 
 
 def _is_picture(box: Box, text: PageText) -> bool:

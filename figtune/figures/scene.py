@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
 from figtune.figures.ink import DPI, Ink
-from figtune.figures.roles import Role, algorithm_boxes, is_rule, page_roles
+from figtune.figures.roles import Role, page_roles
+from figtune.figures.rules import algorithm_boxes, is_rule
 from figtune.figures.style import PaperStyle
 from figtune.papers.box import Box
 from figtune.papers.document import Document

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pymupdf
+from msgspec.structs import replace
+
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.style import style_of
+from figtune.papers.box import Box
 from figtune.papers.document import Document
 from figtune.papers.hyphens import vocabulary_of
 from tests.figures.making import LEFT, RIGHT, PaperMaker, Sheet
@@ -118,3 +122,51 @@ def test_an_appendix_that_numbers_anew_keeps_its_captions(tmp_path: Path) -> Non
         texts = [document.text(index) for index in range(document.page_count)]
     found = find_captions(texts, style_of(texts), vocabulary_of(texts))
     assert [(caption.page_index, caption.name) for caption in found] == [(0, "1"), (1, "1")]
+
+
+def _centred(sheet: Sheet, middle: float, baseline: float, *lines: str) -> None:
+    for number, line in enumerate(lines):
+        width = pymupdf.get_text_length(line, fontname="tiro", fontsize=9)
+        sheet.prose(middle - width / 2, baseline + 11 * number, line, size=9)
+
+
+def test_lines_of_a_centred_caption_may_begin_further_left_than_the_first(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    lines = (
+        "Figure 1. The first line of a centred caption",
+        "extraordinarily short beside the one below it here",
+        "and longer than the last.",
+    )
+    _centred(sheet, 168, 80, *lines)
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    assert _captions(maker, tmp_path)["Figure 1"].text == " ".join(lines)
+
+
+def test_a_wider_row_under_a_short_centred_caption_is_not_of_it(tmp_path: Path) -> None:
+    """Its first word would have had room in the line above."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    _centred(sheet, 168, 80, "Table 1. A short one.", "Method Accuracy Recall Precision Speed")
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    assert _captions(maker, tmp_path)["Table 1"].text == "Table 1. A short one."
+
+
+def test_a_row_may_begin_with_a_large_symbol_that_hangs_low(tmp_path: Path) -> None:
+    """TeX's sums hang from a baseline of their own, near that of the line above, and often have no character."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.prose(50, 80, "Figure 1. What is minimised is the sum of all losses, written", size=9)
+    sheet.prose(60, 91, "of x, over every example of the batch.", size=9)
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+    first, rest = texts[0].lines[0], texts[0].lines[1:]
+    symbol = replace(first, text="", box=Box(50, 83.5, 59, 89.5), baseline=84.0)
+    texts[0] = replace(texts[0], lines=(first, symbol, *rest))
+    caption = find_captions(texts, style_of(texts), vocabulary_of(texts))[0]
+    assert caption.text.endswith("written of x, over every example of the batch.")
+    assert caption.lines == (0, 1, 2)

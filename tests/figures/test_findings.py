@@ -137,6 +137,72 @@ def test_teaser_under_the_e_mails_of_the_authors(tmp_path: Path) -> None:
     assert found.pages[0].roles[:4].count(Role.FRONT) == 4
 
 
+def test_words_of_a_teaser_may_be_larger_than_the_title(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.prose(180, 90, "A Title of the Paper in Large Type", size=14)
+    sheet.prose(250, 118, "First Author", size=11)
+    truth = Box(60, 150, 535, 250)
+    sheet.page.draw_rect(pymupdf.Rect(truth.x0, truth.top, truth.x1, truth.bottom), color=None, fill=(0.9, 0.9, 0.9))
+    for x0 in (80, 240, 400):
+        sheet.prose(x0, 205, "Memory bank", size=18)
+    end = sheet.caption(WHOLE, 258, "Figure 1. Three boxes of one kind on a light background.")
+    for column in (LEFT, RIGHT):
+        sheet.body(column, end + 20)
+    assert near(figures_in(maker.finish(tmp_path / "paper.pdf"))["Figure 1"].region, truth)
+
+
+def test_heading_with_a_wide_blank_behind_its_number_is_no_part_of_a_table(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    maker.sheet().body(LEFT)
+    sheet = maker.sheet()
+    sheet.body(LEFT, 72, 200)
+    sheet.prose(50, 230, "2", size=14, font="tibo")
+    sheet.prose(72, 230, "Geometry", size=14, font="tibo")
+    truth = sheet.table(Box(70, 237, 266, 297), 4)
+    end = sheet.caption(LEFT, 305, "Table 1. Numbers that follow right on a heading, nothing between the two.")
+    sheet.body(LEFT, end + 14)
+    sheet.body(RIGHT)
+    assert near(figures_in(maker.finish(tmp_path / "paper.pdf"))["Table 1"].region, truth)
+
+
+def test_footnote_above_a_figure_at_the_foot_of_a_column(tmp_path: Path) -> None:
+    """There LaTeX sets footnotes above figures, and a formula keeps their lines from looking like body text."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.body(LEFT, 72, 400)
+    sheet.page.draw_line((50, 420), (144, 420), width=0.4)
+    sheet.prose(60, 430, "1", size=6)
+    sheet.prose(63, 433, "As is usual, with weights a", size=8)
+    sheet.prose(50, 442, "= b and the rest as before.", size=8)
+    truth = sheet.picture(Box(60, 456, 276, 560))
+    sheet.caption(LEFT, 568, "Figure 1. A picture of four shapes at the foot of a column.")
+    sheet.body(RIGHT)
+    findings = findings_in(maker.finish(tmp_path / "paper.pdf"))
+    assert near(findings.figures[0].region, truth)
+    assert findings.pages[0].roles.count(Role.NOTE) == 2
+
+
+def test_what_sticks_out_higher_up_does_not_widen_a_figure(tmp_path: Path) -> None:
+    """Two figures side by side, their captions at different heights, below a table that crosses the middle."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    end = sheet.caption(WHOLE, 72, "Table 1. Numbers across both columns, with a wide blank on either side of them.")
+    table = sheet.table(Box(180, end + 6, 440, end + 80), 5)
+    left = sheet.picture(Box(60, table.bottom + 30, 270, table.bottom + 150))
+    right = sheet.picture(Box(340, table.bottom + 30, 520, table.bottom + 110))
+    ends = (
+        sheet.caption(LEFT, left.bottom + 8, "Figure 1. The higher one of two pictures."),
+        sheet.caption(RIGHT, right.bottom + 8, "Figure 2. The lower one of two pictures."),
+    )
+    for column in (LEFT, RIGHT):
+        sheet.body(column, max(ends) + 20)
+    found = figures_in(maker.finish(tmp_path / "paper.pdf"))
+    assert near(found["Table 1"].region, table)
+    assert near(found["Figure 1"].region, left)
+    assert near(found["Figure 2"].region, right)
+
+
 def test_rotated_page_reads_upright(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
