@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from figtune.figures.records import FigureType
@@ -25,6 +25,7 @@ _START = re.compile(
 )
 _SAME_SIZE = 0.6  # points by which type of one size may differ
 _FRAGMENT_GAP = 1.6  # em between the pieces of one line
+_BLANK = 0.6  # em: wider than between the words of a line, unless a formula is set loosely
 _LOOSE_PITCH = 1.5  # em from line to line, before the caption's own pitch is known
 _PITCH_SLACK = 1.5  # points from line to line beyond the caption's own pitch
 _ALIGNED = 4.0  # points by which the left ends of a caption's lines may differ
@@ -89,7 +90,7 @@ def _starts(text: PageText, style: PaperStyle) -> list[_Start]:
     starts = []
     for number, line in enumerate(text.lines):
         if line.horizontal and line.text[:3].lower() in {"fig", "tab"}:
-            words = " ".join(text.lines[piece].text for piece in _row(text.lines, number))
+            words = " ".join(text.lines[piece].text for piece in _row(text.lines, number, ()))
             if match := _START.match(words):
                 kind: FigureType = "Figure" if match["label"][0] in "fF" else "Table"
                 score = _convincing(text.lines, number, match["rest"], style)
@@ -157,11 +158,10 @@ def _caption(
 def _rows(text: PageText, start: int, others: set[int], style: PaperStyle) -> list[list[int]]:
     """Positions of the caption's lines, top to bottom, each as its pieces from left to right."""
     first = text.lines[start]
-    rows = [_row(text.lines, start)]
+    rows = [_row(text.lines, start, others)]
     pitch = _LOOSE_PITCH * first.size
     while True:
-        box = Box.around(text.lines[number].box for row in rows for number in row)
-        row = _next_row(text, first, rows[-1], box, pitch, style)
+        row = _next_row(text, rows, others, pitch, style)
         if not row or others.intersection(row):
             return rows
         step = _baseline(text.lines, row) - _baseline(text.lines, rows[-1])
@@ -170,14 +170,17 @@ def _rows(text: PageText, start: int, others: set[int], style: PaperStyle) -> li
 
 
 def _next_row(
-    text: PageText, first: Line, last_row: Sequence[int], box: Box, pitch: float, style: PaperStyle
+    text: PageText, rows: Sequence[Sequence[int]], others: Iterable[int], pitch: float, style: PaperStyle
 ) -> list[int]:
-    """The row right below `last_row` if it continues the caption whose lines so far fill `box`."""
-    room = _room_below(text.lines, first, last_row, box, pitch, style)
+    """The row right below the last of `rows` if it continues the caption that they make; none of their lines again."""
+    first, used = text.lines[rows[0][0]], {number for row in rows for number in row}
+    box = Box.around(text.lines[number].box for number in used)
+    room = _room_below(text.lines, first, rows[-1], box, pitch, style)
     heads = [
         number
         for number, line in enumerate(text.lines)
-        if line.horizontal
+        if number not in used
+        and line.horizontal
         and line.text
         and room.top < line.baseline <= room.bottom
         and room.x0 <= line.box.x0 < box.x1
@@ -185,9 +188,10 @@ def _next_row(
         and _is_type_of(line, first)
     ]
     for head in sorted(heads, key=lambda number: text.lines[number].box.x0):
-        row = _with_pieces_before(text.lines, _row(text.lines, head), room.x0)
+        whole = _with_pieces_before(text.lines, _row(text.lines, head, others), room.x0)
+        row = [number for number in whole if number not in used]
         pieces = Box.around(text.lines[number].box for number in row)
-        if pieces.x1 <= room.x1 and _is_set_like(pieces, box, text.lines, row, last_row):
+        if pieces.x1 <= room.x1 and _is_set_like(pieces, box, text.lines, row, rows[-1]):
             return row
     return []
 
@@ -237,17 +241,22 @@ def _is_type_of(line: Line, first: Line) -> bool:
     return any(abs(span.size - first.size) <= _SAME_SIZE for span in line.spans if span.text.strip())
 
 
-def _row(lines: Sequence[Line], number: int) -> list[int]:
-    """Positions of the pieces of one printed line, from `lines[number]` to the right, formulas included."""
+def _row(lines: Sequence[Line], number: int, others: Iterable[int]) -> list[int]:
+    """Positions of the pieces of one printed line, from `lines[number]` to the right, formulas included. Behind a
+    blank, what is flush with one of `others`, where other captions start, is theirs."""
     head = lines[number]
     row, right = [number], head.box.x1
+    edges = [lines[other].box.x0 for other in others]
     beside = sorted(
         (other for other, line in enumerate(lines) if other != number and _shares_baseline(line, head)),
         key=lambda other: lines[other].box.x0,
     )
     for other in beside:
         line = lines[other]
-        if line.box.x0 >= head.box.x0 and line.box.x0 - right <= _FRAGMENT_GAP * head.size:
+        gap = line.box.x0 - right
+        if gap > _BLANK * head.size and any(abs(line.box.x0 - edge) <= _ALIGNED for edge in edges):
+            break
+        if line.box.x0 >= head.box.x0 and gap <= _FRAGMENT_GAP * head.size:
             row.append(other)
             right = max(right, line.box.x1)
     return row

@@ -20,6 +20,7 @@ _ROW = 200.0  # points by which captions in one row may stand higher or lower
 _BELOW_ROW = 60.0  # points from a caption inside a row to the wide caption under the row
 _GOOD = 5.0  # score from which a region above or below makes looking beside needless; right ones have 6 and more
 _SEAM = 3.0  # points beyond a region's edge in which ink shows that it goes on
+_MARGIN = 4.0  # points beyond a thing and its caption that no wall reaches into
 _SPECK = 1.5  # points beside a wall in which ink is still the wall's
 
 
@@ -155,6 +156,7 @@ def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iter
     box = scene.ink.tight(room) if room else None
     if room is None or box is None:
         return
+    yield from _regions_past_walls(span, box, side, caption, scene)
     gaps = scene.ink.gaps(box, vertical=True, width=_CUT)
     cuts = sorted(sorted(gaps, key=lambda gap: -gap.width)[:_CUTS], key=lambda gap: gap.start)
     for gap in (None, *cuts):
@@ -163,6 +165,15 @@ def _regions_in(span: _Span, side: Side, caption: Caption, scene: Scene) -> Iter
         if tight is not None:
             whole = scene.ink.tight(_with_overhang(tight, room, scene))
             yield from judged(whole or tight, side, gap, caption, scene)
+
+
+def _regions_past_walls(span: _Span, box: Box, side: Side, caption: Caption, scene: Scene) -> Iterator[Region]:
+    """Where the room ended at text that stands only beside the thing found, as text flows around a figure: the same in
+    a room as narrow as that thing."""
+    narrow = _Span(min(box.x0, caption.box.x0) - _MARGIN, max(box.x1, caption.box.x1) + _MARGIN)
+    room, taller = (_room(one, side, caption, scene) for one in (span, narrow))
+    if room and taller and narrow.x1 - narrow.x0 < span.x1 - span.x0 and taller.height > room.height + _SPECK:
+        yield from _regions_in(narrow, side, caption, scene)
 
 
 def _beyond(box: Box, gap: Gap | None, side: Side) -> Box:

@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
-_TITLE = 0.7  # of the largest type from which a line may be the title
+_TITLE = 0.5  # of the largest type from which a line may be the title
 _AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
 _MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
 _BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
@@ -120,10 +120,12 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
 
 
 def _stands_alone(line: Line, style: PaperStyle) -> bool:
-    """Whether a single line is body for sure: a sentence in body type from the left edge of a column."""
+    """Whether a single line is body for sure: a sentence in body type from the left edge of a column, or one that fills
+    a column, as the end of a list item does."""
     if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
         return False
-    return any(abs(line.box.x0 - column.x0) <= _EDGE and column.holds(line.box, 4) for column in style.columns)
+    at_edge = any(abs(line.box.x0 - column.x0) <= _EDGE and column.holds(line.box, 4) for column in style.columns)
+    return at_edge or style.fills_column(line)
 
 
 def _fills(line: Line, style: PaperStyle) -> bool:
