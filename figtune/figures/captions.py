@@ -23,6 +23,7 @@ _START = re.compile(
     r"(?P<mark>[.:|]?)(?P<rest>.*)$",
     re.IGNORECASE,
 )
+_FIRST_WORD = re.compile(r"(?:\S{1,2}\s+)*\S+\s?")  # with the symbols of a formula before it
 _SAME_SIZE = 0.6  # points by which type of one size may differ
 _FRAGMENT_GAP = 1.6  # em between the pieces of one line
 _BLANK = 0.6  # em: wider than between the words of a line, unless a formula is set loosely
@@ -217,10 +218,11 @@ def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence
 
 
 def _was_full(last: Box, below: Box, lines: Sequence[Line], row: Sequence[int]) -> bool:
-    """Whether the first word of the row below had no room in the line above it: else nobody would have broken there."""
+    """Whether the first word of the row below, or a formula before it, had no room in the line above: else nobody would
+    have broken there."""
     words = " ".join(lines[number].text for number in row).strip()
-    first = (words.find(" ") + 1 or len(words)) / len(words)
-    return last.width + first * below.width > below.width
+    first = _FIRST_WORD.match(words)
+    return first is not None and last.width + len(first[0]) / len(words) * below.width > below.width
 
 
 def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) -> list[int]:
@@ -230,7 +232,7 @@ def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) 
     taken, x0 = list(row), head.box.x0
     for number, line in sorted(enumerate(lines), key=lambda piece: -piece[1].box.x1):
         middle = (line.box.top + line.box.bottom) / 2
-        near = -_ALIGNED <= x0 - line.box.x1 <= _FRAGMENT_GAP * head.size and line.box.x0 >= left - _ALIGNED
+        near = -_ALIGNED <= x0 - line.box.x1 <= _BLANK * head.size and line.box.x0 >= left - _ALIGNED
         if number not in taken and near and line.box.x0 < x0 and head.box.top <= middle <= head.box.bottom:
             taken.insert(0, number)
             x0 = line.box.x0

@@ -19,6 +19,7 @@ _HEADING_NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
+_FOOT = 0.08  # of a page's height: a number there that comes back is the page's, even where some text reaches as low
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
 _TITLE = 0.5  # of the largest type from which a line may be the title
@@ -65,6 +66,8 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
     above, below = line.box.bottom < style.top - _MARGIN, line.box.top > style.bottom + _MARGIN
     if below or (above and (line.text.isdigit() or running_key(line.text) in style.running)):
+        return Role.FURNITURE
+    if line.text.isdigit() and line.box.top > (1 - _FOOT) * text.height and running_key(line.text) in style.running:
         return Role.FURNITURE
     outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
     if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):

@@ -89,6 +89,38 @@ def test_captions_beside_each_other_are_two(tmp_path: Path) -> None:
     assert captions["Table 2"].text == "Table 2. The second of two in one column, narrow."
 
 
+def test_captions_ten_points_apart_are_two_though_their_lines_stand_at_one_height(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    texts = ("Table 1. The higher one of two, of which each", "Table 2. The lower one that begins where the")
+    _lines(sheet, 50, 80, texts[0], "has three lines and nearly meets the other", "in the middle.")
+    width = pymupdf.get_text_length("has three lines and nearly meets the other", fontname="tiro", fontsize=9)
+    _lines(sheet, 50 + width + 10, 91, texts[1], "second line of the first one stands, as", "its words say.")
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT, 140)
+    captions = _captions(maker, tmp_path)
+    assert captions["Table 1"].text == f"{texts[0]} has three lines and nearly meets the other in the middle."
+    assert captions["Table 2"].text == f"{texts[1]} second line of the first one stands, as its words say."
+
+
+def test_a_row_whose_longest_piece_stands_as_high_as_the_row_above_ends(tmp_path: Path) -> None:
+    """Row after row is looked for by height; one that comes no further down must not be found again and again."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.prose(50, 80, "Figure 1. A first line of the caption, and", size=9)
+    sheet.prose(50, 86, "then", size=9)
+    sheet.prose(72, 79.5, "   ", size=9)
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+    first, then, *rest = texts[0].lines
+    long = replace(then, text="a piece that is set higher than the line", box=Box(72, 72, 240, 84), baseline=79.5)
+    texts[0] = replace(texts[0], lines=(first, then, long, *rest))
+    caption = find_captions(texts, style_of(texts), vocabulary_of(texts))[0]
+    assert len(set(caption.lines)) == len(caption.lines)
+
+
 def test_sentences_that_begin_with_a_label_are_no_captions(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()

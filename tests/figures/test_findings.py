@@ -183,6 +183,29 @@ def test_footnote_above_a_figure_at_the_foot_of_a_column(tmp_path: Path) -> None
     assert findings.pages[0].roles.count(Role.NOTE) == 2
 
 
+def test_end_of_a_list_item_under_a_table_is_no_part_of_it(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.body(LEFT)
+    end = sheet.caption(RIGHT, 72, "Table 1. Numbers of one kind for every item of the set, best in bold.")
+    truth = sheet.table(Box(320, end + 6, 540, end + 70), 4)
+    sheet.prose(325, truth.bottom + 14, "are features of images which explain the shape of faces")
+    sheet.prose(325, truth.bottom + 28, "and trees.")
+    sheet.body(RIGHT, truth.bottom + 60)
+    assert near(figures_in(maker.finish(tmp_path / "paper.pdf"))["Table 1"].region, truth)
+
+
+def test_text_flows_around_a_figure_whose_caption_stands_below_it(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.body(LEFT)
+    sheet.body(RIGHT, 72, 560)
+    sheet.body((309, 420), 560, 690)
+    truth = sheet.picture(Box(435, 600, 540, 680))
+    sheet.caption((430, 545), 692, "Figure 1. A picture at the side.")
+    assert near(figures_in(maker.finish(tmp_path / "paper.pdf"))["Figure 1"].region, truth)
+
+
 def test_what_sticks_out_higher_up_does_not_widen_a_figure(tmp_path: Path) -> None:
     """Two figures side by side, their captions at different heights, below a table that crosses the middle."""
     maker = PaperMaker()
