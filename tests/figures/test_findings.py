@@ -189,8 +189,8 @@ def test_end_of_a_list_item_under_a_table_is_no_part_of_it(tmp_path: Path) -> No
     sheet.body(LEFT)
     end = sheet.caption(RIGHT, 72, "Table 1. Numbers of one kind for every item of the set, best in bold.")
     truth = sheet.table(Box(320, end + 6, 540, end + 70), 4)
-    sheet.prose(325, truth.bottom + 14, "are features of images which explain the shape of faces")
-    sheet.prose(325, truth.bottom + 28, "and trees.")
+    sheet.prose(325, truth.bottom + 20, "are features of images which explain the shape of faces")
+    sheet.prose(325, truth.bottom + 34, "and trees.")
     sheet.body(RIGHT, truth.bottom + 60)
     assert near(figures_in(maker.finish(tmp_path / "paper.pdf"))["Table 1"].region, truth)
 
