@@ -5,9 +5,10 @@
     python -m benchmarks.extraction --no-crops papers
 
 Prints CPU seconds a page for every part, and their ratio to what PyMuPDF alone needs to read and render the same pages;
-the same for all that `extract_content.py` does to papers, with one worker and with several: wall-clock seconds, and the
-peak memory of the largest worker. For PDFs with `<stem>.gold.json` beside them also precision, recall, IoU and
-precision by confidence.
+the same for all that `extract_content.py` does to papers, with one worker and with several: wall-clock seconds, the
+peak memory of the largest worker, and how much faster as many processes are that do nothing but count, which is what
+the machine has to give. For PDFs with `<stem>.gold.json` beside them also precision, recall, IoU and precision by
+confidence.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
@@ -43,6 +45,8 @@ DPI = 200
 LONGEST_SIDE = 2048
 SECONDS, MEGABYTES = 600.0, 4096
 CONFIDENCES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+COUNTED = 20_000_000
+"""By each process that only counts: about a second."""
 PARTS = ("text layer", "figures", "body and mentions", "crops")
 """Thumbnails are made of the pages that the search for figures renders, and counted there."""
 FLOOR = ("text", "drawings", "images", "pixels", "clips")
@@ -128,6 +132,24 @@ def _whole(folders: Sequence[Path], workers: int) -> Whole:
     return Whole(workers, time.monotonic() - wall, _cpu_seconds() - cpu, peak)
 
 
+def _speedup_of_counting(processes: int) -> float:
+    """How many times as much several processes count as one does in the same time: fewer than there are cores, where
+    these share a clock, a cache or a host."""
+    with get_context("spawn").Pool(processes) as pool:
+        pool.map(_count, [1] * processes, chunksize=1)
+        alone = pool.apply(_count, (COUNTED,))
+        together = max(pool.map(_count, [COUNTED] * processes, chunksize=1))
+    return processes * alone / together
+
+
+def _count(steps: int) -> float:
+    """Seconds that counting takes."""
+    start = time.monotonic()
+    for _ in range(steps):
+        pass
+    return time.monotonic() - start
+
+
 def _cpu_seconds() -> float:
     """Of this process and its children that have ended."""
     return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
@@ -203,6 +225,10 @@ def _wholes(runs: Sequence[Whole], tally: Tally) -> list[str]:
             + f"   wall {run.wall_s:.1f} s, {runs[0].wall_s / run.wall_s:.2f} times as fast, "
             + f"largest worker {run.peak_mb:.0f} MB"
         )
+        if run.workers > 1:
+            lines.append(
+                f"{run.workers} processes that only count: {_speedup_of_counting(run.workers):.2f} times as fast"
+            )
     return lines
 
 
