@@ -66,7 +66,7 @@ def footnote_lines(lines: Sequence[Line], graphics: PageGraphics, style: PaperSt
     for column in style.columns:
         for drawing in graphics.drawings:
             rule = drawing.box
-            if is_rule(drawing) and abs(rule.x0 - column.x0) <= _EDGE and _is_short(rule, column):
+            if abs(rule.x0 - column.x0) <= _EDGE and _is_short(rule, column) and is_rule(drawing):
                 yield from _note_under(rule, column, lines, style)
 
 
