@@ -153,9 +153,21 @@ def load_base_model(
     if not encoder:
         remove_encoder(model)
         model.config.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
+    _keep_layout(model)
     model.requires_grad_(False)
     model.train(False)
     return model
+
+
+def _keep_layout(model: PreTrainedModel) -> None:
+    """Keep 4-bit weights as they are on a CPU that has AVX512-BF16.
+
+    The first look without gradients would lay them out anew there, for a kernel through which no gradient goes back:
+    not in training either, which goes on with that layout (bitsandbytes 0.50).
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:

@@ -78,6 +78,12 @@ def learn(loaded: LoadedModel, steps: int = 2) -> list[float]:
     return losses
 
 
+def gradients_of(loaded: LoadedModel, given: Tensor) -> dict[str, Tensor]:
+    loaded.tuned.zero_grad()
+    loss_of(loaded, given).backward()  # type: ignore[no-untyped-call]
+    return {name: each.grad for name, each in trained(loaded).items() if each.grad is not None}
+
+
 def losses_of(loaded: LoadedModel, given: Tensor) -> list[float]:
     return completion_losses(loaded, rows_of(loaded), given)
 
@@ -210,6 +216,16 @@ def test_qlora_keeps_the_decoders_layers_in_four_bits_and_nothing_else(tmp_path:
     assert all("language_model.layers." in each and ".base_layer." in each for each in quantised)
     assert {parameter.dtype for parameter in trained(loaded).values()} == {torch.float32}
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32, torch.uint8}
+
+
+def test_evaluation_changes_no_gradient_in_four_bits(tmp_path: Path) -> None:
+    """On a CPU with AVX512-BF16 bitsandbytes would lay weights out anew, where no gradient goes back through them."""
+    set_up(tmp_path, "tiny-gemma3", "qlora")
+    loaded = to_train(tmp_path)
+    given = seen(loaded)
+    before = gradients_of(loaded, given)
+    losses_of(loaded, given)
+    assert all(torch.equal(each, before[name]) for name, each in gradients_of(loaded, given).items())
 
 
 @pytest.mark.parametrize("name", NAMES)
