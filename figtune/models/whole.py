@@ -63,7 +63,8 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
             parameter.requires_grad_(True)
         if dtype != torch.float32:
             model = self.get_base_model()
-            for module in (model, model.model.vision_tower):
+            # What is read to learn from comes in through this module, what is read to answer through the model.
+            for module in (self, model, model.model.vision_tower):
                 module.forward = torch.autocast(model.device.type, dtype)(module.forward)
 
     def replace(self, folder: Path) -> None:

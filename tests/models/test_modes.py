@@ -193,7 +193,12 @@ def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, n
     set_up(tmp_path / "exact", name, "full")
     set_up(tmp_path / "rough", name, "full", dtype="bfloat16")
     exact, rough = to_train(tmp_path / "exact"), to_train(tmp_path / "rough")
+    computed: set[torch.dtype] = set()
+    for layer in rough.model.model.language_model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda *seen: computed.add(seen[-1].dtype))
     wanted, found = loss_of(exact, seen(exact)), loss_of(rough, seen(rough))
+    assert computed == {torch.bfloat16}
     assert found.item() == pytest.approx(wanted.item(), rel=0.03)
     assert found.item() != wanted.item()
     found.backward()  # type: ignore[no-untyped-call]
