@@ -167,7 +167,7 @@ def _keep_layout(model: PreTrainedModel) -> None:
     """
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
-            layer.support_avx512bf16_for_cpu = False
+            layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # no tensor
 
 
 def kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:
