@@ -10,16 +10,13 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.batches.collation import TrainingBatch
+from figtune.batches.head import logits_of, summed_cross_entropy
 from figtune.batches.masks import FULL, SLIDING, attention_masks
 from figtune.models.family import IGNORED, Family
-
-_CHUNK = 256
-"""Tokens whose logits are there at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
 
 
 def learned_logits(model: nn.Module, family: Family, batch: TrainingBatch, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,32 +34,13 @@ def learned_logits(model: nn.Module, family: Family, batch: TrainingBatch, pictu
         line in reading order.
     """
     base = _base_of(model)
-    return _read(model, family, batch, pictures, lambda states: _logits(base, states)), _targets(batch)[0]
+    return _read(model, family, batch, pictures, lambda states: logits_of(base, states)), _targets(batch)[0]
 
 
 def summed_loss(model: nn.Module, family: Family, batch: TrainingBatch, pictures: Tensor) -> Tensor:
-    """Cross-entropy in nats, summed over the learned tokens of the batch: float32[].
-
-    The logits of a few tokens at a time, made again for the gradient: those of a whole batch would take as much memory
-    as the decoder's weights.
-    """
+    """Cross-entropy in nats, summed over the learned tokens of the batch: float32[]."""
     base, targets = _base_of(model), _targets(batch)[0]
-
-    def loss(states: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(_logits(base, states), wanted, reduction="sum")
-
-    def losses(states: Tensor) -> Tensor:
-        if len(targets) <= _CHUNK:
-            return loss(states, targets)
-        parts = zip(torch.split(states, _CHUNK), torch.split(targets, _CHUNK), strict=True)
-        return torch.stack([_checkpointed(loss, some, wanted) for some, wanted in parts]).sum()
-
-    return _read(model, family, batch, pictures, losses)
-
-
-def _checkpointed(loss: Callable[[Tensor, Tensor], Tensor], states: Tensor, wanted: Tensor) -> Tensor:
-    found: Tensor = checkpoint(loss, states, wanted, use_reentrant=False, preserve_rng_state=False)
-    return found
+    return _read(model, family, batch, pictures, lambda states: summed_cross_entropy(base, states, targets))
 
 
 def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:
@@ -70,13 +48,6 @@ def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:
     shifted = F.pad(batch.labels, (0, 1), value=IGNORED)[:, 1:]
     learned = shifted != IGNORED
     return shifted[learned], learned
-
-
-def _logits(base: PreTrainedModel, states: Tensor) -> Tensor:
-    """float32[N, vocabulary] of the decoder's last states, float[N, D]."""
-    logits: Tensor = base.lm_head(states)
-    cap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
-    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()
 
 
 def _read(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from figtune.batches import forward
+from figtune.batches import head
 from figtune.batches.bundles import Bundle, apart, lines_of, packed
 from figtune.batches.forward import learned_logits, summed_loss
 from figtune.batches.masks import FULL, SLIDING, attention_masks
@@ -209,7 +209,7 @@ def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
 ) -> None:
     lines = packed(bundles_of(loaded))
     loss, gradients = result(loaded, lines, features)
-    monkeypatch.setattr(forward, "_CHUNK", 7)
+    monkeypatch.setattr(head, "_PIECE", 7)
     again, chunked = result(loaded, lines, features)
     torch.testing.assert_close(again, loss)
     assert chunked.keys() == gradients.keys()
