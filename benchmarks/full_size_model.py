@@ -6,7 +6,8 @@ Weights are drawn and written file by file, so that building takes 1.5 GB of mem
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from transformers import (
     Gemma3Config,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    GemmaTokenizer,
     PaliGemmaConfig,
     PaliGemmaProcessor,
     PreTrainedConfig,
@@ -42,16 +44,17 @@ _SIGLIP = {
 }
 
 
-def gemma3(cache: Path) -> tuple[PreTrainedConfig, ProcessorMixin]:
-    """google/gemma-3-4b-pt, its own tokenizer included."""
-    processor = Gemma3Processor(
-        image_processor=Gemma3ImageProcessorPil(
-            size={"height": 896, "width": 896}, image_mean=[0.5] * 3, image_std=[0.5] * 3
-        ),
-        tokenizer=gemma_tokenizer(cache),
-        image_seq_length=256,
-    )
-    tokenizer = processor.tokenizer
+@dataclass(frozen=True, kw_only=True)
+class FullSize:
+    """A model as it is on the Hub, but for its weights."""
+
+    config: Callable[[], PreTrainedConfig]
+    processor: Callable[[Path], ProcessorMixin]
+    """What it needs from elsewhere goes into the folder given."""
+
+
+def _gemma3() -> PreTrainedConfig:
+    """google/gemma-3-4b-pt"""
     text = {
         "hidden_size": 2560,
         "intermediate_size": 10240,
@@ -67,24 +70,24 @@ def gemma3(cache: Path) -> tuple[PreTrainedConfig, ProcessorMixin]:
             "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
         },
     }
-    config = Gemma3Config(
+    return Gemma3Config(
         text_config=text,
         vision_config={**_SIGLIP, "image_size": 896},
         mm_tokens_per_image=256,
-        boi_token_index=tokenizer.boi_token_id,
-        eoi_token_index=tokenizer.eoi_token_id,
-        image_token_index=tokenizer.image_token_id,
+        boi_token_index=255_999,
+        eoi_token_index=256_000,
+        image_token_index=262_144,
     )
-    return config, processor
 
 
-def paligemma(_: Path) -> tuple[PreTrainedConfig, ProcessorMixin]:
-    """google/paligemma-3b-pt-224, with a small tokenizer of ours: no registry has the model's own."""
-    images = SiglipImageProcessorPil(size={"height": 224, "width": 224}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    images.image_seq_length = 256  # type: ignore[attr-defined]  # the processor asks for it
-    processor = PaliGemmaProcessor(  # type: ignore[no-untyped-call]
-        image_processor=images, tokenizer=tiny_tokenizer({"image_token": "<image>"})
-    )
+def _gemma3_processor(cache: Path) -> ProcessorMixin:
+    """With the model's own tokenizer."""
+    images = Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    return Gemma3Processor(image_processor=images, tokenizer=gemma_tokenizer(cache), image_seq_length=256)
+
+
+def _paligemma() -> PreTrainedConfig:
+    """google/paligemma-3b-pt-224, but for the image's token."""
     text = {
         "model_type": "gemma",
         "hidden_size": 2048,
@@ -95,18 +98,31 @@ def paligemma(_: Path) -> tuple[PreTrainedConfig, ProcessorMixin]:
         "head_dim": 256,
         "vocab_size": 257_216,
     }
-    config = PaliGemmaConfig(
+    return PaliGemmaConfig(
         text_config=text,
         vision_config={**_SIGLIP, "image_size": 224},
-        image_token_index=processor.tokenizer.image_token_id,
+        image_token_index=_paligemma_tokenizer().image_token_id,
         projection_dim=2048,
         hidden_size=2048,
         vocab_size=257_216,
     )
-    return config, processor
 
 
-SIZES = {"gemma3": gemma3, "paligemma": paligemma}
+def _paligemma_processor(_: Path) -> ProcessorMixin:
+    """With a small tokenizer of ours: no registry has the model's own."""
+    images = SiglipImageProcessorPil(size={"height": 224, "width": 224}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    images.image_seq_length = 256  # type: ignore[attr-defined]  # the processor asks for it
+    return PaliGemmaProcessor(image_processor=images, tokenizer=_paligemma_tokenizer())  # type: ignore[no-untyped-call]
+
+
+def _paligemma_tokenizer() -> GemmaTokenizer:
+    return tiny_tokenizer({"image_token": "<image>"})
+
+
+SIZES = {
+    "gemma3": FullSize(config=_gemma3, processor=_gemma3_processor),
+    "paligemma": FullSize(config=_paligemma, processor=_paligemma_processor),
+}
 """What can be built."""
 
 
@@ -114,7 +130,7 @@ def build(name: str, cache: Path) -> Path:
     """The folder of a model in `cache`, written where it is not there yet."""
     folder = cache / name
     if not folder.exists():
-        config, processor = SIZES[name](cache)
+        config, processor = SIZES[name].config(), SIZES[name].processor(cache)
         config.dtype = "bfloat16"
         config.architectures = [type(_outline(config)).__name__]
         with replacing_folder(folder) as temporary:

@@ -1,7 +1,7 @@
 """Measure what each way of saving work is worth in LoRA training, beside how published recipes train.
 
     python -m benchmarks.training
-    python -m benchmarks.training --size full --model gemma3 --folder build/full_size
+    python -m benchmarks.training --size full --model paligemma
 
 Takes the same steps on the same examples in several ways, turn by turn, so that whatever else the machine does hits all
 alike: first as recipes with transformers and peft do (the frozen vision encoder within autograd, activation
@@ -10,9 +10,10 @@ one by one. Prints examples a second, ratios, arithmetic done, peak memory, and 
 must learn the same. On a CPU seconds are those that the process was at work, so that a machine with more to do
 measures the same.
 
-`--size small` is a model for CPUs whose vision encoder, decoder and output layer have the shares of the forward pass
-that they have in Gemma 3 4B (60, 33 and 7 %); `--size full` is Gemma 3 4B or PaliGemma 3B with random weights, for a
-CUDA card. Reading and preparing images is not timed: that favours the first two rows, which do it at every step.
+`--size small` is a model for CPUs: the vision encoder, decoder and output layer of its Gemma 3 have the shares of the
+forward pass that they have in Gemma 3 4B (60, 33 and 7 %). `--size full` is Gemma 3 4B or PaliGemma 3B with random
+weights, for a CUDA card. Reading and preparing images is not timed: that favours the first two rows, which do it at
+every step.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.full_size_model import SIZES
 from benchmarks.training_ways import (
+    SMALL,
     TASKS,
     Figure,
     at_labels,
@@ -43,7 +45,6 @@ from benchmarks.training_ways import (
     from_fresh_features,
     from_pixels,
     shared,
-    small_gemma3,
     trained_weights,
     tuned_model,
 )
@@ -51,8 +52,20 @@ from figtune.models.families import family_of
 from figtune.models.family import Family
 
 LEARNING_RATE = 1e-3
-PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165, "3090": 71}
-"""Dense bfloat16, from the makers' data sheets."""
+PEAK_TFLOPS = {
+    "B200": 2250,
+    "H200": 989,
+    "H100 PCIe": 756,
+    "H100 NVL": 835,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L40": 181,
+    "L4": 121,
+    "4090": 165,
+    "3090": 71,
+}
+"""Dense bfloat16 by what is in a card's name, from the makers' data sheets; longer names before their beginnings."""
 GB = 1e9
 
 
@@ -79,13 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 where a way does not learn what the others do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("small", "full"), default="small")
-    parser.add_argument("--model", choices=tuple(SIZES), default="gemma3", help="with --size full")
-    parser.add_argument("--folder", type=Path, default=Path("build/full_size"), help="for the tokenizer of --size full")
+    parser.add_argument("--model", choices=tuple(SIZES), default="gemma3")
     parser.add_argument("--pictures", type=int, default=4, help=f"a step, each with {TASKS} examples")
     parser.add_argument("--steps", type=int, default=6, help="of each way, after one that is not timed")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config, _ = small_gemma3(options.folder) if options.size == "small" else SIZES[options.model](options.folder)
+    config = SMALL[options.model]() if options.size == "small" else SIZES[options.model].config()
     family = family_of(config.model_type, options.model)
     tuned = tuned_model(config, device)
     figures = figures_of(tuned, family, config, options.pictures, device)
@@ -180,7 +192,6 @@ def _clock(device: torch.device) -> float:
 def _forget_peak(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -201,7 +212,8 @@ def _table(ways: Sequence[Way], examples: int, device: torch.device) -> str:
     card = torch.cuda.get_device_name() if device.type == "cuda" else ""
     most = next((tflops for name, tflops in PEAK_TFLOPS.items() if name in card), None)
     lines = [
-        f"{card or f'{torch.get_num_threads()} CPU threads'}, {examples} examples a step, torch {torch.__version__}",
+        f"{card or f'{torch.get_num_threads()} CPU threads'}, {examples} examples a step, torch {torch.__version__}"
+        + (f", at most {most} TFLOP/s" if most else ""),
         f"{'':34}{'examples/s':>11}{'x stock':>9}{'x fair':>8}{'TFLOP/step':>12}{'% of peak':>11}{'GB':>7}"
         f"{'in step':>9}{'first loss':>12}{'last loss':>11}",
     ]

@@ -5,15 +5,14 @@ All give the mean loss over the learned tokens of the same examples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForImageTextToText, Gemma3Config, PreTrainedConfig
+from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.batches.bundles import Bundle, apart, packed
@@ -27,6 +26,26 @@ PROMPT, SHORTEST, LONGEST = 24, 60, 180
 """Tokens of a prompt and of completions, where a picture has 256; fewer where it has fewer."""
 _DECODER = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 
+_SMALL_IMAGE_TOKEN = 3583
+_SMALL_DECODER = {
+    "hidden_size": 256,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 3584,
+}
+_SMALL_ENCODER = {
+    "hidden_size": 192,
+    "intermediate_size": 768,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "image_size": 224,
+    "patch_size": 14,
+    "vision_use_head": False,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -39,36 +58,32 @@ class Figure:
     rows: tuple[TokenisedRow, ...]
 
 
-def small_gemma3(_: Path) -> tuple[PreTrainedConfig, None]:
+def _small_gemma3() -> PreTrainedConfig:
     """256 patches through 2.7 M weights of the encoder, 100 tokens through 3.9 M of the decoder."""
-    text = {
-        "hidden_size": 256,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 64,
-        "vocab_size": 3584,
-        "sliding_window": 512,
-    }
-    vision = {
-        "hidden_size": 192,
-        "intermediate_size": 768,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 6,
-        "image_size": 224,
-        "patch_size": 14,
-        "vision_use_head": False,
-    }
-    config = Gemma3Config(
-        text_config=text,
-        vision_config=vision,
+    return Gemma3Config(
+        text_config={**_SMALL_DECODER, "sliding_window": 512},
+        vision_config=_SMALL_ENCODER,
         mm_tokens_per_image=64,
         boi_token_index=3581,
         eoi_token_index=3582,
-        image_token_index=3583,
+        image_token_index=_SMALL_IMAGE_TOKEN,
     )
-    return config, None
+
+
+def _small_paligemma() -> PreTrainedConfig:
+    """The same encoder and decoder; all 256 patches are tokens, as in PaliGemma 3B."""
+    return PaliGemmaConfig(
+        text_config={**_SMALL_DECODER, "model_type": "gemma"},
+        vision_config=_SMALL_ENCODER,
+        image_token_index=_SMALL_IMAGE_TOKEN,
+        projection_dim=_SMALL_DECODER["hidden_size"],
+        hidden_size=_SMALL_DECODER["hidden_size"],
+        vocab_size=_SMALL_DECODER["vocab_size"],
+    )
+
+
+SMALL: dict[str, Callable[[], PreTrainedConfig]] = {"gemma3": _small_gemma3, "paligemma": _small_paligemma}
+"""Models for CPUs, by family."""
 
 
 def from_pixels(tuned: PeftModel, _: Family, figures: Sequence[Figure]) -> Tensor:
