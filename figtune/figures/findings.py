@@ -9,7 +9,7 @@ from figtune.figures.assignment import Usage, assign, usage_of
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.confidence import confidence_of
 from figtune.figures.ink import Ink, PackedInk
-from figtune.figures.kinds import evidence_in, kind_of
+from figtune.figures.kinds import KindEvidence, evidence_in, kind_of
 from figtune.figures.orphans import find_orphans, may_hold_orphans
 from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
@@ -21,7 +21,7 @@ from figtune.figures.style import PaperStyle, style_of
 from figtune.papers.box import Box
 from figtune.papers.document import Document
 from figtune.papers.hyphens import Vocabulary
-from figtune.papers.page import PageGraphics, PageText
+from figtune.papers.page import PageText
 
 _UNDECIDED = Usage("above", 0.0)
 _NO_REGION = "no region found near the caption"
@@ -85,6 +85,8 @@ class _Draft:
     captions: tuple[Caption, ...]
     proposals: tuple[tuple[Region, ...], ...]
     cells: int
+    tones: tuple[float, ...]
+    """Of the page's images."""
     ink: PackedInk | None
     """None for a page of text alone, which need not be rendered."""
 
@@ -127,7 +129,7 @@ def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:
 def _draft(document: Document, text: PageText, captions: Sequence[Caption], style: PaperStyle) -> _Draft:
     graphics = document.graphics(text.index)
     if not captions and not may_hold_orphans(graphics):
-        return _Draft(text.index, tuple(page_roles(text, style, graphics)), (), (), 0, None)
+        return _Draft(text.index, tuple(page_roles(text, style, graphics)), (), (), 0, (), None)
     scene = set_scene(document, text, graphics, captions, style)
     return _Draft(
         index=text.index,
@@ -135,6 +137,7 @@ def _draft(document: Document, text: PageText, captions: Sequence[Caption], styl
         captions=scene.captions,
         proposals=tuple(tuple(propose_regions(caption, scene)) for caption in scene.captions),
         cells=scene.ink.spread(scene.text.box),
+        tones=scene.tones,
         ink=scene.ink.packed(),
     )
 
@@ -161,9 +164,10 @@ def _figures(
             yield _without_region(caption)
         else:
             confidence = confidence_of(caption, region, proposals, usages[caption.figure_type])
-            yield _paired(document, text, caption, region, confidence, graphics, ink)
+            evidence = evidence_in(region.box, caption.text, text.lines, graphics, draft.tones)
+            yield _paired(document, text, caption, region, confidence, evidence, ink)
     for box in find_orphans(graphics, ink, [region.box for region in chosen if region is not None]):
-        yield _without_caption(box, text, graphics, ink)
+        yield _without_caption(box, text, evidence_in(box, "", text.lines, graphics, draft.tones))
 
 
 def _paired(
@@ -172,10 +176,10 @@ def _paired(
     caption: Caption,
     region: Region,
     confidence: float,
-    graphics: PageGraphics,
+    evidence: KindEvidence,
     ink: Ink,
 ) -> FoundFigure:
-    kind, kind_score = kind_of(caption.figure_type, evidence_in(region.box, caption.text, text.lines, graphics, ink))
+    kind, kind_score = kind_of(caption.figure_type, evidence)
     return FoundFigure(
         figure_type=caption.figure_type,
         name=caption.name,
@@ -215,8 +219,8 @@ def _without_region(caption: Caption) -> FoundFigure:
     )
 
 
-def _without_caption(box: Box, text: PageText, graphics: PageGraphics, ink: Ink) -> FoundFigure:
-    kind, kind_score = kind_of("Figure", evidence_in(box, "", text.lines, graphics, ink))
+def _without_caption(box: Box, text: PageText, evidence: KindEvidence) -> FoundFigure:
+    kind, kind_score = kind_of("Figure", evidence)
     return FoundFigure(
         figure_type="Figure",
         name="",

@@ -10,6 +10,7 @@ from figtune.figures.ink import DPI, Ink
 from figtune.figures.roles import Role, page_roles
 from figtune.figures.rules import algorithm_boxes, is_rule
 from figtune.figures.style import PaperStyle
+from figtune.figures.tones import tones_of
 from figtune.papers.box import Box
 from figtune.papers.document import Document
 from figtune.papers.page import Line, PageGraphics, PageText
@@ -36,6 +37,8 @@ class Scene:
     """All that is not explained by walls and page furniture."""
     wording: Ink
     """The part of it that is text or thin rules."""
+    tones: tuple[float, ...]
+    """Of each of the images, how like a photograph it is."""
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -64,7 +67,8 @@ def set_scene(
         + [drawing.box.expanded(_WIPE) for drawing in graphics.drawings if is_rule(drawing)]
     )
     walls = [text.lines[number].box for number in explained if roles[number] is not Role.FURNITURE] + algorithms
-    return Scene(text, style, graphics, tuple(roles), tuple(captions), tuple(walls), loose, ink, wording)
+    tones = tones_of(page, graphics.images)
+    return Scene(text, style, graphics, tuple(roles), tuple(captions), tuple(walls), loose, ink, wording, tones)
 
 
 def _wiped(line: Box) -> Box:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import cycle, islice
 from pathlib import Path
 
 import pymupdf
+from PIL import Image
 
 from figtune.figures.findings import Findings, FoundFigure, find_figures
 from figtune.papers.box import Box
@@ -55,6 +57,13 @@ class Sheet:
         for number in range(4):
             x0 = box.x0 + (0.1 + 0.2 * number) * box.width
             self.page.draw_circle((x0, box.top + box.height / 2), box.height / 8, color=(1, 1, 1), fill=(0.9, 0.6, 0.1))
+        return box
+
+    def image(self, box: Box, image: Image.Image) -> Box:
+        """Pixels, stretched over `box`."""
+        file = BytesIO()
+        image.save(file, "png")
+        self.page.insert_image(_rect(box), stream=file.getvalue(), keep_proportion=False)
         return box
 
     def table(self, box: Box, columns: int) -> Box:
