@@ -19,8 +19,8 @@ _PAPER_WHITE = 253
 """Greys from here to 255 are paper; light panel backgrounds and soft shadows lie below."""
 _WHITE = 2.0
 """Points of white at which a cut need look no further."""
-_CROSSING = 1
-"""Points of ink that a place for a cut may hold more than the best place."""
+_CROSSING = 4
+"""Points of white that a place for a cut may have less in one line than the best place."""
 
 Mask = NDArray[np.bool_]
 """bool[H, W], one pixel a point."""
@@ -150,13 +150,14 @@ class Ink:
 
     def thinnest(self, box: Box, *, vertical: bool) -> float:
         """Where to cut `box` in two, from top to bottom if `vertical`, else from left to right: in the middle of the
-        widest white, or, where something crosses everywhere, of the widest stretch with the least ink."""
+        widest white, or, where something crosses everywhere, of the widest stretch with the longest white lines."""
         rows, columns = self._window(box)
-        window = self.mask[rows, columns]
+        window = self.mask[rows, columns] if vertical else self.mask[rows, columns].T
         if not window.size:
             return (box.top + box.bottom) / 2 if vertical else (box.x0 + box.x1) / 2
-        counts = np.count_nonzero(window, axis=1 if vertical else 0)
-        thin = counts <= (0 if self.gaps(box, vertical=vertical, width=_WHITE) else counts.min() + _CROSSING)
+        white = _longest_white(window)
+        across = window.shape[1]
+        thin = white >= (across if self.gaps(box, vertical=vertical, width=_WHITE) else white.max() - _CROSSING)
         edges = np.flatnonzero(np.diff(np.concatenate(([False], thin, [False]))))
         starts, ends = edges[::2], edges[1::2]
         widest = int(np.argmax(ends - starts))
@@ -167,3 +168,13 @@ class Ink:
         top, x0 = min(height, max(0, round(box.top))), min(width, max(0, round(box.x0)))
         bottom, x1 = min(height, max(top, round(box.bottom))), min(width, max(x0, round(box.x1)))
         return slice(top, bottom), slice(x0, x1)
+
+
+def _longest_white(mask: Mask) -> NDArray[np.intp]:
+    """Of each row, the length of its longest run without ink."""
+    places = np.arange(mask.shape[1] + 1)
+    walled = np.pad(mask, ((0, 0), (0, 1)), constant_values=True)
+    last = np.maximum.accumulate(np.where(walled, places, -1), axis=1)
+    before = np.pad(last[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    longest: NDArray[np.intp] = np.where(walled, places - before - 1, 0).max(axis=1)
+    return longest

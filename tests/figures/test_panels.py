@@ -114,7 +114,7 @@ def test_a_label_not_in_the_text_layer_has_words_but_no_box(tmp_path: Path) -> N
     assert [(panel.caption, panel.box) for panel in panels.values()] == [("Left", None), ("Right", None)]
 
 
-def test_a_cut_goes_through_white_or_else_through_the_least_ink() -> None:
+def test_a_cut_goes_through_white_or_else_through_the_longest_white() -> None:
     page = np.full((100, 100), 255, dtype=np.uint8)
     page[:, :30] = page[:, 40:] = 0
     ink = Ink(page, Box(0, 0, 100, 100), [])
@@ -122,3 +122,13 @@ def test_a_cut_goes_through_white_or_else_through_the_least_ink() -> None:
     page[50, :] = 0
     assert Ink(page, Box(0, 0, 100, 100), []).thinnest(Box(0, 0, 100, 100), vertical=False) == 35
     assert ink.thinnest(Box(10, 10, 20, 10), vertical=False) == 15
+
+
+def test_a_legend_across_the_gutter_does_not_move_the_cut_into_a_plot() -> None:
+    page = np.full((100, 100), 255, dtype=np.uint8)
+    page[:10, 30:70] = 0
+    for frame_or_curve in (15, 50, 95):
+        page[frame_or_curve, :40] = page[frame_or_curve, 60:] = 0
+    ink = Ink(page, Box(0, 0, 100, 100), [])
+    assert ink.thinnest(Box(0, 0, 100, 100), vertical=False) == 50
+    assert Ink(page.T, Box(0, 0, 100, 100), []).thinnest(Box(0, 0, 100, 100), vertical=True) == 50
