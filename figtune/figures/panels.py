@@ -9,18 +9,15 @@ from itertools import pairwise
 
 from figtune.figures.caption_parts import caption_parts, is_run, labels_in
 from figtune.figures.ink import Ink
+from figtune.figures.panel_boxes import SubCaption, divided_boxes, panel_boxes
 from figtune.papers.box import Box
 from figtune.papers.page import Line, Word
 
 _MARK = re.compile(r"^[(（]([a-zA-Z])[)）](?=$|[.:,A-Z])")
 _BARE_MARK = re.compile(r"^([a-zA-Z])[).]$")
 _SPOKEN_OF = re.compile(r"[(（][bB][)）]|^[bB][).]\s")
-_SAME_ROW = 6.0  # points by which the labels of one row of panels may differ
 _BLANK = 0.8  # of a word's height: a wider gap ends a sub-caption
-_FEW = 1.5  # of a label's height: less than this over the labels or below them is no panel
 _FLUSH = 1.5  # points by which lines of a sub-caption may begin further left or right
-_CLOSE = 12.0  # points below a sub-caption within which the next row begins
-_STRIP = 0.4  # of a row's height: more than this below the last labels is no part of their panels
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +27,10 @@ class FoundPanel:
     label: str
     """"a", "b", ... without brackets."""
     box: Box | None
-    """With its label and sub-caption, in points; None where its label was not found in the region."""
+    """With its label and sub-caption, in points; None where neither its label was found in the region
+    nor a rule beside it."""
     caption: str
     """The part of the figure's caption that speaks of it, or else its sub-caption inside the region."""
-
-
-@dataclass(frozen=True, slots=True)
-class _SubCaption:
-    """A label and the words behind it."""
-
-    mark: Box
-    box: Box
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Panels whose labels stand at the same height."""
-
-    labels: tuple[str, ...]
-    """From left to right."""
-    box: Box
-    """Around their sub-captions."""
 
 
 def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
@@ -74,11 +53,17 @@ def find_panels(caption: str, region: Box, words: Sequence[Word], ink: Ink) -> t
         return ()
     parts = caption_parts(caption)
     found = {label: _sub_caption(mark, marks.values(), inside) for label, mark in marks.items() if label in labels}
-    boxes = _panel_boxes(found, region, ink)
-    return tuple(
-        FoundPanel(label, boxes.get(label), parts.get(label) or (found[label].text if label in found else ""))
-        for label in sorted(labels)
-    )
+    boxes = panel_boxes(found, region, ink) or divided_boxes(labels, region, ink)
+    printed = {label: sub_caption.text for label, sub_caption in found.items()}
+    return tuple(FoundPanel(label, boxes.get(label), _said(label, parts, printed)) for label in sorted(labels))
+
+
+def _said(label: str, parts: Mapping[str, str], printed: Mapping[str, str]) -> str:
+    """What the caption says of a panel. What is printed at the panel says more where the caption speaks of several
+    panels in the same words, or not of this one."""
+    part, own = parts.get(label, ""), printed.get(label, "")
+    joint = list(parts.values()).count(part) > 1
+    return own if own and (joint or not part) else part
 
 
 def _holds(region: Box, box: Box) -> bool:
@@ -109,7 +94,7 @@ def _known(labels: Sequence[str], marks: Mapping[str, Box]) -> set[str]:
     return set(labels) & set(marks)
 
 
-def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> _SubCaption:
+def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> SubCaption:
     """The label and the words that follow it on its line without a wide gap, up to the next label, and those of further
     lines right below, in the same type and under the middle of the first."""
     others = set(marks)
@@ -122,7 +107,7 @@ def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> _Sub
     while said and (below := _words_below(box, mark.height, others, words)):
         box = Box.around([box, *(word.box for word in below)])
         said += [word.text for word in below]
-    return _SubCaption(mark, box, " ".join(said))
+    return SubCaption(mark, box, " ".join(said))
 
 
 def _words_below(box: Box, height: float, others: set[Box], words: Sequence[Word]) -> list[Word]:
@@ -142,81 +127,3 @@ def _goes_on_below(box: Box, height: float, word: Box) -> bool:
     same_type = abs(word.height - height) <= 0.15 * height
     near = 0.6 * height <= word.bottom - box.bottom <= 1.5 * height
     return same_type and near and word.x0 < box.x1 + height and word.x1 > box.x0 - height
-
-
-def _panel_boxes(found: Mapping[str, _SubCaption], region: Box, ink: Ink) -> dict[str, Box]:
-    """The region cut between rows of labels, and each row between neighbouring labels."""
-    if len(found) < 2:
-        return {}
-    rows = _rows(found)
-    boxes: dict[str, Box] = {}
-    for row, band in zip(rows, _bands(rows, region, ink), strict=True):
-        boxes.update(_row_boxes(row, found, band, ink))
-    return boxes
-
-
-def _rows(found: Mapping[str, _SubCaption]) -> list[_Row]:
-    rows: list[_Row] = []
-    for label in sorted(found, key=lambda label: (found[label].mark.top, found[label].mark.x0)):
-        box = found[label].box
-        if rows and abs(rows[-1].box.top - box.top) <= _SAME_ROW:
-            rows[-1] = _Row((*rows[-1].labels, label), Box.around([rows[-1].box, box]))
-        else:
-            rows.append(_Row((label,), box))
-    return [_Row(tuple(sorted(row.labels, key=lambda label: found[label].mark.x0)), row.box) for row in rows]
-
-
-def _bands(rows: Sequence[_Row], region: Box, ink: Ink) -> list[Box]:
-    """How high each row of panels is."""
-    cuts = [region.top]
-    first, last = rows[0].box, rows[-1].box
-    bottom, below = region.bottom, region.bottom - last.bottom
-    at_bottom = below <= _FEW * last.height
-    if first.top - region.top <= _FEW * first.height:
-        for upper, lower in pairwise(rows):
-            span = Box(region.x0, upper.box.bottom, region.x1, lower.box.top + 1)
-            cuts.append(ink.thinnest(span, vertical=True) if at_bottom else _white_above(span, ink))
-    elif at_bottom or _stand_alone(rows, region, ink):
-        for upper, lower in pairwise(rows):
-            cuts.append(_white_below(Box(region.x0, upper.box.bottom - 1, region.x1, lower.box.top), ink))
-        if below > _STRIP * (last.bottom - cuts[-1]):
-            bottom = _white_below(Box(region.x0, last.bottom - 1, region.x1, region.bottom), ink)
-    else:
-        for upper, lower in pairwise(rows):
-            cuts.append(ink.thinnest(Box(region.x0, upper.box.bottom, region.x1, lower.box.top), vertical=True))
-    return [Box(region.x0, top, region.x1, end) for top, end in pairwise([*cuts, bottom])]
-
-
-def _stand_alone(rows: Sequence[_Row], region: Box, ink: Ink) -> bool:
-    """Whether nothing stands beside the labels: they are below their panels, not in front of them."""
-    return all(
-        ink.tight(Box(region.x0, row.box.top + 1, row.box.x0 - 2, row.box.bottom - 1)) is None
-        and ink.tight(Box(row.box.x1 + 2, row.box.top + 1, region.x1, row.box.bottom - 1)) is None
-        for row in rows
-    )
-
-
-def _white_below(span: Box, ink: Ink) -> float:
-    """The end of the first white below a sub-caption if that comes soon, else where the sub-caption ends."""
-    gaps = ink.gaps(span, vertical=True, width=1.0)
-    return gaps[0].end if gaps and gaps[0].start - span.top <= _CLOSE else span.top + 1
-
-
-def _white_above(span: Box, ink: Ink) -> float:
-    """The last white above a sub-caption if there is one near, else where the sub-caption begins."""
-    gaps = ink.gaps(span, vertical=True, width=1.0)
-    return gaps[-1].end if gaps and span.bottom - gaps[-1].end <= _CLOSE else span.bottom - 1
-
-
-def _row_boxes(row: _Row, found: Mapping[str, _SubCaption], band: Box, ink: Ink) -> dict[str, Box]:
-    edges = [band.x0]
-    for left, right in pairwise(row.labels):
-        start, end = found[left].box.x1, found[right].mark.x0
-        edges.append(ink.thinnest(Box(start, band.top, max(start + 1, end), band.bottom), vertical=False))
-    edges.append(band.x1)
-    boxes = {}
-    for label, (x0, x1) in zip(row.labels, pairwise(edges), strict=True):
-        tight = ink.tight(Box(x0, band.top, x1, band.bottom))
-        if tight is not None:
-            boxes[label] = tight
-    return boxes

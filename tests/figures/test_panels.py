@@ -106,6 +106,58 @@ def test_a_sub_caption_goes_on_in_the_next_line(tmp_path: Path) -> None:
     assert near(panels["a"].box, Box(80, 72, 270, 181), 3)
 
 
+def test_a_panel_as_high_as_two_of_its_neighbours(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    boxes = {"a": Box(80, 72, 330, 140), "b": Box(80, 158, 330, 230), "c": Box(340, 72, 540, 230)}
+    for label, box in boxes.items():
+        sheet.picture(box)
+        sheet.prose((box.x0 + box.x1) / 2 - 10, box.bottom + 10, f"({label}) It", size=8)
+    panels = _panels(sheet, maker, tmp_path, 242, "Figure 1. All of them.")
+    assert list(panels) == ["a", "b", "c"]
+    for label, box in boxes.items():
+        assert near(panels[label].box, Box(box.x0, box.top, box.x1, box.bottom + 12), 3)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_rule_between_panels_belongs_to_neither_and_tells_them_apart(tmp_path: Path, labelled: bool) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    boxes = [sheet.picture(Box(80, 72, 280, 190)), sheet.picture(Box(330, 80, 520, 190))]
+    sheet.page.draw_line((322, 70), (322, 202), width=1)
+    if labelled:
+        for label, x0 in (("a", 170), ("b", 420)):
+            sheet.prose(x0, 200, f"({label})", size=8)
+    panels = _panels(sheet, maker, tmp_path, 204, "Figure 1. Side by side. (a) Left. (b) Right.")
+    for panel, box in zip(panels.values(), boxes, strict=True):
+        assert near(panel.box, Box(box.x0, box.top, box.x1, box.bottom + 12 * labelled), 3)
+
+
+def test_rules_count_only_if_there_is_one_between_any_two_panels(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.picture(Box(80, 72, 280, 190))
+    sheet.picture(Box(330, 80, 520, 190))
+    sheet.page.draw_line((305, 70), (305, 192), width=1)
+    panels = _panels(sheet, maker, tmp_path, 194, "Figure 1. Side by side. (a) Left. (b) Middle. (c) Right.")
+    assert [panel.box for panel in panels.values()] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("words", "captions"), [(("Before", "After"), ["Before", "After"]), (("", ""), ["Both", "Both"])]
+)
+def test_what_is_printed_at_a_panel_says_more_than_words_for_several(
+    tmp_path: Path, words: tuple[str, str], captions: list[str]
+) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    for x0, label, word in ((80, "(a)", words[0]), (320, "(b)", words[1])):
+        sheet.picture(Box(x0, 72, x0 + 190, 160))
+        sheet.prose(x0 + 60, 170, f"{label} {word}", size=8)
+    panels = _panels(sheet, maker, tmp_path, 174, "Figure 1. What is done. (a-b) Both.")
+    assert [panel.caption for panel in panels.values()] == captions
+
+
 def test_a_label_not_in_the_text_layer_has_words_but_no_box(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
