@@ -39,7 +39,7 @@ from figtune.pipeline.workers import Failure, Limits
 
 __all__ = ["CONTENT_FILES", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 3
+EXTRACTION_VERSION = 4
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER, GALLERY_FILE)
