@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
+
+from pyphen import Pyphen
 
 from figtune.papers.page import PageText
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
 _HYPHENS = ("-", "‐")
+_DASHES = (*_HYPHENS, "–", "—")
+_WEB = re.compile(r"(?:\bhttps?:|(?:\bhttps?://|\bwww\.)\S*)$")
+_WEB_BREAKS = tuple("./_=?&#-:")  # after which a web address goes on in the next line
+_WEB_REST = re.compile(r"^(?://|[\w-]*[\d./_=?&#-]\S)")
 _COUNTED_AT_ONCE = 20_000
 _LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
+_SHORTEST_PART = 4  # letters: below, parts of words are too often words themselves
+_LONG_PART = 5
+_OFTEN = 3  # times that a paper uses a word of its own
 _REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts that English joins with a hyphen far more often than without.
 _COMPOUNDING = frozenset(
@@ -50,6 +60,7 @@ class Vocabulary:
                 self._counts.update(words)
                 words.clear()
         self._counts.update(words)
+        self._second_parts = {word.split("-")[1] for word in self._counts if "-" in word}
 
     def join(self, lines: Sequence[str]) -> str:
         """`lines` as one text, single blanks between words."""
@@ -61,7 +72,9 @@ class Vocabulary:
     def _appended(self, text: str, line: str) -> str:
         if not text or not line:
             return text or line
-        if not text.endswith(_HYPHENS):
+        if _breaks_address(text, line):
+            return text + line
+        if not text.endswith(_DASHES):
             return f"{text} {line}"
         broken, rest = _BROKEN.search(text, max(0, len(text) - _LONGEST_WORD)), _REST.match(line)
         if broken is None or rest is None:
@@ -75,18 +88,46 @@ class Vocabulary:
     def _is_compound(self, left: str, right: str) -> bool:
         """Whether the hyphen between two parts of a broken word belongs to the word."""
         whole, hyphened = (left + right).lower(), f"{left}-{right}".lower()
-        seen_whole, seen_hyphened = self._counts[whole], self._counts[hyphened]
+        seen_whole, seen_hyphened = self._seen(whole), self._seen(hyphened)
         if seen_whole or seen_hyphened:
             return seen_hyphened > seen_whole
-        if right[0].isupper() or left.isupper():
+        if right[0].isupper() or left.isupper() or "-" in left or not _may_break(whole, len(left)):
             return True
-        last, first = left.rsplit("-", 1)[-1].lower(), right.split("-", 1)[0].lower()
-        if "-" in left:
-            return True
-        if last in _COMPOUNDING or (first in _COMPOUNDED and self._counts[last] > 0):
+        return self._are_words(left.lower(), right.split("-", 1)[0].lower())
+
+    def _seen(self, word: str) -> int:
+        """How often the paper writes a word, in the singular or plural."""
+        return self._counts[word] + self._counts[word[:-1] if word.endswith("s") else f"{word}s"]
+
+    def _are_words(self, left: str, right: str) -> bool:
+        """Whether two parts of an unknown word are words that English, or this paper, puts together with a hyphen."""
+        known = self._counts[left] > 0
+        if left in _COMPOUNDING or (right in _COMPOUNDED and (known or len(left) >= _LONG_PART)):
             return True
         # "in-domain" in a paper that speaks of domains, but "in-creasing" nowhere.
-        return last in _AMBIGUOUS and self._counts[first] > 0
+        if left in _AMBIGUOUS:
+            return self._counts[right] > 0
+        if known and right in self._second_parts:
+            return min(len(left), len(right)) >= _SHORTEST_PART
+        return min(len(left), len(right)) >= _LONG_PART and min(self._counts[left], self._counts[right]) >= _OFTEN
+
+
+def _breaks_address(text: str, line: str) -> bool:
+    """Whether a web address at the end of `text` goes on in `line`."""
+    if not text.endswith(_WEB_BREAKS) or not _WEB.search(text, max(0, len(text) - _LONGEST_WORD)):
+        return False
+    return text.endswith("-") or (line[0].islower() if text[-1] == "." else _WEB_REST.match(line) is not None)
+
+
+@cache
+def _dictionary() -> Pyphen:
+    """Where TeX breaks words: at least two letters from their start and three from their end."""
+    return Pyphen(lang="en_US", left=2, right=3)
+
+
+def _may_break(word: str, at: int) -> bool:
+    """Whether a typesetter may put a hyphen into `word` there; elsewhere it was the author who did."""
+    return at in _dictionary().positions(word)
 
 
 def vocabulary_of(texts: Iterable[PageText]) -> Vocabulary:

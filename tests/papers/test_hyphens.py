@@ -18,6 +18,16 @@ from figtune.papers.hyphens import Vocabulary
         (["results on 3-", "D shapes"], "results on 3-D shapes"),
         (["one", "", "two"], "one two"),
         (["before -", "after"], "before - after"),
+        (["pages 272–", "281"], "pages 272–281"),
+        (["a d-", "dimensional space"], "a d-dimensional space"),
+        (["it is mixed-", "up"], "it is mixed-up"),
+        (["in resource-", "constrained settings"], "in resource-constrained settings"),
+        (["the speed-", "accuracy curve"], "the speed-accuracy curve"),
+        (["see https:", "//example.org/", "a-b/c."], "see https://example.org/a-b/c."),
+        (["at https://www.", "example.org"], "at https://www.example.org"),
+        (["at https://some-", "body.github.io"], "at https://some-body.github.io"),
+        (["at https://example.org/", "and elsewhere"], "at https://example.org/ and elsewhere"),
+        (["at https://example.org.", "It is"], "at https://example.org. It is"),
     ],
 )
 def test_join_without_having_seen_the_word(lines: list[str], text: str) -> None:
@@ -29,6 +39,22 @@ def test_the_papers_own_spelling_decides() -> None:
     assert seen.join(["we co-", "train"]) == "we co-train"
     assert seen.join(["multi-", "modal input"]) == "multimodal input"
     assert seen.join(["self-", "attention"]) == "selfattention"
+
+
+def test_singular_and_plural_are_one_word() -> None:
+    assert Vocabulary(["a trade-off"]).join(["many trade-", "offs"]) == "many trade-offs"
+    assert Vocabulary(["a framework"]).join(["many frame-", "works"]) == "many frameworks"
+
+
+def test_words_that_the_paper_puts_after_a_hyphen_elsewhere_keep_it() -> None:
+    seen = Vocabulary(["vision-language models", "visual input", "a natural language"])
+    assert seen.join(["visual-", "language"]) == "visual-language"
+    assert Vocabulary(["visual input", "a natural language"]).join(["visual-", "language"]) == "visuallanguage"
+
+
+def test_two_long_words_that_the_paper_uses_often_keep_their_hyphen() -> None:
+    assert Vocabulary(["noise layer"] * 3).join(["noise-", "layer"]) == "noise-layer"
+    assert Vocabulary(["show case"] * 3).join(["show-", "case"]) == "showcase"
 
 
 def test_broken_words_are_no_evidence() -> None:
@@ -44,4 +70,4 @@ def test_in_is_joined_to_words_only() -> None:
 def test_based_and_its_like_are_joined_to_any_word_with_a_hyphen() -> None:
     seen = Vocabulary(["attention is all we need"])
     assert seen.join(["attention-", "based"]) == "attention-based"
-    assert seen.join(["unbi-", "based"]) == "unbibased"
+    assert seen.join(["gray-", "based"]) == "graybased"
