@@ -43,6 +43,8 @@ _IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
 _SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
+_BLANK = 0.2  # em between two fonts that make a blank
+_NO_BLANK_AFTER = "\u0700"  # the first character after which MuPDF guesses no blanks
 _KEPT_DISPLAY_LISTS = 16
 _KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
@@ -261,7 +263,8 @@ def _length(span: Any) -> int:
 
 
 def _runs(spans: Any) -> list[list[Any]]:
-    """MuPDF starts a new span at every blank that it had to guess; here only font, size and style count."""
+    """MuPDF starts a new span at every blank that it had to guess; here only font, size and style count. It guesses
+    none after characters of Asian scripts, among which it counts "∗", "∈" and the letters of formulas."""
     runs: list[list[Any]] = []
     style = None
     for span in spans:
@@ -269,9 +272,18 @@ def _runs(spans: Any) -> list[list[Any]]:
         if this == style:
             runs[-1].append(span)
         else:
-            runs.append([span])
+            torn = style is not None and _are_apart(runs[-1][-1], span)
+            runs.append([{**span, "text": f" {span['text']}"} if torn else span])
             style = this
     return runs
+
+
+def _are_apart(before: Any, after: Any) -> bool:
+    """Whether a blank stands between two spans where MuPDF guesses none; what comes before an index is part of it."""
+    if before["text"][-1:] < _NO_BLANK_AFTER or after["text"][:1] == " " or after["size"] < before["size"]:
+        return False
+    blank: bool = after["bbox"][0] - before["bbox"][2] > _BLANK * after["size"]
+    return blank
 
 
 def _span(run: list[Any]) -> Span:

@@ -50,6 +50,21 @@ def test_text_of_a_page(tmp_path: Path) -> None:
     assert all(text.lines[word.line].box.contains(word.box, 1) for word in words)
 
 
+@pytest.mark.parametrize(("gap", "read"), [(0.5, "∈means"), (3.5, "∈ means")])
+def test_a_blank_after_a_sign_of_another_font_is_read(tmp_path: Path, gap: float, read: str) -> None:
+    with pymupdf.open() as file:
+        page = file.new_page(width=300, height=200)
+        signs = pymupdf.Font("symb")
+        writer = pymupdf.TextWriter(page.rect)
+        writer.append((20, 50), "∈", font=signs, fontsize=10)
+        writer.write_text(page)
+        width = signs.text_length("∈", fontsize=10)
+        page.insert_text((20 + width + gap, 50), "means", fontname="tiro", fontsize=10)
+        file.save(tmp_path / "a.pdf")
+    with Document(tmp_path / "a.pdf") as document:
+        assert [line.text for line in document.text(0).lines] == [read]
+
+
 def test_graphics_of_a_page(tmp_path: Path) -> None:
     with Document(_made(tmp_path / "a.pdf")) as document:
         graphics = document.graphics(0)
