@@ -14,10 +14,14 @@ _COMBINING = {
     "˜": "\u0303",
     "¯": "\u0304",
     "ˇ": "\u030c",
+    "˘": "\u0306",
+    "˚": "\u030a",
+    "˝": "\u030b",
     "¸": "\u0327",
 }
-_ACCENT_THEN_LETTER = re.compile(r"([´`¨ˆ˜¯ˇ]) ?([A-Za-zı])")
+_ACCENT_THEN_LETTER = re.compile(r"([´`¨ˆ˜¯ˇ˘˚˝])(?:(?<=[A-Za-z].) )?([A-Za-zı])")
 _LETTER_THEN_CEDILLA = re.compile(r"([A-Za-z])¸(?=[A-Za-z])|(?<=[A-Za-z])¸([A-Za-z])")
+_STRUCK_EQUAL = re.compile("\u0338( ?)=")
 # Anything outside plain printable ASCII that needs none of the repairs below.
 _SUSPECT = re.compile(r"[^ -_a-~]")
 # Some fonts map mathematical letters (U+1D400 to U+1D7FF) without their first digit, into Hangul. A Hangul syllable is
@@ -36,7 +40,14 @@ def clean(text: str) -> str:
         return text
     mapped = _CUT_MATH_LETTER.sub(lambda match: chr(ord(match[0]) + 0x10000), text)
     spelled = "".join(_spelled(character) for character in mapped)
-    joined = _ACCENT_THEN_LETTER.sub(_join_accent, spelled)
+    return composed(spelled)
+
+
+def composed(text: str) -> str:
+    """`text` with accents joined to their letters, and strokes to the signs that they strike out."""
+    if not _SUSPECT.search(text):
+        return text
+    joined = _STRUCK_EQUAL.sub(r"\1≠", _ACCENT_THEN_LETTER.sub(_join_accent, text))
     return unicodedata.normalize("NFC", _LETTER_THEN_CEDILLA.sub(_join_cedilla, joined))
 
 

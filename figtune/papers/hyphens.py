@@ -9,6 +9,7 @@ from functools import cache
 
 from pyphen import Pyphen
 
+from figtune.papers.characters import composed
 from figtune.papers.page import PageText
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -63,11 +64,11 @@ class Vocabulary:
         self._second_parts = {word.split("-")[1] for word in self._counts if "-" in word}
 
     def join(self, lines: Sequence[str]) -> str:
-        """`lines` as one text, single blanks between words."""
+        """`lines` as one text, single blanks between words; accents printed in a font of their own are joined too."""
         text = ""
         for line in lines:
             text = self._appended(text, " ".join(line.split()))
-        return text
+        return composed(text)
 
     def _appended(self, text: str, line: str) -> str:
         if not text or not line:

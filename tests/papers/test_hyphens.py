@@ -18,6 +18,7 @@ from figtune.papers.hyphens import Vocabulary
         (["results on 3-", "D shapes"], "results on 3-D shapes"),
         (["one", "", "two"], "one two"),
         (["before -", "after"], "before - after"),
+        (["by Altch´e and", "K¨opf"], "by Altché and Köpf"),
         (["pages 272–", "281"], "pages 272–281"),
         (["a d-", "dimensional space"], "a d-dimensional space"),
         (["it is mixed-", "up"], "it is mixed-up"),
