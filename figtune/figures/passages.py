@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,17 +13,19 @@ from figtune.figures.rows import Row
 from figtune.figures.style import Column, PaperStyle
 from figtune.papers.hyphens import Vocabulary
 
-Kind = Literal["heading", "paragraph", "note"]
+Kind = Literal["heading", "paragraph"]
 
 _INDENT = 0.45  # em from the column's edge from which a row is indented
+_SHIFT = 0.15  # em by which a row stands off the one above it, where that one ends a paragraph
 _DEEPEST_INDENT = 3.5  # em; anything further in is centred
 _LOOSE = 1.3  # times the usual pitch: a gap between paragraphs
 _SHORT = 1.0  # em by which the last row of a paragraph misses the right edge
 _SHORTEST_HEADING = 4  # characters; less is a mark or a number
 _LARGER = 0.7  # points above body type: a heading without a number
 _SMALLER = 0.75  # points below body type: a note
-_SYMBOLS = "•◦▪‣■●○►"
-_BULLET = re.compile(r"^(?:[•◦▪‣■●○►∗–]|\(?(?:[ivx]{1,4}|[a-z]|\d{1,2})\)|\d{1,2}\.)\s")
+_WIDER = 1.04  # times the usual pitch: the least that is set before a heading run into its paragraph
+_SYMBOLS = "•◦▪‣■●○►▷▶❏❐❑❒➢➤"
+_BULLET = re.compile(rf"^(?:[{_SYMBOLS}]|(?:[∗–]|\(?(?:[ivx]{{1,4}}|[a-z]|\d{{1,2}})\)|\d{{1,2}}\.)\s)")
 _NUMBERED = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z](?:\.\d{1,2})*\.?|[IVX]+\.)\s+\S")
 _UNNUMBERED = re.compile(
     r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
@@ -30,13 +33,15 @@ _UNNUMBERED = re.compile(
 )
 REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 """The heading above the list of references."""
+_THANKS = re.compile(r"^(acknowledge?ments?\W?)\s+", re.IGNORECASE)
+"""A heading that makes a section even where it is run into its paragraph."""
 _BROKEN = re.compile(r"[^\W\d_]-$")
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A heading, a paragraph or a footnote."""
+    """A heading or a paragraph."""
 
     kind: Kind
     page_index: int
@@ -48,7 +53,7 @@ class Passage:
 
 
 def passages(rows: Iterable[Row], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Passage, ...]:
-    """The passages of a paper in reading order; a footnote comes after the paragraph that it interrupts.
+    """The passages of a paper in reading order, without its footnotes.
 
     Args:
         style: of the paper.
@@ -57,11 +62,16 @@ def passages(rows: Iterable[Row], style: PaperStyle, vocabulary: Vocabulary) -> 
     size, pitch = style.size, style.pitch * style.size
     found: list[Passage] = []
     in_references = False
-    for kind, members in _runs(_with_kinds(rows, size), size, pitch):
+    for kind, members in _runs(_without_notes(rows, size), size, pitch):
         text = _text(kind, members, vocabulary)
         if kind == "heading":
             in_references = REFERENCES.match(text) is not None
-        found.append(Passage(kind, members[0].page_index, text, tuple(members) if in_references else ()))
+        page_index = members[0].page_index
+        thanks = _THANKS.match(text) if kind == "paragraph" and members[0].starts_bold else None
+        if thanks:
+            found.append(Passage("heading", page_index, thanks[1], ()))
+            text, in_references = text[thanks.end() :], False
+        found.append(Passage(kind, page_index, text, tuple(members) if in_references else ()))
     return tuple(found)
 
 
@@ -76,52 +86,50 @@ def _text(kind: Kind, rows: Sequence[Row], vocabulary: Vocabulary) -> str:
     return text
 
 
-def _with_kinds(rows: Iterable[Row], size: float) -> Iterator[tuple[Row, Kind]]:
+def _without_notes(rows: Iterable[Row], size: float) -> Iterator[tuple[Row, Kind]]:
     """Rows and what each is. Notes are small and stand below everything else of their column."""
     in_references = False
     for _, page in groupby(rows, key=lambda row: row.page_index):
         members = list(page)
-        lowest: dict[Column, float] = {}
+        lowest = _lowest_body(members, size)
         for row in members:
-            if row.size >= size - _SMALLER:
-                lowest[row.column] = max(row.baseline, lowest.get(row.column, 0.0))
-        for row in members:
-            kind = _kind(row, size, lowest.get(row.column, 0.0))
-            if kind == "heading":
+            if _looks_like_heading(row, size):
                 in_references = REFERENCES.match(row.text) is not None
+                yield row, "heading"
             # References are small throughout.
-            yield row, "paragraph" if kind == "note" and in_references else kind
+            elif in_references or not _is_small(row, size) or row.formula or row.baseline <= lowest[row.column]:
+                yield row, "paragraph"
 
 
-def _kind(row: Row, size: float, lowest: float) -> Kind:
-    if _looks_like_heading(row, size):
-        return "heading"
-    return "note" if row.size < size - _SMALLER and row.baseline > lowest and not row.formula else "paragraph"
+def _lowest_body(rows: Iterable[Row], size: float) -> dict[Column, float]:
+    """The lowest baseline of body type in each column of a page. Acknowledgements may be small: they have a head."""
+    lowest: dict[Column, float] = defaultdict(float)
+    below_head: dict[Column, float] = {}
+    for row in rows:
+        if _is_small(row, size) and row.run_in:
+            below_head[row.column] = row.size
+        if not _is_small(row, size) or row.size == below_head.get(row.column):
+            lowest[row.column] = max(row.baseline, lowest[row.column])
+    return lowest
+
+
+def _is_small(row: Row, size: float) -> bool:
+    return row.size < size - _SMALLER
 
 
 def _runs(rows: Iterable[tuple[Row, Kind]], size: float, pitch: float) -> Iterator[tuple[Kind, list[Row]]]:
-    """Rows that make one passage each; notes wait until the paragraph around them has ended."""
+    """Rows that make one passage each."""
     open_kind: Kind = "paragraph"
     open_rows: list[Row] = []
-    notes: list[list[Row]] = []
     for row, kind in rows:
-        if kind == "note":
-            if notes and _continues_note(notes[-1][-1], row, pitch):
-                notes[-1].append(row)
-            else:
-                notes.append([row])
-            continue
         if open_rows and kind == open_kind and _continues(kind, open_rows, row, size, pitch):
             open_rows.append(row)
             continue
         if open_rows:
             yield open_kind, open_rows
-            yield from (("note", note) for note in notes)
-            notes = []
         open_kind, open_rows = kind, [row]
     if open_rows:
         yield open_kind, open_rows
-    yield from (("note", note) for note in notes)
 
 
 def _looks_like_heading(row: Row, size: float) -> bool:
@@ -136,19 +144,33 @@ def _continues(kind: Kind, open_rows: Sequence[Row], row: Row, size: float, pitc
     if kind == "heading":
         close = 0 < row.baseline - last.baseline <= 1.6 * row.size
         return _same_place(last, row) and close and abs(row.size - last.size) < 0.3 and not _NUMBERED.match(row.text)
-    if row.formula or row.size < size - _SMALLER or _goes_on(last.text, row.text):
+    if row.formula or (_is_small(row, size) and not row.run_in) or _goes_on(last.text, row.text):
         return True
-    if row.run_in and _ENDED.search(last.text):
-        return False
-    if row.starts_bold and _ENDED.search(last.text) and row.text[0].isupper() and _flush(row, size):
-        return not _ends_short(last, size) and _same_place(last, row) and row.baseline - last.baseline <= _LOOSE * pitch
-    if _BULLET.match(row.text) and _begins_item(last, row, size):
+    if row.starts_bold and (last.formula or _ENDED.search(last.text)):
+        if _begins_under_head(last, row, size, pitch):
+            return False
+        if not last.formula and row.text[0].isupper() and _flush(row, size):
+            return True
+    if _BULLET.match(row.text) and _begins_item(last, row, size, pitch):
         return False
     if last.formula:
         return _same_margin(open_rows, row, size)
     if _same_place(last, row):
         return _continues_below(open_rows, row, size, pitch)
     return _continues_elsewhere(open_rows, row, size)
+
+
+def _begins_under_head(last: Row, row: Row, size: float, pitch: float) -> bool:
+    """Whether bold words after a sentence or formula are a heading run into a new paragraph, rather than a name."""
+    if row.run_in:
+        return True
+    if not (row.text[0].isupper() and _flush(row, size)):
+        return False
+    if row.head or (row.bold and row.text.endswith((".", ":"))):
+        return True
+    if last.formula:
+        return False
+    return _ends_short(last, size) or not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch
 
 
 def _goes_on(before: str, after: str) -> bool:
@@ -172,6 +194,8 @@ def _continues_below(open_rows: Sequence[Row], row: Row, size: float, pitch: flo
     if row.baseline - last.baseline > _LOOSE * pitch:
         return False
     step = row.box.x0 - last.box.x0
+    if _ENDED.search(last.text) and _ends_short(last, size) and abs(step) > _SHIFT * size:
+        return False
     if abs(step) <= _INDENT * size or _inset(row) > _DEEPEST_INDENT * size:
         return True
     if step > 0:
@@ -195,13 +219,12 @@ def _is_item(open_rows: Sequence[Row]) -> bool:
     return _BULLET.match(open_rows[0].text) is not None
 
 
-def _continues_note(last: Row, row: Row, pitch: float) -> bool:
-    return _same_place(last, row) and 0 <= row.baseline - last.baseline <= pitch and not row.note_mark
-
-
-def _begins_item(last: Row, row: Row, size: float) -> bool:
+def _begins_item(last: Row, row: Row, size: float, pitch: float) -> bool:
     """Whether a bullet or number at the start of a row makes it a list item, rather than "(3)" within a sentence."""
-    return row.text[0] in _SYMBOLS or bool(_ENDED.search(last.text)) or _ends_short(last, size)
+    if row.text[0] in _SYMBOLS or _ends_short(last, size):
+        return True
+    apart = not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch or not _flush(row, size)
+    return apart and _ENDED.search(last.text) is not None
 
 
 def _same_place(before: Row, after: Row) -> bool:

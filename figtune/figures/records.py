@@ -116,7 +116,8 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperText:
-    """The text of a paper in reading order, without headers, footers, captions, figure and table text."""
+    """The text of a paper in reading order, without headers, footers, footnotes, captions, figure and
+    table text."""
 
     schema: Literal[1] = 1
     paper_id: str

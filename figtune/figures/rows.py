@@ -22,6 +22,7 @@ from figtune.papers.page import Line, PageText, Span
 _SAME_BASELINE = 0.4  # em
 _RAISED = 0.75  # em by which the pieces of an inline formula may stand off the baseline
 _PIECE = 0.85  # of body size: anything smaller cannot make a row of its own beside body type
+_MARK = 0.85  # of the size of a footnote: its number is smaller
 _BLANK = 0.12  # em from piece to piece that make a blank
 _ACROSS = 12.0  # points by which a line must reach into a second column to stand across columns
 _NEAR = 2.5  # em from the first or the last row of the body
@@ -32,6 +33,7 @@ _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _MARKS = (".", ":")
+_NUMBER = re.compile(r"(?:^|\s)[\d.,]*\d$")
 _SYMBOL = 8  # characters that a run of a formula within a heading takes at most
 _BULLET = 3  # characters that a bullet takes at most
 _SENTENCE = re.compile(r"[A-Z](?:[a-z]|\s)")
@@ -66,8 +68,6 @@ class Row(Struct, frozen=True, gc=False):
     """Whether it begins with a bold phrase that ends like a heading: "Training details. We train"."""
     head: int
     """Characters of a bold phrase at its start after which a sentence begins; 0 where there is none."""
-    note_mark: bool
-    """Whether it begins with the raised number of a footnote."""
     heading: bool
     """Whether it has the words and the look of a section heading."""
     formula: bool
@@ -127,10 +127,10 @@ def _is_body(line: Line, role: Role, front: float) -> bool:
 
 
 def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
-    """The numbers with which the footnotes of a page begin."""
-    small = (line for line, _ in page.lines if line.size < style.size and len(line.spans) > 1)
-    firsts = (line.spans[0] for line in small)
-    return frozenset(span.text.strip() for span in firsts if span.superscript and span.text.strip().isdigit())
+    """The numbers with which the footnotes of a page begin, set smaller than the notes."""
+    notes = (line for line, _ in page.lines if line.size < style.size and len(line.spans) > 1)
+    marks = (line.spans[0].text.strip() for line in notes if line.spans[0].size < _MARK * line.size)
+    return frozenset(mark for mark in marks if mark.isdigit())
 
 
 def _is_running(line: Line, style: PaperStyle) -> bool:
@@ -218,7 +218,6 @@ class _Page:
             starts_bold=bool(spans) and spans[0].bold,
             run_in=opening.endswith(_MARKS) and not all(span.bold for span in spans),
             head=_length_of_head(text, opening),
-            note_mark=lines[0].spans[0].superscript and lines[0].spans[0].text.strip() in self.note_marks,
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=formula,
         )
@@ -226,12 +225,15 @@ class _Page:
     def _opening(self, spans: Sequence[Span]) -> str:
         """The bold phrase from the first letter on, with the symbols within it: "Effect of α."; none where a symbol
         goes on with it."""
-        lettered = dropwhile(lambda span: not any(map(str.isalpha, span.text)), spans)
+        lettered = list(dropwhile(lambda span: not any(map(str.isalpha, span.text)), spans))
         run = list(takewhile(lambda span: span.bold or self._is_symbol(span), lettered))
         if not run or not run[0].bold:
             return ""
         last = max(number for number, span in enumerate(run) if span.bold)
         phrase = "".join([span.text for span in run[: last + 1]]).strip()
+        after = lettered[last + 1].text[:1] if last + 1 < len(lettered) else ""
+        if after in _MARKS:  # of the body's own weight
+            return phrase + after
         return phrase if last + 1 == len(run) or phrase.endswith(_MARKS) else ""
 
     def _is_bold(self, spans: Sequence[Span]) -> bool:
@@ -250,13 +252,18 @@ class _Page:
         return text
 
     def _without_note_marks(self, line: Line) -> str:
-        if not self.note_marks or not any(span.superscript for span in line.spans[1:]):
+        if not self.note_marks or not any(span.superscript for span in line.spans):
             return line.text
         kept = ""
         for span in line.spans:
-            mark = span.superscript and span.text.strip() in self.note_marks and kept[-1:].strip() != ""
-            kept += span.text[len(span.text.rstrip()) :] if mark else span.text
+            mark = self._is_note_mark(span) and not _NUMBER.search(kept)
+            kept = kept.rstrip() + span.text[len(span.text.rstrip()) :] if mark else kept + span.text
         return kept.strip()
+
+    def _is_note_mark(self, span: Span) -> bool:
+        """Whether it is the raised number of a footnote of the page; exponents are set in a font of formulas."""
+        raised = span.superscript and span.text.strip() in self.note_marks
+        return raised and family_of(span.font) == family_of(self.style.font)
 
 
 def _length_of_head(text: str, bold: str) -> int:

@@ -14,9 +14,6 @@ from figtune.papers.page import Line
 
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
 _ENTRIES = (re.compile(r"^\[[\w+]+\]"), re.compile(r"^\d{1,3}\.\s"))
-_AUTHOR_NOTE = re.compile(r"^\W*(?:corresponding|equal contribution|project lead|work done)", re.IGNORECASE)
-_AFFILIATION = re.compile(r"^\D|.*(?:@|\b(?:universit|institut|school|department))", re.IGNORECASE)
-"""A note on the first page that is not a numbered one, or that numbers an affiliation."""
 _SAME_SIZE = 0.5  # points
 _NEXT_ROW = 1.6  # em from row to row of a title
 _LONGEST_ENTRY = 8  # rows, on average
@@ -30,11 +27,12 @@ def paper_text(paper_id: str, first_page: PageLines, passages: Sequence[Passage]
     sections: list[Section] = []
     for heading, body in _under_headings(passages):
         if _ABSTRACT.match(heading):
-            abstract += [passage.text for passage in body if passage.kind == "paragraph"]
+            abstract += [passage.text for passage in body]
         elif REFERENCES.match(heading):
             references += _entries([row for passage in body for row in passage.rows], vocabulary)
         else:
-            sections.append(Section(heading=heading, paragraphs=tuple(_paragraphs(body))))
+            paragraphs = tuple(Paragraph(page=passage.page_index + 1, text=passage.text) for passage in body)
+            sections.append(Section(heading=heading, paragraphs=paragraphs))
     return PaperText(
         paper_id=paper_id,
         title=_title(first_page, vocabulary),
@@ -55,16 +53,6 @@ def _under_headings(passages: Sequence[Passage]) -> Iterator[tuple[str, list[Pas
         else:
             body.append(passage)
     yield heading, body
-
-
-def _paragraphs(body: Sequence[Passage]) -> Iterator[Paragraph]:
-    for passage in body:
-        if not (passage.kind == "note" and _is_about_authors(passage)):
-            yield Paragraph(page=passage.page_index + 1, text=passage.text)
-
-
-def _is_about_authors(note: Passage) -> bool:
-    return bool(_AUTHOR_NOTE.match(note.text) or (note.page_index == 0 and _AFFILIATION.match(note.text)))
 
 
 def _entries(rows: Sequence[Row], vocabulary: Vocabulary) -> list[str]:

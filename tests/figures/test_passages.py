@@ -49,7 +49,6 @@ class Sheet:
         gap: float = 0.0,
         bold: bool = False,
         head: str = "",
-        note_mark: bool = False,
         heading: bool = False,
         formula: bool = False,
     ) -> None:
@@ -68,7 +67,6 @@ class Sheet:
                 starts_bold=bold or bool(head),
                 run_in=bool(head),
                 head=len(head),
-                note_mark=note_mark,
                 heading=heading,
                 formula=formula,
             )
@@ -142,6 +140,28 @@ def test_a_number_in_brackets_within_a_sentence_is_no_list(sheet: Sheet) -> None
     assert [text for _, text in sheet.passages()] == ["the solution is given by (3) and nothing else."]
 
 
+def test_a_number_in_brackets_after_a_full_row_is_no_list(sheet: Sheet) -> None:
+    sheet.full("We report these metrics:")
+    sheet.full("(1) accuracy; and")
+    sheet.full("(2) precision.")
+    assert len(sheet.passages()) == 1
+
+
+def test_a_sign_before_a_row_begins_an_item(sheet: Sheet) -> None:
+    sheet.full("There are these")
+    sheet.full("❑One that is")
+    sheet.add("long.")
+    sheet.full("❑ And another.")
+    assert [text for _, text in sheet.passages()] == ["There are these", "❑One that is long.", "❑ And another."]
+
+
+def test_a_row_that_stands_off_a_finished_item_begins_a_paragraph(sheet: Sheet) -> None:
+    sheet.full("• An item of", indent=4)
+    sheet.add("two rows.", indent=9)
+    sheet.full("And then the text.", indent=12)
+    assert [text for _, text in sheet.passages()] == ["• An item of two rows.", "And then the text."]
+
+
 def test_a_formula_stays_in_its_paragraph(sheet: Sheet) -> None:
     fill(sheet)
     sheet.add("E = mc2 (1)", indent=80, right=0, gap=10, formula=True)
@@ -175,6 +195,33 @@ def test_bold_words_within_a_sentence_begin_nothing(sheet: Sheet) -> None:
     assert [text for _, text in sheet.passages()] == ["All of this was said Before now, and again."]
 
 
+def test_a_bold_phrase_below_a_formula_begins_a_paragraph(sheet: Sheet) -> None:
+    fill(sheet)
+    sheet.add("E = mc2 (1)", indent=80, right=0, gap=10, formula=True)
+    sheet.full("Training details. We train it.", head="Training details.", gap=10)
+    assert [text for _, text in sheet.passages()][1:] == ["Training details.\nWe train it."]
+
+
+def test_a_bold_row_that_ends_like_a_heading_begins_a_paragraph(sheet: Sheet) -> None:
+    sheet.full("All of this was said before.")
+    sheet.full("Shuffling for fine transfer:", bold=True)
+    sheet.full("We train it.")
+    assert [text for _, text in sheet.passages()] == [
+        "All of this was said before.",
+        "Shuffling for fine transfer: We train it.",
+    ]
+
+
+@pytest.mark.parametrize(("gap", "paragraphs"), [(0.0, 1), (0.8, 2)])
+def test_bold_words_after_a_sentence_begin_a_paragraph_below_a_small_gap(
+    sheet: Sheet, gap: float, paragraphs: int
+) -> None:
+    sheet.full("All of this was said before.")
+    sheet.full("Hyperparameters", bold=True, gap=gap)
+    sheet.full("are set so.")
+    assert len(sheet.passages()) == paragraphs
+
+
 def test_headings(sheet: Sheet) -> None:
     sheet.add("3. A Heading of", size=12, bold=True, heading=True)
     sheet.add("Two Rows", size=12, bold=True)
@@ -189,18 +236,21 @@ def test_headings(sheet: Sheet) -> None:
     ]
 
 
-def test_a_footnote_does_not_cut_the_paragraph_around_it(sheet: Sheet) -> None:
+def test_footnotes_are_left_out_and_do_not_cut_the_paragraph_around_them(sheet: Sheet) -> None:
     fill(sheet)
-    sheet.add("1See the website of", size=8, gap=10, note_mark=True)
+    sheet.add("1See the website of", size=8, gap=10)
     sheet.add("the project.", size=8, gap=-2)
-    sheet.add("2Or not.", size=8, gap=-2, note_mark=True)
     sheet.place(0, RIGHT)
     sheet.add("to the end.")
-    assert sheet.passages() == [
-        ("paragraph", " ".join(["and this is so"] * 4) + " to the end."),
-        ("note", "1See the website of the project."),
-        ("note", "2Or not."),
-    ]
+    assert sheet.passages() == [("paragraph", " ".join(["and this is so"] * 4) + " to the end.")]
+
+
+def test_acknowledgements_run_into_their_paragraph_are_a_section_however_small(sheet: Sheet) -> None:
+    fill(sheet)
+    sheet.full("It ends.")
+    sheet.add("Acknowledgments. We thank", right=0, head="Acknowledgments.", size=9)
+    sheet.add("everyone.", size=9)
+    assert sheet.passages()[1:] == [("heading", "Acknowledgments."), ("paragraph", "We thank everyone.")]
 
 
 def test_references_are_small_and_no_footnotes(sheet: Sheet) -> None:

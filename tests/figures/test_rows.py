@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from figtune.figures.roles import Role
@@ -74,6 +75,7 @@ def test_a_bold_phrase_before_a_sentence_is_a_head() -> None:
     assert head("Training details. ", "We train it") == 17
     assert head("Success status ", "We discard videos") == 14
     assert head("Our method ", "works well") == 0
+    assert head("Language module", ". We take") == 16
     assert head("Lstereo ", "Is one") == 0
 
 
@@ -180,20 +182,24 @@ def test_running_heads_are_left_out() -> None:
     assert texts(*pages) == [f"page {number} says {BODY}" for number in range(1, 6)]
 
 
-def test_marks_of_footnotes_are_dropped_where_the_page_has_such_a_note() -> None:
-    def marked(number: str) -> Line:
-        spans = (span("a score"), span(number, size=7, superscript=True), span(" is found"))
-        return line(f"a score{number} is found", 50, 100, spans=spans)
-
-    note = line(
-        "1It is high.",
-        50,
-        700,
-        size=8,
-        spans=(span("1", size=6, superscript=True), span("It is high.", size=8)),
-    )
-    assert texts(body(marked("1"), note)) == ["a score is found", "1It is high."]
-    assert texts(body(marked("2"), note)) == ["a score2 is found", "1It is high."]
+@pytest.mark.parametrize(
+    ("before", "number", "font", "read"),
+    [
+        ("a score", "1", "Times", "a score is found"),
+        ("of ResNet-18", "1", "Times", "of ResNet-18 is found"),
+        ("a score [5] ", "1", "Times", "a score [5] is found"),
+        ("a score", "2", "Times", "a score2 is found"),
+        ("a score", "1", "CMMI", "a score1 is found"),
+        ("a score of 10", "1", "Times", "a score of 101 is found"),
+    ],
+)
+def test_marks_of_footnotes_are_dropped_where_the_page_has_such_a_note(
+    before: str, number: str, font: str, read: str
+) -> None:
+    spans = (span(before), span(number, font, size=7, superscript=True), span(" is found"))
+    marked = line(f"{before}{number} is found", 50, 100, spans=spans)
+    note = line("1It is high.", 50, 700, size=8, spans=(span("1", size=6), span("It is high.", size=8)))
+    assert texts(body(marked, note))[0] == read
 
 
 def test_captions_and_what_lies_in_figures_are_not_free() -> None:
