@@ -36,6 +36,7 @@ REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IG
 _THANKS = re.compile(r"^(acknowledge?ments?\W?)\s+", re.IGNORECASE)
 """A heading that makes a section even where it is run into its paragraph."""
 _BROKEN = re.compile(r"[^\W\d_]-$")
+_OPEN = (",", "=", "(")  # what no paragraph ends with
 _ENDED = re.compile(r"[.!?:;][\"'”’)\]]*$")
 
 
@@ -177,7 +178,9 @@ def _goes_on(before: str, after: str) -> bool:
     """Whether the words alone tell that two rows belong together, whatever formula stretched the gap between them."""
     if _BROKEN.search(before) and after[0].isalpha():
         return True
-    return after[0].islower() and not _ENDED.search(before) and not _BULLET.match(after)
+    if _BULLET.match(after):
+        return False
+    return before.endswith(_OPEN) or (after[0].islower() and not _ENDED.search(before))
 
 
 def _same_margin(open_rows: Sequence[Row], row: Row, size: float) -> bool:

@@ -15,7 +15,7 @@ from itertools import dropwhile, takewhile
 from msgspec import Struct
 
 from figtune.figures.roles import Role
-from figtune.figures.style import Column, PaperStyle, family_of, running_key
+from figtune.figures.style import Column, PaperStyle, family_of, is_prose, running_key
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText, Span
 
@@ -134,7 +134,10 @@ def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
 
 
 def _is_running(line: Line, style: PaperStyle) -> bool:
-    """Whether it is a header or footer set so close to the body that it passed for a part of it."""
+    """Whether it is a header or footer set so close to the body that it passed for a part of it. A number alone within
+    the body is no page number: a reference may end with it."""
+    if line.text.isdigit() and line.baseline < style.bottom:
+        return False
     near = _NEAR * style.size
     at_edge = line.box.top - style.top < near or style.bottom - line.box.bottom < near
     return at_edge and running_key(line.text) in style.running
@@ -187,13 +190,19 @@ class _Page:
             yield sorted(waiting, key=_left), True
 
     def _is_formula(self, pieces: Sequence[Piece], column: Column) -> bool:
+        inside = min(line.box.x0 for line, _ in pieces) - column.x0 > _INDENT * self.style.size
         if any(role is Role.EQUATION for _, role in pieces):
-            return True
+            return inside or not self._reads_as_text(pieces)
         if any(role is Role.HEADING for _, role in pieces) or _is_worded(pieces):
             return False
-        inside = min(line.box.x0 for line, _ in pieces) - column.x0 > _INDENT * self.style.size
         number = len(pieces) == 1 and _EQUATION_NUMBER.match(pieces[0][0].text) is not None
         return inside and (number or self._foreign_share(pieces) > _MOSTLY)
+
+    def _reads_as_text(self, pieces: Sequence[Piece]) -> bool:
+        """Whether a row is text that overlaps what stands beside the number of the formula above or below it."""
+        first = pieces[0][0].spans[0]
+        worded = family_of(first.font) == family_of(self.style.font) and _WORD.match(first.text) is not None
+        return worded and is_prose(" ".join([line.text for line, _ in pieces]))
 
     def _foreign_share(self, pieces: Sequence[Piece]) -> float:
         """Share of the characters that are not set in the body's main font family, as those of formulas are."""
@@ -245,11 +254,21 @@ class _Page:
 
     def _joined(self, lines: Sequence[Line]) -> str:
         text, end = "", 0.0
-        for line in lines:
-            blank = " " if text and line.box.x0 - end > _BLANK * line.size else ""
-            text += blank + self._without_note_marks(line)
+        for number, line in enumerate(lines):
+            if number and self._is_fraction(lines[number - 1], line):
+                between = "/"
+            else:
+                between = " " if text and line.box.x0 - end > _BLANK * line.size else ""
+            text += between + self._without_note_marks(line)
             end = line.box.x1
         return text
+
+    def _is_fraction(self, before: Line, after: Line) -> bool:
+        """Whether a line ends with a small number of its own right above the one that the next line begins with."""
+        above, below = before.spans[-1], after.spans[0]
+        small = max(above.size, below.size) < _PIECE * self.style.size
+        alone = before.text[: -len(above.text)].endswith((" ", "("))
+        return small and alone and above.text.isdigit() and below.text.isdigit() and after.box.x0 < before.box.x1
 
     def _without_note_marks(self, line: Line) -> str:
         if not self.note_marks or not any(span.superscript for span in line.spans):
@@ -288,7 +307,7 @@ def _grouped(members: Sequence[Piece], size: float) -> list[list[Piece]]:
     rows: list[list[Piece]] = []
     full = [member for member in members if _is_full(member, size)]
     for member in sorted(full, key=lambda member: member[0].baseline):
-        if rows and abs(rows[-1][0][0].baseline - member[0].baseline) <= _SAME_BASELINE * size:
+        if rows and member[0].baseline - rows[-1][-1][0].baseline <= _SAME_BASELINE * size:
             rows[-1].append(member)
         else:
             rows.append([member])
@@ -320,8 +339,9 @@ def _is_worded(pieces: Sequence[Piece]) -> bool:
     return sum(map(len, _WORD.findall(text))) > _MOSTLY * len(text)
 
 
-def _left(piece: Piece) -> float:
-    return piece[0].box.x0
+def _left(piece: Piece) -> tuple[float, float]:
+    """An exponent and an index at one place are cut apart by the text layer, and the line goes on from the index."""
+    return round(piece[0].box.x0), piece[0].box.x1
 
 
 def _overlap(above: Sequence[Piece], below: Sequence[Piece]) -> bool:

@@ -107,7 +107,7 @@ class Vocabulary:
             return True
         # "in-domain" in a paper that speaks of domains, but "in-creasing" nowhere.
         if left in _AMBIGUOUS:
-            return self._counts[right] > 0
+            return self._counts[right] > 1
         if known and right in self._second_parts:
             return min(len(left), len(right)) >= _SHORTEST_PART
         return min(len(left), len(right)) >= _LONG_PART and min(self._counts[left], self._counts[right]) >= _OFTEN

@@ -179,6 +179,13 @@ def test_words_tell_that_a_stretched_row_goes_on(sheet: Sheet) -> None:
     assert len(sheet.passages()) == 1
 
 
+def test_what_ends_with_an_equals_sign_goes_on(sheet: Sheet) -> None:
+    fill(sheet)
+    sheet.full("the logit is p =", gap=1)
+    sheet.full("S, where S is a sum.", gap=9)
+    assert len(sheet.passages()) == 1
+
+
 def test_a_bold_phrase_with_a_full_stop_begins_a_paragraph(sheet: Sheet) -> None:
     sheet.full("All of this was said before.")
     sheet.full("Training details. We train it.", head="Training details.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
+
 import pytest
 from msgspec.structs import replace
 
@@ -142,6 +144,51 @@ def test_the_parts_of_a_displayed_formula_are_one_row() -> None:
         *body(line(BODY, 50, 160)),
     ]
     assert texts(page) == [BODY, "y = n m (3)", BODY]
+
+
+def test_a_row_of_text_beside_the_number_of_a_formula_is_no_part_of_it() -> None:
+    page = [
+        (line("y = m", 120, 118, width=25, font="CMMI"), Role.EQUATION),
+        (line("(3)", 274, 118, width=12), Role.EQUATION),
+        (line("where m is what the text goes on with", 50, 124), Role.EQUATION),
+    ]
+    assert texts(page) == ["y = m (3)", "where m is what the text goes on with"]
+
+
+def test_an_exponent_above_an_index_comes_before_it() -> None:
+    page = body(
+        line("of the features f", 50, 100, width=70),
+        line("i can further", 120, 100, width=166),
+        line("l", 120.2, 97, width=3, size=7, font="CMMI"),
+    )
+    assert texts(page) == ["of the features fli can further"]
+
+
+def test_a_small_number_above_another_is_a_fraction_where_it_stands_alone() -> None:
+    def stacked(before: str) -> list[tuple[Line, Role]]:
+        above = (span(before), span("1", "CMR", 7.0, superscript=True))
+        below = (span("4", "CMR", 7.0), span(" of the time"))
+        return body(
+            line(f"{before}1", 50, 100, width=100, spans=above),
+            line("4 of the time", 146, 100, width=140, spans=below),
+        )
+
+    assert texts(stacked("it is almost ")) == ["it is almost 1/4 of the time"]
+    assert texts(stacked("it is almost x")) == ["it is almost x14 of the time"]
+
+
+def test_pieces_that_stand_lower_and_lower_are_one_row() -> None:
+    page = body(
+        line("third", 130, 104.2, width=156), line("first", 50, 100, width=30), line("second", 90, 102.1, width=30)
+    )
+    assert texts(page) == ["first second third"]
+
+
+def test_a_number_that_ends_a_reference_is_no_page_number() -> None:
+    style = replaced(STYLE, running=frozenset({"#"}))
+    page = body(line("A journal, 2020. 3,", 50, 700, size=9), line("7", 50, 711, width=4, size=9))
+    rows = body_rows([PageLines(0, tuple(page))], style)
+    assert [row.text for row in rows] == ["A journal, 2020. 3,", "7"]
 
 
 def test_what_is_no_body_is_left_out() -> None:

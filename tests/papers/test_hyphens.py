@@ -63,9 +63,10 @@ def test_broken_words_are_no_evidence() -> None:
 
 
 def test_in_is_joined_to_words_only() -> None:
-    seen = Vocabulary(["a new domain", "we see an in-", "creasing number"])
+    seen = Vocabulary(["a new domain", "one domain", "we see an in-", "creasing number"])
     assert seen.join(["in-", "domain data"]) == "in-domain data"
     assert seen.join(["an in-", "creasing number"]) == "an increasing number"
+    assert Vocabulary(["he tended to"]).join(["was in-", "tended"]) == "was intended"
 
 
 def test_based_and_its_like_are_joined_to_any_word_with_a_hyphen() -> None:
