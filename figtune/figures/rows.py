@@ -234,6 +234,8 @@ class _Page:
     def _opening(self, spans: Sequence[Span]) -> str:
         """The bold phrase from the first letter on, with the symbols within it: "Effect of α."; none where a symbol
         goes on with it."""
+        if not any(span.bold for span in spans):
+            return ""
         lettered = list(dropwhile(lambda span: not any(map(str.isalpha, span.text)), spans))
         run = list(takewhile(lambda span: span.bold or self._is_symbol(span), lettered))
         if not run or not run[0].bold:

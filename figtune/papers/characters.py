@@ -21,6 +21,7 @@ _COMBINING = {
 }
 _ACCENT_THEN_LETTER = re.compile(r"([´`¨ˆ˜¯ˇ˘˚˝])(?:(?<=[A-Za-z].) )?([A-Za-zı])")
 _LETTER_THEN_CEDILLA = re.compile(r"([A-Za-z])¸(?=[A-Za-z])|(?<=[A-Za-z])¸([A-Za-z])")
+_APART = re.compile("[´`¨ˆ˜¯ˇ˘˚˝¸\u0338]")  # what the patterns around this one look for
 _STRUCK_EQUAL = re.compile("\u0338( ?)=")
 # Anything outside plain printable ASCII that needs none of the repairs below.
 _SUSPECT = re.compile(r"[^ -_a-~]")
@@ -45,8 +46,8 @@ def clean(text: str) -> str:
 
 def composed(text: str) -> str:
     """`text` with accents joined to their letters, and strokes to the signs that they strike out."""
-    if not _SUSPECT.search(text):
-        return text
+    if not _APART.search(text):
+        return unicodedata.normalize("NFC", text)
     joined = _STRUCK_EQUAL.sub(r"\1≠", _ACCENT_THEN_LETTER.sub(_join_accent, text))
     return unicodedata.normalize("NFC", _LETTER_THEN_CEDILLA.sub(_join_cedilla, joined))
 
