@@ -16,14 +16,13 @@ from msgspec import Struct
 
 from figtune.figures.roles import Role
 from figtune.figures.style import Column, PaperStyle, family_of, is_prose, running_key
+from figtune.figures.wording import Wording, note_marks
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText, Span
 
 _SAME_BASELINE = 0.4  # em
 _RAISED = 0.75  # em by which the pieces of an inline formula may stand off the baseline
 _PIECE = 0.85  # of body size: anything smaller cannot make a row of its own beside body type
-_MARK = 0.85  # of the size of a footnote: its number is smaller
-_BLANK = 0.12  # em from piece to piece that make a blank
 _ACROSS = 12.0  # points by which a line must reach into a second column to stand across columns
 _NEAR = 2.5  # em from the first or the last row of the body
 _MOSTLY = 0.5
@@ -33,7 +32,6 @@ _ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _MARKS = (".", ":")
-_NUMBER = re.compile(r"(?:^|\s)[\d.,]*\d$")
 _SYMBOL = 8  # characters that a run of a formula within a heading takes at most
 _BULLET = 3  # characters that a bullet takes at most
 _SENTENCE = re.compile(r"[A-Z](?:[a-z]|\s)")
@@ -102,7 +100,8 @@ def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> Iterator[Row]:
             and (role is not Role.OTHER or line.block in blocks or _has_body_type(line, style))
             and not _is_running(line, style)
         ]
-        yield from _Page(page.index, style, _note_marks(page, style)).rows(body)
+        marks = note_marks([line for line, _ in page.lines], style)
+        yield from _Page(page.index, style, Wording(style, marks)).rows(body)
 
 
 def _end_of_front(page: PageLines) -> float:
@@ -126,13 +125,6 @@ def _is_body(line: Line, role: Role, front: float) -> bool:
     return role is not Role.FRONT or line.box.bottom > front
 
 
-def _note_marks(page: PageLines, style: PaperStyle) -> frozenset[str]:
-    """The numbers with which the footnotes of a page begin, set smaller than the notes."""
-    notes = (line for line, _ in page.lines if line.size < style.size and len(line.spans) > 1)
-    marks = (line.spans[0].text.strip() for line in notes if line.spans[0].size < _MARK * line.size)
-    return frozenset(mark for mark in marks if mark.isdigit())
-
-
 def _is_running(line: Line, style: PaperStyle) -> bool:
     """Whether it is a header or footer set so close to the body that it passed for a part of it. A number alone within
     the body is no page number: a reference may end with it."""
@@ -154,7 +146,7 @@ class _Page:
 
     index: int
     style: PaperStyle
-    note_marks: frozenset[str]
+    wording: Wording
 
     def rows(self, lines: Sequence[Piece]) -> Iterator[Row]:
         """Rows from top to bottom and column to column; what stands across columns parts the page."""
@@ -215,7 +207,7 @@ class _Page:
         widest = max(lines, key=lambda line: line.box.width)
         spans = [span for line in lines for span in line.spans if any(map(str.isalpha, span.text))]
         opening = self._opening([span for line in lines for span in line.spans])
-        text = self._joined(lines)
+        text = self.wording.joined(lines)
         return Row(
             page_index=self.index,
             column=column,
@@ -253,38 +245,6 @@ class _Page:
     def _is_symbol(self, span: Span) -> bool:
         """Whether it is set in another family than the body, as formulas are, and short."""
         return len(span.text.strip()) <= _SYMBOL and family_of(span.font) != family_of(self.style.font)
-
-    def _joined(self, lines: Sequence[Line]) -> str:
-        text, end = "", 0.0
-        for number, line in enumerate(lines):
-            if number and self._is_fraction(lines[number - 1], line):
-                between = "/"
-            else:
-                between = " " if text and line.box.x0 - end > _BLANK * line.size else ""
-            text += between + self._without_note_marks(line)
-            end = line.box.x1
-        return text
-
-    def _is_fraction(self, before: Line, after: Line) -> bool:
-        """Whether a line ends with a small number of its own right above the one that the next line begins with."""
-        above, below = before.spans[-1], after.spans[0]
-        small = max(above.size, below.size) < _PIECE * self.style.size
-        alone = before.text[: -len(above.text)].endswith((" ", "("))
-        return small and alone and above.text.isdigit() and below.text.isdigit() and after.box.x0 < before.box.x1
-
-    def _without_note_marks(self, line: Line) -> str:
-        if not self.note_marks or not any(span.superscript for span in line.spans):
-            return line.text
-        kept = ""
-        for span in line.spans:
-            mark = self._is_note_mark(span) and not _NUMBER.search(kept)
-            kept = kept.rstrip() + span.text[len(span.text.rstrip()) :] if mark else kept + span.text
-        return kept.strip()
-
-    def _is_note_mark(self, span: Span) -> bool:
-        """Whether it is the raised number of a footnote of the page; exponents are set in a font of formulas."""
-        raised = span.superscript and span.text.strip() in self.note_marks
-        return raised and family_of(span.font) == family_of(self.style.font)
 
 
 def _length_of_head(text: str, bold: str) -> int:
