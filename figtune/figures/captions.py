@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from figtune.figures.records import FigureType
 from figtune.figures.style import PaperStyle
+from figtune.figures.wording import Wording, note_marks
 from figtune.papers.box import Box
 from figtune.papers.hyphens import Vocabulary
 from figtune.papers.page import Line, PageText
@@ -145,11 +146,12 @@ def _caption(
     others = {other.line for other in found if other.page_index == start.page_index and other.line != start.line}
     rows = _rows(text, start.line, others, style)
     lines = [text.lines[number] for row in rows for number in row]
+    wording = Wording(style, note_marks(text.lines, style))
     return Caption(
         page_index=start.page_index,
         figure_type=start.figure_type,
         name=start.name,
-        text=vocabulary.join([" ".join(text.lines[number].text for number in row) for row in rows]),
+        text=vocabulary.join([wording.joined([text.lines[number] for number in row]) for row in rows]),
         box=Box.around(line.box for line in lines),
         lines=tuple(number for row in rows for number in row),
         certainty=round(min(1.0, max(0.0, start.score / _SURE + 0.34)), 3),
