@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -19,10 +19,12 @@ from typing import Literal
 import msgspec
 
 from figtune.pipeline.errors import ArtifactMissingError, InputError
-from figtune.pipeline.records import read_json, write_json
+from figtune.pipeline.records import read_json, stream_records, write_json, write_records
 from figtune.pipeline.settings import Value
 
 MANIFEST_FILE = "manifest.json"
+LIST_FILE = ".files.jsonl"
+"""Beside it: every file of the artifact, one a line, since there may be a million."""
 
 _RECORDED_SOFTWARE = ("torch", "transformers", "peft", "pymupdf", "pillow", "datasets", "accelerate", "bitsandbytes")
 _SHOWN_CHANGES = 3
@@ -49,6 +51,9 @@ class Stage:
     """What the user types to run it."""
     settings: Mapping[str, Value]
     """Those it reads, by dotted name."""
+    layout: Mapping[str, Value] = field(default_factory=dict)
+    """Settings, by dotted name, that decide how its files are laid out but not what they say: another one makes it
+    anew, and what was made from it stays current."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Input files by name, each with what identifies its content."""
     needs: tuple[Need, ...] = ()
@@ -72,7 +77,7 @@ class MadeFrom:
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """A file of an artifact."""
+    """A line of `.files.jsonl`."""
 
     path: str
     size: int
@@ -88,12 +93,19 @@ class Manifest:
     stage_version: int
     fingerprint: str
     made_from: MadeFrom
+    layout: dict[str, Value] = field(default_factory=dict)
     counts: dict[str, int]
     failed: int = 0
     """Inputs that could not be used."""
-    files: tuple[FileEntry, ...]
     software: dict[str, str]
     """For information; not part of the fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Identity:
+    """The part of a manifest that tells artifacts apart: the rest may name a hundred thousand papers."""
+
+    fingerprint: str
 
 
 def made_from(stage: Stage, upstream: Mapping[str, str]) -> MadeFrom:
@@ -123,13 +135,13 @@ def fingerprint_on_disk(stage: Stage, need: Need) -> str:
     Raises:
         ArtifactMissingError: it is missing or unfinished; the remedy is the command that makes it.
     """
-    manifest = read_manifest(need.folder, need.command)
-    if manifest is None:
+    try:
+        return read_json(need.folder / MANIFEST_FILE, _Identity, need.command).fingerprint
+    except (ArtifactMissingError, InputError):
         raise ArtifactMissingError(
             f"{stage.name} needs {need.folder}, which is missing or unfinished",
             f"make it with: {need.command} and the same flags",
-        )
-    return manifest.fingerprint
+        ) from None
 
 
 def why_stale(stage: Stage, origin: MadeFrom, *, force: bool) -> str | None:
@@ -143,11 +155,15 @@ def why_stale(stage: Stage, origin: MadeFrom, *, force: bool) -> str | None:
         return "not finished last time" if _holds_files(stage) else "not made yet"
     if manifest.fingerprint != fingerprint(stage, origin):
         return _difference(stage, manifest, origin)
-    return _damage(stage.folder, manifest)
+    # Every layout was once the only one, which is called 0.
+    if changes := _changed_settings({**dict.fromkeys(stage.layout, 0), **manifest.layout}, stage.layout):
+        return f"settings changed: {_shortened(changes)}"
+    return _damage(stage)
 
 
 def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], failed: int = 0) -> None:
     """Declare the artifact finished."""
+    write_records(stage.folder / LIST_FILE, _entries(stage.folder, stage.holds))
     write_json(
         stage.folder / MANIFEST_FILE,
         Manifest(
@@ -155,9 +171,9 @@ def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], fa
             stage_version=stage.version,
             fingerprint=fingerprint(stage, origin),
             made_from=origin,
+            layout=dict(stage.layout),
             counts=dict(counts),
             failed=failed,
-            files=_entries(stage),
             software=dict(_installed()),
         ),
     )
@@ -179,19 +195,25 @@ def _holds_files(stage: Stage) -> bool:
     return any((stage.folder / name).exists() for name in stage.holds)
 
 
-def _entries(stage: Stage) -> tuple[FileEntry, ...]:
-    tops = [stage.folder / name for name in stage.holds]
-    files = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
-    return tuple(
-        FileEntry(path=path.relative_to(stage.folder).as_posix(), size=path.stat().st_size) for path in sorted(files)
-    )
+def _entries(folder: Path, names: Iterable[str]) -> Iterator[FileEntry]:
+    """Files among `names` in the folder and below, in order."""
+    for name in sorted(names):
+        path = folder / name
+        if path.is_dir():
+            for entry in _entries(path, (below.name for below in path.iterdir())):
+                yield FileEntry(path=f"{name}/{entry.path}", size=entry.size)
+        elif path.is_file():
+            yield FileEntry(path=name, size=path.stat().st_size)
 
 
-def _damage(folder: Path, manifest: Manifest) -> str | None:
-    for entry in manifest.files:
+def _damage(stage: Stage) -> str | None:
+    """What has become of a file; nothing can be told where the list itself is gone."""
+    if not (stage.folder / LIST_FILE).is_file():
+        return None
+    for entry in stream_records(stage.folder / LIST_FILE, FileEntry, stage.command):
         try:
             # Without a Path for each: a data set may have a hundred thousand images.
-            size = os.stat(f"{folder}/{entry.path}").st_size  # noqa: PTH116
+            size = os.stat(f"{stage.folder}/{entry.path}").st_size  # noqa: PTH116
         except OSError:
             return f"{entry.path} is gone"
         if size != entry.size:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from figtune.pipeline.artifacts import MANIFEST_FILE, Need, Stage
+from figtune.pipeline.artifacts import LIST_FILE, MANIFEST_FILE, FileEntry, Need, Stage
 from figtune.pipeline.errors import ArtifactMissingError, ResourceError
+from figtune.pipeline.records import read_records
 from figtune.pipeline.stages import LOCK_FILE, Outcome, make, plan
 
 
@@ -86,6 +87,37 @@ def test_lost_and_damaged_files_are_noticed(stage: Stage) -> None:
     assert _make(stage) == "train.jsonl was changed"
     (stage.folder / "train.jsonl").unlink()
     assert _make(stage) == "train.jsonl is gone"
+
+
+def test_files_in_folders_are_listed_in_order_and_missed(stage: Stage) -> None:
+    def produce() -> Outcome:
+        for name in ("b/2", "b/1/x", "a", "c"):
+            (stage.folder / name).parent.mkdir(exist_ok=True)
+            (stage.folder / name).write_text(name)
+        return Outcome(counts={})
+
+    folders = replace(stage, holds=("b", "a"))
+    make(folders, produce, lock_folder=stage.folder.parent, force=False)
+    listed = read_records(stage.folder / LIST_FILE, FileEntry, "a test")
+    assert [(entry.path, entry.size) for entry in listed] == [("a", 1), ("b/1/x", 5), ("b/2", 3)]
+    (stage.folder / "b" / "1" / "x").unlink()
+    assert _make(folders) == "b/1/x is gone"
+
+
+def test_another_layout_is_made_anew_and_what_was_made_from_it_stays(stage: Stage, consumer: Stage) -> None:
+    _make(stage)
+    _make(consumer)
+    sharded = replace(stage, layout={"prepare.shard_examples": 9})
+    assert [each.reason for each in plan([sharded, consumer], force=False)] == [
+        "settings changed: prepare.shard_examples 0 -> 9",
+        None,
+    ]
+    assert _make(sharded) == "settings changed: prepare.shard_examples 0 -> 9"
+    assert _make(sharded) is None
+    assert _make(consumer) is None
+    assert _make(replace(stage, layout={"prepare.shard_examples": 0})) == (
+        "settings changed: prepare.shard_examples 9 -> 0"
+    )
 
 
 def test_a_failed_run_is_unfinished_even_where_one_was_finished_before(stage: Stage) -> None:
