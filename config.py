@@ -121,6 +121,8 @@ class PrepareSettings:
     """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
     minitrain_examples: int = 100
     """Training examples that are evaluated too, to tell memorised from learned."""
+    shard_examples: int = 0
+    """Examples of each split are written in files of so many, for tools that read them side by side; 0 for one file."""
     val_fraction: float = 0.1
     """Share of papers for validation during training."""
     test_fraction: float = 0.15
@@ -137,6 +139,7 @@ class PrepareSettings:
         _check(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
         _check(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
         _check(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
+        _check(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")
         _check(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
         _check(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
         _check(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")

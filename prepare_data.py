@@ -1,7 +1,7 @@
 """Stage 2: turn content, or an image-caption data set, into training examples, split by paper.
 
-Reads WORK/content, or --data.source; writes WORK/dataset: train.jsonl, val.jsonl, test.jsonl, minitrain.jsonl (a slice
-of train), rejected.jsonl, stats.json, README.md, preview.html, and of a data set images/.
+Reads WORK/content, or --data.source; writes WORK/dataset: train.jsonl, val.jsonl, test.jsonl (or for each a folder of
+shards), minitrain.jsonl (a slice of train), rejected.jsonl, stats.json, README.md, preview.html; of a data set images/.
 
     python prepare_data.py
     python prepare_data.py --prepare.tasks caption explain --prepare.max_words 96
@@ -30,25 +30,28 @@ if TYPE_CHECKING:
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.examples.choices import ABOUT_PAPERS
+    from figtune.examples.choices import ABOUT_PAPERS, LAYOUT
     from figtune.examples.identities import identity_of
     from figtune.examples.records import DATASET_CONTENTS, PREPARATION_VERSION, PREVIEW_FILE
 
+    settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT}
     stage = Stage(
         name="prepare",
         version=PREPARATION_VERSION,
         folder=config.dataset_dir,
         command=scripts.PREPARE,
-        settings=flatten(config.prepare, "prepare."),
+        settings=settings,
+        layout={f"prepare.{LAYOUT}": config.prepare.shard_examples},
         needs=(Need(stage="extract", folder=config.content_dir, command=scripts.EXTRACT),),
         holds=DATASET_CONTENTS,
         pages=(PREVIEW_FILE,),
     )
     if not config.data.source:
         return stage
-    read = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name not in ABOUT_PAPERS}
-    settings = {**flatten(config.data, "data."), **read}
-    return replace(stage, settings=settings, needs=(), files=identity_of(_source(config)))
+    read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in ABOUT_PAPERS}
+    return replace(
+        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=identity_of(_source(config))
+    )
 
 
 def run(config: Config) -> Summary:
@@ -113,6 +116,7 @@ def _choices(config: Config) -> Choices:
         max_context_words=chosen.max_context_words,
         near_duplicate_bits=chosen.near_duplicate_bits,
         minitrain_examples=chosen.minitrain_examples,
+        shard_examples=chosen.shard_examples,
         fractions=Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed),
     )
 

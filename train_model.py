@@ -93,7 +93,6 @@ def _produce(config: Config) -> Outcome:
         recipe,
         trackers=config.train.trackers,
         device=config.device,
-        dataset_by=scripts.PREPARE,
         model_by=scripts.SETUP,
     )
     if is_first_launched():

@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = _made(options.folder, stored, rows)
             work = options.folder / f"work-{stored}-{rows}"
             shutil.rmtree(work, ignore_errors=True)
-            first, peak = _run(source, work)
-            again, _ = _run(source, work)
+            flags = ("--data.source", str(source.resolve()), "--data.id_column", "id")
+            first, peak = prepared(work, *flags)
+            again, _ = prepared(work, *flags)
             sys.stdout.write(f"{stored:8}{rows:>6}{first:>13.1f}{rows / first:>8.0f}{peak:>9.0f}{again:>9.1f}\n")
             sys.stdout.flush()
     return 0
@@ -96,11 +97,11 @@ def _scan(numbers: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def _run(source: Path, work: Path) -> tuple[float, float]:
+def prepared(work: Path, *flags: str) -> tuple[float, float]:
     """Wall seconds and peak MB of one preparation."""
-    command = (sys.executable, "prepare_data.py", "--data.source", str(source.resolve()), "--data.id_column", "id")
+    command = (sys.executable, "prepare_data.py", "--work_dir", str(work.resolve()), *flags)
     start = time.monotonic()
-    process = subprocess.Popen((*command, "--work_dir", str(work.resolve())), cwd=ROOT)
+    process = subprocess.Popen(command, cwd=ROOT)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

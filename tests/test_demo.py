@@ -115,6 +115,15 @@ def test_a_tweak_touches_only_what_depends_on_it(demo: Demo) -> None:
     assert _files(demo.work_dir) == before
 
 
+def test_another_layout_makes_nothing_else_stale(demo: Demo) -> None:
+    ran = demo.run("--dry_run", "--prepare.shard_examples", "9")
+    assert ran.stdout.splitlines() == [
+        "extract: up to date",
+        "prepare: settings changed: prepare.shard_examples 0 -> 9",
+        *(f"{step}: up to date" for step in ("setup", "train", "test")),
+    ]
+
+
 def test_training_brings_setup_along_and_says_so(demo: Demo, tmp_path: Path) -> None:
     ran = demo.run("--steps", "prepare", "train", "--dry_run", "--adapter.rank", "3")
     assert "setup: added, since train needs it (settings changed: adapter.rank" in ran.stderr

@@ -16,8 +16,10 @@ from figtune.batches.bundles import Bundle, packed
 from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.order import Extent, IndexBatch, Order
 from figtune.batches.rows import tell_of_misfits, training_row
-from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.examples.records import MINITRAIN_FILE, Example
+from figtune.examples.shards import stream_examples
 from figtune.models.family import Family, TokenisedRow
+from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
 
@@ -69,24 +71,24 @@ class Items:
         return Bundle(image_sha256=items[0].image_sha256, rows=tuple(item.row for item in items))
 
 
-def read_examples(dataset_dir: Path, made_by: str) -> TrainingExamples:
+def read_examples(dataset_dir: Path) -> TrainingExamples:
     """The examples of a data set.
 
     Raises:
-        ArtifactMissingError: a file is missing; the remedy is `made_by`.
+        ArtifactMissingError: a file is missing.
         InputError: a line that is no example.
         NothingProducedError: nothing to train on.
     """
-    train = read_records(dataset_dir / examples_file("train"), Example, made_by)
+    train = list(stream_examples(dataset_dir, "train"))
     if not train:
         raise NothingProducedError(
-            f"{dataset_dir / examples_file('train')} has no examples to train on",
-            "see rejected.jsonl beside it for why figures were dropped, or give more papers",
+            f"{dataset_dir} has no examples to train on",
+            "see rejected.jsonl in it for why figures were dropped, or give more papers",
         )
     return TrainingExamples(
         train=train,
-        val=read_records(dataset_dir / examples_file("val"), Example, made_by),
-        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, made_by),
+        val=list(stream_examples(dataset_dir, "val")),
+        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
     )
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from transformers import ProcessorMixin
 
 from figtune.batches.rows import tell_of_misfits, training_row
-from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.examples.records import MINITRAIN_FILE, Example
+from figtune.examples.shards import stream_examples
 from figtune.metrics.records import EvaluatedSplit
 from figtune.models.family import Family
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
-
-SPLIT_FILES: dict[EvaluatedSplit, str] = {"test": examples_file("test"), "minitrain": MINITRAIN_FILE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +36,11 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
         NothingProducedError: both splits are empty.
     """
     evaluated = []
-    for split, file in SPLIT_FILES.items():
-        examples = read_records(dataset_dir / file, Example, scripts.PREPARE)
+    read: dict[EvaluatedSplit, list[Example]] = {
+        "test": list(stream_examples(dataset_dir, "test")),
+        "minitrain": read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
+    }
+    for split, examples in read.items():
         others = exchanged_pictures(examples)
         evaluated += [
             Evaluated(split=split, example=example, other=others.get(example.image_sha256)) for example in examples

@@ -12,10 +12,11 @@ import torch
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
-from figtune.evaluation.evaluated import SPLIT_FILES, Evaluated, evaluated_examples, pictures, with_room
+from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
-from figtune.examples.records import DATA_SET_TASK, examples_file
+from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
+from figtune.examples.shards import digest_of_examples
 from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
@@ -166,10 +167,15 @@ def _predicted(predictor: Predictor, batch: Sequence[Evaluated]) -> list[Predict
 def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
     """Of everything that decides what is predicted."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    data = [dataset_dir / file for file in (*SPLIT_FILES.values(), examples_file("train"))]
     digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
-    for file in (output_dir / MODEL_FILE, *adapter, *data):
+    for file in (output_dir / MODEL_FILE, *adapter):
         digest.update(sha256_of(file).encode())
+    for examples in (
+        digest_of_examples(dataset_dir, "test"),
+        sha256_of(dataset_dir / MINITRAIN_FILE),
+        digest_of_examples(dataset_dir, "train"),
+    ):
+        digest.update(examples.encode())
     return digest.hexdigest()
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from figtune.examples.images import look_at
-from figtune.examples.records import Example, examples_file
+from figtune.examples.records import Example
+from figtune.examples.shards import stream_examples
 from figtune.metrics.baselines import Guesser, Known, guessers
 from figtune.metrics.records import BASELINES, Guess
 from figtune.metrics.texts import chrf, rouge_l
-from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import say, track
-from figtune.pipeline.records import stream_records
 
 _MOST = 5_000
 """Training examples that the baselines know. Of more, as many are drawn by a hash of their ids: looking at every
@@ -84,5 +83,5 @@ class TrainingGuesses:
 
 
 def _drawn(dataset_dir: Path) -> list[Example]:
-    examples = stream_records(dataset_dir / examples_file("train"), Example, scripts.PREPARE)
+    examples = stream_examples(dataset_dir, "train")
     return heapq.nsmallest(_MOST, examples, key=lambda each: hashlib.sha256(each.example_id.encode()).digest())

@@ -10,6 +10,9 @@ from figtune.examples.splits import Fractions
 ABOUT_PAPERS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
 """Choices that preparation from a data set does not look at."""
 
+LAYOUT = "shard_examples"
+"""The choice that decides which files hold the examples, not which examples there are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
@@ -38,5 +41,7 @@ class Choices:
     """Pictures whose perceptual hashes (256 bits) differ in so many bits at most count as the same."""
     minitrain_examples: int
     """At most so many of the training examples are repeated in minitrain.jsonl."""
+    shard_examples: int
+    """Of every shard but the last; 0 for one file a split."""
     fractions: Fractions
     """Of papers, or of rows where the data set has no such splits, for validation and test."""

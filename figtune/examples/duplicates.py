@@ -1,15 +1,16 @@
-"""Pairs of near-identical pictures among very many.
+"""Near-identical pictures among very many.
 
-Every hash of one side is compared with every hash of the other, by vectors of 64 bits: some 100 million pairs a second
-whatever the pictures are like. Bands of bits that must agree (Manku et al., "Detecting near-duplicates for web
-crawling", 2007) leave pictures of one kind, such as brain scans, in a few crowded bands, and took ten times longer.
+Two hashes that differ in at most k bits agree in one of k + 1 bands of bits (Manku et al., "Detecting near-duplicates
+for web crawling", 2007), so of half a million figures one pair in two thousand has to be looked at. Pictures of one
+kind, such as brain scans, crowd into few values of a band; where that makes as many pairs as there are, every hash is
+compared with every other instead, some 100 million pairs a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,57 +19,126 @@ from figtune.examples.records import SPLITS, Split
 from figtune.pipeline.progress import track
 
 _WORD_BITS = 64
+_KEY_BITS = 32
+"""Bits of a band that are looked at; more would hardly part more pictures."""
+_DEARER = 20
+"""A pair that a band finds is read from all over the memory, which takes so many times as long."""
+_AT_ONCE = 1 << 20
+"""Pairs compared in one go: some tens of megabytes."""
 _SLOW = 10**8
 """So many comparisons take a second or more."""
 
-Key = TypeVar("Key", bound=Hashable)
+
+@dataclass(frozen=True, kw_only=True)
+class Hashes:
+    """Perceptual hashes of many pictures: with words of 256 bits 40 bytes each."""
+
+    places: NDArray[np.int64]
+    """int64[N]: what the pictures are known by, ascending."""
+    words: NDArray[np.uint64]
+    """uint64[W, N]: the bits."""
+
+    @classmethod
+    def of(cls, places: NDArray[np.int64], data: bytes | bytearray, bits: int) -> Hashes:
+        """Hashes of so many bits, a multiple of 64, one after another in `data`, in any order of `places`."""
+        order = np.argsort(places)
+        words = np.frombuffer(data, dtype="<u8").reshape(len(places), bits // _WORD_BITS)
+        return cls(places=places[order], words=np.ascontiguousarray(words[order].T))
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
-def leaks(hashes: Mapping[Split, Mapping[Key, int]], bits: int, at_most: int) -> dict[Key, tuple[Key, Split]]:
-    """Pictures that must go since a near copy stands in an earlier split, each with that copy and its split.
+def leaks(hashes: Mapping[Split, Hashes], at_most: int) -> dict[int, tuple[int, Split]]:
+    """Pictures that must go since a near copy stands in an earlier split, each with the first such copy and its split.
 
     A picture that is trained on must not be tested on. Pairs are judged one by one, not in chains, so that one odd
     picture cannot empty a split.
 
     Args:
-        hashes: perceptual hashes of the pictures of every split.
-        bits: of a hash.
         at_most: so many bits of near copies differ.
     """
-    found: dict[Key, tuple[Key, Split]] = {}
+    found: dict[int, tuple[int, Split]] = {}
     for earlier, later in combinations(SPLITS, 2):
-        for kept, dropped in near_pairs(hashes[earlier], hashes[later], bits, at_most):
-            found.setdefault(dropped, (kept, earlier))
+        some, others = hashes[earlier], hashes[later]
+        near = first_near(some, others, at_most)
+        for index in np.flatnonzero(near < len(some)):
+            found.setdefault(int(others.places[index]), (int(some.places[near[index]]), earlier))
     return found
 
 
-def near_pairs(
-    some: Mapping[Key, int], others: Mapping[Key, int], bits: int, at_most: int
-) -> Iterator[tuple[Key, Key]]:
-    """Yield each key of `some` with each key of `others` whose hash differs from its own in `at_most` bits, once.
+def first_near(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
+    """int64[len(others)]: the first of `some` that differs from each in `at_most` bits; `len(some)` where none does."""
+    if not len(some) or not len(others):
+        return np.full(len(others), len(some))
+    pairs = sum(int(matches.counts.sum()) for matches in _matches(some, others, at_most))
+    by_bands = pairs * _DEARER < len(some) * len(others)
+    return (near_by_bands if by_bands else near_by_all)(some, others, at_most)
 
-    Args:
-        bits: of a hash.
-    """
-    keys = list(some)
-    first, *rest = _words(some.values(), bits)
-    items: Iterable[tuple[Key, int]] = others.items()
-    if len(some) * len(others) > _SLOW:
-        items = track(items, total=len(others), title="Looking for copies", unit="picture")
-    for other, value in items:
-        wanted = _words((value,), bits)[:, 0]
-        differing = np.bitwise_count(first ^ wanted[0]).astype(np.uint16)
+
+def near_by_all(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
+    """`first_near`, every hash compared with every other."""
+    found = np.full(len(others), len(some))
+    slow = len(some) * len(others) > _SLOW
+    numbers = range(len(others))
+    for number in track(numbers, total=len(others), title="Looking for copies", unit="picture") if slow else numbers:
+        differing = np.bitwise_count(some.words[0] ^ others.words[0, number]).astype(np.uint16)
         # Few are near in the first word alone, so the others are looked at for those only.
         near = np.flatnonzero(differing <= at_most)
         total = differing[near]
-        for column, word in zip(rest, wanted[1:], strict=True):
+        for column, word in zip(some.words[1:], others.words[1:, number], strict=True):
             total += np.bitwise_count(column[near] ^ word)
-        for index in near[total <= at_most]:
-            yield keys[index], other
+        found[number] = near[total <= at_most].min(initial=len(some))
+    return found
 
 
-def _words(values: Iterable[int], bits: int) -> NDArray[np.uint64]:
-    """Hashes as columns: uint64[W, N]."""
-    width = -(-bits // _WORD_BITS)
-    data = b"".join(value.to_bytes(width * _WORD_BITS // 8, "little") for value in values)
-    return np.ascontiguousarray(np.frombuffer(data, dtype="<u8").reshape(-1, width).T)
+def near_by_bands(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
+    """`first_near`, hashes compared that agree in a band."""
+    found = np.full(len(others), len(some))
+    for matches in _matches(some, others, at_most):
+        for one, other in matches.pairs():
+            total = np.zeros(len(one), dtype=np.uint16)
+            for ours, theirs in zip(some.words, others.words, strict=True):
+                total += np.bitwise_count(ours[one] ^ theirs[other])
+            near = total <= at_most
+            np.minimum.at(found, other[near], one[near])
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Matches:
+    """Hashes that agree in one band: of each of the others a run among some, in the order of their bits there."""
+
+    order: NDArray[np.int64]
+    first: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Indices among some and among the others, so many at a time as memory is there for."""
+        ends = np.cumsum(self.counts)
+        start = 0
+        while start < len(ends):
+            before = ends[start] - self.counts[start]
+            stop = max(start + 1, int(np.searchsorted(ends, before + _AT_ONCE, side="right")))
+            counts = self.counts[start:stop]
+            runs = np.repeat(self.first[start:stop] - (ends[start:stop] - counts - before), counts)
+            yield self.order[runs + np.arange(len(runs))], np.repeat(np.arange(start, stop), counts)
+            start = stop
+
+
+def _matches(some: Hashes, others: Hashes, at_most: int) -> Iterator[_Matches]:
+    """What agrees in each of `at_most` + 1 bands."""
+    for band in range(at_most + 1):
+        ours, theirs = (_key(hashes.words, band, at_most + 1) for hashes in (some, others))
+        order = np.argsort(ours)
+        ours = ours[order]
+        first = np.searchsorted(ours, theirs, side="left")
+        yield _Matches(order=order, first=first, counts=np.searchsorted(ours, theirs, side="right") - first)
+
+
+def _key(words: NDArray[np.uint64], band: int, bands: int) -> NDArray[np.uint32]:
+    """uint32[N]: every `bands`-th bit, since neighbours tell much the same."""
+    key = np.zeros(words.shape[1], dtype=np.uint32)
+    for bit in range(band, len(words) * _WORD_BITS, bands)[:_KEY_BITS]:
+        key = (key << np.uint32(1)) | ((words[bit // _WORD_BITS] >> np.uint64(bit % _WORD_BITS)).astype(np.uint32) & 1)
+    return key

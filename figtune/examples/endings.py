@@ -14,15 +14,14 @@ from figtune.examples.records import (
     Example,
     Split,
     Stats,
-    examples_file,
 )
 from figtune.examples.screening import SETTINGS
+from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
-from figtune.pipeline import scripts
 from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.progress import say
-from figtune.pipeline.records import stream_records, write_json, write_records
+from figtune.pipeline.records import write_json, write_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
 
 
 def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
-    return enumerate(stream_records(dataset_dir / examples_file("train"), Example, scripts.PREPARE))
+    return enumerate(stream_examples(dataset_dir, "train"))
 
 
 def _require_examples(stats: Stats, dataset_dir: Path) -> None:

@@ -12,13 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from figtune.examples.records import SPLITS, Example, Split, examples_file
+from figtune.examples.records import SPLITS, Example, Split
+from figtune.examples.shards import example_files, stream_examples
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import read_manifest
 from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.files import replacing_folder, write_text
 from figtune.pipeline.progress import say, track
-from figtune.pipeline.records import read_json, stream_records, write_json
+from figtune.pipeline.records import read_json, write_json
 
 MARK_FILE = "figtune_export.json"
 
@@ -78,14 +79,13 @@ def _write_split(dataset_dir: Path, split: Split, folder: Path) -> None:
     schema = datasets.Features(
         {"images": [datasets.Image()], "messages": messages, "example_id": text, "task": text, "source": text}
     ).arrow_schema
-    file = dataset_dir / examples_file(split)
-    if not file.stat().st_size:  # `datasets` cannot load a part without rows.
+    if not any(
+        file.stat().st_size for file in example_files(dataset_dir, split)
+    ):  # `datasets` cannot load a part without rows.
         return
     path = folder / "data" / f"{_NAMES[split]}-00000-of-00001.parquet"
     path.parent.mkdir(exist_ok=True)
-    examples = track(
-        stream_records(file, Example, scripts.PREPARE), total=None, title=f"Exporting {split}", unit="example"
-    )
+    examples = track(stream_examples(dataset_dir, split), total=None, title=f"Exporting {split}", unit="example")
     rows = (_row(dataset_dir, example) for example in examples)
     with ParquetWriter(path, schema) as writer:
         while group := list(islice(rows, _ROW_GROUP)):

@@ -19,16 +19,23 @@ def store_image(dataset_dir: Path, image: KeptImage) -> str:
     return path.relative_to(dataset_dir).as_posix()
 
 
-def prune_images(dataset_dir: Path, wanted: Container[str]) -> None:
+def prune_images(dataset_dir: Path, wanted: Container[bytes]) -> None:
     """Remove what an earlier preparation kept and this one does not.
 
     Args:
-        wanted: sha256 of the images to keep, in hex.
+        wanted: sha256 of the images to keep.
     """
     folder = dataset_dir / IMAGES_FOLDER
     for path in folder.glob("*/*"):
-        if path.stem not in wanted:
+        if not _is_wanted(path, wanted):
             path.unlink()
     for below in (*folder.glob("*"), *folder.parent.glob(IMAGES_FOLDER)):
         if not any(below.iterdir()):
             below.rmdir()
+
+
+def _is_wanted(path: Path, wanted: Container[bytes]) -> bool:
+    try:
+        return bytes.fromhex(path.stem) in wanted
+    except ValueError:  # none of ours
+        return False

@@ -9,19 +9,18 @@ from pathlib import Path
 
 from figtune.examples.choices import Choices
 from figtune.examples.composition import Composed, Place, compose
+from figtune.examples.content import PaperFigure
 from figtune.examples.endings import Ending, finish
 from figtune.examples.imagestore import prune_images
 from figtune.examples.material import material_of
-from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats, examples_file
+from figtune.examples.records import REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.examples.screening import Fault
-from figtune.examples.selection import Chosen, Selection, figures_of, select_figures
+from figtune.examples.selection import Chosen, Selection, select_figures
+from figtune.examples.shards import writing_examples
 from figtune.examples.splits import wanted_splits
 from figtune.examples.tally import Tally
-from figtune.figures.records import PAPERS_FILE, FigureRecord, PaperRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import track
-from figtune.pipeline.records import read_records, recording
+from figtune.pipeline.records import recording
 
 _Write = Callable[[object], None]
 
@@ -30,17 +29,16 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> 
     """Turn a content folder into `train.jsonl`, `val.jsonl`, `test.jsonl`, `minitrain.jsonl`, `rejected.jsonl` and
     `stats.json`.
 
-    Images stay where they are: examples name them relative to the dataset folder.
+    Images stay where they are: examples name them relative to the dataset folder. Figures are read one by one, twice;
+    memory hardly grows with them.
 
     Raises:
         ArtifactMissingError: the content folder is not there or not complete.
         InputError: a line in it is no record, or a figure has no paper.
         NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
     """
-    papers = {paper.paper_id: paper for paper in read_records(content_dir / PAPERS_FILE, PaperRecord, scripts.EXTRACT)}
-    selection = select_figures(content_dir, choices)
-    writing = _Writing(content_dir, dataset_dir, papers, selection, choices)
-    tally = writing.run()
+    with select_figures(content_dir, dataset_dir, choices) as selection:
+        tally = _Writing(dataset_dir, selection).run()
     prune_images(dataset_dir, ())
     ending = Ending(
         minitrain_examples=choices.minitrain_examples, wanted=tuple(wanted_splits(choices.fractions)), data_set=""
@@ -51,91 +49,67 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, choices: Choices) -> 
 class _Writing:
     """One pass over the figures, with the files it fills."""
 
-    def __init__(
-        self,
-        content_dir: Path,
-        dataset_dir: Path,
-        papers: dict[str, PaperRecord],
-        selection: Selection,
-        choices: Choices,
-    ) -> None:
-        self._content_dir = content_dir
+    def __init__(self, dataset_dir: Path, selection: Selection) -> None:
+        self._content_dir = selection.content_dir
         self._dataset_dir = dataset_dir
-        self._papers = papers
         self._selection = selection
-        self._choices = choices
+        self._choices = selection.choices
         self._tally = Tally()
 
     def run(self) -> Tally:
         """Write examples and rejections in the order of the figures; return the counts."""
         with ExitStack() as files:
-            examples = {
-                split: files.enter_context(recording(self._dataset_dir / examples_file(split))) for split in SPLITS
-            }
+            examples = files.enter_context(writing_examples(self._dataset_dir, self._choices.shard_examples))
             reject = files.enter_context(recording(self._dataset_dir / REJECTED_FILE))
-            figures = figures_of(self._content_dir)
-            for figure in track(figures, total=len(self._selection), title="writing examples", unit="figure"):
-                chosen = self._selection[figure.figure_id]
+            figures = track(self._selection, total=self._selection.count, title="writing examples", unit="figure")
+            for found, chosen in figures:
                 if isinstance(chosen, Fault):
-                    self._reject_figure(figure, chosen, reject)
+                    self._reject_figure(found, chosen, reject)
                 else:
-                    self._use(figure, chosen, examples[chosen.split], reject)
+                    self._use(found, chosen, examples[chosen.split], reject)
         return self._tally
 
-    def _use(self, figure: FigureRecord, chosen: Chosen, write: _Write, reject: _Write) -> None:
-        material = material_of(figure, self._paper_of(figure), self._choices.max_context_words)
+    def _use(self, found: PaperFigure, chosen: Chosen, write: _Write, reject: _Write) -> None:
+        material = material_of(found.figure, found.paper, self._choices.max_context_words)
         self._tally.add_cleaned(material.removed)
         place = Place(
-            figure_id=figure.figure_id,
-            paper_id=figure.paper_id,
-            image=self._image(figure),
+            figure_id=found.figure.figure_id,
+            paper_id=found.paper.paper_id,
+            image=self._image(found),
             image_sha256=chosen.image_sha256,
-            source=self._source(figure),
+            source=found.source,
         )
         composed = list(compose(material, place, self._choices))
         for each in composed:
-            self._place(each, figure, chosen.split, write, reject)
+            self._place(each, found, chosen.split, write, reject)
         if any(isinstance(each.outcome, Example) for each in composed):
-            self._tally.use_figure(chosen.split, figure.paper_id)
+            self._tally.use_figure(chosen.split, found.paper.paper_id)
         else:
             rules = sorted({each.outcome.rule for each in composed if isinstance(each.outcome, Fault)})
-            self._reject_figure(figure, Fault("no_example", ", ".join(rules)), reject)
+            self._reject_figure(found, Fault("no_example", ", ".join(rules)), reject)
 
-    def _place(self, composed: Composed, figure: FigureRecord, split: Split, write: _Write, reject: _Write) -> None:
+    def _place(self, composed: Composed, found: PaperFigure, split: Split, write: _Write, reject: _Write) -> None:
         if isinstance(composed.outcome, Example):
             write(composed.outcome)
             self._tally.add_example(split, composed.outcome, shortened=composed.shortened)
         else:
-            reject(self._rejection(composed.example_id, composed.outcome, composed.task, figure))
+            reject(self._rejection(composed.example_id, composed.outcome, composed.task, found))
             self._tally.reject_example(composed.outcome.rule)
 
-    def _reject_figure(self, figure: FigureRecord, fault: Fault, reject: _Write) -> None:
-        reject(self._rejection(figure.figure_id, fault, "", figure))
+    def _reject_figure(self, found: PaperFigure, fault: Fault, reject: _Write) -> None:
+        reject(self._rejection(found.figure.figure_id, fault, "", found))
         self._tally.reject_figure(fault.rule)
 
-    def _rejection(self, item_id: str, fault: Fault, task: str, figure: FigureRecord) -> Rejection:
+    def _rejection(self, item_id: str, fault: Fault, task: str, found: PaperFigure) -> Rejection:
         return Rejection(
             item_id=item_id,
             rule=fault.rule,
             detail=fault.detail,
             task=task,
-            image=self._image(figure) if figure.crop else "",
-            source=self._source(figure),
+            image=self._image(found) if found.figure.crop else "",
+            source=found.source,
         )
 
-    def _paper_of(self, figure: FigureRecord) -> PaperRecord:
-        try:
-            return self._papers[figure.paper_id]
-        except KeyError:
-            raise InputError(
-                f"{self._content_dir / PAPERS_FILE} lacks the paper {figure.paper_id} of {figure.figure_id}",
-                f"make it again with: {scripts.EXTRACT} --force",
-            ) from None
-
-    def _image(self, figure: FigureRecord) -> str:
-        path = self._content_dir / str(figure.crop)
+    def _image(self, found: PaperFigure) -> str:
+        path = self._content_dir / str(found.figure.crop)
         return Path(os.path.relpath(path, self._dataset_dir)).as_posix()
-
-    def _source(self, figure: FigureRecord) -> str:
-        name = f"{figure.figure_type} {figure.name}" if figure.name else f"{figure.figure_type} without a caption"
-        return f"{self._paper_of(figure).file}, page {figure.page}, {name}"

@@ -123,12 +123,13 @@ class Stats:
 
 
 def examples_file(split: Split) -> str:
-    """`train.jsonl`"""
+    """`train.jsonl`, where a split is one file; see `shards`."""
     return f"{split}.jsonl"
 
 
 DATASET_CONTENTS = (
     *(examples_file(split) for split in SPLITS),
+    *SPLITS,
     MINITRAIN_FILE,
     REJECTED_FILE,
     STATS_FILE,

@@ -7,7 +7,6 @@ when all have been seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from figtune.examples.candidates import Candidate, Judge
@@ -15,9 +14,11 @@ from figtune.examples.choices import Choices
 from figtune.examples.dealing import deal
 from figtune.examples.endings import Ending, finish
 from figtune.examples.imagestore import prune_images
-from figtune.examples.pictures import Pictures
-from figtune.examples.records import REJECTED_FILE, SPLITS, Rejection, Stats, examples_file
+from figtune.examples.pictures import Pictures, Seen, pictures_beside
+from figtune.examples.records import REJECTED_FILE, SPLITS, Rejection, Split, Stats
 from figtune.examples.rows import rows_of
+from figtune.examples.screening import Fault, near_copy
+from figtune.examples.shards import writing_examples
 from figtune.examples.sources import DataSource, open_source
 from figtune.examples.tally import Tally
 from figtune.pipeline import scripts
@@ -40,24 +41,24 @@ def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Sta
     opened = open_source(source)
     dealt = deal([part.name for part in opened.parts], choices.fractions, source.name)
     judge = Judge(source=opened, dataset_dir=dataset_dir, deal=dealt, choices=choices)
-    preparation = _Preparation(judge, source)
-    preparation.run()
-    prune_images(dataset_dir, preparation.pictures)
+    with pictures_beside(dataset_dir) as pictures:
+        tally = _Preparation(judge, source, pictures).run()
+        prune_images(dataset_dir, pictures)
     ending = Ending(minitrain_examples=choices.minitrain_examples, wanted=dealt.wanted, data_set=opened.name)
-    return finish(dataset_dir, preparation.tally, ending)
+    return finish(dataset_dir, tally, ending)
 
 
 class _Preparation:
     """One pass over the rows, one over the candidates that come of them."""
 
-    def __init__(self, judge: Judge, source: DataSource) -> None:
-        self.tally = Tally()
-        self.pictures = Pictures()
+    def __init__(self, judge: Judge, source: DataSource, pictures: Pictures) -> None:
+        self._tally = Tally()
+        self._pictures = pictures
         self._judge = judge
         self._source = source
 
-    def run(self) -> None:
-        """Write examples and rejections in the order of the rows."""
+    def run(self) -> Tally:
+        """Write examples and rejections in the order of the rows; return the counts."""
         folder = self._judge.dataset_dir
         waiting = folder / _WAITING_FILE
         try:
@@ -66,6 +67,7 @@ class _Preparation:
                 self._place(stream_records(waiting, Candidate, scripts.PREPARE), count, write)
         finally:
             waiting.unlink(missing_ok=True)
+        return self._tally
 
     def _candidates(self, write: Callable[[object], None]) -> Iterator[Candidate]:
         parts = {part.name: part for part in self._judge.source.parts}
@@ -81,29 +83,49 @@ class _Preparation:
 
     def _see(self, candidate: Candidate) -> None:
         example = candidate.example
-        self.pictures.add(example.image_sha256, candidate.split, example.example_id, int(candidate.perceptual_hash, 16))
+        self._pictures.add(
+            Seen(
+                key=bytes.fromhex(example.image_sha256),
+                split=candidate.split,
+                rank=SPLITS.index(candidate.split),
+                tie="",
+                name=example.example_id,
+                perceptual_hash=int(candidate.perceptual_hash, 16),
+            )
+        )
 
     def _place(self, candidates: Iterator[Candidate], count: int, reject: Callable[[object], None]) -> None:
-        fault_of = self.pictures.judge(self._judge.choices.near_duplicate_bits)
-        folder = self._judge.dataset_dir
-        with ExitStack() as files:
-            write = {split: files.enter_context(recording(folder / examples_file(split))) for split in SPLITS}
+        choices = self._judge.choices
+        self._pictures.find_near(choices.near_duplicate_bits)
+        with writing_examples(self._judge.dataset_dir, choices.shard_examples) as write:
             for candidate in track(candidates, total=count, title="writing examples", unit="row"):
                 example = candidate.example
-                if fault := fault_of(example.image_sha256, candidate.split):
-                    self._reject(_rejection(candidate, fault.rule, fault.detail), reject)
+                if fault := self._fault_of(example.image_sha256, candidate.split):
+                    self._reject(_rejection(candidate, fault), reject)
                 else:
                     write[candidate.split](example)
-                    self.tally.use_figure(candidate.split, example.group)
-                    self.tally.add_example(candidate.split, example, shortened=candidate.shortened)
+                    self._tally.use_figure(candidate.split, example.group)
+                    self._tally.add_example(candidate.split, example, shortened=candidate.shortened)
+
+    def _fault_of(self, image_sha256: str, split: Split) -> Fault | None:
+        """The same picture stays in the earliest split that has it; of two near copies the one in the later goes."""
+        kept = self._pictures.kept(bytes.fromhex(image_sha256))
+        if split != kept.split:
+            return Fault("copy_across_splits", f"the same picture as {kept.name} in {kept.split}")
+        return near_copy(*kept.near) if kept.near else None
 
     def _reject(self, rejection: Rejection, write: Callable[[object], None]) -> None:
         write(rejection)
-        self.tally.reject_figure(rejection.rule)
+        self._tally.reject_figure(rejection.rule)
 
 
-def _rejection(candidate: Candidate, rule: str, detail: str) -> Rejection:
+def _rejection(candidate: Candidate, fault: Fault) -> Rejection:
     example = candidate.example
     return Rejection(
-        item_id=example.example_id, rule=rule, detail=detail, task="", image=example.image, source=example.source
+        item_id=example.example_id,
+        rule=fault.rule,
+        detail=fault.detail,
+        task="",
+        image=example.image,
+        source=example.source,
     )

@@ -1,22 +1,30 @@
-"""Which figures are used: each picture looked at once, the unfit and the copies set aside."""
+"""Which figures are used: each picture looked at once, the unfit and the copies set aside.
+
+What was seen of each figure waits on the disk, since which of two copies goes is known only when all have been seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.examples.choices import Choices
-from figtune.examples.duplicates import leaks
-from figtune.examples.images import HASH_BITS, ImageFacts, look_at
+from figtune.examples.content import PaperFigure, figures_of, figures_with_papers
+from figtune.examples.images import look_at
+from figtune.examples.pictures import Pictures, Seen, pictures_beside
 from figtune.examples.records import SPLITS, Split
 from figtune.examples.screening import Fault, fault_of_image, fault_of_record, near_copy
 from figtune.examples.splits import split_of
 from figtune.figures.records import FIGURES_FILE, FigureRecord
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
+from figtune.pipeline.files import TEMPORARY_PREFIX
 from figtune.pipeline.progress import track
-from figtune.pipeline.records import stream_records
+from figtune.pipeline.records import stream_records, write_records
+
+_WAITING_FILE = f"{TEMPORARY_PREFIX}figures.jsonl"
 
 
 @dataclass(frozen=True)
@@ -27,46 +35,65 @@ class Chosen:
     image_sha256: str
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    split: Split
-    confidence: float
-    image: ImageFacts
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What was seen of a figure."""
+
+    image_sha256: str
+    """Empty where a rule is against it."""
+    fault: Fault | None
 
 
-Selection = Mapping[str, Chosen | Fault]
-"""Every figure by figure_id."""
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Every figure, with what became of it."""
+
+    count: int
+    content_dir: Path
+    choices: Choices
+    waiting: Path
+    pictures: Pictures
+
+    def __iter__(self) -> Iterator[tuple[PaperFigure, Chosen | Fault]]:
+        """Figures in the order of their file, each chosen or with the rule against it.
+
+        Raises:
+            ArtifactMissingError, InputError: see `figures_with_papers`.
+        """
+        looks = stream_records(self.waiting, _Look, scripts.PREPARE)
+        for found, look in zip(figures_with_papers(self.content_dir), looks, strict=True):
+            yield found, look.fault or self._judged(found.figure, look.image_sha256)
+
+    def _judged(self, figure: FigureRecord, image_sha256: str) -> Chosen | Fault:
+        """Within one split the same picture is used once; of two near copies the one in the later split goes."""
+        split = split_of(figure.paper_id, self.choices.fractions)
+        kept = self.pictures.kept(_key(split, image_sha256))
+        if kept.name != figure.figure_id:
+            return Fault("duplicate_image", f"the same picture as {kept.name}")
+        return near_copy(*kept.near) if kept.near else Chosen(split, image_sha256)
 
 
-def figures_of(content_dir: Path) -> Iterator[FigureRecord]:
-    """All figures of a content folder, one by one.
+@contextmanager
+def select_figures(content_dir: Path, dataset_dir: Path, choices: Choices) -> Iterator[Selection]:
+    """Look at every figure; what must be remembered of them lies in the dataset folder until the block ends.
 
     Raises:
-        ArtifactMissingError, InputError: see `stream_records`.
+        ArtifactMissingError, InputError: see `figures_of`.
     """
-    return stream_records(content_dir / FIGURES_FILE, FigureRecord, scripts.EXTRACT)
+    waiting = dataset_dir / _WAITING_FILE
+    with pictures_beside(dataset_dir) as pictures:
+        try:
+            count = write_records(waiting, _looks(content_dir, choices, pictures))
+            pictures.find_near(choices.near_duplicate_bits)
+            yield Selection(count=count, content_dir=content_dir, choices=choices, waiting=waiting, pictures=pictures)
+        finally:
+            waiting.unlink(missing_ok=True)
 
 
-def select_figures(content_dir: Path, choices: Choices) -> Selection:
-    """Look at every figure and say whether it is used, and where, or which rule is against it."""
-    faults: dict[str, Fault] = {}
-    candidates: dict[str, _Candidate] = {}
+def _looks(content_dir: Path, choices: Choices, pictures: Pictures) -> Iterator[_Look]:
     count = _count_lines(content_dir / FIGURES_FILE)
     for figure in track(figures_of(content_dir), total=count, title="looking at figures", unit="figure"):
-        judged = _judged(figure, content_dir, choices)
-        if isinstance(judged, Fault):
-            faults[figure.figure_id] = judged
-        else:
-            candidates[figure.figure_id] = judged
-    faults |= _copies(candidates)
-    unique = {figure_id: candidate for figure_id, candidate in candidates.items() if figure_id not in faults}
-    faults |= _leaks(unique, choices.near_duplicate_bits)
-    chosen = {
-        figure_id: Chosen(candidate.split, candidate.image.sha256)
-        for figure_id, candidate in unique.items()
-        if figure_id not in faults
-    }
-    return {**faults, **chosen}
+        yield _look(figure, content_dir, choices, pictures)
 
 
 def _count_lines(path: Path) -> int | None:
@@ -78,33 +105,30 @@ def _count_lines(path: Path) -> int | None:
         return None
 
 
-def _judged(figure: FigureRecord, content_dir: Path, choices: Choices) -> _Candidate | Fault:
+def _look(figure: FigureRecord, content_dir: Path, choices: Choices, pictures: Pictures) -> _Look:
+    """By record and picture; of pictures that are the same the one is kept whose caption extraction is surest of."""
     if fault := fault_of_record(figure, choices):
-        return fault
+        return _Look(image_sha256="", fault=fault)
     try:
         image = look_at(content_dir / str(figure.crop))
     except InputError as error:
-        return Fault("unreadable_crop", error.problem)
+        return _Look(image_sha256="", fault=Fault("unreadable_crop", error.problem))
+    if fault := fault_of_image(image, choices):
+        return _Look(image_sha256="", fault=fault)
     split = split_of(figure.paper_id, choices.fractions)
-    return fault_of_image(image, choices) or _Candidate(split, figure.confidence, image)
+    pictures.add(
+        Seen(
+            key=_key(split, image.sha256),
+            split=split,
+            rank=-figure.confidence,
+            tie=figure.figure_id,
+            name=figure.figure_id,
+            perceptual_hash=image.perceptual_hash,
+        )
+    )
+    return _Look(image_sha256=image.sha256, fault=None)
 
 
-def _copies(candidates: Mapping[str, _Candidate]) -> dict[str, Fault]:
-    """Within one split the same picture is used once: where the extraction is most sure of its caption."""
-    first: dict[tuple[Split, str], str] = {}
-    faults = {}
-    for figure_id in sorted(candidates, key=lambda name: (-candidates[name].confidence, name)):
-        candidate = candidates[figure_id]
-        kept = first.setdefault((candidate.split, candidate.image.sha256), figure_id)
-        if kept != figure_id:
-            faults[figure_id] = Fault("duplicate_image", f"the same picture as {kept}")
-    return faults
-
-
-def _leaks(candidates: Mapping[str, _Candidate], bits: int) -> dict[str, Fault]:
-    """Of two near copies the one in the later split goes."""
-    hashes: dict[Split, dict[str, int]] = {split: {} for split in SPLITS}
-    for figure_id, candidate in candidates.items():
-        hashes[candidate.split][figure_id] = candidate.image.perceptual_hash
-    found = leaks(hashes, HASH_BITS, bits)
-    return {dropped: near_copy(kept, split) for dropped, (kept, split) in found.items()}
+def _key(split: Split, image_sha256: str) -> bytes:
+    """Of pictures that are the same within one split."""
+    return bytes((SPLITS.index(split),)) + bytes.fromhex(image_sha256)

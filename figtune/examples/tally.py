@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import statistics
+import hashlib
+from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
+import numpy as np
 
 from figtune.examples.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.examples.sentences import count_words
 
 
 class Tally:
-    """Counts of one preparation."""
+    """Counts of one preparation. All but the groups are of a bounded number of things; of those 8 bytes are kept for
+    each figure or row."""
 
     def __init__(self) -> None:
         self._figures = 0
         self._used = 0
-        self._groups: defaultdict[Split, set[str]] = defaultdict(set)
+        self._groups: defaultdict[Split, array[int]] = defaultdict(lambda: array("Q"))
         self._examples: defaultdict[Split, Counter[str]] = defaultdict(Counter)
         self._kinds: Counter[str] = Counter()
         self._figure_rejections: Counter[str] = Counter()
         self._example_rejections: Counter[str] = Counter()
         self._cleaned: Counter[str] = Counter()
         self._shortened: Counter[str] = Counter()
-        self._words: defaultdict[str, list[int]] = defaultdict(list)
+        self._words: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def reject_figure(self, rule: str) -> None:
         """A figure that no example is about."""
@@ -38,14 +44,15 @@ class Tally:
         """A figure that at least one example is about."""
         self._figures += 1
         self._used += 1
-        self._groups[split].add(group)
+        digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
+        self._groups[split].append(int.from_bytes(digest, "big"))
 
     def add_example(self, split: Split, example: Example, *, shortened: bool) -> None:
         """An example as written."""
         self._examples[split][example.task] += 1
         self._kinds[example.kind] += 1
         self._shortened[example.task] += shortened
-        self._words[example.task].append(count_words(example.completion))
+        self._words[example.task][count_words(example.completion)] += 1
 
     def add_cleaned(self, removed: Counter[str]) -> None:
         """What cleaning rules took from the texts of a figure."""
@@ -57,7 +64,7 @@ class Tally:
         Args:
             wanted: splits that should have examples.
         """
-        groups = {split: len(self._groups[split]) for split in SPLITS}
+        groups = {split: len(np.unique(self._groups[split])) for split in SPLITS}
         return Stats(
             data_set=data_set,
             figures=self._figures,
@@ -81,6 +88,14 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
     return {name: counts[name] for name in sorted(counts)}
 
 
-def summary_of(lengths: Sequence[int]) -> LengthSummary:
-    """What of some lengths is shown in words."""
-    return LengthSummary(shortest=min(lengths), median=statistics.median(lengths), longest=max(lengths))
+def summary_of(lengths: Mapping[int, int]) -> LengthSummary:
+    """What of some lengths is shown in words.
+
+    Args:
+        lengths: how often there is each of them.
+    """
+    ordered = sorted(lengths)
+    up_to = list(accumulate(lengths[length] for length in ordered))
+    lower, upper = (ordered[bisect_left(up_to, place)] for place in ((up_to[-1] + 1) // 2, up_to[-1] // 2 + 1))
+    median = (lower + upper) / 2 if up_to[-1] % 2 == 0 else lower
+    return LengthSummary(shortest=ordered[0], median=median, longest=ordered[-1])

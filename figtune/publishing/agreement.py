@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 
 from figtune.batches.rows import training_row
-from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.examples.records import MINITRAIN_FILE, Example
+from figtune.examples.shards import stream_examples
 from figtune.models.family import Family, TokenisedRow
 from figtune.models.images import fitted, read_image
 from figtune.models.records import ModelRecord
@@ -71,8 +72,8 @@ def checked_examples(
         InputError: a picture cannot be read.
         NothingProducedError: none leaves room for its completion.
     """
-    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE) or read_records(
-        dataset_dir / examples_file("train"), Example, scripts.PREPARE
+    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE) or list(
+        stream_examples(dataset_dir, "train")
     )
     checked = []
     for example in examples[:: max(1, len(examples) // EXAMPLES)][:EXAMPLES]:

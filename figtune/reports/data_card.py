@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,15 @@ from figtune.examples.records import (
     LENGTHS_FILE,
     SPLITS,
     STATS_FILE,
-    Example,
     Stats,
-    examples_file,
 )
 from figtune.examples.sentences import count_words
+from figtune.examples.shards import stream_examples
 from figtune.examples.tally import summary_of
 from figtune.examples.tasks import TASKS
 from figtune.pipeline import scripts
 from figtune.pipeline.files import replacing, write_text
-from figtune.pipeline.records import read_json, stream_records
+from figtune.pipeline.records import read_json
 from figtune.reports.tokens import TokenCounter, token_counter
 
 _BINS = 30
@@ -43,11 +42,11 @@ _TEMPLATES = Environment(
 
 @dataclass(frozen=True)
 class _Lengths:
-    """Of all examples, by task."""
+    """Of all examples, by task: how often there is each length."""
 
-    words: dict[str, list[int]]
+    words: dict[str, Counter[int]]
     """Of completions."""
-    tokens: dict[str, list[int]]
+    tokens: dict[str, Counter[int]]
     """Of prompts and completions together; empty where no tokenizer is at hand."""
 
 
@@ -77,11 +76,11 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
     write_text(dataset_dir / CARD_FILE, text)
 
 
-def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]]) -> None:
     """Draw lengths as histograms, one a task, as SVG of reproducible bytes.
 
     Args:
-        rows: by unit, such as "words", then by task.
+        rows: by unit, such as "words", then by task: how often there is each length.
     """
     tasks = sorted({task for lengths in rows.values() for task in lengths})
     with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), replacing(path) as temporary:
@@ -90,7 +89,8 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Sequence[int]]]) -
         for line, (unit, lengths) in zip(panels, rows.items(), strict=True):
             longest = max((length for of_task in lengths.values() for length in of_task), default=1)
             for panel, task in zip(line, tasks, strict=False):
-                panel.hist(lengths.get(task, ()), bins=_BINS, range=(0, longest), color="#2563c9")
+                counts = lengths.get(task, {})
+                panel.hist(list(counts), bins=_BINS, range=(0, longest), weights=list(counts.values()), color="#2563c9")
                 panel.set(title=task, xlabel=_AXES[unit])
                 panel.spines[["top", "right"]].set_visible(False)
             line[0].set_ylabel("examples")
@@ -98,11 +98,11 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Sequence[int]]]) -
 
 
 def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
-    words: defaultdict[str, list[int]] = defaultdict(list)
-    tokens: defaultdict[str, list[int]] = defaultdict(list)
+    words: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    tokens: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for split in SPLITS:
-        for example in stream_records(dataset_dir / examples_file(split), Example, scripts.PREPARE):
-            words[example.task].append(count_words(example.completion))
+        for example in stream_examples(dataset_dir, split):
+            words[example.task][count_words(example.completion)] += 1
             if count_tokens is not None:
-                tokens[example.task].append(count_tokens(example.prompt) + count_tokens(example.completion))
+                tokens[example.task][count_tokens(example.prompt) + count_tokens(example.completion)] += 1
     return _Lengths(words=words, tokens=tokens)

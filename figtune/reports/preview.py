@@ -19,9 +19,9 @@ from figtune.examples.records import (
     Rejection,
     Split,
     Stats,
-    examples_file,
 )
 from figtune.examples.sentences import count_words
+from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.pipeline import scripts
 from figtune.pipeline.files import write_text
@@ -102,7 +102,7 @@ def _length(text: str, count_tokens: TokenCounter | None) -> str:
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
-    examples = stream_records(dataset_dir / examples_file(split), Example, scripts.PREPARE)
+    examples = stream_examples(dataset_dir, split)
     return _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
 
 

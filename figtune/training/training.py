@@ -36,7 +36,6 @@ def train(
     *,
     trackers: tuple[str, ...],
     device: str,
-    dataset_by: str,
     model_by: str,
 ) -> TrainingSummary:
     """Train the adapter of `model_dir` and write what came of it into `output_dir`.
@@ -48,7 +47,6 @@ def train(
     Args:
         trackers: where the run can be watched, see `figtune.training.trackers`.
         device: "auto", "cpu" or "cuda".
-        dataset_by: the command that makes the data set, for errors.
         model_by: the command that sets the model up, for errors.
 
     Raises:
@@ -57,7 +55,7 @@ def train(
         NothingProducedError: no examples to train on, or a loss that diverges.
         ResourceError: the base model or a tracker is not to be had, or memory is too small.
     """
-    examples = read_examples(dataset_dir, dataset_by)
+    examples = read_examples(dataset_dir)
     _tell_of_devices(recipe, device)
     loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
     splits = {name: _items(loaded, split) for name, split in vars(examples).items()}

@@ -28,6 +28,7 @@ CHOICES = Choices(
     max_context_words=80,
     near_duplicate_bits=12,
     minitrain_examples=5,
+    shard_examples=0,
     fractions=Fractions(val=0.2, test=0.3, seed=0),
 )
 
@@ -102,10 +103,11 @@ def picture(seed: str, size: tuple[int, int] = (160, 120)) -> Image.Image:
 
 
 def write_content(folder: Path, figures: Sequence[FigureRecord]) -> Path:
-    """A content folder with these figures, each with a picture of its own."""
+    """A content folder with these figures, each with a picture of its own, in the order of their papers."""
     papers = sorted({each.paper_id for each in figures})
+    ordered = [each for paper_id in papers for each in figures if each.paper_id == paper_id]
     write_records(folder / PAPERS_FILE, [paper(paper_id) for paper_id in papers])
-    write_records(folder / FIGURES_FILE, figures)
+    write_records(folder / FIGURES_FILE, ordered)
     for each in figures:
         if each.crop is not None:
             save(picture(each.figure_id), folder / each.crop)

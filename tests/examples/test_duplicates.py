@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import product
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from figtune.examples.duplicates import near_pairs
+from figtune.examples import duplicates
+from figtune.examples.duplicates import Hashes, first_near, near_by_all, near_by_bands
 from figtune.examples.images import HASH_BITS, look_at
 from figtune.pipeline.errors import InputError
 from tests.examples.making import picture, save
@@ -18,23 +21,48 @@ from tests.examples.making import picture, save
 NEAR = 12
 
 
+def hashes(values: Sequence[int]) -> Hashes:
+    """Pictures known by their place in a list."""
+    data = b"".join(value.to_bytes(16, "little") for value in values)
+    return Hashes.of(np.arange(len(values)), data, 128)
+
+
 @given(
-    st.lists(st.integers(0, 2**32 - 1), max_size=8),
-    st.lists(st.lists(st.integers(0, 31), max_size=6), max_size=8),
+    st.lists(st.integers(0, 2**128 - 1), max_size=8),
+    st.lists(st.lists(st.integers(0, 127), max_size=6), max_size=8),
     st.integers(0, 6),
 )
-def test_exactly_the_near_pairs(values: list[int], flips: list[list[int]], at_most: int) -> None:
+def test_of_each_picture_exactly_the_first_near_one(values: list[int], flips: list[list[int]], at_most: int) -> None:
     for bits in flips if values else []:
         changed = values[0]
         for bit in bits:
             changed ^= 1 << bit
         values = [*values, changed]
-    some = dict(enumerate(values[::2]))
-    others = dict(enumerate(values[1::2]))
-    expected = {(a, b) for a, b in product(some, others) if (some[a] ^ others[b]).bit_count() <= at_most}
-    found = list(near_pairs(some, others, 32, at_most))
-    assert set(found) == expected
-    assert len(found) == len(expected)
+    some, others = values[::2], values[1::2]
+    expected = [
+        next((index for index, one in enumerate(some) if (one ^ other).bit_count() <= at_most), len(some))
+        for other in others
+    ]
+    for search in (near_by_all, near_by_bands) if some and others else ():
+        assert search(hashes(some), hashes(others), at_most).tolist() == expected
+    assert first_near(hashes(some), hashes(others), at_most).tolist() == expected
+
+
+@pytest.mark.parametrize("kinds", [1, 300])
+def test_many_pictures_of_one_kind_or_of_many(kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 100)
+    draw = random.Random(0)
+    middles = [draw.getrandbits(128) for _ in range(kinds)]
+    some, others = ([_noisy(draw.choice(middles), draw) for _ in range(count)] for count in (400, 200))
+    expected = near_by_all(hashes(some), hashes(others), 3).tolist()
+    assert 0 < sum(index < 400 for index in expected) < 200
+    assert near_by_bands(hashes(some), hashes(others), 3).tolist() == expected
+
+
+def _noisy(value: int, draw: random.Random) -> int:
+    for _ in range(draw.randrange(6)):
+        value ^= 1 << draw.randrange(128)
+    return value
 
 
 def test_copies_are_near_and_other_pictures_are_far(tmp_path: Path) -> None:

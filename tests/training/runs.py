@@ -35,7 +35,7 @@ TEXTS = (
     "The loss falls over time, then levels off.",
     "Results of our method on the set.",
 )
-MADE_BY = {"dataset_by": "python prepare_data.py", "model_by": "python setup_model.py"}
+MADE_BY = {"model_by": "python setup_model.py"}
 
 
 def example(folder: Path, index: int, completion: str) -> Example:

@@ -1,0 +1,59 @@
+"""Figures of a content folder, each with its paper, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
+from figtune.pipeline import scripts
+from figtune.pipeline.errors import InputError
+from figtune.pipeline.records import stream_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperFigure:
+    """A figure and the paper that it is of."""
+
+    figure: FigureRecord
+    paper: PaperRecord
+
+    @property
+    def source(self) -> str:
+        """As in `Example`."""
+        name = f"{self.figure.figure_type} {self.figure.name}" if self.figure.name else self._nameless
+        return f"{self.paper.file}, page {self.figure.page}, {name}"
+
+    @property
+    def _nameless(self) -> str:
+        return f"{self.figure.figure_type} without a caption"
+
+
+def figures_of(content_dir: Path) -> Iterator[FigureRecord]:
+    """All figures of a content folder.
+
+    Raises:
+        ArtifactMissingError, InputError: see `stream_records`.
+    """
+    return stream_records(content_dir / FIGURES_FILE, FigureRecord, scripts.EXTRACT)
+
+
+def figures_with_papers(content_dir: Path) -> Iterator[PaperFigure]:
+    """The same with their papers, which stand in the same order as their figures.
+
+    Raises:
+        ArtifactMissingError, InputError: see `stream_records`; or a figure has no paper.
+    """
+    papers = stream_records(content_dir / PAPERS_FILE, PaperRecord, scripts.EXTRACT)
+    paper = next(papers, None)
+    for figure in figures_of(content_dir):
+        while paper is not None and paper.paper_id != figure.paper_id:
+            paper = next(papers, None)
+        if paper is None:
+            raise InputError(
+                f"{content_dir / PAPERS_FILE} lacks the paper {figure.paper_id} of {figure.figure_id}, or has it in "
+                f"another order than {FIGURES_FILE}",
+                f"make it again with: {scripts.EXTRACT} --force",
+            )
+        yield PaperFigure(figure=figure, paper=paper)
