@@ -22,10 +22,12 @@ from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import say
 
 AGAIN = "run the same command again: the papers that are finished are kept"
+_RESTART = f"start the cluster again (without --extract.ray_address Ray does), and {AGAIN}"
 _IN_FLIGHT_PER_CPU = 2
 _SHARE_OF_STORE = 0.25  # that PDFs on their way may take; results need room too
 _LOOK_SECONDS = 5.0  # between two looks at how large the cluster is
 _ANSWER_SECONDS = 5.0  # for a cluster to take a connection; Ray itself tries for minutes
+_HEAD_SECONDS = 20.0  # that its head may be away, to be started again; after 60 Ray ends this process without a word
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning about graphics cards
@@ -93,11 +95,15 @@ def _refusals_explained(address: str) -> Iterator[None]:
 def _check_answer(address: str) -> None:
     if address in ("", "auto"):
         return
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        _connect(address)
     except OSError as error:
         raise _unreachable(address, error) from None
+
+
+def _connect(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
 
 
 def _unreachable(address: str, error: Exception) -> ResourceError:
@@ -128,9 +134,40 @@ def troubles_explained() -> Iterator[None]:
             "the object store of this machine's Ray node is full, and the disk that it spills to",
             f"free some disk space or start Ray with a larger --object-store-memory, and {AGAIN}",
         ) from error
+    except (OSError, exceptions.LocalRayletDiedError) as error:
+        raise ResourceError(f"the Ray node of this machine is lost: {error}", _RESTART) from error
     except exceptions.RayError as error:
         problem = " ".join(str(error).split())
         raise ResourceError(f"the Ray cluster cannot go on: {problem}", f"see `ray status`, and {AGAIN}") from error
+
+
+class Head:
+    """The node that knows the others. Ray waits for it in every call that asks it something, and nothing can stop that
+    call, so it is looked for before."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self._address = ray.get_runtime_context().gcs_address
+        self._seen = time.monotonic()
+
+    def is_there(self) -> bool:
+        """Whether it takes connections.
+
+        Raises:
+            ResourceError: it has taken none for too long.
+        """
+        try:
+            _connect(self._address)
+        except OSError as error:
+            if time.monotonic() - self._seen > _HEAD_SECONDS:
+                raise ResourceError(
+                    f"the head node of the Ray cluster at {self._address} is lost: {error}",
+                    _RESTART,
+                ) from None
+            return False
+        self._seen = time.monotonic()
+        return True
 
 
 class Room:
@@ -138,6 +175,7 @@ class Room:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
+        self._head = Head()
         self._looked = -_LOOK_SECONDS
         self._most_papers = 1
         self._most_bytes = 0.0
@@ -153,6 +191,8 @@ class Room:
         """Nodes come and go."""
         import ray
 
+        if not self._head.is_there():
+            return
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         here = ray.get_runtime_context().get_node_id()
         alive = {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}

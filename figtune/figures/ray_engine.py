@@ -80,7 +80,10 @@ def _arrivals(under_way: dict[ObjectRef[Delivery | Mismatch], _Sent], wanted: Ma
     """What has come back, taken off `under_way`; nothing after a while without."""
     import ray
 
-    arrived, _ = ray.wait(list(under_way), num_returns=1, timeout=_WAIT_SECONDS) if under_way else ([], [])
+    if not under_way:
+        return
+    with troubles_explained():
+        arrived, _ = ray.wait(list(under_way), num_returns=1, timeout=_WAIT_SECONDS)
     for ref in arrived:
         job = under_way.pop(ref).job
         with troubles_explained():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +23,11 @@ from figtune.figures.commits import COMMITS_FOLDER, Commit, PaperJob, PaperResul
 from figtune.figures.extraction import extract_paper
 from figtune.figures.ray_engine import run_on_ray
 from figtune.figures.ray_node import software
+from figtune.figures.records import TEXTS_FOLDER
+from figtune.figures.sources import find_sources
+from figtune.pipeline.command import exit_code_of
 from figtune.pipeline.errors import ExitCode, ResourceError
+from figtune.pipeline.files import TEMPORARY_PREFIX
 from figtune.pipeline.records import read_json
 from tests.conftest import run_script
 from tests.figures.extractors import extract_by_name, extract_on_call
@@ -66,6 +69,13 @@ def run(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
+    """A cluster that all tests share."""
+    with cluster_of_one() as made:
+        yield made
+
+
+@contextmanager
+def cluster_of_one() -> Iterator[Cluster]:
     """A head that reads no papers itself, and a node that reads one at a time."""
     from ray.cluster_utils import Cluster
 
@@ -167,26 +177,62 @@ def test_after_a_killed_driver_a_rerun_carries_on(
     cluster: Cluster, tmp_path: Path, pdf_dir: Path, calls: Path, local: dict[str, bytes]
 ) -> None:
     content = tmp_path / "content"
+    driver = started(cluster, pdf_dir, content, calls)
+    driver.kill()
+    driver.communicate()
+    carry_on(cluster, pdf_dir, content, calls, local)
+
+
+def started(cluster: Cluster, pdf_dir: Path, content: Path, calls: Path) -> subprocess.Popen[str]:
+    """A driver in a process of its own, in the middle: two papers are finished, others are being read."""
     program = (
+        "import sys\n"
         "from pathlib import Path\n"
         "from functools import partial\n"
+        "from figtune.figures import ray_cluster\n"
+        "from figtune.pipeline.command import exit_code_of\n"
         "from tests.figures.test_ray import extract_on_call, run, run_on_ray\n"
+        "ray_cluster._HEAD_SECONDS = 2\n"
         f"engine = partial(run_on_ray, address={cluster.address!r}, workers=0)\n"
-        f"run(Path({str(pdf_dir)!r}), Path({str(content)!r}), extract_on_call, engine)\n"
+        f"folders = Path({str(pdf_dir)!r}), Path({str(content)!r})\n"
+        "sys.exit(exit_code_of(lambda: run(*folders, extract_on_call, engine)))\n"
     )
-    driver = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    driver = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     commits = content / COMMITS_FOLDER
     wait_until(lambda: driver.poll() is not None or (len(list(commits.glob("*.json"))) == 2 and any(calls.iterdir())))
     assert driver.poll() is None, "it ended by itself"
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    finished = {path: path.stat().st_mtime_ns for path in commits.glob("*.json")}
+    return driver
 
+
+def carry_on(cluster: Cluster, pdf_dir: Path, content: Path, calls: Path, local: dict[str, bytes]) -> None:
+    """The same extraction again; it must read only what is not finished."""
+    finished = {path: path.stat().st_mtime_ns for path in (content / COMMITS_FOLDER).glob("*.json")}
+    assert len(finished) == 2
     (calls / "go").touch()
     run(pdf_dir, content, extract_on_call, on(cluster))
-
     assert tree(content) == local
     assert {path: path.stat().st_mtime_ns for path in finished} == finished, "what was finished is not read again"
+
+
+@pytest.mark.parametrize("lost", ["the head node of the Ray cluster at", "the Ray node of this machine"])
+def test_after_a_lost_head_a_rerun_on_another_cluster_carries_on(
+    cluster: Cluster, tmp_path: Path, pdf_dir: Path, calls: Path, local: dict[str, bytes], lost: str
+) -> None:
+    content = tmp_path / "content"
+    with cluster_of_one() as other:
+        driver = started(other, pdf_dir, content, calls)
+        head: Node = other.head_node  # type: ignore[assignment]
+        if "head" in lost:
+            head.kill_gcs_server(check_alive=False)
+        else:
+            for raylet in (*other.worker_nodes, head):
+                raylet.kill_raylet(check_alive=False)
+        _, said = driver.communicate()
+    assert driver.returncode == ExitCode.RESOURCE, said
+    (line,) = (line for line in said.splitlines() if "error: " in line)
+    assert line.startswith(f"error: {lost}")
+    assert line.endswith("run the same command again: the papers that are finished are kept")
+    carry_on(cluster, pdf_dir, content, calls, local)
 
 
 def test_a_node_with_another_library_is_named(cluster: Cluster, tmp_path: Path, pdf_dir: Path) -> None:
@@ -206,6 +252,32 @@ def test_the_code_travels_and_a_full_disk_of_a_node_keeps_what_is_finished(clust
     (finished,) = (tmp_path / "content" / COMMITS_FOLDER).glob("code-*.json")
     reason = read_json(finished, Commit, "").result.paper.reason
     assert re.fullmatch(r"read by /.*/working_dir_files/.*/figtune/__init__\.py", reason)
+
+
+def test_a_full_disk_of_the_driver_keeps_what_is_finished_and_a_rerun_carries_on(
+    cluster: Cluster,
+    tmp_path: Path,
+    pdf_dir: Path,
+    calls: Path,
+    local: dict[str, bytes],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = tmp_path / "content"
+    third = find_sources(pdf_dir)[2].paper_id
+    # Where this process is about to write the third paper's text the disk is really full.
+    unfinished = content / TEXTS_FOLDER / f"{TEMPORARY_PREFIX}{os.getpid()}-{third}.json"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.symlink_to("/dev/full")
+    (calls / "go").touch()
+
+    code = exit_code_of(lambda: run(pdf_dir, content, extract_on_call, on(cluster)))
+
+    said = capsys.readouterr().err
+    assert code == ExitCode.RESOURCE
+    assert f"error: the disk of {content} is full; free some space and run the same command again" in said
+    assert "Traceback" not in said
+    assert third not in [path.stem for path in (content / COMMITS_FOLDER).iterdir()]
+    carry_on(cluster, pdf_dir, content, calls, local)
 
 
 def test_a_cluster_with_another_ray_is_refused(
