@@ -23,8 +23,8 @@ _KEY_BITS = 32
 """Bits of a band that are looked at; more would hardly part more pictures."""
 _DEARER = 20
 """A pair that a band finds is read from all over the memory, which takes so many times as long."""
-_AT_ONCE = 1 << 20
-"""Pairs compared in one go: some tens of megabytes."""
+_AT_ONCE = 1 << 18
+"""Pairs compared in one go: some ten megabytes."""
 _SLOW = 10**8
 """So many comparisons take a second or more."""
 
@@ -42,8 +42,11 @@ class Hashes:
     def of(cls, places: NDArray[np.int64], data: bytes | bytearray, bits: int) -> Hashes:
         """Hashes of so many bits, a multiple of 64, one after another in `data`, in any order of `places`."""
         order = np.argsort(places)
-        words = np.frombuffer(data, dtype="<u8").reshape(len(places), bits // _WORD_BITS)
-        return cls(places=places[order], words=np.ascontiguousarray(words[order].T))
+        given = np.frombuffer(data, dtype="<u8").reshape(len(places), bits // _WORD_BITS)
+        words = np.empty((bits // _WORD_BITS, len(places)), dtype=np.uint64)
+        for number, word in enumerate(words):  # one by one, lest there be two more copies of all
+            word[:] = given[order, number]
+        return cls(places=places[order], words=words)
 
     def __len__(self) -> int:
         return len(self.places)
