@@ -162,8 +162,7 @@ class Head:
         except OSError as error:
             if time.monotonic() - self._seen > _HEAD_SECONDS:
                 raise ResourceError(
-                    f"the head node of the Ray cluster at {self._address} is lost: {error}",
-                    _RESTART,
+                    f"the head node of the Ray cluster at {self._address} is lost: {error}", _RESTART
                 ) from None
             return False
         self._seen = time.monotonic()
@@ -183,15 +182,17 @@ class Room:
 
     def is_left(self, sizes: Collection[int]) -> bool:
         """Whether another PDF may go out while those of `sizes` (bytes) are out; one always may."""
-        if time.monotonic() - self._looked > _LOOK_SECONDS:
-            self._look()
         return not sizes or (len(sizes) < self._most_papers and sum(sizes) < self._most_bytes)
 
-    def _look(self) -> None:
-        """Nodes come and go."""
+    def look(self) -> None:
+        """See now and then which nodes have come and gone.
+
+        Raises:
+            ResourceError: see `Head.is_there`.
+        """
         import ray
 
-        if not self._head.is_there():
+        if time.monotonic() - self._looked < _LOOK_SECONDS or not self._head.is_there():
             return
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         here = ray.get_runtime_context().get_node_id()

@@ -54,7 +54,8 @@ def run_on_ray(
 
     Raises:
         ResourceError: Ray is not installed, there is no cluster at the address, a node has other software than this
-            machine, the object store or a node's disk is full, or the cluster loses one paper again and again.
+            machine, the object store or a node's disk is full, the head node is lost or the one of this machine, or the
+            cluster loses one paper again and again.
     """
     with connected(address, workers):
         import ray
@@ -63,6 +64,7 @@ def run_on_ray(
         wanted, room, waiting = software(), Room(workers), deque(jobs)
         under_way: dict[ObjectRef[Delivery | Mismatch], _Sent] = {}
         while waiting or under_way:
+            room.look()
             while waiting and room.is_left([sent.size for sent in under_way.values()]):
                 job = waiting.popleft()
                 try:
