@@ -163,7 +163,7 @@ def _batch(
 ) -> tuple[TrainingBatch, torch.Tensor]:
     """An example a picture. The text is longer than it may be, and cut."""
     row = training_row(loaded.family, loaded.processor, PROMPT, SENTENCE * text_tokens, text_tokens)
-    items = Items(items=[Item(row=row, image_sha256=sha256) for sha256 in files], truncated=0, left_out=0)
+    items = Items(items=[Item.of(row, sha256) for sha256 in files], truncated=0, left_out=0)
     collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=store)
     batch, pictures = unpacked(collator(items.bundles(tuple((index,) for index in range(len(files))))))
     return batch.to(loaded.device), pictures.to(loaded.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,14 +25,55 @@ from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
 
 _PICTURES = "pictures"
+_ID = "i"
+"""Of `array`: what a token's number is stored as."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A row and the picture it is about."""
+    """A row and the picture it is about, in five bytes a token: a run holds all of them."""
 
-    row: TokenisedRow
+    input_ids: bytes
+    """int32[L]"""
+    token_type_ids: bytes
+    """uint8[L]"""
+    prompt_length: int
+    shared_length: int
+    truncated: bool
     image_sha256: str
+
+    @classmethod
+    def of(cls, row: TokenisedRow, image_sha256: str) -> Item:
+        """The row packed."""
+        return cls(
+            input_ids=array(_ID, row.input_ids).tobytes(),
+            token_type_ids=bytes(row.token_type_ids),
+            prompt_length=row.prompt_length,
+            shared_length=row.shared_length,
+            truncated=row.truncated,
+            image_sha256=image_sha256,
+        )
+
+    @property
+    def row(self) -> TokenisedRow:
+        """As it was."""
+        return TokenisedRow(
+            input_ids=tuple(array(_ID, self.input_ids)),
+            token_type_ids=tuple(self.token_type_ids),
+            prompt_length=self.prompt_length,
+            shared_length=self.shared_length,
+            truncated=self.truncated,
+        )
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+        return len(self.token_type_ids)
+
+    @property
+    def shared(self) -> bytes:
+        """The tokens that other examples about the picture can share."""
+        return self.input_ids[: self.shared_length * array(_ID).itemsize]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +100,20 @@ class Items:
 
     def extents(self) -> list[Extent]:
         """What each takes. Only what stands before the same tokens about the same picture can be shared."""
-        return [_extent(index, item) for index, item in enumerate(self.items)]
+        prefixes: dict[bytes, int] = {}
+        return [
+            Extent(
+                picture=(item.image_sha256, prefixes.setdefault(item.shared, len(prefixes))) if item.shared else index,
+                shared=item.shared_length,
+                own=item.length - item.shared_length,
+            )
+            for index, item in enumerate(self.items)
+        ]
 
     def bundles(self, batch: IndexBatch) -> list[Bundle]:
         """The examples of a batch; in a batch of nothing one that is read, and nothing learned from it."""
         if not batch:
-            row = replace(self.items[0].row, prompt_length=len(self.items[0].row.input_ids))
+            row = replace(self.items[0].row, prompt_length=self.items[0].length)
             return [Bundle(image_sha256=self.items[0].image_sha256, rows=(row,))]
         return [self._bundle([self.items[index] for index in indices]) for indices in batch]
 
@@ -102,15 +152,9 @@ def tokenised(family: Family, processor: ProcessorMixin, examples: Sequence[Exam
         except InputError as misfit:
             misfits[example.example_id] = misfit
             continue
-        items.append(Item(row=row, image_sha256=example.image_sha256))
+        items.append(Item.of(row, example.image_sha256))
     tell_of_misfits(misfits)
-    return Items(items=items, truncated=sum(item.row.truncated for item in items), left_out=len(misfits))
-
-
-def _extent(index: int, item: Item) -> Extent:
-    shared = item.row.shared_length
-    picture = (item.image_sha256, item.row.input_ids[:shared]) if shared else index
-    return Extent(picture=picture, shared=shared, own=len(item.row.input_ids) - shared)
+    return Items(items=items, truncated=sum(item.truncated for item in items), left_out=len(misfits))
 
 
 class BatchDataset(Dataset[list[Bundle]]):

@@ -197,7 +197,7 @@ def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> 
 
 
 def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: Tensor) -> None:
-    items = Items(items=[Item(row=row, image_sha256="0") for row in rows_of(loaded)], truncated=0, left_out=0)
+    items = Items(items=[Item.of(row, "0") for row in rows_of(loaded)], truncated=0, left_out=0)
     loss, gradients = result(loaded, [items.bundles(())], features)
     assert loss == 0
     assert gradients, "a wrapper waits for every weight's gradient"
