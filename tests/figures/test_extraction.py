@@ -18,7 +18,8 @@ from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Pap
 from figtune.pipeline.records import read_json, read_records
 from tests.figures.hostile import BODY, UNREADABLE, write_endless_page, write_image_bomb, write_paper
 
-FUZZED = int(os.environ.get("FIGTUNE_FUZZ", "100"))
+SAMPLES = Path(__file__).parents[2] / "samples"
+FUZZED = int(os.environ.get("FIGTUNE_FUZZ", "300"))
 """Damaged papers to try: `FIGTUNE_FUZZ=5000 pytest tests/figures/test_extraction.py -k damage` for a long run."""
 
 
@@ -116,9 +117,10 @@ def test_a_long_document_is_read_to_its_end(pdf_dir: Path, tmp_path: Path) -> No
 
 def test_damage_of_any_kind_leaves_one_record_each(pdf_dir: Path, tmp_path: Path) -> None:
     write_paper(pdf_dir / "good.pdf")
-    good = (pdf_dir / "good.pdf").read_bytes()
+    whole = [(pdf_dir / "good.pdf").read_bytes(), *(path.read_bytes() for path in sorted(SAMPLES.glob("*.pdf")))]
     for seed in range(FUZZED):
-        (pdf_dir / f"damaged {seed}.pdf").write_bytes(damaged(good, random.Random(seed)))
+        data = whole[seed % len(whole)]
+        (pdf_dir / f"damaged {seed}.pdf").write_bytes(damaged(data, random.Random(seed)))
     content = tmp_path / "content"
 
     counts = run(pdf_dir, content, timeout_s=20)
