@@ -111,10 +111,12 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
     job = submit(tmp_path, command(work, tmp_path / "killed", 2))
     while job.poll() is None and len(list(tmp_path.glob("killed/checkpoints/*/complete"))) < 2:
         time.sleep(0.02)
-    for process in psutil.Process(job.pid).children(recursive=True):
+    processes = psutil.Process(job.pid).children(recursive=True)
+    for process in processes:
         process.kill()
     job.kill()
     assert job.wait() == -signal.SIGKILL
+    psutil.wait_procs(processes)  # the lock is theirs until they are gone
     assert not (tmp_path / "killed" / "adapter").exists()
     ours = {count: shutil.copytree(tmp_path / "killed", tmp_path / f"by {count}") for count in (1, 3)}
     assert train_model.main(command(work, ours[1], 1)) == ExitCode.DONE
