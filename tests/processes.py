@@ -16,6 +16,8 @@ _SERVER.set_forkserver_preload(
     ["figtune.training.training", "figtune.evaluation.evaluation", "train_model", "test_model", __name__]
 )
 
+_TO_END = 5.0  # seconds
+
 
 class Launched:
     """Processes that meet on this machine, and what they say."""
@@ -32,10 +34,12 @@ class Launched:
             process.start()
 
     def codes(self) -> list[int]:
-        """Exit codes, once all have ended; as a launcher does, it ends the others when one has failed."""
+        """Exit codes, once all have ended; as a launcher does, it ends the others when one has failed. The one that has
+        said why is given the time to end with its own."""
         while any(process.is_alive() for process in self.processes):
             if any(process.exitcode for process in self.processes) and self._has_spoken():
                 for process in self.processes:
+                    process.join(_TO_END)
                     process.kill()
             time.sleep(0.02)
         return [process.exitcode or 0 for process in self.processes]

@@ -172,12 +172,13 @@ class _Worker(Generic[Task, Result]):
     def _overrun(self, limits: Limits) -> Done[Task, Result] | None:
         if not self._tasks:
             return None
-        if time.monotonic() - self._since > limits.seconds:
-            self.kill()
-            return self._failed("time", f"takes longer than {limits.seconds:g} seconds")
+        # What takes too much memory is slow for that, so memory comes first.
         if self._resident() > limits.megabytes * _MEGABYTE:
             self.kill()
             return self._failed("memory", f"needs more than {limits.megabytes} MB of memory")
+        if time.monotonic() - self._since > limits.seconds:
+            self.kill()
+            return self._failed("time", f"takes longer than {limits.seconds:g} seconds")
         return None
 
     def _failed(self, kind: FailureKind, reason: str) -> Done[Task, Result]:
