@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from figtune.models.encoder import AbsentEncoder, encoder_digest
 from figtune.models.family import PROJECTOR
 from figtune.models.features import FeatureStore, picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.ranks import together
 from figtune.pipeline.errors import ResourceError
 from tests.models.tuned import CPU, moved_model, pictures, pixels_of
+from tests.processes import Launched
 
 WEIGHTS = "model.safetensors"
 
@@ -133,3 +136,33 @@ def test_an_encoder_that_is_damaged_or_another_is_refused(
     (folder / WEIGHTS).write_bytes(b"torn")
     with pytest.raises(ResourceError, match="are damaged"):
         prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)
+
+
+def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
+    """As one of several processes: keep a share of the features, then read all; say which ones were computed here."""
+    computed: list[str] = []
+    add = FeatureStore.add
+
+    def noted(store: FeatureStore, name: str, features: torch.Tensor) -> None:
+        computed.append(name)
+        add(store, name, features)
+
+    with together(on_cpu=True), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FeatureStore, "add", noted)
+        loaded = load_tuned_model(model, CPU, "setup")
+        store = prepared_features(root, loaded, files)
+        sys.stderr.write("computed " + "".join(computed) + "\n")
+        assert all(torch.isfinite(store[name]).all() for name in files)
+    return 0
+
+
+def test_three_processes_each_compute_a_share_and_read_all(
+    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
+) -> None:
+    alone = kept(prepared_features(tmp_path / "alone", loaded, files))
+    launched = Launched(3, share_of_features, loaded.base.parent, tmp_path / "shared", files, log=tmp_path / "log")
+    assert launched.codes() == [0, 0, 0], launched.said()
+    shares = [line.removeprefix("computed ") for line in launched.said().splitlines() if line.startswith("computed ")]
+    assert sorted(shares) == ["a", "b", "c"]
+    shared = kept(FeatureStore(folder=tmp_path / "shared" / alone.folder.name))
+    assert all(torch.equal(shared[name], alone[name]) for name in files)
