@@ -34,6 +34,8 @@ _KEPT_SECONDS = 3600
 _SWEEP_SECONDS = 300
 _PICTURE = "Picture"
 _WELCOME = "Drop an image or a paper to begin."
+_PROMPT = "prompt"
+"""Or the one for a figure just clicked could come after, and in place of, that for a task chosen since."""
 _NOT_YET = "() => ({__type__: 'update', interactive: false})"
 """In the browser, at once: whoever asks before a choice has arrived would hear about the picture before it."""
 
@@ -116,7 +118,7 @@ class _Page:
 
     def _connect(self) -> None:
         opened = [self.subjects, self.chosen, self.gallery, self.status]
-        shown = [self.picture, self.prompt, self.ask, self.tuned, self.base]
+        shown = [self.picture, self.ask, self.tuned, self.base]
         about = [self.subjects, self.chosen, self.task]
         for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
             choice(None, None, self.ask, js=_NOT_YET, api_visibility="private")
@@ -125,8 +127,9 @@ class _Page:
             _quietly(self.upload.clear, self._close, None, opened),
             _quietly(self.gallery.select, self._choose, None, self.chosen),
         ):
-            _quietly(changed.then, self._show, about, shown)
-        _quietly(self.task.change, self._prompt, about, self.prompt)
+            worded = _quietly(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
+            _quietly(worded.then, self._show, [self.subjects, self.chosen], shown)
+        _quietly(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
         asked, said = [self.subjects, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
         answering = _quietly(self.ask.click, self._answer, asked, said)
         _quietly(self.stop.click, _stopped, None, [self.status, self.stop], cancels=answering)
@@ -146,12 +149,11 @@ class _Page:
     def _choose(self, event: gr.SelectData) -> int:
         return int(event.index)
 
-    def _show(self, subjects: Sequence[Subject], chosen: int, task: Task) -> tuple[gr.Image, str, gr.Button, str, str]:
+    def _show(self, subjects: Sequence[Subject], chosen: int) -> tuple[gr.Image, gr.Button, str, str]:
         button = gr.Button(interactive=bool(subjects))
         if not subjects:
-            return gr.Image(None, label=_PICTURE), "", button, "", ""
-        picture = gr.Image(subjects[chosen].picture(), label=subjects[chosen].label)
-        return picture, self._prompt(subjects, chosen, task), button, "", ""
+            return gr.Image(None, label=_PICTURE), button, "", ""
+        return gr.Image(subjects[chosen].picture(), label=subjects[chosen].label), button, "", ""
 
     def _prompt(self, subjects: Sequence[Subject], chosen: int, task: Task) -> str:
         return subjects[chosen].prompt(replace(self._speaker.request, task=task)) if subjects else ""
@@ -181,9 +183,11 @@ def _quietly(
     inputs: Component | Sequence[Component] | None,
     outputs: Component | Sequence[Component],
     cancels: Dependency | None = None,
+    turns: str | None = None,
 ) -> Dependency:
-    """Connect a function to an event, and offer it to nobody but the page."""
-    return event(function, inputs, outputs, cancels=cancels, api_visibility="private")
+    """Connect a function to an event, and offer it to nobody but the page; what takes `turns` of one name never runs
+    before what was asked for earlier."""
+    return event(function, inputs, outputs, cancels=cancels, concurrency_id=turns, api_visibility="private")
 
 
 def _stopped() -> tuple[str, gr.Button]:
