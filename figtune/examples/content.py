@@ -22,12 +22,8 @@ class PaperFigure:
     @property
     def source(self) -> str:
         """As in `Example`."""
-        name = f"{self.figure.figure_type} {self.figure.name}" if self.figure.name else self._nameless
-        return f"{self.paper.file}, page {self.figure.page}, {name}"
-
-    @property
-    def _nameless(self) -> str:
-        return f"{self.figure.figure_type} without a caption"
+        name = self.figure.name or "without a caption"
+        return f"{self.paper.file}, page {self.figure.page}, {self.figure.figure_type} {name}"
 
 
 def figures_of(content_dir: Path) -> Iterator[FigureRecord]:

@@ -234,7 +234,7 @@ def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) 
     taken, x0 = list(row), head.box.x0
     for number, line in sorted(enumerate(lines), key=lambda piece: -piece[1].box.x1):
         middle = (line.box.top + line.box.bottom) / 2
-        near = -_ALIGNED <= x0 - line.box.x1 <= _BLANK * head.size and line.box.x0 >= left - _ALIGNED
+        near = -_ALIGNED <= x0 - line.box.x1 <= _BLANK * head.size and line.box.x0 >= left
         if number not in taken and near and line.box.x0 < x0 and head.box.top <= middle <= head.box.bottom:
             taken.insert(0, number)
             x0 = line.box.x0

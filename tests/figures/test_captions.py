@@ -109,7 +109,6 @@ def test_a_row_whose_longest_piece_stands_as_high_as_the_row_above_ends(tmp_path
     sheet = maker.sheet()
     sheet.prose(50, 80, "Figure 1. A first line of the caption, and", size=9)
     sheet.prose(50, 86, "then", size=9)
-    sheet.prose(72, 79.5, "   ", size=9)
     sheet.body(LEFT, 140)
     sheet.body(RIGHT)
     with Document(maker.finish(tmp_path / "paper.pdf")) as document:
