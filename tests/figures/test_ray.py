@@ -244,6 +244,16 @@ def test_a_node_with_another_library_is_named(cluster: Cluster, tmp_path: Path, 
         run(pdf_dir, tmp_path / "content", extract_on_call, on(cluster))
 
 
+def test_a_node_with_another_python_is_named(
+    cluster: Cluster, tmp_path: Path, pdf_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the node sees it, this machine has the other one."""
+    theirs = software()["python"]
+    monkeypatch.setattr("platform.python_version_tuple", lambda: ("3", "9", "1"))
+    with pytest.raises(ResourceError, match=rf"has python {re.escape(theirs)}, and this machine python 3\.9;"):
+        run(pdf_dir, tmp_path / "content", extract_on_call, on(cluster))
+
+
 def test_the_code_travels_and_a_full_disk_of_a_node_keeps_what_is_finished(cluster: Cluster, tmp_path: Path) -> None:
     for name in ("code", "full"):
         (tmp_path / f"{name}.pdf").write_bytes(name.encode())
