@@ -28,9 +28,9 @@ from figtune.pipeline.errors import InputError
 GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
 
-# A module that is None counts as not installed. PyMuPDF 2 would import two more packages by itself. The first is a neural
-# page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The second
-# writes Markdown, and imports onnxruntime, which writes a session file into the temporary folder and sends telemetry.
+# PyMuPDF 2 would import two more packages by itself; a module that is None counts as not installed. The first is a
+# neural page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The second
+# writes Markdown, and imports onnxruntime, which writes a file into the temporary folder and sends telemetry.
 sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
 sys.modules["pymupdf4llm"] = None  # type: ignore[assignment]
 import pymupdf  # noqa: E402

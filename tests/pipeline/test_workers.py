@@ -187,7 +187,7 @@ def test_workers_that_die_before_their_first_task_are_replaced(tmp_path: Path, n
 def test_workers_that_always_die_at_birth_are_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "births").write_text("1000")
     function = _Dying(tmp_path, signal.SIGKILL)
-    with pytest.raises(ResourceError, match="no worker process can be started.*SIGKILL"):
+    with pytest.raises(ResourceError, match=r"no worker process can be started.*SIGKILL"):
         list(run_tasks(function, range(4), workers=2, limits=LIMITS))
     with pytest.raises(ResourceError, match="no worker process can be started"):
         Guard(function).outcome(1, LIMITS)
