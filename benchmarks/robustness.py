@@ -126,8 +126,8 @@ def _flipped(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def _without_table(data: bytes, _: random.Random) -> bytes:
-    return data[: data.rindex(b"startxref")]
+def _without_table(data: bytes, chance: random.Random) -> bytes:
+    return data[: data.rindex(b"startxref") - chance.randrange(200)]
 
 
 def _zeroed(data: bytes, chance: random.Random) -> bytes:

@@ -7,6 +7,7 @@ its text, graphics and pixels are all taken; the lists of the last few pages are
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
 
 # PyMuPDF 2 would import two more packages by itself; a module that is None counts as not installed. The first is a
-# neural page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The second
-# writes Markdown, and imports onnxruntime, which writes a file into the temporary folder and sends telemetry.
+# neural page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The
+# second writes Markdown, and imports onnxruntime, which writes a file into the temporary folder and sends telemetry.
 sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
 sys.modules["pymupdf4llm"] = None  # type: ignore[assignment]
 import pymupdf  # noqa: E402
@@ -55,6 +56,8 @@ _KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
 _PAGES_OF_A_FILE = 100  # that are interpreted before it is opened anew
 _POINTS_PER_INCH = 72.0
+_LOSSES = re.compile("zlib error|read error; treating|cannot load object|page may not be correct")
+"""Warnings of MuPDF where data is lost. None comes up in 56 sound papers, whose warnings are of fonts and links."""
 # PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
 _MUPDF_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, pymupdf.mupdf.FzErrorBase)
 
@@ -72,6 +75,7 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        pymupdf.TOOLS.reset_mupdf_warnings()  # kept for the whole process
         self._file = _open(path)
         self._display_lists: OrderedDict[int, Any] = OrderedDict()
         self._graphics: dict[int, PageGraphics] = {}
@@ -91,10 +95,12 @@ class Document:
 
     @property
     def repaired(self) -> bool:
-        """Whether the file was damaged so far that MuPDF had to rebuild its table of objects, which may lack some.
+        """Whether the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
 
-        It finds that out when it opens the file or first needs a damaged object: ask once everything is read.
+        That shows when the file is opened or when a damaged part is first needed: ask once everything is read.
         """
+        if _LOSSES.search(pymupdf.TOOLS.mupdf_warnings(reset=False)):
+            self._repaired = True
         return self._repaired or bool(self._file.is_repaired)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -321,6 +322,26 @@ def test_damage_met_only_while_a_page_is_read_is_known_in_the_end(
         for index in range(document.page_count):
             document.text(index)
         assert (opened, document.repaired) == (False, True)
+
+
+def test_a_page_that_lost_half_its_contents_is_known_in_the_end(tmp_path: Path) -> None:
+    with pymupdf.open() as file:
+        page = file.new_page()
+        for row in range(40):
+            page.insert_text((50, 60 + 14 * row), f"Words of row {row}, and {row * row} more", fontname="tiro")
+        page.clean_contents()
+        file.save(tmp_path / "a.pdf", deflate=True)
+    data = (tmp_path / "a.pdf").read_bytes()
+    contents = max(re.finditer(rb"stream\r?\n(.*?)endstream", data, re.DOTALL), key=lambda found: len(found[1]))
+    at, length = contents.start(1), len(contents[1])
+    with Document(tmp_path / "a.pdf") as document:
+        document.text(0)
+        assert not document.repaired
+    half = at + length // 2
+    (tmp_path / "a.pdf").write_bytes(data[:half] + bytes(50) + data[half + 50 :])
+    with Document(tmp_path / "a.pdf") as document:
+        document.text(0)
+        assert document.repaired
 
 
 def test_a_file_whose_name_is_not_utf_8_is_read(tmp_path: Path) -> None:
