@@ -16,7 +16,7 @@ from figtune.examples.rows import OpenedSource, Row
 from figtune.examples.screening import Fault, fault_of_image
 from figtune.examples.sentences import count_words, split_sentences, whole_sentences
 from figtune.pipeline.errors import InputError
-from figtune.pipeline.images import Remark, read_image_bytes
+from figtune.pipeline.images import REMARKS, Remark, read_image_bytes
 
 _LONGEST_PATH = 200
 """Characters of a path that are repeated: encoded pictures stand in its place at times."""
@@ -104,11 +104,14 @@ class Judge:
             image = keep(data, "the image")
         except InputError as fault:
             return Fault("unreadable_image", fault.problem)
-        return fault_of_image(image.facts, self.choices) or image
+        fault = fault_of_image(image.facts, self.choices)
+        if fault is not None and "dark" in image.remarks:
+            return Fault(fault.rule, f"{fault.detail}; it has {REMARKS['dark']}")
+        return fault or image
 
     def _encoded(self, image: bytes | str | None) -> bytes | Fault:
         if image is None:
-            return Fault("no_image", "neither bytes nor a path")
+            return Fault("no_image", "neither the bytes nor the path of one image")
         if isinstance(image, bytes):
             return image
         shown = image if len(image) <= _LONGEST_PATH else f"{image[:_LONGEST_PATH]}..."
