@@ -141,7 +141,7 @@ def _absent(path: Path) -> None:
     [
         (_text, r"a\.png is no image, or a broken one"),
         (_truncated, r"a\.png is no image, or a broken one"),
-        (_enormous, r"a\.png has more than 200 million pixels"),
+        (_enormous, r"a\.png has more than 40 million pixels"),
         (_absent, r"there is no image .*a\.png"),
     ],
 )
