@@ -103,10 +103,10 @@ class Judge:
             return data
         try:
             image = keep(data, "the image")
-        except InputError as fault:
-            return Fault("unreadable_image", fault.problem)
+        except InputError as error:
+            return Fault("unreadable_image", error.problem)
         fault = fault_of_image(image.facts, self.choices)
-        if fault is not None and "dark" in image.remarks:
+        if fault is not None and fault.rule == "blank_image" and "dark" in image.remarks:
             return Fault(fault.rule, f"{fault.detail}; it has {REMARKS['dark']}")
         return fault or image
 

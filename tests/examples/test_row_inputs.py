@@ -288,7 +288,7 @@ def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) ->
         "print": Image.merge("CMYK", (grey, grey.rotate(180), grey, grey)),
         "lab": Image.merge("LAB", (grey, grey.rotate(180), grey)),
     }[form]
-    made.save(path, **({"exif": exif} if form == "turned" else {}))
+    made.save(path, exif=exif if form == "turned" else b"")
     source = jsonl(tmp_path, [{"image": path.name, "caption": TEXT}])
     (example,) = prepare(source, tmp_path / "dataset", TRAIN_ONLY, NO_ID).examples["train"]
     stored = tmp_path / "dataset" / example.image
