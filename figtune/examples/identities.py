@@ -27,7 +27,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
     path = source.path
     if path is None:
         return {}
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise InputError(
             f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
         )

@@ -275,6 +275,15 @@ def test_remarks_on_images_are_counted_and_said(tmp_path: Path, capfd: pytest.Ca
         assert sum(words in line and line.endswith(": 1 of 4") for line in said.splitlines()) == 1
 
 
+def test_a_picture_too_dark_to_have_ink_is_said_to_be_dark(tmp_path: Path) -> None:
+    picture("scan").point(lambda level: level // 16).convert("RGB").save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(encoded(picture("other")))
+    source = jsonl(tmp_path, [{"image": name, "caption": TEXT} for name in ("a.png", "b.png")])
+    (rejected,) = prepare(source, tmp_path / "dataset", TRAIN_ONLY, NO_ID).rejected
+    assert rejected.rule == "blank_image"
+    assert rejected.detail.endswith("; it has nothing brighter than a quarter of white")
+
+
 @pytest.mark.parametrize("form", ["deep", "turned", "clear", "print", "lab"])
 def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) -> None:
     grey = picture("scan")
