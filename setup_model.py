@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from config import Config, parse
 from figtune.memory.budget import StepSettings
@@ -41,12 +42,13 @@ def describe(config: Config) -> Stage:
         },
         files=files_of(config.model.name),
         holds=MODEL_CONTENTS,
+        apart=config.work_dir / ".partial-model",
     )
 
 
 def run(config: Config) -> Summary:
     """Make WORK/model if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
 
 
 def check(config: Config) -> None:
@@ -62,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
 
 
-def _produce(config: Config) -> Outcome:
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.memory.foresight import Room, foresee_model
     from figtune.models.setup import set_up_model
 
     choice = _choice(config)
     foresee_model(choice, _step_settings(config), Room.of(config.device, config.memory))
-    table = set_up_model(config.model_dir, choice)
+    table = set_up_model(folder, choice)
     return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
 

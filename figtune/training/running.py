@@ -164,7 +164,7 @@ def _trained(course: Course, start: Path | None, step: int) -> list[dict[str, fl
 
 def _answers(course: Course, start: Path | None) -> Answers:
     return Answers(
-        file=course.output_dir / ANSWERS_FILE,
+        file=course.checkpoints.folder / ANSWERS_FILE,
         loaded=course.loaded,
         features=course.collator.features,
         examples=course.watched,

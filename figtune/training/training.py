@@ -37,14 +37,17 @@ def train(
     trackers: tuple[str, ...],
     device: str,
     model_by: str,
+    results_dir: Path | None = None,
 ) -> TrainingSummary:
-    """Train the adapter of `model_dir` and write what came of it into `output_dir`.
+    """Train the adapter of `model_dir` and write what came of it into `results_dir`.
 
     Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
     tiny model `base/` too. The adapter is the one that had the lowest loss on val. Carries on by itself from the newest
     complete checkpoint of the same data, model and recipe.
 
     Args:
+        output_dir: has the checkpoints while the run lasts, and what TensorBoard shows.
+        results_dir: where the results go; None for `output_dir`.
         trackers: where the run can be watched, see `figtune.training.trackers`.
         device: "auto", "cpu" or "cuda".
         model_by: the command that sets the model up, for errors.
@@ -80,8 +83,9 @@ def train(
     lines = metrics_lines(done.log_history, done.course.plan)
     summary = _summary(splits["train"], done, lines)
     if is_first():
-        write_output(output_dir, model_dir, loaded.record, done.course.checkpoints.at(summary.kept_step), lines)
-        write_card(output_dir, loaded.record, done.course.recipe, summary, examples, lines)
+        results = results_dir or output_dir
+        write_output(results, model_dir, loaded.record, done.course.checkpoints.at(summary.kept_step), lines)
+        write_card(results, loaded.record, done.course.recipe, summary, examples, lines)
         done.course.checkpoints.remove()
     return summary
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +27,13 @@ def stage(tmp_path: Path) -> Stage:
     )
 
 
-def _writer(stage: Stage, text: str = "made") -> Callable[[], Outcome]:
-    def produce() -> Outcome:
-        (stage.folder / "train.jsonl").write_text(text)
-        return Outcome(counts={"examples": 1})
-
-    return produce
+def _produce(folder: Path) -> Outcome:
+    (folder / "train.jsonl").write_text("made")
+    return Outcome(counts={"examples": 1})
 
 
 def _make(stage: Stage, *, force: bool = False) -> str | None:
-    return make(stage, _writer(stage), lock_folder=stage.folder.parent, force=force).reason
+    return make(stage, _produce, lock_folders=(stage.folder.parent,), force=force).reason
 
 
 def test_a_second_run_has_nothing_to_do(stage: Stage) -> None:
@@ -90,14 +86,14 @@ def test_lost_and_damaged_files_are_noticed(stage: Stage) -> None:
 
 
 def test_files_in_folders_are_listed_in_order_and_missed(stage: Stage) -> None:
-    def produce() -> Outcome:
+    def produce(_: Path) -> Outcome:
         for name in ("b/2", "b/1/x", "a", "c"):
             (stage.folder / name).parent.mkdir(exist_ok=True)
             (stage.folder / name).write_text(name)
         return Outcome(counts={})
 
     folders = replace(stage, holds=("b", "a"))
-    make(folders, produce, lock_folder=stage.folder.parent, force=False)
+    make(folders, produce, lock_folders=(stage.folder.parent,), force=False)
     listed = read_records(stage.folder / LIST_FILE, FileEntry, "a test")
     assert [(entry.path, entry.size) for entry in listed] == [("a", 1), ("b/1/x", 5), ("b/2", 3)]
     (stage.folder / "b" / "1" / "x").unlink()
@@ -121,13 +117,13 @@ def test_another_layout_is_made_anew_and_what_was_made_from_it_stays(stage: Stag
 
 
 def test_a_failed_run_is_unfinished_even_where_one_was_finished_before(stage: Stage) -> None:
-    def fail() -> Outcome:
+    def fail(_: Path) -> Outcome:
         raise RuntimeError
 
     _make(stage)
     changed = replace(stage, version=2)
     with pytest.raises(RuntimeError):
-        make(changed, fail, lock_folder=stage.folder.parent, force=False)
+        make(changed, fail, lock_folders=(stage.folder.parent,), force=False)
     assert _make(stage) == "not finished last time"
 
 

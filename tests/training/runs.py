@@ -35,7 +35,7 @@ TEXTS = (
     "The loss falls over time, then levels off.",
     "Results of our method on the set.",
 )
-MADE_BY = {"model_by": "python setup_model.py"}
+MADE_BY = "python setup_model.py"
 
 
 def example(folder: Path, index: int, completion: str) -> Example:
@@ -68,4 +68,4 @@ def run(
     dataset: Path, model: Path, output: Path, recipe: Recipe = RECIPE, trackers: tuple[str, ...] = ()
 ) -> TrainingSummary:
     """Train on the CPU."""
-    return train(dataset, model, output, recipe, trackers=trackers, device="cpu", **MADE_BY)
+    return train(dataset, model, output, recipe, trackers=trackers, device="cpu", model_by=MADE_BY)
