@@ -22,6 +22,7 @@ from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.optional import require
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
@@ -56,7 +57,13 @@ def run(config: Config) -> Summary:
     return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """See that the engine can be used."""
+    if config.extract.engine == "ray":
+        require("ray", "--extract.engine ray", "requirements-cluster.txt")
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,23 @@ def run(config: Config) -> Summary:
     return summary
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """See that the data set, if there is one, can be had."""
+    if config.data.source:
+        from figtune.examples.sources import check_source
+
+        check_source(_source(config))
+
+
+def check_request(config: Config) -> None:
+    """See that the examples may be exported where they are to be."""
+    if config.export is not None:
+        from figtune.examples.export import check_export
+
+        check_export(config.export)
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=check_request)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,22 +123,9 @@ def _choices(config: Config) -> Choices:
     from figtune.examples.splits import Fractions
 
     chosen = config.prepare
-    return Choices(
-        tasks=chosen.tasks,
-        include_tables=chosen.include_tables,
-        min_confidence=chosen.min_confidence,
-        min_side_pixels=chosen.min_side_pixels,
-        max_aspect_ratio=chosen.max_aspect_ratio,
-        min_ink_share=chosen.min_ink_share,
-        english_only=chosen.english_only,
-        min_words=chosen.min_words,
-        max_words=chosen.max_words,
-        max_context_words=chosen.max_context_words,
-        near_duplicate_bits=chosen.near_duplicate_bits,
-        minitrain_examples=chosen.minitrain_examples,
-        shard_examples=chosen.shard_examples,
-        fractions=Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed),
-    )
+    same = {each.name: getattr(chosen, each.name) for each in fields(Choices) if each.name != "fractions"}
+    held_out = Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed)
+    return Choices(**same, fractions=held_out)
 
 
 if __name__ == "__main__":

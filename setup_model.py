@@ -17,7 +17,9 @@ from pathlib import Path
 from config import Config, parse
 from figtune.memory.budget import StepSettings
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
+from figtune.models.support import TINY_TYPES
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
@@ -52,8 +54,13 @@ def run(config: Config) -> Summary:
 
 
 def check(config: Config) -> None:
-    """Refuse at once what setup would refuse in the end."""
+    """Refuse at once what setup would refuse in the end, the model that is not to be had among it."""
     check_choice(_choice(config))
+    check_device(config.device)
+    if config.model.name not in TINY_TYPES:
+        from figtune.models.hub import check_model
+
+        check_model(config.model.name, config.model.revision)
 
 
 SCRIPT = StageScript(describe=describe, run=run, check=check)

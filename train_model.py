@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from config import Config, parse
-from figtune.models.launch import crew, launch_check, run_together
+from figtune.models.launch import check_base, crew, launch_check, run_together
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of
@@ -63,10 +63,11 @@ def run(config: Config) -> Summary:
 
 
 def check(config: Config) -> None:
-    """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
+    """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
     from figtune.training.trackers import check_trackers
 
     launch_check(SCRIPT_FILE)(config)
+    check_base(config.model_dir, config.model.name)
     check_trackers(config.train.trackers)
 
 

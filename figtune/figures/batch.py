@@ -33,11 +33,12 @@ from figtune.figures.records import (
 )
 from figtune.figures.sources import Source, find_sources, pdf_hashes
 from figtune.pipeline.progress import track
+from figtune.pipeline.shortages import shortages_explained
 from figtune.pipeline.workers import Failure, Limits
 
 __all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 4
+EXTRACTION_VERSION = 5
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -72,18 +73,18 @@ def extract_folder(
 
     Raises:
         InputError: no such folder, or no PDF in it.
-        OSError: the content folder cannot be written; what is finished stays.
-        ResourceError: the engine cannot go on; what is finished stays.
+        ResourceError: the disk is full, or the engine cannot go on; what is finished stays.
     """
     sources = find_sources(pdf_dir)
     recipe = Recipe(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
     limits = LimitsHit(seconds=timeout_s, megabytes=memory_mb)
     originals = list(originals_of(sources).values())
-    stale = [source for source in originals if redo or current_commit(content_dir, source, recipe, limits) is None]
-    job = partial(PaperJob, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
-    _extract_all([job(source=source) for source in stale], recipe, limits, extract, engine)
-    remove_strays(content_dir, originals)
-    return put_together(content_dir, sources)
+    with shortages_explained(content_dir):
+        stale = [source for source in originals if redo or current_commit(content_dir, source, recipe, limits) is None]
+        job = partial(PaperJob, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
+        _extract_all([job(source=source) for source in stale], recipe, limits, extract, engine)
+        remove_strays(content_dir, originals)
+        return put_together(content_dir, sources)
 
 
 def _extract_all(

@@ -41,6 +41,8 @@ class PaperRecord:
     title: str
     figures: int
     tables: int
+    text_key: str = ""
+    """Hash of how its text begins, the same whatever the file is called; empty where nothing was read."""
 
 
 @dataclass(frozen=True, kw_only=True)

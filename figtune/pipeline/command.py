@@ -78,6 +78,8 @@ class StageScript(Generic[Settings]):
     """Make it, if it is not current."""
     check: Callable[[Settings], None] = lambda _: None
     """Raises what `run` would raise in the end and what can be known at once: hours of other stages may come first."""
+    check_request: Callable[[Settings], None] = lambda _: None
+    """Raises what is wrong with what was typed, whether the stage is current or not, before anything else is read."""
 
 
 def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> None:
@@ -87,6 +89,8 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         FigtuneError: what a stage raises; whatever its check can tell, before any stage has begun.
         PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
     """
+    for script in scripts:
+        script.check_request(settings)
     planned = plan([script.describe(settings) for script in scripts], force=settings.force)
     if settings.dry_run:
         for entry in planned:

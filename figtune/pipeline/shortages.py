@@ -116,7 +116,7 @@ def _explained(number: int, place: Path | None) -> _ExplainedError:
 
 
 def _lacks_inodes(place: Path) -> bool:
-    """Return True if inodes are scarcer than bytes: once half-written files are removed, neither is at zero any more."""
+    """Return True if inodes are scarcer than bytes: once half-written files are gone, neither is at zero any more."""
     existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
     disk = os.statvfs(existing)
     if not disk.f_files or not disk.f_blocks:
