@@ -22,6 +22,7 @@ from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.forward import summed_loss
 from figtune.memory.budget import Load, MemoryUse, StepSettings
 from figtune.memory.rehearsal import ATTENTION, META, Fullest, fullest_moment
+from figtune.models.damage import damage_explained
 from figtune.models.adapters import adapter_config
 from figtune.models.families import family_of
 from figtune.models.family import TokenisedRow
@@ -74,8 +75,13 @@ class _Standing:
 
 
 def described(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> Described:
-    """A model from the folder that holds its `config.json`."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    """Describe a model from the folder that holds its `config.json`.
+
+    Raises:
+        ResourceError: it cannot be read.
+    """
+    with damage_explained(f"the config.json in {folder} cannot be read", "download the model again"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return Described(config=config, name=name, precision=precision, adapter=adapter)
 
 

@@ -87,9 +87,8 @@ def check_access(repository: Repository, probe: str | None = None) -> tuple[str,
     """
     api = HfApi(endpoint=constants.ENDPOINT)
     try:
-        found = api.repo_info(
-            repository.name, repo_type=repository.kind, revision=repository.revision or "main", timeout=_PATIENCE
-        )
+        info = api.model_info if repository.kind == "model" else api.dataset_info
+        found = info(repository.name, revision=repository.revision or "main", timeout=_PATIENCE)
         names = tuple(file.rfilename for file in found.siblings or ())
         if names:
             url = hf_hub_url(

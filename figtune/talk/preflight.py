@@ -30,7 +30,8 @@ def check_subject(about: Path, figure: str | None, answers: Path | None) -> None
         UsageError: `figure` or `answers` for what has no use for it.
     """
     if not about.exists():
-        raise InputError(f"there is no image {about}", "check the path")
+        what = "paper" if is_paper(about) else "image"
+        raise InputError(f"there is no {what} {about}", "check the path")
     if not about.is_dir() and not about.is_file():
         raise InputError(f"{about} is not a regular file", "give a PNG or JPEG file, a PDF, or a folder of images")
     if figure is not None and (about.is_dir() or not is_paper(about)):
