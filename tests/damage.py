@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.pipeline.files import sha256_of
+from figtune.pipeline.progress import show
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
@@ -104,6 +105,8 @@ class Ended:
     said: str
     result: str
     """The sha256 of what it made; empty without."""
+    rejected: bool = False
+    """A picture that is damaged and as large as before is rejected with its reason, and counted."""
 
 
 def run_stage(folder: Path, script: str, result: str, *flags: str) -> Ended:
@@ -117,9 +120,12 @@ def run_stage(folder: Path, script: str, result: str, *flags: str) -> Ended:
         process.kill()
         process.join()
         return Ended(code=None, said="did not end", result="")
-    made = folder / result
+    made, rejections = folder / result, folder / "work" / "dataset" / "rejected.jsonl"
     return Ended(
-        code=process.exitcode, said=log.read_text(errors="replace"), result=sha256_of(made) if made.is_file() else ""
+        code=process.exitcode,
+        said=log.read_text(errors="replace"),
+        result=sha256_of(made) if made.is_file() else "",
+        rejected=script == "prepare_data" and rejections.is_file() and b"unreadable_crop" in rejections.read_bytes(),
     )
 
 
@@ -133,7 +139,7 @@ def _enter(script: str, arguments: tuple[str, ...], log: Path) -> None:
 def holds(ended: Ended, wanted: Ended) -> bool:
     """Return True for a clean end, or the same result as without damage."""
     if ended.code == 0:
-        return ended.result == wanted.result
+        return ended.result == wanted.result or ended.rejected
     errors = [line for line in ended.said.splitlines() if line.startswith("error: ")]
     return ended.code in _CLEAN and len(errors) == 1 and "Traceback" not in ended.said
 
@@ -167,7 +173,7 @@ def main(folder: Path) -> int:
     if not run.exists():
         made = run_stage_all(run)
         if made.code != 0:
-            print(made.said)
+            show(made.said)
             return 1
     held = cases = 0
     for reader in READERS:
@@ -184,9 +190,9 @@ def main(folder: Path) -> int:
                 if holds(ended, wanted):
                     held += 1
                 else:
-                    print(f"{name} {what}, {reader.script}: code {ended.code}\n{ended.said[-1500:]}", flush=True)
-        print(f"{reader.artifact}: {held} of {cases} held so far", flush=True)
-    print(f"{held} of {cases} held")
+                    show(f"{name} {what}, {reader.script}: code {ended.code}\n{ended.said[-1500:]}")
+        show(f"{reader.artifact}: {held} of {cases} held so far")
+    show(f"{held} of {cases} held")
     return 0 if held == cases else 1
 
 

@@ -22,8 +22,8 @@ from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.forward import summed_loss
 from figtune.memory.budget import Load, MemoryUse, StepSettings
 from figtune.memory.rehearsal import ATTENTION, META, Fullest, fullest_moment
-from figtune.models.damage import damage_explained
 from figtune.models.adapters import adapter_config
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import TokenisedRow
 from figtune.models.loading import kernels

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from figtune.pipeline.errors import ResourceError
 
+_HARDLY_ANY, _LITTLE = 2, 0.01
+"""Free inodes, and their share of all, below which a disk has run out of them."""
 _AGAIN = "and run the same command again, which keeps what is finished"
 _NUMBERED = re.compile(r"os error (\d+)|\[errno (\d+)\]", re.IGNORECASE)
 _SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOMEM)
@@ -116,9 +118,10 @@ def _explained(number: int, place: Path | None) -> _ExplainedError:
 
 
 def _lacks_inodes(place: Path) -> bool:
-    """Return True if inodes are scarcer than bytes: once half-written files are gone, neither is at zero any more."""
+    """Return True if hardly an inode is free and more of the bytes are: what was half-written may be gone already."""
     existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
     disk = os.statvfs(existing)
     if not disk.f_files or not disk.f_blocks:
         return False
-    return disk.f_favail / disk.f_files < disk.f_bavail / disk.f_blocks
+    free_inodes, free_blocks = disk.f_favail / disk.f_files, disk.f_bavail / disk.f_blocks
+    return (disk.f_favail <= _HARDLY_ANY or free_inodes < _LITTLE) and free_inodes < free_blocks
