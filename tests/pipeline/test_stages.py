@@ -229,9 +229,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut": lambda file: file.write_text("ma"),
     "of the same size": lambda file: file.write_text("MADE"),
     "gone": Path.unlink,
-    "a folder": lambda file: (file.unlink(), file.mkdir()),
-    "a pipe": lambda file: (file.unlink(), os.mkfifo(file)),
+    "a folder": lambda file: _replace(file, Path.mkdir),
+    "a pipe": lambda file: _replace(file, os.mkfifo),
 }
+
+
+def _replace(file: Path, make: Callable[[Path], object]) -> None:
+    file.unlink()
+    make(file)
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", LIST_FILE, MANIFEST_FILE])
