@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figtune.models.images import read_image
 from figtune.pipeline.errors import InputError, UsageError
+from figtune.pipeline.images import decode_file
 
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as extraction looks for it
@@ -15,6 +15,8 @@ def is_paper(path: Path) -> bool:
     """Return True for a PDF, by its name or by its first bytes."""
     if path.suffix.lower() == ".pdf":
         return True
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             return _HEADER in file.read(_HEADER_WITHIN)
@@ -41,4 +43,4 @@ def check_subject(about: Path, figure: str | None, answers: Path | None) -> None
     if answers is not None:
         raise UsageError(f"--answers is for folders, and {about} is none", "leave it out: the answer goes to stdout")
     if not is_paper(about):
-        read_image(about)
+        decode_file(about)
