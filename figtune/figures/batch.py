@@ -32,6 +32,7 @@ from figtune.figures.records import (
     THUMBNAILS_FOLDER,
 )
 from figtune.figures.sources import Source, find_sources, pdf_hashes
+from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import track
 from figtune.pipeline.shortages import shortages_explained
 from figtune.pipeline.workers import Failure, Limits
