@@ -17,6 +17,8 @@ from figtune.core import worker_pool
 from figtune.core.errors import ResourceError
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits, run_tasks
 
+pytestmark = pytest.mark.slow
+
 LIMITS = TaskLimits(seconds=60, megabytes=1000)
 
 

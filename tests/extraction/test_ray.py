@@ -33,6 +33,8 @@ from tests.conftest import run_script
 from tests.extraction.extractors import extract_by_name, extract_on_call
 from tests.extraction.test_run import tree
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray")
 
 if TYPE_CHECKING:
