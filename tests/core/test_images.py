@@ -291,6 +291,7 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path, size: tu
             read_image(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGBA", "F", "I;16"])
 def test_the_largest_images_stay_within_500_megabytes(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("a.tif" if mode == "F" else "a.png")
