@@ -190,8 +190,9 @@ def test_damage_of_any_kind_leaves_one_record_each(pdf_dir: Path, tmp_path: Path
     assert counts.ok + counts.no_figures + counts.duplicate + counts.failed == FUZZED + 1
     assert records["good.pdf"].status in ("ok", "duplicate")
     assert not [paper.reason for paper in records.values() if "fault of this program" in paper.reason]
-    for figure in figures(content):
-        assert figure.crop is None or (content / figure.crop).exists()
+    crops = [figure.crop for figure in figures(content) if figure.crop is not None]
+    assert len(crops) > FUZZED // 4
+    assert [crop for crop in crops if not (content / crop).exists()] == []
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
