@@ -328,9 +328,12 @@ class Config:
     serve: bool = False
     """Open a page to talk to the model in the browser, instead of the evaluation."""
     serve_host: str = "127.0.0.1"
-    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it."""
+    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it and has the
+    password."""
     serve_port: int = 7860
     """Port the page is served at; 0 takes a free one."""
+    serve_password: str | None = None
+    """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
     merge: bool = False
     """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
     push_to_hub: str | None = None
@@ -391,6 +394,7 @@ class Config:
         _agree(not self.serve or self.test_image is None, "serve", "without --test_image")
         _check(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
         _check(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
+        _check(self.serve_password is None or len(self.serve_password) >= 8, "serve_password", "8 characters or more")
 
     @property
     def content_dir(self) -> Path:
@@ -534,6 +538,7 @@ def _without_requests(config: Config) -> Config:
         figure=fresh.figure,
         answers=fresh.answers,
         serve=fresh.serve,
+        serve_password=fresh.serve_password,
         compare=fresh.compare,
         prompt=fresh.prompt,
         task=fresh.task,

@@ -76,7 +76,7 @@ def _request(config: Config) -> Stage:
 def _talk(config: Config) -> Outcome:
     from figtune.talk.answers import answer_about
     from figtune.talk.paper import Reading
-    from figtune.talk.server import serve
+    from figtune.talk.server import Access, serve
     from figtune.talk.terms import Request, Terms
 
     extract, words = config.extract, config.prepare.max_context_words
@@ -84,7 +84,8 @@ def _talk(config: Config) -> Outcome:
     terms = Terms(config.device, config.test.batch_size, _decoding(config), reading, config.strict)
     request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
     if config.test_image is None:
-        serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
+        access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
+        serve(config.output_dir, request, terms, access)
         return Outcome(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
     return Outcome(counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 from config import Config, parse
@@ -96,7 +96,7 @@ def _produce(config: Config) -> Outcome:
         model_by=scripts.SETUP,
     )
     if is_first_launched():
-        write_bytes(config.output_dir / CONFIG_FILE, encode(config))
+        write_bytes(config.output_dir / CONFIG_FILE, encode(replace(config, serve_password=None)))
     return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

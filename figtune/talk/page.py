@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -18,7 +19,7 @@ from figtune.examples.records import Task
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import FigtuneError
 from figtune.talk.paper import listed
-from figtune.talk.subjects import Subject, subjects_of
+from figtune.talk.subjects import Subject, Uploads
 from figtune.talk.terms import Request, Terms
 
 TITLE = "figtune"
@@ -30,12 +31,12 @@ STYLE = """
 """
 _SUFFIXES = [".pdf", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
 _KEPT_SECONDS = 3600
-"""How long an upload that nobody looks at any more is kept."""
-_SWEEP_SECONDS = 300
+"""Time that the page remembers an upload that nobody looks at any more."""
 _PICTURE = "Picture"
 _WELCOME = "Drop an image or a paper to begin."
 _PROMPT = "prompt"
 """Or the one for a figure just clicked could come after, and in place of, that for a task chosen since."""
+_GONE = "This upload is no longer here: drop it again."
 _NOT_YET = "() => ({__type__: 'update', interactive: false})"
 """In the browser, at once: whoever asks before a choice has arrived would hear about the picture before it."""
 
@@ -48,11 +49,12 @@ class Speaker:
     terms: Terms
     request: Request
     """At first."""
+    uploads: Uploads
 
 
 def talk_page(speaker: Speaker) -> gr.Blocks:
     """The page, ready to be served. One answer is made at a time; others wait in a queue."""
-    page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS))
+    page = gr.Blocks(title=TITLE, analytics_enabled=False)
     with page:
         _Page(speaker).build()
     page.queue(api_open=False, max_size=32, default_concurrency_limit=1)
@@ -72,7 +74,7 @@ class _Page:
             f"<h1>{TITLE}</h1><p>{escape(_public(record.name))}, fine-tuned, beside the model it was made from</p>",
             elem_id="heading",
         )
-        self.subjects = gr.State([], time_to_live=_KEPT_SECONDS)
+        self.opened = gr.State("", time_to_live=_KEPT_SECONDS)
         self.chosen = gr.State(0)
         with gr.Row():
             with gr.Column(scale=5):
@@ -117,64 +119,74 @@ class _Page:
             )
 
     def _connect(self) -> None:
-        opened = [self.subjects, self.chosen, self.gallery, self.status]
+        opened = [self.opened, self.chosen, self.gallery, self.status]
         shown = [self.picture, self.ask, self.tuned, self.base]
-        about = [self.subjects, self.chosen, self.task]
+        about = [self.opened, self.chosen, self.task]
         for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
             choice(None, None, self.ask, js=_NOT_YET, api_visibility="private")
         for changed in (
-            _quietly(self.upload.upload, self._open, self.upload, opened),
+            _quietly(self.upload.upload, self._open, self.upload, opened, at_a_time=None),
             _quietly(self.upload.clear, self._close, None, opened),
             _quietly(self.gallery.select, self._choose, None, self.chosen),
         ):
             worded = _quietly(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
-            _quietly(worded.then, self._show, [self.subjects, self.chosen], shown)
+            _quietly(worded.then, self._show, [self.opened, self.chosen], shown)
         _quietly(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
-        asked, said = [self.subjects, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
+        asked, said = [self.opened, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
         answering = _quietly(self.ask.click, self._answer, asked, said)
         _quietly(self.stop.click, _stopped, None, [self.status, self.stop], cancels=answering)
 
-    def _open(self, upload: str) -> tuple[list[Subject], int, gr.Gallery, str]:
+    async def _open(self, upload: str | None) -> tuple[str, int, gr.Gallery, str]:
+        if upload is None:
+            return self._close()
+        hidden = gr.Gallery(value=None, visible=False)
         try:
-            subjects = subjects_of(Path(upload), self._speaker.terms.reading)
+            opened = await self._speaker.uploads.open(Path(upload))
         except FigtuneError as error:
-            return [], 0, gr.Gallery(value=None, visible=False), _told(error)
+            return "", 0, hidden, _told(error)
+        subjects = self._speaker.uploads.subjects(opened)
+        if not subjects:
+            return "", 0, hidden, _GONE
         is_paper = subjects[0].paper is not None
-        figures = [(subject.picture(), subject.label) for subject in subjects] if is_paper else None
-        return subjects, 0, gr.Gallery(value=figures, visible=is_paper, selected_index=0), _found(subjects)
+        figures = [(subject.file, subject.label) for subject in subjects] if is_paper else None
+        return opened, 0, gr.Gallery(value=figures, visible=is_paper, selected_index=0), _found(subjects)
 
-    def _close(self) -> tuple[list[Subject], int, gr.Gallery, str]:
-        return [], 0, gr.Gallery(value=None, visible=False), _WELCOME
+    def _close(self) -> tuple[str, int, gr.Gallery, str]:
+        return "", 0, gr.Gallery(value=None, visible=False), _WELCOME
 
     def _choose(self, event: gr.SelectData) -> int:
-        return int(event.index)
+        return event.index if isinstance(event.index, int) else 0
 
-    def _show(self, subjects: Sequence[Subject], chosen: int) -> tuple[gr.Image, gr.Button, str, str]:
-        button = gr.Button(interactive=bool(subjects))
-        if not subjects:
+    def _subject(self, opened: str, chosen: int) -> Subject | None:
+        subjects = self._speaker.uploads.subjects(opened)
+        return subjects[chosen] if 0 <= chosen < len(subjects) else None
+
+    def _show(self, opened: str, chosen: int) -> tuple[gr.Image, gr.Button, str, str]:
+        subject = self._subject(opened, chosen)
+        button = gr.Button(interactive=subject is not None)
+        if subject is None:
             return gr.Image(None, label=_PICTURE), button, "", ""
-        return gr.Image(subjects[chosen].picture(), label=subjects[chosen].label), button, "", ""
+        return gr.Image(str(subject.file), label=subject.label), button, "", ""
 
-    def _prompt(self, subjects: Sequence[Subject], chosen: int, task: Task) -> str:
-        return subjects[chosen].prompt(replace(self._speaker.request, task=task)) if subjects else ""
+    def _prompt(self, opened: str, chosen: int, task: Task) -> str:
+        subject = self._subject(opened, chosen)
+        return "" if subject is None else subject.prompt(replace(self._speaker.request, task=task))
 
-    def _answer(
-        self, subjects: Sequence[Subject], chosen: int, prompt: str
-    ) -> Iterator[tuple[str, str, str, gr.Button]]:
-        if not subjects:
-            yield "", "", _WELCOME, gr.Button(interactive=False)
+    def _answer(self, opened: str, chosen: int, prompt: str) -> Iterator[tuple[str, str, str, gr.Button]]:
+        idle = gr.Button(interactive=False)
+        subject = self._subject(opened, chosen)
+        if subject is None:
+            yield "", "", _GONE if opened else _WELCOME, idle
             return
         yield "", "", "Looking at the picture …", gr.Button(interactive=True)
-        question = Question(picture=subjects[chosen].picture(), prompt=prompt)
-        answers = stream_answers(self._speaker.loaded, question, self._speaker.terms.decoding)
         try:
-            for pair in answers:
-                status = "Done." if pair.finished else "Answering …"
-                yield pair.tuned, pair.base, status, gr.Button(interactive=not pair.finished)
+            question = Question(picture=subject.picture(), prompt=prompt)
+            with closing(stream_answers(self._speaker.loaded, question, self._speaker.terms.decoding)) as answers:
+                for pair in answers:
+                    status = "Done." if pair.finished else "Answering …"
+                    yield pair.tuned, pair.base, status, gr.Button(interactive=not pair.finished)
         except FigtuneError as error:
-            yield "", "", _told(error), gr.Button(interactive=False)
-        finally:
-            answers.close()
+            yield "", "", _told(error), idle
 
 
 def _quietly(
@@ -184,10 +196,19 @@ def _quietly(
     outputs: Component | Sequence[Component],
     cancels: Dependency | None = None,
     turns: str | None = None,
+    at_a_time: int | None = 1,
 ) -> Dependency:
     """Connect a function to an event, and offer it to nobody but the page; what takes `turns` of one name never runs
     before what was asked for earlier."""
-    return event(function, inputs, outputs, cancels=cancels, concurrency_id=turns, api_visibility="private")
+    return event(
+        function,
+        inputs,
+        outputs,
+        cancels=cancels,
+        concurrency_id=turns,
+        concurrency_limit=at_a_time,
+        api_visibility="private",
+    )
 
 
 def _stopped() -> tuple[str, gr.Button]:

@@ -96,16 +96,27 @@ def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:
         extract=extract_paper,
         engine=partial(run_locally, workers=1),
     )
+    return open_paper(folder, reading)
+
+
+def open_paper(folder: Path, reading: Reading) -> Paper:
+    """Return the paper that `read_paper` has read into `folder`.
+
+    Raises:
+        InputError: it could not be read, or has no figures.
+    """
+    content = folder / "content"
     (record,) = read_records(content / PAPERS_FILE, PaperRecord, "the same command")
     if record.status == "failed":
         named = record.reason.startswith(record.file)
         raise InputError(
-            record.reason if named else f"{pdf.name}: {record.reason}", "give another paper, or an image of the figure"
+            record.reason if named else f"{record.file}: {record.reason}",
+            "give another paper, or an image of the figure",
         )
     found = read_records(content / FIGURES_FILE, FigureRecord, "the same command")
     figures = tuple(figure for figure in found if figure.name and figure.crop)
     if not figures:
-        raise InputError(f"{pdf.name} has no figure or table with a caption", "give another paper, or an image")
+        raise InputError(f"{record.file} has no figure or table with a caption", "give another paper, or an image")
     return Paper(record=record, figures=figures, content_dir=content, reading=reading)
 
 

@@ -1,22 +1,30 @@
-"""What an upload can be asked about: one image, or the figures of a paper, held in memory without any file."""
+"""What an upload can be asked about: one picture, or the figures of a paper, kept in the upload folder."""
 
 from __future__ import annotations
 
-import io
-import tempfile
-from dataclasses import dataclass
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio.to_thread
 from PIL import Image
 
 from figtune.figures.records import FigureRecord
 from figtune.models.images import read_image
-from figtune.pipeline.errors import InputError
-from figtune.talk.paper import Paper, Reading, is_paper, read_paper
+from figtune.pipeline.errors import FigtuneError, InputError
+from figtune.talk.paper import Paper, Reading, is_paper, open_paper, read_paper
+from figtune.talk.picture_worker import PictureReader
 from figtune.talk.terms import Request
+from figtune.talk.upload_folder import UploadFolder
 
-_LONGEST_SIDE = 2048
-"""In pixels, as of crops; uploaded images are kept no larger, since no vision encoder sees more."""
+_PAPERS_AT_A_TIME = 2
+_PAPER_SECONDS = 20.0
+"""Longest time for one paper; the page is for looking at a figure, not for extracting a library."""
+_PATIENCE_SECONDS = 15.0
+_PICTURE_FILE = "picture.png"
+_NAME_FILE = "name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,54 +32,83 @@ class Subject:
     """A picture and what is known of it."""
 
     label: str
-    png: bytes
+    file: Path
+    """PNG, in the upload folder."""
     figure: FigureRecord | None
     paper: Paper | None
     """Where the figure is from."""
 
     def picture(self) -> Image.Image:
-        """RGB."""
-        with Image.open(io.BytesIO(self.png)) as image:
-            return image.convert("RGB")
+        """Read it, as RGB."""
+        return read_image(self.file)
 
     def prompt(self, request: Request) -> str:
-        """What is asked about it."""
+        """Return what is asked about it."""
         if self.figure is None or self.paper is None:
             return request.of_image()
         return request.of_figure(self.paper, self.figure)
 
 
-def subjects_of(upload: Path, reading: Reading) -> list[Subject]:
-    """The image itself, or the figures of a paper in their order.
+class Uploads:
+    """Opens uploads, a few at a time, and finds again what was opened."""
 
-    Raises:
-        InputError: an image or a paper that cannot be used; the upload is named by its name alone.
-    """
-    try:
-        if is_paper(upload):
-            return _figures(upload, reading)
-        picture = read_image(upload)
-    except InputError as error:
-        raise InputError(error.problem.replace(str(upload), upload.name), error.remedy) from None
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    return [Subject(label=upload.name, png=_png(picture), figure=None, paper=None)]
+    def __init__(self, folder: UploadFolder, reading: Reading) -> None:
+        self.folder = folder
+        self._reading = replace(reading, timeout_s=min(reading.timeout_s, _PAPER_SECONDS))
+        self._papers = asyncio.Semaphore(_PAPERS_AT_A_TIME)
+        self._pictures = PictureReader()
+
+    async def open(self, upload: Path) -> str:
+        """Read an upload; return the name by which `subjects` finds it.
+
+        Raises:
+            InputError: a picture or a paper that cannot be used, or too many are being read; the upload is named by
+                its name alone.
+        """
+        if not self.folder.holds(upload):
+            raise InputError("this file was not uploaded here", "upload it again")
+        entry = self.folder.new_entry()
+        try:
+            if is_paper(upload):
+                await self._open_paper(upload, entry)
+            else:
+                await self._pictures.convert(upload, entry / _PICTURE_FILE)
+                (entry / _NAME_FILE).write_text(upload.name, encoding="utf-8", errors="surrogateescape")
+        except InputError as error:
+            shutil.rmtree(entry, ignore_errors=True)
+            raise InputError(error.problem.replace(str(upload), upload.name), error.remedy) from None
+        finally:
+            await anyio.to_thread.run_sync(self.folder.make_room)
+        return entry.name
+
+    def subjects(self, opened: str) -> list[Subject]:
+        """Return the picture, or the figures of a paper in their order; nothing if it has been deleted since."""
+        entry = self.folder.path / opened
+        if not opened or not entry.is_dir():
+            return []
+        os.utime(entry)  # what is looked at is deleted last
+        try:
+            if (entry / _PICTURE_FILE).exists():
+                name = (entry / _NAME_FILE).read_text(encoding="utf-8", errors="surrogateescape")
+                return [Subject(label=name, file=entry / _PICTURE_FILE, figure=None, paper=None)]
+            return _figures(open_paper(entry, self._reading))
+        except (OSError, FigtuneError):  # deleted a moment ago
+            return []
+
+    async def _open_paper(self, upload: Path, entry: Path) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._papers.acquire()
+        except TimeoutError:
+            raise InputError("other papers are being read", "try again in a moment") from None
+        try:
+            await anyio.to_thread.run_sync(read_paper, upload, entry, self._reading)
+        finally:
+            self._papers.release()
 
 
-def _figures(upload: Path, reading: Reading) -> list[Subject]:
-    with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
-        paper = read_paper(upload, Path(folder), reading)
-        return [
-            Subject(
-                label=f"{figure.figure_type} {figure.name}",
-                png=_png(read_image(paper.crop(figure))),
-                figure=figure,
-                paper=paper,
-            )
-            for figure in paper.figures
-        ]
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+def _figures(paper: Paper) -> list[Subject]:
+    return [
+        Subject(label=f"{figure.figure_type} {figure.name}", file=paper.crop(figure), figure=figure, paper=paper)
+        for figure in paper.figures
+    ]
