@@ -76,8 +76,9 @@ def _request(config: Config) -> Stage:
 def _talk(config: Config) -> Outcome:
     from figtune.talk.answers import answer_about
     from figtune.talk.paper import Reading
-    from figtune.talk.server import Access, serve
+    from figtune.talk.server import serve
     from figtune.talk.terms import Request, Terms
+    from figtune.talk.web_server import Access
 
     extract, words = config.extract, config.prepare.max_context_words
     reading = Reading(extract.dpi, extract.longest_side, extract.timeout_seconds, extract.memory_mb, words)

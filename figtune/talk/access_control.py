@@ -84,7 +84,7 @@ class AccessControl:
         except HTTPException as refusal:
             await answer.refuse(refusal)
         except Exception as fault:  # noqa: BLE001 - one visitor's request must not end or litter the server
-            if not answer.started:
+            if not answer.started and answer.refusal is None:
                 say(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
             await answer.refuse(HTTPException(500))
 

@@ -1,20 +1,13 @@
-"""The page's server: by default for this machine alone, and beyond it only with a password."""
+"""The page put together and served: by default for this machine alone, and beyond it only with a password."""
 
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
-import logging
 import os
 import secrets
-import signal
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from figtune.answers.answering import load_for_answers
@@ -23,6 +16,7 @@ from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import say
 from figtune.talk.terms import Request, Terms
 from figtune.talk.upload_folder import UploadFolder, upload_folder
+from figtune.talk.web_server import Access, ended_by_signals, listening, run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -34,8 +28,8 @@ _LARGEST_UPLOAD = (_LARGEST_FILE_MB + 1) << 20
 """Bytes of one request: a file and what surrounds it."""
 _MOST_UPLOADS = 1 << 30
 """Bytes of all uploads together."""
-_SECONDS_TO_END = 2
-_MOST_CONNECTIONS = 256
+_MOST_SESSIONS = 500
+"""Visitors whose state Gradio remembers, at about 70 kB each; the longest absent is forgotten first."""
 _TOKEN_BYTES = 16
 _LONGEST_LINE = 200
 """Characters of an error's text on the terminal."""
@@ -44,30 +38,6 @@ _SILENCE = """<script>{
   const warn = console.warn.bind(console);
   console.warn = (...said) => said[0] === "Method not implemented." || warn(...said);
 }</script>"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Where the page is served, and to whom."""
-
-    host: str
-    """Address or name of this machine to listen at."""
-    port: int
-    """0 takes a free one."""
-    password: str | None
-    """Asked of every visitor; None asks only beyond this machine, for one made up for this run."""
-
-    @property
-    def is_local(self) -> bool:
-        """True if only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    def hosts(self) -> tuple[str, ...] | None:
-        """Return the names that visitors may call it by; None for any."""
-        return ("127.0.0.1", "localhost", "::1", self.host) if self.is_local else None
 
 
 def serve(output_dir: Path, request: Request, terms: Terms, access: Access) -> None:
@@ -83,7 +53,7 @@ def serve(output_dir: Path, request: Request, terms: Terms, access: Access) -> N
     """
     read_trained(output_dir)
     _see_that_gradio_is_there()
-    with _ended_by_signals(), _listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
+    with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Read when Gradio is imported, and when its page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
         from figtune.talk.page import Speaker
@@ -95,41 +65,13 @@ def serve(output_dir: Path, request: Request, terms: Terms, access: Access) -> N
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
         app = _application(speaker, folder, access.hosts(), password)
         _tell(access, listener.getsockname()[1], None if access.password else password)
-        _run(app, listener)
+        run(app, listener)
     say("the page is closed")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that nothing of the run stays behind."""
-    before = {number: signal.signal(number, _unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the interface gives both
-    raise SystemExit(128 + number)
 
 
 def _see_that_gradio_is_there() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ResourceError("--serve needs Gradio", "install it with: pip install -r requirements-serve.txt")
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as failure:
-        # Names that cannot be resolved come with negative numbers, which the system has no words for.
-        number = failure.errno or 0
-        reason = (os.strerror(number) if number > 0 else str(failure.strerror)).lower()
-        raise ResourceError(
-            f"{host}:{port} cannot be listened at: {reason}", "give another --serve_port, or another --serve_host"
-        ) from None
 
 
 def _application(
@@ -146,6 +88,7 @@ def _application(
     # Gradio prints the traceback of every error that a visitor can cause.
     queueing.traceback = SimpleNamespace(print_exc=_tell_of_fault)  # type: ignore[attr-defined,assignment]
     app, page = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), talk_page(speaker)
+    page.state_session_capacity = _MOST_SESSIONS
     gr.mount_gradio_app(
         app,
         page,
@@ -192,28 +135,3 @@ def _tell(access: Access, port: int, token: str | None) -> None:
         say(f"the password of this run, with any user name: {token}")
     host = f"[{access.host}]" if ":" in access.host else access.host
     say(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
-
-
-def _run(app: ASGIApp, listener: socket.socket) -> None:
-    import uvicorn
-
-    # Whatever a client sends wrong is no news for whoever runs the server.
-    for library in ("asyncio", "multipart", "python_multipart"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_SECONDS_TO_END,
-        )
-    )
-    # Of the signals that end it, uvicorn knows Ctrl-C and SIGTERM; it raises them again once it has ended.
-    signal.signal(signal.SIGHUP, server.handle_exit)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        return
