@@ -22,12 +22,12 @@ _ROUTES = {
         r"/|/config|/theme\.css|/favicon\.ico|/(?:assets|static)/[\w./@+-]+"
         r"|/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]{1,64}|file=.+)"
     ),
-    "POST": re.compile(r"/gradio_api/(?:queue/join|cancel|upload)"),
+    "POST": re.compile(r"/gradio_api/(?:queue/join|cancel|reset|upload)"),
 }
 """Whole paths of what Gradio 6.31's page asks for; everything else that Gradio would answer is closed."""
 _MULTIPART = b"multipart/form-data"
 _JSON = b"application/json"
-_LARGEST_CALL = 1 << 20
+_LARGEST_CALL = 1 << 18
 """Bytes of a request that is no upload."""
 _UPLOADS_AT_A_TIME = 8
 _UPLOAD_SECONDS = 120.0
@@ -153,7 +153,7 @@ class _Answer:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         return [
-            (b"referrer-policy", b"no-referrer"),
+            (b"referrer-policy", b"same-origin"),
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-resource-policy", b"same-origin"),
             (b"content-security-policy", self._policy),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ _KEPT_SECONDS = 3600
 _PART_KEPT_SECONDS = 600
 """Age at which a file that an interrupted upload has left is deleted."""
 _MOST_ENTRIES = 2000
+_DELETIONS = 30
+_DELETION_SECONDS = 0.1
 
 
 class UploadFolder:
@@ -78,8 +81,19 @@ def upload_folder(most_bytes: int) -> Iterator[UploadFolder]:
     try:
         yield UploadFolder(path, most_bytes)
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _delete(path)
         os.close(lock)
+
+
+def _delete(path: Path) -> None:
+    """Delete the folder, although workers may still be writing into it."""
+    for _ in range(_DELETIONS):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(_DELETION_SECONDS)
 
 
 def _locked_folder() -> tuple[Path, int]:

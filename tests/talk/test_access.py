@@ -70,6 +70,11 @@ def test_this_machine_is_answered_by_every_name_of_its_own(folder: UploadFolder,
     assert ask(guarded(folder), "GET", "/", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["queue/join", "cancel", "reset"])
+def test_what_the_page_posts_is_let_through(folder: UploadFolder, path: str) -> None:
+    assert ask(guarded(folder), "POST", f"/gradio_api/{path}", json={}).status_code == 200
+
+
 def test_a_link_to_the_page_may_be_followed_and_nothing_else(folder: UploadFolder) -> None:
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
     assert ask(guarded(folder), "GET", "/", headers=link).status_code == 200

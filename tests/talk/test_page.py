@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,13 +166,19 @@ def test_every_attack_on_the_page_holds(address: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     Image.new("RGB", (40, 30), "teal").save(secret)
     tally = Tally()
-    attack(Attacker(address, None, tally), secret)
+    with closing(Attacker(address, None, tally)) as attacker:
+        attack(attacker, secret)
     assert tally.broken == []
     assert tally.tried > 300
 
 
-def test_a_slow_paper_is_refused_and_holds_nobody_up(address: str, tmp_path: Path) -> None:
-    attacker = Attacker(address, None, Tally())
+@pytest.fixture
+def attacker(address: str) -> Iterator[Attacker]:
+    with closing(Attacker(address, None, Tally())) as client:
+        yield client
+
+
+def test_a_slow_paper_is_refused_and_holds_nobody_up(attacker: Attacker, tmp_path: Path) -> None:
     slow, quick = write_slow_paper(tmp_path / "slow.pdf"), tmp_path / "quick.png"
     Image.new("RGB", (40, 30), "teal").save(quick)
     first = attacker.upload(slow.read_bytes(), "slow.pdf").json()[0]
@@ -183,8 +190,7 @@ def test_a_slow_paper_is_refused_and_holds_nobody_up(address: str, tmp_path: Pat
         assert "slow.pdf: takes longer than 20 seconds" in refused.result()
 
 
-def test_a_picture_bomb_is_refused_by_its_worker(address: str, tmp_path: Path) -> None:
-    attacker = Attacker(address, None, Tally())
+def test_a_picture_bomb_is_refused_by_its_worker(attacker: Attacker, tmp_path: Path) -> None:
     Image.new("I;16", (16_000, 12_000)).save(tmp_path / "bomb.png")
     bomb = attacker.upload((tmp_path / "bomb.png").read_bytes(), "bomb.png").json()[0]
     assert "bomb.png is open" not in attacker.call("_open", [attacker.file(bomb)])
