@@ -8,12 +8,12 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from figtune.models.images import read_image
 from figtune.pipeline.errors import InputError
+from figtune.pipeline.images import read_image
 from figtune.pipeline.workers import Failure, Guard, Limits
 
 _WORKERS = 2
-_LIMITS = Limits(seconds=10.0, megabytes=500)
+_LIMITS = Limits(seconds=10.0, megabytes=700)
 _PATIENCE_SECONDS = 15.0
 _LONGEST_SIDE = 2048
 """In pixels, as of crops; uploaded pictures are kept no larger, since no vision encoder sees more."""

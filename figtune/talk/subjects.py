@@ -12,8 +12,8 @@ import anyio.to_thread
 from PIL import Image
 
 from figtune.figures.records import FigureRecord
-from figtune.models.images import read_image
 from figtune.pipeline.errors import FigtuneError, InputError
+from figtune.pipeline.images import read_image
 from figtune.talk.paper import Paper, Reading, is_paper, open_paper, read_paper
 from figtune.talk.picture_worker import PictureReader
 from figtune.talk.terms import Request
