@@ -28,7 +28,7 @@ from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
 if TYPE_CHECKING:
-    from figtune.answers.decoding import Decoding
+    from figtune.inference.decoding import Decoding
 
 
 def describe(config: Config) -> Stage:
@@ -74,11 +74,11 @@ def _request(config: Config) -> Stage:
 
 
 def _talk(config: Config) -> Outcome:
-    from figtune.talk.answers import answer_about
-    from figtune.talk.paper import Reading
-    from figtune.talk.server import serve
-    from figtune.talk.terms import Request, Terms
-    from figtune.talk.web_server import Access
+    from figtune.inference.ask import answer_about
+    from figtune.inference.paper_figures import Reading
+    from figtune.inference.prompt_spec import Request, Terms
+    from figtune.inference.serve import serve
+    from figtune.inference.web_server import Access
 
     extract, words = config.extract, config.prepare.max_context_words
     reading = Reading(extract.dpi, extract.longest_side, extract.timeout_seconds, extract.memory_mb, words)
@@ -114,7 +114,7 @@ def _compare(config: Config) -> Outcome:
 
 
 def _decoding(config: Config) -> Decoding:
-    from figtune.answers.decoding import Decoding
+    from figtune.inference.decoding import Decoding
 
     return Decoding(config.test.max_new_tokens, config.test.temperature, config.test.top_p, config.test.seed)
 

@@ -24,13 +24,12 @@ ARROWS = {
     "examples": {"figures", "papers", "pipeline"},
     "models": {"pipeline"},
     "batches": {"examples", "models", "pipeline"},
-    "answers": {"batches", "models", "pipeline"},
-    "training": {"answers", "batches", "examples", "models", "reports", "pipeline"},
-    "evaluation": {"answers", "batches", "examples", "metrics", "models", "reports", "pipeline"},
-    "publishing": {"answers", "batches", "examples", "models", "pipeline"},
+    "inference": {"batches", "examples", "figures", "models", "pipeline"},
+    "training": {"inference", "batches", "examples", "models", "reports", "pipeline"},
+    "evaluation": {"inference", "batches", "examples", "metrics", "models", "reports", "pipeline"},
+    "publishing": {"inference", "batches", "examples", "models", "pipeline"},
     "metrics": {"pipeline"},
     "reports": {"figures", "examples", "metrics", "papers", "pipeline"},
-    "talk": {"answers", "examples", "figures", "models", "pipeline"},
 }
 WITHOUT_TORCH = ("pipeline", "papers", "figures", "examples", "metrics", "reports")
 MODULES = sorted((ROOT / "figtune").rglob("*.py"))

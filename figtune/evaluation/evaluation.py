@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.journal import Journal
-from figtune.answers.trained import read_trained
 from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
 from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
 from figtune.examples.shards import digest_of_examples
+from figtune.inference.adapter_record import read_trained
+from figtune.inference.decoding import Decoding
+from figtune.inference.resumable_jsonl import Journal
 from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (

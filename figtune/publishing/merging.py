@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.families import family_of
 from figtune.models.family import Family

@@ -18,7 +18,7 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,

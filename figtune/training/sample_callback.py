@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.batches.training_data import Pictures
 from figtune.examples.records import Example
+from figtune.inference.decoding import Decoding
+from figtune.inference.generate import generate_answers
 from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from figtune.answers.generation import generate_answers
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
 from figtune.evaluation.evaluated import Evaluated, exchanged_pictures
 from figtune.evaluation.evaluation import Trial, evaluate
 from figtune.evaluation.predictions import Predictor, grey_features
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
+from figtune.inference.generate import generate_answers
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.family import PROJECTOR
@@ -30,7 +30,7 @@ from figtune.models.records import BASE_FOLDER, ModelRecord
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_json, read_records, write_json, write_records
-from tests.answers.trained import greedy, write_dataset, write_trained_model
+from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 
 TRIAL = Trial(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.batches.forward import summed_loss
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import prompt_row
+from figtune.inference.decoding import Decoding
+from figtune.inference.generate import generate_answers
 from figtune.models.adapters import save_adapter
 from figtune.models.features import picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model

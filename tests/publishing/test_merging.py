@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from figtune.answers.trained import read_trained
 from figtune.batches.rows import prompt_row
+from figtune.inference.adapter_record import read_trained
 from figtune.models.adapters import save_adapter
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
@@ -24,7 +24,7 @@ from figtune.pipeline.errors import ArtifactMissingError, ResourceError
 from figtune.publishing import merging
 from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
 from figtune.publishing.merging import merge, merged, over_full_weights
-from tests.answers.trained import write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.models.tuned import choice
 
 CPU = torch.device("cpu")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from figtune.answers.decoding import Decoding
 from figtune.examples.records import Task
 from figtune.examples.tasks import plain_request, task_entry
 from figtune.figures.records import FigureRecord
+from figtune.inference.decoding import Decoding
+from figtune.inference.paper_figures import Paper, Reading
 from figtune.pipeline.progress import say
-from figtune.talk.paper import Paper, Reading
 
 
 @dataclass(frozen=True)

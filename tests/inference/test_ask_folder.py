@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from PIL import Image
 
-from figtune.answers.answering import Question, answers_to
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import Answer
+from figtune.inference import folder as folder_module
+from figtune.inference.ask import answer_about
+from figtune.inference.ask_folder import Counts, ImageAnswer
+from figtune.inference.decoding import Decoding
+from figtune.inference.generate import Answer
+from figtune.inference.predict import Question, answers_to
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.talk import folder as folder_module
-from figtune.talk.answers import answer_about
-from figtune.talk.folder import Counts, ImageAnswer
-from tests.talk.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, TERMS
 
 NAMES = ["0.png", "1.jpg", "2.png", "3.PNG", "sub/4.png"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from figtune.inference.paper_figures import Reading
+from figtune.inference.prompt_spec import Request, Terms
 from figtune.models.records import BASE_FOLDER
-from figtune.talk.paper import Reading
-from figtune.talk.terms import Request, Terms
-from tests.answers.trained import greedy, write_trained_model
+from tests.inference.trained_model import greedy, write_trained_model
 
 READING = Reading(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
 TERMS = Terms("cpu", 2, greedy(5), READING, strict=False)

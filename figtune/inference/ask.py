@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
+from figtune.inference.ask_folder import Counts, ask_folder
+from figtune.inference.paper_figures import chosen_figure, is_paper, read_paper
+from figtune.inference.predict import Question, answers_to, check_prompt, load_for_answers
+from figtune.inference.prompt_spec import Request, Terms
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.images import decode_file, read_image
 from figtune.pipeline.progress import say, show
-from figtune.talk.folder import Counts, ask_folder
-from figtune.talk.paper import chosen_figure, is_paper, read_paper
-from figtune.talk.terms import Request, Terms
 
 
 def answer_about(

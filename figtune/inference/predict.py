@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from transformers import ProcessorMixin
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.forecast import Forecast
-from figtune.answers.generation import Answer, generate_answers
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
+from figtune.inference.decoding import Decoding
+from figtune.inference.generate import Answer, generate_answers
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.features import picture_features
@@ -77,15 +76,14 @@ def load_for_answers(output_dir: Path, device: str) -> LoadedModel:
 
 
 def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:
-    """What the tuned model says, to all questions in one batch; on a CPU, how long it may take is said before.
+    """What the tuned model says, to all questions in one batch.
 
     Raises:
         ResourceError: they are too many for the card's memory.
     """
-    forecast = Forecast(decoding.max_new_tokens) if loaded.device.type == "cpu" else None
     try:
         features = torch.stack([picture_features(loaded, question.picture) for question in questions])
-        return generate_answers(loaded, [question.prompt for question in questions], features, decoding, forecast)
+        return generate_answers(loaded, [question.prompt for question in questions], features, decoding)
     except torch.OutOfMemoryError:
         raise ResourceError(
             f"{len(questions)} images at a time are too many for the card's memory",

@@ -11,9 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
-from figtune.answers.journal import Journal
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
+from figtune.inference.predict import Question, answers_to, check_prompt, load_for_answers
+from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.resumable_jsonl import Journal
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
 from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
@@ -21,7 +22,6 @@ from figtune.pipeline.files import sha256_of
 from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 from figtune.pipeline.images import decode_file
 from figtune.pipeline.progress import say, show, track
-from figtune.talk.terms import Request, Terms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,12 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from benchmarks.page_attacks import Attacker, Tally, attack
+from figtune.inference.serve import serve
+from figtune.inference.web_server import Access
 from figtune.pipeline.errors import ResourceError
-from figtune.talk.server import serve
-from figtune.talk.web_server import Access
 from tests.browser import Tab
 from tests.conftest import ROOT
-from tests.talk.conftest import CAPTION, TERMS, write_slow_paper
+from tests.inference.conftest import CAPTION, TERMS, write_slow_paper
 
 expect.set_options(timeout=60_000)  # a busy machine is no fault
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")

@@ -12,12 +12,12 @@ import anyio.to_thread
 from PIL import Image
 
 from figtune.figures.records import FigureRecord
+from figtune.inference.image_worker import PictureReader
+from figtune.inference.paper_figures import Paper, Reading, is_paper, open_paper, read_paper
+from figtune.inference.prompt_spec import Request
+from figtune.inference.upload_folder import UploadFolder
 from figtune.pipeline.errors import FigtuneError, InputError
 from figtune.pipeline.images import read_image
-from figtune.talk.paper import Paper, Reading, is_paper, open_paper, read_paper
-from figtune.talk.picture_worker import PictureReader
-from figtune.talk.terms import Request
-from figtune.talk.upload_folder import UploadFolder
 
 _PAPERS_AT_A_TIME = 2
 _PAPER_SECONDS = 20.0

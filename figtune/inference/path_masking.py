@@ -16,7 +16,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from figtune.talk.upload_folder import UploadFolder
+from figtune.inference.upload_folder import UploadFolder
 
 ALIAS = "/figtune-uploads"
 _FILE_ROUTE = "/gradio_api/file="

@@ -14,8 +14,8 @@ from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from figtune.inference.upload_folder import UploadFolder
 from figtune.pipeline.progress import say
-from figtune.talk.upload_folder import UploadFolder
 
 _ROUTES = {
     "GET": re.compile(

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
-from figtune.answers.answering import Question, check_length
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
+from figtune.inference.decoding import Decoding
+from figtune.inference.generate import generate_answers
+from figtune.inference.predict import Question, check_length
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import ResourceError

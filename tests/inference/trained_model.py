@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from figtune.answers.decoding import Decoding
 from figtune.examples.records import MINITRAIN_FILE, Example, Task, examples_file
+from figtune.inference.decoding import Decoding
 from figtune.models.choice import ModelChoice
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from figtune.examples.records import SPLITS, Example, examples_file
+from figtune.inference.ask import answer_about
+from figtune.inference.paper_figures import Paper, Reading, chosen_figure, is_paper, read_paper
 from figtune.pipeline.errors import InputError, UsageError
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import read_records
-from figtune.talk.answers import answer_about
-from figtune.talk.paper import Paper, Reading, chosen_figure, is_paper, read_paper
 from tests.conftest import ROOT, Demo
 from tests.figures import hostile
-from tests.talk.conftest import CAPTION, READING, TERMS
+from tests.inference.conftest import CAPTION, READING, TERMS
 
 
 @pytest.fixture(scope="module")

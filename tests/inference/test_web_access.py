@@ -14,10 +14,10 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from figtune.talk.access_control import AccessControl
-from figtune.talk.path_masking import ALIAS, PathMask
-from figtune.talk.upload_folder import UploadFolder, upload_folder
-from figtune.talk.web_server import Access
+from figtune.inference.access_control import AccessControl
+from figtune.inference.path_masking import ALIAS, PathMask
+from figtune.inference.upload_folder import UploadFolder, upload_folder
+from figtune.inference.web_server import Access
 from tests.conftest import ROOT
 
 _LOOPBACK = Access(host="127.0.0.1", port=0, password=None).hosts()
@@ -181,8 +181,8 @@ def test_what_is_too_old_goes(folder: UploadFolder) -> None:
 _SERVER = """
 import sys
 from pathlib import Path
-from figtune.talk.web_server import ended_by_signals, listening, run
-from figtune.talk.upload_folder import upload_folder
+from figtune.inference.web_server import ended_by_signals, listening, run
+from figtune.inference.upload_folder import upload_folder
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

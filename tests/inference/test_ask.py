@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.answers.generation import generate_answers
+from figtune.inference.ask import answer_about
+from figtune.inference.generate import generate_answers
+from figtune.inference.prompt_spec import Request
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
 from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
-from figtune.talk.answers import answer_about
-from figtune.talk.terms import Request
-from tests.answers.trained import greedy
 from tests.figures import hostile
-from tests.talk.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, TERMS
+from tests.inference.trained_model import greedy
 
 
 @pytest.fixture

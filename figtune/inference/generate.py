@@ -11,9 +11,9 @@ from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.answers.decoding import Decoding, drawing
 from figtune.batches.collation import generation_batch
 from figtune.batches.rows import prompt_row
+from figtune.inference.decoding import Decoding, drawing
 from figtune.models.loading import LoadedModel
 
 

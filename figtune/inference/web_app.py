@@ -13,15 +13,15 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from figtune.answers.answering import Question
-from figtune.answers.streaming import stream_answers
 from figtune.examples.records import Task
+from figtune.inference.paper_figures import listed
+from figtune.inference.predict import Question
+from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.streaming import stream_answers
+from figtune.inference.upload import Subject, Uploads
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import FigtuneError
 from figtune.pipeline.image_formats import IMAGE_SUFFIXES
-from figtune.talk.paper import listed
-from figtune.talk.subjects import Subject, Uploads
-from figtune.talk.terms import Request, Terms
 
 TITLE = "figtune"
 TASKS: tuple[Task, ...] = get_args(Task)

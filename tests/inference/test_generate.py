@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig
 
-from figtune.answers.decoding import Decoding, drawing
-from figtune.answers.generation import Answer, generate_answers
 from figtune.batches.collation import generation_batch
 from figtune.batches.rows import prompt_row
+from figtune.inference.decoding import Decoding, drawing
+from figtune.inference.generate import Answer, generate_answers
 from figtune.models.features import fitted, picture_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from tests.answers.trained import greedy, write_trained_model
+from tests.inference.trained_model import greedy, write_trained_model
 
 LENGTH = 8
 PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]

@@ -10,18 +10,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from figtune.answers.answering import load_for_answers
-from figtune.answers.trained import read_trained
+from figtune.inference.adapter_record import read_trained
+from figtune.inference.predict import load_for_answers
+from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.upload_folder import UploadFolder, upload_folder
+from figtune.inference.web_server import Access, ended_by_signals, listening, run
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import say
-from figtune.talk.terms import Request, Terms
-from figtune.talk.upload_folder import UploadFolder, upload_folder
-from figtune.talk.web_server import Access, ended_by_signals, listening, run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from figtune.talk.page import Speaker
+    from figtune.inference.web_app import Speaker
 
 _LARGEST_FILE_MB = 50
 _LARGEST_UPLOAD = (_LARGEST_FILE_MB + 1) << 20
@@ -56,8 +56,8 @@ def serve(output_dir: Path, request: Request, terms: Terms, access: Access) -> N
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Read when Gradio is imported, and when its page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
-        from figtune.talk.page import Speaker
-        from figtune.talk.subjects import Uploads
+        from figtune.inference.upload import Uploads
+        from figtune.inference.web_app import Speaker
 
         uploads = Uploads(folder, terms.reading)
         loaded = load_for_answers(output_dir, terms.device)
@@ -81,9 +81,9 @@ def _application(
     from fastapi import FastAPI
     from gradio import queueing
 
-    from figtune.talk.access_control import AccessControl
-    from figtune.talk.page import STYLE, talk_page
-    from figtune.talk.path_masking import PathMask
+    from figtune.inference.access_control import AccessControl
+    from figtune.inference.path_masking import PathMask
+    from figtune.inference.web_app import STYLE, talk_page
 
     # Gradio prints the traceback of every error that a visitor can cause.
     queueing.traceback = SimpleNamespace(print_exc=_tell_of_fault)  # type: ignore[attr-defined,assignment]
