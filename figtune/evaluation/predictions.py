@@ -15,8 +15,8 @@ from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
 from figtune.evaluation.evaluated import Evaluated
 from figtune.examples.records import Example
-from figtune.inference.decoding import Decoding
 from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.settings import Decoding
 from figtune.metrics.records import Guess, Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 from figtune.models.family import TokenisedRow

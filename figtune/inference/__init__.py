@@ -1,1 +1,1 @@
-"""Talking to the model: about an image, a folder of them, a figure of a paper, or on a page in the browser."""
+"""Answers of a trained model: about an image, a folder, a figure of a paper, or on a page in the browser."""

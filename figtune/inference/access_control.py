@@ -1,4 +1,4 @@
-"""Who may ask the page's server for what: hosts, origins, a password, the routes that the page needs, and sizes."""
+"""ASGI middleware that checks hosts, origins, the password, routes and sizes of requests to the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ROUTES = {
     ),
     "POST": re.compile(r"/gradio_api/(?:queue/join|cancel|reset|upload)"),
 }
-"""Whole paths of what Gradio 6.31's page asks for; everything else that Gradio would answer is closed."""
+"""Paths that the page of Gradio 6.31 requests, matched in full; all other routes of Gradio are closed."""
 _MULTIPART = b"multipart/form-data"
 _JSON = b"application/json"
 _LARGEST_CALL = 1 << 18
@@ -40,17 +40,16 @@ _PAGE_POLICY = (
     b"base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _FILE_POLICY = b"default-src 'none'; sandbox; frame-ancestors 'none'"
-"""Of uploads: nothing in them ever runs."""
+"""Content security policy of uploads: no script in them runs."""
 
 
 class AccessControl:
     """Outermost ASGI middleware (https://asgi.readthedocs.io, HTTP connection scope): refuse, or pass on.
 
     Args:
-        hosts: names that the server answers to; None for any, where no page elsewhere can take one (DNS rebinding)
-            without the password.
-        password: asked of everybody by HTTP Basic authentication, with any user name; None for nobody.
-        largest_upload: bytes of one request.
+        hosts: allowed names in the Host header, against DNS rebinding; None for any.
+        password: required by HTTP Basic authentication, with any user name; None for no password.
+        largest_upload: maximum size of an upload request, in bytes.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class AccessControl:
         self._wrong_passwords = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it; whatever goes wrong behind it becomes one line and status 500."""
+        """Answer a request or refuse it; an exception behind it becomes one line in the log and status 500."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -93,7 +92,7 @@ class AccessControl:
         if self._hosts is not None and _host_name(headers.one(b"host")) not in self._hosts:
             raise HTTPException(400, "unknown host")
         if self._password is not None and not _knows(self._password, headers.one(b"authorization")):
-            async with self._wrong_passwords:  # guesses wait for each other; the right password does not
+            async with self._wrong_passwords:  # guesses are serialised; the right password does not wait
                 await asyncio.sleep(_WRONG_PASSWORD_SECONDS if headers.one(b"authorization") else 0)
             raise HTTPException(401, "password needed", {"www-authenticate": 'Basic realm="figtune", charset="UTF-8"'})
         if _is_foreign(scope, headers):
@@ -125,7 +124,7 @@ class AccessControl:
 
 
 class _Answer:
-    """Sends the answer of the application, with headers of its own, unless the request has been refused meanwhile."""
+    """Send the application's response with security headers, unless the request has been refused meanwhile."""
 
     def __init__(self, send: Send, path: str) -> None:
         self._send = send
@@ -142,7 +141,7 @@ class _Answer:
         await self._send(message)
 
     async def refuse(self, refusal: HTTPException) -> None:
-        """Send an error, if nothing has been sent yet."""
+        """Send an error response, if none has been started."""
         if self.started:
             return
         refusal, self.refusal = self.refusal or refusal, None
@@ -168,7 +167,7 @@ class _Headers:
         """Return the value of a header, empty if there is none.
 
         Raises:
-            HTTPException: it comes twice, and two readers could each take another one.
+            HTTPException: it occurs twice, and two readers could each take another one.
         """
         values = [value for key, value in self._pairs if key.lower() == name]
         if len(values) > 1:
@@ -177,7 +176,7 @@ class _Headers:
 
 
 def _bounded(receive: Receive, most: int, answer: _Answer) -> Receive:
-    """Refuse a body of more bytes as soon as they have come."""
+    """Refuse a body as soon as more than `most` bytes have arrived."""
     count = 0
 
     async def counted() -> Message:
@@ -197,7 +196,7 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def _is_foreign(scope: Scope, headers: _Headers) -> bool:
-    """Return True for what a page of another site has asked for; a link to the page itself may be followed."""
+    """Return True for a request of another site's page, except for following a link to this page."""
     origin, site = headers.one(b"origin"), headers.one(b"sec-fetch-site").lower()
     if origin and urlsplit(origin).netloc.lower() != headers.one(b"host").lower():
         return True

@@ -1,4 +1,4 @@
-"""What training has left in an output folder, checked before it is loaded."""
+"""The record of a trained adapter, checked before the adapter is loaded."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from figtune.pipeline.records import read_json
 
 @dataclass(frozen=True)
 class _AdapterOrigin:
-    """The part of peft's `adapter_config.json` that says what the adapter was trained on."""
+    """The base model in peft's `adapter_config.json`."""
 
     base_model_name_or_path: str
     revision: str | None = None
 
 
-def read_trained(output_dir: Path) -> ModelRecord:
-    """The base model and the settings of the adapter in `output_dir`.
+def read_adapter_record(output_dir: Path) -> ModelRecord:
+    """Return the base model and the settings of the adapter in `output_dir`.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there.
+        ArtifactMissingError: no trained adapter there.
         InputError: the adapter is of another base model than `model.json` says.
     """
     adapter = output_dir / ADAPTER_FOLDER
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ArtifactMissingError(
             f"there is no trained adapter in {output_dir}",
-            f"say with --output_dir where one is, or make it with: {scripts.TRAIN} and the same flags",
+            f"give its folder with --output_dir, or make it with: {scripts.TRAIN} and the same flags",
         )
     record = read_json(output_dir / MODEL_FILE, ModelRecord, scripts.TRAIN)
     origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, scripts.TRAIN)

@@ -1,60 +1,67 @@
-"""Answers on a terminal: about an image, a figure of a paper, or a folder of images."""
+"""Answers on the terminal about an image, a figure of a paper, or a folder of images."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from figtune.inference.adapter_record import read_trained
-from figtune.inference.ask_folder import Counts, ask_folder
-from figtune.inference.paper_figures import chosen_figure, is_paper, read_paper
-from figtune.inference.predict import Question, answers_to, check_prompt, load_for_answers
-from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.inference.ask_folder import AskCounts, ask_folder
+from figtune.inference.paper_figures import is_paper, read_paper, select_figure
+from figtune.inference.predict import Question, check_prompt, load_model, predict
+from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.settings import InferenceSettings
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.images import decode_file, read_image
 from figtune.pipeline.progress import say, show
 
 
-def answer_about(
-    output_dir: Path, about: Path, request: Request, terms: Terms, *, figure: str | None, answers: Path | None
-) -> Counts:
-    """Print what the model trained in `output_dir` says. Whatever can be refused is refused before it is loaded.
+def ask_about(
+    output_dir: Path,
+    about: Path,
+    spec: PromptSpec,
+    settings: InferenceSettings,
+    *,
+    figure: str | None,
+    answers: Path | None,
+) -> AskCounts:
+    """Print the answer of the model trained in `output_dir`. Everything is checked before the model is loaded.
 
     Args:
         about: an image, a PDF, or a folder of images.
-        figure: of the PDF: "3", "Table 2".
-        answers: the file for the lines about a folder; None for stdout.
+        figure: name of the figure in the PDF: "3", "Table 2".
+        answers: file for the lines about a folder; None for stdout.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there yet.
-        UsageError: an empty prompt, or `figure` or `answers` where there is nothing for them or where they are missing.
-        InputError: an image or a paper that cannot be used, no such figure, or a prompt that is too long.
+        ArtifactMissingError: no trained adapter.
+        UsageError: an empty prompt, `figure` or `answers` without use, or no `figure` for a PDF.
+        InputError: an unusable image or paper, no such figure, or too long a prompt.
         NothingProducedError: no image of the folder could be read.
-        ResourceError: the base model is not to be had, or memory is too small.
+        ResourceError: the base model is unavailable, or memory is too small.
     """
-    read_trained(output_dir)
+    read_adapter_record(output_dir)
     if figure is not None and not is_paper(about):
         raise UsageError(f"--figure is for papers, and {about} is no PDF", "leave out --figure, or give a PDF")
     if about.is_dir():
-        return ask_folder(output_dir, about, request, answers, terms)
+        return ask_folder(output_dir, about, spec, answers, settings)
     if answers is not None:
         raise UsageError(f"--answers is for folders, and {about} is none", "leave it out: the answer goes to stdout")
-    question = _question(about, figure, request, terms)
+    question = _question(about, figure, spec, settings)
     check_prompt(output_dir, question.prompt)
-    (answer,) = answers_to(load_for_answers(output_dir, terms.device), [question], terms.decoding)
+    (answer,) = predict(load_model(output_dir, settings.device), [question], settings.decoding)
     show(answer.text)
-    return Counts(answered=1, failed=0)
+    return AskCounts(answered=1, failed=0)
 
 
-def _question(about: Path, figure: str | None, request: Request, terms: Terms) -> Question:
+def _question(about: Path, figure: str | None, spec: PromptSpec, settings: InferenceSettings) -> Question:
     if not is_paper(about):
         decoded = decode_file(about)
         if decoded.remarks:
             say(f"{about.name} has {decoded.remarks_in_words}")
-        request.tell_of_missing_context()
-        return Question(picture=decoded.rgb, prompt=request.of_image())
+        spec.log_missing_context()
+        return Question(image=decoded.rgb, prompt=spec.image_prompt())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
-        paper = read_paper(about, Path(folder), terms.reading)
-        chosen = chosen_figure(paper, figure)
+        paper = read_paper(about, Path(folder), settings.paper)
+        chosen = select_figure(paper, figure)
         say(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
-        return Question(picture=read_image(paper.crop(chosen)), prompt=request.of_figure(paper, chosen))
+        return Question(image=read_image(paper.crop(chosen)), prompt=spec.figure_prompt(paper, chosen))

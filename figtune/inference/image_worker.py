@@ -1,4 +1,4 @@
-"""Uploaded pictures decoded in worker processes of bounded time and memory, apart from the page's own process."""
+"""Decode uploaded images in worker processes with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _WORKERS = 2
 _LIMITS = Limits(seconds=10.0, megabytes=700)
 _PATIENCE_SECONDS = 15.0
 _LONGEST_SIDE = 2048
-"""In pixels, as of crops; uploaded pictures are kept no larger, since no vision encoder sees more."""
+"""Maximum longer side of a kept image, in pixels, as of crops; vision encoders take fewer."""
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Conversion:
     source: Path
     target: Path
     """PNG to write."""
 
 
-class PictureReader:
-    """Worker processes that decode uploads, one picture at a time each."""
+class ImageReader:
+    """A pool of worker processes, each decoding one image at a time."""
 
     def __init__(self) -> None:
-        self._idle: asyncio.Queue[Guard[_Picture, str]] = asyncio.Queue()
+        self._idle: asyncio.Queue[Guard[_Conversion, str]] = asyncio.Queue()
         for _ in range(_WORKERS):
             self._idle.put_nowait(Guard(write_png))
 
     async def convert(self, source: Path, target: Path) -> None:
-        """Write the picture in `source` to `target` as a PNG of bounded size.
+        """Write the image in `source` to `target` as a PNG of bounded size.
 
         Raises:
-            InputError: it is no picture, or a broken one; it takes too much time or memory; or others are being read.
+            InputError: no image, a broken one, one that takes too much time or memory, or too many at a time.
         """
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 guard = await self._idle.get()
         except TimeoutError:
-            raise InputError("other pictures are being read", "try again in a moment") from None
+            raise InputError("other images are being decoded", "try again in a moment") from None
         try:
-            outcome = await anyio.to_thread.run_sync(guard.outcome, _Picture(source, target), _LIMITS)
+            outcome = await anyio.to_thread.run_sync(guard.outcome, _Conversion(source, target), _LIMITS)
         finally:
             self._idle.put_nowait(guard)
         if isinstance(outcome, Failure):
@@ -55,14 +55,14 @@ class PictureReader:
             raise InputError(outcome, "give a PNG or JPEG file that opens")
 
 
-def write_png(picture: _Picture) -> str:
-    """In the worker: decode, bound and write a picture; return what is wrong with it, or nothing."""
+def write_png(task: _Conversion) -> str:
+    """Decode, shrink and write an image, in the worker; return the problem, or an empty text."""
     try:
-        decoded = read_image(picture.source)
+        decoded = read_image(task.source)
         decoded.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-        decoded.save(picture.target, "PNG", compress_level=1)
+        decoded.save(task.target, "PNG", compress_level=1)
     except InputError as error:
-        return error.problem.replace(str(picture.source), picture.source.name)
-    except Exception as error:  # noqa: BLE001 - whatever a decoder raises is this upload's alone
-        return f"{picture.source.name} cannot be read: {type(error).__name__}"
+        return error.problem.replace(str(task.source), task.source.name)
+    except Exception as error:  # noqa: BLE001 - any failure of a decoder concerns this upload only
+        return f"{task.source.name} cannot be read: {type(error).__name__}"
     return ""

@@ -1,7 +1,7 @@
-"""The real place of the upload folder, kept from visitors: on the wire it has an alias.
+"""ASGI middleware that hides the path of the upload folder: requests and responses contain an alias.
 
-Gradio names uploads to the browser by their full path. The alias takes its place in whatever goes out; coming in, it is
-the only place that a file can be named in.
+Gradio sends full paths to the browser. In responses the alias replaces the folder; in requests, files can be named
+below the alias only.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ALIAS = "/figtune-uploads"
 _FILE_ROUTE = "/gradio_api/file="
 _CALL_ROUTE = "/gradio_api/queue/join"
 _MASKED = (b"application/json", b"text/event-stream", b"text/html", b"text/plain")
-"""Content types in which Gradio may name a file."""
+"""Content types in which Gradio may send a path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """An upload as a component's value names it; a URL, which the browser adds, is left out."""
+    """An upload as the value of a component; the URL that the browser adds is dropped."""
 
     path: str
     orig_name: str | None = None
@@ -39,7 +39,7 @@ class _File:
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """The page's call of one of its functions: all that a visitor may say in it."""
+    """A call of one of the page's functions, with the only fields that are passed on."""
 
     data: list[_File | str | int | float | bool | None]
     session_hash: Annotated[str, msgspec.Meta(max_length=64)]
@@ -63,10 +63,10 @@ class PathMask:
         self._spellings = sorted({each.encode() for each in spellings}, key=len, reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with real paths, and its answer back with masked ones.
+        """Pass a request on with real paths, and its response back with masked ones.
 
         Raises:
-            HTTPException: it names a file elsewhere, or is no call that the page would make.
+            HTTPException: it names a file elsewhere, or is no valid call of the page.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -75,8 +75,8 @@ class PathMask:
         if path.startswith(_FILE_ROUTE):
             path = _FILE_ROUTE + self._real(path.removeprefix(_FILE_ROUTE))
         elif path == _CALL_ROUTE:
-            receive = _said(self._checked(await _body(receive)), receive)
-        # An answer must come uncompressed to be masked.
+            receive = _replay(self._checked(await _body(receive)), receive)
+        # Only an uncompressed response can be masked.
         dropped = (b"accept-encoding", b"content-length") if path == _CALL_ROUTE else (b"accept-encoding",)
         headers = [pair for pair in scope["headers"] if pair[0].lower() not in dropped]
         inner = {**scope, "path": path, "raw_path": quote(path).encode(), "headers": headers}
@@ -107,14 +107,14 @@ class PathMask:
 
 
 class _Masking:
-    """Sends an answer with the alias in place of the folder, wherever its pieces are cut."""
+    """Send a response with the alias in place of the folder, wherever its chunks are cut."""
 
     def __init__(self, send: Send, spellings: list[bytes]) -> None:
         self._send = send
         self._spellings = spellings
         self._masks = False
         self._held = b""
-        """The end of what came so far, if it may be the beginning of the folder's path."""
+        """End of the last chunk, if it may be the beginning of the folder's path."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -151,8 +151,8 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-def _said(body: bytes, receive: Receive) -> Receive:
-    """Return what receives `body` once, and then whatever else comes."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that yields `body` once, and then later messages."""
     whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:

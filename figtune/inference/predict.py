@@ -1,4 +1,4 @@
-"""The tuned model asked: everything that can be checked at once is, before its weights are loaded."""
+"""Answers of the tuned model; prompts are checked before its weights are loaded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from transformers import ProcessorMixin
 
-from figtune.inference.adapter_record import read_trained
-from figtune.inference.decoding import Decoding
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.features import picture_features
@@ -24,35 +24,35 @@ from figtune.pipeline.errors import InputError, ResourceError, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked about a picture."""
+    """A prompt about an image."""
 
-    picture: Image.Image
-    """RGB."""
+    image: Image.Image
+    """Mode RGB."""
     prompt: str
 
 
 def check_prompt(output_dir: Path, prompt: str) -> None:
-    """See that the model trained in `output_dir` can be asked this.
+    """Check a prompt against the limits of the model trained in `output_dir`.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there yet.
+        ArtifactMissingError: no trained adapter.
         UsageError: the prompt is empty.
-        InputError: it is too long; or the adapter there is of another base model.
+        InputError: it is too long, or the adapter is of another base model.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    check_length(family_of(record.family, record.name), processor, prompt, record.max_length)
+    check_prompt_length(family_of(record.family, record.name), processor, prompt, record.max_length)
 
 
-def check_length(family: Family, processor: ProcessorMixin, prompt: str, max_length: int) -> None:
-    """See that a prompt leaves room for an answer in what the model was trained on.
+def check_prompt_length(family: Family, processor: ProcessorMixin, prompt: str, max_length: int) -> None:
+    """Check that a prompt is shorter than the sequences that the model was trained on.
 
     Raises:
         UsageError: it is empty.
         InputError: it is too long.
     """
     if not prompt.strip():
-        raise UsageError("the prompt is empty", "say what you want to know of the image, with --prompt")
+        raise UsageError("the prompt is empty", "ask something about the image with --prompt")
     prefix = family.prefix(processor, prompt)
     tokens = len(prefix.input_ids) - prefix.image_tokens
     if tokens >= max_length:
@@ -62,30 +62,30 @@ def check_length(family: Family, processor: ProcessorMixin, prompt: str, max_len
         )
 
 
-def load_for_answers(output_dir: Path, device: str) -> LoadedModel:
-    """The model trained in `output_dir`.
+def load_model(output_dir: Path, device: str) -> LoadedModel:
+    """Load the model trained in `output_dir`.
 
     Args:
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        ArtifactMissingError, InputError, ResourceError: see `read_trained` and `load_tuned_model`.
+        ArtifactMissingError, InputError, ResourceError: see `read_adapter_record` and `load_tuned_model`.
     """
-    read_trained(output_dir)
+    read_adapter_record(output_dir)
     return load_tuned_model(output_dir, chosen_device(device), scripts.TRAIN)
 
 
-def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:
-    """What the tuned model says, to all questions in one batch.
+def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:
+    """Answer all questions with the tuned model, in one batch.
 
     Raises:
-        ResourceError: they are too many for the card's memory.
+        ResourceError: the GPU has too little memory for them.
     """
     try:
-        features = torch.stack([picture_features(loaded, question.picture) for question in questions])
+        features = torch.stack([picture_features(loaded, question.image) for question in questions])
         return generate_answers(loaded, [question.prompt for question in questions], features, decoding)
     except torch.OutOfMemoryError:
         raise ResourceError(
-            f"{len(questions)} images at a time are too many for the card's memory",
+            f"{len(questions)} images at a time do not fit into GPU memory",
             "make --test.batch_size smaller, or give --device cpu",
         ) from None

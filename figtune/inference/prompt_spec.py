@@ -1,4 +1,4 @@
-"""What the model is asked, and how."""
+"""Prompts about an image or a figure: of a task, of a data set, or in the user's own words."""
 
 from __future__ import annotations
 
@@ -7,52 +7,37 @@ from dataclasses import dataclass
 from figtune.examples.records import Task
 from figtune.examples.tasks import plain_request, task_entry
 from figtune.figures.records import FigureRecord
-from figtune.inference.decoding import Decoding
-from figtune.inference.paper_figures import Paper, Reading
+from figtune.inference.paper_figures import Paper
 from figtune.pipeline.progress import say
 
 
-@dataclass(frozen=True)
-class Terms:
-    """How the model is asked."""
-
-    device: str
-    """ "auto", "cpu" or "cuda"."""
-    batch_size: int
-    """Images of a folder per forward pass."""
-    decoding: Decoding
-    reading: Reading
-    strict: bool
-    """Whether an image of a folder that cannot be read is an error in the end."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user wants to know."""
+@dataclass(frozen=True, kw_only=True)
+class PromptSpec:
+    """Which prompt to build."""
 
     task: Task
-    own_words: str | None
-    """In place of what the task asks."""
-    usual: str | None
-    """What every example asked, where the model was trained on a data set rather than on papers; it knows no tasks."""
+    custom_prompt: str | None
+    """Text in place of the task's request."""
+    dataset_prompt: str | None
+    """Prompt of every example of a model trained on a data set, without tasks; None for one trained on papers."""
 
-    def of_image(self) -> str:
-        """The prompt about an image that nothing else is known of."""
-        if self.own_words is not None:
-            return self.own_words
-        return plain_request(self.task) if self.usual is None else self.usual
+    def image_prompt(self) -> str:
+        """Build the prompt about an image without context."""
+        if self.custom_prompt is not None:
+            return self.custom_prompt
+        return plain_request(self.task) if self.dataset_prompt is None else self.dataset_prompt
 
-    def of_figure(self, paper: Paper, figure: FigureRecord) -> str:
-        """The prompt about a figure of a paper, as training builds it."""
-        if self.usual is not None:
-            return self.of_image()
-        return paper.prompt(figure, self.task, self.own_words)
+    def figure_prompt(self, paper: Paper, figure: FigureRecord) -> str:
+        """Build the prompt about a figure of a paper, as in training."""
+        if self.dataset_prompt is not None:
+            return self.image_prompt()
+        return paper.prompt(figure, self.task, self.custom_prompt)
 
-    def tell_of_missing_context(self) -> None:
-        """Say so where the model has learned the task with more in the prompt than an image alone gives."""
+    def log_missing_context(self) -> None:
+        """Log it if the task was trained with more context in the prompt than an image alone has."""
         entry = task_entry(self.task)
-        if self.own_words is None and self.usual is None and entry.needs_context:
+        if self.custom_prompt is None and self.dataset_prompt is None and entry.needs_context:
             say(
                 f"{entry.name} was trained with {entry.prompt_tells} in the prompt, which an image alone lacks; "
-                "for them ask about the paper, --test_image PAPER.pdf --figure 3, or write them into --prompt"
+                "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
             )

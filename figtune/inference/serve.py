@@ -1,4 +1,4 @@
-"""The page put together and served: by default for this machine alone, and beyond it only with a password."""
+"""Serve the page: by default for this machine alone, and beyond it only with a password."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from figtune.inference.adapter_record import read_trained
-from figtune.inference.predict import load_for_answers
-from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.inference.predict import load_model
+from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 from figtune.inference.web_server import Access, ended_by_signals, listening, run
 from figtune.pipeline.errors import ResourceError
@@ -21,7 +22,7 @@ from figtune.pipeline.progress import say
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from figtune.inference.web_app import Speaker
+    from figtune.inference.web_app import AppState
 
 _LARGEST_FILE_MB = 50
 _LARGEST_UPLOAD = (_LARGEST_FILE_MB + 1) << 20
@@ -40,54 +41,52 @@ _SILENCE = """<script>{
 }</script>"""
 
 
-def serve(output_dir: Path, request: Request, terms: Terms, access: Access) -> None:
+def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, access: Access) -> None:
     """Serve the page about the model trained in `output_dir` until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
-        request: what the page asks at first.
+        spec: initial prompt of the page.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there yet.
+        ArtifactMissingError: no trained adapter.
         InputError: the adapter is of another base model.
-        ResourceError: Gradio is not installed, the port is taken, or the base model is not to be had.
+        ResourceError: Gradio is not installed, the port is taken, or the base model is unavailable.
     """
-    read_trained(output_dir)
-    _see_that_gradio_is_there()
+    read_adapter_record(output_dir)
+    _require_gradio()
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
-        # Read when Gradio is imported, and when its page is built.
+        # Gradio reads these when it is imported and when the page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
-        from figtune.inference.upload import Uploads
-        from figtune.inference.web_app import Speaker
+        from figtune.inference.upload import UploadReader
+        from figtune.inference.web_app import AppState
 
-        uploads = Uploads(folder, terms.reading)
-        loaded = load_for_answers(output_dir, terms.device)
-        speaker = Speaker(loaded=loaded, terms=terms, request=request, uploads=uploads)
+        uploads = UploadReader(folder, settings.paper)
+        loaded = load_model(output_dir, settings.device)
+        state = AppState(loaded=loaded, settings=settings, spec=spec, uploads=uploads)
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
-        app = _application(speaker, folder, access.hosts(), password)
+        app = _application(state, folder, access.hosts(), password)
         _tell(access, listener.getsockname()[1], None if access.password else password)
         run(app, listener)
     say("the page is closed")
 
 
-def _see_that_gradio_is_there() -> None:
+def _require_gradio() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ResourceError("--serve needs Gradio", "install it with: pip install -r requirements-serve.txt")
 
 
-def _application(
-    speaker: Speaker, folder: UploadFolder, hosts: tuple[str, ...] | None, password: str | None
-) -> ASGIApp:
+def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] | None, password: str | None) -> ASGIApp:
     import gradio as gr
     from fastapi import FastAPI
     from gradio import queueing
 
     from figtune.inference.access_control import AccessControl
     from figtune.inference.path_masking import PathMask
-    from figtune.inference.web_app import STYLE, talk_page
+    from figtune.inference.web_app import STYLE, build_app
 
     # Gradio prints the traceback of every error that a visitor can cause.
     queueing.traceback = SimpleNamespace(print_exc=_tell_of_fault)  # type: ignore[attr-defined,assignment]
-    app, page = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), talk_page(speaker)
+    app, page = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_app(state)
     page.state_session_capacity = _MOST_SESSIONS
     gr.mount_gradio_app(
         app,
@@ -116,7 +115,7 @@ def _application(
 
 
 def _tell_of_fault() -> None:
-    """Say what went wrong in one line; Gradio's own errors are refusals of what a visitor has sent."""
+    """Log an exception in one line; Gradio's own errors are refused requests of a visitor."""
     from gradio.exceptions import Error
 
     fault = sys.exception()
@@ -125,7 +124,7 @@ def _tell_of_fault() -> None:
 
 
 def _tell(access: Access, port: int, token: str | None) -> None:
-    """Say where the page is and who can reach it; a password made up for this run is said here only."""
+    """Log the address and who can reach it; a random password is printed here only."""
     if not access.is_local:
         say(
             f"everybody who can reach this machine at {access.host} can open the page with the password, "

@@ -1,7 +1,7 @@
-"""The tuned and the base model's answers side by side, growing token by token.
+"""Streaming: the answers of tuned and base model side by side, token by token.
 
-Both are one model, with its adapter on or off, so they take turns: `generate` runs in a thread that stops after every
-token until it is asked for the next one.
+Both are one model, with its adapter on or off, so they alternate: `generate` runs in a thread that blocks after every
+token until the next one is requested.
 """
 
 from __future__ import annotations
@@ -16,117 +16,117 @@ import torch
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
-from figtune.inference.decoding import Decoding
 from figtune.inference.generate import generate_answers
-from figtune.inference.predict import Question, check_length
+from figtune.inference.predict import Question, check_prompt_length
+from figtune.inference.settings import Decoding
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import ResourceError
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-"""What the first bytes of a character decode to while the others are still to come."""
-_STEP = threading.Lock()
-"""Held while the model computes: an answer given up may still be at its last token when the next one begins."""
+"""Decoded from the first bytes of a character while the others are missing."""
+_FORWARD_LOCK = threading.Lock()
+"""Held during a forward pass: an abandoned answer may still compute its last token when the next one begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """What was said so far."""
+class AnswerPair:
+    """Two growing answers."""
 
     tuned: str
     base: str
     finished: bool
-    """Whether both have ended."""
+    """True if both have ended."""
 
 
-def stream_answers(loaded: LoadedModel, question: Question, decoding: Decoding) -> Generator[Pair]:
-    """Yield both answers every time that either has grown; the last is `finished` and what `answers_to` would say.
+def stream_answers(loaded: LoadedModel, question: Question, decoding: Decoding) -> Generator[AnswerPair]:
+    """Yield both answers whenever either has grown; the last pair is `finished` and equals what `predict` returns.
 
-    Close the generator early to stop the models. Several may be open at a time.
+    Close the generator early to stop generation. Several may be open at a time.
 
     Raises:
         UsageError, InputError: an empty prompt, or one that is too long.
-        ResourceError: memory is too small.
+        ResourceError: the GPU has too little memory.
     """
-    check_length(loaded.family, loaded.processor, question.prompt, loaded.record.max_length)
-    with _STEP:
-        features = picture_features(loaded, question.picture)[None]
-    tuned, base = (_growing(loaded, question.prompt, features, decoding) for _ in range(2))
-    said = {"tuned": "", "base": ""}
-    speaking = {"tuned": tuned, "base": base}
+    check_prompt_length(loaded.family, loaded.processor, question.prompt, loaded.record.max_length)
+    with _FORWARD_LOCK:
+        features = picture_features(loaded, question.image)[None]
+    tuned, base = (_stream_one(loaded, question.prompt, features, decoding) for _ in range(2))
+    texts = {"tuned": "", "base": ""}
+    running = {"tuned": tuned, "base": base}
     try:
-        while speaking:
-            for name, answer in list(speaking.items()):
+        while running:
+            for name, answer in list(running.items()):
                 text = _next(loaded, answer, tuned=name == "tuned")
                 if text is None:
-                    del speaking[name]
+                    del running[name]
                 else:
-                    said[name] = text
-            yield Pair(tuned=said["tuned"], base=said["base"], finished=not speaking)
+                    texts[name] = text
+            yield AnswerPair(tuned=texts["tuned"], base=texts["base"], finished=not running)
     except torch.OutOfMemoryError:
-        raise ResourceError("the picture does not fit into the card's memory", "serve with --device cpu") from None
+        raise ResourceError("the image does not fit into GPU memory", "serve with --device cpu") from None
     finally:
         tuned.close()
         base.close()
 
 
 def _next(loaded: LoadedModel, answer: Generator[str], *, tuned: bool) -> str | None:
-    with _STEP, nullcontext() if tuned else loaded.tuned.disable_adapter():
+    with _FORWARD_LOCK, nullcontext() if tuned else loaded.tuned.disable_adapter():
         return next(answer, None)
 
 
-class _AbandonedError(Exception):
-    """Nobody wants the rest of an answer."""
+class _StreamClosedError(Exception):
+    """The consumer has closed the stream."""
 
 
-class _Steps(BaseStreamer):
-    """Hands over one token at a time, and holds `generate` until the next is wanted."""
+class _TokenStream(BaseStreamer):
+    """Streamer that passes on one token at a time, and blocks `generate` until the next one is requested."""
 
     def __init__(self) -> None:
-        self.given: queue.SimpleQueue[int | str | Exception] = queue.SimpleQueue()
-        """Tokens; then the whole answer, or what went wrong."""
-        self.wanted = threading.Semaphore(0)
+        self.received: queue.SimpleQueue[int | str | Exception] = queue.SimpleQueue()
+        """Tokens; then the whole answer, or the exception that ended it."""
+        self.requested = threading.Semaphore(0)
         self.abandoned = False
         self._is_prompt = True
 
     def put(self, value: Tensor) -> None:
-        """The prompt first, then the next token."""
+        """Receive the prompt first, then the next token."""
         if self._is_prompt:
             self._is_prompt = False
             return
-        self.given.put(int(value[0]))
-        self.wanted.acquire()
+        self.received.put(int(value[0]))
+        self.requested.acquire()
         if self.abandoned:
-            raise _AbandonedError
+            raise _StreamClosedError
 
     def end(self) -> None:
-        """The answer that `generate` returns says so too."""
+        """Do nothing: the answer that `generate` returns marks the end."""
 
 
-def _growing(loaded: LoadedModel, prompt: str, features: Tensor, decoding: Decoding) -> Generator[str]:
-    """The answer as it grows, computed only while the next part of it is waited for."""
-    steps = _Steps()
+def _stream_one(loaded: LoadedModel, prompt: str, features: Tensor, decoding: Decoding) -> Generator[str]:
+    """Yield one growing answer, computed only while its next part is waited for."""
+    stream = _TokenStream()
 
-    def speak() -> None:
+    def run() -> None:
         try:
-            steps.given.put(generate_answers(loaded, [prompt], features, decoding, steps)[0].text)
-        except _AbandonedError:
+            stream.received.put(generate_answers(loaded, [prompt], features, decoding, stream)[0].text)
+        except _StreamClosedError:
             return
-        except Exception as failure:  # noqa: BLE001 - raised again where the answer is waited for
-            steps.given.put(failure)
+        except Exception as failure:  # noqa: BLE001 - raised again in the consumer
+            stream.received.put(failure)
 
-    thread = threading.Thread(target=speak, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     ids: list[int] = []
     try:
-        while isinstance(given := steps.given.get(), int):
+        while isinstance(given := stream.received.get(), int):
             ids.append(given)
             yield loaded.processor.tokenizer.decode(ids, skip_special_tokens=True).strip().rstrip(_UNFINISHED)
-            steps.wanted.release()
+            stream.requested.release()
         if isinstance(given, Exception):
             raise given
         yield given
     finally:
-        steps.abandoned = True
-        steps.wanted.release()
+        stream.abandoned = True
+        stream.requested.release()
         thread.join()

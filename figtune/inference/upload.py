@@ -1,4 +1,4 @@
-"""What an upload can be asked about: one picture, or the figures of a paper, kept in the upload folder."""
+"""Uploads opened for questions: one image, or the figures of a paper, kept in the upload folder."""
 
 from __future__ import annotations
 
@@ -12,58 +12,59 @@ import anyio.to_thread
 from PIL import Image
 
 from figtune.figures.records import FigureRecord
-from figtune.inference.image_worker import PictureReader
-from figtune.inference.paper_figures import Paper, Reading, is_paper, open_paper, read_paper
-from figtune.inference.prompt_spec import Request
+from figtune.inference.image_worker import ImageReader
+from figtune.inference.paper_figures import Paper, is_paper, open_paper, read_paper
+from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.settings import PaperSettings
 from figtune.inference.upload_folder import UploadFolder
 from figtune.pipeline.errors import FigtuneError, InputError
 from figtune.pipeline.images import read_image
 
 _PAPERS_AT_A_TIME = 2
 _PAPER_SECONDS = 20.0
-"""Longest time for one paper; the page is for looking at a figure, not for extracting a library."""
+"""Maximum time for one paper: seconds for typical papers, and a slow one blocks a slot no longer."""
 _PATIENCE_SECONDS = 15.0
-_PICTURE_FILE = "picture.png"
+_IMAGE_FILE = "picture.png"
 _NAME_FILE = "name"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A picture and what is known of it."""
+class UploadedItem:
+    """An image to ask about, and its context."""
 
     label: str
     file: Path
-    """PNG, in the upload folder."""
+    """PNG file in the upload folder."""
     figure: FigureRecord | None
     paper: Paper | None
-    """Where the figure is from."""
+    """Paper of the figure."""
 
-    def picture(self) -> Image.Image:
-        """Read it, as RGB."""
+    def image(self) -> Image.Image:
+        """Decode it to RGB."""
         return read_image(self.file)
 
-    def prompt(self, request: Request) -> str:
-        """Return what is asked about it."""
+    def prompt(self, spec: PromptSpec) -> str:
+        """Build the prompt about it."""
         if self.figure is None or self.paper is None:
-            return request.of_image()
-        return request.of_figure(self.paper, self.figure)
+            return spec.image_prompt()
+        return spec.figure_prompt(self.paper, self.figure)
 
 
-class Uploads:
-    """Opens uploads, a few at a time, and finds again what was opened."""
+class UploadReader:
+    """Open uploads, a few at a time, and find opened ones again."""
 
-    def __init__(self, folder: UploadFolder, reading: Reading) -> None:
+    def __init__(self, folder: UploadFolder, paper_settings: PaperSettings) -> None:
         self.folder = folder
-        self._reading = replace(reading, timeout_s=min(reading.timeout_s, _PAPER_SECONDS))
+        self._settings = replace(paper_settings, timeout_s=min(paper_settings.timeout_s, _PAPER_SECONDS))
         self._papers = asyncio.Semaphore(_PAPERS_AT_A_TIME)
-        self._pictures = PictureReader()
+        self._images = ImageReader()
 
     async def open(self, upload: Path) -> str:
-        """Read an upload; return the name by which `subjects` finds it.
+        """Read an upload; return the name by which `items` finds it.
 
         Raises:
-            InputError: a picture or a paper that cannot be used, or too many are being read; the upload is named by
-                its name alone.
+            InputError: an unusable image or paper, or too many uploads at a time; the upload is named without its
+                folder.
         """
         if not self.folder.holds(upload):
             raise InputError("this file was not uploaded here", "upload it again")
@@ -72,7 +73,7 @@ class Uploads:
             if is_paper(upload):
                 await self._open_paper(upload, entry)
             else:
-                await self._pictures.convert(upload, entry / _PICTURE_FILE)
+                await self._images.convert(upload, entry / _IMAGE_FILE)
                 (entry / _NAME_FILE).write_text(upload.name, encoding="utf-8", errors="surrogateescape")
         except InputError as error:
             shutil.rmtree(entry, ignore_errors=True)
@@ -81,18 +82,18 @@ class Uploads:
             await anyio.to_thread.run_sync(self.folder.make_room)
         return entry.name
 
-    def subjects(self, opened: str) -> list[Subject]:
-        """Return the picture, or the figures of a paper in their order; nothing if it has been deleted since."""
+    def items(self, opened: str) -> list[UploadedItem]:
+        """Return the image, or the figures of a paper in their order; nothing if the upload has been deleted."""
         entry = self.folder.path / opened
         if not opened or not entry.is_dir():
             return []
-        os.utime(entry)  # what is looked at is deleted last
         try:
-            if (entry / _PICTURE_FILE).exists():
+            os.utime(entry)  # the least recently used is deleted first
+            if (entry / _IMAGE_FILE).exists():
                 name = (entry / _NAME_FILE).read_text(encoding="utf-8", errors="surrogateescape")
-                return [Subject(label=name, file=entry / _PICTURE_FILE, figure=None, paper=None)]
-            return _figures(open_paper(entry, self._reading))
-        except (OSError, FigtuneError):  # deleted a moment ago
+                return [UploadedItem(label=name, file=entry / _IMAGE_FILE, figure=None, paper=None)]
+            return _items_of(open_paper(entry, self._settings))
+        except (OSError, FigtuneError):  # deleted meanwhile
             return []
 
     async def _open_paper(self, upload: Path, entry: Path) -> None:
@@ -102,13 +103,13 @@ class Uploads:
         except TimeoutError:
             raise InputError("other papers are being read", "try again in a moment") from None
         try:
-            await anyio.to_thread.run_sync(read_paper, upload, entry, self._reading)
+            await anyio.to_thread.run_sync(read_paper, upload, entry, self._settings)
         finally:
             self._papers.release()
 
 
-def _figures(paper: Paper) -> list[Subject]:
+def _items_of(paper: Paper) -> list[UploadedItem]:
     return [
-        Subject(label=f"{figure.figure_type} {figure.name}", file=paper.crop(figure), figure=figure, paper=paper)
+        UploadedItem(label=f"{figure.figure_type} {figure.name}", file=paper.crop(figure), figure=figure, paper=paper)
         for figure in paper.figures
     ]

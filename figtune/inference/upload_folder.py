@@ -1,4 +1,4 @@
-"""The folder of everything that visitors of the page upload: bounded, theirs alone, and gone with its server."""
+"""The folder of all uploads of a server: bounded in size, locked, and deleted with the server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UploadFolder:
         return Path(tempfile.mkdtemp(prefix="opened-", dir=self.path))
 
     def make_room(self, wanted: int = 0) -> None:
-        """Delete what is too old, then the oldest entries until `wanted` more bytes fit."""
+        """Delete expired entries, then the oldest ones until `wanted` more bytes fit."""
         with self._lock:
             now = time.time()
             entries = sorted((_Entry(path) for path in self.path.iterdir()), key=lambda entry: entry.modified)
@@ -75,7 +75,7 @@ class _Entry:
 
 @contextmanager
 def upload_folder(most_bytes: int) -> Iterator[UploadFolder]:
-    """Make the folder of one server, and delete it in the end; delete also those of servers that were killed."""
+    """Make the folder of one server and delete it in the end; delete folders of killed servers, too."""
     _sweep()
     path, lock = _locked_folder()
     try:
@@ -97,14 +97,14 @@ def _delete(path: Path) -> None:
 
 
 def _locked_folder() -> tuple[Path, int]:
-    """Make a folder with a lock on it, which the system lets go of when the process ends, however it ends."""
+    """Make a folder and lock it; the system releases the lock when the process ends, however it ends."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
         lock = _try_lock(path)
         if lock is not None and path.exists():
             return path, lock
         if lock is not None:
-            os.close(lock)  # another server has swept it before it was locked
+            os.close(lock)  # another server has deleted it before it was locked
 
 
 def _sweep() -> None:

@@ -1,4 +1,4 @@
-"""The page in the browser: an image or a paper dropped on it, a question, and both models' answers side by side."""
+"""Gradio app: upload an image or a paper, ask about it, read the answers of both models side by side."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from figtune.examples.records import Task
-from figtune.inference.paper_figures import listed
+from figtune.inference.paper_figures import list_figures
 from figtune.inference.predict import Question
-from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.settings import InferenceSettings
 from figtune.inference.streaming import stream_answers
-from figtune.inference.upload import Subject, Uploads
+from figtune.inference.upload import UploadedItem, UploadReader
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import FigtuneError
 from figtune.pipeline.image_formats import IMAGE_SUFFIXES
@@ -32,47 +33,47 @@ STYLE = """
 """
 _SUFFIXES = [".pdf", *IMAGE_SUFFIXES]
 _KEPT_SECONDS = 3600
-"""Time that the page remembers an upload that nobody looks at any more."""
+"""Lifetime of an unused session's state, in seconds."""
 _PICTURE = "Picture"
 _WELCOME = "Drop an image or a paper to begin."
 _PROMPT = "prompt"
-"""Or the one for a figure just clicked could come after, and in place of, that for a task chosen since."""
+"""Concurrency id: prompts are built in the order of the clicks, so that the last choice wins."""
 _GONE = "This upload is no longer here: drop it again."
 _NOT_YET = "() => ({__type__: 'update', interactive: false})"
-"""In the browser, at once: whoever asks before a choice has arrived would hear about the picture before it."""
+"""Disable a button in the browser at once, until the server knows the choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speaker:
-    """A model and how it is asked."""
+class AppState:
+    """The loaded model, its settings and the uploads."""
 
     loaded: LoadedModel
-    terms: Terms
-    request: Request
-    """At first."""
-    uploads: Uploads
+    settings: InferenceSettings
+    spec: PromptSpec
+    """Initial prompt."""
+    uploads: UploadReader
 
 
-def talk_page(speaker: Speaker) -> gr.Blocks:
-    """The page, ready to be served. One answer is made at a time; others wait in a queue."""
+def build_app(state: AppState) -> gr.Blocks:
+    """Build the page. One answer is generated at a time; others wait in a queue."""
     page = gr.Blocks(title=TITLE, analytics_enabled=False)
     with page:
-        _Page(speaker).build()
+        _App(state).build()
     page.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     return page
 
 
-class _Page:
-    """Its parts and what happens between them."""
+class _App:
+    """Components and event handlers of the page."""
 
-    def __init__(self, speaker: Speaker) -> None:
-        self._speaker = speaker
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def build(self) -> None:
-        """Lay out the parts, then connect them."""
-        record = self._speaker.loaded.record
+        """Lay out the components, then connect their events."""
+        record = self._state.loaded.record
         gr.HTML(
-            f"<h1>{TITLE}</h1><p>{escape(_public(record.name))}, fine-tuned, beside the model it was made from</p>",
+            f"<h1>{TITLE}</h1><p>{escape(_public_name(record.name))}, fine-tuned, beside its base model</p>",
             elem_id="heading",
         )
         self.opened = gr.State("", time_to_live=_KEPT_SECONDS)
@@ -100,7 +101,7 @@ class _Page:
             visible=False,
             elem_id="figures",
         )
-        self.task = gr.Radio(list(TASKS), value=self._speaker.request.task, label="Task", elem_id="task")
+        self.task = gr.Radio(list(TASKS), value=self._state.spec.task, label="Task", elem_id="task")
         self.prompt = gr.Textbox(
             label="Prompt", info="As the task asks it; change it as you like.", lines=4, max_lines=12, elem_id="prompt"
         )
@@ -126,31 +127,31 @@ class _Page:
         for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
             choice(None, None, self.ask, js=_NOT_YET, api_visibility="private")
         for changed in (
-            _quietly(self.upload.upload, self._open, self.upload, opened, at_a_time=None),
-            _quietly(self.upload.clear, self._close, None, opened),
-            _quietly(self.gallery.select, self._choose, None, self.chosen),
+            _connect_event(self.upload.upload, self._open, self.upload, opened, at_a_time=None),
+            _connect_event(self.upload.clear, self._close, None, opened),
+            _connect_event(self.gallery.select, self._choose, None, self.chosen),
         ):
-            worded = _quietly(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
-            _quietly(worded.then, self._show, [self.opened, self.chosen], shown)
-        _quietly(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
-        asked, said = [self.opened, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
-        answering = _quietly(self.ask.click, self._answer, asked, said)
-        _quietly(self.stop.click, _stopped, None, [self.status, self.stop], cancels=answering)
+            prompted = _connect_event(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
+            _connect_event(prompted.then, self._show, [self.opened, self.chosen], shown)
+        _connect_event(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
+        inputs, outputs = [self.opened, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
+        answering = _connect_event(self.ask.click, self._answer, inputs, outputs)
+        _connect_event(self.stop.click, _stopped, None, [self.status, self.stop], cancels=answering)
 
     async def _open(self, upload: str | None) -> tuple[str, int, gr.Gallery, str]:
         if upload is None:
             return self._close()
         hidden = gr.Gallery(value=None, visible=False)
         try:
-            opened = await self._speaker.uploads.open(Path(upload))
+            opened = await self._state.uploads.open(Path(upload))
         except FigtuneError as error:
-            return "", 0, hidden, _told(error)
-        subjects = self._speaker.uploads.subjects(opened)
-        if not subjects:
+            return "", 0, hidden, _error_html(error)
+        items = self._state.uploads.items(opened)
+        if not items:
             return "", 0, hidden, _GONE
-        is_paper = subjects[0].paper is not None
-        figures = [(subject.file, subject.label) for subject in subjects] if is_paper else None
-        return opened, 0, gr.Gallery(value=figures, visible=is_paper, selected_index=0), _found(subjects)
+        is_paper = items[0].paper is not None
+        figures = [(item.file, item.label) for item in items] if is_paper else None
+        return opened, 0, gr.Gallery(value=figures, visible=is_paper, selected_index=0), _opened_text(items)
 
     def _close(self) -> tuple[str, int, gr.Gallery, str]:
         return "", 0, gr.Gallery(value=None, visible=False), _WELCOME
@@ -158,39 +159,39 @@ class _Page:
     def _choose(self, event: gr.SelectData) -> int:
         return event.index if isinstance(event.index, int) else 0
 
-    def _subject(self, opened: str, chosen: int) -> Subject | None:
-        subjects = self._speaker.uploads.subjects(opened)
-        return subjects[chosen] if 0 <= chosen < len(subjects) else None
+    def _item(self, opened: str, chosen: int) -> UploadedItem | None:
+        items = self._state.uploads.items(opened)
+        return items[chosen] if 0 <= chosen < len(items) else None
 
     def _show(self, opened: str, chosen: int) -> tuple[gr.Image, gr.Button, str, str]:
-        subject = self._subject(opened, chosen)
-        button = gr.Button(interactive=subject is not None)
-        if subject is None:
+        item = self._item(opened, chosen)
+        button = gr.Button(interactive=item is not None)
+        if item is None:
             return gr.Image(None, label=_PICTURE), button, "", ""
-        return gr.Image(str(subject.file), label=subject.label), button, "", ""
+        return gr.Image(str(item.file), label=item.label), button, "", ""
 
     def _prompt(self, opened: str, chosen: int, task: Task) -> str:
-        subject = self._subject(opened, chosen)
-        return "" if subject is None else subject.prompt(replace(self._speaker.request, task=task))
+        item = self._item(opened, chosen)
+        return "" if item is None else item.prompt(replace(self._state.spec, task=task))
 
     def _answer(self, opened: str, chosen: int, prompt: str) -> Iterator[tuple[str, str, str, gr.Button]]:
         idle = gr.Button(interactive=False)
-        subject = self._subject(opened, chosen)
-        if subject is None:
+        item = self._item(opened, chosen)
+        if item is None:
             yield "", "", _GONE if opened else _WELCOME, idle
             return
-        yield "", "", "Looking at the picture …", gr.Button(interactive=True)
+        yield "", "", "Encoding the image …", gr.Button(interactive=True)
         try:
-            question = Question(picture=subject.picture(), prompt=prompt)
-            with closing(stream_answers(self._speaker.loaded, question, self._speaker.terms.decoding)) as answers:
+            question = Question(image=item.image(), prompt=prompt)
+            with closing(stream_answers(self._state.loaded, question, self._state.settings.decoding)) as answers:
                 for pair in answers:
                     status = "Done." if pair.finished else "Answering …"
                     yield pair.tuned, pair.base, status, gr.Button(interactive=not pair.finished)
         except FigtuneError as error:
-            yield "", "", _told(error), idle
+            yield "", "", _error_html(error), idle
 
 
-def _quietly(
+def _connect_event(
     event: Callable[..., Dependency],
     function: Callable[..., object],
     inputs: Component | Sequence[Component] | None,
@@ -199,8 +200,12 @@ def _quietly(
     turns: str | None = None,
     at_a_time: int | None = 1,
 ) -> Dependency:
-    """Connect a function to an event, and offer it to nobody but the page; what takes `turns` of one name never runs
-    before what was asked for earlier."""
+    """Connect a private function to an event.
+
+    Args:
+        turns: concurrency id; functions with the same one run one after the other.
+        at_a_time: maximum number of concurrent calls; None for any.
+    """
     return event(
         function,
         inputs,
@@ -216,16 +221,16 @@ def _stopped() -> tuple[str, gr.Button]:
     return "Stopped.", gr.Button(interactive=False)
 
 
-def _found(subjects: Sequence[Subject]) -> str:
-    figures = [subject.figure for subject in subjects if subject.figure is not None]
-    return escape(f"The paper has {listed(figures)}." if figures else f"{subjects[0].label} is open.")
+def _opened_text(items: Sequence[UploadedItem]) -> str:
+    figures = [item.figure for item in items if item.figure is not None]
+    return escape(f"The paper has {list_figures(figures)}." if figures else f"{items[0].label} is open.")
 
 
-def _public(name: str) -> str:
-    """Of a model in a folder only the folder's own name; a Hub id whole."""
+def _public_name(name: str) -> str:
+    """Return a Hub id as it is, and of a folder only its own name."""
     return Path(name).name if Path(name).is_absolute() or Path(name).exists() else name
 
 
-def _told(error: FigtuneError) -> str:
-    """What is wrong; what to type next is for a terminal."""
+def _error_html(error: FigtuneError) -> str:
+    """Return the problem as HTML; the remedy is for a terminal."""
     return f"<strong>{escape(error.problem)}</strong>"

@@ -1,4 +1,4 @@
-"""The server under the page: where it listens, and how it ends without leaving anything behind."""
+"""The HTTP server of the page: listening, shutdown by signals, and access from beyond this machine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_CONNECTIONS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where the page is served, and to whom."""
+    """Address of the page, and its password."""
 
     host: str
     """Address or name of this machine to listen at."""
     port: int
     """0 takes a free one."""
     password: str | None
-    """Asked of every visitor; None asks only beyond this machine, for one made up for this run."""
+    """Required from every visitor; None for a random one beyond this machine, and for no password on it."""
 
     @property
     def is_local(self) -> bool:
@@ -71,11 +71,11 @@ def listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as failure:
-        # Names that cannot be resolved come with negative numbers, which the system has no words for.
+        # Name resolution fails with negative numbers, which strerror does not know.
         number = failure.errno or 0
         reason = (os.strerror(number) if number > 0 else str(failure.strerror)).lower()
         raise ResourceError(
-            f"{host}:{port} cannot be listened at: {reason}", "give another --serve_port, or another --serve_host"
+            f"cannot listen on {host}:{port}: {reason}", "give another --serve_port, or another --serve_host"
         ) from None
 
 
@@ -83,7 +83,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
     """Serve until Ctrl-C, or until a signal that `ended_by_signals` turns into the end of the program."""
     import uvicorn
 
-    # Whatever a client sends wrong is no news for whoever runs the server.
+    # Errors of clients are not logged.
     for library in ("asyncio", "multipart", "python_multipart"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     server = uvicorn.Server(
@@ -97,7 +97,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
             timeout_graceful_shutdown=_SECONDS_TO_END,
         )
     )
-    # Of the signals that end it, uvicorn knows Ctrl-C and SIGTERM; it raises them again once it has ended.
+    # uvicorn handles SIGINT and SIGTERM itself, and raises them again after the shutdown.
     signal.signal(signal.SIGHUP, server.handle_exit)
     try:
         server.run(sockets=[listener])

@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
-from figtune.inference.adapter_record import read_trained
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.families import family_of
 from figtune.models.family import Family
@@ -48,7 +48,7 @@ def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is not to be had, memory is too small, or the models disagree.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     device, family = chosen_device(device_name), family_of(record.family, record.name)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     examples = checked_examples(dataset_dir, family, processor, record)

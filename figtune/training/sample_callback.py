@@ -12,8 +12,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from figtune.batches.training_data import Pictures
 from figtune.examples.records import Example
-from figtune.inference.decoding import Decoding
 from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine

@@ -1,4 +1,4 @@
-"""A tiny trained model, and the terms it is asked under."""
+"""A tiny trained model, its inference settings, and a slow paper."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from figtune.inference.paper_figures import Reading
-from figtune.inference.prompt_spec import Request, Terms
+from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.settings import InferenceSettings, PaperSettings
 from figtune.models.records import BASE_FOLDER
 from tests.inference.trained_model import greedy, write_trained_model
 
-READING = Reading(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
-TERMS = Terms("cpu", 2, greedy(5), READING, strict=False)
-CAPTION = Request("caption", own_words=None, usual=None)
+PAPER = PaperSettings(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
+SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), paper=PAPER, strict=False)
+CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None)
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.inference.ask import answer_about
+from figtune.inference.ask import ask_about
 from figtune.inference.generate import generate_answers
-from figtune.inference.prompt_spec import Request
+from figtune.inference.prompt_spec import PromptSpec
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
 from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from tests.figures import hostile
-from tests.inference.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, SETTINGS
 from tests.inference.trained_model import greedy
 
 
@@ -35,9 +35,9 @@ def image(tmp_path: Path) -> Path:
 
 
 def ask(
-    output: Path, about: Path, request: Request = CAPTION, *, figure: str | None = None, answers: Path | None = None
+    output: Path, about: Path, spec: PromptSpec = CAPTION, *, figure: str | None = None, answers: Path | None = None
 ) -> None:
-    answer_about(output, about, request, TERMS, figure=figure, answers=answers)
+    ask_about(output, about, spec, SETTINGS, figure=figure, answers=answers)
 
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,18 +80,18 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
 
 
 @pytest.mark.parametrize(
-    ("request_", "prompt"),
+    ("spec", "prompt"),
     [
-        (Request("caption", own_words=None, usual="Report on this scan."), "Report on this scan."),
-        (Request("caption", own_words="How many?", usual="Report on this scan."), "How many?"),
+        (PromptSpec(task="caption", custom_prompt=None, dataset_prompt="Report on this scan."), "Report on this scan."),
+        (PromptSpec(task="caption", custom_prompt="How many?", dataset_prompt="Report on this scan."), "How many?"),
         (
-            Request("describe", own_words=None, usual=None),
+            PromptSpec(task="describe", custom_prompt=None, dataset_prompt=None),
             "Write a technical description of what this figure illustrates.",
         ),
     ],
 )
-def test_what_is_asked_about_an_image(request_: Request, prompt: str) -> None:
-    assert request_.of_image() == prompt
+def test_what_is_asked_about_an_image(spec: PromptSpec, prompt: str) -> None:
+    assert spec.image_prompt() == prompt
 
 
 def test_nothing_trained_yet_names_the_command(tmp_path: Path, image: Path) -> None:
@@ -175,13 +175,13 @@ def test_papers_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(unloadable: Path, image: Path) -> None:
     with pytest.raises(InputError, match=r"the prompt takes \d+ text tokens, and the model was trained on at most 128"):
-        ask(unloadable, image, replace(CAPTION, own_words="many words " * 100))
+        ask(unloadable, image, replace(CAPTION, custom_prompt="many words " * 100))
 
 
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"request": replace(CAPTION, own_words="  ")}, "the prompt is empty"),
+        ({"spec": replace(CAPTION, custom_prompt="  ")}, "the prompt is empty"),
         ({"figure": "3"}, "--figure is for papers"),
         ({"answers": Path("answers.jsonl")}, "--answers is for folders"),
     ],

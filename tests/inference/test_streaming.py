@@ -17,7 +17,7 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.pipeline.errors import InputError
 from tests.inference.trained_model import greedy
 
-QUESTION = Question(picture=Image.new("RGB", (60, 40), "teal"), prompt="Describe this figure.")
+QUESTION = Question(image=Image.new("RGB", (60, 40), "teal"), prompt="Describe this figure.")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def loaded(output: Path) -> LoadedModel:
 
 
 def alone(loaded: LoadedModel) -> str:
-    features = picture_features(loaded, QUESTION.picture)[None]
+    features = picture_features(loaded, QUESTION.image)[None]
     return generate_answers(loaded, [QUESTION.prompt], features, greedy(12))[0].text
 
 
@@ -61,6 +61,6 @@ def test_two_at_once_do_not_mix_up_the_models(loaded: LoadedModel) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused(loaded: LoadedModel) -> None:
-    question = Question(picture=QUESTION.picture, prompt="many words " * 100)
+    question = Question(image=QUESTION.image, prompt="many words " * 100)
     with pytest.raises(InputError, match="text tokens"):
         next(stream_answers(loaded, question, greedy(12)))

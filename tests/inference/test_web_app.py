@@ -25,7 +25,7 @@ from figtune.inference.web_server import Access
 from figtune.pipeline.errors import ResourceError
 from tests.browser import Tab
 from tests.conftest import ROOT
-from tests.inference.conftest import CAPTION, TERMS, write_slow_paper
+from tests.inference.conftest import CAPTION, SETTINGS, write_slow_paper
 
 expect.set_options(timeout=60_000)  # a busy machine is no fault
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -200,12 +200,12 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(unloadable: Pat
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ResourceError, match=f"127.0.0.1:{port} cannot be listened at: address already in use; .*--serve_port"
+            ResourceError, match=f"cannot listen on 127.0.0.1:{port}: address already in use; .*--serve_port"
         ):
-            serve(unloadable, CAPTION, TERMS, Access(host="127.0.0.1", port=port, password=None))
+            serve(unloadable, CAPTION, SETTINGS, Access(host="127.0.0.1", port=port, password=None))
 
 
 def test_without_gradio_the_page_says_what_to_install(unloadable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ResourceError, match=r"needs Gradio; install it with: pip install -r requirements-serve\.txt"):
-        serve(unloadable, CAPTION, TERMS, Access(host="127.0.0.1", port=0, password=None))
+        serve(unloadable, CAPTION, SETTINGS, Access(host="127.0.0.1", port=0, password=None))

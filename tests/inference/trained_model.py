@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from figtune.examples.records import MINITRAIN_FILE, Example, Task, examples_file
-from figtune.inference.decoding import Decoding
+from figtune.inference.settings import Decoding
 from figtune.models.choice import ModelChoice
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model

@@ -15,8 +15,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from figtune.batches.forward import summed_loss
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import prompt_row
-from figtune.inference.decoding import Decoding
 from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models.adapters import save_adapter
 from figtune.models.features import picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model

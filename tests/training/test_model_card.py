@@ -11,7 +11,7 @@ from torch import nn
 
 from figtune.batches.training_data import TrainingExamples
 from figtune.examples.records import DATA_SET_TASK, Example
-from figtune.inference.adapter_record import read_trained
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
@@ -50,7 +50,7 @@ EXAMPLE = Example(
 
 
 def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
-    record = read_trained(folder)
+    record = read_adapter_record(folder)
     record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
     examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
     write_card(folder, record, SETTINGS, SUMMARY, examples, [])
