@@ -7,11 +7,11 @@ from pathlib import Path
 
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.ask_folder import AskCounts, ask_folder
-from figtune.inference.paper_figures import is_paper, read_paper, select_figure
+from figtune.inference.paper_figures import read_paper, select_figure
 from figtune.inference.predict import Question, check_prompt, load_model, predict
+from figtune.inference.preflight import check_subject, is_paper
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
-from figtune.pipeline.errors import UsageError
 from figtune.pipeline.images import decode_file, read_image
 from figtune.pipeline.progress import say, show
 
@@ -40,12 +40,9 @@ def ask_about(
         ResourceError: the base model is unavailable, or memory is too small.
     """
     read_adapter_record(output_dir)
-    if figure is not None and not is_paper(about):
-        raise UsageError(f"--figure is for papers, and {about} is no PDF", "leave out --figure, or give a PDF")
+    check_subject(about, figure, answers)
     if about.is_dir():
         return ask_folder(output_dir, about, spec, answers, settings)
-    if answers is not None:
-        raise UsageError(f"--answers is for folders, and {about} is none", "leave it out: the answer goes to stdout")
     question = _question(about, figure, spec, settings)
     check_prompt(output_dir, question.prompt)
     (answer,) = predict(load_model(output_dir, settings.device), [question], settings.decoding)

@@ -19,8 +19,6 @@ from figtune.inference.settings import PaperSettings
 from figtune.pipeline.errors import InputError, UsageError
 from figtune.pipeline.records import read_records
 
-_HEADER = b"%PDF-"
-_HEADER_WITHIN = 1024  # bytes, as extraction looks for it
 _FIGURE_NAME = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
 _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
 
@@ -43,19 +41,6 @@ class Paper:
         """Build the prompt of a training example; a custom prompt replaces the request after its context."""
         material = material_of(figure, self.record, self.settings.max_context_words)
         return figure_prompt(material, figure.figure_id, task, custom_prompt)
-
-
-def is_paper(path: Path) -> bool:
-    """Return True for a PDF, by its name or by its first bytes."""
-    if path.suffix.lower() == ".pdf":
-        return True
-    if not path.is_file():  # opening a pipe would wait for ever
-        return False
-    try:
-        with path.open("rb") as file:
-            return _HEADER in file.read(_HEADER_WITHIN)
-    except OSError:
-        return False
 
 
 def read_paper(pdf: Path, folder: Path, settings: PaperSettings) -> Paper:

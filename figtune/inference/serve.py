@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import sys
@@ -16,7 +15,7 @@ from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 from figtune.inference.web_server import Access, ended_by_signals, listening, run
-from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.optional import require
 from figtune.pipeline.progress import say
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         ResourceError: Gradio is not installed, the port is taken, or the base model is unavailable.
     """
     read_adapter_record(output_dir)
-    _require_gradio()
+    require("gradio", "--serve", "requirements-serve.txt")
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Gradio reads these when it is imported and when the page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
@@ -68,11 +67,6 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         _tell(access, listener.getsockname()[1], None if access.password else password)
         run(app, listener)
     say("the page is closed")
-
-
-def _require_gradio() -> None:
-    if importlib.util.find_spec("gradio") is None:
-        raise ResourceError("--serve needs Gradio", "install it with: pip install -r requirements-serve.txt")
 
 
 def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] | None, password: str | None) -> ASGIApp:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from figtune.figures.records import FigureRecord
 from figtune.inference.image_worker import ImageReader
-from figtune.inference.paper_figures import Paper, is_paper, open_paper, read_paper
+from figtune.inference.paper_figures import Paper, open_paper, read_paper
+from figtune.inference.preflight import is_paper
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import PaperSettings
 from figtune.inference.upload_folder import UploadFolder

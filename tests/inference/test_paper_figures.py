@@ -8,7 +8,8 @@ import pytest
 
 from figtune.examples.records import SPLITS, Example, examples_file
 from figtune.inference.ask import ask_about
-from figtune.inference.paper_figures import Paper, is_paper, read_paper, select_figure
+from figtune.inference.paper_figures import Paper, read_paper, select_figure
+from figtune.inference.preflight import is_paper
 from figtune.inference.settings import PaperSettings
 from figtune.pipeline.errors import InputError, UsageError
 from figtune.pipeline.files import sha256_of
