@@ -13,8 +13,8 @@ from torch import Tensor
 
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
+from figtune.dataset.records import Example
 from figtune.evaluation.evaluated import Evaluated
-from figtune.examples.records import Example
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import Guess, Outcome, Prediction

@@ -14,8 +14,8 @@ from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from figtune.core.log import log
 from figtune.inference.upload_folder import UploadFolder
-from figtune.pipeline.progress import say
 
 _ROUTES = {
     "GET": re.compile(
@@ -84,7 +84,7 @@ class AccessControl:
             await answer.refuse(refusal)
         except Exception as fault:  # noqa: BLE001 - one visitor's request must not end or litter the server
             if not answer.started and answer.refusal is None:
-                say(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
+                log(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
             await answer.refuse(HTTPException(500))
 
     async def _check(self, scope: Scope) -> None:

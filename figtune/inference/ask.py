@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from figtune.core.images import decode_file, read_image
+from figtune.core.log import log, print_result
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.ask_folder import AskCounts, ask_folder
 from figtune.inference.paper_figures import read_paper, select_figure
@@ -12,8 +14,6 @@ from figtune.inference.predict import Question, check_prompt, load_model, predic
 from figtune.inference.preflight import check_subject, is_paper
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
-from figtune.pipeline.images import decode_file, read_image
-from figtune.pipeline.progress import say, show
 
 
 def ask_about(
@@ -46,7 +46,7 @@ def ask_about(
     question = _question(about, figure, spec, settings)
     check_prompt(output_dir, question.prompt)
     (answer,) = predict(load_model(output_dir, settings.device), [question], settings.decoding)
-    show(answer.text)
+    print_result(answer.text)
     return AskCounts(answered=1, failed=0)
 
 
@@ -54,11 +54,11 @@ def _question(about: Path, figure: str | None, spec: PromptSpec, settings: Infer
     if not is_paper(about):
         decoded = decode_file(about)
         if decoded.remarks:
-            say(f"{about.name} has {decoded.remarks_in_words}")
+            log(f"{about.name} has {decoded.remarks_in_words}")
         spec.log_missing_context()
         return Question(image=decoded.rgb, prompt=spec.image_prompt())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
         paper = read_paper(about, Path(folder), settings.paper)
         chosen = select_figure(paper, figure)
-        say(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
+        log(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
         return Question(image=read_image(paper.crop(chosen)), prompt=spec.figure_prompt(paper, chosen))

@@ -11,6 +11,11 @@ from typing import Literal
 
 import msgspec
 
+from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
+from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.images import decode_file
+from figtune.core.io import sha256_of
+from figtune.core.log import log, print_result, progress_bar
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import Question, check_prompt, load_model, predict
 from figtune.inference.prompt_spec import PromptSpec
@@ -18,11 +23,6 @@ from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
-from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.image_formats import IMAGE_SUFFIXES
-from figtune.pipeline.images import decode_file
-from figtune.pipeline.progress import say, show, track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class _FolderRun:
     def batches(self, images: Sequence[Path], done: int) -> Iterator[list[ImageAnswer]]:
         """Yield the lines of the images after the first `done`, batch by batch; images are decoded batch by batch."""
         loaded = load_model(self._output_dir, self._settings.device)
-        with track(images[done:], total=len(images) - done, title="asking", unit="image") as bar:
+        with progress_bar(images[done:], total=len(images) - done, title="asking", unit="image") as bar:
             for first in range(done, len(images), self.batch_size):
                 batch = images[first : first + self.batch_size]
                 yield self._answered(loaded, batch)
@@ -136,10 +136,10 @@ class _FolderRun:
                 decoded = decode_file(image)
             except InputError as broken:
                 problems[image] = broken.problem.replace(str(image), image.name)
-                say(f"failed: {broken.problem}")
+                log(f"failed: {broken.problem}")
                 continue
             if decoded.remarks:
-                say(f"{image.name} has {decoded.remarks_in_words}")
+                log(f"{image.name} has {decoded.remarks_in_words}")
             questions[image] = Question(image=decoded.rgb, prompt=self._prompt)
         answers = dict(zip(questions, self._predict(loaded, list(questions.values())), strict=True))
         return [self._line(image, *answers.get(image, ("", False)), problems.get(image, "")) for image in images]
@@ -158,7 +158,7 @@ def _print_lines(run: _FolderRun, images: Sequence[Path]) -> Iterator[str]:
     """Print the lines; yield the problem of each."""
     for batch in run.batches(images, 0):
         for line in batch:
-            show(msgspec.json.encode(line).decode())
+            print_result(msgspec.json.encode(line).decode())
             yield line.problem
 
 

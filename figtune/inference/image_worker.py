@@ -8,12 +8,12 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.images import read_image
-from figtune.pipeline.workers import Failure, Guard, Limits
+from figtune.core.errors import InputError
+from figtune.core.images import read_image
+from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 
 _WORKERS = 2
-_LIMITS = Limits(seconds=10.0, megabytes=700)
+_LIMITS = TaskLimits(seconds=10.0, megabytes=700)
 _PATIENCE_SECONDS = 15.0
 _LONGEST_SIDE = 2048
 """Maximum longer side of a kept image, in pixels, as of crops; vision encoders take fewer."""
@@ -30,9 +30,9 @@ class ImageReader:
     """A pool of worker processes, each decoding one image at a time."""
 
     def __init__(self) -> None:
-        self._idle: asyncio.Queue[Guard[_Conversion, str]] = asyncio.Queue()
+        self._idle: asyncio.Queue[PersistentWorker[_Conversion, str]] = asyncio.Queue()
         for _ in range(_WORKERS):
-            self._idle.put_nowait(Guard(write_png))
+            self._idle.put_nowait(PersistentWorker(write_png))
 
     async def convert(self, source: Path, target: Path) -> None:
         """Write the image in `source` to `target` as a PNG of bounded size.
@@ -46,10 +46,10 @@ class ImageReader:
         except TimeoutError:
             raise InputError("other images are being decoded", "try again in a moment") from None
         try:
-            outcome = await anyio.to_thread.run_sync(guard.outcome, _Conversion(source, target), _LIMITS)
+            outcome = await anyio.to_thread.run_sync(guard.run, _Conversion(source, target), _LIMITS)
         finally:
             self._idle.put_nowait(guard)
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, TaskFailure):
             raise InputError(f"{source.name} {outcome.reason}", "make it smaller")
         if outcome:
             raise InputError(outcome, "give a PNG or JPEG file that opens")

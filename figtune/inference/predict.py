@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from transformers import ProcessorMixin
 
+from figtune.core import commands
+from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
@@ -18,8 +20,6 @@ from figtune.models.family import Family
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.records import PROCESSOR_FOLDER
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, ResourceError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def load_model(output_dir: Path, device: str) -> LoadedModel:
         ArtifactMissingError, InputError, ResourceError: see `read_adapter_record` and `load_tuned_model`.
     """
     read_adapter_record(output_dir)
-    return load_tuned_model(output_dir, chosen_device(device), scripts.TRAIN)
+    return load_tuned_model(output_dir, chosen_device(device), commands.TRAIN)
 
 
 def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:

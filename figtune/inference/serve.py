@@ -9,14 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from figtune.core.log import log
+from figtune.core.optional import require
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import load_model
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 from figtune.inference.web_server import Access, ended_by_signals, listening, run
-from figtune.pipeline.optional import require
-from figtune.pipeline.progress import say
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -66,7 +66,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         app = _application(state, folder, access.hosts(), password)
         _tell(access, listener.getsockname()[1], None if access.password else password)
         run(app, listener)
-    say("the page is closed")
+    log("the page is closed")
 
 
 def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] | None, password: str | None) -> ASGIApp:
@@ -114,17 +114,17 @@ def _tell_of_fault() -> None:
 
     fault = sys.exception()
     if not isinstance(fault, Error):
-        say(f"a request failed: {type(fault).__name__}: {str(fault).partition(chr(10))[0][:_LONGEST_LINE]}")
+        log(f"a request failed: {type(fault).__name__}: {str(fault).partition(chr(10))[0][:_LONGEST_LINE]}")
 
 
 def _tell(access: Access, port: int, token: str | None) -> None:
     """Log the address and who can reach it; a random password is printed here only."""
     if not access.is_local:
-        say(
+        log(
             f"everybody who can reach this machine at {access.host} can open the page with the password, "
             "which crosses the network unencrypted"
         )
     if token is not None:
-        say(f"the password of this run, with any user name: {token}")
+        log(f"the password of this run, with any user name: {token}")
     host = f"[{access.host}]" if ":" in access.host else access.host
-    say(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
+    log(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")

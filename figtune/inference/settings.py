@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from figtune.pipeline.settings import check_setting
+from figtune.core.settings import check_setting
 
 
 @dataclass(frozen=True, kw_only=True)

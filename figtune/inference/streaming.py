@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
+from figtune.core.errors import ResourceError
 from figtune.inference.generate import generate_answers
 from figtune.inference.predict import Question, check_prompt_length
 from figtune.inference.settings import Decoding
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import ResourceError
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 """Decoded from the first bytes of a character while the others are missing."""

@@ -11,15 +11,15 @@ from pathlib import Path
 import anyio.to_thread
 from PIL import Image
 
-from figtune.figures.records import FigureRecord
+from figtune.core.errors import FigtuneError, InputError
+from figtune.core.images import read_image
+from figtune.extraction.records import FigureRecord
 from figtune.inference.image_worker import ImageReader
 from figtune.inference.paper_figures import Paper, open_paper, read_paper
 from figtune.inference.preflight import is_paper
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import PaperSettings
 from figtune.inference.upload_folder import UploadFolder
-from figtune.pipeline.errors import FigtuneError, InputError
-from figtune.pipeline.images import read_image
 
 _PAPERS_AT_A_TIME = 2
 _PAPER_SECONDS = 20.0

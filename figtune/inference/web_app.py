@@ -13,7 +13,9 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from figtune.examples.records import Task
+from figtune.core.errors import FigtuneError
+from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.dataset.records import Task
 from figtune.inference.paper_figures import list_figures
 from figtune.inference.predict import Question
 from figtune.inference.prompt_spec import PromptSpec
@@ -21,8 +23,6 @@ from figtune.inference.settings import InferenceSettings
 from figtune.inference.streaming import stream_answers
 from figtune.inference.upload import UploadedItem, UploadReader
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import FigtuneError
-from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 
 TITLE = "figtune"
 TASKS: tuple[Task, ...] = get_args(Task)

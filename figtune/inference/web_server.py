@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from figtune.pipeline.errors import ResourceError
+from figtune.core.errors import ResourceError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -15,14 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
+from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from figtune.inference.ask import ask_about
 from figtune.inference.generate import generate_answers
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
-from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
-from tests.figures import hostile
+from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, SETTINGS
 from tests.inference.trained_model import greedy
 
@@ -160,9 +160,9 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (hostile.write_encrypted, r"a\.pdf is encrypted"),
-        (hostile.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
-        (hostile.write_web_page, r"a\.pdf is not a PDF"),
+        (hostile_pdfs.write_encrypted, r"a\.pdf is encrypted"),
+        (hostile_pdfs.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
+        (hostile_pdfs.write_web_page, r"a\.pdf is not a PDF"),
         (_pipe, r"there is no paper .*a\.pdf"),
         (_absent, r"there is no paper .*a\.pdf"),
     ],

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.inference import ask_folder as folder_module
 from figtune.inference.ask import ask_about
 from figtune.inference.ask_folder import AskCounts, ImageAnswer
@@ -18,7 +19,6 @@ from figtune.inference.generate import Answer
 from figtune.inference.predict import Question, predict
 from figtune.inference.settings import Decoding
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
 from tests.inference.conftest import CAPTION, SETTINGS
 
 NAMES = ["0.png", "1.jpg", "2.png", "3.PNG", "sub/4.png"]

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from figtune.core.errors import InputError
 from figtune.inference.generate import generate_answers
 from figtune.inference.predict import Question
 from figtune.inference.streaming import stream_answers
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.pipeline.errors import InputError
 from tests.inference.trained_model import greedy
 
 QUESTION = Question(image=Image.new("RGB", (60, 40), "teal"), prompt="Describe this figure.")

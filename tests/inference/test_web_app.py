@@ -20,9 +20,9 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from benchmarks.page_attacks import Attacker, Tally, attack
+from figtune.core.errors import ResourceError
 from figtune.inference.serve import serve
 from figtune.inference.web_server import Access
-from figtune.pipeline.errors import ResourceError
 from tests.browser import Tab
 from tests.conftest import ROOT
 from tests.inference.conftest import CAPTION, SETTINGS, write_slow_paper
@@ -207,7 +207,5 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(unloadable: Pat
 
 def test_without_gradio_the_page_says_what_to_install(unloadable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        ResourceError, match=r"needs the package gradio; .* pip install -r requirements-serve\.txt"
-    ):
+    with pytest.raises(ResourceError, match=r"needs the package gradio; .* pip install -r requirements-serve\.txt"):
         serve(unloadable, CAPTION, SETTINGS, Access(host="127.0.0.1", port=0, password=None))
