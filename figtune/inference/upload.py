@@ -104,9 +104,13 @@ class UploadReader:
         except TimeoutError:
             raise InputError("other papers are being read", "try again in a moment") from None
         try:
-            await anyio.to_thread.run_sync(read_paper, upload, entry, self._settings)
+            await anyio.to_thread.run_sync(self._extract, upload, entry)
         finally:
             self._papers.release()
+
+    def _extract(self, upload: Path, entry: Path) -> None:
+        with self.folder.writing():
+            read_paper(upload, entry, self._settings)
 
 
 def _items_of(paper: Paper) -> list[UploadedItem]:

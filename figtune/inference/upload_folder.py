@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from figtune.core.errors import InputError
+
 _PREFIX = "figtune-page-"
 _KEPT_SECONDS = 3600
 _PART_KEPT_SECONDS = 600
 """Age at which a file that an interrupted upload has left is deleted."""
 _MOST_ENTRIES = 2000
-_DELETIONS = 30
-_DELETION_SECONDS = 0.1
+_SECONDS_TO_STOP = 20.0
+_POLL_SECONDS = 0.1
 
 
 class UploadFolder:
@@ -29,6 +31,8 @@ class UploadFolder:
         self.path = path.resolve()
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
+        self._writers = 0
+        self._closed = False
 
     def holds(self, path: Path) -> bool:
         """Return True for a regular file that lies below the folder once all links are followed."""
@@ -41,6 +45,37 @@ class UploadFolder:
     def new_entry(self) -> Path:
         """Make an empty folder in it."""
         return Path(tempfile.mkdtemp(prefix="opened-", dir=self.path))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep the folder from being deleted while something is written into it.
+
+        Raises:
+            InputError: the server is shutting down.
+        """
+        with self._lock:
+            if self._closed:
+                raise InputError("the page is closing", "start it again")
+            self._writers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writers -= 1
+
+    def delete(self) -> None:
+        """Stop the workers, wait for whatever still writes, and delete the folder."""
+        with self._lock:
+            self._closed = True
+        end = time.monotonic() + _SECONDS_TO_STOP
+        while True:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            with self._lock:
+                if self._writers == 0 or time.monotonic() > end:
+                    break
+            time.sleep(_POLL_SECONDS)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def make_room(self, wanted: int = 0) -> None:
         """Delete expired entries, then the oldest ones until `wanted` more bytes fit."""
@@ -78,22 +113,12 @@ def upload_folder(most_bytes: int) -> Iterator[UploadFolder]:
     """Make the folder of one server and delete it in the end; delete folders of killed servers, too."""
     _sweep()
     path, lock = _locked_folder()
+    folder = UploadFolder(path, most_bytes)
     try:
-        yield UploadFolder(path, most_bytes)
+        yield folder
     finally:
-        _delete(path)
+        folder.delete()
         os.close(lock)
-
-
-def _delete(path: Path) -> None:
-    """Delete the folder, although workers may still be writing into it."""
-    for _ in range(_DELETIONS):
-        for worker in multiprocessing.active_children():
-            worker.kill()
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return
-        time.sleep(_DELETION_SECONDS)
 
 
 def _locked_folder() -> tuple[Path, int]:

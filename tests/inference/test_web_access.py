@@ -8,12 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from figtune.core.errors import InputError
 from figtune.inference.access_control import AccessControl
 from figtune.inference.path_masking import ALIAS, PathMask
 from figtune.inference.upload_folder import UploadFolder, upload_folder
@@ -176,6 +180,26 @@ def test_what_is_too_old_goes(folder: UploadFolder) -> None:
     os.utime(folder.path / "old", (1e9, 1e9))
     folder.make_room()
     assert [path.name for path in folder.path.iterdir()] == ["new"]
+
+
+def test_the_folder_is_deleted_when_its_last_writer_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    begun = threading.Event()
+
+    def write(folder: UploadFolder) -> None:
+        with folder.writing():
+            begun.set()
+            for _ in range(30):
+                folder.path.mkdir(parents=True, exist_ok=True)
+                (folder.path / "late").write_bytes(b"x")
+                time.sleep(0.01)
+
+    with ThreadPoolExecutor() as threads, upload_folder(1 << 20) as folder:
+        threads.submit(write, folder)
+        assert begun.wait(60)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="the page is closing"), folder.writing():
+        pass
 
 
 _SERVER = """
