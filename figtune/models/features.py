@@ -43,9 +43,12 @@ class FeatureStore:
         return load_file(self._file(image_sha256))[_TENSOR]
 
     def __contains__(self, image_sha256: str) -> bool:
+        file = self._file(image_sha256)
+        if not file.is_file():  # a pipe would wait for ever
+            return False
         try:
             # Only the header is read: it knows how long the file must be.
-            with safe_open(self._file(image_sha256), framework="pt") as tensors:
+            with safe_open(file, framework="pt") as tensors:
                 return _TENSOR in tensors.keys()  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError):
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -77,6 +78,10 @@ def test_an_interrupted_run_computes_only_what_is_missing_or_torn(
     paths["b"].write_bytes(whole["b"][:50])
     paths["c"].unlink()
     before = paths["a"].stat().st_mtime_ns
+    prepared_features(tmp_path / "kept", loaded, files)
+    assert {name: path.read_bytes() for name, path in paths.items()} == whole
+    paths["c"].unlink()
+    os.mkfifo(paths["c"])  # it would be waited for
     prepared_features(tmp_path / "kept", loaded, files)
     assert {name: path.read_bytes() for name, path in paths.items()} == whole
     assert paths["a"].stat().st_mtime_ns == before
