@@ -28,6 +28,8 @@ from figtune.models.setup import set_up_model
 from figtune.models.whole import WholeModel, part_of
 from tests.models.tuned import CPU, PROMPT, batch_of, choice, pictures, rows_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("tiny-gemma3", "tiny-paligemma2")
 
 

@@ -27,6 +27,8 @@ from figtune.publishing.merging import merge, merged, over_full_weights
 from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.models.tuned import choice
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 MODES: tuple[AdapterMode, ...] = get_args(AdapterMode)
 NAMES = ("tiny-gemma3", "tiny-paligemma")

@@ -24,6 +24,8 @@ from figtune.training.memory_budget import BatchShape, StepConfig
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
 from tests.models.tuned import CPU, PROMPT, choice
 
+pytestmark = pytest.mark.slow
+
 TEXT = "The encoder reads the image. " * 40
 
 
