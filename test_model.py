@@ -35,12 +35,15 @@ def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     if config.test_image is not None or config.serve or config.compare:
         return _request(config)
+    from figtune.evaluation.provenance import adapter_fingerprint
+
     return Stage(
         name="test",
         version=EVALUATION_VERSION,
         folder=config.evaluation_dir,
         command=scripts.TEST,
         settings=flatten(config.test, "test."),
+        files={"adapter": adapter_fingerprint(config.output_dir) or ""},
         needs=(
             Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE),
             Need(stage="train", folder=config.output_dir, command=scripts.TRAIN),
@@ -104,10 +107,12 @@ def _evaluate(config: Config) -> Outcome:
 
 
 def _compare(config: Config) -> Outcome:
+    from figtune.evaluation.provenance import read_evaluation
     from figtune.metrics.intervals import Bootstrap
     from figtune.reports.comparison import comparison
 
-    show(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
+    bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
+    show(comparison([read_evaluation(output) for output in config.compare], bootstrap))
     return Outcome(counts={"runs": len(config.compare)})
 
 

@@ -55,8 +55,13 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> Summary:
     """Make OUTPUT if it is not current."""
+    from figtune.evaluation.provenance import report_outdated_evaluation
+
     produce = partial(_produce, config)
-    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=crew())
+    summary = make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=crew())
+    if is_first_launched():
+        report_outdated_evaluation(config.output_dir)
+    return summary
 
 
 def check(config: Config) -> None:

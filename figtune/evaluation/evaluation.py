@@ -15,6 +15,7 @@ from figtune.answers.trained import read_trained
 from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
+from figtune.evaluation.provenance import adapter_fingerprint
 from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
 from figtune.examples.shards import digest_of_examples
 from figtune.metrics.facts import agreement
@@ -83,9 +84,10 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
+    adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
-        summary = _summary(record, predictions, len(examples) - len(items), trial.bootstrap)
+        summary = _summary(record, adapter, predictions, len(examples) - len(items), trial.bootstrap)
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last, since a run that ends before this line finds its predictions again.
@@ -96,13 +98,14 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
 
 
 def _summary(
-    record: ModelRecord, predictions: Sequence[Prediction], left_out: int, bootstrap: Bootstrap
+    record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, bootstrap: Bootstrap
 ) -> EvaluationSummary:
     source = source_of(predictions)
     slices = measure(predictions, bootstrap)
     return EvaluationSummary(
         base_model=record.name,
         demo=record.tiny,
+        adapter=adapter,
         source=source,
         verdict=judge(slices, demo=record.tiny, source=source),
         left_out=left_out,

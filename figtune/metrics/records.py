@@ -6,6 +6,7 @@ from 0 to 100. A "paper" of a data set is what its rows share: an id, or the ima
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,12 +24,17 @@ Source = Literal["papers", "images", "groups"]
 """Where the examples come from: papers, images each for itself, or rows of a data set that share ids."""
 Score = Literal["loss", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF"]
 Change = Literal["better", "worse", "not shown"]
+Helped = Literal["better", "worse", "mixed", "not shown"]
+"""Verdict over loss and answers together; "mixed" where they, or answers and baselines, disagree."""
 Looking = Literal["looks", "ignores", "at known ones only", "not shown", "untested"]
 """Whether the right picture helps the tuned model; "at known ones only": those that it was trained on."""
 SIGNIFICANT = 0.05
 """A change that chance makes at least as large less often than this is called one."""
+LEAST_EFFECT: Mapping[Score, float] = {"loss": 0.02, "CIDEr-D": 0.05, "BLEU-4": 0.5, "ROUGE-L": 0.5, "chrF": 0.5}
+"""Smallest difference that counts, however sure it is. Loss: 0.02 nats per token are 2 % of the perplexity. Answers:
+half a point of 100, and of CIDEr-D the same share of its range; a smaller one shows in no answer that one reads."""
 
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Bumped by hand when a rule of evaluation changes: evaluations are made anew then."""
 
 EVALUATION_FOLDER = "evaluation"
@@ -103,7 +109,8 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """A difference that is positive where fine-tuning, or the right picture, is better."""
+    """A difference that is positive where fine-tuning, or the right picture, is better: the drop of a loss, the rise of
+    a score. Tables, report, comparison and JSON all have this sign."""
 
     value: float
     low: float | None
@@ -112,10 +119,9 @@ class Gain:
     """How often chance makes a difference at least as large: paired sign-flip test over papers, two-sided. Not
     corrected for the number of comparisons."""
 
-    @property
-    def change(self) -> Change:
-        """What the test allows to be said."""
-        if self.p >= SIGNIFICANT or self.value == 0:
+    def change(self, least: float) -> Change:
+        """Return the change that the test shows and that is at least `least`."""
+        if self.p >= SIGNIFICANT or self.value == 0 or abs(self.value) < least:
             return "not shown"
         return "better" if self.value > 0 else "worse"
 
@@ -199,10 +205,11 @@ class Verdict:
     """What the numbers say, in words."""
 
     headline: str
-    """What must not be overlooked: that the model ignores its pictures. Empty otherwise."""
+    """What must not be overlooked: that loss and answers disagree, that the model ignores its pictures. Empty
+    otherwise."""
     sentence: str
-    helped: Change
-    """By the loss."""
+    helped: Helped
+    """By loss and answers, with at least `LEAST_EFFECT`."""
     looking: Looking
     notes: tuple[str, ...]
     """What must be known to read the sentence rightly, one plain sentence each."""
@@ -216,6 +223,8 @@ class EvaluationSummary:
     base_model: str
     demo: bool
     """Whether the base model is the tiny one with random weights."""
+    adapter: str = ""
+    """Fingerprint of the trained weights that were evaluated, sha256 in hex; empty in files of older versions."""
     source: Source
     verdict: Verdict
     left_out: int

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figtune.metrics.records import Change, Estimate, EvaluatedSplit, Gain, Looking, Score, Slice, Source, Verdict
+from figtune.metrics.records import (
+    LEAST_EFFECT,
+    Change,
+    EvaluatedSplit,
+    Gain,
+    Helped,
+    Looking,
+    Score,
+    Scores,
+    Slice,
+    Source,
+    Verdict,
+)
 from figtune.metrics.words import WORDS, Words
+from figtune.pipeline.number_format import count, fixed, p_value, percent
 
 _FEW_PAPERS = 6
 """With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
 _NOTABLE_GAP = 0.1
 """Nats per token by which training figures must have gained more before it is called memorising."""
-_NO_GAIN = 0.02
+_NO_GAIN = LEAST_EFFECT["loss"]
 """Nats per token: a model that the right picture helps by less than 2 % of its perplexity ignores it."""
+_DEGENERATE_REPETITION = 0.5
+"""Share of repeated 4-word sequences from which answers count as degenerate (seq-rep-4; people's texts have below 0.01,
+greedily decoded language models 0.44 in Welleck 2020)."""
+_ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
 def judge(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
@@ -31,7 +48,7 @@ def judge(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
     return Verdict(
         headline=_headline(whole, trained),
         sentence=sentence,
-        helped=whole.gains["loss"].change if "loss" in whole.gains else "not shown",
+        helped=helped(whole),
         looking=looking(whole, trained),
         notes=tuple(_notes(wholes, whole, words, demo=demo)),
     )
@@ -46,9 +63,9 @@ def looking(whole: Slice, trained: Slice | None) -> Looking:
     gain = whole.image_gain
     if gain is None:
         return "untested"
-    if gain.change == "better" and gain.value >= _NO_GAIN:
+    if gain.change(_NO_GAIN) == "better":
         return "looks"
-    if gain.change != "better" and _most(gain) >= _NO_GAIN:
+    if gain.change(0) != "better" and _most(gain) >= _NO_GAIN:
         return "not shown"
     known = trained.image_gain if trained is not None else None
     if known is not None and _most(known) >= _NO_GAIN:
@@ -64,10 +81,94 @@ def _least(gain: Gain) -> float:
     return gain.value if gain.low is None else gain.low
 
 
+def helped(whole: Slice) -> Helped:
+    """Return whether fine-tuning helped, by loss and answers together.
+
+    "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the answers disagree, and where one of them
+    got better although every baseline scores higher or the answers repeat themselves.
+    """
+    found: set[Helped] = {_loss_change(whole), answers_change(whole)} - {"not shown"}
+    if not found or "loss" not in whole.gains:
+        return "not shown"
+    if "mixed" in found or len(found) > 1 or (found == {"better"} and _flaws(whole)):
+        return "mixed"
+    return found.pop()
+
+
+def answers_change(whole: Slice) -> Helped:
+    """Return whether answers got better by some score and worse by none, the other way round, or both."""
+    found = {whole.gains[score].change(LEAST_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
+    if not found:
+        return "not shown"
+    return "mixed" if len(found) > 1 else found.pop()
+
+
+def _loss_change(whole: Slice) -> Change:
+    return whole.gains["loss"].change(LEAST_EFFECT["loss"]) if "loss" in whole.gains else "not shown"
+
+
+def _value_of(scores: Scores, score: Score) -> float:
+    values: dict[Score, float] = {
+        "CIDEr-D": scores.cider.value,
+        "BLEU-4": scores.bleu4.value,
+        "ROUGE-L": scores.rouge_l.value,
+        "chrF": scores.chrf.value,
+    }
+    return values[score]
+
+
+def beats(one: Scores, other: Scores) -> bool:
+    """Return whether more scores of the answers are higher for `one` than are higher for `other`, by what counts."""
+    differences = [(_value_of(one, score) - _value_of(other, score)) / LEAST_EFFECT[score] for score in _ANSWER_SCORES]
+    return sum(each >= 1 for each in differences) > sum(each <= -1 for each in differences)
+
+
+def _beaten_by_all(whole: Slice) -> bool:
+    return bool(whole.baselines) and all(beats(baseline, whole.tuned) for baseline in whole.baselines)
+
+
+def _flaws(whole: Slice) -> list[str]:
+    """Clauses about answers that no lower loss makes good."""
+    flaws = []
+    if whole.tuned.words < 1:
+        flaws.append("its answers are empty or nearly so")
+    elif whole.tuned.repetition >= _DEGENERATE_REPETITION:
+        flaws.append(f"its answers repeat themselves ({percent(whole.tuned.repetition)} of their 4-word sequences)")
+    if _beaten_by_all(whole):
+        baselines = count(len(whole.baselines), "baselines")
+        which = "the baseline, which needs" if len(whole.baselines) == 1 else f"all {baselines}, which need"
+        flaws.append(f"{which} no model, answer{'s' if len(whole.baselines) == 1 else ''} better")
+    return flaws
+
+
 def _headline(whole: Slice, trained: Slice | None) -> str:
-    if looking(whole, trained) != "ignores":
-        return ""
-    return f"This model {_ignores(whole)} its pictures: what it writes hardly depends on what they show."
+    parts = []
+    if helped(whole) == "mixed":
+        parts.append(f"Mixed result: {_mixture(whole)}.")
+    if looking(whole, trained) == "ignores":
+        parts.append(f"This model {_ignores(whole)} its pictures: what it writes hardly depends on what they show.")
+    return " ".join(parts)
+
+
+def _mixture(whole: Slice) -> str:
+    """What disagrees, without numbers: `the loss fell, but the answers are worse, and all 4 baselines ...`."""
+    losses: dict[Change, str] = {
+        "better": "the loss fell",
+        "worse": "the loss rose",
+        "not shown": "the loss is not shown to have changed",
+    }
+    clauses = [losses[_loss_change(whole)], _answers_clause(whole), *_flaws(whole)]
+    first, *rest = [clause for clause in clauses if clause]
+    return f"{first}, but {listed(rest)}" if rest else first
+
+
+def _answers_clause(whole: Slice) -> str:
+    return {
+        "better": "its answers are better than the base model's",
+        "worse": "its answers are worse than the base model's",
+        "mixed": "its answers are better by some scores and worse by others",
+        "not shown": "",
+    }[answers_change(whole)]
 
 
 def _ignores(whole: Slice) -> str:
@@ -78,19 +179,33 @@ def _whether_it_helped(whole: Slice, words: Words) -> str:
     place = words.places[whole.split]
     if "loss" not in whole.gains:
         return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
-    drop = whole.gains["loss"]
-    course = _course(whole)
-    match drop.change:
-        case "better":
-            return f"Fine-tuning helped {place}: {course} ({_evidence(drop)})"
-        case "worse":
-            return f"Fine-tuning made the model worse {place}: {course} ({_evidence(drop)})"
-        case "not shown":
-            better = "better" if drop.value >= 0 else "worse"
-            return (
-                f"Fine-tuning is not shown to make the model {better} {place}: "
-                f"{course} ({_evidence(drop)}{_too_few(whole, words)})"
-            )
+    drop, verdict = whole.gains["loss"], helped(whole)
+    openings: dict[Helped, str] = {
+        "better": "Fine-tuning helped",
+        "worse": "Fine-tuning made the model worse",
+        "mixed": "Fine-tuning has mixed effects",
+        "not shown": "Fine-tuning is not shown to make the model " + ("better" if drop.value >= 0 else "worse"),
+    }
+    too_few, clauses = "", _clauses_beside_the_loss(whole)
+    if verdict == "not shown":
+        too_few = _too_few(whole, words)
+        if drop.change(0) != "not shown":
+            openings["not shown"] = "Fine-tuning made no difference that counts"
+            clauses = f", less than the {fixed(LEAST_EFFECT['loss'], 2)} that count"
+    return f"{openings[verdict]} {place}: {_course(whole)} ({_evidence(drop)}{too_few}){clauses}"
+
+
+def _clauses_beside_the_loss(whole: Slice) -> str:
+    """How the answers changed, then what speaks against them; nothing where no test can tell."""
+    if whole.papers < _FEW_PAPERS:
+        return ""
+    loss, answers = _loss_change(whole), answers_change(whole)
+    clauses = ""
+    if answers != "not shown":
+        clauses = f", {'and' if answers == loss else 'but'} {_answers_clause(whole)}"
+    if flaws := _flaws(whole):
+        clauses += f", {'but' if 'better' in (loss, answers) and 'but' not in clauses else 'and'} {listed(flaws)}"
+    return clauses
 
 
 def _too_few(whole: Slice, words: Words) -> str:
@@ -102,17 +217,17 @@ def _too_few(whole: Slice, words: Words) -> str:
 def _course(whole: Slice) -> str:
     drop = whole.gains["loss"].value
     if not drop:
-        return f"the loss stayed at {_value(whole.tuned.loss)} nats per token"
+        return f"the loss stayed at {_loss_of(whole.tuned)} nats per token"
     went = "fell" if drop > 0 else "rose"
-    ends = f"from {_value(whole.base.loss)} to {_value(whole.tuned.loss)}"
-    return f"the loss {went} by {_number(abs(drop))} nats per token, {ends}"
+    ends = f"from {_loss_of(whole.base)} to {_loss_of(whole.tuned)}"
+    return f"the loss {went} by {fixed(abs(drop), 2)} nats per token, {ends}"
 
 
 def _on_what(tasks: Sequence[Slice]) -> str:
     """Which tasks the change is sure for; nothing to say about a single task, or where no test can tell."""
     if len(tasks) < 2 or all(task.papers < _FEW_PAPERS for task in tasks):
         return ""
-    changes = {task.name: task.gains["loss"].change for task in tasks if "loss" in task.gains}
+    changes = {task.name: _loss_change(task) for task in tasks if "loss" in task.gains}
     phrases: dict[Change, str] = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}
     parts = [
         f"{phrase} at {listed(names)}"
@@ -126,7 +241,7 @@ def _whether_it_looks(whole: Slice, trained: Slice | None) -> str:
     gain = whole.image_gain
     if gain is None:
         return "whether it looks at the picture could not be tested, since no picture could be exchanged for another"
-    cost = f"a wrong one costs it {_number(gain.value)} nats per token ({_evidence(gain)})"
+    cost = f"a wrong one costs it {fixed(gain.value, 2)} nats per token ({_evidence(gain)})"
     match looking(whole, trained):
         case "looks":
             return f"it looks at the picture: {cost}"
@@ -162,7 +277,7 @@ def _on_losses(whole: Slice, words: Words) -> list[str]:
     if not whole.not_finite:
         return []
     return [
-        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite} of {whole.examples} examples, "
+        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of {count(whole.examples, 'examples')}, "
         "which are left out of the means that it belongs to; metrics.json names them."
     ]
 
@@ -173,13 +288,13 @@ def _on_answers(whole: Slice) -> list[str]:
         named: dict[Change, list[Score]] = {"better": [], "worse": [], "not shown": []}
         for score, gain in whole.gains.items():
             if score != "loss":
-                named[gain.change].append(score)
+                named[gain.change(LEAST_EFFECT[score])].append(score)
         phrases = {"better": "better by", "worse": "worse by", "not shown": "not shown to be different by"}
         parts = [f"{phrases[change]} {listed(scores)}" for change, scores in named.items() if scores]
         notes.append(f"Its answers are {', '.join(parts)}.")
     stopped = whole.tuned.stopped or 0.0
     if stopped < 0.5:
-        share = f"Only {stopped:.0%}" if stopped else "None"
+        share = f"Only {percent(stopped)}" if stopped else "None"
         notes.append(
             f"{share} of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens."
         )
@@ -187,13 +302,13 @@ def _on_answers(whole: Slice) -> list[str]:
 
 
 def _on_baselines(whole: Slice) -> list[str]:
-    """Whether something that needs no model scores as high."""
-    best = max(whole.baselines, key=lambda each: each.cider.value, default=None)
-    if best is None or best.cider.value <= 0 or best.cider.value < whole.tuned.cider.value:
+    """The best baseline, where it scores as high as the tuned model by some of the means that captions are compared by."""
+    best = max(whole.baselines, key=lambda each: (each.cider.value, each.chrf.value), default=None)
+    if best is None or not (best.cider.value > 0 and best.cider.value >= whole.tuned.cider.value):
         return []
     return [
-        f'The baseline "{best.system}", which needs no model, reaches a CIDEr-D of {_number(best.cider.value)}, '
-        f"the tuned model {_number(whole.tuned.cider.value)}."
+        f'The baseline "{best.system}", which needs no model, reaches a CIDEr-D of {fixed(best.cider.value, 2)}, '
+        f"the tuned model {fixed(whole.tuned.cider.value, 2)}."
     ]
 
 
@@ -206,7 +321,7 @@ def _on_memorising(test: Slice, minitrain: Slice, words: Words) -> list[str]:
         notes.append(f"{known} {_course(minitrain)}: what goes beyond the {beyond} is memorised.")
     if minitrain.image_gain is not None:
         gain = minitrain.image_gain
-        notes.append(f"{known} a wrong picture costs it {_number(gain.value)} nats per token ({_evidence(gain)}).")
+        notes.append(f"{known} a wrong picture costs it {fixed(gain.value, 2)} nats per token ({_evidence(gain)}).")
     return notes
 
 
@@ -214,22 +329,12 @@ def _evidence(gain: Gain) -> str:
     """`95 % interval 0.10 to 0.20, p = 0.03`"""
     if gain.low is None or gain.high is None:
         return "no interval"
-    return f"95 % interval {_number(gain.low)} to {_number(gain.high)}, {chance(gain)}"
+    return f"95 % interval {fixed(gain.low, 2)} to {fixed(gain.high, 2)}, {p_value(gain.p)}"
 
 
-def chance(gain: Gain) -> str:
-    """`p = 0.03`, `p < 0.001`"""
-    return f"p = {gain.p:.2g}" if gain.p >= 0.001 else "p < 0.001"
-
-
-def _value(estimate: Estimate | None) -> str:
-    assert estimate is not None, "there is a drop only of a loss"
-    return _number(estimate.value)
-
-
-def _number(value: float) -> str:
-    """Two decimals, and no minus before a zero."""
-    return f"{round(value, 2) + 0.0:.2f}"
+def _loss_of(scores: Scores) -> str:
+    assert scores.loss is not None, "there is a drop only of a loss"
+    return fixed(scores.loss.value, 2)
 
 
 def listed(names: Sequence[str]) -> str:

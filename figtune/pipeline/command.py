@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.crew import exit_code_told, let_first_speak
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
+from figtune.pipeline.number_format import count
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.stages import Summary, plan
 
@@ -117,7 +118,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
 def _line(summary: Summary) -> str:
     if summary.reason is None:
         return f"{summary.stage.name:8} up to date        -> {summary.stage.folder}"
-    counts = ", ".join(f"{count:,} {name}" for name, count in summary.outcome.counts.items())
+    counts = ", ".join(count(number, name) for name, number in summary.outcome.counts.items())
     # What is asked for rather than made lies in no folder.
     where = "" if summary.stage.always is not None else f"  -> {summary.stage.folder}"
     return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"

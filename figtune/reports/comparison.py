@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from figtune.metrics.comparison import Evaluation, Peers, peers
 from figtune.metrics.intervals import Bootstrap
-from figtune.metrics.records import (
-    EVALUATION_FOLDER,
-    METRICS_FILE,
-    PREDICTIONS_FILE,
-    Estimate,
-    EvaluationSummary,
-    Gain,
-    Prediction,
-    Scores,
-)
-from figtune.metrics.verdict import chance
+from figtune.metrics.records import LEAST_EFFECT, Estimate, Gain, Score, Scores
 from figtune.metrics.words import WORDS
-from figtune.pipeline.records import read_json, read_records
+from figtune.pipeline.number_format import count, fixed, p_value, percent, perplexity, signed
 
-_MADE_BY = "python test_model.py --output_dir"
 _HEAD = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "repeated", "ended")
 
 Row = tuple[str, ...]
 
 
-def comparison(outputs: Sequence[Path], bootstrap: Bootstrap) -> str:
-    """The evaluations of several output folders as text.
-
-    Raises:
-        ArtifactMissingError: one of them has not been evaluated.
-        InputError: a file cannot be read, or is of another version.
-    """
-    groups = peers([read_evaluation(output) for output in outputs])
+def comparison(evaluations: Sequence[Evaluation], bootstrap: Bootstrap) -> str:
+    """Return several evaluations as text: a table for each set of examples, and paired tests against the first run."""
+    groups = peers(evaluations)
     return "\n\n".join("\n".join(_lines(group, groups, bootstrap)) for group in groups)
-
-
-def read_evaluation(output_dir: Path) -> Evaluation:
-    """What `test` has left in an output folder. Raises as `comparison` does."""
-    folder, command = output_dir / EVALUATION_FOLDER, f"{_MADE_BY} {output_dir}"
-    return Evaluation(
-        name=str(output_dir),
-        summary=read_json(folder / METRICS_FILE, EvaluationSummary, command),
-        predictions=read_records(folder / PREDICTIONS_FILE, Prediction, command),
-    )
 
 
 def _lines(group: Peers, groups: Sequence[Peers], bootstrap: Bootstrap) -> Iterator[str]:
     first = group.evaluations[0]
     words, whole = WORDS[first.summary.source], first.whole(group.split)
     unit = words.group if whole.papers == 1 else words.groups
-    yield f"{words.titles[group.split]}: {whole.examples} examples from {whole.papers} {unit}"
+    yield f"{words.titles[group.split]}: {count(whole.examples, 'examples')} from {whole.papers:,} {unit}"
     if sum(other.split == group.split for other in groups) > 1:
         names = ", ".join(run.name for run in group.evaluations)
         yield f"(a set of examples of its own: not to be compared with the other tables; {names})"
@@ -62,11 +35,11 @@ def _lines(group: Peers, groups: Sequence[Peers], bootstrap: Bootstrap) -> Itera
     yield from _aligned([_HEAD, *_rows(group)])
     for run in group.evaluations[1:]:
         yield ""
-        yield f"{run.name} against {first.name}, paired sign-flip test over {whole.papers} {unit}:"
+        yield f"{run.name} against {first.name}, paired sign-flip test over {whole.papers:,} {unit} (+ better, - worse):"
         gains = group.gains(run, first, bootstrap)
         yield from _aligned(
             [
-                (f"  {'drop of the loss' if score == 'loss' else score}", *_verdict(found))
+                (f"  {'drop of the loss' if score == 'loss' else score}", *_verdict(score, found))
                 for score, found in gains.items()
             ]
         )
@@ -88,15 +61,15 @@ def _row(title: str, scores: Scores, image_gain: Gain | None) -> Row:
     return (
         title,
         _cell(scores.loss, 2),
-        _cell(scores.perplexity, 1),
+        _perplexity(scores.perplexity),
         _cell(scores.cider, 2),
         _cell(scores.bleu4, 1),
         _cell(scores.rouge_l, 1),
         _cell(scores.chrf, 1),
         _cell(image_gain, 2),
-        f"{scores.words:.0f}",
-        f"{scores.repetition:.0%}",
-        "-" if scores.stopped is None else f"{scores.stopped:.0%}",
+        fixed(scores.words, 0),
+        percent(scores.repetition),
+        "-" if scores.stopped is None else percent(scores.stopped),
     )
 
 
@@ -104,14 +77,22 @@ def _cell(found: Estimate | Gain | None, digits: int) -> str:
     if found is None:
         return "-"
     if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f} {found.high:.{digits}f}]"
+        return fixed(found.value, digits)
+    return f"{fixed(found.value, digits)} [{fixed(found.low, digits)} {fixed(found.high, digits)}]"
 
 
-def _verdict(found: Gain) -> Row:
-    said = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}[found.change]
-    interval = "no interval" if found.low is None else f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
-    return f"{found.value:+.2f}", f"{interval}, {chance(found)}", said
+def _perplexity(found: Estimate | None) -> str:
+    if found is None or found.low is None or found.high is None:
+        return "-" if found is None else perplexity(found.value)
+    return f"{perplexity(found.value)} [{perplexity(found.low)} {perplexity(found.high)}]"
+
+
+def _verdict(score: Score, found: Gain) -> Row:
+    change = found.change(LEAST_EFFECT[score])
+    said = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}[change]
+    if found.low is None or found.high is None:
+        return signed(found.value), "no interval", said
+    return signed(found.value), f"95 % interval {signed(found.low)} to {signed(found.high)}, {p_value(found.p)}", said
 
 
 def _aligned(rows: Sequence[Row]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from figtune.examples.sentences import count_words
 from figtune.examples.shards import stream_examples
 from figtune.examples.tally import summary_of
 from figtune.examples.tasks import TASKS
-from figtune.pipeline import scripts
+from figtune.pipeline import number_format, scripts
 from figtune.pipeline.files import replacing, write_text
 from figtune.pipeline.records import read_json
 from figtune.reports.tokens import TokenCounter, token_counter
@@ -38,6 +38,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_TEMPLATES.globals.update(number_format.FORMATS)
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
+    LEAST_EFFECT,
     Baseline,
     Change,
     EvaluationSummary,
     FactScores,
     Gain,
+    Helped,
     Prediction,
+    Score,
     Slice,
     System,
 )
-from figtune.metrics.verdict import chance
 from figtune.metrics.words import WORDS, Words
+from figtune.pipeline.files import write_text
+from figtune.pipeline.number_format import p_value, signed
 from figtune.reports.page import render_page
 
-_LEVELS: Mapping[Change, str] = {"better": "good", "worse": "bad", "not shown": "unsure"}
+_LEVELS: Mapping[Change | Helped, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
+_NOTICE_PLACE = "<main>"
+_NOTICE = "Not the adapter that lies here now: "
 _TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
 _BASELINE_SOURCES: Mapping[Baseline, str] = {
     "frequent words": "the most frequent words of the task's training texts, as many as such a text has",
@@ -31,8 +38,6 @@ _BASELINE_SOURCES: Mapping[Baseline, str] = {
     "nearest picture": "the text of the training picture that looks most alike, by perceptual hash",
     "nearest prompt": "the text of the training prompt with the likest words",
 }
-
-_LARGEST_PERPLEXITY = 99_999
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,9 @@ def evaluation_page(
             "baselines": _BASELINE_SOURCES,
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
-            "perplexity": _perplexity,
-            "signed": _signed,
-            "chance": chance,
-            "levels": _LEVELS,
+            "level": lambda score, gain: _level(gain, score),
+            "least_effect": LEAST_EFFECT,
+            "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "drop_of": _drop_of,
             "image_source": lambda image: f"{images}/{quote(image)}",
@@ -129,11 +133,22 @@ def relative_url(target: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
 
 
-def _perplexity(value: float) -> str:
-    """A random model's runs into millions, of which nobody needs every digit."""
-    if value >= _LARGEST_PERPLEXITY:
-        return f"over {_LARGEST_PERPLEXITY:,}"
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+def mark_outdated(page: Path, command: str) -> None:
+    """Put a notice on top of a report whose adapter is no longer the one in OUTPUT; once, if the page is there.
+
+    Args:
+        command: what makes the report anew.
+    """
+    if not page.is_file():
+        return
+    text = page.read_text(encoding="utf-8")
+    if _NOTICE in text:
+        return
+    notice = (
+        f'<div class="card bad"><b>{_NOTICE}</b>this page is about an earlier one. Make it anew with '
+        f"<code>{escape(command)}</code></div>"
+    )
+    write_text(page, text.replace(_NOTICE_PLACE, f"{_NOTICE_PLACE}\n{notice}", 1))
 
 
 def _names(names: Iterable[str]) -> list[str]:
@@ -197,9 +212,9 @@ def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
     low = gain.value if gain.low is None else gain.low
     high = gain.value if gain.high is None else gain.high
     return Whisker(
-        value=_signed(gain.value),
-        interval=f"one {words.group}" if gain.low is None else f"{_signed(low)} to {_signed(high)}, {chance(gain)}",
-        level=_LEVELS[gain.change],
+        value=signed(gain.value),
+        interval=f"one {words.group}" if gain.low is None else f"{signed(low)} to {signed(high)}, {p_value(gain.p)}",
+        level=_level(gain, "loss"),
         zero=scale.percent(0),
         at=scale.percent(gain.value),
         low=scale.percent(low),
@@ -207,7 +222,6 @@ def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
     )
 
 
-def _signed(value: float) -> str:
-    """`+0.12`, `−0.12`, `0.00`."""
-    text = f"{abs(value):.2f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+def _level(gain: Gain, score: Score) -> str:
+    """Return the CSS class of a difference: coloured only where it is shown and large enough to count."""
+    return _LEVELS[gain.change(LEAST_EFFECT[score])]

@@ -75,7 +75,7 @@ def test_the_paired_test_counts_exchanges_exactly() -> None:
 
 def test_examples_of_one_paper_are_exchanged_together() -> None:
     ten = gain(_means([1.0] * 10, ["a"] * 10), _means([0.0] * 10, ["a"] * 10), ratio, BOOTSTRAP)
-    assert (ten.value, ten.low, ten.p, ten.change) == (1.0, None, 1.0, "not shown")
+    assert (ten.value, ten.low, ten.p, ten.change(0)) == (1.0, None, 1.0, "not shown")
 
 
 def test_many_papers_are_tested_by_drawing() -> None:

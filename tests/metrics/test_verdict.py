@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from figtune.metrics.intervals import Bootstrap
-from figtune.metrics.records import Prediction, Source, Verdict
+from figtune.metrics.records import BASELINES, Baseline, Prediction, Source, Verdict
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge, listed
 from tests.metrics.making import prediction
@@ -21,7 +21,7 @@ def test_a_clear_gain_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=3.0 + n / 10, tuned_loss=1.0) for n in range(6)])
     assert verdict.sentence == (
         "Fine-tuning helped on held-out papers: the loss fell by 2.25 nats per token, from 3.25 to 1.00 "
-        "(95 % interval 2.13 to 2.38, p = 0.031); it looks at the picture: a wrong one costs it 0.50 nats per token "
+        "(95 % interval 2.13 to 2.38, p = 0.031), and its answers are better than the base model's; it looks at the picture: a wrong one costs it 0.50 nats per token "
         "(95 % interval 0.50 to 0.50, p = 0.031)."
     )
     assert (verdict.helped, verdict.looking, verdict.headline) == ("better", "looks", "")
@@ -31,7 +31,7 @@ def test_a_clear_gain_is_called_one() -> None:
 
 
 def test_a_clear_loss_is_called_one() -> None:
-    verdict = judged([prediction(n, base_loss=1.0, tuned_loss=2.0 + n / 10) for n in range(6)])
+    verdict = judged([prediction(n, base_loss=1.0, tuned_loss=2.0 + n / 10, tuned_answer="Nothing.") for n in range(6)])
     assert verdict.sentence.startswith(
         "Fine-tuning made the model worse on held-out papers: the loss rose by 1.25 nats per token, from 1.00 to 2.25"
     )
@@ -40,7 +40,14 @@ def test_a_clear_loss_is_called_one() -> None:
 
 def test_what_the_test_does_not_show_is_no_result() -> None:
     predictions = [
-        prediction(n, base_loss=2.0, tuned_loss=2.0 + (-1) ** n, wrong_image_loss=2.0 - (-1) ** n) for n in range(6)
+        prediction(
+            n,
+            base_loss=2.0,
+            tuned_loss=2.0 + (-1) ** n,
+            wrong_image_loss=2.0 - (-1) ** n,
+            tuned_answer="Nothing.",
+        )
+        for n in range(6)
     ]
     verdict = judged(predictions)
     assert verdict.sentence.startswith(
@@ -71,6 +78,50 @@ def test_a_model_that_knows_only_its_training_pictures_is_not_said_to_ignore_all
         "it knows the pictures it was trained on, but new ones do not help it: a wrong one costs it -0.10"
         in verdict.sentence
     )
+
+
+def test_a_change_too_small_to_matter_is_none_however_sure_it_is() -> None:
+    verdict = judged([prediction(n, base_loss=1.0, tuned_loss=0.999, tuned_answer="Nothing.") for n in range(12)])
+    assert verdict.sentence.startswith(
+        "Fine-tuning made no difference that counts on held-out papers: the loss fell by 0.00 nats per token, from "
+        "1.00 to 1.00 (95 % interval 0.00 to 0.00, p < 0.001), less than the 0.02 that count; "
+    )
+    assert (verdict.helped, verdict.headline) == ("not shown", "")
+
+
+def test_a_lower_loss_with_worse_answers_is_mixed() -> None:
+    text = "A plot of accuracy over time."
+    verdict = judged([prediction(n, base_answer=text, tuned_answer="Nothing.", reference=text) for n in range(6)])
+    assert verdict.helped == "mixed"
+    assert verdict.headline == "Mixed result: the loss fell, but its answers are worse than the base model's."
+    assert verdict.sentence.startswith(
+        "Fine-tuning has mixed effects on held-out papers: the loss fell by 2.00 nats per token, from 3.00 to 1.00 "
+        "(95 % interval 2.00 to 2.00, p = 0.031), but its answers are worse than the base model's; "
+    )
+
+
+def test_better_answers_with_a_higher_loss_are_mixed() -> None:
+    verdict = judged([prediction(n, base_loss=1.0, tuned_loss=2.0) for n in range(6)])
+    assert verdict.helped == "mixed"
+    assert "the loss rose, but its answers are better than the base model's" in verdict.headline
+
+
+def test_answers_that_every_baseline_beats_are_no_help() -> None:
+    guesses: dict[Baseline, str] = {name: "A plot of accuracy over days." for name in BASELINES}
+    verdict = judged([prediction(n, tuned_answer="the the the", guesses=guesses) for n in range(6)])
+    assert verdict.helped == "mixed"
+    assert "all 4 baselines, which need no model, answer better" in verdict.sentence
+    one_left = {name: text for name, text in guesses.items() if name != "frequent words"} | {"frequent words": "No."}
+    kept = judged([prediction(n, tuned_answer="A plot of time.", guesses=one_left) for n in range(6)])
+    assert kept.helped == "better"
+
+
+def test_answers_that_repeat_themselves_are_no_help() -> None:
+    stuck = "a plot of time " * 8
+    verdict = judged([prediction(n, tuned_answer=stuck) for n in range(6)])
+    assert verdict.helped == "mixed"
+    assert "its answers repeat themselves (86 % of their 4-word sequences)" in verdict.sentence
+    assert "its answers are empty" in judged([prediction(n, tuned_answer="") for n in range(6)]).sentence
 
 
 def test_tasks_are_told_apart() -> None:
@@ -158,7 +209,7 @@ def test_the_demo_model_is_called_one() -> None:
 def test_answers_that_never_end_are_mentioned() -> None:
     notes = judged([prediction(n, stopped=n == 0) for n in range(6)]).notes
     assert notes[1:] == (
-        "Only 17% of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens.",
+        "Only 17 % of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens.",
     )
 
 

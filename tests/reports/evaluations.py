@@ -23,13 +23,14 @@ BOOTSTRAP = Bootstrap(samples=50, seed=0)
 
 
 def summary_of(
-    predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base"
+    predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base", adapter: str = ""
 ) -> EvaluationSummary:
     """What evaluation makes of them."""
     slices = measure(predictions, BOOTSTRAP)
     return EvaluationSummary(
         base_model=base_model,
         demo=False,
+        adapter=adapter,
         source=source,
         verdict=judge(slices, demo=False, source=source),
         left_out=0,
@@ -39,8 +40,10 @@ def summary_of(
     )
 
 
-def write_evaluation(output_dir: Path, predictions: Sequence[Prediction], base_model: str = "base") -> None:
+def write_evaluation(
+    output_dir: Path, predictions: Sequence[Prediction], base_model: str = "base", adapter: str = ""
+) -> None:
     """Into an output folder."""
     folder = output_dir / EVALUATION_FOLDER
     write_records(folder / PREDICTIONS_FILE, predictions)
-    write_json(folder / METRICS_FILE, summary_of(predictions, base_model=base_model))
+    write_json(folder / METRICS_FILE, summary_of(predictions, base_model=base_model, adapter=adapter))

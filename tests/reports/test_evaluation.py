@@ -152,7 +152,7 @@ def test_perplexities_stay_readable() -> None:
 
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
     page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
-    assert "cut at 1 tokens" in page.html
+    assert "cut at 1 token<" in page.html
     assert page.html.count("(an empty answer)") == 1
 
 

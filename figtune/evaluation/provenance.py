@@ -1,0 +1,82 @@
+"""Which adapter an evaluation was made from, compared with the one that lies in OUTPUT now."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from figtune.metrics.comparison import Evaluation
+from figtune.metrics.records import (
+    EVALUATION_FOLDER,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    EvaluationSummary,
+    Prediction,
+)
+from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
+from figtune.pipeline import scripts
+from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError
+from figtune.pipeline.files import sha256_of
+from figtune.pipeline.progress import say
+from figtune.pipeline.records import read_json, read_records
+from figtune.reports.evaluation import mark_outdated
+
+_WEIGHTS = "adapter_model.safetensors"
+
+
+def adapter_fingerprint(output_dir: Path) -> str | None:
+    """Return the sha256, in hex, of `model.json` and the trained weights in OUTPUT; None where there are none."""
+    files = (output_dir / MODEL_FILE, output_dir / ADAPTER_FOLDER / _WEIGHTS)
+    if not all(file.is_file() for file in files):
+        return None
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+
+
+def read_evaluation(output_dir: Path) -> Evaluation:
+    """Read the evaluation in an output folder, and see that it is of the adapter there.
+
+    Raises:
+        ArtifactMissingError: there is none, or it was made from another adapter; the remedy is the command.
+        InputError: a file cannot be read, is of another version, or the two files are not of one evaluation.
+    """
+    folder, command = output_dir / EVALUATION_FOLDER, evaluation_command(output_dir)
+    summary = read_json(folder / METRICS_FILE, EvaluationSummary, command)
+    if _is_outdated(summary, output_dir):
+        raise ArtifactMissingError(
+            f"{folder} is the evaluation of another adapter than the one in {output_dir} now",
+            f"make it anew with: {command} and the flags that it was made with",
+        )
+    predictions = read_records(folder / PREDICTIONS_FILE, Prediction, command)
+    if len(predictions) != sum(part.examples for part in summary.slices if part.by == "all"):
+        raise InputError(
+            f"{METRICS_FILE} and {PREDICTIONS_FILE} in {folder} are not of one evaluation",
+            f"make it anew with: {command} and the flags that it was made with",
+        )
+    return Evaluation(name=str(output_dir), summary=summary, predictions=predictions)
+
+
+def report_outdated_evaluation(output_dir: Path) -> None:
+    """Say so, on the screen and on top of the report, where OUTPUT holds the evaluation of an earlier adapter.
+
+    A file that cannot be read says nothing about any adapter, and is left to whoever reads it.
+    """
+    folder, command = output_dir / EVALUATION_FOLDER, evaluation_command(output_dir)
+    try:
+        summary = read_json(folder / METRICS_FILE, EvaluationSummary, command)
+    except FigtuneError:
+        return
+    if _is_outdated(summary, output_dir):
+        mark_outdated(folder / REPORT_FILE, f"{command} and the same flags")
+        say(f"{folder} is of an earlier adapter, and its report says so; make it anew with: {command} and the same flags")
+
+
+def evaluation_command(output_dir: Path) -> str:
+    """Return what makes the evaluation of an output folder."""
+    return f"{scripts.TEST} --output_dir {output_dir}"
+
+
+def _is_outdated(summary: EvaluationSummary, output_dir: Path) -> bool:
+    """Without an adapter beside it, as in a copy of the evaluation alone, there is none that it could be taken for."""
+    present = adapter_fingerprint(output_dir)
+    return present is not None and summary.adapter != present
