@@ -15,11 +15,12 @@ from figtune.examples.records import (
     Split,
     Stats,
 )
-from figtune.examples.screening import SETTINGS
+from figtune.examples.rule_meanings import SETTINGS, meaning
 from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
 from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.number_format import count
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import write_json, write_records
 
@@ -86,7 +87,7 @@ def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
     what = "rows" if stats.data_set else "figures"
     change = f"change {SETTINGS[rule]}" if rule in SETTINGS else f"give {_other_input(stats)}"
     return NothingProducedError(
-        f"none of {stats.figures} {what} can be used, most often by the rule {rule} ({counts[rule]} times)",
+        f"none of {count(stats.figures, what)} can be used, {counts[rule]:,} times by the rule {rule}: those {meaning(rule)}",
         f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
     )
 

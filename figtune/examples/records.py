@@ -14,7 +14,7 @@ DATA_SET_TASK: Literal["given"] = "given"
 """Of examples of a data set, which gives prompt and target itself."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -18,6 +18,7 @@ from figtune.examples.records import (
     STATS_FILE,
     Stats,
 )
+from figtune.examples.rule_meanings import meaning
 from figtune.examples.sentences import count_words
 from figtune.examples.shards import stream_examples
 from figtune.examples.tally import summary_of
@@ -38,7 +39,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.globals.update(number_format.FORMATS)
+_TEMPLATES.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 @dataclass(frozen=True)

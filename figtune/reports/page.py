@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from figtune.examples.rule_meanings import meaning
 from figtune.pipeline import number_format
 
 _ENVIRONMENT = Environment(
@@ -20,7 +21,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals.update(number_format.FORMATS)
+_ENVIRONMENT.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 def render_page(title: str, body_template: str, context: Mapping[str, object]) -> str:

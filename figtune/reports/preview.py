@@ -25,6 +25,7 @@ from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.pipeline import scripts
 from figtune.pipeline.files import write_text
+from figtune.pipeline.number_format import count
 from figtune.pipeline.records import read_json, stream_records
 from figtune.reports.page import render_page
 from figtune.reports.tokens import TokenCounter, token_counter
@@ -97,8 +98,8 @@ def _examples(dataset_dir: Path, count_tokens: TokenCounter | None) -> list[Show
 
 
 def _length(text: str, count_tokens: TokenCounter | None) -> str:
-    words = f"{count_words(text)} words"
-    return words if count_tokens is None else f"{words}, {count_tokens(text)} tokens"
+    words = count(count_words(text), "words")
+    return words if count_tokens is None else f"{words}, {count(count_tokens(text), 'tokens')}"
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
