@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from config import Config, parse
-from figtune.memory.budget import StepSettings
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.records import AdapterRecord
 from figtune.pipeline import scripts
@@ -63,11 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.memory.foresight import Room, foresee_model
     from figtune.models.setup import set_up_model
+    from figtune.training.memory_budget import StepConfig
+    from figtune.training.memory_check import MemoryBudget, check_setup_memory
 
     choice = _choice(config)
-    foresee_model(choice, _step_settings(config), Room.of(config.device, config.memory))
+    step = StepConfig(adapter=choice.adapter, max_length=config.model.max_length, train=config.train)
+    check_setup_memory(choice, step, MemoryBudget.of(config.device, config.memory))
     table = set_up_model(config.model_dir, choice)
     return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
@@ -89,19 +90,6 @@ def _choice(config: Config) -> ModelChoice:
         max_length=config.model.max_length,
         adapter=adapter,
         seed=config.train.seed,
-    )
-
-
-def _step_settings(config: Config) -> StepSettings:
-    """What of training decides about memory; it is told, and nothing that setup makes depends on it."""
-    return StepSettings(
-        adapter=_choice(config).adapter,
-        max_length=config.model.max_length,
-        batch_size=config.train.batch_size,
-        max_batch_tokens=config.train.max_batch_tokens,
-        gradient_accumulation_steps=config.train.gradient_accumulation_steps,
-        activation_checkpointing=config.train.activation_checkpointing,
-        eight_bit_optimizer=config.train.optimizer == "adamw_8bit",
     )
 
 

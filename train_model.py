@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 
 from config import Config, parse
@@ -66,7 +65,7 @@ def run(config: Config) -> Summary:
 
 def check(config: Config) -> None:
     """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
-    from figtune.training.trackers import check_trackers
+    from figtune.training.loggers import check_trackers
 
     launch_check(SCRIPT_FILE)(config)
     check_trackers(config.train.trackers)
@@ -85,18 +84,16 @@ def _run_all(config: Config) -> None:
 
 
 def _produce(config: Config) -> Outcome:
-    from figtune.memory.foresight import Room, foresee_training
-    from figtune.training.recipe import Recipe
-    from figtune.training.training import train
+    from figtune.training.memory_check import MemoryBudget, check_training_memory
+    from figtune.training.train import train
 
-    recipe = Recipe(**{field.name: getattr(config.train, field.name) for field in fields(Recipe)})
-    foresee_training(config.model_dir, recipe, Room.of(config.device, config.memory), scripts.SETUP)
+    budget = MemoryBudget.of(config.device, config.memory)
+    check_training_memory(config.model_dir, config.train, budget, scripts.SETUP)
     summary = train(
         config.dataset_dir,
         config.model_dir,
         config.output_dir,
-        recipe,
-        trackers=config.train.trackers,
+        config.train,
         device=config.device,
         model_by=scripts.SETUP,
     )

@@ -26,7 +26,6 @@ ARROWS = {
     "batches": {"examples", "models", "pipeline"},
     "answers": {"batches", "models", "pipeline"},
     "training": {"answers", "batches", "examples", "models", "reports", "pipeline"},
-    "memory": {"batches", "models", "training", "pipeline"},
     "evaluation": {"answers", "batches", "examples", "metrics", "models", "reports", "pipeline"},
     "publishing": {"answers", "batches", "examples", "models", "pipeline"},
     "metrics": {"pipeline"},

@@ -1,4 +1,4 @@
-"""A few examples answered again and again while a model learns: what the numbers mean, to be read."""
+"""Generate sample answers at every evaluation and log them."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 
@@ -21,19 +21,19 @@ from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_records, write_records
 
 _GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
-"""An answer shows by then what has been learned."""
+"""Greedy decoding of short answers: enough to show progress."""
 
 
-def spread(examples: Sequence[Example], count: int) -> list[Example]:
-    """`count` of them, evenly over their order, hence over papers."""
+def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:
+    """Return `count` examples, evenly over their order, hence over papers."""
     count = min(count, len(examples))
     return [examples[index * len(examples) // count] for index in range(count)]
 
 
-class Answers(TrainerCallback):
-    """Answers some examples at each evaluation and keeps everything said in one file.
+class SampleGenerationCallback(TrainerCallback):
+    """Answers some examples at each evaluation and keeps all answers in one file.
 
-    A run that carries on keeps what had been said up to the step that it carries on from.
+    A resumed run keeps the answers up to the step that it resumes from.
     """
 
     def __init__(
@@ -53,27 +53,27 @@ class Answers(TrainerCallback):
         self._batch_size = batch_size
         if not examples:
             file.unlink(missing_ok=True)
-        carried_on = start is not None and file.is_file()
-        earlier = read_records(file, AnswerLine, "train") if carried_on else []
+        resumed = start is not None and file.is_file()
+        earlier = read_records(file, AnswerLine, "train") if resumed else []
         self.lines = [line for line in earlier if start is not None and line.step <= start]
 
-    def leave_out(self) -> None:
-        """Answer nothing: where weights are spread over processes, only a training step brings them together."""
+    def disable(self) -> None:
+        """Answer nothing: sharded weights are only gathered within a training step."""
         if self._examples:
-            say("train: no answers are shown on the way, since the weights are spread over the cards")
+            say("train: no sample answers during training, since the weights are sharded over the cards")
         self._examples = ()
         self._file.unlink(missing_ok=True)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Answer, and write the file anew."""
+        """Answer, and rewrite the file."""
         if not self._examples:
             return
         model = self._loaded.tuned
         was_training = model.training
         model.eval()
-        said = [text for batch in self._batches() for text in self._answers(batch)]
+        answers = [text for batch in self._batches() for text in self._answers(batch)]
         model.train(was_training)
         self.lines += [
             AnswerLine(
@@ -83,7 +83,7 @@ class Answers(TrainerCallback):
                 reference=example.completion,
                 answer=text,
             )
-            for example, text in zip(self._examples, said, strict=True)
+            for example, text in zip(self._examples, answers, strict=True)
         ]
         if ranks.is_first():
             write_records(self._file, self.lines)

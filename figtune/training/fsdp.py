@@ -1,4 +1,4 @@
-"""Weights spread over the processes of a run by FSDP2, where a model is too large for one card."""
+"""FSDP2: shard the weights over the processes of a run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from figtune.pipeline.errors import UsageError
 
 
 def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:
-    """Make ready for what the launcher was asked for, before training begins.
+    """Configure FSDP if the launcher was asked for it, before training starts.
 
     Returns:
-        Whether weights will be spread over the processes.
+        True if the weights will be sharded.
 
     Raises:
-        UsageError: they were to be, but would not, or not by FSDP2.
+        UsageError: FSDP was asked for but is unavailable, or is version 1.
     """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None:
         if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
             raise UsageError(
-                f"FSDP was asked for, but is not to be had on {trainer.args.device}: each process would hold all "
-                "weights",
+                f"FSDP is unavailable on {trainer.args.device}: each process would hold all weights",
                 "launch without FSDP, or on CUDA cards",
             )
         return False
@@ -37,11 +36,11 @@ def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:
     return True
 
 
-def check_carries_on(checkpoint: Path, *, sharded: bool) -> None:
-    """See that a run whose weights are `sharded` or not carries on from its like.
+def check_resume_compatible(checkpoint: Path, *, sharded: bool) -> None:
+    """Check that a sharded run resumes from a sharded checkpoint, and an unsharded one from an unsharded.
 
     Raises:
-        UsageError: the checkpoint is of the other kind.
+        UsageError: it does not.
     """
     was_sharded = any(checkpoint.glob(f"{FSDP_MODEL_NAME}*"))
     if was_sharded != sharded:
@@ -52,10 +51,10 @@ def check_carries_on(checkpoint: Path, *, sharded: bool) -> None:
 
 
 def _layers(tuned: PeftModel) -> list[str]:
-    """The classes of layers that are to be kept in one piece, as the model names them.
+    """Return the class names of the layers that FSDP wraps.
 
-    It also names those of the vision encoder, which is not there where its features are kept; accelerate gives up on
-    them.
+    The model also names those of a vision encoder that is unloaded while cached features replace it; accelerate fails
+    on absent classes.
     """
     base: PreTrainedModel = tuned.get_base_model()
     present = {type(module).__name__ for module in base.modules()}

@@ -1,7 +1,7 @@
-"""What a training run takes in memory, from a model's configuration alone: before weights are downloaded or loaded.
+"""Peak-memory estimation of training from a model's configuration alone, before weights are downloaded or loaded.
 
-Weights are counted. What comes and goes within a step is rehearsed: the step of training itself, on the meta device,
-with a text decoder of two and of three layers; the others take what the third one takes.
+Weights are counted. Activations are traced: a real training step on the meta device, with a text decoder of two and of
+three layers; each further layer adds what the third one adds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 from figtune.batches.bundles import Bundle
 from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.forward import summed_loss
-from figtune.memory.budget import Load, MemoryUse, StepSettings
-from figtune.memory.rehearsal import ATTENTION, META, Fullest, fullest_moment
 from figtune.models.adapters import adapter_config
 from figtune.models.families import family_of
 from figtune.models.family import TokenisedRow
@@ -31,6 +29,9 @@ from figtune.models.precision import Precision
 from figtune.models.records import AdapterRecord, Part
 from figtune.models.targets import targets_of
 from figtune.models.whole import WholeModel, part_of
+from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
+from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak
+from figtune.training.settings import TrainSettings
 
 _FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a number in NF4: half of one, a byte of scale for each 64 of them, and a float32 for each 256 scales."""
@@ -42,7 +43,7 @@ _ADAM_8_BIT_BYTES = 2 + 2 * 4 / 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Described:
+class ModelSpec:
     """A model as its `config.json` describes it, how its weights are held, and what of it is trained."""
 
     config: PreTrainedConfig
@@ -62,7 +63,7 @@ class Described:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Standing:
+class StaticMemory:
     """What does not depend on the batch, in bytes."""
 
     weights: dict[Part, int]
@@ -73,43 +74,44 @@ class _Standing:
     """Beside the weights, while the encoder looks at one picture."""
 
 
-def described(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> Described:
+def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
     """A model from the folder that holds its `config.json`."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return Described(config=config, name=name, precision=precision, adapter=adapter)
+    return ModelSpec(config=config, name=name, precision=precision, adapter=adapter)
 
 
-def longest_load(model: Described, settings: StepSettings) -> Load:
-    """The most that a batch can be: examples as long as they may be, and nearly all of that to be learned."""
-    fitting = (settings.max_batch_tokens - _image_tokens(model.config)) // settings.max_length
-    return Load(
-        examples=max(1, min(settings.batch_size, fitting)),
-        text_tokens=settings.max_length,
-        learned_tokens=settings.max_length - 1,
+def worst_case_batch(model: ModelSpec, step: StepConfig) -> BatchShape:
+    """Return the largest batch: examples of maximum length, nearly all of it target tokens."""
+    fitting = (step.train.max_batch_tokens - _image_tokens(model.config)) // step.max_length
+    return BatchShape(
+        examples=max(1, min(step.train.batch_size, fitting)),
+        text_tokens=step.max_length,
+        target_tokens=step.max_length - 1,
     )
 
 
-def memory_use(model: Described, settings: StepSettings, load: Load) -> MemoryUse:
-    """What training takes at its fullest moment."""
-    standing = _standing(model)
-    step = step_memory(model, load, activation_checkpointing=settings.activation_checkpointing)
+def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape) -> MemoryUse:
+    """Return the peak memory of training."""
+    static = _static_memory(model)
+    step = step_memory(model, batch, activation_checkpointing=train.activation_checkpointing)
+    adam_bytes = _ADAM_8_BIT_BYTES if train.optimizer == "adamw_8bit" else _ADAM_BYTES
     return MemoryUse(
-        load=load,
-        vision_weights=standing.weights["vision"] if model.keeps_vision else 0,
-        projector_weights=standing.weights["projector"],
-        text_weights=standing.weights["text"],
-        gradients=_GRADIENT_BYTES * standing.trained,
-        optimizer=round((_ADAM_8_BIT_BYTES if settings.eight_bit_optimizer else _ADAM_BYTES) * standing.trained),
-        activations=step.total - step.wide + standing.working_copies,
-        logits=step.wide,
-        encoding=0 if model.trains_vision else sum(standing.weights.values()) + standing.encoding,
+        batch=batch,
+        vision_weights=static.weights["vision"] if model.keeps_vision else 0,
+        projector_weights=static.weights["projector"],
+        text_weights=static.weights["text"],
+        gradients=_GRADIENT_BYTES * static.trained,
+        optimizer=round(adam_bytes * static.trained),
+        activations=step.total - step.logits + static.working_copies,
+        logits=step.logits,
+        encoding=0 if model.trains_vision else sum(static.weights.values()) + static.encoding,
     )
 
 
 @lru_cache(maxsize=8)
-def _standing(model: Described) -> _Standing:
+def _static_memory(model: ModelSpec) -> StaticMemory:
     tuned = _tuned(model, model.config)
-    return _Standing(
+    return StaticMemory(
         weights=_weights(tuned, model),
         trained=sum(parameter.numel() for parameter in tuned.parameters() if parameter.requires_grad),
         working_copies=_working_copies(tuned, model),
@@ -117,15 +119,15 @@ def _standing(model: Described) -> _Standing:
     )
 
 
-def step_memory(model: Described, load: Load, *, activation_checkpointing: bool) -> Fullest:
+def step_memory(model: ModelSpec, batch: BatchShape, *, activation_checkpointing: bool) -> PeakMemory:
     """What is allocated and freed again within a forward and a backward pass, at its fullest moment."""
     if model.trains_vision:
-        return _rehearsed_step(model, model.config, load, activation_checkpointing)
+        return _trace_step(model, model.config, batch, activation_checkpointing)
     layers = model.config.text_config.num_hidden_layers
     two, three = (
-        _rehearsed_step(model, _shortened(model.config, count), load, activation_checkpointing) for count in (2, 3)
+        _trace_step(model, _shortened(model.config, count), batch, activation_checkpointing) for count in (2, 3)
     )
-    return Fullest(total=two.total + (layers - 2) * (three.total - two.total), wide=three.wide)
+    return PeakMemory(total=two.total + (layers - 2) * (three.total - two.total), logits=three.logits)
 
 
 def _shortened(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
@@ -138,7 +140,7 @@ def _shortened(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
     return short
 
 
-def _tuned(model: Described, config: PreTrainedConfig) -> PeftModel:
+def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
     """The model as it is trained, on the meta device."""
     with META:
         outline = AutoModelForImageTextToText.from_config(config, dtype=model.precision.dtype)  # type: ignore[no-untyped-call]
@@ -160,7 +162,7 @@ def _tuned(model: Described, config: PreTrainedConfig) -> PeftModel:
     return tuned
 
 
-def _weights(tuned: PeftModel, model: Described) -> dict[Part, int]:
+def _weights(tuned: PeftModel, model: ModelSpec) -> dict[Part, int]:
     """Bytes by part. What is trained is float32."""
     sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
     for name, parameter in tuned.named_parameters():
@@ -179,7 +181,7 @@ def _is_decoder_matrix(name: str, parameter: Parameter) -> bool:
     return ".language_model.layers." in name and parameter.ndim == 2 and "lora_" not in name
 
 
-def _working_copies(tuned: PeftModel, model: Described) -> int:
+def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
     """Weights in the dtype of computing, made within a step of those held in another.
 
     Of 4-bit weights one matrix at a time; of float32 weights that are trained all, by autocast, which keeps them.
@@ -194,7 +196,7 @@ def _working_copies(tuned: PeftModel, model: Described) -> int:
     return size * largest
 
 
-def _rehearsed_step(model: Described, config: PreTrainedConfig, load: Load, checkpointing: bool) -> Fullest:
+def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, checkpointing: bool) -> PeakMemory:
     tuned = _tuned(model, config)
     family = family_of(config.model_type, model.name)
     tuned.train()
@@ -204,35 +206,35 @@ def _rehearsed_step(model: Described, config: PreTrainedConfig, load: Load, chec
         if parameter.requires_grad:
             # As from the second pass of a step on.
             parameter.grad = torch.empty_like(parameter)
-    batch, pictures = _batch(model, config, load), _pictures(model, load)
+    inputs, pictures = _batch(model, config, batch), _pictures(model, batch)
 
     def step() -> None:
-        summed_loss(tuned, family, batch, pictures).backward()  # type: ignore[no-untyped-call]
+        summed_loss(tuned, family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
 
-    return fullest_moment(step, wide=config.text_config.vocab_size)
+    return trace_peak(step, logits_dim=config.text_config.vocab_size)
 
 
-def _batch(model: Described, config: PreTrainedConfig, load: Load) -> TrainingBatch:
-    """Examples of the load's size, of no meaning."""
+def _batch(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape) -> TrainingBatch:
+    """Examples of the batch's size, of no meaning."""
     family = family_of(config.model_type, model.name)
     image = (config.image_token_id,) * _image_tokens(config)
     row = TokenisedRow(
-        input_ids=image + (0,) * load.text_tokens,
-        token_type_ids=(family.mutual_type,) * len(image) + (family.completion_type,) * load.text_tokens,
-        prompt_length=len(image) + load.text_tokens - load.learned_tokens,
+        input_ids=image + (0,) * batch.text_tokens,
+        token_type_ids=(family.mutual_type,) * len(image) + (family.completion_type,) * batch.text_tokens,
+        prompt_length=len(image) + batch.text_tokens - batch.target_tokens,
         shared_length=len(image),
     )
-    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(load.examples)]
+    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(batch.examples)]
     return training_batch(lines, family, 0)
 
 
-def _pictures(model: Described, load: Load) -> Tensor:
+def _pictures(model: ModelSpec, batch: BatchShape) -> Tensor:
     """Pixels where the vision encoder is trained, and what it has seen where it is not."""
     vision = model.config.vision_config
     if model.trains_vision:
-        return torch.empty(load.examples, 3, vision.image_size, vision.image_size, device=META)
+        return torch.empty(batch.examples, 3, vision.image_size, vision.image_size, device=META)
     tokens = _image_tokens(model.config)
-    return torch.empty(load.examples, tokens, vision.hidden_size, device=META, dtype=model.precision.dtype)
+    return torch.empty(batch.examples, tokens, vision.hidden_size, device=META, dtype=model.precision.dtype)
 
 
 def _image_tokens(config: PreTrainedConfig) -> int:
@@ -242,18 +244,18 @@ def _image_tokens(config: PreTrainedConfig) -> int:
     return patches if pooled is None else int(pooled)
 
 
-def _encoding(model: Described) -> int:
+def _encoding(model: ModelSpec) -> int:
     """What the vision encoder takes to look at one picture, beside weights."""
     tuned = _tuned(model, _with_layers_of_decoder(model.config, 2))
     family = family_of(model.config.model_type, model.name)
     side = model.config.vision_config.image_size
     pixels = torch.empty(1, 3, side, side, device=META)
 
-    def look() -> None:
+    def encode() -> None:
         with torch.no_grad():
             family.vision_features(tuned.get_base_model(), pixels)
 
-    return fullest_moment(look, wide=0).total
+    return trace_peak(encode, logits_dim=0).total
 
 
 def _with_layers_of_decoder(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:

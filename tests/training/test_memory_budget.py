@@ -1,4 +1,4 @@
-"""Sizes as people write them, the table, and the advice: the first change that is enough, and no other."""
+"""Memory sizes, the table, and the suggested settings: the cheapest change that suffices, and no other."""
 
 from __future__ import annotations
 
@@ -6,32 +6,45 @@ from dataclasses import replace
 
 import pytest
 
-from figtune.memory.budget import Load, MemoryUse, StepSettings, advice, memory_lines, parsed_size, shortfall
+from config import TRAIN
 from figtune.models.records import AdapterMode, AdapterRecord
 from figtune.pipeline.errors import UsageError
+from figtune.training.memory_budget import (
+    BatchShape,
+    MemoryUse,
+    StepConfig,
+    memory_lines,
+    parse_size,
+    shortfall_message,
+    suggest_settings,
+)
 
 GB = 10**9
 
 
-def settings(mode: AdapterMode = "lora", *, checkpointing: bool = True, batch_size: int = 4) -> StepSettings:
+def settings(mode: AdapterMode = "lora", *, checkpointing: bool = True, batch_size: int = 4) -> StepConfig:
     adapter = AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.0, targets=("decoder",))
-    return StepSettings(
+    return StepConfig(
         adapter=adapter,
         max_length=512,
-        batch_size=batch_size,
-        max_batch_tokens=4096,
-        gradient_accumulation_steps=4,
-        activation_checkpointing=checkpointing,
-        eight_bit_optimizer=False,
+        train=replace(
+            TRAIN,
+            batch_size=batch_size,
+            max_batch_tokens=4096,
+            gradient_accumulation_steps=4,
+            activation_checkpointing=checkpointing,
+        ),
     )
 
 
-def use(chosen: StepSettings) -> MemoryUse:
+def use(chosen: StepConfig) -> MemoryUse:
     """8 GB of weights, 3 in 4 bits; 2 MB a text token, 10 times that without checkpointing; nothing else of note."""
-    tokens = chosen.batch_size * chosen.max_length
-    activations = tokens * 2_000_000 * (1 if chosen.activation_checkpointing else 10)
+    tokens = chosen.train.batch_size * chosen.max_length
+    activations = tokens * 2_000_000 * (1 if chosen.train.activation_checkpointing else 10)
     return MemoryUse(
-        load=Load(examples=chosen.batch_size, text_tokens=chosen.max_length, learned_tokens=chosen.max_length),
+        batch=BatchShape(
+            examples=chosen.train.batch_size, text_tokens=chosen.max_length, target_tokens=chosen.max_length
+        ),
         vision_weights=0,
         projector_weights=0,
         text_weights=(3 if chosen.adapter.mode == "qlora" else 8) * GB,
@@ -56,13 +69,13 @@ def use(chosen: StepSettings) -> MemoryUse:
     ],
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert parsed_size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give --memory such as 16GB"):
-        parsed_size(text)
+        parse_size(text)
 
 
 @pytest.mark.parametrize(
@@ -86,23 +99,21 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         (settings("qlora", batch_size=1), 4.1, "give --model.max_length 256"),
     ],
 )
-def test_the_advice_is_the_cheapest_change_that_is_enough(
-    chosen: StepSettings, available: float, expected: str
-) -> None:
+def test_the_advice_is_the_cheapest_change_that_is_enough(chosen: StepConfig, available: float, expected: str) -> None:
     assert use(chosen).peak > available * GB
-    assert advice(chosen, round(available * GB), use) == expected
+    assert suggest_settings(chosen, round(available * GB), use) == expected
 
 
 def test_where_nothing_helps_a_smaller_model_is_advised() -> None:
     least = use(replace(settings("qlora", batch_size=1), max_length=128))
     expected = f"choose a smaller model with --model.name: this one takes {least.peak / GB:.1f} GB however it is set"
-    assert advice(settings(), GB, use) == expected
+    assert suggest_settings(settings(), GB, use) == expected
 
 
 def test_a_shortfall_says_both_sizes() -> None:
     found = use(settings())
-    assert shortfall(found, found.peak, "a card") == ""
-    assert shortfall(found, 10 * GB, "a card") == "training takes up to 12.8 GB, and a card has 10.0 GB"
+    assert shortfall_message(found, found.peak, "a card") == ""
+    assert shortfall_message(found, 10 * GB, "a card") == "training takes up to 12.8 GB, and a card has 10.0 GB"
 
 
 def test_encoding_figures_can_be_the_fullest_moment() -> None:

@@ -17,17 +17,18 @@ from figtune.models.records import AnswerLine, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import NothingProducedError, ResourceError, UsageError
 from figtune.pipeline.records import read_records
-from figtune.training import training
 from figtune.training.checkpoints import Checkpoints
-from figtune.training.history import best_step, evaluations_since_best
-from figtune.training.memory_shortage import smaller_ones
-from figtune.training.recipe import TrainingSummary
-from figtune.training.trackers import check_trackers
+from figtune.training.loggers import check_trackers
+from figtune.training.metrics_log import best_step, evaluations_since_best
+from figtune.training.oom import smaller_batch_configs
+from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import choice
 from tests.processes import Launched
-from tests.training.runs import RECIPE, run, write_examples
+from tests.training.runs import SETTINGS, run, write_examples
 
-OVERFITTING = dataclasses.replace(RECIPE, learning_rate=2e-2, epochs=10, evaluations=10, patience=1, save_total_limit=1)
+OVERFITTING = dataclasses.replace(
+    SETTINGS, learning_rate=2e-2, epochs=10, evaluations=10, patience=1, save_total_limit=1
+)
 """The loss on val falls for some evaluations, and rises then."""
 
 
@@ -113,7 +114,7 @@ def test_a_run_that_had_ended_but_not_written_its_output_takes_no_more_steps(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: tuple[Path, TrainingSummary]
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(training, "write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr("figtune.training.train.write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(dataset, model, tmp_path, OVERFITTING)
     assert run(dataset, model, tmp_path, OVERFITTING).resumed_from == stopped[1].steps
@@ -135,14 +136,22 @@ def test_the_start_is_no_candidate_and_the_first_of_equals_wins(
 def test_answers_and_tensorboard_show_the_whole_run_once_although_it_was_interrupted(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = dataclasses.replace(OVERFITTING, patience=0, epochs=2, evaluations=2, answers=1, save_total_limit=2)
+    settings = dataclasses.replace(
+        OVERFITTING,
+        patience=0,
+        epochs=2,
+        evaluations=2,
+        answers=1,
+        save_total_limit=2,
+        trackers=("tensorboard",),
+    )
     with monkeypatch.context() as broken:
-        broken.setattr(training, "write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr("figtune.training.train.write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(dataset, model, tmp_path, recipe, ("tensorboard",))
+            run(dataset, model, tmp_path, settings)
     newest = max((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
     (newest / "complete").unlink()
-    assert run(dataset, model, tmp_path, recipe, ("tensorboard",)).resumed_from == 3
+    assert run(dataset, model, tmp_path, settings).resumed_from == 3
     lines = read_records(tmp_path / "answers.jsonl", AnswerLine, "train")
     assert [line.step for line in lines] == [0, 3, 6]
     assert {line.reference for line in lines} == {"The encoder reads the image."}
@@ -183,9 +192,9 @@ def failing_above(tokens: int, monkeypatch: pytest.MonkeyPatch, failure: Excepti
 
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-WANTED = dataclasses.replace(RECIPE, epochs=2, batch_size=6, evaluations=2)
+WANTED = dataclasses.replace(SETTINGS, epochs=2, batch_size=6, evaluations=2)
 """Batches of 170 tokens."""
-SMALLER = smaller_ones(WANTED)[0]
+SMALLER = smaller_batch_configs(WANTED)[0]
 """Batches of about half as many."""
 
 
@@ -195,22 +204,22 @@ def test_a_batch_that_memory_cannot_hold_is_made_smaller_with_the_result_of_the_
     run(dataset, model, tmp_path / "smaller", dataclasses.replace(SMALLER, auto_batch=True))
     failing_above(120, monkeypatch, OUT_OF_MEMORY)
     run(dataset, model, tmp_path / "adapted", dataclasses.replace(WANTED, auto_batch=True))
-    told = [line for line in capsys.readouterr().err.splitlines() if "memory is too small" in line]
+    told = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     assert len(told) == 1
-    assert "a batch of 6; beginning again with 3, accumulated 2 times" in told[0]
+    assert "a batch of 6; starting again with 3, accumulated 2 times" in told[0]
     assert contents(tmp_path / "adapted") == contents(tmp_path / "smaller")
 
 
 def test_an_adapted_run_that_is_interrupted_carries_on_with_its_smaller_batch(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = dataclasses.replace(WANTED, auto_batch=True)
+    settings = dataclasses.replace(WANTED, auto_batch=True)
     with monkeypatch.context() as broken:
         failing_above(120, broken, OUT_OF_MEMORY)
-        broken.setattr(training, "write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr("figtune.training.train.write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(dataset, model, tmp_path, recipe)
-    summary = run(dataset, model, tmp_path, recipe)
+            run(dataset, model, tmp_path, settings)
+    summary = run(dataset, model, tmp_path, settings)
     assert summary.resumed_from == summary.steps
     assert "| batch size | 3 |" in (tmp_path / "README.md").read_text()
 
@@ -221,11 +230,11 @@ def test_memory_that_runs_out_says_what_to_lower(
     failing_above(120, monkeypatch, OUT_OF_MEMORY)
     with pytest.raises(
         ResourceError,
-        match=r"--train\.batch_size 3 --train\.gradient_accumulation_steps 2, .*max_batch_tokens, which is 4096",
+        match=r"--train\.batch_size 3 --train\.gradient_accumulation_steps 2; .*max_batch_tokens, which is 4096",
     ):
         run(dataset, model, tmp_path / "plain", WANTED)
     failing_above(0, monkeypatch, OUT_OF_MEMORY)
-    with pytest.raises(ResourceError, match=r"too small for a batch of 1; set --train\.activation_checkpointing"):
+    with pytest.raises(ResourceError, match=r"too small for a batch of 1; give --train\.activation_checkpointing"):
         run(dataset, model, tmp_path / "adapted", dataclasses.replace(WANTED, auto_batch=True))
 
 
@@ -239,30 +248,32 @@ def test_another_failure_is_not_taken_for_too_little_memory(
 
 def test_smaller_batches_make_the_same_steps() -> None:
     for size in (1, 2, 6, 7, 12):
-        recipe = dataclasses.replace(RECIPE, batch_size=size, gradient_accumulation_steps=3)
-        sizes = [size, *(lower.batch_size for lower in smaller_ones(recipe))]
+        settings = dataclasses.replace(SETTINGS, batch_size=size, gradient_accumulation_steps=3)
+        sizes = [size, *(lower.batch_size for lower in smaller_batch_configs(settings))]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[-1] == 1
-        assert {lower.batch_size * lower.gradient_accumulation_steps for lower in smaller_ones(recipe)} <= {3 * size}
+        assert {lower.batch_size * lower.gradient_accumulation_steps for lower in smaller_batch_configs(settings)} <= {
+            3 * size
+        }
 
 
 def test_the_8_bit_optimizer_learns_carries_on_and_remembers_less(dataset: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     # Weights of fewer than 4,096 numbers are left in 32 bits by bitsandbytes.
     set_up_model(model, choice("tiny-gemma3", targets=("decoder",), rank=64))
-    recipe = dataclasses.replace(RECIPE, epochs=2, evaluations=2, optimizer="adamw_8bit")
-    summary = run(dataset, model, tmp_path / "whole", recipe)
+    settings = dataclasses.replace(SETTINGS, epochs=2, evaluations=2, optimizer="adamw_8bit")
+    summary = run(dataset, model, tmp_path / "whole", settings)
     assert summary.last_loss < 0.9 * summary.first_loss
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr(training, "write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr("figtune.training.train.write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(dataset, model, tmp_path / "killed", recipe)
+            run(dataset, model, tmp_path / "killed", settings)
     newest = tmp_path / "killed" / "checkpoints" / "checkpoint-6"
     states = torch.load(newest / "optimizer.pt", weights_only=True)["state"].values()
     remembered = [state["__bnb_optimizer_quant_state__"]["state1"] for state in states]
     assert {tensor.dtype for tensor in remembered if tensor.numel() >= 4096} == {torch.uint8}
     (newest / "complete").unlink()
-    assert run(dataset, model, tmp_path / "killed", recipe).resumed_from == 3
+    assert run(dataset, model, tmp_path / "killed", settings).resumed_from == 3
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
@@ -277,5 +288,5 @@ def test_a_gradient_that_is_no_number_stops_the_run(
         return loss + torch.sqrt((logits - logits.detach()).abs().sum())
 
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", steep)
-    with pytest.raises(NothingProducedError, match=r"gradient is no longer a number after step 0; lower --train"):
-        run(dataset, model, tmp_path, RECIPE)
+    with pytest.raises(NothingProducedError, match=r"gradient is not finite after step 0; lower --train"):
+        run(dataset, model, tmp_path, SETTINGS)

@@ -1,8 +1,9 @@
-"""What a run leaves behind: everything that testing needs, so that it needs nothing of the work folder."""
+"""The files of a finished run: everything that evaluation needs, independent of the work folder."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.models.records import (
@@ -21,7 +22,32 @@ from figtune.reports.curves import Curves, write_curves
 from figtune.training.checkpoints import step_of
 
 _ADAPTER_FILES = "adapter_*"
-"""Of a checkpoint, which holds much else."""
+"""Pattern of the adapter's files in a checkpoint, which holds much else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """Counts and losses of a finished run."""
+
+    examples: int
+    """Number of examples trained on."""
+    truncated: int
+    """Number of them whose completion was cut to fit."""
+    left_out: int
+    """Number of examples whose prompt left no room for a completion."""
+    steps: int
+    """Optimizer steps taken: fewer than planned after early stopping."""
+    planned_steps: int
+    kept_step: int
+    """Step whose weights the adapter has: the lowest loss on val, or the last step without val."""
+    resumed_from: int
+    """Step that the run was resumed from; 0 for a run from the beginning."""
+    first_loss: float
+    """Loss on minitrain before training; on the first logged steps where there is no minitrain."""
+    last_loss: float
+    """The same loss at the kept step."""
+    val_loss: float | None
+    """Loss on val at the kept step; None without validation examples."""
 
 
 def write_output(
@@ -30,7 +56,7 @@ def write_output(
     """Write `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `curves.png`; for a tiny model `base/` too.
 
     Args:
-        trained: the checkpoint whose adapter it is to be.
+        trained: the checkpoint whose adapter is kept.
     """
     with replacing_folder(output_dir / ADAPTER_FOLDER) as folder:
         for file in sorted(trained.glob(_ADAPTER_FILES)):

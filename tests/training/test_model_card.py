@@ -16,12 +16,12 @@ from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.training.card import write_card
-from figtune.training.recipe import TrainingSummary
+from figtune.training.model_card import write_card
+from figtune.training.outputs import TrainingSummary
 from tests.answers.trained import write_trained_model
 from tests.hub_server import serving
 from tests.models.tuned import choice
-from tests.training.runs import RECIPE
+from tests.training.runs import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = TrainingSummary(
@@ -53,7 +53,7 @@ def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
     record = read_trained(folder)
     record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
     examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
-    write_card(folder, record, RECIPE, SUMMARY, examples, [])
+    write_card(folder, record, SETTINGS, SUMMARY, examples, [])
     return (folder / "README.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The model card: what was trained on what, how it went, and how to load it."""
+"""The model card: training data, outcome, settings, and how to load the adapter."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from figtune.batches.training_data import TrainingExamples
 from figtune.examples.records import DATA_SET_TASK, Example
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.pipeline.files import write_text
-from figtune.training.recipe import Recipe, TrainingSummary
+from figtune.training.outputs import TrainingSummary
+from figtune.training.settings import TrainSettings
 
 _OF_EVERY_MODE = ("mode", "freeze")
-"""Settings of the adapter that do not tell of LoRA matrices alone."""
+"""Adapter settings of every mode; the others are about LoRA matrices."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording:
-    """How a card speaks of what was trained on."""
+class CardTerms:
+    """Terms of a card for one kind of data."""
 
     title: str
     images: str
     groups: str
     apart: str
-    """What the splits do not share."""
+    """Sentence on the separation of the splits."""
 
 
-OF_PAPERS = Wording(
+OF_PAPERS = CardTerms(
     title="figures of research papers",
     images="figures",
     groups="papers",
     apart="No paper is in two of train, val and test",
 )
-OF_A_DATA_SET = Wording(
+OF_A_DATA_SET = CardTerms(
     title="images with texts",
     images="images",
     groups="groups",
@@ -44,24 +45,24 @@ OF_A_DATA_SET = Wording(
 def write_card(
     output_dir: Path,
     record: ModelRecord,
-    recipe: Recipe,
+    settings: TrainSettings,
     summary: TrainingSummary,
     examples: TrainingExamples,
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
-    wording = OF_A_DATA_SET if examples.train[0].task == DATA_SET_TASK else OF_PAPERS
+    terms = OF_A_DATA_SET if examples.train[0].task == DATA_SET_TASK else OF_PAPERS
     sections = (
-        _head(record, wording),
-        _data(examples, summary, wording),
+        _head(record, terms),
+        _data(examples, summary, terms),
         _outcome(summary, lines),
-        _settings(record, recipe),
+        _settings(record, settings),
         _loading(record),
     )
     write_text(output_dir / CARD_FILE, "\n\n".join(sections) + "\n")
 
 
-def _head(record: ModelRecord, wording: Wording) -> str:
+def _head(record: ModelRecord, terms: CardTerms) -> str:
     base = f"base_model: {record.base}\n" if record.commit else ""
     warning = (
         "\n\n**A demo model**: its base has random weights and a small vocabulary, built on the spot to show how the "
@@ -72,22 +73,22 @@ def _head(record: ModelRecord, wording: Wording) -> str:
     library = "transformers" if record.adapter.mode == "full" else "peft"
     return (
         f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
-        f"# {record.name}, fine-tuned on {wording.title}{warning}"
+        f"# {record.name}, fine-tuned on {terms.title}{warning}"
     )
 
 
-def _data(examples: TrainingExamples, summary: TrainingSummary, wording: Wording) -> str:
+def _data(examples: TrainingExamples, summary: TrainingSummary, terms: CardTerms) -> str:
     rows = [
         f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
         f"{len({example.group for example in part}):,} | {_tasks(part)} |"
         for split, part in vars(examples).items()
     ]
-    head = f"| split | examples | {wording.images} | {wording.groups} | tasks |"
+    head = f"| split | examples | {terms.images} | {terms.groups} | tasks |"
     table = "\n".join((head, "|---|---|---|---|---|", *rows))
     return (
-        f"## Data\n\n{table}\n\n{wording.apart}; minitrain is a share of train. "
+        f"## Data\n\n{table}\n\n{terms.apart}; minitrain is a share of train. "
         f"Of the training examples {summary.truncated:,} had a completion cut to fit and {summary.left_out:,} were "
-        "left out because their prompt left no room."
+        "left out because their prompt left no budget."
     )
 
 
@@ -104,12 +105,12 @@ def _outcome(summary: TrainingSummary, lines: list[MetricsLine]) -> str:
     ]
     table = "\n".join(("| step | epoch | minitrain loss | val loss |", "|---|---|---|---|", *rows))
     return (
-        f"## Training\n\n{_course(summary)} Losses in nats per token of the completion:\n\n{table}\n\n"
+        f"## Training\n\n{_steps_sentence(summary)} Losses in nats per token of the completion:\n\n{table}\n\n"
         "![losses and learning rate](curves.png)"
     )
 
 
-def _course(summary: TrainingSummary) -> str:
+def _steps_sentence(summary: TrainingSummary) -> str:
     stopped = (
         f" of {summary.planned_steps:,} planned, ended since the loss on val had stopped falling"
         if summary.steps < summary.planned_steps
@@ -123,26 +124,25 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _settings(record: ModelRecord, recipe: Recipe) -> str:
-    told = [
+def _settings(record: ModelRecord, settings: TrainSettings) -> str:
+    names = [
         field.name
         for field in fields(record.adapter)
         if record.adapter.mode in ("lora", "qlora") or field.name in _OF_EVERY_MODE
     ]
-    adapter = {f"adapter {name}": getattr(record.adapter, name) for name in told}
+    adapter = {f"adapter {name}": getattr(record.adapter, name) for name in names}
     model = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
-    rows = [
-        f"| {name.replace('_', ' ')} | {_shown(value)} |" for name, value in (adapter | model | vars(recipe)).items()
-    ]
+    run = {name: value for name, value in vars(settings).items() if name != "trackers"}
+    rows = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in (adapter | model | run).items()]
     return "## Settings\n\n" + "\n".join(("| setting | value |", "|---|---|", *rows))
 
 
-def _shown(value: object) -> str:
+def _cell(value: object) -> str:
     return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _loading(record: ModelRecord) -> str:
-    """Five lines of plain transformers and peft; a model trained whole needs no peft."""
+    """Return five lines of plain transformers and peft; a fully fine-tuned model needs no peft."""
     revision = f', revision="{record.commit}"' if record.commit else ""
     base = f'AutoModelForImageTextToText.from_pretrained("{record.base}"{revision})'
     whole = record.adapter.mode == "full"

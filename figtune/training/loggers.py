@@ -1,4 +1,4 @@
-"""Where a run can be watched: TensorBoard's files beside its output, and every tracker that transformers knows."""
+"""Experiment trackers: TensorBoard files beside the output, and every tracker that transformers knows."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 
@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import (
 
 from figtune.models.records import TENSORBOARD_FOLDER, AnswerLine
 from figtune.pipeline.errors import ResourceError, UsageError
-from figtune.training.watched import Answers
+from figtune.training.sample_callback import SampleGenerationCallback
 
 TENSORBOARD = "tensorboard"
 _OFFLINE = {
@@ -28,15 +28,15 @@ _OFFLINE = {
     "swanlab": ("SWANLAB_MODE", "offline"),
     "clearml": ("CLEARML_OFFLINE_MODE", "1"),
 }
-"""Environment variables by which trackers are kept from sending anything; one that the user has set stays."""
+"""Environment variables that keep trackers offline; one that the user has set stays."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """See that each tracker can be used, and keep those that would send the run away from doing so unasked.
+    """Check that each tracker can be used, and keep trackers that upload runs offline unless asked.
 
     Raises:
-        UsageError: a name that transformers does not know.
-        ResourceError: its package is not installed, or it cannot be used as it is set up.
+        UsageError: transformers does not know a name.
+        ResourceError: a package is not installed, or a tracker cannot be used as configured.
     """
     for name in names:
         if name in _OFFLINE:
@@ -53,28 +53,28 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def other_trackers(names: Sequence[str]) -> list[str]:
-    """Those that the Trainer serves itself."""
+    """Return the trackers that the Trainer reports to itself."""
     return [name for name in names if name != TENSORBOARD]
 
 
-class Board(TrainerCallback):
-    """TensorBoard's files. A run that carries on writes them anew, so that nothing is in them twice."""
+class TensorBoardCallback(TrainerCallback):
+    """Writes TensorBoard files. A resumed run rewrites them, so that nothing is in them twice."""
 
-    def __init__(self, output_dir: Path, answers: Answers) -> None:
+    def __init__(self, output_dir: Path, samples: SampleGenerationCallback) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder = output_dir / TENSORBOARD_FOLDER
-        self._answers = answers
+        self._samples = samples
         shutil.rmtree(self._folder, ignore_errors=True)
         self._writer = SummaryWriter(str(self._folder))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Repeat what had been logged before."""
+        """Write what was logged before the run was resumed."""
         for entry in state.log_history:
-            self._show(entry, int(entry["step"]))
-        self._tell(self._answers.lines)
+            self._add_scalars(entry, int(entry["step"]))
+        self._add_samples(self._samples.lines)
 
     def on_log(
         self,
@@ -84,25 +84,25 @@ class Board(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Show numbers."""
-        self._show(logs or {}, state.global_step)
+        """Write scalars."""
+        self._add_scalars(logs or {}, state.global_step)
         self._writer.flush()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Show the answers that were given just before."""
-        self._tell([line for line in self._answers.lines if line.step == state.global_step])
+        """Write the answers of this evaluation."""
+        self._add_samples([line for line in self._samples.lines if line.step == state.global_step])
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left, however the run ended."""
+        """Flush and close, however the run ended."""
         self._writer.close()
 
-    def _show(self, logs: Mapping[str, float], step: int) -> None:
+    def _add_scalars(self, logs: Mapping[str, float], step: int) -> None:
         for name, value in rewrite_logs(dict(logs)).items():  # type: ignore[no-untyped-call]
             self._writer.add_scalar(name, value, step)
 
-    def _tell(self, lines: Sequence[AnswerLine]) -> None:
+    def _add_samples(self, lines: Sequence[AnswerLine]) -> None:
         for line in lines:
             self._writer.add_text(f"answers/{line.example_id}", f"{line.answer}\n\n> {line.reference}", line.step)

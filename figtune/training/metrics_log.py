@@ -1,11 +1,11 @@
-"""What a run measured, step by step, as lines of `metrics.jsonl`."""
+"""Logged losses, learning rates and gradient norms of a run, as lines of `metrics.jsonl`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from figtune.models.records import MetricsLine
-from figtune.training.recipe import RunPlan
+from figtune.training.schedule import TrainingSchedule
 
 VAL = "val"
 MINITRAIN = "minitrain"
@@ -18,19 +18,19 @@ _MEASURES = {
     f"eval_{VAL}_loss": "val_loss",
     f"eval_{MINITRAIN}_loss": "minitrain_loss",
 }
-"""The Trainer's names and ours."""
+"""Trainer's name -> name in metrics.jsonl."""
 
 
-def metrics_lines(log_history: Sequence[Mapping[str, float]], plan: RunPlan) -> list[MetricsLine]:
-    """One line a step that something was measured at.
+def metrics_lines(log_history: Sequence[Mapping[str, float]], schedule: TrainingSchedule) -> list[MetricsLine]:
+    """Return one line per step with a measurement.
 
     Args:
-        log_history: of the Trainer's state, in the order of steps.
+        log_history: the Trainer's, in the order of steps.
     """
     measured: dict[int, dict[str, float]] = {}
     epochs: dict[int, float] = {}
     for entry in log_history:
-        values = {ours: _rounded(entry[theirs]) for theirs, ours in _MEASURES.items() if theirs in entry}
+        values = {name: _rounded(entry[logged]) for logged, name in _MEASURES.items() if logged in entry}
         if values:
             step = int(entry["step"])
             measured.setdefault(step, {}).update(values)
@@ -39,7 +39,7 @@ def metrics_lines(log_history: Sequence[Mapping[str, float]], plan: RunPlan) -> 
         MetricsLine(
             step=step,
             epoch=round(epochs[step], 4),
-            examples_seen=plan.examples_seen(step),
+            examples_seen=schedule.examples_seen(step),
             loss=values.get("loss"),
             learning_rate=values.get("learning_rate"),
             gradient_norm=values.get("gradient_norm"),
@@ -51,19 +51,19 @@ def metrics_lines(log_history: Sequence[Mapping[str, float]], plan: RunPlan) -> 
 
 
 def best_step(log_history: Sequence[Mapping[str, float]]) -> int | None:
-    """The step whose loss on val was lowest; None where there is no val, or nothing was trained yet."""
+    """Return the step with the lowest loss on val; None without val, or before the first trained step."""
     losses = _val_losses(log_history)
     return min(losses, key=lambda step: losses[step]) if losses else None
 
 
 def evaluations_since_best(log_history: Sequence[Mapping[str, float]]) -> int:
-    """How many evaluations on val have not been better than the best one before them."""
+    """Return the number of evaluations on val after the best one."""
     best = best_step(log_history)
     return 0 if best is None else sum(step > best for step in _val_losses(log_history))
 
 
 def _val_losses(log_history: Sequence[Mapping[str, float]]) -> dict[int, float]:
-    """By step, in order; without the one before training, where nothing was trained yet."""
+    """Return val losses by step, in order, without the one before training."""
     name = f"eval_{VAL}_loss"
     return {int(entry["step"]): entry[name] for entry in log_history if name in entry and entry["step"] > 0}
 

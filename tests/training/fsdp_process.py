@@ -14,12 +14,11 @@ from torch.distributed.fsdp import fully_shard
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
 from figtune.models.ranks import together
-from figtune.training import training
-from figtune.training.recipe import Recipe
+from figtune.training.settings import TrainSettings
 from tests.training.runs import run
 
 
-def train_and_carry_on(dataset: Path, model: Path, output: Path, recipe: Recipe) -> int:
+def train_and_carry_on(dataset: Path, model: Path, output: Path, settings: TrainSettings) -> int:
     """A whole run; then again from its checkpoint before the last."""
     os.environ.update(
         {
@@ -32,14 +31,14 @@ def train_and_carry_on(dataset: Path, model: Path, output: Path, recipe: Recipe)
     with together(on_cpu=True), pytest.MonkeyPatch.context() as patched:
         patched.setattr(AcceleratorState, "__init__", _on_the_cpu_too)
         with patched.context() as broken:
-            broken.setattr(training, "metrics_lines", _interrupt)
+            broken.setattr("figtune.training.train.metrics_lines", _interrupt)
             with pytest.raises(InterruptedError):
-                run(dataset, model, output, recipe)
+                run(dataset, model, output, settings)
         newest = max((output / "checkpoints").iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
         torch.distributed.barrier()
         (newest / "complete").unlink(missing_ok=True)
         torch.distributed.barrier()
-        summary = run(dataset, model, output, recipe)
+        summary = run(dataset, model, output, settings)
         assert 0 < summary.resumed_from < summary.steps
     return 0
 

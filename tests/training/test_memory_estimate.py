@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from config import TRAIN
 from figtune.batches.bundles import Bundle
 from figtune.batches.collation import training_batch
 from figtune.batches.forward import summed_loss
 from figtune.batches.rows import training_row
-from figtune.memory.budget import Load, StepSettings
-from figtune.memory.estimate import Described, described, memory_use
 from figtune.models.features import image_side
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype
 from figtune.models.setup import set_up_model
+from figtune.training.memory_budget import BatchShape, StepConfig
+from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
 from tests.models.tuned import CPU, PROMPT, choice
 
 TEXT = "The encoder reads the image. " * 40
@@ -72,11 +73,11 @@ def prepared(folder: Path, case: Case) -> LoadedModel:
     return loaded
 
 
-def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], Load]:
+def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], BatchShape]:
     """A step, and what it reads."""
     row = training_row(loaded.family, loaded.processor, PROMPT, TEXT, 128)
     lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(examples)]
-    batch = training_batch(lines, loaded.family, 0)
+    inputs = training_batch(lines, loaded.family, 0)
     image = sum(token == loaded.model.config.image_token_id for token in row.input_ids)
     side = image_side(loaded)
     width = loaded.model.config.vision_config.hidden_size
@@ -87,17 +88,17 @@ def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], L
     )
 
     def step() -> None:
-        summed_loss(loaded.tuned, loaded.family, batch, pictures).backward()  # type: ignore[no-untyped-call]
+        summed_loss(loaded.tuned, loaded.family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
 
-    load = Load(
-        examples=examples, text_tokens=len(row.input_ids) - image, learned_tokens=batch.learned_tokens // examples
+    batch = BatchShape(
+        examples=examples, text_tokens=len(row.input_ids) - image, target_tokens=inputs.learned_tokens // examples
     )
-    return step, load
+    return step, batch
 
 
-def description(loaded: LoadedModel) -> Described:
+def description(loaded: LoadedModel) -> ModelSpec:
     record = loaded.record
-    return described(loaded.base, record.name, precision_of(record, CPU), record.adapter)
+    return describe_model(loaded.base, record.name, precision_of(record, CPU), record.adapter)
 
 
 def held(loaded: LoadedModel) -> int:
@@ -110,12 +111,12 @@ def held(loaded: LoadedModel) -> int:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
     loaded = prepared(tmp_path, case)
-    step, load = real_step(loaded, case.examples)
+    step, batch = real_step(loaded, case.examples)
     # Gradients are there from the first pass on, and only then what comes and goes is all that is allocated.
     step()
     measured = allocated(step)
     model = description(loaded)
-    estimated = memory_use(model, settings(case), load)
+    estimated = memory_use(model, settings(case).train, batch)
     assert estimated.activations + estimated.logits == pytest.approx(measured, rel=0.02)
     weights = estimated.vision_weights + estimated.projector_weights + estimated.text_weights
     assert weights == pytest.approx(held(loaded), rel=0.01)
@@ -124,26 +125,30 @@ def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
     )
 
 
-def settings(case: Case) -> StepSettings:
+def settings(case: Case) -> StepConfig:
     adapter = AdapterRecord(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
-    return StepSettings(
+    return StepConfig(
         adapter=adapter,
         max_length=128,
-        batch_size=case.examples,
-        max_batch_tokens=4096,
-        gradient_accumulation_steps=1,
-        activation_checkpointing=case.checkpointing,
-        eight_bit_optimizer=False,
+        train=replace(
+            TRAIN,
+            batch_size=case.examples,
+            max_batch_tokens=4096,
+            gradient_accumulation_steps=1,
+            activation_checkpointing=case.checkpointing,
+        ),
     )
 
 
 def test_adam_remembers_what_was_estimated(tmp_path: Path) -> None:
     case = Case()
     loaded = prepared(tmp_path, case)
-    step, load = real_step(loaded, 1)
+    step, batch = real_step(loaded, 1)
     trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     step()
     optimizer.step()
     moments = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
-    assert memory_use(description(loaded), settings(case), load).optimizer == sum(each.nbytes for each in moments)
+    assert memory_use(description(loaded), settings(case).train, batch).optimizer == sum(
+        each.nbytes for each in moments
+    )

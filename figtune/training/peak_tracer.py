@@ -1,4 +1,4 @@
-"""Work gone through on the meta device, where tensors have shapes and no numbers, to count the memory it will take."""
+"""Measure peak memory by running a step on the meta device, where tensors have shapes and no data."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 META = torch.device("meta")
-ATTENTION = "rehearsed"
-"""Name of an attention that takes what sdpa takes on a CPU or a card. On the meta device sdpa itself would lay out the
-whole square of weights of every head, as no kernel of theirs does."""
+ATTENTION = "meta_sdpa"
+"""Name of an attention that allocates what fused sdpa kernels do. On the meta device sdpa itself would allocate the
+full attention matrix of every head."""
 _aten = torch.ops.aten
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fullest:
-    """The moment at which most memory was taken, in bytes."""
+class PeakMemory:
+    """Peak memory, in bytes."""
 
     total: int
-    wide: int
-    """Of the total, tensors whose last dimension is the one asked about."""
+    logits: int
+    """Part of the total in tensors whose last dimension is `logits_dim`."""
 
 
 class _Module(Protocol):
     num_key_value_groups: int
 
 
-class MemoryCount(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch says not what it is
-    """Counts what is allocated inside it and not yet freed again.
+class PeakMemoryMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
+    """Tracks bytes allocated inside it and not freed yet.
 
-    Weights are on the meta device; what decides shapes (token ids, masks) is real and on the CPU, and meets them as if
-    it were on the same device.
+    Weights are on the meta device. Tensors that decide shapes (token ids, masks) are real and on the CPU; operations
+    treat both as on one device.
     """
 
-    def __init__(self, wide: int) -> None:
-        """Args: wide: a last dimension whose tensors are to be counted apart."""
+    def __init__(self, logits_dim: int) -> None:
+        """Args: logits_dim: a last dimension whose tensors are counted separately."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.fullest = Fullest(total=0, wide=0)
-        self._wide_dimension = wide
+        self.peak = PeakMemory(total=0, logits=0)
+        self._logits_dim = logits_dim
         self._total = 0
-        self._wide = 0
+        self._logits = 0
         self._known = WeakIdKeyDictionary()
 
     def __torch_dispatch__(
@@ -59,15 +59,15 @@ class MemoryCount(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        """One operation, whose new storages are counted until they are gone."""
+        """Run one operation and count its new storages until they are freed."""
         positional, named = _on_one_device(func, args, dict(kwargs or {}))
         given = {id(tensor.untyped_storage()) for tensor in _tensors((args, kwargs))}
         result = func(*positional, **named)
         for tensor in _tensors(result):
             if id(tensor.untyped_storage()) not in given:
                 self._add(tensor)
-        if self._total > self.fullest.total:
-            self.fullest = Fullest(total=self._total, wide=self._wide)
+        if self._total > self.peak.total:
+            self.peak = PeakMemory(total=self._total, logits=self._logits)
         return result
 
     def _add(self, tensor: Tensor) -> None:
@@ -75,14 +75,14 @@ class MemoryCount(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
         if storage in self._known:
             return
         size = storage.nbytes()
-        wide = size if tensor.ndim and tensor.shape[-1] == self._wide_dimension else 0
+        logits = size if tensor.ndim and tensor.shape[-1] == self._logits_dim else 0
         self._known[storage] = size
-        self._change(size, wide)
-        weakref.finalize(storage, self._change, -size, -wide)
+        self._change(size, logits)
+        weakref.finalize(storage, self._change, -size, -logits)
 
-    def _change(self, size: int, wide: int) -> None:
+    def _change(self, size: int, logits: int) -> None:
         self._total += size
-        self._wide += wide
+        self._logits += logits
 
 
 def _tensors(tree: object) -> Iterator[Tensor]:
@@ -92,7 +92,7 @@ def _tensors(tree: object) -> Iterator[Tensor]:
 def _on_one_device(
     func: OpOverload[..., object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Real tensors that meet shapes become shapes; a mask becomes the indices it stands for, while it can be read."""
+    """Move real tensors that meet meta tensors to meta; turn boolean masks into indices while they can be read."""
     if any(tensor.is_meta for tensor in _tensors((args, kwargs))):
         if func is _aten.index.Tensor:
             args = (args[0], [index for mask in args[1] for index in _indices(mask)])  # type: ignore[attr-defined]
@@ -109,20 +109,20 @@ def _indices(index: Tensor | None) -> Sequence[Tensor | None]:
     return index.nonzero().unbind(1)
 
 
-def fullest_moment(work: Callable[[], None], *, wide: int) -> Fullest:
-    """The most memory that `work` takes at once beside what was there before, on a device whose kernels fuse attention.
+def trace_peak(work: Callable[[], None], *, logits_dim: int) -> PeakMemory:
+    """Return the peak memory of `work` beyond what was allocated before, on a device with fused attention.
 
     Args:
         work: on modules whose weights are on the meta device and whose attention is ATTENTION.
-        wide: a last dimension whose tensors are counted apart too.
+        logits_dim: a last dimension whose tensors are counted separately too.
     """
-    count = MemoryCount(wide)
-    with count:
+    mode = PeakMemoryMode(logits_dim)
+    with mode:
         work()
-    return count.fullest
+    return mode.peak
 
 
-def _rehearsed_attention(
+def _meta_sdpa(
     module: _Module,
     query: Tensor,
     key: Tensor,
@@ -131,7 +131,7 @@ def _rehearsed_attention(
     scaling: float | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """What `transformers.integrations.sdpa_attention.sdpa_attention_forward` allocates with a fused kernel."""
+    """Allocate what `transformers.integrations.sdpa_attention.sdpa_attention_forward` does with a fused kernel."""
     groups = getattr(module, "num_key_value_groups", 1)
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
@@ -140,5 +140,5 @@ def _rehearsed_attention(
     return seen.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(ATTENTION, _rehearsed_attention)
+AttentionInterface.register(ATTENTION, _meta_sdpa)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
