@@ -90,8 +90,10 @@ def parse_size(text: str) -> int:
     """Parse a size in bytes: "16GB" and "24000 MB" are decimal, "16GiB" is binary.
 
     Raises:
-        UsageError: it is not a size.
+        UsageError: it is not a size, or has no unit: nobody who writes 16 means 16 bytes.
     """
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+        raise UsageError(f'"{text}" has no unit', "give --memory such as 16GB, 16GiB or 24000MB")
     match = _SIZE.fullmatch(text.strip())
     if match is None or not (size := _bytes(*match.groups())):
         raise UsageError(f'"{text}" is not a memory size', "give --memory such as 16GB, 16GiB or 24000MB")
