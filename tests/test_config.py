@@ -184,9 +184,7 @@ def test_a_constant_may_be_edited_as_one_would_write_it(
         ("MODEL_NAME", '""', "error: --model.name must be a Hub id or a folder; give another value"),
     ],
 )
-def test_a_constant_that_makes_no_sense_is_one_line(
-    tmp_path: Path, constant: str, value: str, complaint: str
-) -> None:
+def test_a_constant_that_makes_no_sense_is_one_line(tmp_path: Path, constant: str, value: str, complaint: str) -> None:
     ran = _with_edited(tmp_path, constant, value, "import main; sys.exit(main.main(['--dry_run']))")
     assert ran.returncode == 2
     assert ran.stderr.startswith(complaint)

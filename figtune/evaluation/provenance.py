@@ -68,7 +68,10 @@ def report_outdated_evaluation(output_dir: Path) -> None:
         return
     if _is_outdated(summary, output_dir):
         mark_outdated(folder / REPORT_FILE, f"{command} and the same flags")
-        say(f"{folder} is of an earlier adapter, and its report says so; make it anew with: {command} and the same flags")
+        say(
+            f"{folder} is of an earlier adapter, and its report says so now; "
+            f"make it anew with: {command} and the same flags"
+        )
 
 
 def evaluation_command(output_dir: Path) -> str:

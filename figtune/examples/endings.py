@@ -87,7 +87,8 @@ def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
     what = "rows" if stats.data_set else "figures"
     change = f"change {SETTINGS[rule]}" if rule in SETTINGS else f"give {_other_input(stats)}"
     return NothingProducedError(
-        f"none of {count(stats.figures, what)} can be used, {counts[rule]:,} times by the rule {rule}: those {meaning(rule)}",
+        f"none of {count(stats.figures, what)} can be used, most often by the rule {rule} ({counts[rule]:,} times), "
+        f"against those {meaning(rule)}",
         f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
     )
 

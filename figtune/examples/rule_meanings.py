@@ -30,7 +30,7 @@ WHOLE: Mapping[str, str] = {
     "too_short": "with a target of too few words",
     "no_sentence_fits": "whose first sentence is longer than a target may be",
 }
-"""Rules against a whole figure, table or row, some of them against a single example too. Each continues "12 figures"."""
+"""Rules against a whole figure, table or row; some reject single examples too. Each continues "12 figures"."""
 
 EXAMPLE: Mapping[str, str] = {
     "nothing_left_of_caption": "for which cleaning left no sentence of the caption",

@@ -84,8 +84,9 @@ def _least(gain: Gain) -> float:
 def helped(whole: Slice) -> Helped:
     """Return whether fine-tuning helped, by loss and answers together.
 
-    "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the answers disagree, and where one of them
-    got better although every baseline scores higher or the answers repeat themselves.
+    "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the
+    answers disagree, and where one of them got better although every baseline scores higher or the answers repeat
+    themselves.
     """
     found: set[Helped] = {_loss_change(whole), answers_change(whole)} - {"not shown"}
     if not found or "loss" not in whole.gains:
@@ -277,8 +278,9 @@ def _on_losses(whole: Slice, words: Words) -> list[str]:
     if not whole.not_finite:
         return []
     return [
-        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of {count(whole.examples, 'examples')}, "
-        "which are left out of the means that it belongs to; metrics.json names them."
+        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of "
+        f"{count(whole.examples, 'examples')}, which are left out of the means that it belongs to; "
+        "metrics.json names them."
     ]
 
 
@@ -302,7 +304,7 @@ def _on_answers(whole: Slice) -> list[str]:
 
 
 def _on_baselines(whole: Slice) -> list[str]:
-    """The best baseline, where it scores as high as the tuned model by some of the means that captions are compared by."""
+    """Name the best baseline, where its CIDEr-D is at least that of the tuned model."""
     best = max(whole.baselines, key=lambda each: (each.cider.value, each.chrf.value), default=None)
     if best is None or not (best.cider.value > 0 and best.cider.value >= whole.tuned.cider.value):
         return []

@@ -44,7 +44,7 @@ def percent(share: float) -> str:
     rounded = round(100 * share)
     if rounded == 0 and share > 0:
         return "<1 %"
-    if rounded == 100 and share < 1:  # noqa: PLR2004
+    if rounded == 100 and share < 1:
         return ">99 %"
     return f"{rounded} %"
 

@@ -35,7 +35,8 @@ def _lines(group: Peers, groups: Sequence[Peers], bootstrap: Bootstrap) -> Itera
     yield from _aligned([_HEAD, *_rows(group)])
     for run in group.evaluations[1:]:
         yield ""
-        yield f"{run.name} against {first.name}, paired sign-flip test over {whole.papers:,} {unit} (+ better, - worse):"
+        test = f"paired sign-flip test over {whole.papers:,} {unit} (+ better, - worse)"
+        yield f"{run.name} against {first.name}, {test}:"
         gains = group.gains(run, first, bootstrap)
         yield from _aligned(
             [

@@ -21,7 +21,8 @@ def test_a_clear_gain_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=3.0 + n / 10, tuned_loss=1.0) for n in range(6)])
     assert verdict.sentence == (
         "Fine-tuning helped on held-out papers: the loss fell by 2.25 nats per token, from 3.25 to 1.00 "
-        "(95 % interval 2.13 to 2.38, p = 0.031), and its answers are better than the base model's; it looks at the picture: a wrong one costs it 0.50 nats per token "
+        "(95 % interval 2.13 to 2.38, p = 0.031), and its answers are better than the base model's; it looks at the "
+        "picture: a wrong one costs it 0.50 nats per token "
         "(95 % interval 0.50 to 0.50, p = 0.031)."
     )
     assert (verdict.helped, verdict.looking, verdict.headline) == ("better", "looks", "")
@@ -107,7 +108,7 @@ def test_better_answers_with_a_higher_loss_are_mixed() -> None:
 
 
 def test_answers_that_every_baseline_beats_are_no_help() -> None:
-    guesses: dict[Baseline, str] = {name: "A plot of accuracy over days." for name in BASELINES}
+    guesses: dict[Baseline, str] = dict.fromkeys(BASELINES, "A plot of accuracy over days.")
     verdict = judged([prediction(n, tuned_answer="the the the", guesses=guesses) for n in range(6)])
     assert verdict.helped == "mixed"
     assert "all 4 baselines, which need no model, answer better" in verdict.sentence

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.metrics.making import prediction
 from tests.reports.evaluations import BOOTSTRAP, write_evaluation
 
+
 def comparison(outputs: Sequence[Path], bootstrap: Bootstrap) -> str:
     return compared([read_evaluation(output) for output in outputs], bootstrap)
 

@@ -72,7 +72,9 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB", "16", " 16 ", "16.5", "80000000000"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB", "16", " 16 ", "16.5", "80000000000"]
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give --memory such as 16GB"):
         parse_size(text)
