@@ -42,8 +42,8 @@ _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 _CAPPED_FINAL_NORM = 2.0
 """Where logits are capped, larger ones would all be the cap."""
-_GEMMA_EMBEDDING = 0.00625
-_GEMMA_FINAL_NORM = 27.0
+_GEMMA_EMBEDDING = 0.008
+_GEMMA_FINAL_NORM = 20.0
 """For the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those of
 Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer, outweighs
 everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm makes up for

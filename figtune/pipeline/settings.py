@@ -54,7 +54,7 @@ def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[st
     Raises:
         UsageError: a value of another type.
     """
-    found = {}
+    found: dict[str, object] = {}
     for name, kind in kinds.items():
         value = given[name]
         if isinstance(value, str) and get_origin(kind) is tuple:

@@ -112,7 +112,7 @@ def test_answers_that_every_baseline_beats_are_no_help() -> None:
     verdict = judged([prediction(n, tuned_answer="the the the", guesses=guesses) for n in range(6)])
     assert verdict.helped == "mixed"
     assert "all 4 baselines, which need no model, answer better" in verdict.sentence
-    one_left = {name: text for name, text in guesses.items() if name != "frequent words"} | {"frequent words": "No."}
+    one_left: dict[Baseline, str] = {**guesses, "frequent words": "No."}
     kept = judged([prediction(n, tuned_answer="A plot of time.", guesses=one_left) for n in range(6)])
     assert kept.helped == "better"
 

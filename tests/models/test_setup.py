@@ -139,7 +139,7 @@ def test_tiny_models_begin_near_uniform_guesses(
 ) -> None:
     kind = name.removeprefix("tiny-")
     family, processor = families[kind.removesuffix("2")], processors[kind]
-    model = load_base_model(tiny_folders[kind], family, torch.float32, CPU, "sdpa").eval()
+    model = load_base_model(tiny_folders[kind], family, torch.float32, CPU, "sdpa")
     text = "The plot shows how the accuracy of the method grows over time, and that of the baseline does not."
     row = training_row(family, processor, "Write the caption of this figure.", text, 256)
     ids, count = torch.tensor([row.input_ids]), row.learned_tokens
