@@ -12,8 +12,8 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-from figtune.metrics.cider import words_of
 from figtune.metrics.records import Baseline
+from figtune.metrics.texts import words_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figtune.metrics.answers import answers_of
 from figtune.metrics.intervals import Bootstrap, gain, ratio, summed
 from figtune.metrics.records import EVALUATED_SPLITS, EvaluatedSplit, EvaluationSummary, Gain, Prediction, Score, Slice
-from figtune.metrics.slices import VALUE_OF
+from figtune.metrics.slices import VALUE_OF, answers_of
 
 
 @dataclass(frozen=True, kw_only=True)

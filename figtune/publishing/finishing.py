@@ -88,7 +88,7 @@ def _merge_stage(settings: FinishSettings) -> Stage:
 
 
 def _run_merge(settings: FinishSettings) -> Summary:
-    from figtune.publishing.merged_card import serving_commands
+    from figtune.publishing.merging import serving_commands
 
     stage = _merge_stage(settings)
     summary = _made(settings, stage, partial(_merge, settings, stage.folder))

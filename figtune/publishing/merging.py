@@ -17,14 +17,13 @@ from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
-from figtune.models.records import ADAPTER_FOLDER, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
 from figtune.models.whole import WholeModel
 from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.files import replacing_folder
+from figtune.pipeline.files import replacing_folder, write_text
 from figtune.pipeline.progress import say
 from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
-from figtune.publishing.merged_card import write_merged_card
 
 _ONE_FILE = "1000GB"
 """Larger than any model here: the artifact's files are then known by name beforehand."""
@@ -125,3 +124,54 @@ def _refuse_disagreement(found: Agreement) -> None:
             f"the merged model does not say what the adapter says: {found.sentence}",
             "use the adapter as it is, and report this with the lines above",
         )
+
+
+def serving_commands(folder: Path | str) -> tuple[str, ...]:
+    """What to type to serve a merged model; both answer at /v1/chat/completions."""
+    return (f"vllm serve {folder}", f"transformers serve {folder}")
+
+
+def write_merged_card(folder: Path, record: ModelRecord, agreement: Agreement) -> None:
+    """Write `README.md` beside the weights, with the front matter that the Hub reads."""
+    base = f"base_model: {record.base}\nbase_model_relation: finetune\n" if record.commit else ""
+    quantised = (
+        "\n\nThe adapter was trained over a text decoder in 4 bits and is merged into the full weights, which are more "
+        "exact than what it was trained over, though not the same."
+        if record.adapter.mode == "qlora"
+        else ""
+    )
+    commands = "\n".join(serving_commands("."))
+    write_text(
+        folder / CARD_FILE,
+        f"""---
+{base}library_name: transformers
+pipeline_tag: image-text-to-text
+---
+
+# {record.name}, fine-tuned and merged
+
+Base model and adapter in one, in bfloat16. Merged in float32 and rounded once; read back from the disk, the merged
+model was compared with the adapter on the base model: {agreement.sentence}.{quantised}
+
+## Loading
+
+In this folder:
+
+```python
+from transformers import AutoModelForImageTextToText, AutoProcessor
+model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()
+processor = AutoProcessor.from_pretrained(".")
+```
+
+## Serving
+
+In this folder, either of:
+
+```bash
+{commands}
+```
+
+Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
+temperature 0. The prompts stand in the data set that the adapter was trained on.
+""",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from figtune.examples.tasks import TASKS
 from figtune.pipeline import number_format, scripts
 from figtune.pipeline.files import replacing, write_text
 from figtune.pipeline.records import read_json
-from figtune.reports.tokens import TokenCounter, token_counter
 
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
@@ -108,3 +107,24 @@ def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
             if count_tokens is not None:
                 tokens[example.task][count_tokens(example.prompt) + count_tokens(example.completion)] += 1
     return _Lengths(words=words, tokens=tokens)
+
+
+TokenCounter = Callable[[str], int]
+
+
+def token_counter(tokenizer_file: Path) -> TokenCounter | None:
+    """A function that counts the tokens of a text, without the marks around it; None where no model was set up yet.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+    """
+    if not tokenizer_file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return count

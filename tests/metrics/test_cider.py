@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figtune.metrics.cider import Consensus, words_of
+from figtune.metrics.texts import Consensus, words_of
 
 REFERENCES = (
     "A plot of accuracy over training time for three methods.",

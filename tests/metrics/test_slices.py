@@ -7,9 +7,9 @@ import math
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
-from figtune.metrics.cider import Consensus
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.slices import measure
+from figtune.metrics.texts import Consensus
 from tests.metrics.making import prediction
 
 BOOTSTRAP = Bootstrap(samples=200, seed=0)
