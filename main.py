@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from config import STEPS, Config, Step, parse
+from figtune.export.post_training import post_training_stages
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.crew import launched_processes
 from figtune.pipeline.errors import UsageError
 from figtune.pipeline.progress import say
 from figtune.pipeline.stages import plan
-from figtune.publishing.finishing import after_training
 
 STAGE_SCRIPTS: dict[Step, str] = {
     "extract": "extract_content",
@@ -42,7 +42,7 @@ def run(config: Config) -> None:
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
-    run_stages([*(_script(step) for step in steps), *after_training(config)], config)
+    run_stages([*(_script(step) for step in steps), *post_training_stages(config)], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

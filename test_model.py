@@ -35,7 +35,7 @@ def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     if config.test_image is not None or config.serve or config.compare:
         return _request(config)
-    from figtune.evaluation.provenance import adapter_fingerprint
+    from figtune.evaluation.staleness import adapter_fingerprint
 
     return Stage(
         name="test",
@@ -94,25 +94,25 @@ def _talk(config: Config) -> Outcome:
 
 
 def _evaluate(config: Config) -> Outcome:
-    from figtune.evaluation.evaluation import Trial, evaluate
-    from figtune.metrics.intervals import Bootstrap
+    from figtune.evaluation.evaluate import EvalSettings, evaluate
+    from figtune.metrics.bootstrap import Bootstrap
     from figtune.models.records import FEATURES_FOLDER
 
     drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
     size, decoding = config.test.batch_size, _decoding(config)
-    trial = Trial(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
+    trial = EvalSettings(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
     say(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 
 def _compare(config: Config) -> Outcome:
-    from figtune.evaluation.provenance import read_evaluation
-    from figtune.metrics.intervals import Bootstrap
-    from figtune.reports.comparison import comparison
+    from figtune.evaluation.staleness import read_evaluation
+    from figtune.metrics.bootstrap import Bootstrap
+    from figtune.reports.comparison import comparison_table
 
     bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    show(comparison([read_evaluation(output) for output in config.compare], bootstrap))
+    show(comparison_table([read_evaluation(output) for output in config.compare], bootstrap))
     return Outcome(counts={"runs": len(config.compare)})
 
 

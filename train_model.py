@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from config import Config, parse
+from figtune.export.post_training import post_training_stages
 from figtune.models.launch import crew, launch_check, run_together
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
@@ -24,7 +25,6 @@ from figtune.pipeline.crew import is_first_launched
 from figtune.pipeline.files import write_bytes
 from figtune.pipeline.settings import encode, flatten
 from figtune.pipeline.stages import Outcome, Summary, make
-from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
@@ -54,12 +54,12 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> Summary:
     """Make OUTPUT if it is not current."""
-    from figtune.evaluation.provenance import report_outdated_evaluation
+    from figtune.evaluation.staleness import warn_if_stale
 
     produce = partial(_produce, config)
     summary = make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=crew())
     if is_first_launched():
-        report_outdated_evaluation(config.output_dir)
+        warn_if_stale(config.output_dir)
     return summary
 
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_together([SCRIPT, *after_training(config)], config)
+    run_together([SCRIPT, *post_training_stages(config)], config)
 
 
 def _produce(config: Config) -> Outcome:

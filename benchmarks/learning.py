@@ -23,10 +23,10 @@ import main as pipeline
 from benchmarks import efficient_gemma
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
-from figtune.evaluation.evaluated import exchanged_pictures
-from figtune.evaluation.predictions import grey_features
+from figtune.evaluation.eval_items import mismatched_images
+from figtune.evaluation.predictor import grey_features
 from figtune.examples.records import Example, examples_file
-from figtune.metrics.intervals import Bootstrap, estimate
+from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.records import Estimate
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
@@ -82,7 +82,7 @@ def _scored(work: Path, output: Path) -> list[Scored]:
     loaded = load_tuned_model(output, torch.device("cpu"), scripts.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
     features = prepared_features(work / "model" / "features", loaded, images)
-    others, grey = exchanged_pictures(examples), grey_features(loaded)
+    others, grey = mismatched_images(examples), grey_features(loaded)
     progress = track(examples, total=len(examples), title="scoring", unit="example")
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 

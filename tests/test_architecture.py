@@ -27,7 +27,7 @@ ARROWS = {
     "answers": {"batches", "models", "pipeline"},
     "training": {"answers", "batches", "examples", "models", "reports", "pipeline"},
     "evaluation": {"answers", "batches", "examples", "metrics", "models", "reports", "pipeline"},
-    "publishing": {"answers", "batches", "examples", "models", "pipeline"},
+    "export": {"answers", "batches", "examples", "models", "pipeline"},
     "metrics": {"pipeline"},
     "reports": {"figures", "examples", "metrics", "papers", "pipeline"},
     "talk": {"answers", "examples", "figures", "models", "pipeline"},

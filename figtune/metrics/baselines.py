@@ -13,31 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.metrics.records import Baseline
-from figtune.metrics.texts import words_of
+from figtune.metrics.text_metrics import cider_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class BaselineExample:
     """An example as the baselines see it."""
 
     task: str
     group: str
     prompt: str
     text: str
-    picture_hash: int | None
+    image_hash: int | None
     """Perceptual hash of its picture; None where the picture cannot be read."""
 
 
 @dataclass(frozen=True)
-class Likeness:
+class TfidfIndex:
     """Texts compared by the words they share, rare words counting more: cosine of TF-IDF (Salton & Buckley 1988)."""
 
     texts: Sequence[str]
 
-    def to(self, text: str) -> NDArray[np.float64]:
+    def similarities(self, text: str) -> NDArray[np.float64]:
         """Similarity of every text to this one, 0 to 1: float64[N]."""
         found = np.zeros(len(self.texts))
-        for word, weight in self._weights(Counter(words_of(text))).items():
+        for word, weight in self._weights(Counter(cider_words(text))).items():
             places, weights = self._postings[word]
             found[places] += weight * weights
         return found
@@ -52,10 +52,10 @@ class Likeness:
 
     @cached_property
     def _counts(self) -> list[Counter[str]]:
-        return [Counter(words_of(text)) for text in self.texts]
+        return [Counter(cider_words(text)) for text in self.texts]
 
     @cached_property
-    def _rarity(self) -> dict[str, float]:
+    def _idf(self) -> dict[str, float]:
         """0 for words that all texts have: they tell nothing."""
         frequency = Counter(word for counts in self._counts for word in counts)
         return {word: math.log(len(self.texts) / texts) for word, texts in frequency.items()}
@@ -74,64 +74,64 @@ class Likeness:
 
     def _weights(self, counts: Counter[str]) -> dict[str, float]:
         """Of known words that tell something, with length 1 together."""
-        rarity = self._rarity
+        rarity = self._idf
         weights = {word: count * rarity[word] for word, count in counts.items() if rarity.get(word)}
         norm = math.sqrt(sum(weight * weight for weight in weights.values()))
         return {word: weight / norm for word, weight in weights.items()}
 
 
-class Guesser:
+class TaskBaselines:
     """The baselines, for the examples of one task."""
 
-    def __init__(self, known: Sequence[Known]) -> None:
+    def __init__(self, known: Sequence[BaselineExample]) -> None:
         """
         Args:
             known: training examples of the task, at least one.
         """
-        self._known = known
-        self._prompts = Likeness([each.prompt for each in known])
-        self._central = Likeness([each.text for each in known]).centrality
+        self._examples = known
+        self._prompts = TfidfIndex([each.prompt for each in known])
+        self._central = TfidfIndex([each.text for each in known]).centrality
         self._groups = np.array([each.group for each in known])
         self._constant: dict[Baseline, str] = {
             "frequent words": frequent_words([each.text for each in known]),
             "typical text": known[int(np.argmax(self._central))].text,
         }
 
-    def guesses(self, asked: Known) -> dict[Baseline, str]:
+    def answers(self, asked: BaselineExample) -> dict[Baseline, str]:
         """What each baseline says; the nearest ones only where there is an example of another group."""
         answers = dict(self._constant)
         others = self._groups != asked.group
         if others.any():
-            if asked.picture_hash is not None:
-                answers["nearest picture"] = self._nearest(-self._differing_bits(asked.picture_hash), others)
-            answers["nearest prompt"] = self._nearest(self._prompts.to(asked.prompt).round(9), others)
+            if asked.image_hash is not None:
+                answers["nearest picture"] = self._nearest(-self._hash_distances(asked.image_hash), others)
+            answers["nearest prompt"] = self._nearest(self._prompts.similarities(asked.prompt).round(9), others)
         return answers
 
-    def _differing_bits(self, picture_hash: int) -> NDArray[np.float64]:
+    def _hash_distances(self, picture_hash: int) -> NDArray[np.float64]:
         return np.array(
             [
-                math.inf if each.picture_hash is None else (each.picture_hash ^ picture_hash).bit_count()
-                for each in self._known
+                math.inf if each.image_hash is None else (each.image_hash ^ picture_hash).bit_count()
+                for each in self._examples
             ]
         )
 
     def _nearest(self, nearness: NDArray[np.float64], allowed: NDArray[np.bool_]) -> str:
         """Of several equally near ones the text that is most like all others, so that chance has no say."""
         nearest = allowed & (nearness == nearness[allowed].max())
-        return self._known[int(np.argmax(np.where(nearest, self._central, -1.0)))].text
+        return self._examples[int(np.argmax(np.where(nearest, self._central, -1.0)))].text
 
 
-def guessers(known: Sequence[Known]) -> Mapping[str, Guesser]:
+def fit_baselines(known: Sequence[BaselineExample]) -> Mapping[str, TaskBaselines]:
     """One for each task."""
-    by_task: defaultdict[str, list[Known]] = defaultdict(list)
+    by_task: defaultdict[str, list[BaselineExample]] = defaultdict(list)
     for each in known:
         by_task[each.task].append(each)
-    return {task: Guesser(members) for task, members in by_task.items()}
+    return {task: TaskBaselines(members) for task, members in by_task.items()}
 
 
 def frequent_words(texts: Sequence[str]) -> str:
     """The words most often used, in the order of their number, as many as a text of median length has."""
-    words = [words_of(text) for text in texts]
+    words = [cider_words(text) for text in texts]
     counts = Counter(word for of_text in words for word in of_text)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     return " ".join(ordered[: median_low([len(of_text) for of_text in words])])

@@ -24,13 +24,13 @@ Source = Literal["papers", "images", "groups"]
 """Where the examples come from: papers, images each for itself, or rows of a data set that share ids."""
 Score = Literal["loss", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF"]
 Change = Literal["better", "worse", "not shown"]
-Helped = Literal["better", "worse", "mixed", "not shown"]
+Effect = Literal["better", "worse", "mixed", "not shown"]
 """Verdict over loss and answers together; "mixed" where they, or answers and baselines, disagree."""
-Looking = Literal["looks", "ignores", "at known ones only", "not shown", "untested"]
+ImageUse = Literal["looks", "ignores", "at known ones only", "not shown", "untested"]
 """Whether the right picture helps the tuned model; "at known ones only": those that it was trained on."""
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """A change that chance makes at least as large less often than this is called one."""
-LEAST_EFFECT: Mapping[Score, float] = {"loss": 0.02, "CIDEr-D": 0.05, "BLEU-4": 0.5, "ROUGE-L": 0.5, "chrF": 0.5}
+MIN_EFFECT: Mapping[Score, float] = {"loss": 0.02, "CIDEr-D": 0.05, "BLEU-4": 0.5, "ROUGE-L": 0.5, "chrF": 0.5}
 """Smallest difference that counts, however sure it is. Loss: 0.02 nats per token are 2 % of the perplexity. Answers:
 half a point of 100, and of CIDEr-D the same share of its range; a smaller one shows in no answer that one reads."""
 
@@ -45,7 +45,7 @@ EVALUATION_CONTENTS = (PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ModelResult:
     """What one model, base or tuned, made of one example."""
 
     loss: float | None
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class BaselineAnswer:
     """What a baseline says to one example."""
 
     baseline: Baseline
@@ -88,13 +88,13 @@ class Prediction:
     reference: str
     tokens: int
     """Of the reference as the losses count them: cut to the longest length, with its end token."""
-    base: Outcome
-    tuned: Outcome
+    base: ModelResult
+    tuned: ModelResult
     wrong_image_loss: float | None
     """Of the tuned model, with another image of the split in place of the right one; None too where not finite."""
     grey_image_loss: float | None
     """Of the tuned model, with an even grey in place of the right image; None where not finite."""
-    guesses: tuple[Guess, ...]
+    guesses: tuple[BaselineAnswer, ...]
     """Without those whose nearest example would be of the same paper, there being no other."""
 
 
@@ -108,7 +108,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
+class PairedDifference:
     """A difference that is positive where fine-tuning, or the right picture, is better: the drop of a loss, the rise of
     a score. Tables, report, comparison and JSON all have this sign."""
 
@@ -121,7 +121,7 @@ class Gain:
 
     def change(self, least: float) -> Change:
         """Return the change that the test shows and that is at least `least`."""
-        if self.p >= SIGNIFICANT or self.value == 0 or abs(self.value) < least:
+        if self.p >= SIGNIFICANCE_LEVEL or self.value == 0 or abs(self.value) < least:
             return "not shown"
         return "better" if self.value > 0 else "worse"
 
@@ -170,11 +170,11 @@ class Slice:
     tuned: Scores
     baselines: tuple[Scores, ...]
     """Those that have an answer to every example of the split."""
-    gains: dict[Score, Gain]
+    gains: dict[Score, PairedDifference]
     """Of the tuned model over the base model; of the loss its drop. Without the loss where there is no finite one."""
-    image_gain: Gain | None
+    image_gain: PairedDifference | None
     """Loss of the tuned model with a wrong image less that with the right one: positive if it looks."""
-    grey_gain: Gain | None
+    grey_gain: PairedDifference | None
     """The same against an even grey."""
     not_finite: int
     """Examples where a loss was no finite number: they are left out of the means that it belongs to."""
@@ -208,9 +208,9 @@ class Verdict:
     """What must not be overlooked: that loss and answers disagree, that the model ignores its pictures. Empty
     otherwise."""
     sentence: str
-    helped: Helped
-    """By loss and answers, with at least `LEAST_EFFECT`."""
-    looking: Looking
+    helped: Effect
+    """By loss and answers, with at least `MIN_EFFECT`."""
+    looking: ImageUse
     notes: tuple[str, ...]
     """What must be known to read the sentence rightly, one plain sentence each."""
 

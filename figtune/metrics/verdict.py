@@ -5,56 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from figtune.metrics.records import (
-    LEAST_EFFECT,
+    MIN_EFFECT,
     Change,
+    Effect,
     EvaluatedSplit,
-    Gain,
-    Helped,
-    Looking,
+    ImageUse,
+    PairedDifference,
     Score,
     Scores,
     Slice,
     Source,
     Verdict,
 )
-from figtune.metrics.words import WORDS, Words
+from figtune.metrics.terminology import TERMINOLOGY, Terminology
 from figtune.pipeline.number_format import count, fixed, p_value, percent
 
-_FEW_PAPERS = 6
+_MIN_GROUPS = 6
 """With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
-_NOTABLE_GAP = 0.1
+_MEMORISATION_GAP = 0.1
 """Nats per token by which training figures must have gained more before it is called memorising."""
-_NO_GAIN = LEAST_EFFECT["loss"]
+_MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
 """Nats per token: a model that the right picture helps by less than 2 % of its perplexity ignores it."""
-_DEGENERATE_REPETITION = 0.5
+_DEGENERATE_REP_4 = 0.5
 """Share of repeated 4-word sequences from which answers count as degenerate (seq-rep-4; people's texts have below 0.01,
 greedily decoded language models 0.44 in Welleck 2020)."""
 _ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
-def judge(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
+def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
     """Did it help, on what, does it look at the picture: one sentence, and what limits it.
 
     Args:
         slices: as measured, at least one of them whole.
         demo: whether the base model is the tiny one with random weights.
     """
-    words = WORDS[source]
+    terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
     whole = wholes.get("test") or wholes["minitrain"]
     tasks = [part for part in slices if part.split == whole.split and part.by == "task"]
     trained = wholes.get("minitrain") if whole.split == "test" else None
-    sentence = f"{_whether_it_helped(whole, words)}{_on_what(tasks)}; {_whether_it_looks(whole, trained)}."
+    sentence = f"{_effect_clause(whole, terms)}{_task_clause(tasks)}; {_image_use_clause(whole, trained)}."
     return Verdict(
         headline=_headline(whole, trained),
         sentence=sentence,
-        helped=helped(whole),
-        looking=looking(whole, trained),
-        notes=tuple(_notes(wholes, whole, words, demo=demo)),
+        helped=overall_effect(whole),
+        looking=image_use(whole, trained),
+        notes=tuple(_notes(wholes, whole, terms, demo=demo)),
     )
 
 
-def looking(whole: Slice, trained: Slice | None) -> Looking:
+def image_use(whole: Slice, trained: Slice | None) -> ImageUse:
     """Whether the tuned model looks at its pictures: by a paired test, and by how little a wrong one costs at most.
 
     Args:
@@ -63,32 +63,32 @@ def looking(whole: Slice, trained: Slice | None) -> Looking:
     gain = whole.image_gain
     if gain is None:
         return "untested"
-    if gain.change(_NO_GAIN) == "better":
+    if gain.change(_MIN_IMAGE_GAIN) == "better":
         return "looks"
-    if gain.change(0) != "better" and _most(gain) >= _NO_GAIN:
+    if gain.change(0) != "better" and _upper_bound(gain) >= _MIN_IMAGE_GAIN:
         return "not shown"
     known = trained.image_gain if trained is not None else None
-    if known is not None and _most(known) >= _NO_GAIN:
-        return "at known ones only" if _least(known) > 0 else "not shown"
+    if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
+        return "at known ones only" if _lower_bound(known) > 0 else "not shown"
     return "ignores"
 
 
-def _most(gain: Gain) -> float:
+def _upper_bound(gain: PairedDifference) -> float:
     return gain.value if gain.high is None else gain.high
 
 
-def _least(gain: Gain) -> float:
+def _lower_bound(gain: PairedDifference) -> float:
     return gain.value if gain.low is None else gain.low
 
 
-def helped(whole: Slice) -> Helped:
+def overall_effect(whole: Slice) -> Effect:
     """Return whether fine-tuning helped, by loss and answers together.
 
     "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the
     answers disagree, and where one of them got better although every baseline scores higher or the answers repeat
     themselves.
     """
-    found: set[Helped] = {_loss_change(whole), answers_change(whole)} - {"not shown"}
+    found: set[Effect] = {_loss_change(whole), answer_effect(whole)} - {"not shown"}
     if not found or "loss" not in whole.gains:
         return "not shown"
     if "mixed" in found or len(found) > 1 or (found == {"better"} and _flaws(whole)):
@@ -96,19 +96,19 @@ def helped(whole: Slice) -> Helped:
     return found.pop()
 
 
-def answers_change(whole: Slice) -> Helped:
+def answer_effect(whole: Slice) -> Effect:
     """Return whether answers got better by some score and worse by none, the other way round, or both."""
-    found = {whole.gains[score].change(LEAST_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
+    found = {whole.gains[score].change(MIN_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
     if not found:
         return "not shown"
     return "mixed" if len(found) > 1 else found.pop()
 
 
 def _loss_change(whole: Slice) -> Change:
-    return whole.gains["loss"].change(LEAST_EFFECT["loss"]) if "loss" in whole.gains else "not shown"
+    return whole.gains["loss"].change(MIN_EFFECT["loss"]) if "loss" in whole.gains else "not shown"
 
 
-def _value_of(scores: Scores, score: Score) -> float:
+def _score_value(scores: Scores, score: Score) -> float:
     values: dict[Score, float] = {
         "CIDEr-D": scores.cider.value,
         "BLEU-4": scores.bleu4.value,
@@ -120,7 +120,9 @@ def _value_of(scores: Scores, score: Score) -> float:
 
 def beats(one: Scores, other: Scores) -> bool:
     """Return whether more scores of the answers are higher for `one` than are higher for `other`, by what counts."""
-    differences = [(_value_of(one, score) - _value_of(other, score)) / LEAST_EFFECT[score] for score in _ANSWER_SCORES]
+    differences = [
+        (_score_value(one, score) - _score_value(other, score)) / MIN_EFFECT[score] for score in _ANSWER_SCORES
+    ]
     return sum(each >= 1 for each in differences) > sum(each <= -1 for each in differences)
 
 
@@ -133,7 +135,7 @@ def _flaws(whole: Slice) -> list[str]:
     flaws = []
     if whole.tuned.words < 1:
         flaws.append("its answers are empty or nearly so")
-    elif whole.tuned.repetition >= _DEGENERATE_REPETITION:
+    elif whole.tuned.repetition >= _DEGENERATE_REP_4:
         flaws.append(f"its answers repeat themselves ({percent(whole.tuned.repetition)} of their 4-word sequences)")
     if _beaten_by_all(whole):
         baselines = count(len(whole.baselines), "baselines")
@@ -144,14 +146,16 @@ def _flaws(whole: Slice) -> list[str]:
 
 def _headline(whole: Slice, trained: Slice | None) -> str:
     parts = []
-    if helped(whole) == "mixed":
-        parts.append(f"Mixed result: {_mixture(whole)}.")
-    if looking(whole, trained) == "ignores":
-        parts.append(f"This model {_ignores(whole)} its pictures: what it writes hardly depends on what they show.")
+    if overall_effect(whole) == "mixed":
+        parts.append(f"Mixed result: {_disagreement(whole)}.")
+    if image_use(whole, trained) == "ignores":
+        parts.append(
+            f"This model {_ignores_verb(whole)} its pictures: what it writes hardly depends on what they show."
+        )
     return " ".join(parts)
 
 
-def _mixture(whole: Slice) -> str:
+def _disagreement(whole: Slice) -> str:
     """What disagrees, without numbers: `the loss fell, but the answers are worse, and all 4 baselines ...`."""
     losses: dict[Change, str] = {
         "better": "the loss fell",
@@ -160,7 +164,7 @@ def _mixture(whole: Slice) -> str:
     }
     clauses = [losses[_loss_change(whole)], _answers_clause(whole), *_flaws(whole)]
     first, *rest = [clause for clause in clauses if clause]
-    return f"{first}, but {listed(rest)}" if rest else first
+    return f"{first}, but {join_names(rest)}" if rest else first
 
 
 def _answers_clause(whole: Slice) -> str:
@@ -169,19 +173,19 @@ def _answers_clause(whole: Slice) -> str:
         "worse": "its answers are worse than the base model's",
         "mixed": "its answers are better by some scores and worse by others",
         "not shown": "",
-    }[answers_change(whole)]
+    }[answer_effect(whole)]
 
 
-def _ignores(whole: Slice) -> str:
-    return "seems to ignore" if whole.papers < _FEW_PAPERS else "ignores"
+def _ignores_verb(whole: Slice) -> str:
+    return "seems to ignore" if whole.papers < _MIN_GROUPS else "ignores"
 
 
-def _whether_it_helped(whole: Slice, words: Words) -> str:
-    place = words.places[whole.split]
+def _effect_clause(whole: Slice, terms: Terminology) -> str:
+    place = terms.places[whole.split]
     if "loss" not in whole.gains:
         return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
-    drop, verdict = whole.gains["loss"], helped(whole)
-    openings: dict[Helped, str] = {
+    drop, verdict = whole.gains["loss"], overall_effect(whole)
+    openings: dict[Effect, str] = {
         "better": "Fine-tuning helped",
         "worse": "Fine-tuning made the model worse",
         "mixed": "Fine-tuning has mixed effects",
@@ -189,72 +193,72 @@ def _whether_it_helped(whole: Slice, words: Words) -> str:
     }
     too_few, clauses = "", _clauses_beside_the_loss(whole)
     if verdict == "not shown":
-        too_few = _too_few(whole, words)
+        too_few = _too_few_groups(whole, terms)
         if drop.change(0) != "not shown":
             openings["not shown"] = "Fine-tuning made no difference that counts"
-            clauses = f", less than the {fixed(LEAST_EFFECT['loss'], 2)} that count"
-    return f"{openings[verdict]} {place}: {_course(whole)} ({_evidence(drop)}{too_few}){clauses}"
+            clauses = f", less than the {fixed(MIN_EFFECT['loss'], 2)} that count"
+    return f"{openings[verdict]} {place}: {_loss_change_text(whole)} ({_interval_text(drop)}{too_few}){clauses}"
 
 
 def _clauses_beside_the_loss(whole: Slice) -> str:
     """How the answers changed, then what speaks against them; nothing where no test can tell."""
-    if whole.papers < _FEW_PAPERS:
+    if whole.papers < _MIN_GROUPS:
         return ""
-    loss, answers = _loss_change(whole), answers_change(whole)
+    loss, answers = _loss_change(whole), answer_effect(whole)
     clauses = ""
     if answers != "not shown":
         clauses = f", {'and' if answers == loss else 'but'} {_answers_clause(whole)}"
     if flaws := _flaws(whole):
-        clauses += f", {'but' if 'better' in (loss, answers) and 'but' not in clauses else 'and'} {listed(flaws)}"
+        clauses += f", {'but' if 'better' in (loss, answers) and 'but' not in clauses else 'and'} {join_names(flaws)}"
     return clauses
 
 
-def _too_few(whole: Slice, words: Words) -> str:
+def _too_few_groups(whole: Slice, terms: Terminology) -> str:
     if whole.papers == 1:
-        return f": one {words.group} proves nothing"
-    return f": {whole.papers} {words.groups} are too few to prove anything" if whole.papers < _FEW_PAPERS else ""
+        return f": one {terms.group} proves nothing"
+    return f": {whole.papers} {terms.groups} are too few to prove anything" if whole.papers < _MIN_GROUPS else ""
 
 
-def _course(whole: Slice) -> str:
+def _loss_change_text(whole: Slice) -> str:
     drop = whole.gains["loss"].value
     if not drop:
-        return f"the loss stayed at {_loss_of(whole.tuned)} nats per token"
+        return f"the loss stayed at {_loss_text(whole.tuned)} nats per token"
     went = "fell" if drop > 0 else "rose"
-    ends = f"from {_loss_of(whole.base)} to {_loss_of(whole.tuned)}"
+    ends = f"from {_loss_text(whole.base)} to {_loss_text(whole.tuned)}"
     return f"the loss {went} by {fixed(abs(drop), 2)} nats per token, {ends}"
 
 
-def _on_what(tasks: Sequence[Slice]) -> str:
+def _task_clause(tasks: Sequence[Slice]) -> str:
     """Which tasks the change is sure for; nothing to say about a single task, or where no test can tell."""
-    if len(tasks) < 2 or all(task.papers < _FEW_PAPERS for task in tasks):
+    if len(tasks) < 2 or all(task.papers < _MIN_GROUPS for task in tasks):
         return ""
     changes = {task.name: _loss_change(task) for task in tasks if "loss" in task.gains}
     phrases: dict[Change, str] = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}
     parts = [
-        f"{phrase} at {listed(names)}"
+        f"{phrase} at {join_names(names)}"
         for change, phrase in phrases.items()
         if (names := [name for name, found in changes.items() if found == change])
     ]
     return f", {', '.join(parts)}"
 
 
-def _whether_it_looks(whole: Slice, trained: Slice | None) -> str:
+def _image_use_clause(whole: Slice, trained: Slice | None) -> str:
     gain = whole.image_gain
     if gain is None:
         return "whether it looks at the picture could not be tested, since no picture could be exchanged for another"
-    cost = f"a wrong one costs it {fixed(gain.value, 2)} nats per token ({_evidence(gain)})"
-    match looking(whole, trained):
+    cost = f"a wrong one costs it {fixed(gain.value, 2)} nats per token ({_interval_text(gain)})"
+    match image_use(whole, trained):
         case "looks":
             return f"it looks at the picture: {cost}"
         case "ignores":
-            return f"it {_ignores(whole)} the picture: {cost}"
+            return f"it {_ignores_verb(whole)} the picture: {cost}"
         case "at known ones only":
             return f"it knows the pictures it was trained on, but new ones do not help it: {cost}"
         case "not shown" | "untested":
             return f"it is not shown to look at the picture: {cost}"
 
 
-def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, words: Words, *, demo: bool) -> list[str]:
+def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology, *, demo: bool) -> list[str]:
     notes = []
     if demo:
         notes.append(
@@ -263,36 +267,36 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, words: Words, *, d
         )
     if whole.split == "minitrain":
         notes.append(
-            f"No {words.group} was held out for the test: every number here is about training {words.pictures} and "
-            f"none about new ones. {words.more}."
+            f"No {terms.group} was held out for the test: every number here is about training {terms.pictures} and "
+            f"none about new ones. {terms.test_split_remedy}."
         )
-    notes += [note for part in wholes.values() for note in _on_losses(part, words)]
-    notes += _on_answers(whole)
-    notes += _on_baselines(whole)
+    notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
+    notes += _answer_notes(whole)
+    notes += _baseline_notes(whole)
     if whole.split == "test" and "minitrain" in wholes:
-        notes += _on_memorising(whole, wholes["minitrain"], words)
+        notes += _memorisation_notes(whole, wholes["minitrain"], terms)
     return notes
 
 
-def _on_losses(whole: Slice, words: Words) -> list[str]:
+def _nonfinite_notes(whole: Slice, terms: Terminology) -> list[str]:
     if not whole.not_finite:
         return []
     return [
-        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of "
+        f"{terms.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of "
         f"{count(whole.examples, 'examples')}, which are left out of the means that it belongs to; "
         "metrics.json names them."
     ]
 
 
-def _on_answers(whole: Slice) -> list[str]:
+def _answer_notes(whole: Slice) -> list[str]:
     notes = []
-    if whole.papers >= _FEW_PAPERS:
+    if whole.papers >= _MIN_GROUPS:
         named: dict[Change, list[Score]] = {"better": [], "worse": [], "not shown": []}
         for score, gain in whole.gains.items():
             if score != "loss":
-                named[gain.change(LEAST_EFFECT[score])].append(score)
+                named[gain.change(MIN_EFFECT[score])].append(score)
         phrases = {"better": "better by", "worse": "worse by", "not shown": "not shown to be different by"}
-        parts = [f"{phrases[change]} {listed(scores)}" for change, scores in named.items() if scores]
+        parts = [f"{phrases[change]} {join_names(scores)}" for change, scores in named.items() if scores]
         notes.append(f"Its answers are {', '.join(parts)}.")
     stopped = whole.tuned.stopped or 0.0
     if stopped < 0.5:
@@ -303,7 +307,7 @@ def _on_answers(whole: Slice) -> list[str]:
     return notes
 
 
-def _on_baselines(whole: Slice) -> list[str]:
+def _baseline_notes(whole: Slice) -> list[str]:
     """Name the best baseline, where its CIDEr-D is at least that of the tuned model."""
     best = max(whole.baselines, key=lambda each: (each.cider.value, each.chrf.value), default=None)
     if best is None or not (best.cider.value > 0 and best.cider.value >= whole.tuned.cider.value):
@@ -314,31 +318,33 @@ def _on_baselines(whole: Slice) -> list[str]:
     ]
 
 
-def _on_memorising(test: Slice, minitrain: Slice, words: Words) -> list[str]:
+def _memorisation_notes(test: Slice, minitrain: Slice, terms: Terminology) -> list[str]:
     notes = []
-    known = f"On training {words.pictures}"
+    known = f"On training {terms.pictures}"
     drops = [part.gains["loss"].value for part in (test, minitrain) if "loss" in part.gains]
-    if len(drops) == 2 and drops[1] - drops[0] > _NOTABLE_GAP:
-        beyond = words.places["test"].removeprefix("on ")
-        notes.append(f"{known} {_course(minitrain)}: what goes beyond the {beyond} is memorised.")
+    if len(drops) == 2 and drops[1] - drops[0] > _MEMORISATION_GAP:
+        beyond = terms.places["test"].removeprefix("on ")
+        notes.append(f"{known} {_loss_change_text(minitrain)}: what goes beyond the {beyond} is memorised.")
     if minitrain.image_gain is not None:
         gain = minitrain.image_gain
-        notes.append(f"{known} a wrong picture costs it {fixed(gain.value, 2)} nats per token ({_evidence(gain)}).")
+        notes.append(
+            f"{known} a wrong picture costs it {fixed(gain.value, 2)} nats per token ({_interval_text(gain)})."
+        )
     return notes
 
 
-def _evidence(gain: Gain) -> str:
+def _interval_text(gain: PairedDifference) -> str:
     """`95 % interval 0.10 to 0.20, p = 0.03`"""
     if gain.low is None or gain.high is None:
         return "no interval"
     return f"95 % interval {fixed(gain.low, 2)} to {fixed(gain.high, 2)}, {p_value(gain.p)}"
 
 
-def _loss_of(scores: Scores) -> str:
+def _loss_text(scores: Scores) -> str:
     assert scores.loss is not None, "there is a drop only of a loss"
     return fixed(scores.loss.value, 2)
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -42,7 +42,7 @@ _TEMPLATES.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 @dataclass(frozen=True)
-class _Lengths:
+class _LengthCounts:
     """Of all examples, by task: how often there is each length."""
 
     words: dict[str, Counter[int]]
@@ -98,7 +98,7 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]
         figure.savefig(temporary, metadata={"Date": None, "Creator": None})
 
 
-def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
+def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _LengthCounts:
     words: defaultdict[str, Counter[int]] = defaultdict(Counter)
     tokens: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for split in SPLITS:
@@ -106,7 +106,7 @@ def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
             words[example.task][count_words(example.completion)] += 1
             if count_tokens is not None:
                 tokens[example.task][count_tokens(example.prompt) + count_tokens(example.completion)] += 1
-    return _Lengths(words=words, tokens=tokens)
+    return _LengthCounts(words=words, tokens=tokens)
 
 
 TokenCounter = Callable[[str], int]

@@ -11,24 +11,24 @@ from urllib.parse import quote
 
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
-    LEAST_EFFECT,
+    MIN_EFFECT,
     Baseline,
     Change,
+    Effect,
     EvaluationSummary,
     FactScores,
-    Gain,
-    Helped,
+    PairedDifference,
     Prediction,
     Score,
     Slice,
     System,
 )
-from figtune.metrics.words import WORDS, Words
+from figtune.metrics.terminology import TERMINOLOGY, Terminology
 from figtune.pipeline.files import write_text
 from figtune.pipeline.number_format import p_value, signed
-from figtune.reports.page import render_page
+from figtune.reports.render import render_page
 
-_LEVELS: Mapping[Change | Helped, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
+_LEVELS: Mapping[Change | Effect, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
 _NOTICE_PLACE = "<main>"
 _NOTICE = "Not the adapter that lies here now: "
 _TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
@@ -41,7 +41,7 @@ _BASELINE_SOURCES: Mapping[Baseline, str] = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisRange:
     """The range that the intervals of a column are drawn in, zero always inside."""
 
     lowest: float
@@ -66,7 +66,7 @@ class Whisker:
 
 
 @dataclass(frozen=True)
-class Row:
+class SliceRow:
     """A slice with its gains ready to draw."""
 
     title: str
@@ -77,11 +77,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Block:
+class SplitBlock:
     """The rows of one split."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[SliceRow, ...]
 
 
 @dataclass(frozen=True)
@@ -102,24 +102,24 @@ def evaluation_page(
         images: the data set folder relative to the page, quoted for a URL.
         curves: the picture of the training curves relative to the page, where there is one.
     """
-    words = WORDS[summary.source]
+    terms = TERMINOLOGY[summary.source]
     return render_page(
         "Evaluation",
         "evaluation.html",
         {
             "summary": summary,
-            "words": words,
+            "words": terms,
             "wholes": [part for part in summary.slices if part.by == "all"],
-            "blocks": _blocks(summary.slices, words),
-            "facts": _fact_blocks(summary.facts, words),
+            "blocks": _blocks(summary.slices, terms),
+            "facts": _fact_blocks(summary.facts, terms),
             "baselines": _BASELINE_SOURCES,
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
             "level": lambda score, gain: _level(gain, score),
-            "least_effect": LEAST_EFFECT,
+            "least_effect": MIN_EFFECT,
             "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
-            "drop_of": _drop_of,
+            "drop_of": _loss_drop,
             "image_source": lambda image: f"{images}/{quote(image)}",
             "splits": [split for split in EVALUATED_SPLITS if any(each.split == split for each in predictions)],
             "tasks": _names(prediction.task for prediction in predictions),
@@ -133,7 +133,7 @@ def relative_url(target: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
 
 
-def mark_outdated(page: Path, command: str) -> None:
+def mark_stale(page: Path, command: str) -> None:
     """Put a notice on top of a report whose adapter is no longer the one in OUTPUT; once, if the page is there.
 
     Args:
@@ -155,27 +155,27 @@ def _names(names: Iterable[str]) -> list[str]:
     return sorted(set(names) - {""})
 
 
-def _drop_of(prediction: Prediction) -> float:
+def _loss_drop(prediction: Prediction) -> float:
     """By how much fine-tuning lowered the loss of one example; 0 where a loss is no finite number."""
     base, tuned = prediction.base.loss, prediction.tuned.loss
     return 0.0 if base is None or tuned is None else round(base - tuned, 4)
 
 
-def _blocks(slices: Sequence[Slice], words: Words) -> list[Block]:
+def _blocks(slices: Sequence[Slice], terms: Terminology) -> list[SplitBlock]:
     drops = _scale(part.gains.get("loss") for part in slices)
     gains = _scale(gain for part in slices for gain in (part.image_gain, part.grey_gain))
     blocks = []
-    for split, title in words.titles.items():
+    for split, title in terms.titles.items():
         of_split = [part for part in slices if part.split == split]
-        rows = tuple(_row(part, drops, gains, words) for part in of_split if _worth_a_row(part, slices))
+        rows = tuple(_row(part, drops, gains, terms) for part in of_split if _worth_a_row(part, slices))
         if rows:
-            blocks.append(Block(title=title, rows=rows))
+            blocks.append(SplitBlock(title=title, rows=rows))
     return blocks
 
 
-def _fact_blocks(facts: Sequence[FactScores], words: Words) -> list[FactBlock]:
+def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBlock]:
     blocks = []
-    for split, title in words.titles.items():
+    for split, title in terms.titles.items():
         chosen = tuple(each for each in facts if each.split == split)
         if chosen:
             asked = [system for system in chosen[0].agreement if all(system in each.agreement for each in chosen)]
@@ -189,31 +189,31 @@ def _worth_a_row(part: Slice, slices: Sequence[Slice]) -> bool:
     return part.by == "all" or len(alike) > 1
 
 
-def _row(part: Slice, drops: Scale, gains: Scale, words: Words) -> Row:
-    return Row(
+def _row(part: Slice, drops: AxisRange, gains: AxisRange, terms: Terminology) -> SliceRow:
+    return SliceRow(
         title=part.name or "all",
         slice=part,
-        loss_drop=_whisker(part.gains.get("loss"), drops, words),
-        image_gain=_whisker(part.image_gain, gains, words),
-        grey_gain=_whisker(part.grey_gain, gains, words),
+        loss_drop=_whisker(part.gains.get("loss"), drops, terms),
+        image_gain=_whisker(part.image_gain, gains, terms),
+        grey_gain=_whisker(part.grey_gain, gains, terms),
     )
 
 
-def _scale(gains: Iterable[Gain | None]) -> Scale:
+def _scale(gains: Iterable[PairedDifference | None]) -> AxisRange:
     ends = [end for each in gains if each for end in (each.low, each.value, each.high) if end is not None]
     lowest, highest = min(0.0, *ends, 0.0), max(0.0, *ends, 0.0)
     margin = 0.04 * (highest - lowest) or 1.0
-    return Scale(lowest - margin, highest + margin)
+    return AxisRange(lowest - margin, highest + margin)
 
 
-def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
+def _whisker(gain: PairedDifference | None, scale: AxisRange, terms: Terminology) -> Whisker | None:
     if gain is None:
         return None
     low = gain.value if gain.low is None else gain.low
     high = gain.value if gain.high is None else gain.high
     return Whisker(
         value=signed(gain.value),
-        interval=f"one {words.group}" if gain.low is None else f"{signed(low)} to {signed(high)}, {p_value(gain.p)}",
+        interval=f"one {terms.group}" if gain.low is None else f"{signed(low)} to {signed(high)}, {p_value(gain.p)}",
         level=_level(gain, "loss"),
         zero=scale.percent(0),
         at=scale.percent(gain.value),
@@ -222,6 +222,6 @@ def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
     )
 
 
-def _level(gain: Gain, score: Score) -> str:
+def _level(gain: PairedDifference, score: Score) -> str:
     """Return the CSS class of a difference: coloured only where it is shown and large enough to count."""
-    return _LEVELS[gain.change(LEAST_EFFECT[score])]
+    return _LEVELS[gain.change(MIN_EFFECT[score])]

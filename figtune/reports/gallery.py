@@ -22,7 +22,7 @@ from figtune.figures.records import (
 from figtune.pipeline import scripts
 from figtune.pipeline.files import write_text
 from figtune.pipeline.records import read_records
-from figtune.reports.page import render_page
+from figtune.reports.render import render_page
 
 _POINTS_PER_INCH = 72
 _GOOD, _UNSURE = 0.8, 0.5  # confidence from which a figure is shown as good, and from which as unsure

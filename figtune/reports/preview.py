@@ -28,7 +28,7 @@ from figtune.pipeline.files import write_text
 from figtune.pipeline.number_format import count
 from figtune.pipeline.records import read_json, stream_records
 from figtune.reports.data_card import TokenCounter, token_counter
-from figtune.reports.page import render_page
+from figtune.reports.render import render_page
 
 _EXAMPLES_OF_EACH = 6
 """For every split and task."""

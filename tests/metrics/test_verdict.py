@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.aggregate import aggregate
+from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import BASELINES, Baseline, Prediction, Source, Verdict
-from figtune.metrics.slices import measure
-from figtune.metrics.verdict import judge, listed
-from tests.metrics.making import prediction
+from figtune.metrics.verdict import join_names, summarize
+from tests.metrics.sample_predictions import prediction
 
 BOOTSTRAP = Bootstrap(samples=500, seed=0)
 
 
 def judged(predictions: Sequence[Prediction], *, demo: bool = False, source: Source = "papers") -> Verdict:
-    return judge(measure(predictions, BOOTSTRAP), demo=demo, source=source)
+    return summarize(aggregate(predictions, BOOTSTRAP), demo=demo, source=source)
 
 
 def test_a_clear_gain_is_called_one() -> None:
@@ -215,4 +215,4 @@ def test_answers_that_never_end_are_mentioned() -> None:
 
 
 def test_lists_read_like_english() -> None:
-    assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [join_names(["a"]), join_names(["a", "b"]), join_names(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]

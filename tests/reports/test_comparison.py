@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from figtune.evaluation.provenance import adapter_fingerprint, read_evaluation
-from figtune.metrics.intervals import Bootstrap
+from figtune.evaluation.staleness import adapter_fingerprint, read_evaluation
+from figtune.metrics.bootstrap import Bootstrap
 from figtune.pipeline.errors import ArtifactMissingError, InputError
-from figtune.reports.comparison import comparison as compared
+from figtune.reports.comparison import comparison_table as compared
 from tests.conftest import ROOT
-from tests.metrics.making import prediction
-from tests.reports.evaluations import BOOTSTRAP, write_evaluation
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import BOOTSTRAP, write_evaluation
 
 
 def comparison(outputs: Sequence[Path], bootstrap: Bootstrap) -> str:

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from figtune.metrics.records import Baseline, Prediction, Source
-from figtune.reports.evaluation import Scale, evaluation_page, relative_url
-from tests.metrics.making import prediction
-from tests.reports.evaluations import summary_of
+from figtune.reports.evaluation import AxisRange, evaluation_page, relative_url
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import summary_of
 
 HOSTILE = "</p><script>alert('&')</script><img src=x onerror=alert(1)>"
 
@@ -164,7 +164,7 @@ def test_an_estimate_without_interval_says_why() -> None:
 
 @pytest.mark.parametrize(("value", "percent"), [(-1.0, 0.0), (0.0, 25.0), (3.0, 100.0)])
 def test_a_scale_runs_from_left_to_right(value: float, percent: float) -> None:
-    assert Scale(-1.0, 3.0).percent(value) == percent
+    assert AxisRange(-1.0, 3.0).percent(value) == percent
 
 
 def test_models_and_baselines_stand_in_one_table() -> None:

@@ -13,8 +13,8 @@ from figtune.pipeline.records import read_records
 from figtune.reports.evaluation import evaluation_page
 from tests.browser import Tab
 from tests.conftest import Demo
-from tests.metrics.making import prediction
-from tests.reports.evaluations import summary_of
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import summary_of
 
 ATTACK = "</p><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 SHOWN = "cards => cards.filter(card => card.checkVisibility()).map(card => ({...card.dataset}))"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
-from figtune.evaluation.evaluation import evaluate
+from figtune.evaluation.evaluate import evaluate
 from figtune.examples.records import examples_file
 from figtune.metrics.records import Prediction
 from figtune.models.encoder import AbsentEncoder
@@ -24,7 +24,7 @@ from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
 from figtune.pipeline.records import read_records, write_records
 from figtune.training.callbacks import CheckpointCallback
-from tests.evaluation.test_evaluation import TRIAL
+from tests.evaluation.test_evaluate import TRIAL
 from tests.models.tuned import CPU, choice
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 

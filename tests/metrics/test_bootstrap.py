@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from figtune.metrics.intervals import Bootstrap, estimate, gain, ratio, summed
+from figtune.metrics.bootstrap import Bootstrap, estimate, paired_difference, ratio, sum_by_group
 
 BOOTSTRAP = Bootstrap(samples=2000, seed=7)
 FEW = Bootstrap(samples=10, seed=7)
@@ -49,7 +49,7 @@ def test_the_order_of_the_examples_does_not_matter() -> None:
 def test_drawing_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     values, groups = [float(number % 7) for number in range(50)], [str(number) for number in range(50)]
     at_once = estimate(values, [1.0] * 50, groups, BOOTSTRAP)
-    monkeypatch.setattr("figtune.metrics.intervals._DRAWN_AT_ONCE", 120)
+    monkeypatch.setattr("figtune.metrics.bootstrap._BLOCK_CELLS", 120)
     assert estimate(values, [1.0] * 50, groups, BOOTSTRAP) == at_once
 
 
@@ -61,20 +61,20 @@ def test_the_seed_decides() -> None:
 
 
 def _means(values: Sequence[float], groups: Sequence[str]) -> NDArray[np.float64]:
-    return summed(np.column_stack((values, np.ones(len(values)))), groups)
+    return sum_by_group(np.column_stack((values, np.ones(len(values)))), groups)
 
 
 def test_the_paired_test_counts_exchanges_exactly() -> None:
     """Six papers that all gain: of 64 exchanges two are as extreme. One of six that loses a little: by hand, too."""
     groups = list("abcdef")
     base = _means([0.0] * 6, groups)
-    assert gain(_means([1.0, 2, 3, 4, 5, 6], groups), base, ratio, BOOTSTRAP).p == round(2 / 64, 4)
-    assert gain(_means([1.0, 2, 3, 4, 5, -1], groups), base, ratio, BOOTSTRAP).p == round(6 / 64, 4)
-    assert gain(base, base, ratio, BOOTSTRAP).p == 1
+    assert paired_difference(_means([1.0, 2, 3, 4, 5, 6], groups), base, ratio, BOOTSTRAP).p == round(2 / 64, 4)
+    assert paired_difference(_means([1.0, 2, 3, 4, 5, -1], groups), base, ratio, BOOTSTRAP).p == round(6 / 64, 4)
+    assert paired_difference(base, base, ratio, BOOTSTRAP).p == 1
 
 
 def test_examples_of_one_paper_are_exchanged_together() -> None:
-    ten = gain(_means([1.0] * 10, ["a"] * 10), _means([0.0] * 10, ["a"] * 10), ratio, BOOTSTRAP)
+    ten = paired_difference(_means([1.0] * 10, ["a"] * 10), _means([0.0] * 10, ["a"] * 10), ratio, BOOTSTRAP)
     assert (ten.value, ten.low, ten.p, ten.change(0)) == (1.0, None, 1.0, "not shown")
 
 
@@ -82,7 +82,7 @@ def test_many_papers_are_tested_by_drawing() -> None:
     """Against the normal approximation of the same test."""
     values = np.random.default_rng(1).normal(0.3, 1, size=60)
     groups = [f"{number:03}" for number in range(60)]
-    found = gain(_means(list(values), groups), _means([0.0] * 60, groups), ratio, BOOTSTRAP)
+    found = paired_difference(_means(list(values), groups), _means([0.0] * 60, groups), ratio, BOOTSTRAP)
     z = abs(values.sum()) / np.sqrt((values**2).sum())
     assert found.p == pytest.approx(2 * (1 - NormalDist().cdf(z)), abs=0.02)
     assert (found.low, found.high) == pytest.approx(
@@ -93,5 +93,7 @@ def test_many_papers_are_tested_by_drawing() -> None:
 def test_a_test_without_a_difference_is_significant_once_in_twenty() -> None:
     draws = np.random.default_rng(2).normal(0, 1, size=(400, 8))
     groups = list("abcdefgh")
-    found = [gain(_means(list(row), groups), _means([0.0] * 8, groups), ratio, FEW).p < 0.05 for row in draws]
+    found = [
+        paired_difference(_means(list(row), groups), _means([0.0] * 8, groups), ratio, FEW).p < 0.05 for row in draws
+    ]
     assert np.mean(found) == pytest.approx(0.05, abs=0.025)

@@ -12,14 +12,15 @@ import torch
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
-from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
-from figtune.evaluation.guesses import TrainingGuesses
-from figtune.evaluation.predictions import Predictor, grey_features
-from figtune.evaluation.provenance import adapter_fingerprint
+from figtune.evaluation.baseline_answers import BaselineAnswers
+from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
+from figtune.evaluation.predictor import Predictor, grey_features
+from figtune.evaluation.staleness import adapter_fingerprint
 from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
 from figtune.examples.shards import digest_of_examples
-from figtune.metrics.facts import agreement
-from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.metrics.radiology_facts import fact_agreement
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     EVALUATION_VERSION,
@@ -30,8 +31,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
-from figtune.metrics.slices import measure, not_finite
-from figtune.metrics.verdict import judge
+from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
@@ -46,7 +46,7 @@ from figtune.reports.evaluation import evaluation_page, relative_url
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class EvalSettings:
     """How the models are tried."""
 
     device: str
@@ -58,7 +58,7 @@ class Trial:
     bootstrap: Bootstrap
 
 
-def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Trial) -> EvaluationSummary:
+def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: EvalSettings) -> EvaluationSummary:
     """Try base and tuned model on the held-out examples and on some of those trained on.
 
     An interrupted evaluation is carried on where it was. Writes into OUTPUT/evaluation. Several processes predict a
@@ -74,14 +74,14 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         ResourceError: the base model is not to be had, or memory is too small.
     """
     record = read_trained(output_dir)
-    examples = evaluated_examples(dataset_dir)
+    examples = read_eval_items(dataset_dir)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
+    items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
         say("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = Journal(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
+        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, trial)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
     adapter = adapter_fingerprint(output_dir) or ""
@@ -100,74 +100,74 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
 def _summary(
     record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, bootstrap: Bootstrap
 ) -> EvaluationSummary:
-    source = source_of(predictions)
-    slices = measure(predictions, bootstrap)
+    source = infer_source(predictions)
+    slices = aggregate(predictions, bootstrap)
     return EvaluationSummary(
         base_model=record.name,
         demo=record.tiny,
         adapter=adapter,
         source=source,
-        verdict=judge(slices, demo=record.tiny, source=source),
+        verdict=summarize(slices, demo=record.tiny, source=source),
         left_out=left_out,
-        not_finite=tuple(sorted(each.example_id for each in predictions if not_finite(each))),
+        not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
-        facts=() if source == "papers" else agreement(predictions, bootstrap),
+        facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
     )
 
 
 def _predictions(
     journal: Journal[Prediction],
-    items: Sequence[Evaluated],
+    items: Sequence[EvalItem],
     dataset_dir: Path,
     output_dir: Path,
     features_dir: Path,
-    trial: Trial,
+    trial: EvalSettings,
 ) -> list[Prediction]:
     """All of them in the first process, none in the others."""
     done = journal.resume(len(items), trial.batch_size) if is_first() else []
     if rest := items[agreed(len(done)) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
-        coming = _coming(predictor, rest, journal, trial.batch_size)
+        coming = _iter_predictions(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")
     return done
 
 
 def _predictor(
-    loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, decoding: Decoding
+    loaded: LoadedModel, items: Sequence[EvalItem], dataset_dir: Path, features_dir: Path, decoding: Decoding
 ) -> Predictor:
     return Predictor(
         loaded=loaded,
-        features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
+        features=prepared_features(features_dir, loaded, image_paths(items, dataset_dir)),
         grey=grey_features(loaded),
         decoding=decoding,
-        guesses=TrainingGuesses.of(dataset_dir).to,
+        baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )
 
 
-def _coming(
-    predictor: Predictor, items: Sequence[Evaluated], journal: Journal[Prediction], batch_size: int
+def _iter_predictions(
+    predictor: Predictor, items: Sequence[EvalItem], journal: Journal[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """What all processes predict, in the first one. Each batch is on the disk before the next one begins."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
     for turn in range(0, len(batches), process_count()):
         mine = share(batches[turn : turn + process_count()])
-        found = gathered([prediction for batch in mine for prediction in _predicted(predictor, batch)])
+        found = gathered([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
         if is_first():
             journal.append(found)
         yield from found
 
 
-def _predicted(predictor: Predictor, batch: Sequence[Evaluated]) -> list[Prediction]:
+def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Prediction]:
     try:
-        return predictor.predictions(batch)
+        return predictor.predict(batch)
     except torch.OutOfMemoryError:
         raise ResourceError(
             f"{len(batch)} examples at a time are too many for the card's memory", "halve --test.batch_size"
         ) from None
 
 
-def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
+def _fingerprint(dataset_dir: Path, output_dir: Path, trial: EvalSettings) -> str:
     """Of everything that decides what is predicted."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
     digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
@@ -182,7 +182,7 @@ def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
     return digest.hexdigest()
 
 
-def source_of(predictions: Sequence[Prediction]) -> Source:
+def infer_source(predictions: Sequence[Prediction]) -> Source:
     """What the examples are, as far as the predictions tell."""
     if any(each.task != DATA_SET_TASK for each in predictions):
         return "papers"

@@ -7,10 +7,10 @@ import math
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
-from figtune.metrics.intervals import Bootstrap
-from figtune.metrics.slices import measure
-from figtune.metrics.texts import Consensus
-from tests.metrics.making import prediction
+from figtune.metrics.aggregate import aggregate
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.metrics.text_metrics import CiderD
+from tests.metrics.sample_predictions import prediction
 
 BOOTSTRAP = Bootstrap(samples=200, seed=0)
 
@@ -21,7 +21,7 @@ def test_every_slice_that_has_an_example_is_there_in_order() -> None:
         prediction(2, task="explain", kind=""),
         prediction(3, task="caption", kind="plot"),
     ]
-    names = [(part.split, part.by, part.name, part.examples) for part in measure(predictions, BOOTSTRAP)]
+    names = [(part.split, part.by, part.name, part.examples) for part in aggregate(predictions, BOOTSTRAP)]
     assert names == [
         ("test", "all", "", 2),
         ("test", "task", "caption", 1),
@@ -38,7 +38,7 @@ def test_losses_are_means_over_tokens_and_gains_are_differences() -> None:
         prediction(1, tokens=30, base_loss=4.0, tuned_loss=1.0, wrong_image_loss=1.5, grey_image_loss=1.2),
         prediction(2, tokens=10, base_loss=2.0, tuned_loss=2.0, wrong_image_loss=1.9, grey_image_loss=2.2),
     ]
-    whole = measure(predictions, BOOTSTRAP)[0]
+    whole = aggregate(predictions, BOOTSTRAP)[0]
     assert (whole.examples, whole.papers, whole.tokens) == (2, 2, 40)
     assert whole.base.loss is not None
     assert whole.base.perplexity is not None
@@ -62,10 +62,10 @@ def test_image_gain_is_over_the_examples_that_have_a_wrong_image() -> None:
         prediction(1, wrong_image=None, wrong_image_loss=None),
         prediction(2, tuned_loss=1.0, wrong_image_loss=1.75),
     ]
-    whole = measure(predictions, BOOTSTRAP)[0]
+    whole = aggregate(predictions, BOOTSTRAP)[0]
     assert whole.image_gain is not None
     assert whole.image_gain.value == pytest.approx(0.75)
-    assert measure(predictions[:1], BOOTSTRAP)[0].image_gain is None
+    assert aggregate(predictions[:1], BOOTSTRAP)[0].image_gain is None
 
 
 def test_texts_are_scored_as_answers() -> None:
@@ -73,7 +73,7 @@ def test_texts_are_scored_as_answers() -> None:
         prediction(1, base_answer="Nothing.", tuned_answer="A plot of accuracy over time."),
         prediction(2, base_answer="Nothing.", tuned_answer="", stopped=False),
     ]
-    whole = measure(predictions, BOOTSTRAP)[0]
+    whole = aggregate(predictions, BOOTSTRAP)[0]
     assert whole.reference_words == 6
     assert (whole.tuned.words, whole.base.words) == (3.0, 1.0)
     assert whole.tuned.chrf.value == pytest.approx(50)
@@ -84,7 +84,7 @@ def test_texts_are_scored_as_answers() -> None:
 
 
 def test_a_hopeless_loss_is_still_a_number() -> None:
-    whole = measure([prediction(1, base_loss=5000.0)], BOOTSTRAP)[0]
+    whole = aggregate([prediction(1, base_loss=5000.0)], BOOTSTRAP)[0]
     assert whole.base.perplexity is not None
     assert math.isfinite(whole.base.perplexity.value)
 
@@ -97,8 +97,8 @@ def test_text_scores_of_a_slice_are_those_of_its_answers() -> None:
         prediction(3, task="explain", reference="Results of three methods.", tuned_answer="Three methods."),
     ]
     references, answers = [each.reference for each in predictions], [each.tuned.answer for each in predictions]
-    whole, _, explain, *_ = measure(predictions, BOOTSTRAP)
-    cider = Consensus(tuple(references)).scores(answers)
+    whole, _, explain, *_ = aggregate(predictions, BOOTSTRAP)
+    cider = CiderD(tuple(references)).scores(answers)
     assert whole.tuned.cider.value == pytest.approx(sum(cider) / 3, abs=1e-4)
     assert explain.tuned.cider.value == pytest.approx(sum(cider[1:]) / 2, abs=1e-4)
     assert whole.tuned.bleu4.value == pytest.approx(BLEU().corpus_score(answers, [references]).score, abs=1e-4)
@@ -112,7 +112,7 @@ def test_losses_that_are_no_numbers_are_left_out_and_counted() -> None:
         prediction(2, base_loss=None, tuned_loss=9.0, wrong_image_loss=9.5),
         prediction(3, base_loss=3.0, tuned_loss=2.0, wrong_image_loss=None),
     ]
-    whole = measure(predictions, BOOTSTRAP)[0]
+    whole = aggregate(predictions, BOOTSTRAP)[0]
     assert whole.not_finite == 2
     assert whole.base.loss is not None
     assert whole.tuned.loss is not None
@@ -120,7 +120,7 @@ def test_losses_that_are_no_numbers_are_left_out_and_counted() -> None:
     assert whole.gains["loss"].value == 1.5
     assert whole.image_gain is not None
     assert whole.image_gain.value == pytest.approx(0.75)
-    hopeless = measure([prediction(1, base_loss=None, tuned_loss=None)], BOOTSTRAP)[0]
+    hopeless = aggregate([prediction(1, base_loss=None, tuned_loss=None)], BOOTSTRAP)[0]
     assert (hopeless.base.loss, hopeless.tuned.perplexity, hopeless.image_gain) == (None, None, None)
     assert "loss" not in hopeless.gains
     assert hopeless.tuned.chrf.value == pytest.approx(100)
@@ -131,7 +131,7 @@ def test_a_baseline_stands_where_it_answers_every_example_of_the_split() -> None
         prediction(1, guesses={"typical text": "A plot of accuracy over time.", "nearest picture": "A mask."}),
         prediction(2, guesses={"typical text": "Nothing."}, task="explain"),
     ]
-    whole, caption, explain, *_ = measure(predictions, BOOTSTRAP)
+    whole, caption, explain, *_ = aggregate(predictions, BOOTSTRAP)
     assert [each.system for each in whole.baselines] == ["typical text"]
     assert whole.baselines[0].chrf.value == pytest.approx(50 + whole.base.chrf.value / 2, abs=0.01)
     assert (whole.baselines[0].loss, whole.baselines[0].stopped) == (None, None)

@@ -20,16 +20,17 @@ from figtune.models.images import fitted, read_image
 from figtune.models.records import ModelRecord
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
+from figtune.pipeline.number_format import count, fixed, percent
 from figtune.pipeline.records import read_records
 
 EXAMPLES = 8
-_MOST_DIVERGENCE = 0.02
+_MAX_DIVERGENCE = 0.02
 """Nats a token. bfloat16 keeps 8 bits of each weight: rounding them costs this much at most where models are sure."""
-_LEAST_GREEDY = 0.95
+_MIN_TOP1_AGREEMENT = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckedExample:
+class MergeCheckExample:
     """A row with its picture: pixels float32[1, 3, H, W]."""
 
     row: TokenisedRow
@@ -37,34 +38,34 @@ class CheckedExample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How close two models are over the completions of a few examples."""
+class MergeCheck:
+    """Agreement of two models' predictions over the completions of a few examples."""
 
     examples: int
     tokens: int
     divergence: float
-    """Kullback-Leibler divergence of the second model's predictions from the first's, mean over tokens, in nats."""
-    greedy: float
-    """Share of tokens at which both find the same one likeliest."""
+    """Kullback-Leibler divergence KL(first || second), mean over tokens, in nats."""
+    top1_agreement: float
+    """Share of tokens at which both models have the same most likely token."""
 
     @property
-    def close(self) -> bool:
-        """Whether rounding to bfloat16 explains the difference."""
-        return self.divergence <= _MOST_DIVERGENCE and self.greedy >= _LEAST_GREEDY
+    def passes(self) -> bool:
+        """True if rounding to bfloat16 explains the difference."""
+        return self.divergence <= _MAX_DIVERGENCE and self.top1_agreement >= _MIN_TOP1_AGREEMENT
 
     @property
     def sentence(self) -> str:
-        """For people."""
+        """Result as part of a sentence."""
         return (
-            f"over {self.tokens:,} tokens of {self.examples} examples the predictions diverge by {self.divergence:.1e} "
-            f"nats a token (allowed: {_MOST_DIVERGENCE:g}), and the likeliest token is the same at {self.greedy:.1%} "
-            f"(at least {_LEAST_GREEDY:.0%})"
+            f"over {count(self.tokens, 'tokens')} of {count(self.examples, 'examples')} the predictions diverge by "
+            f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the most likely token is the same "
+            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)})"
         )
 
 
-def checked_examples(
+def sample_examples(
     dataset_dir: Path, family: Family, processor: ProcessorMixin, record: ModelRecord
-) -> list[CheckedExample]:
+) -> list[MergeCheckExample]:
     """Some of the training examples, evenly spread.
 
     Raises:
@@ -82,7 +83,7 @@ def checked_examples(
         except InputError:
             continue
         image = fitted(read_image(dataset_dir / example.image), record.image_fit, _side(processor))
-        checked.append(CheckedExample(row=row, pixels=family.pixel_values(processor, [image])))
+        checked.append(MergeCheckExample(row=row, pixels=family.pixel_values(processor, [image])))
     if not checked:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     return checked
@@ -93,7 +94,7 @@ def _side(processor: ProcessorMixin) -> int:
 
 
 @torch.inference_mode()
-def logits_on(model: PreTrainedModel | PeftModel, examples: Sequence[CheckedExample]) -> list[Tensor]:
+def completion_logits(model: PreTrainedModel | PeftModel, examples: Sequence[MergeCheckExample]) -> list[Tensor]:
     """What a model predicts for the completion of each example: float32[N, vocabulary], on the CPU.
 
     Through the model's own forward pass from pixels to logits, as whoever loads it would call it.
@@ -102,7 +103,7 @@ def logits_on(model: PreTrainedModel | PeftModel, examples: Sequence[CheckedExam
     return [_logits(model, example, device) for example in examples]
 
 
-def _logits(model: PreTrainedModel | PeftModel, example: CheckedExample, device: torch.device) -> Tensor:
+def _logits(model: PreTrainedModel | PeftModel, example: MergeCheckExample, device: torch.device) -> Tensor:
     ids = torch.tensor([example.row.input_ids], device=device)
     output = model(
         input_ids=ids,
@@ -116,7 +117,7 @@ def _logits(model: PreTrainedModel | PeftModel, example: CheckedExample, device:
     return predicted
 
 
-def agreement(first: Sequence[Tensor], second: Sequence[Tensor]) -> Agreement:
+def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCheck:
     """Compare predictions for the same examples: float32[N, vocabulary] each."""
     divergence, greedy, tokens = 0.0, 0, 0
     for wanted, found in zip(first, second, strict=True):
@@ -124,4 +125,6 @@ def agreement(first: Sequence[Tensor], second: Sequence[Tensor]) -> Agreement:
         divergence += float(F.kl_div(F.log_softmax(found, dim=-1), logs, reduction="sum", log_target=True))
         greedy += int((wanted.argmax(dim=-1) == found.argmax(dim=-1)).sum())
         tokens += len(wanted)
-    return Agreement(examples=len(first), tokens=tokens, divergence=divergence / tokens, greedy=greedy / tokens)
+    return MergeCheck(
+        examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=greedy / tokens
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from figtune.metrics.facts import agreement
-from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.aggregate import aggregate
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.metrics.radiology_facts import fact_agreement
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -15,8 +16,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
-from figtune.metrics.slices import measure
-from figtune.metrics.verdict import judge
+from figtune.metrics.verdict import summarize
 from figtune.pipeline.records import write_json, write_records
 
 BOOTSTRAP = Bootstrap(samples=50, seed=0)
@@ -26,17 +26,17 @@ def summary_of(
     predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base", adapter: str = ""
 ) -> EvaluationSummary:
     """What evaluation makes of them."""
-    slices = measure(predictions, BOOTSTRAP)
+    slices = aggregate(predictions, BOOTSTRAP)
     return EvaluationSummary(
         base_model=base_model,
         demo=False,
         adapter=adapter,
         source=source,
-        verdict=judge(slices, demo=False, source=source),
+        verdict=summarize(slices, demo=False, source=source),
         left_out=0,
         not_finite=(),
         slices=slices,
-        facts=() if source == "papers" else agreement(predictions, BOOTSTRAP),
+        facts=() if source == "papers" else fact_agreement(predictions, BOOTSTRAP),
     )
 
 

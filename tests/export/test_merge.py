@@ -15,15 +15,15 @@ from transformers import PreTrainedModel
 
 from figtune.answers.trained import read_trained
 from figtune.batches.rows import prompt_row
+from figtune.export import merge as merging
+from figtune.export.merge import export_merged, load_unquantized, merge_weights
+from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.models.adapters import save_adapter
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import ArtifactMissingError, ResourceError
-from figtune.publishing import merging
-from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
-from figtune.publishing.merging import merge, merged, over_full_weights
 from tests.answers.trained import write_dataset, write_trained_model
 from tests.models.tuned import choice
 
@@ -72,12 +72,12 @@ def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, datase
         write_trained_model(tmp_path, name=name, mode=mode)
     record = read_trained(tmp_path)
     family = family_of(record.family, record.name)
-    examples = checked_examples(dataset, family, load_processor(tmp_path / "processor"), record)
-    tuned = over_full_weights(record, tmp_path, family, CPU)
+    examples = sample_examples(dataset, family, load_processor(tmp_path / "processor"), record)
+    tuned = load_unquantized(record, tmp_path, family, CPU)
     with tuned.disable_adapter():
-        base = logits_on(tuned, examples)
-    expected = logits_on(tuned, examples)
-    found = logits_on(merged(tuned, torch.float32), examples)
+        base = completion_logits(tuned, examples)
+    expected = completion_logits(tuned, examples)
+    found = completion_logits(merge_weights(tuned, torch.float32), examples)
     for untrained, wanted, got in zip(base, expected, found, strict=True):
         assert (untrained - wanted).abs().max() > 0.1, "training has changed something"
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=2e-4)
@@ -88,18 +88,18 @@ class Merged:
     """A merged model on the disk, and what was found about it."""
 
     folder: Path
-    agreement: Agreement
+    agreement: MergeCheck
 
 
 @pytest.fixture(scope="module")
 def written(trained: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Merged:
     folder = tmp_path_factory.mktemp("merging") / "merged"
-    return Merged(folder, merge(dataset, trained, folder, "cpu"))
+    return Merged(folder, export_merged(dataset, trained, folder, "cpu"))
 
 
 def test_what_is_written_is_bfloat16_and_close(written: Merged) -> None:
     assert written.agreement.divergence < 0.01
-    assert written.agreement.greedy > 0.95
+    assert written.agreement.top1_agreement > 0.95
     with safe_open(written.folder / "model.safetensors", framework="pt") as tensors:
         names = tuple(tensors.keys())
         assert {tensors.get_slice(name).get_dtype() for name in names} == {"BF16"}
@@ -113,7 +113,7 @@ def test_the_card_loads_it_as_printed(
 ) -> None:
     card = (written.folder / "README.md").read_text()
     assert "vllm serve ." in card
-    assert f"{written.agreement.greedy:.1%}" in card
+    assert f"{written.agreement.top1_agreement:.1%}" in card
     code = card.split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(written.folder)
     names: dict[str, object] = {}
@@ -122,8 +122,8 @@ def test_the_card_loads_it_as_printed(
     assert isinstance(model, PreTrainedModel)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     loaded = loaded_from(trained)
-    examples = checked_examples(dataset, loaded.family, loaded.processor, loaded.record)
-    assert agreement(logits_on(loaded.tuned, examples), logits_on(model, examples)).close
+    examples = sample_examples(dataset, loaded.family, loaded.processor, loaded.record)
+    assert compare_logits(completion_logits(loaded.tuned, examples), completion_logits(model, examples)).passes
 
 
 def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
     base = trained / "base"
     monkeypatch.setattr(merging, "load_base_model", damaged)
     with pytest.raises(ResourceError, match="does not say what the adapter says"):
-        merge(dataset, trained, tmp_path / "merged", "cpu")
+        export_merged(dataset, trained, tmp_path / "merged", "cpu")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,9 +165,9 @@ def test_a_layer_that_computes_something_else_is_named(trained: Path) -> None:
     layer = tuned.get_base_model().model.language_model.layers[0].mlp.up_proj
     layer.get_delta_weight = lambda _: torch.ones_like(layer.get_base_layer().weight)
     with pytest.raises(ResourceError, match=r"up_proj cannot be merged"):
-        merged(tuned, torch.float32)
+        merge_weights(tuned, torch.float32)
 
 
 def test_without_an_adapter_the_command_is_named(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissingError, match=r"python train_model\.py"):
-        merge(dataset, tmp_path, tmp_path / "merged", "cpu")
+        export_merged(dataset, tmp_path, tmp_path / "merged", "cpu")

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from figtune.metrics.intervals import Bootstrap, estimate
+from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.records import BASELINES, EVALUATED_SPLITS, EvaluatedSplit, FactScores, Prediction, System
 
-Values = frozenset[str]
+FactValues = frozenset[str]
 
 _SHARE_STEP = 10
 """Shares of the image are compared in steps of so many percent: "about 12 %" agrees with "14 %", not with "40 %"."""
@@ -54,7 +54,7 @@ _SHARE = re.compile(
 FACTS = (*_VALUES, "share of the image")
 
 
-def stated(fact: str, text: str) -> Values:
+def extract(fact: str, text: str) -> FactValues:
     """The values of a fact that a text names; empty where it is silent."""
     if fact in _VALUES:
         return frozenset(value for value, pattern in _VALUES[fact].items() if pattern.search(text))
@@ -62,13 +62,13 @@ def stated(fact: str, text: str) -> Values:
     return frozenset(f"{_SHARE_STEP * round(share / _SHARE_STEP)} %" for share in shares)
 
 
-def agreement(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[FactScores, ...]:
+def fact_agreement(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[FactScores, ...]:
     """For every split and every fact that a reference of it states."""
     found = []
     for split in EVALUATED_SPLITS:
         members = [each for each in predictions if each.split == split]
         for fact in FACTS:
-            telling = [each for each in members if stated(fact, each.reference)]
+            telling = [each for each in members if extract(fact, each.reference)]
             if telling:
                 found.append(_scores(split, fact, telling, len(members), bootstrap))
     return tuple(found)
@@ -77,9 +77,9 @@ def agreement(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[
 def _scores(
     split: EvaluatedSplit, fact: str, telling: Sequence[Prediction], examples: int, bootstrap: Bootstrap
 ) -> FactScores:
-    wanted = [stated(fact, each.reference) for each in telling]
+    wanted = [extract(fact, each.reference) for each in telling]
     groups = [each.group for each in telling]
-    said = {system: [stated(fact, answer) for answer in answers] for system, answers in _answers(telling).items()}
+    said = {system: [extract(fact, answer) for answer in answers] for system, answers in _answers(telling).items()}
     return FactScores(
         split=split,
         fact=fact,

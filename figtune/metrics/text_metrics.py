@@ -16,8 +16,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-_REPEATED_WORDS = 4
-_BLEU_LENGTHS = 4
+_REP_N = 4
+_BLEU_ORDER = 4
 
 
 def bleu_counts(answer: str, reference: str) -> tuple[float, ...]:
@@ -35,17 +35,17 @@ def bleu4(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         counts: float64[..., 10], `bleu_counts` added up.
     """
-    matches, totals = counts[..., :_BLEU_LENGTHS], counts[..., _BLEU_LENGTHS : 2 * _BLEU_LENGTHS]
+    matches, totals = counts[..., :_BLEU_ORDER], counts[..., _BLEU_ORDER : 2 * _BLEU_ORDER]
     answer_words, reference_words = counts[..., -2], counts[..., -1]
     logarithms, halvings = np.zeros(counts.shape[:-1]), np.zeros(counts.shape[:-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        for length in range(_BLEU_LENGTHS):
+        for length in range(_BLEU_ORDER):
             none = matches[..., length] == 0
             halvings = halvings + none
             found = np.where(none, 0.5**halvings, matches[..., length])
             logarithms = logarithms + np.log(found / totals[..., length])
         brevity = np.minimum(0.0, 1 - reference_words / answer_words)
-        scores = 100 * np.exp(brevity + logarithms / _BLEU_LENGTHS)
+        scores = 100 * np.exp(brevity + logarithms / _BLEU_ORDER)
     # No word in common, or no answer of four words.
     return np.where((matches[..., 0] > 0) & (totals[..., -1] > 0), scores, 0.0)
 
@@ -80,14 +80,14 @@ def word_count(text: str) -> int:
     return len(text.split())
 
 
-def repetition(answer: str) -> float:
+def rep_4(answer: str) -> float:
     """Share of an answer's 4-word sequences that occurred in it before, 0 to 1 (seq-rep-4, Welleck 2020)."""
     words = answer.split()
-    sequences = [tuple(words[start : start + _REPEATED_WORDS]) for start in range(len(words) - _REPEATED_WORDS + 1)]
+    sequences = [tuple(words[start : start + _REP_N]) for start in range(len(words) - _REP_N + 1)]
     return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
-def variety(answers: Sequence[str]) -> float:
+def distinct_2(answers: Sequence[str]) -> float:
     """Different word pairs / all word pairs of all answers, 0 to 1 (distinct-2, Li 2016)."""
     pairs = [pair for answer in answers for pair in pairwise(answer.split())]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
@@ -104,7 +104,7 @@ Ngram = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Weighted:
+class _WeightedNgrams:
     """The n-grams of a text with their weights, by length."""
 
     weights: tuple[Mapping[Ngram, float], ...]
@@ -113,13 +113,13 @@ class _Weighted:
     """Number of its 2-grams, by which the reference implementation compares lengths."""
 
 
-def words_of(text: str) -> list[str]:
+def cider_words(text: str) -> list[str]:
     """Lower-case words without punctuation, as captions are compared."""
     return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True)
-class Consensus:
+class CiderD:
     """References, one an example. How rare an n-gram is, is counted over them, and so depends on the split."""
 
     references: tuple[str, ...]
@@ -134,11 +134,11 @@ class Consensus:
             ValueError: not one answer for each reference.
         """
         pairs = zip(answers, self._weighted, strict=True)
-        return [_similarity(self._weigh(_counted(words_of(answer))), reference) for answer, reference in pairs]
+        return [_cider_score(self._weigh(_count_ngrams(cider_words(answer))), reference) for answer, reference in pairs]
 
     @cached_property
     def _counts(self) -> list[Counter[Ngram]]:
-        return [_counted(words_of(reference)) for reference in self.references]
+        return [_count_ngrams(cider_words(reference)) for reference in self.references]
 
     @cached_property
     def _frequency(self) -> Counter[Ngram]:
@@ -146,23 +146,23 @@ class Consensus:
         return Counter(ngram for counts in self._counts for ngram in counts)
 
     @cached_property
-    def _weighted(self) -> list[_Weighted]:
+    def _weighted(self) -> list[_WeightedNgrams]:
         return [self._weigh(counts) for counts in self._counts]
 
-    def _weigh(self, counts: Counter[Ngram]) -> _Weighted:
+    def _weigh(self, counts: Counter[Ngram]) -> _WeightedNgrams:
         rarest = math.log(len(self.references))
         weights: tuple[dict[Ngram, float], ...] = tuple({} for _ in range(_CIDER_NGRAM))
         for ngram, count in counts.items():
             rarity = rarest - math.log(max(1, self._frequency[ngram]))
             weights[len(ngram) - 1][ngram] = count * rarity
-        return _Weighted(
+        return _WeightedNgrams(
             weights=weights,
             norms=tuple(_norm(of_length.values()) for of_length in weights),
             pairs=sum(count for ngram, count in counts.items() if len(ngram) == 2),
         )
 
 
-def _counted(words: Sequence[str]) -> Counter[Ngram]:
+def _count_ngrams(words: Sequence[str]) -> Counter[Ngram]:
     return Counter(
         tuple(words[start : start + length])
         for length in range(1, _CIDER_NGRAM + 1)
@@ -174,7 +174,7 @@ def _norm(weights: Iterable[float]) -> float:
     return math.sqrt(sum(weight * weight for weight in weights))
 
 
-def _similarity(answer: _Weighted, reference: _Weighted) -> float:
+def _cider_score(answer: _WeightedNgrams, reference: _WeightedNgrams) -> float:
     """Mean over lengths of the cosine, clipped so that repeating a rare n-gram wins nothing."""
     cosines = [
         sum(min(weight, wanted.get(ngram, 0.0)) * wanted.get(ngram, 0.0) for ngram, weight in given.items())

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
 from figtune.answers.trained import read_trained
+from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.families import family_of
 from figtune.models.family import Family
@@ -23,16 +24,15 @@ from figtune.models.whole import WholeModel
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import replacing_folder, write_text
 from figtune.pipeline.progress import say
-from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
 
-_ONE_FILE = "1000GB"
+_SINGLE_SHARD = "1000GB"
 """Larger than any model here: the artifact's files are then known by name beforehand."""
 _PROBES = 16
 _LAYER_TOLERANCE = 1e-4
 """Of a merged layer's output in float32, relative to the largest number in it; measured: 1e-6."""
 
 
-def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> Agreement:
+def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> MergeCheck:
     """Write the merged model into `folder`, in bfloat16 and the Hub's layout, with its processor and a card.
 
     Each layer is merged in float32 and rounded once, into the base model's full weights also where training had them in
@@ -50,24 +50,24 @@ def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -
     record = read_trained(output_dir)
     device, family = chosen_device(device_name), family_of(record.family, record.name)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    examples = checked_examples(dataset_dir, family, processor, record)
+    examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with replacing_folder(folder) as temporary:
-        tuned = over_full_weights(record, output_dir, family, device)
-        expected = logits_on(tuned, examples)
+        tuned = load_unquantized(record, output_dir, family, device)
+        expected = completion_logits(tuned, examples)
         say(f"merge: adapter and {record.name}, layer by layer")
-        _save(merged(tuned, torch.bfloat16), processor, family, temporary)
+        _save(merge_weights(tuned, torch.bfloat16), processor, family, temporary)
         del tuned
         gc.collect()
         again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa")
-        found = agreement(expected, logits_on(again, examples))
-        _refuse_disagreement(found)
+        found = compare_logits(expected, completion_logits(again, examples))
+        _require_agreement(found)
         write_merged_card(temporary, record, found)
     return found
 
 
 @torch.no_grad()
-def merged(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
+def merge_weights(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
     """The base model with what was trained inside its own weights, in `dtype`. `tuned` is used up.
 
     Raises:
@@ -97,7 +97,7 @@ def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
     base.weight.data = summed.to(dtype)
 
 
-def over_full_weights(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
+def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
     """The adapter on the base model's full weights, in the dtype that these are stored in."""
     base = base_folder(record, output_dir)
     stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
@@ -111,15 +111,15 @@ def over_full_weights(record: ModelRecord, output_dir: Path, family: Family, dev
 
 
 def _save(model: PreTrainedModel, processor: ProcessorMixin, family: Family, folder: Path) -> None:
-    model.save_pretrained(folder, max_shard_size=_ONE_FILE)
+    model.save_pretrained(folder, max_shard_size=_SINGLE_SHARD)
     if not getattr(processor, "chat_template", None):
         # Servers ask with conversations: this lays them out as the examples were in training.
         processor.chat_template = family.chat_template
     processor.save_pretrained(folder)
 
 
-def _refuse_disagreement(found: Agreement) -> None:
-    if not found.close:
+def _require_agreement(found: MergeCheck) -> None:
+    if not found.passes:
         raise ResourceError(
             f"the merged model does not say what the adapter says: {found.sentence}",
             "use the adapter as it is, and report this with the lines above",
@@ -131,7 +131,7 @@ def serving_commands(folder: Path | str) -> tuple[str, ...]:
     return (f"vllm serve {folder}", f"transformers serve {folder}")
 
 
-def write_merged_card(folder: Path, record: ModelRecord, agreement: Agreement) -> None:
+def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) -> None:
     """Write `README.md` beside the weights, with the front matter that the Hub reads."""
     base = f"base_model: {record.base}\nbase_model_relation: finetune\n" if record.commit else ""
     quantised = (

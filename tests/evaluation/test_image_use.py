@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from figtune.evaluation.evaluation import Trial, evaluate
+from figtune.evaluation.evaluate import EvalSettings, evaluate
 from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE, Example, examples_file
-from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary
 from figtune.models.setup import set_up_model
 from figtune.pipeline.files import sha256_of
@@ -29,7 +29,7 @@ TEXTS = (
     "CT of the head.",
     "Coronal slice with a bright spot.",
 )
-TRIAL = Trial(device="cpu", batch_size=6, decoding=greedy(8), bootstrap=Bootstrap(samples=200, seed=0))
+TRIAL = EvalSettings(device="cpu", batch_size=6, decoding=greedy(8), bootstrap=Bootstrap(samples=200, seed=0))
 
 
 def _example(folder: Path, picture: int, text: int) -> Example:

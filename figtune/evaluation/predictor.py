@@ -15,10 +15,10 @@ from figtune.answers.decoding import Decoding
 from figtune.answers.generation import Answer, generate_answers
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
-from figtune.evaluation.evaluated import Evaluated
+from figtune.evaluation.eval_items import EvalItem
 from figtune.examples.records import Example
-from figtune.metrics.records import Guess, Outcome, Prediction
-from figtune.metrics.texts import chrf, rouge_l
+from figtune.metrics.records import BaselineAnswer, ModelResult, Prediction
+from figtune.metrics.text_metrics import chrf, rouge_l
 from figtune.models.family import TokenisedRow
 from figtune.models.features import FeatureStore, PixelStore, picture_features
 from figtune.models.loading import LoadedModel
@@ -39,15 +39,15 @@ class Predictor:
     grey: Tensor
     """What the model is given of an even grey: float[T, V], or float32[3, H, W]."""
     decoding: Decoding
-    guesses: Callable[[Example], tuple[Guess, ...]]
+    baseline_answers: Callable[[Example], tuple[BaselineAnswer, ...]]
     """What the baselines say to an example."""
 
-    def predictions(self, items: Sequence[Evaluated]) -> list[Prediction]:
+    def predict(self, items: Sequence[EvalItem]) -> list[Prediction]:
         """One forward pass for each loss and one generation for each model."""
         rows = [self._row(item) for item in items]
         right = self._features([item.example.image_sha256 for item in items])
-        base = self._outcomes(items, rows, right, tuned=False)
-        tuned = self._outcomes(items, rows, right, tuned=True)
+        base = self._model_results(items, rows, right, tuned=False)
+        tuned = self._model_results(items, rows, right, tuned=True)
         grey = completion_losses(self.loaded, rows, self.grey[None].expand(len(rows), *self.grey.shape))
         wrong = self._wrong_image_losses(items, rows)
         return [
@@ -67,33 +67,33 @@ class Predictor:
                 tuned=of_tuned,
                 wrong_image_loss=of_wrong,
                 grey_image_loss=_finite(of_grey),
-                guesses=self.guesses(item.example),
+                guesses=self.baseline_answers(item.example),
             )
             for item, row, of_base, of_tuned, of_wrong, of_grey in zip(
                 items, rows, base, tuned, wrong, grey, strict=True
             )
         ]
 
-    def _row(self, item: Evaluated) -> TokenisedRow:
+    def _row(self, item: EvalItem) -> TokenisedRow:
         loaded = self.loaded
         return training_row(
             loaded.family, loaded.processor, item.example.prompt, item.example.completion, loaded.record.max_length
         )
 
-    def _outcomes(
-        self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
-    ) -> list[Outcome]:
+    def _model_results(
+        self, items: Sequence[EvalItem], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
+    ) -> list[ModelResult]:
         with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
             losses = completion_losses(self.loaded, rows, features)
             prompts = [item.example.prompt for item in items]
             answers = generate_answers(self.loaded, prompts, features, self.decoding)
         return [
-            _outcome(loss, answer, item.example.completion)
+            _model_result(loss, answer, item.example.completion)
             for loss, answer, item in zip(losses, answers, items, strict=True)
         ]
 
-    def _wrong_image_losses(self, items: Sequence[Evaluated], rows: Sequence[TokenisedRow]) -> list[float | None]:
-        others = [item.other for item in items]
+    def _wrong_image_losses(self, items: Sequence[EvalItem], rows: Sequence[TokenisedRow]) -> list[float | None]:
+        others = [item.mismatched for item in items]
         known = [position for position, other in enumerate(others) if other is not None]
         losses: list[float | None] = [None] * len(items)
         if known:
@@ -112,8 +112,8 @@ def grey_features(loaded: LoadedModel) -> Tensor:
     return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
 
 
-def _outcome(loss: float, answer: Answer, reference: str) -> Outcome:
-    return Outcome(
+def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
+    return ModelResult(
         loss=_finite(loss),
         answer=answer.text,
         answer_tokens=answer.tokens,

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from figtune.answers.generation import generate_answers
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
-from figtune.evaluation.evaluated import Evaluated, exchanged_pictures
-from figtune.evaluation.evaluation import Trial, evaluate
-from figtune.evaluation.predictions import Predictor, grey_features
+from figtune.evaluation.eval_items import EvalItem, mismatched_images
+from figtune.evaluation.evaluate import EvalSettings, evaluate
+from figtune.evaluation.predictor import Predictor, grey_features
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
-from figtune.metrics.intervals import Bootstrap
+from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.family import PROJECTOR
 from figtune.models.features import picture_features
@@ -32,7 +32,7 @@ from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingPro
 from figtune.pipeline.records import read_json, read_records, write_json, write_records
 from tests.answers.trained import greedy, write_dataset, write_trained_model
 
-TRIAL = Trial(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
+TRIAL = EvalSettings(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
 
 
 class House:
@@ -119,16 +119,16 @@ def test_the_summary_on_disk_is_the_one_returned(finished: House, house: House) 
 def test_an_interrupted_run_is_carried_on_to_the_same_bytes(
     finished: House, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Sequence[Evaluated]] = []
-    predict = Predictor.predictions
+    made: list[Sequence[EvalItem]] = []
+    predict = Predictor.predict
 
-    def interrupted_at_the_second(self: Predictor, items: Sequence[Evaluated]) -> list[Prediction]:
+    def interrupted_at_the_second(self: Predictor, items: Sequence[EvalItem]) -> list[Prediction]:
         made.append(items)
         if len(made) == 2:
             raise KeyboardInterrupt
         return predict(self, items)
 
-    monkeypatch.setattr(Predictor, "predictions", interrupted_at_the_second)
+    monkeypatch.setattr(Predictor, "predict", interrupted_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         house.evaluate()
     (journal,) = house.evaluation.iterdir()
@@ -144,9 +144,9 @@ def test_a_run_killed_while_it_counts_has_its_predictions_still(
     finished: House, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("figtune.evaluation.evaluation.measure", Mock(side_effect=KeyboardInterrupt))
+        patched.setattr("figtune.evaluation.evaluate.measure", Mock(side_effect=KeyboardInterrupt))
         house.evaluate()
-    monkeypatch.setattr(Predictor, "predictions", Mock(side_effect=AssertionError("asked again")))
+    monkeypatch.setattr(Predictor, "predict", Mock(side_effect=AssertionError("asked again")))
     house.evaluate()
     assert house.files() == finished.files()
 
@@ -294,7 +294,7 @@ def test_every_picture_takes_the_place_of_one_other(pictures: list[str]) -> None
         )
         for number, picture in enumerate(pictures)
     ]
-    exchanged = exchanged_pictures(examples)
+    exchanged = mismatched_images(examples)
     if len(set(pictures)) == 1:
         assert exchanged == {}
     else:

@@ -59,7 +59,7 @@ def check_access(upload: Upload) -> None:
         ResourceError: no token, one that the Hub does not accept, or no network.
     """
     _check_name(upload.repository)
-    with _explaining(upload.repository):
+    with _translate_hub_errors(upload.repository):
         HfApi(endpoint=constants.ENDPOINT).whoami(token=_token())
 
 
@@ -74,13 +74,13 @@ def push_adapter(output_dir: Path, upload: Upload) -> int:
         ResourceError: no token, no right to write there, or no network.
     """
     record = read_trained(output_dir)
-    with _copy(output_dir, _PUSHED, record) as folder:
+    with _staged_folder(output_dir, _PUSHED, record) as folder:
         return _push(folder, upload.repository, upload, "Upload adapter")
 
 
 def push_merged(merged: Path, output_dir: Path, upload: Upload) -> int:
     """Upload a merged model to the repository beside the adapter's; raises and returns as `push_adapter` does."""
-    with _copy(merged, MERGED_CONTENTS, read_trained(output_dir)) as folder:
+    with _staged_folder(merged, MERGED_CONTENTS, read_trained(output_dir)) as folder:
         return _push(folder, f"{upload.repository}-merged", upload, "Upload merged model")
 
 
@@ -104,7 +104,7 @@ def _push(folder: Path, repository: str, upload: Upload, message: str) -> int:
     _check_name(repository)
     token = _token()
     api = HfApi(endpoint=constants.ENDPOINT)
-    with _explaining(repository):
+    with _translate_hub_errors(repository):
         api.create_repo(repository, token=token, private=not upload.public, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
@@ -118,7 +118,7 @@ def _push(folder: Path, repository: str, upload: Upload, message: str) -> int:
 
 
 @contextmanager
-def _copy(source: Path, names: tuple[str, ...], record: ModelRecord) -> Iterator[Path]:
+def _staged_folder(source: Path, names: tuple[str, ...], record: ModelRecord) -> Iterator[Path]:
     """What is to be uploaded, in a folder of its own; large files are linked to, not copied.
 
     A base model in a folder of this machine is named by that folder's last part: where it lies is nobody's business.
@@ -144,7 +144,7 @@ def _copy_file(file: Path, target: Path, record: ModelRecord) -> None:
 
 
 @contextmanager
-def _explaining(repository: str) -> Iterator[None]:
+def _translate_hub_errors(repository: str) -> Iterator[None]:
     """What the Hub refuses, told with what to do about it.
 
     Raises:
@@ -153,15 +153,15 @@ def _explaining(repository: str) -> Iterator[None]:
     try:
         yield
     except (HfHubHTTPError, httpx2.HTTPError, ConnectionError, TimeoutError) as failure:
-        raise _explained(failure, repository) from None
+        raise _hub_error(failure, repository) from None
     except RuntimeError as failure:
         # The upload of a large file wraps what went wrong.
         if not isinstance(failure.__cause__, HfHubHTTPError | httpx2.HTTPError | ConnectionError | TimeoutError):
             raise
-        raise _explained(failure.__cause__, repository) from None
+        raise _hub_error(failure.__cause__, repository) from None
 
 
-def _explained(failure: Exception, repository: str) -> ResourceError:
+def _hub_error(failure: Exception, repository: str) -> ResourceError:
     if not isinstance(failure, HfHubHTTPError):
         return ResourceError(
             f"{repository} cannot be uploaded: {constants.ENDPOINT} does not answer",

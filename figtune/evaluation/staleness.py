@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from figtune.metrics.comparison import Evaluation
+from figtune.metrics.compare import EvaluatedRun
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -20,7 +20,7 @@ from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputErr
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_json, read_records
-from figtune.reports.evaluation import mark_outdated
+from figtune.reports.evaluation import mark_stale
 
 _WEIGHTS = "adapter_model.safetensors"
 
@@ -33,7 +33,7 @@ def adapter_fingerprint(output_dir: Path) -> str | None:
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
-def read_evaluation(output_dir: Path) -> Evaluation:
+def read_evaluation(output_dir: Path) -> EvaluatedRun:
     """Read the evaluation in an output folder, and see that it is of the adapter there.
 
     Raises:
@@ -42,7 +42,7 @@ def read_evaluation(output_dir: Path) -> Evaluation:
     """
     folder, command = output_dir / EVALUATION_FOLDER, evaluation_command(output_dir)
     summary = read_json(folder / METRICS_FILE, EvaluationSummary, command)
-    if _is_outdated(summary, output_dir):
+    if _is_stale(summary, output_dir):
         raise ArtifactMissingError(
             f"{folder} is the evaluation of another adapter than the one in {output_dir} now",
             f"make it anew with: {command} and the flags that it was made with",
@@ -53,10 +53,10 @@ def read_evaluation(output_dir: Path) -> Evaluation:
             f"{METRICS_FILE} and {PREDICTIONS_FILE} in {folder} are not of one evaluation",
             f"make it anew with: {command} and the flags that it was made with",
         )
-    return Evaluation(name=str(output_dir), summary=summary, predictions=predictions)
+    return EvaluatedRun(name=str(output_dir), summary=summary, predictions=predictions)
 
 
-def report_outdated_evaluation(output_dir: Path) -> None:
+def warn_if_stale(output_dir: Path) -> None:
     """Say so, on the screen and on top of the report, where OUTPUT holds the evaluation of an earlier adapter.
 
     A file that cannot be read says nothing about any adapter, and is left to whoever reads it.
@@ -66,8 +66,8 @@ def report_outdated_evaluation(output_dir: Path) -> None:
         summary = read_json(folder / METRICS_FILE, EvaluationSummary, command)
     except FigtuneError:
         return
-    if _is_outdated(summary, output_dir):
-        mark_outdated(folder / REPORT_FILE, f"{command} and the same flags")
+    if _is_stale(summary, output_dir):
+        mark_stale(folder / REPORT_FILE, f"{command} and the same flags")
         say(
             f"{folder} is of an earlier adapter, and its report says so now; "
             f"make it anew with: {command} and the same flags"
@@ -79,7 +79,7 @@ def evaluation_command(output_dir: Path) -> str:
     return f"{scripts.TEST} --output_dir {output_dir}"
 
 
-def _is_outdated(summary: EvaluationSummary, output_dir: Path) -> bool:
+def _is_stale(summary: EvaluationSummary, output_dir: Path) -> bool:
     """Without an adapter beside it, as in a copy of the evaluation alone, there is none that it could be taken for."""
     present = adapter_fingerprint(output_dir)
     return present is not None and summary.adapter != present

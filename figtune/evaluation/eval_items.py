@@ -19,15 +19,15 @@ from figtune.pipeline.records import read_records
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class EvalItem:
     """An example of a split, and another example of the split with another picture, if there is one."""
 
     split: EvaluatedSplit
     example: Example
-    other: Example | None
+    mismatched: Example | None
 
 
-def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
+def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
     """The held-out examples, then the training examples that memorising is told by; in the order of their files.
 
     Raises:
@@ -41,9 +41,9 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
         "minitrain": read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
     }
     for split, examples in read.items():
-        others = exchanged_pictures(examples)
+        others = mismatched_images(examples)
         evaluated += [
-            Evaluated(split=split, example=example, other=others.get(example.image_sha256)) for example in examples
+            EvalItem(split=split, example=example, mismatched=others.get(example.image_sha256)) for example in examples
         ]
     if not evaluated:
         raise NothingProducedError(
@@ -52,9 +52,7 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
     return evaluated
 
 
-def with_room(
-    items: Sequence[Evaluated], family: Family, processor: ProcessorMixin, max_length: int
-) -> list[Evaluated]:
+def fitting(items: Sequence[EvalItem], family: Family, processor: ProcessorMixin, max_length: int) -> list[EvalItem]:
     """Those whose prompt leaves room for a completion; the others are told of.
 
     Raises:
@@ -75,7 +73,7 @@ def with_room(
     return kept
 
 
-def exchanged_pictures(examples: Sequence[Example]) -> Mapping[str, Example]:
+def mismatched_images(examples: Sequence[Example]) -> Mapping[str, Example]:
     """For each picture, by its sha256, an example with another one; every picture takes the place of one other.
 
     The order of hashes is as good as drawn by lot, and the same every time. Empty where there is only one picture.
@@ -87,7 +85,7 @@ def exchanged_pictures(examples: Sequence[Example]) -> Mapping[str, Example]:
     return {picture: by_picture[other] for picture, other in zip(pictures, [*pictures[1:], pictures[0]], strict=True)}
 
 
-def pictures(evaluated: Sequence[Evaluated], dataset_dir: Path) -> dict[str, Path]:
+def image_paths(evaluated: Sequence[EvalItem], dataset_dir: Path) -> dict[str, Path]:
     """The files of all pictures, right and wrong ones, by their sha256."""
-    examples = [example for item in evaluated for example in (item.example, item.other) if example is not None]
+    examples = [example for item in evaluated for example in (item.example, item.mismatched) if example is not None]
     return {example.image_sha256: dataset_dir / example.image for example in examples}

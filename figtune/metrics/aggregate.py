@@ -11,48 +11,50 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from figtune.metrics.intervals import Bootstrap, ValueOf, gain, interval, ratio, summed
+from figtune.metrics.bootstrap import Bootstrap, Statistic, bootstrap_interval, paired_difference, ratio, sum_by_group
 from figtune.metrics.records import (
     BASELINES,
     EVALUATED_SPLITS,
     Baseline,
+    BaselineAnswer,
     Estimate,
     EvaluatedSplit,
-    Gain,
-    Guess,
-    Outcome,
+    ModelResult,
+    PairedDifference,
     Prediction,
     Score,
     Scores,
     Slice,
     System,
 )
-from figtune.metrics.texts import Consensus, bleu4, bleu_counts, repetition, variety, word_count
+from figtune.metrics.text_metrics import CiderD, bleu4, bleu_counts, distinct_2, rep_4, word_count
 
-_LARGEST_EXPONENT = 50.0
+_MAX_EXPONENT = 50.0
 """Perplexities beyond exp(50) say nothing more, and infinity is no JSON."""
 
-VALUE_OF: Mapping[Score, ValueOf] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
+STATISTICS: Mapping[Score, Statistic] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
 """How the scores of answers come from their columns."""
 
 LossOf = Callable[[Prediction], float | None]
 
 
-def measure(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[Slice, ...]:
+def aggregate(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[Slice, ...]:
     """Score every slice that has an example: each split whole, then by task, then by kind."""
     measured = []
     for split in EVALUATED_SPLITS:
         members = [prediction for prediction in predictions if prediction.split == split]
         if not members:
             continue
-        answers = answers_of(members)
-        for by, name, chosen in _slices(members):
-            part = _Part([members[at] for at in chosen], {key: of.at(chosen) for key, of in answers.items()}, bootstrap)
-            measured.append(part.slice(split, by, name))
+        answers = answers_by_system(members)
+        for by, name, chosen in _slice_positions(members):
+            part = _SliceBuilder(
+                [members[at] for at in chosen], {key: of.subset(chosen) for key, of in answers.items()}, bootstrap
+            )
+            measured.append(part.build(split, by, name))
     return tuple(measured)
 
 
-def not_finite(prediction: Prediction) -> bool:
+def has_nonfinite_loss(prediction: Prediction) -> bool:
     """Whether a loss of this example was no finite number."""
     losses = [prediction.base.loss, prediction.tuned.loss, prediction.grey_image_loss]
     if prediction.wrong_image is not None:
@@ -70,7 +72,7 @@ def loss_columns(members: Sequence[Prediction], *losses: LossOf) -> tuple[list[N
     return columns, [each.group for each in finite]
 
 
-def _slices(members: Sequence[Prediction]) -> Iterator[tuple[Literal["all", "task", "kind"], str, list[int]]]:
+def _slice_positions(members: Sequence[Prediction]) -> Iterator[tuple[Literal["all", "task", "kind"], str, list[int]]]:
     yield "all", "", list(range(len(members)))
     for task in sorted({each.task for each in members}):
         yield "task", task, [at for at, each in enumerate(members) if each.task == task]
@@ -79,14 +81,14 @@ def _slices(members: Sequence[Prediction]) -> Iterator[tuple[Literal["all", "tas
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SliceBuilder:
     """The examples of a slice."""
 
     members: Sequence[Prediction]
-    answers: Mapping[System, Answers]
+    answers: Mapping[System, SystemAnswers]
     bootstrap: Bootstrap
 
-    def slice(self, split: EvaluatedSplit, by: Literal["all", "task", "kind"], name: str) -> Slice:
+    def build(self, split: EvaluatedSplit, by: Literal["all", "task", "kind"], name: str) -> Slice:
         return Slice(
             split=split,
             by=by,
@@ -101,7 +103,7 @@ class _Part:
             gains=self._gains(),
             image_gain=self._loss_gain(_wrong_loss, _tuned_loss),
             grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
-            not_finite=sum(map(not_finite, self.members)),
+            not_finite=sum(map(has_nonfinite_loss, self.members)),
         )
 
     @property
@@ -121,30 +123,36 @@ class _Part:
             rouge_l=self._estimate("ROUGE-L", of),
             chrf=self._estimate("chrF", of),
             words=round(fmean(map(word_count, of.texts)), 1),
-            repetition=round(fmean(map(repetition, of.texts)), 4),
-            variety=round(variety(of.texts), 4),
-            stopped=None if of.stopped is None else round(fmean(of.stopped), 4),
+            repetition=round(fmean(map(rep_4, of.texts)), 4),
+            variety=round(distinct_2(of.texts), 4),
+            stopped=None if of.ended_with_eos is None else round(fmean(of.ended_with_eos), 4),
         )
 
     def _loss(self, *losses: LossOf) -> Estimate | None:
         (own, *_), groups = loss_columns(self.members, *losses)
-        return interval(summed(own, groups), ratio, self.bootstrap) if groups else None
+        return bootstrap_interval(sum_by_group(own, groups), ratio, self.bootstrap) if groups else None
 
-    def _estimate(self, score: Score, of: Answers) -> Estimate:
-        return interval(summed(of.columns[score], self._groups), VALUE_OF[score], self.bootstrap)
+    def _estimate(self, score: Score, of: SystemAnswers) -> Estimate:
+        return bootstrap_interval(sum_by_group(of.columns[score], self._groups), STATISTICS[score], self.bootstrap)
 
-    def _gains(self) -> dict[Score, Gain]:
-        gains: dict[Score, Gain] = {}
+    def _gains(self) -> dict[Score, PairedDifference]:
+        gains: dict[Score, PairedDifference] = {}
         if (drop := self._loss_gain(_base_loss, _tuned_loss)) is not None:
             gains["loss"] = drop
-        for score in VALUE_OF:
-            tuned, base = (summed(self.answers[system].columns[score], self._groups) for system in ("tuned", "base"))
-            gains[score] = gain(tuned, base, VALUE_OF[score], self.bootstrap)
+        for score in STATISTICS:
+            tuned, base = (
+                sum_by_group(self.answers[system].columns[score], self._groups) for system in ("tuned", "base")
+            )
+            gains[score] = paired_difference(tuned, base, STATISTICS[score], self.bootstrap)
         return gains
 
-    def _loss_gain(self, larger: LossOf, smaller: LossOf) -> Gain | None:
+    def _loss_gain(self, larger: LossOf, smaller: LossOf) -> PairedDifference | None:
         (one, other), groups = loss_columns(self.members, larger, smaller)
-        return gain(summed(one, groups), summed(other, groups), ratio, self.bootstrap) if groups else None
+        return (
+            paired_difference(sum_by_group(one, groups), sum_by_group(other, groups), ratio, self.bootstrap)
+            if groups
+            else None
+        )
 
 
 def _base_loss(prediction: Prediction) -> float | None:
@@ -172,61 +180,65 @@ def _perplexity(loss: Estimate) -> Estimate:
 
 
 def _exponential(loss: float) -> float:
-    return round(math.exp(min(loss, _LARGEST_EXPONENT)), 3)
+    return round(math.exp(min(loss, _MAX_EXPONENT)), 3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class SystemAnswers:
     """One system's answers to the same N examples as every other's."""
 
     texts: Sequence[str]
-    stopped: Sequence[bool] | None
+    ended_with_eos: Sequence[bool] | None
     """None for baselines."""
     columns: Mapping[Score, NDArray[np.float64]]
     """float64[N, K]: what is added up over examples for each score."""
 
-    def at(self, positions: Sequence[int]) -> Answers:
+    def subset(self, positions: Sequence[int]) -> SystemAnswers:
         """Some of them."""
-        return Answers(
+        return SystemAnswers(
             texts=[self.texts[position] for position in positions],
-            stopped=None if self.stopped is None else [self.stopped[position] for position in positions],
+            ended_with_eos=None
+            if self.ended_with_eos is None
+            else [self.ended_with_eos[position] for position in positions],
             columns={score: column[list(positions)] for score, column in self.columns.items()},
         )
 
 
-def answers_of(members: Sequence[Prediction]) -> dict[System, Answers]:
+def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswers]:
     """Of all that answered every example of one split; CIDEr-D counts how rare words are over exactly these."""
-    consensus = Consensus(tuple(each.reference for each in members))
-    found: dict[System, Answers] = {
-        "base": _answers([each.base for each in members], members, consensus),
-        "tuned": _answers([each.tuned for each in members], members, consensus),
+    consensus = CiderD(tuple(each.reference for each in members))
+    found: dict[System, SystemAnswers] = {
+        "base": _system_answers([each.base for each in members], members, consensus),
+        "tuned": _system_answers([each.tuned for each in members], members, consensus),
     }
     for baseline in BASELINES:
-        guesses = [_guess(each, baseline) for each in members]
+        guesses = [_baseline_answer(each, baseline) for each in members]
         whole = [guess for guess in guesses if guess is not None]
         if len(whole) == len(members):
-            found[baseline] = _answers(whole, members, consensus)
+            found[baseline] = _system_answers(whole, members, consensus)
     return found
 
 
-def _guess(prediction: Prediction, baseline: Baseline) -> Guess | None:
+def _baseline_answer(prediction: Prediction, baseline: Baseline) -> BaselineAnswer | None:
     return next((guess for guess in prediction.guesses if guess.baseline == baseline), None)
 
 
-def _answers(given: Sequence[Outcome | Guess], members: Sequence[Prediction], consensus: Consensus) -> Answers:
+def _system_answers(
+    given: Sequence[ModelResult | BaselineAnswer], members: Sequence[Prediction], consensus: CiderD
+) -> SystemAnswers:
     texts = [each.answer for each in given]
-    return Answers(
+    return SystemAnswers(
         texts=texts,
-        stopped=[each.stopped for each in given if isinstance(each, Outcome)] or None,
+        ended_with_eos=[each.stopped for each in given if isinstance(each, ModelResult)] or None,
         columns={
-            "CIDEr-D": _means(consensus.scores(texts)),
+            "CIDEr-D": _unit_weighted(consensus.scores(texts)),
             "BLEU-4": np.array([bleu_counts(text, of.reference) for text, of in zip(texts, members, strict=True)]),
-            "ROUGE-L": _means([each.rouge_l for each in given]),
-            "chrF": _means([each.chrf for each in given]),
+            "ROUGE-L": _unit_weighted([each.rouge_l for each in given]),
+            "chrF": _unit_weighted([each.chrf for each in given]),
         },
     )
 
 
-def _means(values: Sequence[float]) -> NDArray[np.float64]:
+def _unit_weighted(values: Sequence[float]) -> NDArray[np.float64]:
     """float64[N, 2]: each with the weight 1."""
     return np.column_stack((values, np.ones(len(values))))

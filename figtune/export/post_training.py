@@ -17,7 +17,7 @@ from figtune.pipeline.progress import say
 from figtune.pipeline.stages import Outcome, Summary, make
 
 
-class FinishSettings(RunSettings, Protocol):
+class ExportSettings(RunSettings, Protocol):
     """The part of the configuration that this reads."""
 
     @property
@@ -49,10 +49,10 @@ class FinishSettings(RunSettings, Protocol):
         """Whether a repository that is not there yet is created for everybody to see."""
 
 
-Settings = TypeVar("Settings", bound=FinishSettings)
+Settings = TypeVar("Settings", bound=ExportSettings)
 
 
-def after_training(settings: Settings) -> list[StageScript[Settings]]:
+def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
     """The stages that the settings ask for: each reads what training has left in OUTPUT, and trains nothing.
 
     Raises:
@@ -71,11 +71,11 @@ def after_training(settings: Settings) -> list[StageScript[Settings]]:
     return asked
 
 
-def _needs(settings: FinishSettings) -> tuple[Need, ...]:
+def _needs(settings: ExportSettings) -> tuple[Need, ...]:
     return (Need(stage="train", folder=settings.output_dir, command=scripts.TRAIN),)
 
 
-def _merge_stage(settings: FinishSettings) -> Stage:
+def _merge_stage(settings: ExportSettings) -> Stage:
     return Stage(
         name="merge",
         version=MERGE_VERSION,
@@ -87,24 +87,24 @@ def _merge_stage(settings: FinishSettings) -> Stage:
     )
 
 
-def _run_merge(settings: FinishSettings) -> Summary:
-    from figtune.publishing.merging import serving_commands
+def _run_merge(settings: ExportSettings) -> Summary:
+    from figtune.export.merge import serving_commands
 
     stage = _merge_stage(settings)
-    summary = _made(settings, stage, partial(_merge, settings, stage.folder))
+    summary = _run_stage(settings, stage, partial(_merge, settings, stage.folder))
     say(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
     return summary
 
 
-def _merge(settings: FinishSettings, folder: Path) -> Outcome:
-    from figtune.publishing.merging import merge
+def _merge(settings: ExportSettings, folder: Path) -> Outcome:
+    from figtune.export.merge import export_merged
 
-    agreement = merge(settings.dataset_dir, settings.output_dir, folder, settings.device)
+    agreement = export_merged(settings.dataset_dir, settings.output_dir, folder, settings.device)
     say(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
     return Outcome(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
 
 
-def _push_stage(settings: FinishSettings) -> Stage:
+def _push_stage(settings: ExportSettings) -> Stage:
     return Stage(
         name="push",
         version=1,
@@ -117,19 +117,19 @@ def _push_stage(settings: FinishSettings) -> Stage:
     )
 
 
-def _check_push(settings: FinishSettings) -> None:
+def _check_push(settings: ExportSettings) -> None:
     """See that the account of the token may be asked, before hours of training."""
-    from figtune.publishing.pushing import Upload, check_access
+    from figtune.export.hub_upload import Upload, check_access
 
     check_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))
 
 
-def _run_push(settings: FinishSettings) -> Summary:
-    return _made(settings, _push_stage(settings), partial(_push, settings))
+def _run_push(settings: ExportSettings) -> Summary:
+    return _run_stage(settings, _push_stage(settings), partial(_push, settings))
 
 
-def _push(settings: FinishSettings) -> Outcome:
-    from figtune.publishing.pushing import Upload, push_adapter, push_merged
+def _push(settings: ExportSettings) -> Outcome:
+    from figtune.export.hub_upload import Upload, push_adapter, push_merged
 
     upload = Upload(repository=settings.push_to_hub or "", public=settings.push_public)
     files = push_adapter(settings.output_dir, upload)
@@ -138,5 +138,5 @@ def _push(settings: FinishSettings) -> Outcome:
     return Outcome(counts={"files": files})
 
 
-def _made(settings: FinishSettings, stage: Stage, produce: Callable[[], Outcome]) -> Summary:
+def _run_stage(settings: ExportSettings, stage: Stage, produce: Callable[[], Outcome]) -> Summary:
     return make(stage, produce, lock_folder=settings.work_dir, force=settings.force)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from figtune.metrics.texts import bleu4, bleu_counts, chrf, repetition, rouge_l, variety, word_count
+from figtune.metrics.text_metrics import bleu4, bleu_counts, chrf, distinct_2, rep_4, rouge_l, word_count
 
 TEXTS = st.text(alphabet="abc .", max_size=30)
 
@@ -92,15 +92,15 @@ def test_a_reference_repeated_scores_full_marks() -> None:
 
 def test_an_empty_answer_scores_nothing() -> None:
     assert chrf("", "A plot.") == rouge_l("", "A plot.") == bleu([""], ["A plot."]) == 0
-    assert word_count("") == repetition("") == variety([""]) == 0
+    assert word_count("") == rep_4("") == distinct_2([""]) == 0
 
 
 def test_repetition_is_the_share_of_sequences_said_before() -> None:
-    assert repetition("one two three") == 0
-    assert repetition("a b c d e f") == 0
-    assert repetition("a a a a a a") == pytest.approx(2 / 3)
+    assert rep_4("one two three") == 0
+    assert rep_4("a b c d e f") == 0
+    assert rep_4("a a a a a a") == pytest.approx(2 / 3)
 
 
 def test_variety_sees_one_answer_given_to_everything() -> None:
-    assert variety(["a plot of x", "a graph of y"]) == 1
-    assert variety(["a plot of x"] * 4) == pytest.approx(1 / 4)
+    assert distinct_2(["a plot of x", "a graph of y"]) == 1
+    assert distinct_2(["a plot of x"] * 4) == pytest.approx(1 / 4)

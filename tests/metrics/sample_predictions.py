@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from figtune.metrics.records import Baseline, EvaluatedSplit, Guess, Outcome, Prediction
-from figtune.metrics.texts import chrf, rouge_l
+from figtune.metrics.records import Baseline, BaselineAnswer, EvaluatedSplit, ModelResult, Prediction
+from figtune.metrics.text_metrics import chrf, rouge_l
 
 
 class Given(TypedDict, total=False):
@@ -52,14 +52,14 @@ def prediction(number: int, **given: Unpack[Given]) -> Prediction:
         wrong_image_loss=given.get("wrong_image_loss", 1.5),
         grey_image_loss=given.get("grey_image_loss", 1.25),
         guesses=tuple(
-            Guess(baseline=name, answer=text, chrf=chrf(text, reference), rouge_l=rouge_l(text, reference))
+            BaselineAnswer(baseline=name, answer=text, chrf=chrf(text, reference), rouge_l=rouge_l(text, reference))
             for name, text in given.get("guesses", {}).items()
         ),
     )
 
 
-def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> Outcome:
-    return Outcome(
+def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> ModelResult:
+    return ModelResult(
         loss=loss,
         answer=answer,
         answer_tokens=len(answer.split()) + 1,

@@ -9,7 +9,7 @@ from figtune.metrics.records import EvaluatedSplit, Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class Terminology:
     """For one source of examples."""
 
     places: Mapping[EvaluatedSplit, str]
@@ -21,33 +21,33 @@ class Words:
     group: str
     pictures: str
     """What the images are, in the plural."""
-    more: str
+    test_split_remedy: str
     """How a test split comes about where there is none."""
 
 
-WORDS: Mapping[Source, Words] = {
-    "papers": Words(
+TERMINOLOGY: Mapping[Source, Terminology] = {
+    "papers": Terminology(
         places={"test": "on held-out papers", "minitrain": "on training figures"},
         titles={"test": "Held-out papers", "minitrain": "Training figures"},
         groups="papers",
         group="paper",
         pictures="figures",
-        more="More papers, or a larger --prepare.test_fraction, give a test split",
+        test_split_remedy="More papers, or a larger --prepare.test_fraction, give a test split",
     ),
-    "images": Words(
+    "images": Terminology(
         places={"test": "on held-out images", "minitrain": "on training images"},
         titles={"test": "Held-out images", "minitrain": "Training images"},
         groups="images",
         group="image",
         pictures="images",
-        more="More rows, or a larger --prepare.test_fraction, give a test split",
+        test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
     ),
-    "groups": Words(
+    "groups": Terminology(
         places={"test": "on held-out images", "minitrain": "on training images"},
         titles={"test": "Held-out images", "minitrain": "Training images"},
         groups="groups of rows that share an id",
         group="group of rows that share an id",
         pictures="images",
-        more="More rows, or a larger --prepare.test_fraction, give a test split",
+        test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
     ),
 }

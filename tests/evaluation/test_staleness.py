@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from figtune.evaluation.provenance import adapter_fingerprint, read_evaluation, report_outdated_evaluation
+from figtune.evaluation.staleness import adapter_fingerprint, read_evaluation, warn_if_stale
 from figtune.metrics.records import EVALUATION_FOLDER, REPORT_FILE
 from figtune.pipeline.errors import ArtifactMissingError
 from figtune.reports.evaluation import evaluation_page
-from tests.metrics.making import prediction
-from tests.reports.evaluations import summary_of, write_evaluation
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import summary_of, write_evaluation
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def report(output: Path) -> str:
 
 def test_the_evaluation_of_the_adapter_that_is_there_is_read(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = report(output)
-    report_outdated_evaluation(output)
+    warn_if_stale(output)
     assert (report(output), capsys.readouterr().err) == (before, "")
     assert len(read_evaluation(output).predictions) == 6
 
@@ -48,12 +48,12 @@ def test_after_training_anew_the_report_says_that_it_is_of_an_earlier_adapter(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(output, b"later")
-    report_outdated_evaluation(output)
+    warn_if_stale(output)
     assert "is of an earlier adapter, and its report says so now; make it anew with:" in capsys.readouterr().err
     marked = report(output)
     assert marked.count("Not the adapter that lies here now") == 1
     assert f"python test_model.py --output_dir {output}" in marked
-    report_outdated_evaluation(output)
+    warn_if_stale(output)
     assert report(output) == marked
     with pytest.raises(ArtifactMissingError, match="is the evaluation of another adapter"):
         read_evaluation(output)
@@ -67,7 +67,7 @@ def test_an_evaluation_of_before_adapters_were_noted_is_not_taken_for_this_ones(
 
 def test_an_output_without_an_evaluation_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(tmp_path, b"first")
-    report_outdated_evaluation(tmp_path)
+    warn_if_stale(tmp_path)
     assert capsys.readouterr().err == ""
     assert not (tmp_path / EVALUATION_FOLDER).exists()
 

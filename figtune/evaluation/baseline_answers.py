@@ -10,49 +10,52 @@ from pathlib import Path
 from figtune.examples.images import look_at
 from figtune.examples.records import Example
 from figtune.examples.shards import stream_examples
-from figtune.metrics.baselines import Guesser, Known, guessers
-from figtune.metrics.records import BASELINES, Guess
-from figtune.metrics.texts import chrf, rouge_l
+from figtune.metrics.baselines import BaselineExample, TaskBaselines, fit_baselines
+from figtune.metrics.records import BASELINES, BaselineAnswer
+from figtune.metrics.text_metrics import chrf, rouge_l
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import say, track
 
-_MOST = 5_000
+_MAX_EXAMPLES = 5_000
 """Training examples that the baselines know. Of more, as many are drawn by a hash of their ids: looking at every
 picture of a large data set would take longer than asking the model."""
 _SCORE_DIGITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingGuesses:
+class BaselineAnswers:
     """The baselines of a data set."""
 
     dataset_dir: Path
-    guessers: dict[str, Guesser]
+    by_task: dict[str, TaskBaselines]
     """By task."""
     hashes: dict[str, int | None] = field(default_factory=dict)
     """Perceptual hashes of the pictures seen so far, by their sha256; None for those that cannot be read."""
 
     @classmethod
-    def of(cls, dataset_dir: Path) -> TrainingGuesses:
+    def from_dataset(cls, dataset_dir: Path) -> BaselineAnswers:
         """Look at the training examples.
 
         Raises:
             ArtifactMissingError: there is no data set.
             InputError: a line of it cannot be read.
         """
-        guesses = cls(dataset_dir=dataset_dir, guessers={})
-        drawn = _drawn(dataset_dir)
-        known = [guesses._known(example) for example in track(drawn, total=len(drawn), title="baselines", unit="text")]
-        guesses.guessers.update(guessers(known))
+        guesses = cls(dataset_dir=dataset_dir, by_task={})
+        drawn = _sampled_examples(dataset_dir)
+        known = [
+            guesses._baseline_example(example)
+            for example in track(drawn, total=len(drawn), title="baselines", unit="text")
+        ]
+        guesses.by_task.update(fit_baselines(known))
         return guesses
 
-    def to(self, example: Example) -> tuple[Guess, ...]:
+    def answer(self, example: Example) -> tuple[BaselineAnswer, ...]:
         """What each baseline says to an example; nothing where its task was not trained on."""
-        if example.task not in self.guessers:
+        if example.task not in self.by_task:
             return ()
-        answers = self.guessers[example.task].guesses(self._known(example))
+        answers = self.by_task[example.task].answers(self._baseline_example(example))
         return tuple(
-            Guess(
+            BaselineAnswer(
                 baseline=baseline,
                 answer=answers[baseline],
                 chrf=round(chrf(answers[baseline], example.completion), _SCORE_DIGITS),
@@ -62,13 +65,13 @@ class TrainingGuesses:
             if baseline in answers
         )
 
-    def _known(self, example: Example) -> Known:
-        return Known(
+    def _baseline_example(self, example: Example) -> BaselineExample:
+        return BaselineExample(
             task=example.task,
             group=example.group,
             prompt=example.prompt,
             text=example.completion,
-            picture_hash=self._hash(example),
+            image_hash=self._hash(example),
         )
 
     def _hash(self, example: Example) -> int | None:
@@ -82,6 +85,6 @@ class TrainingGuesses:
         return self.hashes[picture]
 
 
-def _drawn(dataset_dir: Path) -> list[Example]:
+def _sampled_examples(dataset_dir: Path) -> list[Example]:
     examples = stream_examples(dataset_dir, "train")
-    return heapq.nsmallest(_MOST, examples, key=lambda each: hashlib.sha256(each.example_id.encode()).digest())
+    return heapq.nsmallest(_MAX_EXAMPLES, examples, key=lambda each: hashlib.sha256(each.example_id.encode()).digest())

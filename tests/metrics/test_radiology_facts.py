@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.metrics.facts import agreement, stated
-from figtune.metrics.intervals import Bootstrap
-from tests.metrics.making import prediction
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.metrics.radiology_facts import extract, fact_agreement
+from tests.metrics.sample_predictions import prediction
 
 BOOTSTRAP = Bootstrap(samples=100, seed=0)
 
@@ -29,7 +29,7 @@ BOOTSTRAP = Bootstrap(samples=100, seed=0)
     ],
 )
 def test_rules_read_what_is_stated(fact: str, text: str, values: set[str]) -> None:
-    assert stated(fact, text) == values
+    assert extract(fact, text) == values
 
 
 def test_agreement_is_over_the_references_that_state_the_fact() -> None:
@@ -39,7 +39,7 @@ def test_agreement_is_over_the_references_that_state_the_fact() -> None:
         prediction(3, reference="A CT scan.", tuned_answer="A CT scan.", base_answer="Coronal."),
         prediction(4, reference="No abnormality.", tuned_answer="Axial.", base_answer="Axial."),
     ]
-    found = {each.fact: each for each in agreement(predictions, BOOTSTRAP)}
+    found = {each.fact: each for each in fact_agreement(predictions, BOOTSTRAP)}
     assert sorted(found) == ["modality", "view"]
     view, modality = found["view"], found["modality"]
     assert (view.stated, view.examples) == (2, 4)
@@ -50,13 +50,13 @@ def test_agreement_is_over_the_references_that_state_the_fact() -> None:
 
 def test_naming_every_value_agrees_with_none() -> None:
     told = [prediction(1, reference="Axial.", tuned_answer="Axial, coronal, sagittal.")]
-    assert agreement(told, BOOTSTRAP)[0].agreement["tuned"].value == 0
+    assert fact_agreement(told, BOOTSTRAP)[0].agreement["tuned"].value == 0
 
 
 def test_baselines_are_asked_too() -> None:
     told = [prediction(n, reference="Axial.", guesses={"typical text": "An axial scan."}) for n in range(2)]
-    assert agreement(told, BOOTSTRAP)[0].agreement["typical text"].value == 1
+    assert fact_agreement(told, BOOTSTRAP)[0].agreement["typical text"].value == 1
 
 
 def test_texts_without_facts_have_none() -> None:
-    assert agreement([prediction(1)], BOOTSTRAP) == ()
+    assert fact_agreement([prediction(1)], BOOTSTRAP) == ()
