@@ -1,4 +1,4 @@
-"""What the baselines say to an example, from the training examples of the data set."""
+"""Answers of the model-free baselines, fitted to the training examples of a data set."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from figtune.pipeline.errors import InputError
 from figtune.pipeline.progress import say, track
 
 _MAX_EXAMPLES = 5_000
-"""Training examples that the baselines know. Of more, as many are drawn by a hash of their ids: looking at every
-picture of a large data set would take longer than asking the model."""
+"""Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
+data set would take longer than the evaluation."""
 _SCORE_DIGITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineAnswers:
-    """The baselines of a data set."""
+    """Baselines of a data set."""
 
     dataset_dir: Path
     by_task: dict[str, TaskBaselines]
-    """By task."""
+    """Baselines by task."""
     hashes: dict[str, int | None] = field(default_factory=dict)
-    """Perceptual hashes of the pictures seen so far, by their sha256; None for those that cannot be read."""
+    """Perceptual hashes of images by sha256, filled on demand; None for unreadable images."""
 
     @classmethod
     def from_dataset(cls, dataset_dir: Path) -> BaselineAnswers:
-        """Look at the training examples.
+        """Fit the baselines to the training examples.
 
         Raises:
             ArtifactMissingError: there is no data set.
@@ -50,7 +50,7 @@ class BaselineAnswers:
         return guesses
 
     def answer(self, example: Example) -> tuple[BaselineAnswer, ...]:
-        """What each baseline says to an example; nothing where its task was not trained on."""
+        """Return the answers of all baselines; none if the task has no training examples."""
         if example.task not in self.by_task:
             return ()
         answers = self.by_task[example.task].answers(self._baseline_example(example))

@@ -1,4 +1,4 @@
-"""Which examples are evaluated, and which wrong picture each is tried with."""
+"""Examples to evaluate, each with a mismatched image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from figtune.pipeline.records import read_records
 
 @dataclass(frozen=True, kw_only=True)
 class EvalItem:
-    """An example of a split, and another example of the split with another picture, if there is one."""
+    """Example of a split, with another example of the split that has another image, if there is one."""
 
     split: EvaluatedSplit
     example: Example
@@ -28,7 +28,7 @@ class EvalItem:
 
 
 def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
-    """The held-out examples, then the training examples that memorising is told by; in the order of their files.
+    """Read the test examples, then the minitrain examples (for memorisation), in file order.
 
     Raises:
         ArtifactMissingError: there is no data set.
@@ -53,10 +53,10 @@ def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
 
 
 def fitting(items: Sequence[EvalItem], family: Family, processor: ProcessorMixin, max_length: int) -> list[EvalItem]:
-    """Those whose prompt leaves room for a completion; the others are told of.
+    """Return the items whose prompt leaves room for a completion, and log the others.
 
     Raises:
-        NothingProducedError: there are none.
+        NothingProducedError: no item is left.
     """
     kept = []
     misfits: dict[str, InputError] = {}
@@ -74,9 +74,9 @@ def fitting(items: Sequence[EvalItem], family: Family, processor: ProcessorMixin
 
 
 def mismatched_images(examples: Sequence[Example]) -> Mapping[str, Example]:
-    """For each picture, by its sha256, an example with another one; every picture takes the place of one other.
+    """Map each image, by its sha256, to an example with another image; every image is used once.
 
-    The order of hashes is as good as drawn by lot, and the same every time. Empty where there is only one picture.
+    Pairing by sorted hash: deterministic and effectively random. Empty if there is only one image.
     """
     by_picture = {example.image_sha256: example for example in reversed(examples)}
     pictures = sorted(by_picture)
@@ -86,6 +86,6 @@ def mismatched_images(examples: Sequence[Example]) -> Mapping[str, Example]:
 
 
 def image_paths(evaluated: Sequence[EvalItem], dataset_dir: Path) -> dict[str, Path]:
-    """The files of all pictures, right and wrong ones, by their sha256."""
+    """Return the files of all images, right and mismatched ones, by sha256."""
     examples = [example for item in evaluated for example in (item.example, item.mismatched) if example is not None]
     return {example.image_sha256: dataset_dir / example.image for example in examples}

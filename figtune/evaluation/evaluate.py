@@ -1,4 +1,4 @@
-"""Base against tuned model, from the data set to `predictions.jsonl`, `metrics.json` and `report.html`."""
+"""Evaluation of base and tuned model: writes `predictions.jsonl`, `metrics.json` and `report.html`."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ from figtune.reports.evaluation import evaluation_page, relative_url
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    """How the models are tried."""
+    """Settings of an evaluation."""
 
     device: str
     """ "auto", "cpu" or "cuda"."""
     batch_size: int
     """Examples per forward pass."""
     decoding: Decoding
-    """How answers are made."""
+    """Settings of decoding."""
     bootstrap: Bootstrap
 
 
 def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: EvalSettings) -> EvaluationSummary:
-    """Try base and tuned model on the held-out examples and on some of those trained on.
+    """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
-    An interrupted evaluation is carried on where it was. Writes into OUTPUT/evaluation. Several processes predict a
-    batch each at a time, the same batches that one process makes; the first one gathers and writes.
+    An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
+    process; rank 0 gathers and writes.
 
     Args:
-        features_dir: where the features of pictures are kept, shared with training.
+        features_dir: cache of vision features, shared with training.
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
         InputError: a line or a picture cannot be read, or the adapter is of another base model.
         NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
-        ResourceError: the base model is not to be had, or memory is too small.
+        ResourceError: the base model is unavailable, or memory is too small.
     """
     record = read_trained(output_dir)
     examples = read_eval_items(dataset_dir)
@@ -90,7 +90,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Eva
         summary = _summary(record, adapter, predictions, len(examples) - len(items), trial.bootstrap)
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
-        # Last, since a run that ends before this line finds its predictions again.
+        # Last: a run that ends before this line finds its predictions again.
         journal.finish()
         return summary
 
@@ -123,7 +123,7 @@ def _predictions(
     features_dir: Path,
     trial: EvalSettings,
 ) -> list[Prediction]:
-    """All of them in the first process, none in the others."""
+    """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), trial.batch_size) if is_first() else []
     if rest := items[agreed(len(done)) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
@@ -148,7 +148,7 @@ def _predictor(
 def _iter_predictions(
     predictor: Predictor, items: Sequence[EvalItem], journal: Journal[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
-    """What all processes predict, in the first one. Each batch is on the disk before the next one begins."""
+    """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
     for turn in range(0, len(batches), process_count()):
         mine = share(batches[turn : turn + process_count()])
@@ -168,7 +168,7 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
 
 
 def _fingerprint(dataset_dir: Path, output_dir: Path, trial: EvalSettings) -> str:
-    """Of everything that decides what is predicted."""
+    """Return a digest of everything that the predictions depend on."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
     digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
     for file in (output_dir / MODEL_FILE, *adapter):
@@ -183,7 +183,7 @@ def _fingerprint(dataset_dir: Path, output_dir: Path, trial: EvalSettings) -> st
 
 
 def infer_source(predictions: Sequence[Prediction]) -> Source:
-    """What the examples are, as far as the predictions tell."""
+    """Infer the source of the examples from their tasks, groups and images."""
     if any(each.task != DATA_SET_TASK for each in predictions):
         return "papers"
     groups, images = ({each.group for each in predictions}, {each.image for each in predictions})

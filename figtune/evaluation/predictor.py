@@ -1,4 +1,4 @@
-"""What base and tuned model make of examples: losses with the right, a wrong and no picture, and answers."""
+"""Predictions of base and tuned model: losses given the right, a mismatched and a grey image, and answers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _SCORE_DIGITS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A model with everything it needs to be tried on examples, several at a time."""
+    """Base and tuned model with everything needed to predict batches of examples."""
 
     loaded: LoadedModel
     features: FeatureStore | PixelStore
-    """Of every picture."""
+    """Features of every image, by sha256."""
     grey: Tensor
-    """What the model is given of an even grey: float[T, V], or float32[3, H, W]."""
+    """Features float[T, V], or pixels float32[3, H, W], of a uniform grey image."""
     decoding: Decoding
     baseline_answers: Callable[[Example], tuple[BaselineAnswer, ...]]
-    """What the baselines say to an example."""
+    """Baseline answers to an example."""
 
     def predict(self, items: Sequence[EvalItem]) -> list[Prediction]:
-        """One forward pass for each loss and one generation for each model."""
+        """Predict a batch: one forward pass per kind of loss, one generation per model."""
         rows = [self._row(item) for item in items]
         right = self._features([item.example.image_sha256 for item in items])
         base = self._model_results(items, rows, right, tuned=False)
@@ -108,7 +108,7 @@ class Predictor:
 
 
 def grey_features(loaded: LoadedModel) -> Tensor:
-    """What the model is given of an even grey: float[T, V], or float32[3, H, W] where the encoder is trained."""
+    """Return features float[T, V] of a uniform grey image, or pixels float32[3, H, W] if the encoder is trained."""
     return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
 
 
@@ -124,5 +124,5 @@ def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
 
 
 def _finite(loss: float) -> float | None:
-    """JSON knows no other numbers, and a mean with one of them in it says nothing."""
+    """Return the rounded loss, or None if it is not finite, which JSON cannot hold."""
     return round(loss, _LOSS_DIGITS) if math.isfinite(loss) else None

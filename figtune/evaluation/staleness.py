@@ -1,4 +1,4 @@
-"""Which adapter an evaluation was made from, compared with the one that lies in OUTPUT now."""
+"""Staleness of an evaluation: the adapter it was made from against the adapter in OUTPUT."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WEIGHTS = "adapter_model.safetensors"
 
 
 def adapter_fingerprint(output_dir: Path) -> str | None:
-    """Return the sha256, in hex, of `model.json` and the trained weights in OUTPUT; None where there are none."""
+    """Return the sha256, in hex, of `model.json` and the trained weights in OUTPUT; None if there are none."""
     files = (output_dir / MODEL_FILE, output_dir / ADAPTER_FOLDER / _WEIGHTS)
     if not all(file.is_file() for file in files):
         return None
@@ -34,7 +34,7 @@ def adapter_fingerprint(output_dir: Path) -> str | None:
 
 
 def read_evaluation(output_dir: Path) -> EvaluatedRun:
-    """Read the evaluation in an output folder, and see that it is of the adapter there.
+    """Read the evaluation in an output folder, and check that it is of the adapter there.
 
     Raises:
         ArtifactMissingError: there is none, or it was made from another adapter; the remedy is the command.
@@ -57,9 +57,9 @@ def read_evaluation(output_dir: Path) -> EvaluatedRun:
 
 
 def warn_if_stale(output_dir: Path) -> None:
-    """Say so, on the screen and on top of the report, where OUTPUT holds the evaluation of an earlier adapter.
+    """Warn, on the screen and on top of the report, if OUTPUT holds the evaluation of an earlier adapter.
 
-    A file that cannot be read says nothing about any adapter, and is left to whoever reads it.
+    A metrics file that cannot be read is no reason to stop here; readers of it report the error.
     """
     folder, command = output_dir / EVALUATION_FOLDER, evaluation_command(output_dir)
     try:
@@ -75,11 +75,11 @@ def warn_if_stale(output_dir: Path) -> None:
 
 
 def evaluation_command(output_dir: Path) -> str:
-    """Return what makes the evaluation of an output folder."""
+    """Return the command that evaluates an output folder."""
     return f"{scripts.TEST} --output_dir {output_dir}"
 
 
 def _is_stale(summary: EvaluationSummary, output_dir: Path) -> bool:
-    """Without an adapter beside it, as in a copy of the evaluation alone, there is none that it could be taken for."""
+    """Return True if OUTPUT holds another adapter; False if it holds none, as beside a copied evaluation."""
     present = adapter_fingerprint(output_dir)
     return present is not None and summary.adapter != present

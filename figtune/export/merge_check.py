@@ -58,7 +58,7 @@ class MergeCheck:
         """Result as part of a sentence."""
         return (
             f"over {count(self.tokens, 'tokens')} of {count(self.examples, 'examples')} the predictions diverge by "
-            f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the most likely token is the same "
+            f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the top token is the same "
             f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)})"
         )
 

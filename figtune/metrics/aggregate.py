@@ -1,4 +1,4 @@
-"""Predictions, cut by split, task and kind of figure, and scored."""
+"""Scores of predictions, aggregated by split, task and kind of figure."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from figtune.metrics.records import (
 from figtune.metrics.text_metrics import CiderD, bleu4, bleu_counts, distinct_2, rep_4, word_count
 
 _MAX_EXPONENT = 50.0
-"""Perplexities beyond exp(50) say nothing more, and infinity is no JSON."""
+"""Largest exponent of a perplexity: JSON has no infinity."""
 
 STATISTICS: Mapping[Score, Statistic] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
-"""How the scores of answers come from their columns."""
+"""Statistic of each answer score, over summed columns."""
 
 LossOf = Callable[[Prediction], float | None]
 
@@ -55,7 +55,7 @@ def aggregate(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[
 
 
 def has_nonfinite_loss(prediction: Prediction) -> bool:
-    """Whether a loss of this example was no finite number."""
+    """Return True if any loss of this example is not finite."""
     losses = [prediction.base.loss, prediction.tuned.loss, prediction.grey_image_loss]
     if prediction.wrong_image is not None:
         losses.append(prediction.wrong_image_loss)
@@ -63,7 +63,7 @@ def has_nonfinite_loss(prediction: Prediction) -> bool:
 
 
 def loss_columns(members: Sequence[Prediction], *losses: LossOf) -> tuple[list[NDArray[np.float64]], list[str]]:
-    """For each kind of loss float64[N, 2], total and tokens, of the examples where all are finite; and their groups."""
+    """Return float64[N, 2] (loss sum, tokens) per kind of loss, and the groups, of examples where all are finite."""
     finite = [each for each in members if None not in [loss(each) for loss in losses]]
     columns = [
         np.array([((loss(each) or 0.0) * each.tokens, each.tokens) for each in finite], dtype=np.float64)
@@ -82,7 +82,7 @@ def _slice_positions(members: Sequence[Prediction]) -> Iterator[tuple[Literal["a
 
 @dataclass(frozen=True)
 class _SliceBuilder:
-    """The examples of a slice."""
+    """Builder of one slice from its examples and their answers."""
 
     members: Sequence[Prediction]
     answers: Mapping[System, SystemAnswers]
@@ -111,7 +111,11 @@ class _SliceBuilder:
         return [each.group for each in self.members]
 
     def _scores(self, system: System, *losses: LossOf) -> Scores:
-        """Losses: its own, and the one that must be finite too."""
+        """Score one system.
+
+        Args:
+            losses: its own loss, then others that must be finite for an example to count.
+        """
         of = self.answers[system]
         loss = self._loss(*losses) if losses else None
         return Scores(
@@ -185,16 +189,16 @@ def _exponential(loss: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class SystemAnswers:
-    """One system's answers to the same N examples as every other's."""
+    """Answers of one system, in the order of N examples."""
 
     texts: Sequence[str]
     ended_with_eos: Sequence[bool] | None
-    """None for baselines."""
+    """One flag per answer; None for baselines."""
     columns: Mapping[Score, NDArray[np.float64]]
-    """float64[N, K]: what is added up over examples for each score."""
+    """Addends of each score, float64[N, K]."""
 
     def subset(self, positions: Sequence[int]) -> SystemAnswers:
-        """Some of them."""
+        """Return the answers at these positions."""
         return SystemAnswers(
             texts=[self.texts[position] for position in positions],
             ended_with_eos=None
@@ -205,7 +209,10 @@ class SystemAnswers:
 
 
 def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswers]:
-    """Of all that answered every example of one split; CIDEr-D counts how rare words are over exactly these."""
+    """Collect the answers of every system that answered all examples of one split.
+
+    The document frequencies of CIDEr-D are counted over exactly these references.
+    """
     consensus = CiderD(tuple(each.reference for each in members))
     found: dict[System, SystemAnswers] = {
         "base": _system_answers([each.base for each in members], members, consensus),
@@ -240,5 +247,5 @@ def _system_answers(
 
 
 def _unit_weighted(values: Sequence[float]) -> NDArray[np.float64]:
-    """float64[N, 2]: each with the weight 1."""
+    """Return float64[N, 2]: values with weight 1."""
     return np.column_stack((values, np.ones(len(values))))

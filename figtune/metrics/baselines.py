@@ -1,4 +1,4 @@
-"""Answers that need no model, from training examples alone: what fine-tuning must beat to be worth its while."""
+"""Model-free baselines: answers built from training examples alone."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from figtune.metrics.text_metrics import cider_words
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineExample:
-    """An example as the baselines see it."""
+    """Fields of an example that baselines read."""
 
     task: str
     group: str
     prompt: str
     text: str
     image_hash: int | None
-    """Perceptual hash of its picture; None where the picture cannot be read."""
+    """Perceptual hash of the image; None if the image cannot be read."""
 
 
 @dataclass(frozen=True)
 class TfidfIndex:
-    """Texts compared by the words they share, rare words counting more: cosine of TF-IDF (Salton & Buckley 1988)."""
+    """Cosine similarity of TF-IDF vectors (Salton & Buckley 1988), by an inverted index."""
 
     texts: Sequence[str]
 
     def similarities(self, text: str) -> NDArray[np.float64]:
-        """Similarity of every text to this one, 0 to 1: float64[N]."""
+        """Return the similarity of every indexed text to this one, float64[N] in [0, 1]."""
         found = np.zeros(len(self.texts))
         for word, weight in self._weights(Counter(cider_words(text))).items():
             places, weights = self._postings[word]
@@ -44,7 +44,7 @@ class TfidfIndex:
 
     @cached_property
     def centrality(self) -> NDArray[np.float64]:
-        """Sum of the similarities of every text to all: float64[N]."""
+        """Sum of each text's similarities to all texts, float64[N]."""
         found = np.zeros(len(self.texts))
         for places, weights in self._postings.values():
             found[places] += weights.sum() * weights
@@ -56,13 +56,13 @@ class TfidfIndex:
 
     @cached_property
     def _idf(self) -> dict[str, float]:
-        """0 for words that all texts have: they tell nothing."""
+        """Inverse document frequency by word; 0 for words in every text."""
         frequency = Counter(word for counts in self._counts for word in counts)
         return {word: math.log(len(self.texts) / texts) for word, texts in frequency.items()}
 
     @cached_property
     def _postings(self) -> dict[str, tuple[NDArray[np.intp], NDArray[np.float64]]]:
-        """For every word the texts that have it, and its weight in each."""
+        """Inverted index: word -> (positions of texts, weights in them)."""
         gathered: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         for place, counts in enumerate(self._counts):
             for word, weight in self._weights(counts).items():
@@ -73,7 +73,7 @@ class TfidfIndex:
         }
 
     def _weights(self, counts: Counter[str]) -> dict[str, float]:
-        """Of known words that tell something, with length 1 together."""
+        """Return L2-normalised weights of the indexed words with an idf above 0."""
         rarity = self._idf
         weights = {word: count * rarity[word] for word, count in counts.items() if rarity.get(word)}
         norm = math.sqrt(sum(weight * weight for weight in weights.values()))
@@ -81,12 +81,13 @@ class TfidfIndex:
 
 
 class TaskBaselines:
-    """The baselines, for the examples of one task."""
+    """Baselines of one task."""
 
     def __init__(self, known: Sequence[BaselineExample]) -> None:
-        """
+        """Index the training examples of a task.
+
         Args:
-            known: training examples of the task, at least one.
+            known: at least one example.
         """
         self._examples = known
         self._prompts = TfidfIndex([each.prompt for each in known])
@@ -98,7 +99,7 @@ class TaskBaselines:
         }
 
     def answers(self, asked: BaselineExample) -> dict[Baseline, str]:
-        """What each baseline says; the nearest ones only where there is an example of another group."""
+        """Return the answer of each baseline; nearest neighbours only where an example of another group exists."""
         answers = dict(self._constant)
         others = self._groups != asked.group
         if others.any():
@@ -116,13 +117,13 @@ class TaskBaselines:
         )
 
     def _nearest(self, nearness: NDArray[np.float64], allowed: NDArray[np.bool_]) -> str:
-        """Of several equally near ones the text that is most like all others, so that chance has no say."""
+        """Return the text of the nearest example; ties go to the text with the highest centrality."""
         nearest = allowed & (nearness == nearness[allowed].max())
         return self._examples[int(np.argmax(np.where(nearest, self._central, -1.0)))].text
 
 
 def fit_baselines(known: Sequence[BaselineExample]) -> Mapping[str, TaskBaselines]:
-    """One for each task."""
+    """Build the baselines of each task."""
     by_task: defaultdict[str, list[BaselineExample]] = defaultdict(list)
     for each in known:
         by_task[each.task].append(each)
@@ -130,7 +131,7 @@ def fit_baselines(known: Sequence[BaselineExample]) -> Mapping[str, TaskBaseline
 
 
 def frequent_words(texts: Sequence[str]) -> str:
-    """The words most often used, in the order of their number, as many as a text of median length has."""
+    """Return the most frequent words by descending frequency, as many as the median text has."""
     words = [cider_words(text) for text in texts]
     counts = Counter(word for of_text in words for word in of_text)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))

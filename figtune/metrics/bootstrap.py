@@ -1,6 +1,6 @@
-"""Bootstrap intervals and paired tests over papers: figures of one paper are alike, so the paper is what counts.
+"""Cluster bootstrap intervals and paired sign-flip tests; clusters are papers, since figures of one paper are alike.
 
-Every measure here is a function of sums over examples, such as total loss and tokens: float64[..., K] -> float64[...].
+A statistic is a function of sums over examples, such as loss and tokens: float64[..., K] -> float64[...].
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ Statistic = Callable[[Sums], NDArray[np.float64]]
 _DIGITS = 4
 _BLOCK_CELLS = 1_000_000
 _EXACT_TEST_GROUPS = 12
-"""With so many papers every assignment of signs is tried; with more, some are drawn."""
+"""Up to this number of groups the test enumerates all sign assignments; above it, random ones are drawn."""
 _RANDOM_FLIPS = 9_999
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are taken."""
+    """Settings of the bootstrap."""
 
     samples: int
-    """Times that the papers are drawn again."""
+    """Resamples of the groups."""
     seed: int
 
 
 def estimate(
     totals: Sequence[float], weights: Sequence[float], groups: Sequence[str], bootstrap: Bootstrap
 ) -> Estimate:
-    """The weighted mean sum(totals) / sum(weights) and its interval.
+    """Return the weighted mean sum(totals) / sum(weights) with its interval.
 
     Args:
-        totals: float[N], one an example, already multiplied by its weight.
+        totals: float[N], one per example, already multiplied by its weight.
         weights: float[N], above 0: tokens of the example, or 1.
-        groups: N names; examples of one group are drawn together.
+        groups: N names; examples of one group are resampled together.
     """
     return bootstrap_interval(sum_by_group(np.column_stack((totals, weights)), groups), ratio, bootstrap)
 
 
 def bootstrap_interval(sums: Sums, statistic: Statistic, bootstrap: Bootstrap) -> Estimate:
-    """A measure and its 95 % percentile interval (Efron & Tibshirani 1993, ch. 13).
+    """Return a statistic with its 95 % percentile interval (Efron & Tibshirani 1993, ch. 13).
 
     Args:
         sums: float64[groups, K].
@@ -62,15 +62,14 @@ def bootstrap_interval(sums: Sums, statistic: Statistic, bootstrap: Bootstrap) -
 
 
 def paired_difference(better: Sums, worse: Sums, statistic: Statistic, bootstrap: Bootstrap) -> PairedDifference:
-    """By how much a measure is larger for `better` than for `worse`: interval over papers, and paired sign-flip test.
+    """Return statistic(better) - statistic(worse) with its interval and the p-value of a paired sign-flip test.
 
-    The hypothesis tested, two-sided: within each paper it is a matter of chance which of the two has made which
-    results, so that exchanging them in any papers would as likely have been observed (Fisher's randomisation test;
+    Null hypothesis, two-sided: within each group the two results are exchangeable (Fisher's randomisation test;
     sacrebleu's "approximate randomization"). `p` is the share of exchanges with a difference at least as large.
 
     Args:
-        better: float64[groups, K], of what is expected to be larger.
-        worse: float64[groups, K], of the same examples.
+        better: float64[groups, K], sums of the system expected to be larger.
+        worse: float64[groups, K], sums of the other system over the same examples.
     """
     columns = better.shape[1]
 
@@ -87,12 +86,12 @@ def paired_difference(better: Sums, worse: Sums, statistic: Statistic, bootstrap
 
 
 def ratio(sums: Sums) -> NDArray[np.float64]:
-    """Of totals to weights: a mean."""
+    """Return the ratio of the first column to the second: a weighted mean."""
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def sum_by_group(columns: NDArray[np.float64], groups: Sequence[str]) -> Sums:
-    """float64[N, K], one row an example -> float64[groups, K], groups in the order of their names."""
+    """Sum rows by group: float64[N, K] -> float64[groups, K], groups sorted by name."""
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((len(names), columns.shape[1]))
     np.add.at(sums, group_of, columns)
@@ -100,7 +99,7 @@ def sum_by_group(columns: NDArray[np.float64], groups: Sequence[str]) -> Sums:
 
 
 def _sign_flip_p_value(one: Sums, other: Sums, statistic: Statistic, seed: int) -> float:
-    """Share of the exchanges that make as large a difference, the one observed among them."""
+    """Return the share of exchanges whose difference is at least the observed one."""
     observed = abs(float(statistic(one.sum(axis=0)) - statistic(other.sum(axis=0))))
     both, change = one.sum(axis=0) + other.sum(axis=0), other - one
     extreme = tried = 0
@@ -109,13 +108,13 @@ def _sign_flip_p_value(one: Sums, other: Sums, statistic: Statistic, seed: int) 
         differences = np.abs(statistic(exchanged) - statistic(both - exchanged))
         extreme += int((differences >= observed - _TOLERANCE).sum())
         tried += len(flips)
-    # Drawn at random, the observed assignment is one more of them (Phipson & Smyth 2010).
+    # With random flips the observed assignment counts as one more (Phipson & Smyth 2010).
     drawn = int(len(one) > _EXACT_TEST_GROUPS)
     return round((extreme + drawn) / (tried + drawn), _DIGITS)
 
 
 def _sign_flips(count: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Blocks of float64[rows, count], 1 where a paper's results change sides."""
+    """Yield blocks of float64[rows, count], 1 where the results of a group are exchanged."""
     if count <= _EXACT_TEST_GROUPS:
         numbers = np.arange(2**count)[:, None]
         yield (numbers >> np.arange(count) & 1).astype(np.float64)
@@ -128,7 +127,7 @@ def _sign_flips(count: int, seed: int) -> Iterator[NDArray[np.float64]]:
 
 
 def _resampled_sums(sums: Sums, bootstrap: Bootstrap) -> Sums:
-    """float64[samples, K]"""
+    """Return the sums of every resample, float64[samples, K]."""
     few = len(sums) * bootstrap.samples <= _BLOCK_CELLS
     blocks = _cached_counts(len(sums), bootstrap) if few else _resampling_counts(len(sums), bootstrap)
     return np.concatenate([counts @ sums for counts in blocks])
@@ -140,7 +139,7 @@ def _cached_counts(count: int, bootstrap: Bootstrap) -> tuple[NDArray[np.float64
 
 
 def _resampling_counts(count: int, bootstrap: Bootstrap) -> Iterator[NDArray[np.float64]]:
-    """How often each group is drawn, float64[rows, count]; in blocks, so that memory does not grow with the groups."""
+    """Yield blocks of float64[rows, count], how often each group is drawn; blocks bound the memory."""
     generator = np.random.default_rng(bootstrap.seed)
     rows = max(1, _BLOCK_CELLS // count)
     for start in range(0, bootstrap.samples, rows):

@@ -1,4 +1,4 @@
-"""Evaluations of several runs side by side, and a paired test where they answered the same examples."""
+"""Comparison of several evaluated runs, with a paired test where they share examples."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from figtune.metrics.records import (
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedRun:
-    """One run, evaluated."""
+    """Evaluation of one run."""
 
     name: str
-    """Its output folder, as the user gave it."""
+    """Output folder as given by the user."""
     summary: EvaluationSummary
     predictions: Sequence[Prediction]
 
     def overall(self, split: EvaluatedSplit) -> Slice:
-        """All of a split that it has."""
+        """Return the slice that covers a whole split, which must be evaluated."""
         return next(part for part in self.summary.slices if (part.split, part.by) == (split, "all"))
 
     def predictions_of(self, split: EvaluatedSplit) -> list[Prediction]:
-        """Its predictions in the order of their ids."""
+        """Return the predictions of a split, sorted by example id."""
         return sorted((each for each in self.predictions if each.split == split), key=lambda each: each.example_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparableRuns:
-    """Runs that were evaluated on the very same examples of a split: their numbers can be compared."""
+    """Runs evaluated on the same examples of a split, so that their numbers are comparable."""
 
     split: EvaluatedSplit
     runs: tuple[EvaluatedRun, ...]
 
     @property
     def same_tokens(self) -> bool:
-        """Whether their losses are over the same tokens, as those of models with one tokenizer are."""
+        """True if the losses are over the same tokens, as with one tokenizer."""
         return len({tuple(each.tokens for each in run.predictions_of(self.split)) for run in self.runs}) == 1
 
     def differences(
         self, one: EvaluatedRun, other: EvaluatedRun, bootstrap: Bootstrap
     ) -> dict[Score, PairedDifference]:
-        """By how much the tuned model of `one` is better than that of `other`; the loss only over the same tokens."""
+        """Return the differences of the tuned models, `one` against `other`; the loss only over the same tokens."""
         members, others = one.predictions_of(self.split), other.predictions_of(self.split)
         groups = [each.group for each in members]
         found: dict[Score, PairedDifference] = {}
@@ -68,7 +68,7 @@ class ComparableRuns:
 
 
 def group_comparable_runs(evaluations: Sequence[EvaluatedRun]) -> list[ComparableRuns]:
-    """Groups of runs by split and examples, in the order given."""
+    """Group runs by split and example set, in the order given."""
     found: dict[tuple[EvaluatedSplit, frozenset[tuple[str, ...]]], list[EvaluatedRun]] = {}
     for split in EVALUATED_SPLITS:
         for evaluation in evaluations:

@@ -1,7 +1,7 @@
-"""Facts that a few plain words state in the report of a scan, read off by rules that anyone can check.
+"""Facts in radiology reports (modality, sequence, view, side, share of the image), extracted by regular expressions.
 
-A fact is the set of its values that a text names: "axial and coronal" is {axial, coronal}. An answer agrees with its
-reference if it names the same values and no other. The rules know nothing of negation: "no CT was made" names a CT.
+A fact is the set of values that a text names: "axial and coronal" is {axial, coronal}. An answer agrees with its
+reference if it names exactly the same values. Negation is not handled: "no CT was made" names a CT.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from figtune.metrics.records import BASELINES, EVALUATED_SPLITS, EvaluatedSplit,
 FactValues = frozenset[str]
 
 _SHARE_STEP = 10
-"""Shares of the image are compared in steps of so many percent: "about 12 %" agrees with "14 %", not with "40 %"."""
+"""Bin width in percent for shares of the image: "about 12 %" agrees with "14 %", not with "40 %"."""
 
 
 def _patterns(**patterns: str) -> dict[str, re.Pattern[str]]:
@@ -55,7 +55,7 @@ FACTS = (*_VALUES, "share of the image")
 
 
 def extract(fact: str, text: str) -> FactValues:
-    """The values of a fact that a text names; empty where it is silent."""
+    """Return the values of a fact that a text names; empty if it names none."""
     if fact in _VALUES:
         return frozenset(value for value, pattern in _VALUES[fact].items() if pattern.search(text))
     shares = (float(found) for found in _SHARE.findall(text))
@@ -63,7 +63,7 @@ def extract(fact: str, text: str) -> FactValues:
 
 
 def fact_agreement(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[FactScores, ...]:
-    """For every split and every fact that a reference of it states."""
+    """Score every fact that a reference states, by split."""
     found = []
     for split in EVALUATED_SPLITS:
         members = [each for each in predictions if each.split == split]
@@ -99,7 +99,7 @@ def _scores(
 
 
 def _answers(members: Sequence[Prediction]) -> dict[System, list[str]]:
-    """Of all that answered every one of them."""
+    """Collect the answers of every system that answered all examples."""
     answers: dict[System, list[str]] = {
         "tuned": [each.tuned.answer for each in members],
         "base": [each.base.answer for each in members],

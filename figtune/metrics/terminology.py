@@ -1,4 +1,4 @@
-"""What the examples are called: a verdict on scans must not speak of papers."""
+"""Terminology per data source: papers, images, or groups of rows."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from figtune.metrics.records import EvaluatedSplit, Source
 
 @dataclass(frozen=True, kw_only=True)
 class Terminology:
-    """For one source of examples."""
+    """Terms for one source of examples."""
 
     places: Mapping[EvaluatedSplit, str]
-    """`on held-out papers`"""
+    """Place of an effect by split, `on held-out papers`."""
     titles: Mapping[EvaluatedSplit, str]
-    """`Held-out papers`"""
+    """Titles by split, `Held-out papers`."""
     groups: str
-    """What the intervals are over, in the plural."""
+    """Units of the intervals, plural."""
     group: str
     pictures: str
-    """What the images are, in the plural."""
+    """Images, plural."""
     test_split_remedy: str
-    """How a test split comes about where there is none."""
+    """Remedy where there is no test split."""
 
 
 TERMINOLOGY: Mapping[Source, Terminology] = {

@@ -1,4 +1,4 @@
-"""Scores of answers against references, and what can be said of answers alone."""
+"""Text metrics: BLEU-4, chrF, ROUGE-L, CIDEr-D, and the reference-free rep-4 and distinct-2."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _BLEU_ORDER = 4
 
 
 def bleu_counts(answer: str, reference: str) -> tuple[float, ...]:
-    """What BLEU-4 adds up over answers, by sacrebleu with 13a tokens: float[10].
+    """Return the sufficient statistics of BLEU-4 by sacrebleu with 13a tokens, float[10].
 
-    Matching 1- to 4-grams, all 1- to 4-grams, words of the answer, words of the reference.
+    Order: matching 1- to 4-grams, all 1- to 4-grams, words of the answer, words of the reference.
     """
     score = _bleu().corpus_score([answer], [[reference]])
     return (*score.counts, *score.totals, score.sys_len, score.ref_len)
 
 
 def bleu4(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corpus BLEU-4, 0 to 100, exponential smoothing (Papineni 2002, Post 2018), as sacrebleu's `compute_bleu`.
+    """Return corpus BLEU-4, 0 to 100, exponential smoothing (Papineni 2002, Post 2018), as sacrebleu's `compute_bleu`.
 
     Args:
         counts: float64[..., 10], `bleu_counts` added up.
@@ -46,7 +46,7 @@ def bleu4(counts: NDArray[np.float64]) -> NDArray[np.float64]:
             logarithms = logarithms + np.log(found / totals[..., length])
         brevity = np.minimum(0.0, 1 - reference_words / answer_words)
         scores = 100 * np.exp(brevity + logarithms / _BLEU_ORDER)
-    # No word in common, or no answer of four words.
+    # 0 without a common word, or without an answer of four words.
     return np.where((matches[..., 0] > 0) & (totals[..., -1] > 0), scores, 0.0)
 
 
@@ -56,7 +56,7 @@ def _bleu() -> BLEU:
 
 
 def chrf(answer: str, reference: str) -> float:
-    """chrF2 of one answer, 0 to 100, by sacrebleu: character 1- to 6-grams, recall counts twice (Popovic 2015)."""
+    """Return chrF2 of one answer, 0 to 100, by sacrebleu: character 1- to 6-grams, beta = 2 (Popovic 2015)."""
     return float(_chrf().sentence_score(answer, [reference]).score)
 
 
@@ -66,7 +66,7 @@ def _chrf() -> CHRF:
 
 
 def rouge_l(answer: str, reference: str) -> float:
-    """ROUGE-L F1 of one answer, 0 to 100, by Google's rouge-score without stemming (Lin 2004)."""
+    """Return ROUGE-L F1 of one answer, 0 to 100, by Google's rouge-score without stemming (Lin 2004)."""
     return 100 * float(_rouge_scorer().score(reference, answer)["rougeL"].fmeasure)
 
 
@@ -76,26 +76,26 @@ def _rouge_scorer() -> RougeScorer:
 
 
 def word_count(text: str) -> int:
-    """Words between blanks."""
+    """Count whitespace-separated words."""
     return len(text.split())
 
 
 def rep_4(answer: str) -> float:
-    """Share of an answer's 4-word sequences that occurred in it before, 0 to 1 (seq-rep-4, Welleck 2020)."""
+    """Return the share of repeated 4-grams in an answer, 0 to 1 (seq-rep-4, Welleck 2020)."""
     words = answer.split()
     sequences = [tuple(words[start : start + _REP_N]) for start in range(len(words) - _REP_N + 1)]
     return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
 def distinct_2(answers: Sequence[str]) -> float:
-    """Different word pairs / all word pairs of all answers, 0 to 1 (distinct-2, Li 2016)."""
+    """Return distinct bigrams / all bigrams over all answers, 0 to 1 (Li 2016)."""
     pairs = [pair for answer in answers for pair in pairwise(answer.split())]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
 _CIDER_NGRAM = 4
 _CIDER_SIGMA = 6.0
-"""Of the penalty on lengths that differ."""
+"""Standard deviation of the Gaussian length penalty."""
 _CIDER_SCALE = 10.0
 
 _WORD = re.compile(r"\w+(?:[-'’.,/]\w+)*")
@@ -105,33 +105,33 @@ Ngram = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class _WeightedNgrams:
-    """The n-grams of a text with their weights, by length."""
+    """TF-IDF weights of the n-grams of a text, by n."""
 
     weights: tuple[Mapping[Ngram, float], ...]
     norms: tuple[float, ...]
     pairs: int
-    """Number of its 2-grams, by which the reference implementation compares lengths."""
+    """Number of bigrams, the length that the reference implementation compares."""
 
 
 def cider_words(text: str) -> list[str]:
-    """Lower-case words without punctuation, as captions are compared."""
+    """Split a text into lower-case words without punctuation."""
     return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True)
 class CiderD:
-    """References, one an example. How rare an n-gram is, is counted over them, and so depends on the split."""
+    """CIDEr-D scorer (Vedantam 2015, section 5); document frequencies are counted over its references."""
 
     references: tuple[str, ...]
 
     def scores(self, answers: Sequence[str]) -> list[float]:
-        """CIDEr-D of each answer against its reference, 0 to 10; papers often print it a hundredfold.
+        """Return CIDEr-D of each answer against its reference, 0 to 10; papers often print it times 100.
 
-        The same numbers as `pycocoevalcap.cider` on the same words. References that are all alike, or a single one,
-        hold nothing particular: everything scores 0.
+        Equal to `pycocoevalcap.cider` on the same words. With a single reference, or identical ones, every idf and
+        every score is 0.
 
         Raises:
-            ValueError: not one answer for each reference.
+            ValueError: the numbers of answers and references differ.
         """
         pairs = zip(answers, self._weighted, strict=True)
         return [_cider_score(self._weigh(_count_ngrams(cider_words(answer))), reference) for answer, reference in pairs]
@@ -142,7 +142,7 @@ class CiderD:
 
     @cached_property
     def _frequency(self) -> Counter[Ngram]:
-        """References that an n-gram occurs in."""
+        """Document frequency of each n-gram."""
         return Counter(ngram for counts in self._counts for ngram in counts)
 
     @cached_property
@@ -175,7 +175,7 @@ def _norm(weights: Iterable[float]) -> float:
 
 
 def _cider_score(answer: _WeightedNgrams, reference: _WeightedNgrams) -> float:
-    """Mean over lengths of the cosine, clipped so that repeating a rare n-gram wins nothing."""
+    """Return the mean clipped cosine over n, times the length penalty; clipping makes repetition useless."""
     cosines = [
         sum(min(weight, wanted.get(ngram, 0.0)) * wanted.get(ngram, 0.0) for ngram, weight in given.items())
         / ((norm * wanted_norm) or 1.0)

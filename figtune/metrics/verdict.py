@@ -1,4 +1,4 @@
-"""What the numbers say, in words that claim no more than tests and intervals allow."""
+"""Verdict on an evaluation in words, limited to claims that tests and intervals support."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ from figtune.metrics.terminology import TERMINOLOGY, Terminology
 from figtune.pipeline.number_format import count, fixed, p_value, percent
 
 _MIN_GROUPS = 6
-"""With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
+"""Fewest groups with which the sign-flip test can reach alpha = 0.05: 2 / 2^6 = 0.031."""
 _MEMORISATION_GAP = 0.1
-"""Nats per token by which training figures must have gained more before it is called memorising."""
+"""Nats per token by which the loss must have fallen further on training figures to be called memorisation."""
 _MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
-"""Nats per token: a model that the right picture helps by less than 2 % of its perplexity ignores it."""
+"""Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
 _DEGENERATE_REP_4 = 0.5
-"""Share of repeated 4-word sequences from which answers count as degenerate (seq-rep-4; people's texts have below 0.01,
-greedily decoded language models 0.44 in Welleck 2020)."""
+"""rep-4 from which answers count as degenerate (human text: below 0.01; greedy decoding: 0.44 in Welleck 2020)."""
 _ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
 def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
-    """Did it help, on what, does it look at the picture: one sentence, and what limits it.
+    """Summarize an evaluation: effect of fine-tuning, by task, use of the image, and caveats.
 
     Args:
-        slices: as measured, at least one of them whole.
-        demo: whether the base model is the tiny one with random weights.
+        slices: at least one of them a whole split.
+        demo: True if the base model is a tiny one with random weights.
     """
     terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
@@ -55,21 +54,21 @@ def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict
 
 
 def image_use(whole: Slice, trained: Slice | None) -> ImageUse:
-    """Whether the tuned model looks at its pictures: by a paired test, and by how little a wrong one costs at most.
+    """Return the use of the image, by the paired test and the upper bound of what a mismatched image costs.
 
     Args:
-        trained: the same of the training examples, where `whole` is of others.
+        trained: slice of the training examples, if `whole` is of held-out ones.
     """
     gain = whole.image_gain
     if gain is None:
         return "untested"
     if gain.change(_MIN_IMAGE_GAIN) == "better":
-        return "looks"
+        return "uses image"
     if gain.change(0) != "better" and _upper_bound(gain) >= _MIN_IMAGE_GAIN:
         return "not shown"
     known = trained.image_gain if trained is not None else None
     if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
-        return "at known ones only" if _lower_bound(known) > 0 else "not shown"
+        return "memorised only" if _lower_bound(known) > 0 else "not shown"
     return "ignores"
 
 
@@ -82,7 +81,7 @@ def _lower_bound(gain: PairedDifference) -> float:
 
 
 def overall_effect(whole: Slice) -> Effect:
-    """Return whether fine-tuning helped, by loss and answers together.
+    """Return the effect of fine-tuning, by loss and answers together.
 
     "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the
     answers disagree, and where one of them got better although every baseline scores higher or the answers repeat
@@ -97,7 +96,7 @@ def overall_effect(whole: Slice) -> Effect:
 
 
 def answer_effect(whole: Slice) -> Effect:
-    """Return whether answers got better by some score and worse by none, the other way round, or both."""
+    """Return the effect on answers: better or worse if no score says the opposite, else mixed."""
     found = {whole.gains[score].change(MIN_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
     if not found:
         return "not shown"
@@ -119,7 +118,7 @@ def _score_value(scores: Scores, score: Score) -> float:
 
 
 def beats(one: Scores, other: Scores) -> bool:
-    """Return whether more scores of the answers are higher for `one` than are higher for `other`, by what counts."""
+    """Return True if `one` is higher by more scores than `other`, by at least `MIN_EFFECT` each."""
     differences = [
         (_score_value(one, score) - _score_value(other, score)) / MIN_EFFECT[score] for score in _ANSWER_SCORES
     ]
@@ -131,7 +130,7 @@ def _beaten_by_all(whole: Slice) -> bool:
 
 
 def _flaws(whole: Slice) -> list[str]:
-    """Clauses about answers that no lower loss makes good."""
+    """List the flaws of answers that a lower loss does not outweigh, as clauses."""
     flaws = []
     if whole.tuned.words < 1:
         flaws.append("its answers are empty or nearly so")
@@ -149,14 +148,12 @@ def _headline(whole: Slice, trained: Slice | None) -> str:
     if overall_effect(whole) == "mixed":
         parts.append(f"Mixed result: {_disagreement(whole)}.")
     if image_use(whole, trained) == "ignores":
-        parts.append(
-            f"This model {_ignores_verb(whole)} its pictures: what it writes hardly depends on what they show."
-        )
+        parts.append(f"This model {_ignores_verb(whole)} its images: its answers hardly depend on them.")
     return " ".join(parts)
 
 
 def _disagreement(whole: Slice) -> str:
-    """What disagrees, without numbers: `the loss fell, but the answers are worse, and all 4 baselines ...`."""
+    """Describe the disagreement without numbers: `the loss fell, but its answers are worse ...`."""
     losses: dict[Change, str] = {
         "better": "the loss fell",
         "worse": "the loss rose",
@@ -183,7 +180,7 @@ def _ignores_verb(whole: Slice) -> str:
 def _effect_clause(whole: Slice, terms: Terminology) -> str:
     place = terms.places[whole.split]
     if "loss" not in whole.gains:
-        return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
+        return f"The effect of fine-tuning {place} is unknown: no loss is finite"
     drop, verdict = whole.gains["loss"], overall_effect(whole)
     openings: dict[Effect, str] = {
         "better": "Fine-tuning helped",
@@ -201,7 +198,7 @@ def _effect_clause(whole: Slice, terms: Terminology) -> str:
 
 
 def _clauses_beside_the_loss(whole: Slice) -> str:
-    """How the answers changed, then what speaks against them; nothing where no test can tell."""
+    """Describe the change of the answers, then their flaws; empty with too few groups for a test."""
     if whole.papers < _MIN_GROUPS:
         return ""
     loss, answers = _loss_change(whole), answer_effect(whole)
@@ -215,8 +212,8 @@ def _clauses_beside_the_loss(whole: Slice) -> str:
 
 def _too_few_groups(whole: Slice, terms: Terminology) -> str:
     if whole.papers == 1:
-        return f": one {terms.group} proves nothing"
-    return f": {whole.papers} {terms.groups} are too few to prove anything" if whole.papers < _MIN_GROUPS else ""
+        return f": one {terms.group} allows no test"
+    return f": {whole.papers} {terms.groups} are too few for a significant result" if whole.papers < _MIN_GROUPS else ""
 
 
 def _loss_change_text(whole: Slice) -> str:
@@ -229,7 +226,7 @@ def _loss_change_text(whole: Slice) -> str:
 
 
 def _task_clause(tasks: Sequence[Slice]) -> str:
-    """Which tasks the change is sure for; nothing to say about a single task, or where no test can tell."""
+    """Describe the change by task; empty for a single task, or with too few groups for a test."""
     if len(tasks) < 2 or all(task.papers < _MIN_GROUPS for task in tasks):
         return ""
     changes = {task.name: _loss_change(task) for task in tasks if "loss" in task.gains}
@@ -245,17 +242,22 @@ def _task_clause(tasks: Sequence[Slice]) -> str:
 def _image_use_clause(whole: Slice, trained: Slice | None) -> str:
     gain = whole.image_gain
     if gain is None:
-        return "whether it looks at the picture could not be tested, since no picture could be exchanged for another"
-    cost = f"a wrong one costs it {fixed(gain.value, 2)} nats per token ({_interval_text(gain)})"
+        return "use of the image could not be tested, since the split has only one image"
+    cost = f"{_mismatch_cost(gain)} ({_interval_text(gain)})"
     match image_use(whole, trained):
-        case "looks":
-            return f"it looks at the picture: {cost}"
+        case "uses image":
+            return f"it uses the image: {cost}"
         case "ignores":
-            return f"it {_ignores_verb(whole)} the picture: {cost}"
-        case "at known ones only":
-            return f"it knows the pictures it was trained on, but new ones do not help it: {cost}"
+            return f"it {_ignores_verb(whole)} the image: {cost}"
+        case "memorised only":
+            return f"it uses the images that it was trained on, but not new ones: {cost}"
         case "not shown" | "untested":
-            return f"it is not shown to look at the picture: {cost}"
+            return f"it is not shown to use the image: {cost}"
+
+
+def _mismatch_cost(gain: PairedDifference) -> str:
+    moved = "raises" if gain.value >= 0 else "lowers"
+    return f"a mismatched image {moved} its loss by {fixed(abs(gain.value), 2)} nats per token"
 
 
 def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology, *, demo: bool) -> list[str]:
@@ -263,12 +265,12 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology
     if demo:
         notes.append(
             "This is the demo model: tiny, with random weights before training. It shows that every stage works; "
-            "its answers say nothing about what a real model can do."
+            "its answers do not show what a real model can do."
         )
     if whole.split == "minitrain":
         notes.append(
-            f"No {terms.group} was held out for the test: every number here is about training {terms.pictures} and "
-            f"none about new ones. {terms.test_split_remedy}."
+            f"No {terms.group} was held out for the test: all numbers are of training {terms.pictures}. "
+            f"{terms.test_split_remedy}."
         )
     notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
     notes += _answer_notes(whole)
@@ -282,9 +284,8 @@ def _nonfinite_notes(whole: Slice, terms: Terminology) -> list[str]:
     if not whole.not_finite:
         return []
     return [
-        f"{terms.titles[whole.split]}: a loss is no finite number for {whole.not_finite:,} of "
-        f"{count(whole.examples, 'examples')}, which are left out of the means that it belongs to; "
-        "metrics.json names them."
+        f"{terms.titles[whole.split]}: the loss is not finite for {whole.not_finite:,} of "
+        f"{count(whole.examples, 'examples')}, which are excluded from its mean; metrics.json lists them."
     ]
 
 
@@ -302,7 +303,7 @@ def _answer_notes(whole: Slice) -> list[str]:
     if stopped < 0.5:
         share = f"Only {percent(stopped)}" if stopped else "None"
         notes.append(
-            f"{share} of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens."
+            f"{share} of the tuned model's answers ended with EOS; longer answers are cut at --test.max_new_tokens."
         )
     return notes
 
@@ -324,17 +325,15 @@ def _memorisation_notes(test: Slice, minitrain: Slice, terms: Terminology) -> li
     drops = [part.gains["loss"].value for part in (test, minitrain) if "loss" in part.gains]
     if len(drops) == 2 and drops[1] - drops[0] > _MEMORISATION_GAP:
         beyond = terms.places["test"].removeprefix("on ")
-        notes.append(f"{known} {_loss_change_text(minitrain)}: what goes beyond the {beyond} is memorised.")
+        notes.append(f"{known} {_loss_change_text(minitrain)}: what exceeds the {beyond} is memorisation.")
     if minitrain.image_gain is not None:
         gain = minitrain.image_gain
-        notes.append(
-            f"{known} a wrong picture costs it {fixed(gain.value, 2)} nats per token ({_interval_text(gain)})."
-        )
+        notes.append(f"{known} {_mismatch_cost(gain)} ({_interval_text(gain)}).")
     return notes
 
 
 def _interval_text(gain: PairedDifference) -> str:
-    """`95 % interval 0.10 to 0.20, p = 0.03`"""
+    """Return `95 % interval 0.10 to 0.20, p = 0.03`."""
     if gain.low is None or gain.high is None:
         return "no interval"
     return f"95 % interval {fixed(gain.low, 2)} to {fixed(gain.high, 2)}, {p_value(gain.p)}"
@@ -346,5 +345,5 @@ def _loss_text(scores: Scores) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b` or `a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

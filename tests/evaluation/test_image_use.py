@@ -70,7 +70,7 @@ def test_a_model_trained_on_pictures_looks_at_them(tmp_path: Path) -> None:
     assert gain is not None
     assert gain.low is not None
     assert gain.low > 1
-    assert (summary.verdict.looking, summary.verdict.headline) == ("looks", "")
+    assert (summary.verdict.looking, summary.verdict.headline) == ("uses image", "")
     assert {each.fact: each.stated for each in summary.facts} == {"modality": 2, "view": 3, "side": 1}
 
 
@@ -85,4 +85,4 @@ def test_a_model_trained_on_shuffled_pictures_is_said_to_ignore_them(tmp_path: P
     assert whole.image_gain.value == pytest.approx(0, abs=0.02)
     assert summary.verdict.looking == "ignores"
     page = (tmp_path / "output" / "evaluation" / "report.html").read_text(encoding="utf-8")
-    assert "This model ignores its pictures" in page
+    assert "This model ignores its images" in page

@@ -21,11 +21,11 @@ def test_a_clear_gain_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=3.0 + n / 10, tuned_loss=1.0) for n in range(6)])
     assert verdict.sentence == (
         "Fine-tuning helped on held-out papers: the loss fell by 2.25 nats per token, from 3.25 to 1.00 "
-        "(95 % interval 2.13 to 2.38, p = 0.031), and its answers are better than the base model's; it looks at the "
-        "picture: a wrong one costs it 0.50 nats per token "
+        "(95 % interval 2.13 to 2.38, p = 0.031), and its answers are better than the base model's; it uses the "
+        "image: a mismatched image raises its loss by 0.50 nats per token "
         "(95 % interval 0.50 to 0.50, p = 0.031)."
     )
-    assert (verdict.helped, verdict.looking, verdict.headline) == ("better", "looks", "")
+    assert (verdict.helped, verdict.looking, verdict.headline) == ("better", "uses image", "")
     assert verdict.notes == (
         "Its answers are better by BLEU-4, ROUGE-L and chrF, not shown to be different by CIDEr-D.",
     )
@@ -55,28 +55,28 @@ def test_what_the_test_does_not_show_is_no_result() -> None:
         "Fine-tuning is not shown to make the model better on held-out papers: the loss stayed at 2.00 nats per token ("
     )
     assert "p = 1)" in verdict.sentence
-    assert "it is not shown to look at the picture" in verdict.sentence
+    assert "it is not shown to use the image" in verdict.sentence
     assert (verdict.helped, verdict.looking) == ("not shown", "not shown")
 
 
 def test_a_model_that_ignores_its_pictures_is_called_that() -> None:
     verdict = judged([prediction(n, tuned_loss=1.0, wrong_image_loss=1.0 + 0.01 * (-1) ** n) for n in range(6)])
     assert verdict.looking == "ignores"
-    assert verdict.headline.startswith("This model ignores its pictures: ")
-    assert "it ignores the picture: a wrong one costs it 0.00 nats" in verdict.sentence
+    assert verdict.headline.startswith("This model ignores its images: ")
+    assert "it ignores the image: a mismatched image raises its loss by 0.00 nats" in verdict.sentence
     surely_next_to_nothing = [prediction(n, tuned_loss=1.0, wrong_image_loss=1.01) for n in range(6)]
     assert judged(surely_next_to_nothing).looking == "ignores"
     few = judged([prediction(n, tuned_loss=1.0, wrong_image_loss=0.9) for n in range(2)])
-    assert few.headline.startswith("This model seems to ignore its pictures: ")
+    assert few.headline.startswith("This model seems to ignore its images: ")
 
 
 def test_a_model_that_knows_only_its_training_pictures_is_not_said_to_ignore_all() -> None:
     held_out = [prediction(n, tuned_loss=1.0, wrong_image_loss=0.9) for n in range(6)]
     trained = [prediction(n, split="minitrain", tuned_loss=0.1, wrong_image_loss=4.0) for n in range(10, 16)]
     verdict = judged([*held_out, *trained])
-    assert (verdict.looking, verdict.headline) == ("at known ones only", "")
+    assert (verdict.looking, verdict.headline) == ("memorised only", "")
     assert (
-        "it knows the pictures it was trained on, but new ones do not help it: a wrong one costs it -0.10"
+        "it uses the images that it was trained on, but not new ones: a mismatched image lowers its loss by 0.10"
         in verdict.sentence
     )
 
@@ -139,8 +139,8 @@ def test_one_test_paper_proves_nothing() -> None:
     verdict = judged([prediction(n, group="the only one") for n in range(8)])
     assert verdict.sentence == (
         "Fine-tuning is not shown to make the model better on held-out papers: the loss fell by 2.00 nats per "
-        "token, from 3.00 to 1.00 (no interval: one paper proves nothing); it is not shown to look at the picture: a "
-        "wrong one costs it 0.50 nats per token (no interval)."
+        "token, from 3.00 to 1.00 (no interval: one paper allows no test); it is not shown to use the image: a "
+        "mismatched image raises its loss by 0.50 nats per token (no interval)."
     )
     assert verdict.notes == ()
 
@@ -148,7 +148,7 @@ def test_one_test_paper_proves_nothing() -> None:
 def test_few_test_papers_prove_nothing_either() -> None:
     verdict = judged([prediction(n) for n in range(5)])
     assert "not shown to make the model better on held-out papers" in verdict.sentence
-    assert "p = 0.062: 5 papers are too few to prove anything" in verdict.sentence
+    assert "p = 0.062: 5 papers are too few for a significant result" in verdict.sentence
 
 
 def test_scans_are_not_called_papers() -> None:
@@ -164,9 +164,9 @@ def test_scans_are_not_called_papers() -> None:
 
 def test_losses_that_are_no_numbers_are_mentioned() -> None:
     some = judged([prediction(n, tuned_loss=1.0 if n else None) for n in range(7)])
-    assert some.notes[0].startswith("Held-out papers: a loss is no finite number for 1 of 7 examples")
+    assert some.notes[0].startswith("Held-out papers: the loss is not finite for 1 of 7 examples")
     none = judged([prediction(n, tuned_loss=None) for n in range(7)])
-    assert none.sentence.startswith("Whether fine-tuning helped on held-out papers cannot be told: no loss is a finite")
+    assert none.sentence.startswith("The effect of fine-tuning on held-out papers is unknown: no loss is finite")
     assert none.helped == "not shown"
 
 
@@ -192,15 +192,15 @@ def test_memorising_shows_beside_the_held_out_papers() -> None:
     held_out = [prediction(n, tuned_loss=2.5) for n in range(6)]
     trained = [prediction(n, split="minitrain", tuned_loss=0.1, wrong_image_loss=4.0) for n in range(10, 16)]
     assert judged([*held_out, *trained]).notes[1:] == (
-        "On training figures the loss fell by 2.90 nats per token, from 3.00 to 0.10: what goes beyond the held-out "
-        "papers is memorised.",
-        "On training figures a wrong picture costs it 3.90 nats per token (95 % interval 3.90 to 3.90, p = 0.031).",
+        "On training figures the loss fell by 2.90 nats per token, from 3.00 to 0.10: what exceeds the held-out "
+        "papers is memorisation.",
+        "On training figures a mismatched image raises its loss by 3.90 nats per token (95 % interval 3.90 to 3.90, p = 0.031).",
     )
 
 
 def test_one_picture_cannot_be_exchanged() -> None:
     sentence = judged([prediction(n, wrong_image=None, wrong_image_loss=None) for n in range(6)]).sentence
-    assert sentence.endswith("could not be tested, since no picture could be exchanged for another.")
+    assert sentence.endswith("could not be tested, since the split has only one image.")
 
 
 def test_the_demo_model_is_called_one() -> None:
@@ -210,7 +210,7 @@ def test_the_demo_model_is_called_one() -> None:
 def test_answers_that_never_end_are_mentioned() -> None:
     notes = judged([prediction(n, stopped=n == 0) for n in range(6)]).notes
     assert notes[1:] == (
-        "Only 17 % of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens.",
+        "Only 17 % of the tuned model's answers ended with EOS; longer answers are cut at --test.max_new_tokens.",
     )
 
 

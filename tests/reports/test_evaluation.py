@@ -177,7 +177,7 @@ def test_models_and_baselines_stand_in_one_table() -> None:
 
 def test_a_model_that_ignores_its_pictures_is_called_that_first_of_all() -> None:
     page = page_of([prediction(n, tuned_loss=1.0, wrong_image_loss=1.0) for n in range(6)])
-    headline = "This model ignores its pictures: what it writes hardly depends on what they show."
+    headline = "This model ignores its images: its answers hardly depend on them."
     assert [element.text for element in page.all("p", "headline")] == [headline]
     assert page.html.index(headline) < page.html.index("Fine-tuning helped")
     assert not page_of([prediction(n) for n in range(6)]).all("p", "headline")
