@@ -1,1 +1,1 @@
-"""What becomes of an adapter after training: merged, and put on the Hub."""
+"""Post-training export: merge the adapter and upload it to the Hub."""

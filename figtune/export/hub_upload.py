@@ -1,7 +1,7 @@
-"""What training has left, in repositories of the Hugging Face Hub: only what others need, and nothing of this machine.
+"""Upload of training results to the Hugging Face Hub: no local paths, no figures, no evaluation.
 
-The adapter goes to USER/NAME, a merged model to USER/NAME-merged, where servers find its weights at the top. Files that
-are there already with the same content are not sent again; files of an earlier push that are gone here go there too.
+The adapter goes to USER/NAME, a merged model to USER/NAME-merged, where servers find its weights at the top level.
+Unchanged files are not sent again; files of an earlier push that no longer exist here are deleted there.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from figtune.models.records import (
 from figtune.pipeline.errors import ResourceError, UsageError
 from figtune.pipeline.progress import say
 
-_LOG_IN = "log in with a token that may write: hf auth login"
+_LOG_IN = "log in with a token with write access: hf auth login"
 _PUSHED = (ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER, MODEL_FILE, METRICS_FILE, CURVES_FILE, CARD_FILE)
-"""Neither settings, which hold paths of this machine, nor checkpoints, nor the evaluation, which holds figures."""
+"""Uploaded files. Settings (local paths), checkpoints and the evaluation (figures of papers) stay here."""
 _WITH_PATHS = (".json", ".md")
-"""Ends of the files that name the base model's folder."""
+"""Suffixes of files that name the folder of the base model."""
 _UNAUTHORIZED, _FORBIDDEN, _PAYMENT = 401, 403, 402
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """Where to, and for whom."""
+    """Target repository and its visibility."""
 
     repository: str
-    """USER/NAME"""
+    """Repository, as USER/NAME."""
     public: bool
-    """Applies to a repository that is not there yet; one that is stays as it is."""
+    """True to create a public repository; an existing one keeps its visibility."""
 
 
 def check_access(upload: Upload) -> None:
-    """See that the name is one, and that the Hub knows the token.
+    """Check the repository name and the token.
 
     Raises:
-        UsageError: no name of a repository.
+        UsageError: not a repository name.
         ResourceError: no token, one that the Hub does not accept, or no network.
     """
     _check_name(upload.repository)
@@ -64,13 +64,13 @@ def check_access(upload: Upload) -> None:
 
 
 def push_adapter(output_dir: Path, upload: Upload) -> int:
-    """Upload adapter, processor, card, curves and numbers of OUTPUT; the base model only where it is a tiny one.
+    """Upload adapter, processor, card, curves and training metrics of OUTPUT; the base model only if it is a tiny one.
 
     Returns:
-        How many files the repository holds of them.
+        The number of these files in the repository.
 
     Raises:
-        UsageError: no name of a repository.
+        UsageError: not a repository name.
         ResourceError: no token, no right to write there, or no network.
     """
     record = read_trained(output_dir)
@@ -79,7 +79,7 @@ def push_adapter(output_dir: Path, upload: Upload) -> int:
 
 
 def push_merged(merged: Path, output_dir: Path, upload: Upload) -> int:
-    """Upload a merged model to the repository beside the adapter's; raises and returns as `push_adapter` does."""
+    """Upload a merged model to USER/NAME-merged; raises and returns as `push_adapter` does."""
     with _staged_folder(merged, MERGED_CONTENTS, read_trained(output_dir)) as folder:
         return _push(folder, f"{upload.repository}-merged", upload, "Upload merged model")
 
@@ -96,7 +96,7 @@ def _check_name(repository: str) -> None:
 def _token() -> str:
     token = get_token()
     if token is None:
-        raise ResourceError("nobody is logged in to the Hub on this machine", _LOG_IN)
+        raise ResourceError("no Hub token on this machine", _LOG_IN)
     return token
 
 
@@ -119,9 +119,9 @@ def _push(folder: Path, repository: str, upload: Upload, message: str) -> int:
 
 @contextmanager
 def _staged_folder(source: Path, names: tuple[str, ...], record: ModelRecord) -> Iterator[Path]:
-    """What is to be uploaded, in a folder of its own; large files are linked to, not copied.
+    """Stage the files to upload in a temporary folder; large files are symlinks.
 
-    A base model in a folder of this machine is named by that folder's last part: where it lies is nobody's business.
+    Local paths of a base model are replaced by the folder's name.
     """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -145,17 +145,17 @@ def _copy_file(file: Path, target: Path, record: ModelRecord) -> None:
 
 @contextmanager
 def _translate_hub_errors(repository: str) -> Iterator[None]:
-    """What the Hub refuses, told with what to do about it.
+    """Translate errors of the Hub's client.
 
     Raises:
-        ResourceError: in place of the library's errors.
+        ResourceError: with a remedy, in place of the library's errors.
     """
     try:
         yield
     except (HfHubHTTPError, httpx2.HTTPError, ConnectionError, TimeoutError) as failure:
         raise _hub_error(failure, repository) from None
     except RuntimeError as failure:
-        # The upload of a large file wraps what went wrong.
+        # Uploads of large files wrap the cause in a RuntimeError.
         if not isinstance(failure.__cause__, HfHubHTTPError | httpx2.HTTPError | ConnectionError | TimeoutError):
             raise
         raise _hub_error(failure.__cause__, repository) from None

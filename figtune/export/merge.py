@@ -1,4 +1,4 @@
-"""Adapter and base model made one: a model that loads and serves without peft, checked against the adapter."""
+"""Merge of adapter and base model into one that loads and serves without peft, checked against the adapter."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from figtune.pipeline.files import replacing_folder, write_text
 from figtune.pipeline.progress import say
 
 _SINGLE_SHARD = "1000GB"
-"""Larger than any model here: the artifact's files are then known by name beforehand."""
+"""Shard size above any model, so that the file names of the artifact are known in advance."""
 _PROBES = 16
 _LAYER_TOLERANCE = 1e-4
-"""Of a merged layer's output in float32, relative to the largest number in it; measured: 1e-6."""
+"""Largest allowed error of a merged layer's float32 output, relative to its maximum; measured: 1e-6."""
 
 
 def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> MergeCheck:
     """Write the merged model into `folder`, in bfloat16 and the Hub's layout, with its processor and a card.
 
-    Each layer is merged in float32 and rounded once, into the base model's full weights also where training had them in
-    4 bits. `folder` appears only after the model read back from the disk has agreed with the adapter. One model is in
-    memory at a time, in the dtype that its weights are stored in.
+    Each layer is merged in float32 and rounded once, into the unquantized base weights even after QLoRA. `folder`
+    appears only after the model, read back from disk, agrees with the adapter. One model is in memory at a time, in its
+    stored dtype.
 
     Args:
-        dataset_dir: whose examples are tried.
+        dataset_dir: data set whose examples are compared.
         device_name: "auto", "cpu" or "cuda".
 
     Raises:
         ArtifactMissingError: no data set, or nothing trained.
-        ResourceError: the base model is not to be had, memory is too small, or the models disagree.
+        ResourceError: the base model is unavailable, memory is too small, or the models disagree.
     """
     record = read_trained(output_dir)
     device, family = chosen_device(device_name), family_of(record.family, record.name)
@@ -68,10 +68,10 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
 
 @torch.no_grad()
 def merge_weights(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The base model with what was trained inside its own weights, in `dtype`. `tuned` is used up.
+    """Merge the trained weights into the base model, in `dtype`. `tuned` is consumed.
 
     Raises:
-        ResourceError: a layer does not compute what it did with its LoRA matrices beside it.
+        ResourceError: the output of a merged layer differs from that with its LoRA matrices.
     """
     if isinstance(tuned, WholeModel):
         model: PreTrainedModel = tuned.get_base_model()
@@ -93,12 +93,12 @@ def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
     wanted = F.linear(probes, weight) + beside
     error = float((F.linear(probes, summed) - wanted).abs().max() / wanted.abs().max())
     if not error < _LAYER_TOLERANCE:
-        raise ResourceError(f"{name} cannot be merged: its output is off by {error:.1e}", "use the adapter as it is")
+        raise ResourceError(f"{name} cannot be merged: its output differs by {error:.1e}", "use the adapter as it is")
     base.weight.data = summed.to(dtype)
 
 
 def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
-    """The adapter on the base model's full weights, in the dtype that these are stored in."""
+    """Load the adapter onto the unquantized base model, in its stored dtype."""
     base = base_folder(record, output_dir)
     stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
     model = load_base_model(base, family, stored, device, "sdpa")
@@ -113,7 +113,7 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
 def _save(model: PreTrainedModel, processor: ProcessorMixin, family: Family, folder: Path) -> None:
     model.save_pretrained(folder, max_shard_size=_SINGLE_SHARD)
     if not getattr(processor, "chat_template", None):
-        # Servers ask with conversations: this lays them out as the examples were in training.
+        # Servers send conversations; this template lays them out as in training.
         processor.chat_template = family.chat_template
     processor.save_pretrained(folder)
 
@@ -121,13 +121,13 @@ def _save(model: PreTrainedModel, processor: ProcessorMixin, family: Family, fol
 def _require_agreement(found: MergeCheck) -> None:
     if not found.passes:
         raise ResourceError(
-            f"the merged model does not say what the adapter says: {found.sentence}",
+            f"the merged model disagrees with the adapter: {found.sentence}",
             "use the adapter as it is, and report this with the lines above",
         )
 
 
 def serving_commands(folder: Path | str) -> tuple[str, ...]:
-    """What to type to serve a merged model; both answer at /v1/chat/completions."""
+    """Return commands that serve a merged model at /v1/chat/completions."""
     return (f"vllm serve {folder}", f"transformers serve {folder}")
 
 

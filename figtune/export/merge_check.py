@@ -1,4 +1,4 @@
-"""Whether two models say the same: their predictions on a few examples of the data set, side by side."""
+"""Check of a merged model: its predictions against the adapter's on a few examples of the data set."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from figtune.pipeline.records import read_records
 
 EXAMPLES = 8
 _MAX_DIVERGENCE = 0.02
-"""Nats a token. bfloat16 keeps 8 bits of each weight: rounding them costs this much at most where models are sure."""
+"""Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
 _MIN_TOP1_AGREEMENT = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
 class MergeCheckExample:
-    """A row with its picture: pixels float32[1, 3, H, W]."""
+    """Tokenized example with its pixels, float32[1, 3, H, W]."""
 
     row: TokenisedRow
     pixels: Tensor
@@ -66,11 +66,11 @@ class MergeCheck:
 def sample_examples(
     dataset_dir: Path, family: Family, processor: ProcessorMixin, record: ModelRecord
 ) -> list[MergeCheckExample]:
-    """Some of the training examples, evenly spread.
+    """Return evenly spaced training examples.
 
     Raises:
         ArtifactMissingError: there is no data set.
-        InputError: a picture cannot be read.
+        InputError: an image cannot be read.
         NothingProducedError: none leaves room for its completion.
     """
     examples = read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE) or list(
@@ -95,9 +95,9 @@ def _side(processor: ProcessorMixin) -> int:
 
 @torch.inference_mode()
 def completion_logits(model: PreTrainedModel | PeftModel, examples: Sequence[MergeCheckExample]) -> list[Tensor]:
-    """What a model predicts for the completion of each example: float32[N, vocabulary], on the CPU.
+    """Return the logits at the completion tokens of each example, float32[N, V], on the CPU.
 
-    Through the model's own forward pass from pixels to logits, as whoever loads it would call it.
+    Uses the model's own forward pass from pixels to logits, as users of the model call it.
     """
     device = next(model.parameters()).device
     return [_logits(model, example, device) for example in examples]
@@ -118,7 +118,7 @@ def _logits(model: PreTrainedModel | PeftModel, example: MergeCheckExample, devi
 
 
 def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCheck:
-    """Compare predictions for the same examples: float32[N, vocabulary] each."""
+    """Compare logits for the same examples, float32[N, V] each."""
     divergence, greedy, tokens = 0.0, 0, 0
     for wanted, found in zip(first, second, strict=True):
         logs = F.log_softmax(wanted, dim=-1)

@@ -1,4 +1,4 @@
-"""What can be asked for after training: a merged model, and a copy of the results on the Hub."""
+"""Post-training stages: a merged model, and an upload to the Hub."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from figtune.pipeline.stages import Outcome, Summary, make
 
 
 class ExportSettings(RunSettings, Protocol):
-    """The part of the configuration that this reads."""
+    """Settings that the post-training stages read."""
 
     @property
     def output_dir(self) -> Path:
-        """Where training has left the adapter."""
+        """OUTPUT folder with the trained adapter."""
 
     @property
     def work_dir(self) -> Path:
-        """Whose lock is held for the while."""
+        """Work folder whose lock is held."""
 
     @property
     def dataset_dir(self) -> Path:
-        """Whose examples the merged model is tried on."""
+        """Data set whose examples check the merged model."""
 
     @property
     def device(self) -> str:
-        """Where the models run."""
+        """Device that models run on."""
 
     @property
     def merge(self) -> bool:
-        """Make a merged model."""
+        """True to merge the model."""
 
     @property
     def push_to_hub(self) -> str | None:
-        """The repository for what training has left."""
+        """Target repository, USER/NAME; None for no upload."""
 
     @property
     def push_public(self) -> bool:
-        """Whether a repository that is not there yet is created for everybody to see."""
+        """True to create a public repository."""
 
 
 Settings = TypeVar("Settings", bound=ExportSettings)
 
 
 def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
-    """The stages that the settings ask for: each reads what training has left in OUTPUT, and trains nothing.
+    """Return the requested stages, which read OUTPUT after training.
 
     Raises:
-        UsageError: they are asked for in each of several processes.
+        UsageError: requested in each of several processes.
     """
     asked: list[StageScript[Settings]] = []
     if settings.merge:
@@ -118,7 +118,7 @@ def _push_stage(settings: ExportSettings) -> Stage:
 
 
 def _check_push(settings: ExportSettings) -> None:
-    """See that the account of the token may be asked, before hours of training."""
+    """Check the access to the Hub before hours of training."""
     from figtune.export.hub_upload import Upload, check_access
 
     check_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))

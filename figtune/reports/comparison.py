@@ -1,4 +1,4 @@
-"""Several runs in one table of plain text, for the screen: `test_model.py --compare OUTPUT_A OUTPUT_B`."""
+"""Comparison of runs as a plain-text table, for `test_model.py --compare OUTPUT_A OUTPUT_B`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from figtune.metrics.records import MIN_EFFECT, Estimate, PairedDifference, Scor
 from figtune.metrics.terminology import TERMINOLOGY
 from figtune.pipeline.number_format import count, fixed, p_value, percent, perplexity, signed
 
-_HEADER = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "repeated", "ended")
+_HEADER = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "rep-4", "EOS")
 
 TableRow = tuple[str, ...]
 
@@ -28,9 +28,9 @@ def _lines(group: ComparableRuns, groups: Sequence[ComparableRuns], bootstrap: B
     yield f"{terms.titles[group.split]}: {count(whole.examples, 'examples')} from {whole.papers:,} {unit}"
     if sum(other.split == group.split for other in groups) > 1:
         names = ", ".join(run.name for run in group.runs)
-        yield f"(a set of examples of its own: not to be compared with the other tables; {names})"
+        yield f"(another set of examples, not comparable with the other tables: {names})"
     if not group.same_tokens:
-        yield "(the models cut texts into different tokens: losses and perplexities are not to be compared)"
+        yield "(the tokenizers differ: losses and perplexities are not comparable)"
     yield ""
     yield from _aligned([_HEADER, *_rows(group)])
     for run in group.runs[1:]:
@@ -47,7 +47,7 @@ def _lines(group: ComparableRuns, groups: Sequence[ComparableRuns], bootstrap: B
 
 
 def _rows(group: ComparableRuns) -> Iterator[TableRow]:
-    """Tuned models, then the base models, then what needs no model."""
+    """Yield rows of the tuned models, then the base models, then the baselines."""
     wholes = [(run, run.overall(group.split)) for run in group.runs]
     for run, part in wholes:
         yield _row(run.name, part.tuned, part.image_gain)
@@ -97,7 +97,7 @@ def _difference_cells(score: Score, found: PairedDifference) -> TableRow:
 
 
 def _aligned(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Columns under each other: the first to the left, numbers to the right."""
+    """Yield lines with aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for first, *rest in rows:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]

@@ -1,4 +1,4 @@
-"""The data set's `README.md`: sources, counts, splits, tasks, lengths; and `lengths.svg`, the plot in it."""
+"""Data set card: `README.md` with sources, counts, splits, tasks and rules, and its plot `lengths.svg`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from figtune.pipeline.records import read_json
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
 
-# Markdown, so nothing is escaped as HTML; the card holds counts and names of this project only, no text of a paper.
+# No HTML escaping in Markdown; the card holds counts and names of this project only, no text of a paper.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
@@ -43,19 +43,19 @@ _TEMPLATES.globals.update(number_format.FORMATS, meaning=meaning)
 
 @dataclass(frozen=True)
 class _LengthCounts:
-    """Of all examples, by task: how often there is each length."""
+    """Histograms of example lengths by task."""
 
     words: dict[str, Counter[int]]
-    """Of completions."""
+    """Words of completions."""
     tokens: dict[str, Counter[int]]
-    """Of prompts and completions together; empty where no tokenizer is at hand."""
+    """Tokens of prompt and completion together; empty without a tokenizer."""
 
 
 def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `README.md` and `lengths.svg` beside the examples.
 
     Args:
-        tokenizer_file: of the model, if it has been set up.
+        tokenizer_file: tokenizer of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
@@ -78,10 +78,10 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
 
 
 def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]]) -> None:
-    """Draw lengths as histograms, one a task, as SVG of reproducible bytes.
+    """Draw length histograms by task into a byte-reproducible SVG.
 
     Args:
-        rows: by unit, such as "words", then by task: how often there is each length.
+        rows: counts by unit ("words" or "tokens"), task and length.
     """
     tasks = sorted({task for lengths in rows.values() for task in lengths})
     with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), replacing(path) as temporary:
@@ -113,7 +113,7 @@ TokenCounter = Callable[[str], int]
 
 
 def token_counter(tokenizer_file: Path) -> TokenCounter | None:
-    """A function that counts the tokens of a text, without the marks around it; None where no model was set up yet.
+    """Return a function that counts the tokens of a text without special tokens; None if no model is set up yet.
 
     Args:
         tokenizer_file: a `tokenizer.json`.

@@ -1,4 +1,4 @@
-"""`report.html`: did it help, on what, does it look at the picture; then every figure with both answers."""
+"""Evaluation report `report.html`: verdict, scores by slice, image gain, facts, and every figure with both answers."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _NOTICE_PLACE = "<main>"
 _NOTICE = "Not the adapter that lies here now: "
 _TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
 _BASELINE_SOURCES: Mapping[Baseline, str] = {
-    "frequent words": "the most frequent words of the task's training texts, as many as such a text has",
-    "typical text": "the training text of the task that is most like all others",
-    "nearest picture": "the text of the training picture that looks most alike, by perceptual hash",
-    "nearest prompt": "the text of the training prompt with the likest words",
+    "frequent words": "the most frequent words of the task's training texts, as many as the median text has",
+    "typical text": "the most central training text of the task, by TF-IDF",
+    "nearest picture": "the text of the training image with the nearest perceptual hash",
+    "nearest prompt": "the text of the training prompt with the nearest TF-IDF vector",
 }
 
 
 @dataclass(frozen=True)
 class AxisRange:
-    """The range that the intervals of a column are drawn in, zero always inside."""
+    """Value range of the drawn intervals in a column; contains zero."""
 
     lowest: float
     highest: float
 
     def percent(self, value: float) -> float:
-        """Where `value` lies, from 0 at the left to 100 at the right."""
+        """Return the position of a value in percent, from 0 (left) to 100 (right)."""
         return round(100 * (value - self.lowest) / (self.highest - self.lowest), 2)
 
 
 @dataclass(frozen=True)
 class Whisker:
-    """A gain in words and as a mark on a line: positions in percent."""
+    """Difference as text and as a mark on a line; positions in percent."""
 
     value: str
     interval: str
@@ -67,7 +67,7 @@ class Whisker:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """A slice with its gains ready to draw."""
+    """Slice with its differences ready to draw."""
 
     title: str
     slice: Slice
@@ -78,7 +78,7 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class SplitBlock:
-    """The rows of one split."""
+    """Rows of one split."""
 
     title: str
     rows: tuple[SliceRow, ...]
@@ -86,7 +86,7 @@ class SplitBlock:
 
 @dataclass(frozen=True)
 class FactBlock:
-    """The facts of one split, and everything that was asked for them."""
+    """Facts of one split and the systems scored on them."""
 
     title: str
     systems: tuple[System, ...]
@@ -96,11 +96,11 @@ class FactBlock:
 def evaluation_page(
     summary: EvaluationSummary, predictions: Sequence[Prediction], *, images: str, curves: str | None
 ) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
         images: the data set folder relative to the page, quoted for a URL.
-        curves: the picture of the training curves relative to the page, where there is one.
+        curves: the training curves relative to the page, if there are any.
     """
     terms = TERMINOLOGY[summary.source]
     return render_page(
@@ -108,7 +108,7 @@ def evaluation_page(
         "evaluation.html",
         {
             "summary": summary,
-            "words": terms,
+            "terms": terms,
             "wholes": [part for part in summary.slices if part.by == "all"],
             "blocks": _blocks(summary.slices, terms),
             "facts": _fact_blocks(summary.facts, terms),
@@ -116,7 +116,7 @@ def evaluation_page(
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
             "level": lambda score, gain: _level(gain, score),
-            "least_effect": MIN_EFFECT,
+            "min_effect": MIN_EFFECT,
             "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "drop_of": _loss_drop,
@@ -129,15 +129,15 @@ def evaluation_page(
 
 
 def relative_url(target: Path, folder: Path) -> str:
-    """How a page in `folder` refers to `target`."""
+    """Return the URL of `target` relative to a page in `folder`."""
     return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
 
 
 def mark_stale(page: Path, command: str) -> None:
-    """Put a notice on top of a report whose adapter is no longer the one in OUTPUT; once, if the page is there.
+    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent.
 
     Args:
-        command: what makes the report anew.
+        command: the command that makes the report again.
     """
     if not page.is_file():
         return
@@ -156,7 +156,7 @@ def _names(names: Iterable[str]) -> list[str]:
 
 
 def _loss_drop(prediction: Prediction) -> float:
-    """By how much fine-tuning lowered the loss of one example; 0 where a loss is no finite number."""
+    """Return the drop of the loss of one example; 0 if a loss is not finite."""
     base, tuned = prediction.base.loss, prediction.tuned.loss
     return 0.0 if base is None or tuned is None else round(base - tuned, 4)
 
@@ -184,7 +184,7 @@ def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBl
 
 
 def _worth_a_row(part: Slice, slices: Sequence[Slice]) -> bool:
-    """A task or kind that is the only one says what the whole has said."""
+    """Return False for the only task or kind of a split, which repeats the whole."""
     alike = [other for other in slices if other.split == part.split and other.by == part.by]
     return part.by == "all" or len(alike) > 1
 
@@ -223,5 +223,5 @@ def _whisker(gain: PairedDifference | None, scale: AxisRange, terms: Terminology
 
 
 def _level(gain: PairedDifference, score: Score) -> str:
-    """Return the CSS class of a difference: coloured only where it is shown and large enough to count."""
+    """Return the CSS class of a difference: good or bad only if significant and at least `MIN_EFFECT`."""
     return _LEVELS[gain.change(MIN_EFFECT[score])]

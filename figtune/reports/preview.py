@@ -1,4 +1,4 @@
-"""`preview.html`: what a model will learn from, to be looked at before it does; and what was left out, and why."""
+"""Data set preview `preview.html`: a sample of the examples of every task, and of the rejections by rule."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from figtune.reports.data_card import TokenCounter, token_counter
 from figtune.reports.render import render_page
 
 _EXAMPLES_OF_EACH = 6
-"""For every split and task."""
+"""Examples shown per split and task."""
 _REJECTIONS_OF_EACH = 5
-"""For every rule."""
+"""Rejections shown per rule."""
 _WORDS_FOR_FIGURES = {"groups": "papers", "units": "figures", "rejected": "figures and tables"}
 _WORDS_FOR_ROWS = {"groups": "groups", "units": "rows", "rejected": "rows"}
 
@@ -42,19 +42,19 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class ShownExample:
-    """An example with what the page says about it."""
+    """Example as shown on the page."""
 
     split: Split
     example: Example
     image_url: str
     prompt_length: str
-    """In words, and in tokens where they can be told."""
+    """Length in words, and in tokens if a tokenizer is available."""
     completion_length: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownRejection:
-    """A rejection with its picture, where there is one that can be shown."""
+    """Rejection with its image, if it can be shown."""
 
     rejection: Rejection
     image_url: str
@@ -64,7 +64,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `preview.html` beside the examples: a sample by hash of every split and task, and of every rule.
 
     Args:
-        tokenizer_file: of the model, if it has been set up.
+        tokenizer_file: tokenizer of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
@@ -120,7 +120,7 @@ def _rejections(dataset_dir: Path) -> list[ShownRejection]:
 
 
 def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]:
-    """`size` items of each kind, drawn by their names: the same ones on every run.
+    """Yield `size` items of each kind, sampled by a hash of their names: the same on every run.
 
     Args:
         items: (kind, name, item).

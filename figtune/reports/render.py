@@ -1,7 +1,7 @@
-"""The look that all pages share: self-contained HTML that opens from disk and asks the network for nothing.
+"""HTML rendering for all pages: self-contained files that open from disk and load nothing from the network.
 
-Whatever a PDF, a data set or a model put into a text is escaped, always; the page's own policy forbids it the network
-even if something slipped through.
+Texts of PDFs, data sets and models are always escaped; as a second line, the page's content security policy forbids
+network access.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _ENVIRONMENT.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 def render_page(title: str, body_template: str, context: Mapping[str, object]) -> str:
-    """A whole HTML page.
+    """Render a complete HTML page.
 
     Args:
         title: shown in the tab and as the heading.
         body_template: file name in `templates/` that extends `page.html` and fills its block `body` (and, where needed,
             `subtitle`, `style` and `script`).
-        context: what the template names; a name it uses and does not find here is an error.
+        context: variables of the template; an undefined one is an error.
     """
     return _ENVIRONMENT.get_template(body_template).render({**context, "title": title})

@@ -194,7 +194,8 @@ def test_memorising_shows_beside_the_held_out_papers() -> None:
     assert judged([*held_out, *trained]).notes[1:] == (
         "On training figures the loss fell by 2.90 nats per token, from 3.00 to 0.10: what exceeds the held-out "
         "papers is memorisation.",
-        "On training figures a mismatched image raises its loss by 3.90 nats per token (95 % interval 3.90 to 3.90, p = 0.031).",
+        "On training figures a mismatched image raises its loss by 3.90 nats per token "
+        "(95 % interval 3.90 to 3.90, p = 0.031).",
     )
 
 

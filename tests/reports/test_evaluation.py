@@ -153,13 +153,13 @@ def test_perplexities_stay_readable() -> None:
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
     page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
     assert "cut at 1 token<" in page.html
-    assert page.html.count("(an empty answer)") == 1
+    assert page.html.count("(empty answer)") == 1
 
 
 def test_an_estimate_without_interval_says_why() -> None:
     page = page_of([prediction(1, wrong_image=None, wrong_image_loss=None)])
     assert [element.text for element in page.all("span", "quiet")].count("one paper") == 7
-    assert "no other picture" in page.html
+    assert "no other image" in page.html
 
 
 @pytest.mark.parametrize(("value", "percent"), [(-1.0, 0.0), (0.0, 25.0), (3.0, 100.0)])
@@ -187,7 +187,7 @@ def test_losses_that_are_no_numbers_are_said_to_be_none() -> None:
     page = page_of([prediction(1, base_loss=None, grey_image_loss=None), prediction(2)])
     assert "1 not finite" in page.html
     assert "loss not finite" in page.html
-    assert "with an even grey not finite" in page.html
+    assert "with a uniform grey not finite" in page.html
     assert "loss is no finite number" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
 
 
