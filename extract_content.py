@@ -95,7 +95,7 @@ def _produce(config: Config) -> Outcome:
     if not counts.ok:
         reasons = config.content_dir / PAPERS_FILE
         raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")
-    return Outcome(counts=vars(counts), failed=counts.failed)
+    return Outcome(counts=vars(counts), failed=counts.failed + counts.repaired)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from config import Config, parse
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.progress import say
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
@@ -76,7 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _produce(config: Config) -> Outcome:
     from figtune.examples.preparation import prepare_examples
     from figtune.examples.row_preparation import prepare_rows
-    from figtune.examples.rule_meanings import rejection_lines
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
@@ -84,8 +82,6 @@ def _produce(config: Config) -> Outcome:
         stats = prepare_rows(_source(config), config.dataset_dir, _choices(config))
     else:
         stats = prepare_examples(config.content_dir, config.dataset_dir, _choices(config))
-    for line in rejection_lines(stats):
-        say(line)
     write_data_card(config.dataset_dir, config.tokenizer_file)
     write_preview(config.dataset_dir, config.tokenizer_file)
     return Outcome(counts=stats.summary)
@@ -99,7 +95,7 @@ def _source(config: Config) -> DataSource:
     columns = Columns(
         image=data.image_column, target=data.target_column, prompt=data.prompt_column, row_id=data.id_column
     )
-    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt)
+    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt, limit=data.limit)
 
 
 def _choices(config: Config) -> Choices:

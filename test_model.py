@@ -98,10 +98,9 @@ def _evaluate(config: Config) -> Outcome:
     from figtune.metrics.bootstrap import Bootstrap
     from figtune.models.records import FEATURES_FOLDER
 
-    drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    size, decoding = config.test.batch_size, _decoding(config)
-    trial = EvalSettings(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
-    summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
+    bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
+    settings = EvalSettings(config.device, config.test.batch_size, _decoding(config), bootstrap)
+    summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
     say(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
@@ -111,8 +110,8 @@ def _compare(config: Config) -> Outcome:
     from figtune.metrics.bootstrap import Bootstrap
     from figtune.reports.comparison import comparison_table
 
-    bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    show(comparison_table([read_evaluation(output) for output in config.compare], bootstrap))
+    runs = [read_evaluation(output) for output in config.compare]
+    show(comparison_table(runs, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
     return Outcome(counts={"runs": len(config.compare)})
 
 

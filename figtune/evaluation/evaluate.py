@@ -45,7 +45,7 @@ from figtune.pipeline.records import write_json
 from figtune.reports.evaluation import evaluation_page, relative_url
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EvalSettings:
     """Settings of an evaluation."""
 
@@ -58,7 +58,7 @@ class EvalSettings:
     bootstrap: Bootstrap
 
 
-def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: EvalSettings) -> EvaluationSummary:
+def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: EvalSettings) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
     An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
@@ -81,13 +81,13 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Eva
         say("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = Journal(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, trial)
+        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, settings)
     )
-    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
+    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings)
     adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
-        summary = _summary(record, adapter, predictions, len(examples) - len(items), trial.bootstrap)
+        summary = _summary(record, adapter, predictions, len(examples) - len(items), settings.bootstrap)
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
@@ -121,14 +121,14 @@ def _predictions(
     dataset_dir: Path,
     output_dir: Path,
     features_dir: Path,
-    trial: EvalSettings,
+    settings: EvalSettings,
 ) -> list[Prediction]:
     """Return all predictions on rank 0, none on other ranks."""
-    done = journal.resume(len(items), trial.batch_size) if is_first() else []
+    done = journal.resume(len(items), settings.batch_size) if is_first() else []
     if rest := items[agreed(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
-        predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
-        coming = _iter_predictions(predictor, rest, journal, trial.batch_size)
+        loaded = load_tuned_model(output_dir, chosen_device(settings.device), scripts.TRAIN, encoder=False)
+        predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
+        coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")
     return done
 
@@ -167,10 +167,10 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
         ) from None
 
 
-def _fingerprint(dataset_dir: Path, output_dir: Path, trial: EvalSettings) -> str:
+def _fingerprint(dataset_dir: Path, output_dir: Path, settings: EvalSettings) -> str:
     """Return a digest of everything that the predictions depend on."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    digest = hashlib.sha256(f"{EVALUATION_VERSION} {trial.batch_size} {trial.decoding}".encode())
+    digest = hashlib.sha256(f"{EVALUATION_VERSION} {settings.batch_size} {settings.decoding}".encode())
     for file in (output_dir / MODEL_FILE, *adapter):
         digest.update(sha256_of(file).encode())
     for examples in (

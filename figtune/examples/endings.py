@@ -15,11 +15,12 @@ from figtune.examples.records import (
     Split,
     Stats,
 )
-from figtune.examples.rule_meanings import SETTINGS, meaning
+from figtune.examples.rule_meanings import SETTINGS, meaning, rejection_lines
 from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
 from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.images import REMARKS
 from figtune.pipeline.number_format import count
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import write_json, write_records
@@ -46,10 +47,24 @@ def finish(dataset_dir: Path, tally: Tally, ending: Ending) -> Stats:
     minitrain = _write_minitrain(dataset_dir, ending.minitrain_examples)
     stats = tally.stats(minitrain, ending.wanted, ending.data_set)
     write_json(dataset_dir / STATS_FILE, stats)
+    for line in rejection_lines(stats):
+        say(line)
     _require_examples(stats, dataset_dir)
+    _say_what_is_odd(stats)
     for split in stats.empty_splits:
         say(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
     return stats
+
+
+def _say_what_is_odd(stats: Stats) -> None:
+    for remark, shown in REMARKS.items():
+        if number := stats.image_remarks.get(remark):
+            say(f"examples whose image has {shown}: {number:,} of {stats.figures_used:,}")
+    if stats.duplicates:
+        total = sum(stats.examples["train"].values())
+        say(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
+    if number := stats.figure_rejections.get("no_id"):
+        say(f"rows left out since they have no id in --data.id_column, by which to choose their split: {number:,}")
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

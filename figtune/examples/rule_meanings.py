@@ -23,7 +23,7 @@ WHOLE: Mapping[str, str] = {
     "copy_across_splits": "with the same picture as one in another split",
     "no_example": "that no task could make an example of; the reasons are listed by task",
     "no_image": "without an image, or with one that is not there",
-    "no_id": "without an id in --data.id_column",
+    "no_id": "without an id",
     "image_outside": "with an image outside the data set's folder",
     "unreadable_image": "with an image that cannot be decoded",
     "no_text": "without a text",
@@ -78,6 +78,7 @@ SETTINGS: Mapping[str, str] = {
     "blank_image": "--prepare.min_ink_share",
     "not_english": "--prepare.english_only",
     "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
+    "no_id": "--data.id_column",
     "too_short": "--prepare.min_words",
     "no_sentence_fits": "--prepare.max_words",
 }

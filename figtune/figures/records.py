@@ -37,10 +37,12 @@ class PaperRecord:
     pages: int
     status: PaperStatus
     reason: str
-    """Why the status is not "ok"; empty otherwise."""
+    """Why the status is not "ok", or what may be missing of a paper that was repaired; empty otherwise."""
     title: str
     figures: int
     tables: int
+    repaired: bool = False
+    """Whether the PDF was damaged (cut off, say) and had to be repaired to be read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.crew import exit_code_told, let_first_speak
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
 from figtune.pipeline.number_format import count
-from figtune.pipeline.progress import say, show
+from figtune.pipeline.progress import escape_what_stdout_lacks, say, show
 from figtune.pipeline.stages import Summary, plan
 
 _OUTSIDE_CAUSES = {
@@ -33,6 +33,7 @@ def exit_code_of(action: Callable[[], None]) -> int:
 
     An error that no user can cause is a fault of this program and keeps its traceback.
     """
+    escape_what_stdout_lacks()
     try:
         action()
     except FigtuneError as error:
@@ -107,7 +108,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         say(_line(summary))
         if settings.strict and summary.outcome.failed:
             raise PartialError(
-                f"{summary.stage.name}: inputs that failed: {summary.outcome.failed:,}",
+                f"{summary.stage.name}: inputs that failed or are damaged: {summary.outcome.failed:,}",
                 f"see why in {summary.stage.folder}, or leave out --strict",
             )
     for entry in planned:

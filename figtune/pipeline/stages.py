@@ -27,7 +27,7 @@ class Outcome:
 
     counts: Mapping[str, int]
     failed: int = 0
-    """Inputs that could not be used, each recorded with its reason."""
+    """Inputs that could not be used, or not for certain all of them, each recorded with its reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

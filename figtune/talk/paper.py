@@ -62,6 +62,8 @@ def is_paper(path: Path) -> bool:
     """Whether a file is a PDF, by its name or by its first bytes."""
     if path.suffix.lower() == ".pdf":
         return True
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             return _HEADER in file.read(_HEADER_WITHIN)

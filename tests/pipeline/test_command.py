@@ -138,7 +138,7 @@ def test_strict_ends_with_the_stage_whose_inputs_failed_and_so_does_a_rerun(
         raise AssertionError
 
     for _ in range(2):
-        with pytest.raises(errors.PartialError, match="inputs that failed: 2"):
+        with pytest.raises(errors.PartialError, match="inputs that failed or are damaged: 2"):
             run_stages([script, StageScript(describe=script.describe, run=never)], Switches(strict=True))
         assert (tmp_path / "content" / "manifest.json").exists()
 

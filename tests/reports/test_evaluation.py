@@ -188,7 +188,7 @@ def test_losses_that_are_no_numbers_are_said_to_be_none() -> None:
     assert "1 not finite" in page.html
     assert "loss not finite" in page.html
     assert "with a uniform grey not finite" in page.html
-    assert "loss is no finite number" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
+    assert "loss is not finite" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
 
 
 def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
