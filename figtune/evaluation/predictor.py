@@ -59,7 +59,7 @@ class Predictor:
                 group=item.example.group,
                 source=item.example.source,
                 image=item.example.image,
-                wrong_image=None if item.other is None else item.other.image,
+                wrong_image=None if item.mismatched is None else item.mismatched.image,
                 prompt=item.example.prompt,
                 reference=item.example.completion,
                 tokens=row.learned_tokens,
