@@ -40,14 +40,14 @@ class BaselineAnswers:
             ArtifactMissingError: there is no data set.
             InputError: a line of it cannot be read.
         """
-        guesses = cls(dataset_dir=dataset_dir, by_task={})
+        baselines = cls(dataset_dir=dataset_dir, by_task={})
         drawn = _sampled_examples(dataset_dir)
         known = [
-            guesses._baseline_example(example)
+            baselines._baseline_example(example)
             for example in track(drawn, total=len(drawn), title="baselines", unit="text")
         ]
-        guesses.by_task.update(fit_baselines(known))
-        return guesses
+        baselines.by_task.update(fit_baselines(known))
+        return baselines
 
     def answer(self, example: Example) -> tuple[BaselineAnswer, ...]:
         """Return the answers of all baselines; none if the task has no training examples."""
@@ -75,14 +75,14 @@ class BaselineAnswers:
         )
 
     def _hash(self, example: Example) -> int | None:
-        picture = example.image_sha256
-        if picture not in self.hashes:
+        digest = example.image_sha256
+        if digest not in self.hashes:
             try:
-                self.hashes[picture] = look_at(self.dataset_dir / example.image).perceptual_hash
+                self.hashes[digest] = look_at(self.dataset_dir / example.image).perceptual_hash
             except InputError as fault:
                 say(f"unseen by the baselines: {fault.problem}")
-                self.hashes[picture] = None
-        return self.hashes[picture]
+                self.hashes[digest] = None
+        return self.hashes[digest]
 
 
 def _sampled_examples(dataset_dir: Path) -> list[Example]:

@@ -78,11 +78,11 @@ def mismatched_images(examples: Sequence[Example]) -> Mapping[str, Example]:
 
     Pairing by sorted hash: deterministic and effectively random. Empty if there is only one image.
     """
-    by_picture = {example.image_sha256: example for example in reversed(examples)}
-    pictures = sorted(by_picture)
-    if len(pictures) < 2:
+    by_image = {example.image_sha256: example for example in reversed(examples)}
+    images = sorted(by_image)
+    if len(images) < 2:
         return {}
-    return {picture: by_picture[other] for picture, other in zip(pictures, [*pictures[1:], pictures[0]], strict=True)}
+    return {image: by_image[other] for image, other in zip(images, [*images[1:], images[0]], strict=True)}
 
 
 def image_paths(evaluated: Sequence[EvalItem], dataset_dir: Path) -> dict[str, Path]:

@@ -69,7 +69,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
-        InputError: a line or a picture cannot be read, or the adapter is of another base model.
+        InputError: a line or an image cannot be read, or the adapter is of another base model.
         NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
         ResourceError: the base model is unavailable, or memory is too small.
     """

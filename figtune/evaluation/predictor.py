@@ -103,8 +103,8 @@ class Predictor:
                 losses[position] = _finite(loss)
         return losses
 
-    def _features(self, pictures: Sequence[str]) -> Tensor:
-        return torch.stack([self.features[picture] for picture in pictures])
+    def _features(self, digests: Sequence[str]) -> Tensor:
+        return torch.stack([self.features[digest] for digest in digests])
 
 
 def grey_features(loaded: LoadedModel) -> Tensor:

@@ -19,7 +19,7 @@ class Terminology:
     groups: str
     """Units of the intervals, plural."""
     group: str
-    pictures: str
+    images: str
     """Images, plural."""
     test_split_remedy: str
     """Remedy where there is no test split."""
@@ -31,7 +31,7 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         titles={"test": "Held-out papers", "minitrain": "Training figures"},
         groups="papers",
         group="paper",
-        pictures="figures",
+        images="figures",
         test_split_remedy="More papers, or a larger --prepare.test_fraction, give a test split",
     ),
     "images": Terminology(
@@ -39,7 +39,7 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         titles={"test": "Held-out images", "minitrain": "Training images"},
         groups="images",
         group="image",
-        pictures="images",
+        images="images",
         test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
     ),
     "groups": Terminology(
@@ -47,7 +47,7 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         titles={"test": "Held-out images", "minitrain": "Training images"},
         groups="groups of rows that share an id",
         group="group of rows that share an id",
-        pictures="images",
+        images="images",
         test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
     ),
 }

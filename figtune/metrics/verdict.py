@@ -269,7 +269,7 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology
         )
     if whole.split == "minitrain":
         notes.append(
-            f"No {terms.group} was held out for the test: all numbers are of training {terms.pictures}. "
+            f"No {terms.group} was held out for the test: all numbers are of training {terms.images}. "
             f"{terms.test_split_remedy}."
         )
     notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
@@ -321,7 +321,7 @@ def _baseline_notes(whole: Slice) -> list[str]:
 
 def _memorisation_notes(test: Slice, minitrain: Slice, terms: Terminology) -> list[str]:
     notes = []
-    known = f"On training {terms.pictures}"
+    known = f"On training {terms.images}"
     drops = [part.gains["loss"].value for part in (test, minitrain) if "loss" in part.gains]
     if len(drops) == 2 and drops[1] - drops[0] > _MEMORISATION_GAP:
         beyond = terms.places["test"].removeprefix("on ")

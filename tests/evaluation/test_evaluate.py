@@ -294,9 +294,9 @@ def test_every_picture_takes_the_place_of_one_other(pictures: list[str]) -> None
         )
         for number, picture in enumerate(pictures)
     ]
-    exchanged = mismatched_images(examples)
+    mismatched = mismatched_images(examples)
     if len(set(pictures)) == 1:
-        assert exchanged == {}
+        assert mismatched == {}
     else:
-        assert {other.image_sha256 for other in exchanged.values()} == set(exchanged) == set(pictures)
-        assert all(picture != other.image_sha256 for picture, other in exchanged.items())
+        assert {other.image_sha256 for other in mismatched.values()} == set(mismatched) == set(pictures)
+        assert all(picture != other.image_sha256 for picture, other in mismatched.items())

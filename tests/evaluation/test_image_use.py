@@ -52,7 +52,7 @@ def _example(folder: Path, picture: int, text: int) -> Example:
     )
 
 
-def _tried(root: Path, pairs: Sequence[tuple[int, int]], epochs: float) -> EvaluationSummary:
+def _train_and_evaluate(root: Path, pairs: Sequence[tuple[int, int]], epochs: float) -> EvaluationSummary:
     """Train on these pairs of picture and text, then evaluate on the true ones."""
     dataset, model, output = (root / name for name in ("dataset", "model", "output"))
     write_records(dataset / examples_file("train"), [_example(dataset, *pair) for pair in pairs])
@@ -64,8 +64,8 @@ def _tried(root: Path, pairs: Sequence[tuple[int, int]], epochs: float) -> Evalu
     return evaluate(dataset, output, model / "features", TRIAL)
 
 
-def test_a_model_trained_on_pictures_looks_at_them(tmp_path: Path) -> None:
-    summary = _tried(tmp_path, [(number, number) for number in range(len(TEXTS))], epochs=60)
+def test_a_model_trained_on_images_uses_them(tmp_path: Path) -> None:
+    summary = _train_and_evaluate(tmp_path, [(number, number) for number in range(len(TEXTS))], epochs=60)
     gain = summary.slices[0].image_gain
     assert gain is not None
     assert gain.low is not None
@@ -74,10 +74,10 @@ def test_a_model_trained_on_pictures_looks_at_them(tmp_path: Path) -> None:
     assert {each.fact: each.stated for each in summary.facts} == {"modality": 2, "view": 3, "side": 1}
 
 
-def test_a_model_trained_on_shuffled_pictures_is_said_to_ignore_them(tmp_path: Path) -> None:
+def test_a_model_trained_on_shuffled_images_is_said_to_ignore_them(tmp_path: Path) -> None:
     """Every text with every picture: it learns the texts, and nothing that a picture could tell it."""
     numbers = range(len(TEXTS))
-    summary = _tried(tmp_path, [(picture, text) for picture in numbers for text in numbers], epochs=10)
+    summary = _train_and_evaluate(tmp_path, [(picture, text) for picture in numbers for text in numbers], epochs=10)
     whole = summary.slices[0]
     assert whole.tuned.loss is not None
     assert whole.tuned.loss.value < 0.5, "it has learned the texts"
