@@ -15,6 +15,7 @@ from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 from figtune.answers.trained import read_trained
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.models.adapters import adapter_config, load_adapter
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
@@ -100,7 +101,8 @@ def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
 def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
     """Load the adapter onto the unquantized base model, in its stored dtype."""
     base = base_folder(record, output_dir)
-    stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
+    with damage_explained(f"{base} cannot be loaded", "download the model again"):
+        stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
     model = load_base_model(base, family, stored, device, "sdpa")
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from figtune.pipeline.records import write_json
 _FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
 _PAGES_LOOKED_AT = 5
 REPAIRED = "the file is damaged and was repaired: pages, figures or text may be missing"
+_KEY_CHARACTERS = 500
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
 
@@ -67,7 +69,7 @@ def extract_paper(job: PaperJob) -> PaperResult:
         _write_thumbnails(job, document, findings.figures)
         repaired = document.repaired
     write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
-    return PaperResult(paper=_paper(job, len(texts), text.title, figures, repaired=repaired), figures=figures)
+    return PaperResult(paper=_paper(job, len(texts), text, figures, repaired=repaired), figures=figures)
 
 
 def _check_header(path: Path) -> None:
@@ -101,7 +103,9 @@ def text_of(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabu
     return paper_text(paper_id, first, found, vocabulary)
 
 
-def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord], *, repaired: bool) -> PaperRecord:
+def _paper(
+    job: PaperJob, pages: int, text: PaperText, figures: Sequence[FigureRecord], *, repaired: bool
+) -> PaperRecord:
     complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
     reasons = ("no captioned figure or table found" if not complete else "", REPAIRED if repaired else "")
     return PaperRecord(
@@ -111,11 +115,24 @@ def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord
         pages=pages,
         status="ok" if complete else "no_figures",
         reason="; ".join(filter(None, reasons)),
-        title=title,
+        title=text.title,
         figures=complete["Figure"],
         tables=complete["Table"],
         repaired=repaired,
+        text_key=_text_key(text),
     )
+
+
+def _text_key(text: PaperText) -> str:
+    """Hash the first letters and digits of the abstract, or of the body where there is none: layouts differ in the
+    rest."""
+    bodies = (paragraph.text for section in text.sections for paragraph in section.paragraphs)
+    first = ""
+    for part in chain((text.abstract,), bodies):
+        first += "".join(filter(str.isalnum, part.casefold()))
+        if len(first) >= _KEY_CHARACTERS:
+            break
+    return hashlib.sha256(first[:_KEY_CHARACTERS].encode()).hexdigest()[:16] if first else ""
 
 
 def _figures(
