@@ -7,14 +7,14 @@ import heapq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from figtune.examples.images import look_at
-from figtune.examples.records import Example
-from figtune.examples.shards import stream_examples
+from figtune.core.errors import InputError
+from figtune.core.log import log, progress_bar
+from figtune.dataset.images import inspect_image
+from figtune.dataset.records import Example
+from figtune.dataset.shards import stream_examples
 from figtune.metrics.baselines import BaselineExample, TaskBaselines, fit_baselines
 from figtune.metrics.records import BASELINES, BaselineAnswer
 from figtune.metrics.text_metrics import chrf, rouge_l
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.progress import say, track
 
 _MAX_EXAMPLES = 5_000
 """Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
@@ -44,7 +44,7 @@ class BaselineAnswers:
         drawn = _sampled_examples(dataset_dir)
         known = [
             baselines._baseline_example(example)
-            for example in track(drawn, total=len(drawn), title="baselines", unit="text")
+            for example in progress_bar(drawn, total=len(drawn), title="baselines", unit="text")
         ]
         baselines.by_task.update(fit_baselines(known))
         return baselines
@@ -78,9 +78,9 @@ class BaselineAnswers:
         digest = example.image_sha256
         if digest not in self.hashes:
             try:
-                self.hashes[digest] = look_at(self.dataset_dir / example.image).perceptual_hash
+                self.hashes[digest] = inspect_image(self.dataset_dir / example.image).perceptual_hash
             except InputError as fault:
-                say(f"unseen by the baselines: {fault.problem}")
+                log(f"unseen by the baselines: {fault.problem}")
                 self.hashes[digest] = None
         return self.hashes[digest]
 

@@ -12,12 +12,17 @@ import torch
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
+from figtune.core import commands
+from figtune.core.errors import ResourceError
+from figtune.core.io import sha256_of, write_text
+from figtune.core.jsonl import write_json
+from figtune.core.log import log, progress_bar
+from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
+from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor, grey_features
 from figtune.evaluation.staleness import adapter_fingerprint
-from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
-from figtune.examples.shards import digest_of_examples
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_agreement
@@ -35,13 +40,8 @@ from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
-from figtune.models.ranks import Ranks, agreed, gathered, is_first, process_count, share
+from figtune.models.ranks import ProcessGroup, broadcast, gather, is_rank_zero, shard, world_size
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.files import sha256_of, write_text
-from figtune.pipeline.progress import say, track
-from figtune.pipeline.records import write_json
 from figtune.reports.evaluation import evaluation_page, relative_url
 
 
@@ -78,7 +78,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
-        say("no example is held out for the test: only some that were trained on are evaluated")
+        log("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = Journal(
         kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, settings)
@@ -94,7 +94,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         journal.finish()
         return summary
 
-    return Ranks().agreed(summed_up)
+    return ProcessGroup().broadcast(summed_up)
 
 
 def _summary(
@@ -124,12 +124,12 @@ def _predictions(
     settings: EvalSettings,
 ) -> list[Prediction]:
     """Return all predictions on rank 0, none on other ranks."""
-    done = journal.resume(len(items), settings.batch_size) if is_first() else []
-    if rest := items[agreed(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(settings.device), scripts.TRAIN, encoder=False)
+    done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
+    if rest := items[broadcast(len(done)) :]:
+        loaded = load_tuned_model(output_dir, chosen_device(settings.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
-        done += track(coming, total=len(rest), title="evaluating", unit="example")
+        done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
     return done
 
 
@@ -150,10 +150,10 @@ def _iter_predictions(
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
-    for turn in range(0, len(batches), process_count()):
-        mine = share(batches[turn : turn + process_count()])
-        found = gathered([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
-        if is_first():
+    for turn in range(0, len(batches), world_size()):
+        mine = shard(batches[turn : turn + world_size()])
+        found = gather([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
+        if is_rank_zero():
             journal.append(found)
         yield from found
 
@@ -184,7 +184,7 @@ def _fingerprint(dataset_dir: Path, output_dir: Path, settings: EvalSettings) ->
 
 def infer_source(predictions: Sequence[Prediction]) -> Source:
     """Infer the source of the examples from their tasks, groups and images."""
-    if any(each.task != DATA_SET_TASK for each in predictions):
+    if any(each.task != CUSTOM_TASK for each in predictions):
         return "papers"
     groups, images = ({each.group for each in predictions}, {each.image for each in predictions})
     return "images" if len(groups) == len(images) else "groups"

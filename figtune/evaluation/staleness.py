@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from figtune.core import commands
+from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import read_json, read_records
+from figtune.core.log import log
 from figtune.metrics.compare import EvaluatedRun
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
@@ -15,11 +20,6 @@ from figtune.metrics.records import (
     Prediction,
 )
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import read_json, read_records
 from figtune.reports.evaluation import mark_stale
 
 _WEIGHTS = "adapter_model.safetensors"
@@ -68,7 +68,7 @@ def warn_if_stale(output_dir: Path) -> None:
         return
     if _is_stale(summary, output_dir):
         mark_stale(folder / REPORT_FILE, f"{command} and the same flags")
-        say(
+        log(
             f"{folder} is of an earlier adapter, and its report says so now; "
             f"make it anew with: {command} and the same flags"
         )
@@ -76,7 +76,7 @@ def warn_if_stale(output_dir: Path) -> None:
 
 def evaluation_command(output_dir: Path) -> str:
     """Return the command that evaluates an output folder."""
-    return f"{scripts.TEST} --output_dir {output_dir}"
+    return f"{commands.TEST} --output_dir {output_dir}"
 
 
 def _is_stale(summary: EvaluationSummary, output_dir: Path) -> bool:

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
 from figtune.answers.trained import read_trained
+from figtune.core.errors import ResourceError
+from figtune.core.io import atomic_write_dir, write_text
+from figtune.core.log import log
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
@@ -22,9 +25,6 @@ from figtune.models.loading import base_folder, chosen_device, load_base_model, 
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
 from figtune.models.whole import WholeModel
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.files import replacing_folder, write_text
-from figtune.pipeline.progress import say
 
 _SINGLE_SHARD = "1000GB"
 """Shard size above any model, so that the file names of the artifact are known in advance."""
@@ -53,10 +53,10 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
-    with replacing_folder(folder) as temporary:
+    with atomic_write_dir(folder) as temporary:
         tuned = load_unquantized(record, output_dir, family, device)
         expected = completion_logits(tuned, examples)
-        say(f"merge: adapter and {record.name}, layer by layer")
+        log(f"merge: adapter and {record.name}, layer by layer")
         _save(merge_weights(tuned, torch.bfloat16), processor, family, temporary)
         del tuned
         gc.collect()

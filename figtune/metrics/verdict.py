@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from figtune.core.number_format import count, fixed, p_value, percent
 from figtune.metrics.records import (
     MIN_EFFECT,
     Change,
@@ -18,7 +19,6 @@ from figtune.metrics.records import (
     Verdict,
 )
 from figtune.metrics.terminology import TERMINOLOGY, Terminology
-from figtune.pipeline.number_format import count, fixed, p_value, percent
 
 _MIN_GROUPS = 6
 """Fewest groups with which the sign-flip test can reach alpha = 0.05: 2 / 2^6 = 0.031."""

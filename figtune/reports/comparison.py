@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from figtune.core.number_format import count, fixed, p_value, percent, perplexity, signed
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.compare import ComparableRuns, EvaluatedRun, group_comparable_runs
 from figtune.metrics.records import MIN_EFFECT, Estimate, PairedDifference, Score, Scores
 from figtune.metrics.terminology import TERMINOLOGY
-from figtune.pipeline.number_format import count, fixed, p_value, percent, perplexity, signed
 
 _HEADER = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "rep-4", "EOS")
 

@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from figtune.core.io import write_text
+from figtune.core.number_format import p_value, signed
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
     MIN_EFFECT,
@@ -24,8 +26,6 @@ from figtune.metrics.records import (
     System,
 )
 from figtune.metrics.terminology import TERMINOLOGY, Terminology
-from figtune.pipeline.files import write_text
-from figtune.pipeline.number_format import p_value, signed
 from figtune.reports.render import render_page
 
 _LEVELS: Mapping[Change | Effect, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}

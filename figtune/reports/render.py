@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from figtune.examples.rule_meanings import meaning
-from figtune.pipeline import number_format
+from figtune.core import number_format
+from figtune.dataset.rule_meanings import meaning
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),

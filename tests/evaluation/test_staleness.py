@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from figtune.core.errors import ArtifactMissingError
 from figtune.evaluation.staleness import adapter_fingerprint, read_evaluation, warn_if_stale
 from figtune.metrics.records import EVALUATION_FOLDER, REPORT_FILE
-from figtune.pipeline.errors import ArtifactMissingError
 from figtune.reports.evaluation import evaluation_page
 from tests.metrics.sample_predictions import prediction
 from tests.reports.sample_evaluations import summary_of, write_evaluation

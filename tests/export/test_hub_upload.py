@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from figtune.core.errors import ResourceError, UsageError
 from figtune.export.hub_upload import Upload, check_access, push_adapter, push_merged
-from figtune.pipeline.errors import ResourceError, UsageError
 from tests.answers.trained import write_trained_model
 from tests.hub_server import LocalHub, Refusal, serving
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from figtune.answers.trained import read_trained
 from figtune.batches.rows import prompt_row
+from figtune.core.errors import ArtifactMissingError, ResourceError
 from figtune.export import merge as merging
 from figtune.export.merge import export_merged, load_unquantized, merge_weights
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
@@ -23,7 +24,6 @@ from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import ArtifactMissingError, ResourceError
 from tests.answers.trained import write_dataset, write_trained_model
 from tests.models.tuned import choice
 

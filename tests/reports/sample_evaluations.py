@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from figtune.core.jsonl import write_json, write_records
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_agreement
@@ -17,7 +18,6 @@ from figtune.metrics.records import (
     Source,
 )
 from figtune.metrics.verdict import summarize
-from figtune.pipeline.records import write_json, write_records
 
 BOOTSTRAP = Bootstrap(samples=50, seed=0)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.evaluation.staleness import adapter_fingerprint, read_evaluation
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.reports.comparison import comparison_table as compared
 from tests.conftest import ROOT
 from tests.metrics.sample_predictions import prediction
