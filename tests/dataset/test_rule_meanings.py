@@ -11,7 +11,7 @@ from figtune.dataset.rule_meanings import EXAMPLE, SENTENCE, SETTINGS, WHOLE, me
 from figtune.dataset.text_rules import RULES
 from tests.conftest import ROOT
 
-_PREPARATION = sorted((ROOT / "figtune" / "examples").glob("*.py"))
+_PREPARATION = sorted((ROOT / "figtune" / "dataset").glob("*.py"))
 _OUTCOMES = ("Fault", "RejectReason")
 
 
@@ -33,6 +33,7 @@ def test_every_rule_is_explained_and_none_that_is_not_there() -> None:
     assert {*_names_in_the_code(), *tasks, *citing, *cleaning} - {*WHOLE, *EXAMPLE, *SENTENCE} == set()
     text = "".join(path.read_text(encoding="utf-8") for path in _PREPARATION if path.name != "rule_meanings.py")
     assert [rule for rule in (*WHOLE, *EXAMPLE, *SENTENCE) if f'"{rule}"' not in text] == []
+    assert _PREPARATION
     assert set(SETTINGS) <= {*WHOLE, *EXAMPLE}
     assert meaning("a rule of tomorrow") == ""
 
