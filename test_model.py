@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from config import Config, parse
+from figtune.answers.trained import adapter_fingerprint
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli
@@ -37,8 +38,6 @@ def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     if config.test_image is not None or config.serve or config.compare:
         return _request(config)
-    from figtune.evaluation.staleness import adapter_fingerprint
-
     return Stage(
         name="test",
         version=EVALUATION_VERSION,

@@ -11,7 +11,7 @@ import torch
 
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
-from figtune.answers.trained import read_trained
+from figtune.answers.trained import adapter_fingerprint, read_trained
 from figtune.core import commands
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
@@ -22,7 +22,6 @@ from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor, grey_features
-from figtune.evaluation.staleness import adapter_fingerprint
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_agreement

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from figtune.answers.trained import adapter_fingerprint
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
-from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_json, read_records
 from figtune.core.log import log
 from figtune.metrics.compare import EvaluatedRun
@@ -19,18 +18,7 @@ from figtune.metrics.records import (
     EvaluationSummary,
     Prediction,
 )
-from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
 from figtune.reports.evaluation import mark_stale
-
-_WEIGHTS = "adapter_model.safetensors"
-
-
-def adapter_fingerprint(output_dir: Path) -> str | None:
-    """Return the sha256, in hex, of `model.json` and the trained weights in OUTPUT; None if there are none."""
-    files = (output_dir / MODEL_FILE, output_dir / ADAPTER_FOLDER / _WEIGHTS)
-    if not all(file.is_file() for file in files):
-        return None
-    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def read_evaluation(output_dir: Path) -> EvaluatedRun:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from figtune.answers.trained import adapter_fingerprint
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.evaluation.staleness import adapter_fingerprint, read_evaluation
+from figtune.evaluation.staleness import read_evaluation
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.reports.comparison import comparison_table as compared
 from tests.conftest import ROOT
