@@ -109,9 +109,8 @@ def _talk(config: Config) -> StageResult:
         serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
         return StageResult(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
-    return StageResult(
-        counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers))
-    )
+    counts = answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)
+    return StageResult(counts=vars(counts))
 
 
 def _evaluate(config: Config) -> StageResult:
