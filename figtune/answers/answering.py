@@ -16,6 +16,7 @@ from figtune.answers.generation import Answer, generate_answers
 from figtune.answers.trained import read_trained
 from figtune.core import commands
 from figtune.core.errors import InputError, ResourceError, UsageError
+from figtune.core.number_format import count
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.features import picture_features
@@ -88,6 +89,6 @@ def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Dec
         return generate_answers(loaded, [question.prompt for question in questions], features, decoding, forecast)
     except torch.OutOfMemoryError:
         raise ResourceError(
-            f"{len(questions)} images at a time are too many for the card's memory",
+            f"a batch of {count(len(questions), 'images')} does not fit into the card's memory",
             "make --test.batch_size smaller, or give --device cpu",
         ) from None

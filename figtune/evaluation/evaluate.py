@@ -17,6 +17,7 @@ from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import write_json
 from figtune.core.log import log, progress_bar
+from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
@@ -162,7 +163,7 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
         return predictor.predict(batch)
     except torch.OutOfMemoryError:
         raise ResourceError(
-            f"{len(batch)} examples at a time are too many for the card's memory", "halve --test.batch_size"
+            f"a batch of {count(len(batch), 'examples')} does not fit into the card's memory", "halve --test.batch_size"
         ) from None
 
 

@@ -105,9 +105,9 @@ def test_names_are_checked_before_anything_is_sent(local_hub: LocalHub, name: st
 
 def test_without_a_token_nothing_is_asked(local_hub: LocalHub, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(ResourceError, match=r"nobody is logged in .*hf auth login"):
+    with pytest.raises(ResourceError, match=r"no Hub token on this machine.*hf auth login"):
         check_access(UPLOAD)
-    with pytest.raises(ResourceError, match="nobody is logged in"):
+    with pytest.raises(ResourceError, match="no Hub token on this machine"):
         push_adapter(output, UPLOAD)
     assert local_hub.asked == []
 

@@ -155,7 +155,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
 
     base = trained / "base"
     monkeypatch.setattr(merging, "load_base_model", damaged)
-    with pytest.raises(ResourceError, match="does not say what the adapter says"):
+    with pytest.raises(ResourceError, match="disagrees with the adapter"):
         export_merged(dataset, trained, tmp_path / "merged", "cpu")
     assert list(tmp_path.iterdir()) == []
 
