@@ -52,7 +52,10 @@ class MergeCheck:
     @property
     def passes(self) -> bool:
         """True if rounding to bfloat16 explains the difference."""
-        return self.divergence <= _MAX_DIVERGENCE and self.top1_agreement >= _MIN_TOP1_AGREEMENT
+        differing = round((1 - self.top1_agreement) * self.tokens)
+        # Of few tokens a single tie, decided the other way by rounding, is more than 5 %.
+        alike = self.top1_agreement >= _MIN_TOP1_AGREEMENT or differing <= 1
+        return self.divergence <= _MAX_DIVERGENCE and alike
 
     @property
     def sentence(self) -> str:
@@ -60,7 +63,7 @@ class MergeCheck:
         return (
             f"over {count(self.tokens, 'tokens')} of {count(self.examples, 'examples')} the predictions diverge by "
             f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the top token is the same "
-            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)})"
+            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)}, or all but one)"
         )
 
 

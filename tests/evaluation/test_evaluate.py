@@ -144,7 +144,7 @@ def test_a_run_killed_while_it_counts_has_its_predictions_still(
     finished: House, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("figtune.evaluation.evaluate.measure", Mock(side_effect=KeyboardInterrupt))
+        patched.setattr("figtune.evaluation.evaluate.aggregate", Mock(side_effect=KeyboardInterrupt))
         house.evaluate()
     monkeypatch.setattr(Predictor, "predict", Mock(side_effect=AssertionError("asked again")))
     house.evaluate()
@@ -203,7 +203,7 @@ def test_losses_that_are_no_numbers_are_named_and_counted(house: House) -> None:
     assert None not in {each.base.loss for each in predictions}
     assert summary.not_finite == tuple(sorted(each.example_id for each in predictions))
     assert [part.not_finite for part in summary.slices] == [part.examples for part in summary.slices]
-    assert "no loss is a finite number" in summary.verdict.sentence
+    assert "no loss is finite" in summary.verdict.sentence
 
 
 def test_baselines_answer_from_training_examples_of_other_papers(house: House) -> None:
