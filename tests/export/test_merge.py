@@ -176,6 +176,6 @@ def test_without_an_adapter_the_command_is_named(dataset: Path, tmp_path: Path) 
 def test_one_tie_of_few_tokens_is_no_disagreement() -> None:
     few = MergeCheck(examples=2, tokens=18, divergence=1e-4, top1_agreement=17 / 18)
     assert few.passes
-    assert not replace(few, top1_agreement=16 / 18).passes
-    assert not replace(few, divergence=0.1).passes
-    assert replace(few, tokens=1000, top1_agreement=0.96).passes
+    assert not dataclasses.replace(few, top1_agreement=16 / 18).passes
+    assert not dataclasses.replace(few, divergence=0.1).passes
+    assert dataclasses.replace(few, tokens=1000, top1_agreement=0.96).passes
