@@ -160,7 +160,7 @@ def _with_edited(tmp_path: Path, constant: str, value: str, code: str) -> subpro
         ("LORA_TARGET_MODULES", '"q_proj"', "adapter.targets", "('q_proj',)"),
         ("LORA_TARGET_MODULES", '"q_proj, v_proj"', "adapter.targets", "('q_proj', 'v_proj')"),
         ("LORA_TARGET_MODULES", '["q_proj", "v_proj"]', "adapter.targets", "('q_proj', 'v_proj')"),
-        ("LEARNING_RATE", "1", "train.learning_rate", "1.0"),
+        ("LEARNING_RATE", "1", "train.learning_rate", "1"),
         ("NUM_EPOCHS", "0.5", "train.epochs", "0.5"),
     ],
 )

@@ -28,6 +28,9 @@ EXAMPLES = 8
 _MAX_DIVERGENCE = 0.02
 """Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
 _MIN_TOP1_AGREEMENT = 0.95
+_TIE = 0.05
+"""Nats by which two tokens may differ for the first model and count as equally likely: bfloat16 logits from 8 to 16 are
+multiples of 1/16, and a model near uniform has many such pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +50,12 @@ class MergeCheck:
     divergence: float
     """Kullback-Leibler divergence KL(first || second), mean over tokens, in nats."""
     top1_agreement: float
-    """Share of tokens at which both models have the same most likely token."""
+    """Share of tokens at which both models have the same most likely token, ties within `_TIE` included."""
 
     @property
     def passes(self) -> bool:
         """True if rounding to bfloat16 explains the difference."""
-        differing = round((1 - self.top1_agreement) * self.tokens)
-        # Of few tokens a single tie, decided the other way by rounding, is more than 5 %.
-        alike = self.top1_agreement >= _MIN_TOP1_AGREEMENT or differing <= 1
-        return self.divergence <= _MAX_DIVERGENCE and alike
+        return self.divergence <= _MAX_DIVERGENCE and self.top1_agreement >= _MIN_TOP1_AGREEMENT
 
     @property
     def sentence(self) -> str:
@@ -63,7 +63,7 @@ class MergeCheck:
         return (
             f"over {count(self.tokens, 'tokens')} of {count(self.examples, 'examples')} the predictions diverge by "
             f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the top token is the same "
-            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)}, or all but one)"
+            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)})"
         )
 
 
@@ -123,12 +123,13 @@ def _logits(model: PreTrainedModel | PeftModel, example: MergeCheckExample, devi
 
 def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCheck:
     """Compare logits for the same examples, float32[N, V] each."""
-    divergence, greedy, tokens = 0.0, 0, 0
+    divergence, agreeing, tokens = 0.0, 0, 0
     for wanted, found in zip(first, second, strict=True):
         logs = F.log_softmax(wanted, dim=-1)
         divergence += float(F.kl_div(F.log_softmax(found, dim=-1), logs, reduction="sum", log_target=True))
-        greedy += int((wanted.argmax(dim=-1) == found.argmax(dim=-1)).sum())
+        chosen = logs.gather(-1, found.argmax(dim=-1, keepdim=True)).squeeze(-1)
+        agreeing += int((chosen >= logs.max(dim=-1).values - _TIE).sum())
         tokens += len(wanted)
     return MergeCheck(
-        examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=greedy / tokens
+        examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=agreeing / tokens
     )
