@@ -9,9 +9,6 @@ from pathlib import Path
 
 import torch
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.journal import Journal
-from figtune.answers.trained import adapter_fingerprint, read_trained
 from figtune.core import commands
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
@@ -23,6 +20,9 @@ from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor, grey_features
+from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
+from figtune.inference.resumable_jsonl import ResumableJsonl
+from figtune.inference.settings import Decoding
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_agreement
@@ -73,15 +73,15 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
         ResourceError: the base model is unavailable, or memory is too small.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     examples = read_eval_items(dataset_dir)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
         log("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    journal = Journal(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, settings)
+    journal = ResumableJsonl(
+        kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings)
     adapter = adapter_fingerprint(output_dir) or ""
@@ -91,7 +91,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
-        journal.finish()
+        journal.commit()
         return summary
 
     return ProcessGroup().broadcast(summed_up)
@@ -116,7 +116,7 @@ def _summary(
 
 
 def _predictions(
-    journal: Journal[Prediction],
+    journal: ResumableJsonl[Prediction],
     items: Sequence[EvalItem],
     dataset_dir: Path,
     output_dir: Path,
@@ -146,7 +146,7 @@ def _predictor(
 
 
 def _iter_predictions(
-    predictor: Predictor, items: Sequence[EvalItem], journal: Journal[Prediction], batch_size: int
+    predictor: Predictor, items: Sequence[EvalItem], journal: ResumableJsonl[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]

@@ -12,11 +12,11 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
-from figtune.answers.trained import read_trained
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.core.log import log
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
@@ -48,7 +48,7 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is unavailable, memory is too small, or the models disagree.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     device, family = chosen_device(device_name), family_of(record.family, record.name)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     examples = sample_examples(dataset_dir, family, processor, record)
