@@ -20,6 +20,8 @@ from tests.inference.trained_model import greedy
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS, run
 
+pytestmark = pytest.mark.slow
+
 COLORS = ("red", "green", "blue", "black", "orange", "purple")
 TEXTS = (
     "Axial MRI scan.",

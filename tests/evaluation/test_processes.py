@@ -17,6 +17,8 @@ from figtune.evaluation.eval_items import image_paths, read_eval_items
 from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.processes import Launched
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ("--device", "cpu", "--test.batch_size", "1", "--test.max_new_tokens", "24", "--test.bootstrap_samples", "100")
 
 
