@@ -155,7 +155,9 @@ class DataSettings:
     prompt_column: str = ""
     """Texts that ask for them; empty for --data.prompt everywhere."""
     id_column: str = ""
-    """What rows of one split share, such as a patient; empty for the image itself."""
+    """What rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
+    limit: int = 0
+    """Rows to read of each part of the data set, from its beginning, for a quick try; 0 for all."""
     prompt: str = "Describe this image."
     """Asked of rows that have no prompt of their own."""
 
@@ -163,6 +165,7 @@ class DataSettings:
         check_setting(bool(self.image_column), "data.image_column", "the name of a column")
         check_setting(bool(self.target_column), "data.target_column", "the name of a column")
         check_setting(bool(self.prompt.strip()), "data.prompt", "a text")
+        check_setting(self.limit >= 0, "data.limit", "at least 0")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _source(config: Config) -> DataSource:
     columns = Columns(
         image=data.image_column, target=data.target_column, prompt=data.prompt_column, row_id=data.id_column
     )
-    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt)
+    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt, limit=data.limit)
 
 
 def _choices(config: Config) -> Choices:

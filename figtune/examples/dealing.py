@@ -37,6 +37,10 @@ class Deal:
         wanted = {*self.own.values(), *wanted_splits(self.drawn)}
         return tuple(split for split in SPLITS if split in wanted)
 
+    def is_drawn(self, part: str) -> bool:
+        """Tell whether rows of a part are dealt out among several splits."""
+        return self.own[part] == "train" and self.drawn.val + self.drawn.test > 0
+
     def split_of(self, part: str, group: str) -> Split:
         """The split of a row; rows of one group and part share it."""
         own = self.own[part]

@@ -10,9 +10,9 @@ from pathlib import Path
 from figtune.examples.sources import DataSource
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.files import sha256_of
+from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".txt", ".md", ".yaml"))
+_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".md", ".yaml"))
 _SAMPLE_BYTES = 1 << 16
 
 
@@ -35,7 +35,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
         return {path.name: _identity(path)}
     identities, pictures = {}, []
     for name, size in _sizes(str(path), ""):
-        if name.lower().endswith(_PICTURES):
+        if name.lower().endswith(IMAGE_SUFFIXES):
             pictures.append(f"{name} {size}\n".encode())
         else:
             identities[name] = _identity(path / name)

@@ -14,7 +14,7 @@ DATA_SET_TASK: Literal["given"] = "given"
 """Of examples of a data set, which gives prompt and target itself."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -109,6 +109,10 @@ class Stats:
     """Sentences that a cleaning rule shortened, put otherwise or dropped on the way to a target, by rule."""
     shortened: dict[str, int]
     """Completions that end at a sentence before the text does, by task."""
+    duplicates: int
+    """Training examples that repeat picture, prompt and completion of another one."""
+    image_remarks: dict[str, int]
+    """Examples of a data set whose image has something to know about it, by remark."""
     completion_words: dict[str, LengthSummary]
     """By task."""
     empty_splits: tuple[Split, ...]

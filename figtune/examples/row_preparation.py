@@ -40,7 +40,13 @@ def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Sta
     """
     opened = open_source(source)
     dealt = deal([part.name for part in opened.parts], choices.fractions, source.name)
-    judge = Judge(source=opened, dataset_dir=dataset_dir, deal=dealt, choices=choices)
+    judge = Judge(
+        source=opened,
+        dataset_dir=dataset_dir,
+        deal=dealt,
+        choices=choices,
+        needs_ids=bool(source.columns.row_id),
+    )
     with pictures_beside(dataset_dir) as pictures:
         tally = _Preparation(judge, source, pictures).run()
         prune_images(dataset_dir, pictures)
@@ -74,12 +80,12 @@ class _Preparation:
         for name in self._judge.deal.own:
             rows = rows_of(parts[name], self._source.columns, self._source.prompt, self._source.name)
             for row in track(rows, total=parts[name].count, title=f"Reading {name}", unit="row"):
-                judged = self._judge.judged(row, name)
-                if isinstance(judged, Rejection):
-                    self._reject(judged, write)
-                else:
-                    self._see(judged)
-                    yield judged
+                for judged in self._judge.judged(row, name):
+                    if isinstance(judged, Rejection):
+                        self._reject(judged, write)
+                    else:
+                        self._see(judged)
+                        yield judged
 
     def _see(self, candidate: Candidate) -> None:
         example = candidate.example
@@ -106,6 +112,7 @@ class _Preparation:
                     write[candidate.split](example)
                     self._tally.use_figure(candidate.split, example.group)
                     self._tally.add_example(candidate.split, example, shortened=candidate.shortened)
+                    self._tally.add_remarks(candidate.remarks)
 
     def _fault_of(self, image_sha256: str, split: Split) -> Fault | None:
         """The same picture stays in the earliest split that has it; of two near copies the one in the later goes."""

@@ -120,7 +120,7 @@ def _paper_view(content_dir: Path, paper: PaperRecord, figures: Sequence[FigureR
 
 def _page_view(content_dir: Path, paper: PaperRecord, number: int, figures: Iterable[FigureRecord]) -> PageView:
     source = f"{THUMBNAILS_FOLDER}/{paper.paper_id}/{number}.jpg"
-    with Image.open(content_dir / source) as picture:
+    with Image.open(content_dir / source, formats=("JPEG",)) as picture:
         width, height = (_POINTS_PER_INCH / THUMBNAIL_DPI * side for side in picture.size)
     outlines = [outline for figure in figures for outline in _outlines(figure)]
     return PageView(number=number, source=source, width=width, height=height, outlines=tuple(outlines))

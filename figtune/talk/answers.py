@@ -7,8 +7,8 @@ from pathlib import Path
 
 from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
 from figtune.answers.trained import read_trained
-from figtune.models.images import read_image
 from figtune.pipeline.errors import UsageError
+from figtune.pipeline.images import decode_file, read_image
 from figtune.pipeline.progress import say, show
 from figtune.talk.folder import Counts, ask_folder
 from figtune.talk.paper import chosen_figure, is_paper, read_paper
@@ -48,9 +48,11 @@ def answer_about(
 
 def _question(about: Path, figure: str | None, request: Request, terms: Terms) -> Question:
     if not is_paper(about):
-        picture = read_image(about)
+        decoded = decode_file(about)
+        if decoded.remarks:
+            say(f"{about.name} has {decoded.remarks_in_words}")
         request.tell_of_missing_context()
-        return Question(picture=picture, prompt=request.of_image())
+        return Question(picture=decoded.rgb, prompt=request.of_image())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
         paper = read_paper(about, Path(folder), terms.reading)
         chosen = chosen_figure(paper, figure)

@@ -17,11 +17,11 @@ from figtune.examples.records import examples_file
 from figtune.metrics.records import Prediction
 from figtune.models.encoder import AbsentEncoder
 from figtune.models.features import picture_features
-from figtune.models.images import read_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
+from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_records, write_records
 from figtune.training.callbacks import CheckpointCallback
 from tests.evaluation.test_evaluation import TRIAL
