@@ -25,7 +25,7 @@ from figtune.pipeline.stages import Outcome, Summary, make
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.models.origin import files_of
+    from figtune.models.choice import local_model_fingerprint
     from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
 
     return Stage(
@@ -38,7 +38,7 @@ def describe(config: Config) -> Stage:
             **flatten(config.adapter, "adapter."),
             "train.seed": config.train.seed,
         },
-        files=files_of(config.model.name),
+        files=local_model_fingerprint(config.model.name),
         holds=MODEL_CONTENTS,
     )
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
 
 from figtune.answers.decoding import Decoding
 from figtune.answers.forecast import Forecast
 from figtune.answers.generation import Answer, generate_answers
 from figtune.answers.trained import read_trained
+from figtune.batching.tokenization import prompt_length
 from figtune.models.families import family_of
-from figtune.models.family import Family
-from figtune.models.features import picture_features
-from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.family import Family, Processor
+from figtune.models.feature_cache import encode_image
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import PROCESSOR_FOLDER
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, ResourceError, UsageError
@@ -41,11 +41,11 @@ def check_prompt(output_dir: Path, prompt: str) -> None:
         InputError: it is too long; or the adapter there is of another base model.
     """
     record = read_trained(output_dir)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    check_length(family_of(record.family, record.name), processor, prompt, record.max_length)
+    family = family_of(record.family, record.name)
+    check_length(family, family.load_processor(output_dir / PROCESSOR_FOLDER), prompt, record.max_length)
 
 
-def check_length(family: Family, processor: ProcessorMixin, prompt: str, max_length: int) -> None:
+def check_length(family: Family, processor: Processor, prompt: str, max_length: int) -> None:
     """See that a prompt leaves room for an answer in what the model was trained on.
 
     Raises:
@@ -54,8 +54,7 @@ def check_length(family: Family, processor: ProcessorMixin, prompt: str, max_len
     """
     if not prompt.strip():
         raise UsageError("the prompt is empty", "say what you want to know of the image, with --prompt")
-    prefix = family.prefix(processor, prompt)
-    tokens = len(prefix.input_ids) - prefix.image_tokens
+    tokens = prompt_length(family, processor, prompt)
     if tokens >= max_length:
         raise InputError(
             f"the prompt takes {tokens} text tokens, and the model was trained on at most {max_length}",
@@ -73,7 +72,7 @@ def load_for_answers(output_dir: Path, device: str) -> LoadedModel:
         ArtifactMissingError, InputError, ResourceError: see `read_trained` and `load_tuned_model`.
     """
     read_trained(output_dir)
-    return load_tuned_model(output_dir, chosen_device(device), scripts.TRAIN)
+    return load_tuned_model(output_dir, resolve_device(device), scripts.TRAIN)
 
 
 def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:
@@ -84,8 +83,8 @@ def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Dec
     """
     forecast = Forecast(decoding.max_new_tokens) if loaded.device.type == "cpu" else None
     try:
-        features = torch.stack([picture_features(loaded, question.picture) for question in questions])
-        return generate_answers(loaded, [question.prompt for question in questions], features, decoding, forecast)
+        images = [encode_image(loaded, question.picture) for question in questions]
+        return generate_answers(loaded, [question.prompt for question in questions], images, decoding, forecast)
     except torch.OutOfMemoryError:
         raise ResourceError(
             f"{len(questions)} images at a time are too many for the card's memory",

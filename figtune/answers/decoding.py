@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+from figtune.models.family import ImageInputs
+
 _SMALLEST = torch.finfo(torch.float32).tiny
 
 
@@ -32,20 +34,20 @@ class Decoding:
     """Of the lot."""
 
 
-def drawing(decoding: Decoding, prompts: Sequence[str], features: Tensor) -> LogitsProcessorList:
+def drawing(decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs]) -> LogitsProcessorList:
     """What to do to the logits of a batch before the largest is taken; nothing without a temperature.
 
     Args:
         prompts: B of them.
-        features: float[B, T, V], the pictures that go with them.
+        images: each prompt's.
     """
     steps = LogitsProcessorList()
     if decoding.temperature > 0:
         steps.append(TemperatureLogitsWarper(decoding.temperature))
         if decoding.top_p < 1:
             steps.append(TopPLogitsWarper(decoding.top_p))
-        pairs = zip(prompts, features, strict=True)
-        steps.append(_Noise([_seed(decoding.seed, prompt, picture) for prompt, picture in pairs]))
+        pairs = zip(prompts, images, strict=True)
+        steps.append(_Noise([_seed(decoding.seed, prompt, image) for prompt, image in pairs]))
     return steps
 
 
@@ -61,7 +63,8 @@ class _Noise(LogitsProcessor):
         return scores.float() + noise.to(scores.device)
 
 
-def _seed(seed: int, prompt: str, picture: Tensor) -> int:
+def _seed(seed: int, prompt: str, image: ImageInputs) -> int:
     digest = hashlib.sha256(f"{seed} {prompt}".encode())
-    digest.update(picture.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for tensor in image.tensors.values():
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return int.from_bytes(digest.digest()[:8], "big") >> 1

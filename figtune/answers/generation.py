@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.answers.decoding import Decoding, drawing
-from figtune.batches.collation import generation_batch
-from figtune.batches.rows import prompt_row
+from figtune.batching.collator import prompt_batch
+from figtune.batching.tokenization import tokenize_prompt
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import concatenate
 from figtune.models.loading import LoadedModel
 
 
@@ -32,7 +33,7 @@ class Answer:
 def generate_answers(
     loaded: LoadedModel,
     prompts: Sequence[str],
-    features: Tensor,
+    images: Sequence[ImageInputs],
     decoding: Decoding,
     streamer: BaseStreamer | None = None,
 ) -> list[Answer]:
@@ -42,14 +43,20 @@ def generate_answers(
 
     Args:
         prompts: B of them.
-        features: float[B, T, V], what the vision encoder sees in each prompt's image; or pixels, float32[B, 3, H, W].
+        images: each prompt's.
         streamer: gets the prompts' tokens first, then int64[B] every time that each answer has one token more.
     """
-    stop_ids = loaded.family.stop_ids(loaded.processor)
-    pad_id = loaded.processor.tokenizer.pad_token_id
-    rows = [prompt_row(loaded.family, loaded.processor, prompt) for prompt in prompts]
-    batch = generation_batch(rows, pad_id).to(loaded.device)
-    embeddings = loaded.family.image_embeddings(loaded.model, features.to(loaded.device))
+    family, processor = loaded.family, loaded.processor
+    stop_ids = family.stop_ids(processor)
+    pad_id = processor.tokenizer.pad_token_id
+    tokenized = [
+        tokenize_prompt(family, processor, prompt, image.layout) for prompt, image in zip(prompts, images, strict=True)
+    ]
+    batch = prompt_batch(tokenized, pad_id).to(loaded.device)
+    tensors = concatenate([image.tensors for image in images])
+    embeddings = family.image_embeddings(
+        loaded.model, {name: tensor.to(loaded.device) for name, tensor in tensors.items()}
+    )
     # The model's own settings ask for sampling, and would be mixed into those of a single call.
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=decoding.max_new_tokens, eos_token_id=list(stop_ids), pad_token_id=pad_id
@@ -57,9 +64,9 @@ def generate_answers(
     generated = loaded.model.generate(  # type: ignore[operator]
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
-        token_type_ids=batch.token_type_ids,
+        **family.token_inputs(batch.bidirectional, batch.attention_mask),
         mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
-        logits_processor=drawing(decoding, prompts, features),
+        logits_processor=drawing(decoding, prompts, images),
         streamer=streamer,
     )
     answers = generated[:, batch.input_ids.shape[1] :].tolist()

@@ -19,7 +19,8 @@ from transformers.generation.streamers import BaseStreamer
 from figtune.answers.answering import Question, check_length
 from figtune.answers.decoding import Decoding
 from figtune.answers.generation import generate_answers
-from figtune.models.features import picture_features
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import ResourceError
 
@@ -50,8 +51,8 @@ def stream_answers(loaded: LoadedModel, question: Question, decoding: Decoding) 
     """
     check_length(loaded.family, loaded.processor, question.prompt, loaded.record.max_length)
     with _STEP:
-        features = picture_features(loaded, question.picture)[None]
-    tuned, base = (_growing(loaded, question.prompt, features, decoding) for _ in range(2))
+        image = encode_image(loaded, question.picture)
+    tuned, base = (_growing(loaded, question.prompt, image, decoding) for _ in range(2))
     said = {"tuned": "", "base": ""}
     speaking = {"tuned": tuned, "base": base}
     try:
@@ -103,13 +104,13 @@ class _Steps(BaseStreamer):
         """The answer that `generate` returns says so too."""
 
 
-def _growing(loaded: LoadedModel, prompt: str, features: Tensor, decoding: Decoding) -> Generator[str]:
+def _growing(loaded: LoadedModel, prompt: str, image: ImageInputs, decoding: Decoding) -> Generator[str]:
     """The answer as it grows, computed only while the next part of it is waited for."""
     steps = _Steps()
 
     def speak() -> None:
         try:
-            steps.given.put(generate_answers(loaded, [prompt], features, decoding, steps)[0].text)
+            steps.given.put(generate_answers(loaded, [prompt], [image], decoding, steps)[0].text)
         except _AbandonedError:
             return
         except Exception as failure:  # noqa: BLE001 - raised again where the answer is waited for

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import ProcessorMixin
-
-from figtune.batches.rows import tell_of_misfits, training_row
+from figtune.batching.tokenization import check_room, log_too_long
 from figtune.examples.records import MINITRAIN_FILE, Example
 from figtune.examples.shards import stream_examples
 from figtune.metrics.records import EvaluatedSplit
-from figtune.models.family import Family
+from figtune.models.family import Family, Processor
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
 from figtune.pipeline.records import read_records
@@ -52,9 +50,7 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
     return evaluated
 
 
-def with_room(
-    items: Sequence[Evaluated], family: Family, processor: ProcessorMixin, max_length: int
-) -> list[Evaluated]:
+def with_room(items: Sequence[Evaluated], family: Family, processor: Processor, max_length: int) -> list[Evaluated]:
     """Those whose prompt leaves room for a completion; the others are told of.
 
     Raises:
@@ -64,12 +60,12 @@ def with_room(
     misfits: dict[str, InputError] = {}
     for item in items:
         try:
-            training_row(family, processor, item.example.prompt, item.example.completion, max_length)
+            check_room(family, processor, item.example.prompt, max_length)
         except InputError as misfit:
             misfits[item.example.example_id] = misfit
             continue
         kept.append(item)
-    tell_of_misfits(misfits)
+    log_too_long(misfits)
     if not kept:
         raise NothingProducedError("no prompt leaves room for an answer", "raise --model.max_length and train again")
     return kept

@@ -14,7 +14,7 @@ from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
 from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
-from figtune.evaluation.predictions import Predictor, grey_features
+from figtune.evaluation.predictions import Predictor
 from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
 from figtune.examples.shards import digest_of_examples
 from figtune.metrics.facts import agreement
@@ -32,8 +32,8 @@ from figtune.metrics.records import (
 from figtune.metrics.slices import measure, not_finite
 from figtune.metrics.verdict import judge
 from figtune.models.families import family_of
-from figtune.models.features import prepared_features
-from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.feature_cache import image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.ranks import Ranks, agreed, gathered, is_first, process_count, share
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.pipeline import scripts
@@ -74,8 +74,9 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
     """
     record = read_trained(output_dir)
     examples = evaluated_examples(dataset_dir)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
+    family = family_of(record.family, record.name)
+    processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
+    items = with_room(examples, family, processor, record.max_length)
     if items[0].split != "test":
         say("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
@@ -123,7 +124,7 @@ def _predictions(
     """All of them in the first process, none in the others."""
     done = journal.resume(len(items), trial.batch_size) if is_first() else []
     if rest := items[agreed(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
+        loaded = load_tuned_model(output_dir, resolve_device(trial.device), scripts.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
         done += track(coming, total=len(rest), title="evaluating", unit="example")
@@ -133,10 +134,10 @@ def _predictions(
 def _predictor(
     loaded: LoadedModel, items: Sequence[Evaluated], dataset_dir: Path, features_dir: Path, decoding: Decoding
 ) -> Predictor:
+    files = image_files(loaded, pictures(items, dataset_dir))
     return Predictor(
         loaded=loaded,
-        features=prepared_features(features_dir, loaded, pictures(items, dataset_dir)),
-        grey=grey_features(loaded),
+        images=prepared_features(features_dir, loaded, files),
         decoding=decoding,
         guesses=TrainingGuesses.of(dataset_dir).to,
     )

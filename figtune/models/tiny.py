@@ -5,15 +5,19 @@ They are for demos and tests: random weights, a small vocabulary, and nothing kn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    GemmaTokenizer,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     PaliGemmaProcessor,
@@ -23,8 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from figtune.models.family import PROJECTOR
-from figtune.models.tiny_tokenizer import tiny_tokenizer
+from figtune.models.families import family_of
 from figtune.pipeline.files import replacing_folder
 
 _SEED = 0
@@ -42,6 +45,14 @@ _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 _CAPPED_FINAL_NORM = 2.0
 """Where logits are capped, larger ones would all be the cap."""
+
+_WORDS_FILE = "tiny_words.txt"
+_CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+_BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_PRINTABLE = [chr(code) for code in range(33, 127)]
+_NEWLINES = ("\n", "\n\n")
+_PIECES = 20_000
+"""More than the words of the file have: then each word ends up as one token."""
 
 Settings = dict[str, int | float | str | bool | list[str]]
 
@@ -139,12 +150,41 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
         torch.manual_seed(_SEED)
         model = build()
         # Gemma 3's projector starts at zero: pictures would have no effect.
-        projector = getattr(model.model, PROJECTOR)
-        for parameter in projector.parameters():
+        parts = family_of(model.config.model_type, folder.name).parts
+        for parameter in model.get_submodule(parts.projector).parameters():
             if parameter.ndim == 2:
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
-    torch.nn.init.constant_(model.model.language_model.norm.weight, final_norm)
+    torch.nn.init.constant_(model.get_submodule(parts.text_decoder).norm.weight, final_norm)  # type: ignore[arg-type, union-attr]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with replacing_folder(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
+
+
+def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:
+    """Gemma's tokenizer class with a vocabulary of a few thousand.
+
+    Args:
+        markers: names and texts of image tokens, `{"boi_token": "<start_of_image>", ...}`.
+    """
+    vocabulary, merges = _vocabulary_and_merges()
+    return GemmaTokenizer(
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]  # it takes pairs
+        add_bos_token=True,
+        extra_special_tokens=markers,
+    )
+
+
+def _vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the words."""
+    words = resources.files(__package__).joinpath(_WORDS_FILE).read_text(encoding="utf-8").split()
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=_PIECES, min_frequency=1, initial_alphabet=_PRINTABLE, show_progress=False)
+    learner.train_from_iterator((f"▁{word}" for word in words), trainer)
+    learned = json.loads(learner.to_str())["model"]
+    pieces = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
+    tokens = [*_CONTROL, *_BYTES, *_NEWLINES, *pieces]
+    merges = [("\n", "\n"), *((left, right) for left, right in learned["merges"])]
+    return {token: index for index, token in enumerate(tokens)}, merges

@@ -10,16 +10,16 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
-from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
+from transformers import AutoConfig, PreTrainedModel
 
 from figtune.answers.trained import read_trained
-from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.families import family_of
-from figtune.models.family import Family
-from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
+from figtune.models.family import Family, Processor
+from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.loading import base_folder, load_base_model, resolve_device
+from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.records import ADAPTER_FOLDER, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
-from figtune.models.whole import WholeModel
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.progress import say
@@ -49,8 +49,8 @@ def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -
         ResourceError: the base model is not to be had, memory is too small, or the models disagree.
     """
     record = read_trained(output_dir)
-    device, family = chosen_device(device_name), family_of(record.family, record.name)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
+    device, family = resolve_device(device_name), family_of(record.family, record.name)
+    processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     examples = checked_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with replacing_folder(folder) as temporary:
@@ -74,7 +74,7 @@ def merged(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
     Raises:
         ResourceError: a layer does not compute what it did with its LoRA matrices beside it.
     """
-    if isinstance(tuned, WholeModel):
+    if isinstance(tuned, FullFinetuneModel):
         model: PreTrainedModel = tuned.get_base_model()
     else:
         for name, layer in tuned.named_modules():
@@ -105,15 +105,15 @@ def over_full_weights(record: ModelRecord, output_dir: Path, family: Family, dev
     model = load_base_model(base, family, stored, device, "sdpa")
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
-    config = adapter_config(record.adapter, record.base, record.commit)
-    whole = WholeModel(model, config, targets_of(record.adapter).whole)
-    whole.replace(output_dir / ADAPTER_FOLDER)
-    return whole.eval()
+    config = adapter_config(record.adapter, family, record.base, record.commit)
+    full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
+    full.load_weights(output_dir / ADAPTER_FOLDER)
+    return full.eval()
 
 
-def _save(model: PreTrainedModel, processor: ProcessorMixin, family: Family, folder: Path) -> None:
+def _save(model: PreTrainedModel, processor: Processor, family: Family, folder: Path) -> None:
     model.save_pretrained(folder, max_shard_size=_ONE_FILE)
-    if not getattr(processor, "chat_template", None):
+    if not processor.chat_template:
         # Servers ask with conversations: this lays them out as the examples were in training.
         processor.chat_template = family.chat_template
     processor.save_pretrained(folder)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from figtune.batches.training_data import TrainingExamples
+from figtune.batching.dataset import DatasetSplits
 from figtune.examples.records import DATA_SET_TASK, Example
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.pipeline.files import write_text
@@ -47,7 +47,7 @@ def write_card(
     record: ModelRecord,
     settings: TrainSettings,
     summary: TrainingSummary,
-    examples: TrainingExamples,
+    examples: DatasetSplits,
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
@@ -77,7 +77,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     )
 
 
-def _data(examples: TrainingExamples, summary: TrainingSummary, terms: CardTerms) -> str:
+def _data(examples: DatasetSplits, summary: TrainingSummary, terms: CardTerms) -> str:
     rows = [
         f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
         f"{len({example.group for example in part}):,} | {_tasks(part)} |"

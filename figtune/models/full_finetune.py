@@ -1,4 +1,4 @@
-"""Parts of a model trained whole, behind the interface of an adapter: they are saved, loaded and switched off like one.
+"""Fully trained parts of a model behind the interface of an adapter: saved, loaded and switched off like one.
 
 What is kept are the trained weights in float32 under the names that the base model gives them, so that plain
 transformers reads them with `model.load_state_dict(load_file("adapter_model.safetensors"), strict=False)`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from figtune.models.family import PROJECTOR
-from figtune.models.noise import without_peft_deprecations
+from figtune.models.family import ModelParts
+from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import Part
 from figtune.pipeline.errors import ResourceError
 
@@ -30,29 +30,32 @@ _INSIDE = "base_model.model."
 """Where peft puts the base model."""
 
 
-def part_of(name: str) -> Part:
-    """The part of the model that a weight belongs to, by its full name."""
-    if "vision_tower" in name:
-        return "vision"
-    return "projector" if PROJECTOR in name else "text"
+class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped in peft
+    """A model with fully trained parts. peft adds nothing to it; the method names are those that its users call."""
 
-
-class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not what it is
-    """A model of which whole parts are trained. peft adds nothing to it; the names are what its users call."""
-
-    def __init__(self, model: PreTrainedModel, config: LoraConfig, parts: Sequence[Part]) -> None:
-        with without_peft_deprecations():
+    def __init__(
+        self, model: PreTrainedModel, config: LoraConfig, parts: ModelParts, trained_parts: Sequence[Part]
+    ) -> None:
+        with suppress_peft_deprecations():
             super().__init__(model, config)
-        self._parts = tuple(parts)
+        self._parts = parts
+        self._trained_parts = tuple(trained_parts)
+        self._compute_dtype = torch.float32
         self._originals: dict[str, Tensor] = {}
 
     @property
     def trained(self) -> dict[str, Parameter]:
-        """The weights of the trained parts by the base model's names. A tied weight is among them once."""
+        """Weights of the trained parts by the base model's names. A tied weight is among them once."""
         named = self.get_base_model().named_parameters()
-        return {name: parameter for name, parameter in named if part_of(name) in self._parts}
+        return {name: parameter for name, parameter in named if self._parts.part_of(name) in self._trained_parts}
 
-    def begin(self, dtype: torch.dtype) -> None:
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which a training step computes in the dtype of `make_trainable`."""
+        if self._compute_dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.get_base_model().device.type, self._compute_dtype)
+
+    def make_trainable(self, dtype: torch.dtype) -> None:
         """Make the parts trainable, in float32: smaller steps than bfloat16 holds would be lost.
 
         Args:
@@ -61,13 +64,14 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
         for parameter in self.trained.values():
             parameter.data = parameter.data.to(torch.float32)
             parameter.requires_grad_(True)
+        self._compute_dtype = dtype
         if dtype != torch.float32:
             model = self.get_base_model()
-            # What is read to learn from comes in through this module, what is read to answer through the model.
-            for module in (self, model, model.model.vision_tower):
+            # Answers and features are computed outside a training step, through these.
+            for module in (model, model.get_submodule(self._parts.vision_encoder)):
                 module.forward = torch.autocast(model.device.type, dtype)(module.forward)
 
-    def replace(self, folder: Path) -> None:
+    def load_weights(self, folder: Path) -> None:
         """Take the trained weights of a folder, keeping the base model's for `disable_adapter`.
 
         Raises:
@@ -79,7 +83,7 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
             parameter.data = kept[name].to(parameter.device, parameter.dtype)
 
     def load_adapter(self, model_id: str | Path, *_: object, **__: object) -> None:
-        """Take the weights of a checkpoint, to the bit. The Trainer calls this when it carries on."""
+        """Take the weights of a checkpoint, to the bit. The Trainer calls this when it resumes."""
         kept = _read(Path(model_id), self.trained)
         with torch.no_grad():
             for name, parameter in self.trained.items():
@@ -106,20 +110,20 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
-        """The base model for the while.
+        """Have the base model for the while.
 
         Raises:
             RuntimeError: the model is being trained, where its base weights are not kept beside the others.
         """
         if not self._originals:
             raise RuntimeError("the base model's weights are not kept while the model is trained")
-        self._exchange()
+        self._swap_weights()
         try:
             yield
         finally:
-            self._exchange()
+            self._swap_weights()
 
-    def _exchange(self) -> None:
+    def _swap_weights(self) -> None:
         trained = self.trained
         others = {name: parameter.data for name, parameter in trained.items()}
         for name, parameter in trained.items():

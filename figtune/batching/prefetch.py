@@ -1,4 +1,4 @@
-"""Reading ahead: what the next steps need is read and put together while the device works on this one.
+"""Prefetch: a thread reads and collates the batches of the next steps while the device works on this one.
 
 A thread, not processes: reading half a megabyte of features for a picture and copying it wait for the disk and for
 memory, which a thread does beside the model's work; forking a process that runs threads of its own is unsafe, and a
@@ -15,14 +15,14 @@ from typing import Generic, TypeVar
 
 import torch
 
-_PATIENCE = 0.2
-"""Seconds between looks whether anybody still wants to read."""
+POLL_SECONDS = 0.2
+"""Seconds between checks whether the consumer has closed."""
 
 Element = TypeVar("Element")
 
 
-class ReadAhead(Generic[Element]):
-    """The elements of `source`, in order, up to `depth` of them ready before they are asked for.
+class Prefetcher(Generic[Element]):
+    """Iterate over `source` in order, with up to `depth` elements ready before they are asked for.
 
     `source` is used by a thread of its own from then on; what it raises is raised where its element is asked for.
     """
@@ -33,7 +33,7 @@ class ReadAhead(Generic[Element]):
         self._end: Future[Element] | None = None
         self._closed = Event()
         self._device = torch.cuda.current_device() if torch.cuda.is_available() else None
-        Thread(target=self._read, name="read-ahead", daemon=True).start()
+        Thread(target=self._read, name="prefetch", daemon=True).start()
 
     def __iter__(self) -> Iterator[Element]:
         return self
@@ -45,7 +45,7 @@ class ReadAhead(Generic[Element]):
         return element.result()
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._closed.set()
 
     def _read(self) -> None:
@@ -63,10 +63,10 @@ class ReadAhead(Generic[Element]):
             ended = not self._put(element) or ended
 
     def _put(self, element: Future[Element]) -> bool:
-        """Whether anybody wanted it."""
+        """Return False where the consumer has closed."""
         while not self._closed.is_set():
             try:
-                self._ready.put(element, timeout=_PATIENCE)
+                self._ready.put(element, timeout=POLL_SECONDS)
             except Full:
                 continue
             return True

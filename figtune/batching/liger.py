@@ -1,4 +1,4 @@
-"""The loss at the end of a decoder and its gradient in one go, by Liger's kernel: optional, and on CUDA cards only.
+"""Liger's fused linear cross-entropy: the loss of a decoder's last states and its gradient in one kernel, on CUDA.
 
 It makes float32 of one row of logits at a time and writes their gradient over them, where PyTorch makes three more
 tensors of their size.
@@ -16,29 +16,29 @@ from torch import Tensor
 from figtune.pipeline.progress import say
 
 DEVICES = frozenset({"cuda"})
-"""Kinds that the kernel is compiled for."""
+"""Device types that the kernel is compiled for."""
 
 
 class Loss(Protocol):
-    """Cross-entropy in nats, summed."""
+    """Cross-entropy in nats, summed over tokens."""
 
     def __call__(self, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         """float32[] of `states: float[N, D]`, the head's `weight: float[vocabulary, D]` and `targets: int64[N]`."""
 
 
-class CappedLoss(Protocol):
-    """The same of logits that go beyond no `cap`, where the decoder has one."""
+class SoftcappedLoss(Protocol):
+    """The same with a softcap on the logits: `cap * tanh(logits / cap)`, where the decoder has one."""
 
     def __call__(self, states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor: ...
 
 
-def fused_loss(device: torch.device) -> CappedLoss | None:
-    """The kernel, where it is installed (requirements-cuda.txt) and made for the device."""
+def fused_loss(device: torch.device) -> SoftcappedLoss | None:
+    """Return the kernel where it is installed (requirements-cuda.txt) and made for the device."""
     return _liger() if device.type in DEVICES else None
 
 
 @cache
-def _liger() -> CappedLoss | None:
+def _liger() -> SoftcappedLoss | None:
     try:
         installed = version("liger-kernel")
         from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy as liger
