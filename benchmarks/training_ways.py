@@ -15,11 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.batches.bundles import Bundle, apart, packed
-from figtune.batches.collation import training_batch
-from figtune.batches.forward import summed_loss
-from figtune.models.family import IGNORED, PROJECTOR, Family, TokenisedRow
-from figtune.models.noise import without_training_noise
+from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
+from figtune.batching.collator import training_batch
+from figtune.batching.loss import summed_loss
+from figtune.models.family import IGNORE_INDEX, PROJECTOR, Family, TokenizedExample
+from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
 PROMPT, SHORTEST, LONGEST = 24, 60, 180
@@ -55,7 +55,7 @@ class Figure:
     """float[3, H, W]"""
     features: Tensor
     """float[T, V]"""
-    rows: tuple[TokenisedRow, ...]
+    rows: tuple[TokenizedExample, ...]
 
 
 def _small_gemma3() -> PreTrainedConfig:
@@ -114,27 +114,27 @@ def _every_logit(tuned: PeftModel, family: Family, figures: Sequence[Figure], fe
 def at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     rows = [row for figure in figures for row in figure.rows]
     features = torch.stack([figure.features for figure in figures for _ in figure.rows])
-    return _mean_loss(tuned, family, apart(rows), features)
+    return _mean_loss(tuned, family, one_per_row(rows), features)
 
 
 def shared(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     by_name = {str(index): figure for index, figure in enumerate(figures)}
     bundles = [bundle for name, figure in by_name.items() for bundle in _bundles(name, figure)]
-    lines = packed(bundles)
+    lines = pack(bundles)
     features = torch.stack([by_name[bundle.image_sha256].features for line in lines for bundle in line])
     return _mean_loss(tuned, family, lines, features)
 
 
-def _bundles(name: str, figure: Figure) -> list[Bundle]:
+def _bundles(name: str, figure: Figure) -> list[SharedPrefixGroup]:
     """One where the family's image tokens can be shared."""
-    if figure.rows[0].shared_length:
-        return [Bundle(image_sha256=name, rows=figure.rows)]
-    return [Bundle(image_sha256=name, rows=(row,)) for row in figure.rows]
+    if figure.rows[0].shared_prefix_length:
+        return [SharedPrefixGroup(image_sha256=name, rows=figure.rows)]
+    return [SharedPrefixGroup(image_sha256=name, rows=(row,)) for row in figure.rows]
 
 
-def _mean_loss(tuned: PeftModel, family: Family, lines: Sequence[Sequence[Bundle]], features: Tensor) -> Tensor:
+def _mean_loss(tuned: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor) -> Tensor:
     batch = training_batch(lines, family, 0).to(features.device)
-    return summed_loss(tuned, family, batch, features) / batch.learned_tokens
+    return summed_loss(tuned, family, batch, features) / batch.num_target_tokens
 
 
 def _plain(figures: Sequence[Figure]) -> dict[str, Tensor]:
@@ -144,7 +144,7 @@ def _plain(figures: Sequence[Figure]) -> dict[str, Tensor]:
         "input_ids": ([row.input_ids for row in rows], 0),
         "attention_mask": ([[1] * len(row.input_ids) for row in rows], 0),
         "token_type_ids": ([row.token_type_ids for row in rows], 0),
-        "labels": ([row.labels for row in rows], IGNORED),
+        "labels": ([row.labels for row in rows], IGNORE_INDEX),
     }
     device = figures[0].features.device
     return {
@@ -164,7 +164,7 @@ def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
         if "norm" not in name:
             # Gemma 3's starts at zero.
             weight.data.normal_(std=0.02)
-    with without_training_noise():
+    with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
     for weight in trained_weights(tuned):
         weight.data = weight.data.float()
@@ -190,7 +190,7 @@ def figures_of(
     return figures
 
 
-def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenisedRow:
+def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenizedExample:
     """Random text about a picture, laid out as the family has it."""
     scale = image_tokens / 256
     length = int(scale * torch.randint(SHORTEST, LONGEST, (), generator=generator))
@@ -200,9 +200,9 @@ def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator
     gemma3 = config.model_type == "gemma3"
     block = [2, config.boi_token_index, *image, config.eoi_token_index] if gemma3 else [*image, 2]
     types = [int(gemma3 and token == config.image_token_id) for token in block] + [0] * prompt
-    return TokenisedRow(
+    return TokenizedExample(
         input_ids=(*block, *text),
         token_type_ids=(*types, *[int(not gemma3)] * length),
         prompt_length=len(block) + prompt,
-        shared_length=len(block) if gemma3 else 0,
+        shared_prefix_length=len(block) if gemma3 else 0,
     )

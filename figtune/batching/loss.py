@@ -87,11 +87,9 @@ class CompletionLoss(nn.Module):
 
     def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the decoder's last states at the tokens that predict a label: float[N, D]."""
-        base, layers = self._base, self._family.bidirectional_layers
-        masks = {
-            kind: _mask_for_backend(base, mask)
-            for kind, mask in attention_masks(batch, sliding_window(base), layers).items()
-        }
+        base = self._base
+        masks = attention_masks(batch, sliding_window(base), self._family)
+        masks = {kind: _mask_for_backend(base, mask) for kind, mask in masks.items()}
         embeddings = self._family.image_embeddings(base, images)
         decoder = base.get_submodule(self._family.parts.text_decoder)
         with _per_layer_type_masks(decoder, masks):
@@ -131,14 +129,11 @@ def per_example_loss(
     return [float(F.cross_entropy(of_example, wanted)) for of_example, wanted in each]
 
 
-def attention_masks(
-    batch: TrainingBatch, window: int | None, bidirectional_layers: frozenset[str] = frozenset((FULL, SLIDING))
-) -> dict[str, Tensor]:
+def attention_masks(batch: TrainingBatch, window: int | None, family: Family) -> dict[str, Tensor]:
     """Return block-diagonal masks by layer type, bool[R, 1, L, L]: true where a query attends to a key.
 
     A token attends to the prefix that its example shares and to its example: to the tokens before it, and between
-    bidirectional tokens both ways. A sliding layer bounds both: `window AND (causal OR block)`, as
-    `transformers.masking_utils.create_sliding_window_causal_mask` has it. Two examples (1, 2) that share a prefix (p):
+    bidirectional tokens both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
 
         p p 1 1 2 2
         1 0 0 0 0 0   p
@@ -153,17 +148,18 @@ def attention_masks(
 
     Args:
         window: of the sliding layers, in tokens; None where the model has none.
-        bidirectional_layers: layer types in which bidirectional tokens attend both ways.
     """
     same_example = _same(batch.group_ids) & (_same(batch.example_ids) | (batch.example_ids == 0)[:, None, :])
     block = same_example & batch.bidirectional[:, :, None] & batch.bidirectional[:, None, :]
     distance = batch.token_index[:, :, None] - batch.token_index[:, None, :]
     causal = same_example & (distance >= 0)
-    allowed = {kind: causal | block if kind in bidirectional_layers else causal for kind in (FULL, SLIDING)}
-    masks = {FULL: allowed[FULL][:, None]}
+    masks = {FULL: causal | block if FULL in family.bidirectional_layers else causal}
     if window is not None:
-        masks[SLIDING] = (allowed[SLIDING] & (distance < window))[:, None]
-    return masks
+        near = distance < window
+        masks[SLIDING] = causal & near
+        if SLIDING in family.bidirectional_layers:
+            masks[SLIDING] = masks[SLIDING] | (block & near if family.window_bounds_blocks else block)
+    return {kind: mask[:, None] for kind, mask in masks.items()}
 
 
 def sliding_window(base: PreTrainedModel) -> int | None:

@@ -16,7 +16,7 @@ What a family states:
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`;
 - attention: `PromptTokens.bidirectional` marks tokens that attend to each other in both directions; in the layer types
   of `bidirectional_layers` a token attends to those before it OR to those of its block, in all others causally; sliding
-  layers bound both by their window;
+  layers bound by their window what is causal, and the block too where `window_bounds_blocks` says so;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `token_inputs` and `pixel_inputs`, extra arguments of transformers' own `forward` and `generate`, and
   `load_processor` where AutoProcessor does not do.
@@ -206,6 +206,8 @@ class Family(ABC):
     """True where the number of image tokens depends on the size of the image."""
     bidirectional_layers: frozenset[str] = frozenset((FULL, SLIDING))
     """Layer types in which `PromptTokens.bidirectional` counts; the others are causal."""
+    window_bounds_blocks: bool = True
+    """In sliding layers, True for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
     completion_lead: str = ""
     """Text between prompt and completion that is tokenized with the completion."""
 

@@ -32,6 +32,7 @@ class PaliGemma(Family):
     display_name = "PaliGemma"
     examples = ("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-448")
     first_position = 1
+    window_bounds_blocks = False
     # The processor itself repeats the image's token, and sets `<bos>` after it and a new line at the end.
     chat_template = (
         "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"

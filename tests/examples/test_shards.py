@@ -12,7 +12,7 @@ import pytest
 
 import prepare_data
 from config import Config, PrepareSettings
-from figtune.batches.training_data import read_examples
+from figtune.batching.dataset import read_examples
 from figtune.evaluation.evaluated import evaluated_examples
 from figtune.examples.preparation import prepare_examples
 from figtune.examples.records import SPLITS, Example, Split, examples_file

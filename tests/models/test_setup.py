@@ -11,21 +11,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from figtune.models.families import family_of
-from figtune.models.loading import family_of_folder, load_base_model, load_processor, load_tuned_model
+from figtune.models.families import FAMILIES, family_of, family_of_folder
+from figtune.models.family import Family
+from figtune.models.loading import load_base_model, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
 from figtune.pipeline.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.pipeline.records import read_json
-from tests.models.tuned import CPU, choice
+from tests.models.tuned import CPU, TINY_NAMES, choice
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
+@pytest.mark.parametrize("name", TINY_NAMES)
 def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
     set_up_model(tmp_path / "first", choice(name))
     set_up_model(tmp_path / "second", choice(name))
@@ -95,9 +96,10 @@ def test_truncated_weights_are_refused(tmp_path: Path, tiny_folders: dict[str, P
         load_tuned_model(tmp_path, CPU, "setup")
 
 
-def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_a_folder_without_a_processor_is_refused(tmp_path: Path, family: Family) -> None:
     with pytest.raises(ResourceError, match="no processor that can be read"):
-        load_processor(tmp_path)
+        family.load_processor(tmp_path)
 
 
 def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,10 +14,10 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from figtune.answers.trained import read_trained
-from figtune.batches.rows import prompt_row
-from figtune.models.adapters import save_adapter
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.models.families import family_of
-from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
+from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import ArtifactMissingError, ResourceError
@@ -72,7 +72,7 @@ def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, datase
         write_trained_model(tmp_path, name=name, mode=mode)
     record = read_trained(tmp_path)
     family = family_of(record.family, record.name)
-    examples = checked_examples(dataset, family, load_processor(tmp_path / "processor"), record)
+    examples = checked_examples(dataset, family, family.load_processor(tmp_path / "processor"), record)
     tuned = over_full_weights(record, tmp_path, family, CPU)
     with tuned.disable_adapter():
         base = logits_on(tuned, examples)
@@ -127,19 +127,20 @@ def test_the_card_loads_it_as_printed(
 
 
 def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:
-    processor = load_processor(written.folder)
     family = family_of(read_trained(trained).family, "")
+    processor: Any = family.load_processor(written.folder)
     prompt = "Write the caption of this figure. The paper says: we train it."
     content = [{"type": "image", "image": Image.new("RGB", (50, 40))}, {"type": "text", "text": prompt}]
-    asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(  # type: ignore[assignment]
-        [{"role": "user", "content": content}],  # type: ignore[arg-type]  # its types know text alone
+    asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
         tokenize=True,
         return_dict=True,
         add_generation_prompt=True,
     )
     told = asked["input_ids"][0]
-    assert tuple(told) == prompt_row(family, processor, prompt).input_ids
-    before = prompt_row(family, load_processor(trained / "processor"), prompt)
+    layout = family.image_layout(processor, (50, 40))
+    assert tuple(told) == tokenize_prompt(family, processor, prompt, layout).input_ids
+    before = tokenize_prompt(family, family.load_processor(trained / "processor"), prompt, layout)
     assert tuple(told) == before.input_ids, "the template changes nothing about how figtune itself asks"
 
 

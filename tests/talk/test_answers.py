@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from figtune.answers.generation import generate_answers
-from figtune.models.features import picture_features
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
 from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
@@ -41,7 +41,7 @@ def ask(
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load_tuned_model(output, torch.device("cpu"), "train")
-    features = picture_features(loaded, Image.open(image))[None]
+    features = [encode_image(loaded, Image.open(image))]
     expected = generate_answers(loaded, ["Describe this figure."], features, greedy(5))[0].text
     ask(output, image)
     assert capsys.readouterr().out == f"{expected}\n" != "\n"

@@ -13,7 +13,7 @@ from figtune.answers.answering import Question
 from figtune.answers.forecast import Forecast, spelled
 from figtune.answers.generation import generate_answers
 from figtune.answers.streaming import stream_answers
-from figtune.models.features import picture_features
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.pipeline.errors import InputError
 from tests.answers.trained import greedy
@@ -31,7 +31,7 @@ def loaded(output: Path) -> LoadedModel:
 
 
 def alone(loaded: LoadedModel) -> str:
-    features = picture_features(loaded, QUESTION.picture)[None]
+    features = [encode_image(loaded, QUESTION.picture)]
     return generate_answers(loaded, [QUESTION.prompt], features, greedy(12))[0].text
 
 

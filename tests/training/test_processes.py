@@ -23,8 +23,8 @@ import setup_model
 import train_model
 from config import parse
 from figtune.examples.records import examples_file
-from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.ranks import together
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model

@@ -1,6 +1,6 @@
 """Liger's kernel against PyTorch's own operations, run by Triton's interpreter: a card is not needed.
 
-TRITON_INTERPRET=1 python -m tests.batches.liger_on_cpu FOLDER
+TRITON_INTERPRET=1 python -m tests.batching.liger_on_cpu FOLDER
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton import language as tl
 
-from figtune.batches import fused_loss
-from figtune.batches.forward import summed_loss
+from figtune.batching import liger
+from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import batch_of, moved_model, pixels_of, rows_of
+from tests.models.tuned import batch_of, features_of, moved_model, rows_of, summed_loss
 
 TOKENS, WIDTH, WORDS = 37, 48, 700
 
@@ -51,7 +51,7 @@ def both(dtype: torch.dtype, cap: float | None) -> tuple[Found, Found]:
     generator = torch.Generator().manual_seed(1)
     states, weight = (torch.randn(rows, WIDTH, generator=generator).to(dtype) for rows in (TOKENS, WORDS))
     targets = torch.randint(WORDS, (TOKENS,), generator=generator)
-    fused = fused_loss.fused_loss(states.device)
+    fused = liger.fused_loss(states.device)
     assert fused is not None
     ours, theirs = (states.clone().requires_grad_() for _ in range(2))
     loss = fused(ours, weight, targets, None if cap is None else Cap(cap))
@@ -84,10 +84,10 @@ def check_kernel() -> None:
         assert difference < tolerance, (dtype, cap, difference)
 
 
-def step(loaded: LoadedModel, features: Tensor) -> dict[str, Tensor]:
+def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
     loaded.tuned.zero_grad()
-    loss = summed_loss(loaded.tuned, loaded.family, batch_of(loaded, rows_of(loaded)), features)
+    loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded)), features)
     loss.backward()  # type: ignore[no-untyped-call]
     weights = loaded.tuned.named_parameters()
     return {"loss": loss.detach(), **{name: each.grad for name, each in weights if each.grad is not None}}
@@ -95,13 +95,13 @@ def step(loaded: LoadedModel, features: Tensor) -> dict[str, Tensor]:
 
 def check_model(loaded: LoadedModel) -> None:
     """Through the model to its LoRA matrices and its projector."""
-    features = loaded.family.vision_features(loaded.model, pixels_of(loaded)).detach()
+    features = features_of(loaded)
     text = loaded.model.config.get_text_config()
     if cap := getattr(text, "final_logit_softcapping", None):
         text.final_logit_softcapping = Cap(cap)
     found = step(loaded, features)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fused_loss, "DEVICES", frozenset())
+        patched.setattr(liger, "DEVICES", frozenset())
         wanted = step(loaded, features)
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
@@ -112,7 +112,7 @@ def main(folder: Path) -> None:
     """All of it, in a process that ends afterwards."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(kernels, "tanh", tanh)
-        patched.setattr(fused_loss, "DEVICES", frozenset({"cpu"}))
+        patched.setattr(liger, "DEVICES", frozenset({"cpu"}))
         check_kernel()
         for name in ("tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"):
             check_model(moved_model(folder / name, name))

@@ -11,9 +11,9 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from figtune.models import hub
-from figtune.models.hub import find_model
+from figtune.models import model_files
 from figtune.models.loading import load_tuned_model
+from figtune.models.model_files import find_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.pipeline.errors import ResourceError
@@ -164,8 +164,8 @@ def test_a_file_is_no_model_folder(tmp_path: Path) -> None:
 
 
 def test_only_safe_formats_are_ever_asked_for() -> None:
-    assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in hub.WEIGHT_FILES)
-    assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in hub.DESCRIPTION_FILES)
+    assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in model_files.WEIGHT_FILES)
+    assert not any(pattern.endswith((".bin", ".pt", ".py", "*")) for pattern in model_files.DESCRIPTION_FILES)
 
 
 def test_a_model_of_the_hub_is_set_up_pinned_to_its_commit_and_then_needs_no_network(

@@ -13,9 +13,11 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from figtune.batches.forward import summed_loss
+from figtune.batching.collator import TrainingBatch
+from figtune.batching.loss import CompletionLoss
+from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import batch_of, moved_model, pixels_of, rows_of
+from tests.models.tuned import batch_of, features_of, joined, moved_model, rows_of
 
 NAMES = ("tiny-gemma3", "tiny-paligemma")
 
@@ -28,11 +30,12 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def result(loaded: LoadedModel, model: nn.Module, features: Tensor) -> dict[str, Tensor]:
+def result(loaded: LoadedModel, model: nn.Module, features: list[ImageInputs]) -> dict[str, Tensor]:
     """Loss, and gradients by name, the projector's among them."""
     loaded.tuned.zero_grad()
-    loss = summed_loss(model, loaded.family, batch_of(loaded, rows_of(loaded)), features)
-    loss.backward()  # type: ignore[no-untyped-call]
+    batch: TrainingBatch = batch_of(loaded, rows_of(loaded))
+    loss = model({**{f"image.{name}": tensor for name, tensor in joined(features).items()}, **vars(batch)})
+    loss.backward()
     found = {"loss": loss.detach()}
     for name, weight in loaded.tuned.named_parameters():
         if weight.grad is not None:
@@ -44,14 +47,15 @@ def result(loaded: LoadedModel, model: nn.Module, features: Tensor) -> dict[str,
 @pytest.mark.parametrize("name", NAMES)
 def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path, name)
-    features = loaded.family.vision_features(loaded.model, pixels_of(loaded)).detach()
-    bare = result(loaded, loaded.tuned, features)
-    assert any("multi_modal_projector" in weight for weight in bare)
-    wrapped = result(loaded, DistributedDataParallel(loaded.tuned), features)
+    features, loss = features_of(loaded), CompletionLoss(loaded.tuned, loaded.family)
+    bare = result(loaded, loss, features)
+    assert any(loaded.family.parts.part_of(weight) == "projector" for weight in bare)
+    wrapped = result(loaded, DistributedDataParallel(loss), features)
     mesh = init_device_mesh("cpu", (1,))
-    for layer in loaded.model.model.language_model.layers:
+    for layer in loaded.model.get_submodule(loaded.family.parts.text_decoder).layers:  # type: ignore[union-attr]
         fully_shard(layer, mesh=mesh)
-    sharded = result(loaded, fully_shard(loaded.tuned, mesh=mesh), features)
+    fully_shard(loss, mesh=mesh)
+    sharded = result(loaded, loss, features)
     assert all(isinstance(weight, DTensor) for weight in loaded.tuned.parameters())
     for other in (wrapped, sharded):
         assert other.keys() == bare.keys()

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from figtune.batches import fused_loss
+from figtune.batching import liger
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(find_spec("liger_kernel") is None, reason="Liger and Triton are for Linux")
 def test_the_kernel_gives_the_loss_and_the_gradients_of_the_plain_way(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-m", "tests.batches.liger_on_cpu", str(tmp_path)]
+    command = [sys.executable, "-W", "error", "-m", "tests.batching.liger_on_cpu", str(tmp_path)]
     # The interpreter is chosen when Triton is imported.
     surroundings = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
@@ -27,4 +27,4 @@ def test_the_kernel_gives_the_loss_and_the_gradients_of_the_plain_way(tmp_path: 
 
 
 def test_a_cpu_has_no_fused_loss() -> None:
-    assert fused_loss.fused_loss(torch.device("cpu")) is None
+    assert liger.fused_loss(torch.device("cpu")) is None

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from figtune.batches.ahead import ReadAhead
+from figtune.batching.prefetch import Prefetcher
 
 
 def test_elements_come_in_order_and_end() -> None:
-    ahead = ReadAhead(iter(range(50)), depth=3)
+    ahead = Prefetcher(iter(range(50)), depth=3)
     assert list(ahead) == list(range(50))
     assert list(ahead) == [], "and go on being over"
 
@@ -27,7 +27,7 @@ def test_elements_are_read_before_they_are_asked_for_and_no_more_than_that() -> 
                 enough.set()
             yield number
 
-    ahead = ReadAhead(source(), depth=4)
+    ahead = Prefetcher(source(), depth=4)
     assert next(ahead) == 0
     assert enough.wait(30), "four stand ready beside the one that is taken and the one in hand"
     ahead.close()
@@ -39,7 +39,7 @@ def test_what_the_source_raises_is_raised_in_its_place() -> None:
         yield 1
         raise OSError("the disk is gone")
 
-    ahead = ReadAhead(source(), depth=4)
+    ahead = Prefetcher(source(), depth=4)
     assert next(ahead) == 1
     for _ in range(2):
         with pytest.raises(OSError, match="the disk is gone"):
@@ -47,7 +47,7 @@ def test_what_the_source_raises_is_raised_in_its_place() -> None:
 
 
 def test_closing_ends_the_thread() -> None:
-    ahead = ReadAhead(iter(range(1000)), depth=1)
+    ahead = Prefetcher(iter(range(1000)), depth=1)
     next(ahead)
     reader = next(thread for thread in threading.enumerate() if thread.name == "read-ahead")
     ahead.close()

@@ -12,22 +12,34 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.batches.forward import learned_logits, summed_loss
-from figtune.models.family import IGNORED, TokenisedRow
+from figtune.models.family import IGNORE_INDEX, ImageInputs, TokenizedExample
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import CAPTIONS, batch_of, moved_model, pixels_of, plain_fields, rows_of
+from tests.models.tuned import (
+    CAPTIONS,
+    TINY_NAMES,
+    batch_of,
+    features_of,
+    joined,
+    moved_model,
+    pixels_of,
+    plain_fields,
+    plain_pixels,
+    rows_of,
+    summed_loss,
+    target_logits,
+)
 
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
+@pytest.fixture(scope="module", params=TINY_NAMES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return moved_model(tmp_path_factory.mktemp("model"), request.param)
 
 
 @pytest.fixture(scope="module")
-def features(loaded: LoadedModel) -> Tensor:
-    return loaded.family.vision_features(loaded.model, pixels_of(loaded))
+def features(loaded: LoadedModel) -> list[ImageInputs]:
+    return features_of(loaded)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +49,7 @@ def evaluation_mode(loaded: LoadedModel) -> Iterator[None]:
     loaded.tuned.zero_grad()
 
 
-def library_logits(loaded: LoadedModel, rows: list[TokenisedRow], embeddings: Tensor) -> Tensor:
+def library_logits(loaded: LoadedModel, rows: list[TokenizedExample], embeddings: Tensor) -> Tensor:
     """Logits of whole rows, with the library's own masks and positions: float32[B, L, vocabulary]."""
     seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
     fields = plain_fields(loaded, rows)
@@ -51,35 +63,41 @@ def gradients(loaded: LoadedModel) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None}
 
 
-def test_features_and_projection_are_the_models_own_image_features(loaded: LoadedModel, features: Tensor) -> None:
-    theirs = loaded.model.get_image_features(  # type: ignore[operator]
-        pixels_of(loaded)
-    ).pooler_output
-    torch.testing.assert_close(loaded.family.image_embeddings(loaded.model, features), theirs)
+def test_features_and_projection_are_the_models_own_image_features(
+    loaded: LoadedModel, features: list[ImageInputs]
+) -> None:
+    pixels = plain_pixels(loaded, pixels_of(loaded))
+    theirs = loaded.model.get_image_features(**pixels).pooler_output  # type: ignore[operator]
+    flat = torch.cat([each.reshape(-1, each.shape[-1]) for each in theirs])
+    torch.testing.assert_close(loaded.family.image_embeddings(loaded.model, joined(features)), flat)
 
 
-def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(loaded: LoadedModel, features: Tensor) -> None:
+def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(
+    loaded: LoadedModel, features: list[ImageInputs]
+) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    theirs = loaded.tuned(**plain_fields(loaded, rows_of(loaded)), pixel_values=pixels_of(loaded)).loss
-    close(summed_loss(loaded.tuned, loaded.family, batch, features) / batch.learned_tokens, theirs)
+    theirs = loaded.tuned(**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))).loss
+    close(summed_loss(loaded, batch, features) / batch.num_target_tokens, theirs)
 
 
-def test_pixels_in_place_of_features_give_the_same_loss(loaded: LoadedModel, features: Tensor) -> None:
+def test_pixels_in_place_of_features_give_the_same_loss(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    from_pixels = summed_loss(loaded.tuned, loaded.family, batch, pixels_of(loaded))
-    close(from_pixels, summed_loss(loaded.tuned, loaded.family, batch, features))
+    from_pixels = summed_loss(loaded, batch, pixels_of(loaded))
+    close(from_pixels, summed_loss(loaded, batch, features))
 
 
-def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: LoadedModel, features: Tensor) -> None:
+def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(
+    loaded: LoadedModel, features: list[ImageInputs]
+) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    ours = summed_loss(loaded.tuned, loaded.family, batch, features)
+    ours = summed_loss(loaded, batch, features)
     ours.backward()  # type: ignore[no-untyped-call]
     our_gradients = gradients(loaded)
     loaded.tuned.zero_grad()
-    embeddings = loaded.family.image_embeddings(loaded.model, features)
+    embeddings = loaded.family.image_embeddings(loaded.model, joined(features))
     logits = library_logits(loaded, rows_of(loaded), embeddings)
     theirs = F.cross_entropy(
-        logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+        logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
     )
     theirs.backward()  # type: ignore[no-untyped-call]
     close(ours, theirs)
@@ -88,59 +106,58 @@ def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(loaded: L
         torch.testing.assert_close(our_gradients[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_padding_changes_no_loss(loaded: LoadedModel, features: Tensor) -> None:
+def test_padding_changes_no_loss(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     rows = rows_of(loaded)
-    together = summed_loss(loaded.tuned, loaded.family, batch_of(loaded, rows), features)
+    together = summed_loss(loaded, batch_of(loaded, rows), features)
     alone = [
-        summed_loss(loaded.tuned, loaded.family, batch_of(loaded, [row]), features[index : index + 1])
-        for index, row in enumerate(rows)
+        summed_loss(loaded, batch_of(loaded, [row]), features[index : index + 1]) for index, row in enumerate(rows)
     ]
     close(together, torch.stack(alone).sum())
 
 
-def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, features: Tensor) -> None:
+def test_no_target_leaks_into_an_earlier_prediction(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     row = rows_of(loaded, [CAPTIONS[1]])[0]
     batch = batch_of(loaded, [row])
-    before, _ = learned_logits(loaded.tuned, loaded.family, batch, features[:1])
-    for position in (0, 3, row.learned_tokens - 2):
+    before, _ = target_logits(loaded, batch, features[:1])
+    for position in (0, 3, row.num_target_tokens - 2):
         changed = batch.input_ids.clone()
         changed[0, row.prompt_length + position] += 1
         altered = replace(batch, input_ids=changed)
-        after, _ = learned_logits(loaded.tuned, loaded.family, altered, features[:1])
+        after, _ = target_logits(loaded, altered, features[:1])
         # The prediction of a target is made before it is read.
         torch.testing.assert_close(after[: position + 1], before[: position + 1])
         assert not torch.allclose(after[position + 1 :], before[position + 1 :])
 
 
-def test_image_tokens_see_later_image_tokens(loaded: LoadedModel, features: Tensor) -> None:
+def test_image_tokens_see_later_image_tokens(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     rows = rows_of(loaded)[:1]
     image = (torch.tensor(rows[0].input_ids) == loaded.model.config.image_token_id).nonzero().flatten()
-    embeddings = loaded.family.image_embeddings(loaded.model, features[:1]).detach()
+    embeddings = loaded.family.image_embeddings(loaded.model, joined(features[:1])).detach()
     changed = embeddings.clone()
-    changed[0, -1] += 1.0
+    changed[-1] += 1.0
     before = library_logits(loaded, rows, embeddings)[0]
     after = library_logits(loaded, rows, changed)[0]
     assert (before - after)[image[0]].abs().max() > 1e-3
 
 
-def test_leaving_out_what_sees_all_of_itself_changes_the_loss(loaded: LoadedModel, features: Tensor) -> None:
+def test_leaving_out_what_sees_all_of_itself_changes_the_loss(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    without = replace(batch, mutual=torch.zeros_like(batch.mutual))
-    right = summed_loss(loaded.tuned, loaded.family, batch, features)
-    wrong = summed_loss(loaded.tuned, loaded.family, without, features)
+    without = replace(batch, bidirectional=torch.zeros_like(batch.bidirectional))
+    right = summed_loss(loaded, batch, features)
+    wrong = summed_loss(loaded, without, features)
     assert abs(right - wrong) > 1e-2
 
 
-def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: Tensor) -> None:
+def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
     loaded.tuned.train()
-    plain_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
+    plain_loss = summed_loss(loaded, batch, features)
     plain_loss.backward()  # type: ignore[no-untyped-call]
     plain = gradients(loaded)
     loaded.tuned.zero_grad()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        checkpointed_loss = summed_loss(loaded.tuned, loaded.family, batch, features)
+        checkpointed_loss = summed_loss(loaded, batch, features)
         checkpointed_loss.backward()  # type: ignore[no-untyped-call]
     finally:
         loaded.model.activation_checkpointing_disable()  # type: ignore[no-untyped-call]
@@ -151,5 +168,5 @@ def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, featu
 
 def test_a_frozen_vision_encoder_has_no_part_in_the_gradient(loaded: LoadedModel) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    summed_loss(loaded.tuned, loaded.family, batch, pixels_of(loaded)).backward()  # type: ignore[no-untyped-call]
+    summed_loss(loaded, batch, pixels_of(loaded)).backward()  # type: ignore[no-untyped-call]
     assert all("vision_tower" not in name for name in gradients(loaded))
