@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.preparation import prepared
-from figtune.examples.records import REJECTED_FILE, Example, Rejection, examples_file
+from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, examples_file
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_records
@@ -85,7 +85,7 @@ def _encoded(form: str, mode: str, chance: random.Random) -> bytes | None:
     values = np.random.default_rng(chance.randrange(2**32)).integers(0, 256, (12, 16), dtype=np.uint8)
     grey = Image.fromarray(values).resize((160, 120), Image.Resampling.BILINEAR)
     if mode in ("I", "F", "I;16", "I;16B"):
-        kind = {"I": np.int32, "F": np.float32, "I;16": "<u2", "I;16B": ">u2"}[mode]
+        kind = {"I": "<i4", "F": "<f4", "I;16": "<u2", "I;16B": ">u2"}[mode]
         image = Image.fromarray((np.asarray(grey).astype(np.float64) * chance.choice((0.004, 1, 16, 200))).astype(kind))
     elif mode == "LAB":
         image = Image.merge("LAB", (grey, grey.rotate(180), grey))
@@ -96,7 +96,7 @@ def _encoded(form: str, mode: str, chance: random.Random) -> bytes | None:
     exif = Image.Exif()
     exif[0x0112] = chance.randrange(1, 9)
     try:
-        image.save(file, form, **({"exif": exif} if chance.random() < 0.3 else {}))
+        image.save(file, form, exif=exif if chance.random() < 0.3 else b"")
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
         return None
     return file.getvalue()
@@ -136,8 +136,7 @@ def _write_oddities(folder: Path) -> Iterator[str]:
 
 def _report(folder: Path, names: Sequence[str], seconds: float, peak: float) -> int:
     dataset = folder / "work" / "dataset"
-    splits = ("train", "val", "test")
-    used = [each for split in splits for each in read_records(dataset / examples_file(split), Example, "")]
+    used = [each for split in SPLITS for each in read_records(dataset / examples_file(split), Example, "")]
     rejected = read_records(dataset / REJECTED_FILE, Rejection, "")
     accounted = {each.example_id for each in used} | {each.item_id for each in rejected if each.detail}
     same = sum(_is_same(folder / names[int(each.example_id[4:]) - 1], dataset / each.image) for each in used)

@@ -1,4 +1,4 @@
-"""Rows judged one by one: an example, until its copies elsewhere are known, or the rule that is against it."""
+"""Filter rows one by one: each text becomes a candidate for an example, or a rejection by a named rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from figtune.examples.rows import OpenedSource, Row
 from figtune.examples.screening import Fault, fault_of_image
 from figtune.examples.sentences import count_words, split_sentences, whole_sentences
 from figtune.pipeline.errors import InputError
-from figtune.pipeline.images import Remark, read_image_bytes
+from figtune.pipeline.images import REMARKS, Remark, read_image_bytes
 
 _LONGEST_PATH = 200
 """Characters of a path that are repeated: encoded pictures stand in its place at times."""
@@ -45,23 +45,24 @@ class Judge:
     deal: Deal
     choices: Choices
     needs_ids: bool
-    """True where the user named a column of ids: a row without one cannot be dealt to a split then."""
+    """True where the user named a column of ids: the split of a row without one is unknown then."""
 
     def judged(self, row: Row, part: str) -> Iterator[Candidate | Rejection]:
-        """Yield a candidate or a rejection for each text of a row; its image is decoded once, or not at all where no
-        text is fit."""
+        """Yield a candidate or a rejection for each text of a row.
+
+        The image is decoded once, and not at all where no text is fit.
+        """
         image: KeptImage | Fault | None = None
         for number, text in enumerate(row.targets, start=1):
             name = f"{'row' if len(self.deal.own) == 1 else part}-{row.number:06d}{f'-{number}' if number > 1 else ''}"
             completion = _bounded(text, self.choices.max_words)
-            fault = self._fault_of_id(row, part) or _fault_of_text(text, completion, self.choices)
-            if fault is None:
-                image = image or self._image(row)
-                fault = image if isinstance(image, Fault) else None
-            if fault is None and isinstance(image, KeptImage):
-                yield self._candidate(row, part, name, completion, completion != text, image)
-            elif fault is not None:
-                yield self._rejection(row, part, name, fault)
+            outcome: KeptImage | Fault | None = self._fault_of_id(row, part)
+            outcome = outcome or _fault_of_text(text, completion, self.choices)
+            outcome = outcome or (image := image or self._image(row))
+            if isinstance(outcome, Fault):
+                yield self._rejection(row, part, name, outcome)
+            else:
+                yield self._candidate(row, part, name, completion, completion != text, outcome)
 
     def _fault_of_id(self, row: Row, part: str) -> Fault | None:
         if self.needs_ids and not row.row_id and self.deal.is_drawn(part):
@@ -102,13 +103,16 @@ class Judge:
             return data
         try:
             image = keep(data, "the image")
-        except InputError as fault:
-            return Fault("unreadable_image", fault.problem)
-        return fault_of_image(image.facts, self.choices) or image
+        except InputError as error:
+            return Fault("unreadable_image", error.problem)
+        fault = fault_of_image(image.facts, self.choices)
+        if fault is not None and fault.rule == "blank_image" and "dark" in image.remarks:
+            return Fault(fault.rule, f"{fault.detail}; it has {REMARKS['dark']}")
+        return fault or image
 
     def _encoded(self, image: bytes | str | None) -> bytes | Fault:
         if image is None:
-            return Fault("no_image", "neither bytes nor a path")
+            return Fault("no_image", "neither the bytes nor the path of one image")
         if isinstance(image, bytes):
             return image
         shown = image if len(image) <= _LONGEST_PATH else f"{image[:_LONGEST_PATH]}..."
@@ -129,7 +133,7 @@ class Judge:
 
 
 def _bounded(text: str, max_words: int) -> str:
-    """The text as it is, or as many of its sentences as fit."""
+    """Return the text, or as many of its first sentences as fit."""
     if count_words(text) <= max_words:
         return text
     return " ".join(whole_sentences(split_sentences(text), max_words))

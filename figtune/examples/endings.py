@@ -56,12 +56,12 @@ def finish(dataset_dir: Path, tally: Tally, ending: Ending) -> Stats:
 def _say_what_is_odd(stats: Stats) -> None:
     for remark, meaning in REMARKS.items():
         if count := stats.image_remarks.get(remark):
-            say(f"{count:,} of {stats.figures_used:,} examples: the image has {meaning}")
+            say(f"examples whose image has {meaning}: {count:,} of {stats.figures_used:,}")
     if stats.duplicates:
         total = sum(stats.examples["train"].values())
-        say(f"{stats.duplicates:,} of {total:,} training examples repeat another one: same picture, prompt and text")
+        say(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
     if count := stats.figure_rejections.get("no_id"):
-        say(f"{count:,} rows without a value in --data.id_column are left out, since their split cannot be told")
+        say(f"rows left out since they have no id in --data.id_column, by which to choose their split: {count:,}")
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

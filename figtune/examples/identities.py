@@ -1,4 +1,4 @@
-"""What identifies a data set on this machine, told cheaply enough to be told before every run."""
+"""Fingerprint of a data set on this machine, cheap enough to be computed before every run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def identity_of(source: DataSource) -> dict[str, str]:
-    """Texts by their sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
+    """Fingerprint texts by sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
 
     A Hub repository is identified by its name and revision alone: it has no files here.
 
@@ -27,7 +27,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
     path = source.path
     if path is None:
         return {}
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise InputError(
             f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
         )
@@ -43,7 +43,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
 
 
 def _sizes(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes of all files below a folder. Without a Path for each: there may be a hundred thousand."""
+    """Yield names and sizes of all files below a folder. Without a Path for each: there may be a hundred thousand."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

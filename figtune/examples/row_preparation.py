@@ -1,7 +1,7 @@
-"""Rows of a data set taken through judgement and the search for copies into the files of a data set.
+"""Preparation of a data set: rows are filtered, checked for copies across splits, and written as examples.
 
-Rows are read once and their images decoded once. Candidates wait on disk, since which of two copies goes is known only
-when all have been seen.
+Rows are read once and their images decoded once. Candidates wait on disk, since it is known only after the last row
+which of two copies goes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Sta
 
 
 class _Preparation:
-    """One pass over the rows, one over the candidates that come of them."""
+    """Two passes: over the rows, then over the candidates that came of them."""
 
     def __init__(self, judge: Judge, source: DataSource, pictures: Pictures) -> None:
         self._tally = Tally()
@@ -115,7 +115,7 @@ class _Preparation:
                     self._tally.add_remarks(candidate.remarks)
 
     def _fault_of(self, image_sha256: str, split: Split) -> Fault | None:
-        """The same picture stays in the earliest split that has it; of two near copies the one in the later goes."""
+        """Check for copies: a picture stays in the earliest split that has it, and near copies in later splits go."""
         kept = self._pictures.kept(bytes.fromhex(image_sha256))
         if split != kept.split:
             return Fault("copy_across_splits", f"the same picture as {kept.name} in {kept.split}")

@@ -168,6 +168,8 @@ def _names(cells: Mapping[str, object]) -> Iterator[str]:
 def _image(value: object) -> bytes | str | None:
     if isinstance(value, Mapping):
         return _image(value.get("bytes")) or _image(value.get("path"))
+    if isinstance(value, list):
+        return _image(value[0]) if len(value) == 1 else None
     return value if isinstance(value, bytes | str) and value else None
 
 

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from figtune.examples.rows import Columns, OpenedSource, Part
 from figtune.examples.text_tables import CSV_SUFFIXES, JSON_SUFFIXES, table_rows
 from figtune.pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from figtune.pipeline.hub import Repository
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 _PARQUET_SUFFIX = ".parquet"
@@ -24,21 +27,21 @@ _TEXT_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES
 _FILE_SUFFIXES = (_PARQUET_SUFFIX, *sorted(_TEXT_SUFFIXES))
 _SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
 _BATCH_ROWS = 64
-"""Of Parquet, held at once."""
+"""Rows of Parquet in memory at a time."""
 _BUFFER_BYTES = 1 << 20
-"""Of a Parquet column, read at once."""
+"""Bytes of a Parquet column read at a time."""
 
 
 class _Rows(Protocol):
-    """What is used here of `datasets.Dataset` and `datasets.IterableDataset`, which have no types."""
+    """The part of `datasets.Dataset` and `datasets.IterableDataset`, which have no types, that is used here."""
 
     features: Mapping[str, object] | None
 
     def cast_column(self, column: str, feature: object) -> _Rows:
-        """The same rows, that column read in another way."""
+        """Return the same rows with that column read in another way."""
 
     def __iter__(self) -> Iterator[Mapping[str, object]]:
-        """Rows by column."""
+        """Iterate over rows, by column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +54,13 @@ class DataSource:
     """Branch, tag or commit of a Hub repository."""
     columns: Columns
     prompt: str
-    """Asked of rows without one of their own."""
+    """Prompt of rows without one of their own."""
     limit: int
     """Rows of each part that are read, from its beginning; 0 for all."""
 
     @property
     def path(self) -> Path | None:
-        """The folder or file; None for a Hub id."""
+        """Return the folder or file; None for a Hub id."""
         path = Path(self.name).expanduser()
         if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _FILE_SUFFIXES:
             return path
@@ -96,17 +99,35 @@ def _limited(part: Part, source: DataSource) -> Part:
     )
 
 
-def _downloaded(source: DataSource) -> Path:
-    from figtune.pipeline.hub import Repository, download
+def check_source(source: DataSource) -> None:
+    """See that a data set of the Hub is here or may be downloaded.
 
-    wanted = Repository(
+    Raises:
+        ResourceError: no network, no such data set, or no right to read it.
+    """
+    if source.path is None:
+        from figtune.pipeline.hub import check_access, is_cached
+
+        if not is_cached(_repository(source)):
+            check_access(_repository(source))
+
+
+def _downloaded(source: DataSource) -> Path:
+    from figtune.pipeline.hub import download
+
+    return download(_repository(source), None)
+
+
+def _repository(source: DataSource) -> Repository:
+    from figtune.pipeline.hub import Repository
+
+    return Repository(
         kind="dataset",
         name=source.name,
         revision=source.revision,
         name_flag="--data.source",
         revision_flag="--data.revision",
     )
-    return download(wanted, None)
 
 
 def _opened(path: Path, columns: Sequence[str]) -> Iterator[Part]:
@@ -163,7 +184,7 @@ def _undecoded(rows: _Rows) -> _Rows:
 
 
 def _guarded(part: Part, name: str) -> Iterator[Mapping[str, object]]:
-    """The same rows; what breaks while they are read is told as an error of the data set."""
+    """Yield the same rows; whatever breaks while they are read becomes an error of the data set."""
     rows = iter(part.rows)
     while True:
         try:

@@ -35,22 +35,22 @@ class Tally:
         self._words: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def reject_figure(self, rule: str) -> None:
-        """A figure that no example is about."""
+        """Count a figure that no example is about."""
         self._figures += 1
         self._figure_rejections[rule] += 1
 
     def reject_example(self, rule: str) -> None:
-        """An example of a figure, whatever becomes of the others."""
+        """Count an example of a figure, whatever becomes of the others."""
         self._example_rejections[rule] += 1
 
     def use_figure(self, split: Split, group: str) -> None:
-        """A figure that at least one example is about."""
+        """Count a figure that at least one example is about."""
         self._figures += 1
         self._used += 1
         self._groups[split].append(_hash_of(group))
 
     def add_example(self, split: Split, example: Example, *, shortened: bool) -> None:
-        """An example as written."""
+        """Count an example as written."""
         self._examples[split][example.task] += 1
         self._kinds[example.kind] += 1
         self._shortened[example.task] += shortened
@@ -63,11 +63,11 @@ class Tally:
         self._remarks.update(remarks)
 
     def add_cleaned(self, removed: Counter[str]) -> None:
-        """What cleaning rules took from the texts of a figure."""
+        """Count the sentences that cleaning rules changed in the texts of a figure."""
         self._cleaned += removed
 
     def stats(self, minitrain: int, wanted: Iterable[Split], data_set: str) -> Stats:
-        """Everything counted so far.
+        """Return everything counted so far.
 
         Args:
             wanted: splits that should have examples.
@@ -104,10 +104,10 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 
 def summary_of(lengths: Mapping[int, int]) -> LengthSummary:
-    """What of some lengths is shown in words.
+    """Summarise a distribution of lengths.
 
     Args:
-        lengths: how often there is each of them.
+        lengths: number of texts by length.
     """
     ordered = sorted(lengths)
     up_to = list(accumulate(lengths[length] for length in ordered))

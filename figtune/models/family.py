@@ -49,6 +49,8 @@ IGNORE_INDEX = -100
 """Label of a token that takes no part in the loss."""
 FEATURES = "features"
 """Name of cached features, float[T, V], where an image's tensors are not those of `image_inputs`."""
+REMEDY = "download the model again; if it is one that this program made, make it again with --force"
+"""Advice for a model's files that cannot be read."""
 FULL = "full_attention"
 SLIDING = "sliding_attention"
 """Layer types, as `layer_types` of a text decoder's configuration names them."""
@@ -231,11 +233,11 @@ class Family(ABC):
         """
         from transformers import AutoProcessor, ProcessorMixin
 
-        try:
+        from figtune.models.damage import damage_explained
+
+        with damage_explained(f"{folder} has no processor that can be read", REMEDY):
             # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
             processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, KeyError) as failure:
-            raise unreadable_processor(folder, failure) from None
         if not isinstance(processor, ProcessorMixin):
             raise ResourceError(
                 f"{folder} has no image processor beside its tokenizer", "give a model that sees images"
@@ -336,9 +338,3 @@ def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     from PIL import ImageOps
 
     return ImageOps.pad(image, size, method=PillowImage.Resampling.LANCZOS, color=(255, 255, 255))
-
-
-def unreadable_processor(folder: Path, failure: Exception) -> ResourceError:
-    """Return the error for a folder whose tokenizer or image processor cannot be read."""
-    first_line = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
-    return ResourceError(f"{folder} has no processor that can be read: {first_line}", "download the model again")

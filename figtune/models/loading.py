@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -18,8 +19,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
-from figtune.models.family import Family, ModelParts, Processor
+from figtune.models.family import REMEDY, Family, ModelParts, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
 from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.model_files import find_model
@@ -98,7 +100,7 @@ def load_base_model(
             "choose the attention sdpa",
         )
     _show_loading(folder)
-    try:
+    with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with suppress_unused_weights_table(unused_weights=not encoder):
             model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
@@ -111,13 +113,6 @@ def load_base_model(
                 use_safetensors=True,
                 trust_remote_code=False,
             )
-    except torch.OutOfMemoryError:
-        raise ResourceError(
-            f"the weights do not fit into the memory of {device}",
-            "choose --adapter.mode qlora, or a smaller model with --model.name",
-        ) from None
-    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
-        raise ResourceError(f"{folder} cannot be loaded: {_first_line(failure)}", "download the model again") from None
     if not encoder:
         unload_vision_tower(model, family.parts)
         setattr(model.config.vision_config, family.vision_depth, getattr(config.vision_config, family.vision_depth))
@@ -125,6 +120,17 @@ def load_base_model(
     model.requires_grad_(False)
     model.train(False)
     return model
+
+
+@contextmanager
+def _shortage_explained(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ResourceError(
+            f"the weights do not fit into the memory of {device}",
+            "choose --adapter.mode qlora, or a smaller model with --model.name",
+        ) from None
 
 
 def _disable_bnb_cpu_repack(model: PreTrainedModel) -> None:
@@ -239,7 +245,3 @@ def _show_loading(folder: Path) -> None:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     else:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _first_line(failure: Exception) -> str:
-    return (str(failure).strip().splitlines() or [type(failure).__name__])[0]

@@ -12,6 +12,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from figtune.models.damage import damage_explained
 from figtune.models.family import Family
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.ranks import is_first
@@ -48,7 +49,8 @@ def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: st
 
 def meta_model(folder: Path) -> PreTrainedModel:
     """Build the base model without its weights, on the meta device: to count and to configure, whatever its size."""
-    with torch.device("meta"):
+    problem = f"{folder} describes no model that can be built"
+    with torch.device("meta"), damage_explained(problem, "download the model again"):
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
         )
@@ -87,8 +89,13 @@ def _begin(layer: LoraLayer) -> None:
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
-    """Load an adapter onto its base model, every trained weight in float32: bfloat16 would lose small steps."""
-    with suppress_peft_deprecations():
+    """Load an adapter onto its base model, every trained weight in float32: bfloat16 would lose small steps.
+
+    Raises:
+        ResourceError: its files are damaged, or of another model.
+    """
+    remedy = "make it again with the same command and --force, or give another folder"
+    with suppress_peft_deprecations(), damage_explained(f"the adapter in {folder} cannot be loaded", remedy):
         tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     for parameter in tuned.parameters():
         if parameter.requires_grad:

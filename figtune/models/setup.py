@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -46,7 +45,6 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     """
     check_choice(choice)
     tiny = choice.name in TINY_MODELS
-    shutil.rmtree(model_dir / BASE_FOLDER, ignore_errors=True)
     found = _build(model_dir, choice.name) if tiny else _fetch(choice)
     family = family_of_folder(found.folder, choice.name)
     record = _record(choice, family, found, tiny=tiny)

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import Module
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from figtune.models.damage import damage_explained
 from figtune.models.family import ModelParts
 from figtune.pipeline.errors import ResourceError
 
@@ -79,14 +80,12 @@ def stored_weights(folder: Path, module: str) -> dict[str, Tensor]:
         ResourceError: the files are damaged, or hold no such module.
     """
     found = {}
-    try:
+    with damage_explained(f"the weights in {folder} are damaged", "download the model again"):
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping
                     if f".{module}." in f".{name}":
                         found[f".{name}".partition(f".{module}.")[2]] = tensors.get_tensor(name)
-    except SafetensorError as damage:
-        raise ResourceError(f"the weights in {folder} are damaged: {damage}", "download the model again") from None
     if not found:
         raise ResourceError(f"{folder} has no weights of a {module}", "download the model again")
     return found

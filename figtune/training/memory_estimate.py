@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 from figtune.batching.collator import TrainingBatch, training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import one_per_row
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import FEATURES, Family, ImageLayout, TokenizedExample
 from figtune.models.feature_cache import concatenate
@@ -82,8 +83,13 @@ class StaticMemory:
 
 
 def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
-    """Return the model of a folder that holds its `config.json` and its processor; weights are not needed."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    """Return the model of a folder that holds its `config.json` and its processor; weights are not needed.
+
+    Raises:
+        ResourceError: they cannot be read.
+    """
+    with damage_explained(f"the config.json in {folder} cannot be read", "download the model again"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     family = family_of(config.model_type, name)
     processor = family.load_processor(folder)
     size = family.largest_image(processor)

@@ -11,8 +11,8 @@ import torch
 
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
-from figtune.models.feature_cache import image_files, prepared_features
-from figtune.models.loading import load_tuned_model, resolve_device
+from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.ranks import is_first, process_count
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.pipeline.crew import TORCHRUN
@@ -30,15 +30,24 @@ from figtune.training.settings import TrainSettings
 
 
 def train(
-    dataset_dir: Path, model_dir: Path, output_dir: Path, settings: TrainSettings, *, device: str, model_by: str
+    dataset_dir: Path,
+    model_dir: Path,
+    output_dir: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    model_by: str,
+    results_dir: Path | None = None,
 ) -> TrainingSummary:
-    """Train the adapter of `model_dir` and write the results into `output_dir`.
+    """Train the adapter of `model_dir` and write the results into `results_dir`.
 
     Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
     tiny model `base/` too. The adapter is the one with the lowest loss on val. Resumes from the newest complete
     checkpoint of the same data, model and settings.
 
     Args:
+        output_dir: folder of the checkpoints and of TensorBoard's files.
+        results_dir: folder of the results; None for `output_dir`.
         device: "auto", "cpu" or "cuda".
         model_by: the command that sets the model up, for errors.
 
@@ -52,10 +61,7 @@ def train(
     _log_devices(settings, device)
     loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
     files = image_files(loaded, examples.images(dataset_dir))
-    splits = {
-        name: tokenize_split(loaded.family, loaded.processor, split, files, loaded.record.max_length)
-        for name, split in vars(examples).items()
-    }
+    splits = _tokenized(loaded, examples, files)
     if not splits["train"].examples:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     images = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
@@ -71,11 +77,7 @@ def train(
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
-            checkpoints=Checkpoints(
-                folder=output_dir / CHECKPOINTS_FOLDER,
-                run_id=_run_id(examples, model_dir, chosen),
-                keep=chosen.save_total_limit,
-            ),
+            checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
             output_dir=output_dir,
         )
 
@@ -83,10 +85,23 @@ def train(
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_first():
-        write_output(output_dir, model_dir, loaded.record, result.context.checkpoints.at(summary.kept_step), lines)
-        write_card(output_dir, loaded.record, result.context.settings, summary, examples, lines)
-        result.context.checkpoints.remove()
+        checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
+        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, record, result.context.settings, summary, examples, lines)
+        checkpoints.remove()
     return summary
+
+
+def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
+    """Tokenize each split."""
+    return {
+        name: tokenize_split(loaded.family, loaded.processor, split, images, loaded.record.max_length)
+        for name, split in vars(examples).items()
+    }
+
+
+def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Checkpoints:
+    return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=settings.save_total_limit)
 
 
 def _log_devices(settings: TrainSettings, device: str) -> None:

@@ -10,13 +10,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from PIL import Image
 
 import prepare_data
 from figtune.examples.records import SPLITS
 from figtune.pipeline.errors import ExitCode, InputError, NothingProducedError
+from figtune.pipeline.images import read_image
 from tests.examples.making import CHOICES, picture
 from tests.examples.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare
 
@@ -254,7 +257,52 @@ def test_equal_rows_are_counted_and_said(tmp_path: Path, capfd: pytest.CaptureFi
     rows.append({"image": one, "caption": f"{TEXT} Another text."})
     prepared = prepare(jsonl(tmp_path, rows), tmp_path / "dataset", TRAIN_ONLY, NO_ID)
     assert (prepared.stats.duplicates, prepared.stats.figures_used) == (2, 5)
-    assert "2 of 5 training examples repeat another one" in capfd.readouterr().err
+    assert "training examples that repeat picture, prompt and text of another one: 2 of 5" in capfd.readouterr().err
+
+
+def test_remarks_on_images_are_counted_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deep = Image.fromarray(np.asarray(picture("scan"), dtype=np.uint16) * 16)
+    frames = [picture("one").convert("P"), picture("two").convert("P")]
+    deep.save(tmp_path / "deep.png")
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    picture("dark").point(lambda level: level // 5).save(tmp_path / "dark.png")
+    names = ["deep.png", "moving.gif", "dark.png", *pictures(tmp_path, 1)]
+    source = jsonl(tmp_path, [{"image": name, "caption": TEXT} for name in names])
+    prepared = prepare(source, tmp_path / "dataset", TRAIN_ONLY, NO_ID)
+    assert prepared.stats.image_remarks == {"dark": 1, "first_frame": 1, "grey_window": 1}
+    said = capfd.readouterr().err
+    for words in ("the first is used", "greys of more than 8 bits", "brighter than a quarter"):
+        assert sum(words in line and line.endswith(": 1 of 4") for line in said.splitlines()) == 1
+
+
+def test_a_picture_too_dark_to_have_ink_is_said_to_be_dark(tmp_path: Path) -> None:
+    picture("scan").point(lambda level: level // 16).convert("RGB").save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(encoded(picture("other")))
+    source = jsonl(tmp_path, [{"image": name, "caption": TEXT} for name in ("a.png", "b.png")])
+    (rejected,) = prepare(source, tmp_path / "dataset", TRAIN_ONLY, NO_ID).rejected
+    assert rejected.rule == "blank_image"
+    assert rejected.detail.endswith("; it has nothing brighter than a quarter of white")
+
+
+@pytest.mark.parametrize("form", ["deep", "turned", "clear", "print", "lab"])
+def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) -> None:
+    grey = picture("scan")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / ("a.tif" if form in ("print", "lab") else "a.png")
+    made = {
+        "deep": Image.fromarray(np.asarray(grey, dtype=np.uint16) * 16),
+        "turned": grey.convert("RGB"),
+        "clear": Image.merge("LA", (grey, grey.rotate(180))),
+        "print": Image.merge("CMYK", (grey, grey.rotate(180), grey, grey)),
+        "lab": Image.merge("LAB", (grey, grey.rotate(180), grey)),
+    }[form]
+    made.save(path, exif=exif if form == "turned" else b"")
+    source = jsonl(tmp_path, [{"image": path.name, "caption": TEXT}])
+    (example,) = prepare(source, tmp_path / "dataset", TRAIN_ONLY, NO_ID).examples["train"]
+    stored = tmp_path / "dataset" / example.image
+    with Image.open(stored) as plain:
+        assert plain.convert("RGB").tobytes() == read_image(stored).tobytes() == read_image(path).tobytes()
 
 
 def test_a_limit_takes_the_first_rows_of_each_part(tmp_path: Path) -> None:
@@ -286,8 +334,6 @@ def test_without_any_id_the_rule_and_its_flag_are_named(tmp_path: Path) -> None:
 
 
 def test_one_decoder_failure_is_one_rejected_row(tmp_path: Path) -> None:
-    from PIL import Image
-
     good, other = pictures(tmp_path, 2)
     Image.new("RGB", (200, 200)).save(tmp_path / "exif.webp", exif=b"Exif\0\0garbage-garbage")
     Image.new("RGB", (200, 200)).save(tmp_path / "texture.dds")

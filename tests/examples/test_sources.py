@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,12 @@ def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
 def test_a_path_that_leads_nowhere_is_no_hub_id(name: str) -> None:
     with pytest.raises(InputError, match=f"there is no data set {name}"):
         identity_of(source(name))
+
+
+def test_a_pipe_is_no_data_set(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(InputError, match="there is no data set"):
+        identity_of(source(str(tmp_path / "rows.jsonl")))
 
 
 @pytest.mark.parametrize("row_id", ["7", "2020-01-31"])

@@ -92,12 +92,12 @@ def rows_of(loaded: LoadedModel, captions: Sequence[str] = CAPTIONS) -> list[Tok
 
 
 def batch_of(loaded: LoadedModel, rows: Sequence[TokenizedExample]) -> TrainingBatch:
-    """Return a packed row an example, in the order given."""
+    """Return a pack row an example, in the order given."""
     return batch_of_rows(loaded, one_per_row(rows))
 
 
 def batch_of_rows(loaded: LoadedModel, rows: Sequence[PackedRow]) -> TrainingBatch:
-    """Return packed rows as a batch."""
+    """Return pack rows as a batch."""
     return training_batch(rows, loaded.family, loaded.processor.tokenizer.pad_token_id)
 
 

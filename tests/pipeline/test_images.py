@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,7 @@ from PIL import Image, ImageCms
 from figtune.pipeline import images
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.images import decode_file, read_image
+from tests.conftest import ROOT
 
 WHITE = (255, 255, 255)
 
@@ -285,3 +288,16 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path, size: tu
         warnings.simplefilter("error")
         with pytest.raises(InputError, match="more than 40 million pixels; make it smaller"):
             read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "F", "I;16"])
+def test_the_largest_images_stay_within_500_megabytes(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("a.tif" if mode == "F" else "a.png")
+    options = {"compression": "tiff_lzw"} if mode == "F" else {"compress_level": 1}
+    Image.new(mode, (8000, 5000)).save(path, **options)
+    code = (
+        "import sys, pathlib; from figtune.pipeline.images import read_image; read_image(pathlib.Path(sys.argv[1]));"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000
