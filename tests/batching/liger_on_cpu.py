@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import triton
-from liger_kernel.ops import cross_entropy as attn_implementations
+from liger_kernel.ops import cross_entropy as kernels
 from torch import Tensor
 from torch.nn import functional as F
 from triton import language as tl
@@ -111,7 +111,7 @@ def check_model(loaded: LoadedModel) -> None:
 def main(folder: Path) -> None:
     """All of it, in a process that ends afterwards."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(attn_implementations, "tanh", tanh)
+        patched.setattr(kernels, "tanh", tanh)
         patched.setattr(liger, "DEVICES", frozenset({"cpu"}))
         check_kernel()
         for name in ("tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"):

@@ -108,9 +108,9 @@ def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
     set_up_model(tmp_path, dataclasses.replace(choice("tiny-paligemma"), dtype="float16"))
 
 
-@pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "attn_implementations-community/flash-attn"])
+@pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
 def test_flash_attention_kernels_are_refused(tiny_folders: dict[str, Path], kernel: str) -> None:
-    with pytest.raises(UsageError, match="FlashAttention attn_implementations ignore"):
+    with pytest.raises(UsageError, match="FlashAttention kernels ignore"):
         load_base_model(tiny_folders["gemma3"], family_of("gemma3", ""), torch.float32, CPU, kernel)
 
 
