@@ -28,16 +28,16 @@ from PIL import Image, ImageDraw
 from benchmarks.full_size_model import SIZES, build
 from config import TRAIN
 from figtune.batching.collator import TrainingBatch
+from figtune.batching.dataset import Collator, CompactExample, TokenizedSplit, split_model_inputs
 from figtune.batching.loss import summed_loss
 from figtune.batching.tokenization import tokenize_example
-from figtune.batching.dataset import Collator, CompactExample, TokenizedSplit, split_model_inputs
+from figtune.core.io import sha256_of
 from figtune.models.choice import ModelChoice
 from figtune.models.feature_cache import ImageSource, prepared_features
-from figtune.models.loading import LoadedModel, resolve_device, load_tuned_model
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.files import sha256_of
 from figtune.training.memory_budget import BatchShape, memory_lines
 from figtune.training.memory_estimate import describe_model, memory_use
 

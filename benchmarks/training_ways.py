@@ -15,9 +15,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.batching.collator import training_batch
 from figtune.batching.loss import summed_loss
+from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.models.family import IGNORE_INDEX, PROJECTOR, Family, TokenizedExample
 from figtune.models.quiet import suppress_training_warnings
 
@@ -132,7 +132,9 @@ def _bundles(name: str, figure: Figure) -> list[SharedPrefixGroup]:
     return [SharedPrefixGroup(image_sha256=name, rows=(row,)) for row in figure.rows]
 
 
-def _mean_loss(tuned: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor) -> Tensor:
+def _mean_loss(
+    tuned: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor
+) -> Tensor:
     batch = training_batch(lines, family, 0).to(features.device)
     return summed_loss(tuned, family, batch, features) / batch.num_target_tokens
 

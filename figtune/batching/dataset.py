@@ -12,13 +12,13 @@ from torch.utils.data import Dataset
 from figtune.batching.batch_sampler import ExampleLength, IndexBatch, LengthGroupedSampler
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.batching.tokenization import log_too_long, tokenize_example
-from figtune.examples.records import MINITRAIN_FILE, Example
-from figtune.examples.shards import stream_examples
+from figtune.core import commands
+from figtune.core.errors import InputError, NothingProducedError
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, ImageLayout, Processor, TokenizedExample
 from figtune.models.feature_cache import ImageFiles
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.records import read_records
 
 _TOKEN_TYPECODE = "i"
 """`array` typecode of token ids."""
@@ -143,7 +143,7 @@ def read_examples(dataset_dir: Path) -> DatasetSplits:
     return DatasetSplits(
         train=train,
         val=list(stream_examples(dataset_dir, "val")),
-        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
+        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE),
     )
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from itertools import islice
 
+from figtune.core.errors import InputError
+from figtune.core.log import log
 from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, TokenizedExample, text_ids
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.progress import say
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)")
 _WORD_END = re.compile(r"\S(?=\s)")
@@ -75,7 +75,7 @@ def log_too_long(refused: Mapping[str, InputError]) -> None:
     """Log one line for all examples, by their id, that `tokenize_example` has refused, however many there are."""
     for example_id, refusal in islice(refused.items(), 1):
         others = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        say(f"{example_id}{others} left out: {refusal}")
+        log(f"{example_id}{others} left out: {refusal}")
 
 
 def _room(prompt: PromptTokens, max_length: int) -> int:

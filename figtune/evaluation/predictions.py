@@ -13,8 +13,8 @@ from figtune.answers.decoding import Decoding
 from figtune.answers.generation import Answer, generate_answers
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
+from figtune.dataset.records import Example
 from figtune.evaluation.evaluated import Evaluated
-from figtune.examples.records import Example
 from figtune.metrics.records import Guess, Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample

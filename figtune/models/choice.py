@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from figtune.core.io import sha256_of
 from figtune.models.families import TINY_TYPES, family_of, model_type_of
 from figtune.models.records import AdapterRecord, Dtype, ImageFit
 from figtune.models.targets import targets_of
-from figtune.pipeline.files import sha256_of
 
 _WEIGHTS = ".safetensors"
 

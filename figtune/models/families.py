@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from figtune.core.errors import ResourceError
 from figtune.models.family import Family
 from figtune.models.gemma3 import Gemma3
 from figtune.models.paligemma import PaliGemma
-from figtune.pipeline.errors import ResourceError
 
 FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma())
 TINY_TYPES = {"tiny-gemma3": "gemma3", "tiny-paligemma": "paligemma", "tiny-paligemma2": "paligemma"}

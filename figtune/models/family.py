@@ -37,8 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from figtune.core.errors import ResourceError, UsageError
 from figtune.models.records import Dtype, ImageFit, Part
-from figtune.pipeline.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image

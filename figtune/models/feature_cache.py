@@ -20,14 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from figtune.core.images import read_image, read_image_size
+from figtune.core.io import atomic_write
+from figtune.core.log import log, progress_bar
 from figtune.models.family import FEATURES, Family, ImageInputs, ImageLayout, Processor
 from figtune.models.loading import LoadedModel
-from figtune.models.ranks import share, wait
+from figtune.models.ranks import barrier, shard
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
-from figtune.pipeline.files import replacing
-from figtune.pipeline.images import read_image, read_image_size
-from figtune.pipeline.progress import say, track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class FeatureStore:
 
     def add(self, image_sha256: str, features: Tensor) -> None:
         """Write the features of an image: float[T, V]."""
-        with replacing(self._file(image_sha256)) as file:
+        with atomic_write(self._file(image_sha256)) as file:
             save_file({FEATURES: features.contiguous().cpu()}, file)
 
     def _file(self, image_sha256: str) -> Path:
@@ -118,15 +118,15 @@ def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles) -> Im
         InputError: an image cannot be read.
     """
     if loaded.trains_vision:
-        say("features: off, since the vision encoder is trained; every picture goes through it each time")
+        log("features: off, since the vision encoder is trained; every picture goes through it each time")
         return images
     store = FeatureStore(folder=root / _key(loaded), images=images)
-    missing = [sha256 for sha256 in share(sorted(images.files)) if sha256 not in store]
+    missing = [sha256 for sha256 in shard(sorted(images.files)) if sha256 not in store]
     if missing:
         with _encoder(loaded):
-            for sha256 in track(missing, total=len(missing), title="encoding images", unit="image"):
+            for sha256 in progress_bar(missing, total=len(missing), title="encoding images", unit="image"):
                 store.add(sha256, _features(loaded, images.tensors(sha256)))
-    wait()
+    barrier()
     return store
 
 

@@ -19,6 +19,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from figtune.core.errors import ResourceError, UsageError
+from figtune.core.jsonl import read_json
+from figtune.core.log import log
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, ModelParts, Processor
@@ -30,9 +33,6 @@ from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of, trains_vision
 from figtune.models.vision_tower import unload_vision_tower
-from figtune.pipeline.errors import ResourceError, UsageError
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import read_json
 
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
@@ -236,7 +236,7 @@ def _tuned(
 
 @cache
 def _say_once(note: str) -> None:
-    say(note)
+    log(note)
 
 
 def _show_loading(folder: Path) -> None:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 from figtune.models.damage import damage_explained
 from figtune.models.family import Family
 from figtune.models.quiet import suppress_peft_deprecations
-from figtune.models.ranks import is_first
+from figtune.models.ranks import is_rank_zero
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
@@ -110,7 +110,7 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
     """
     is_sharded = any(isinstance(weight, DTensor) for weight in tuned.parameters())
     weights = _gathered(tuned) if is_sharded else None
-    if not is_first():
+    if not is_rank_zero():
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)

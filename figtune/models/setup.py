@@ -7,6 +7,9 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 
+from figtune.core.io import atomic_write_dir
+from figtune.core.jsonl import write_json
+from figtune.core.log import log
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import family_of_folder
 from figtune.models.family import Family, ModelParts
@@ -26,9 +29,6 @@ from figtune.models.records import (
 )
 from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
-from figtune.pipeline.files import replacing_folder
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import write_json
 
 _TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector", "text": "text decoder"}
 _ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
@@ -49,17 +49,17 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     family = family_of_folder(found.folder, choice.name)
     record = _record(choice, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
-    with replacing_folder(model_dir / PROCESSOR_FOLDER) as folder:
+    with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
         family.load_processor(found.folder).save_pretrained(folder)
     for line in format_table(table):
-        say(line)
+        log(line)
     write_json(model_dir / PARAMETERS_FILE, table)
     write_json(model_dir / MODEL_FILE, record)
     return table
 
 
 def _build(model_dir: Path, name: str) -> ModelFolder:
-    say(f"model {name}: building it; it is a demo model that knows nothing yet")
+    log(f"model {name}: building it; it is a demo model that knows nothing yet")
     TINY_MODELS[name](model_dir / BASE_FOLDER)
     return ModelFolder(folder=model_dir / BASE_FOLDER, commit=None)
 
@@ -72,7 +72,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     family.check_dtype(choice.dtype)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
-    say(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
+    log(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
     return found
 
 
@@ -94,7 +94,7 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
 def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRecord, seed: int) -> ParameterTable:
     config = adapter_config(record.adapter, family, record.base, record.commit)
     model = meta_model(base)
-    with replacing_folder(model_dir / ADAPTER_FOLDER) as folder:
+    with atomic_write_dir(model_dir / ADAPTER_FOLDER) as folder:
         if record.adapter.mode == "full":
             # The folder stays empty: training starts from the base model's own weights.
             full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)

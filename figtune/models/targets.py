@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from figtune.core.errors import UsageError
 from figtune.models.families import FAMILIES
 from figtune.models.family import Family
 from figtune.models.records import AdapterRecord, Part
-from figtune.pipeline.errors import UsageError
 
 PARTS: tuple[Part, ...] = ("vision", "projector", "text")
 _DECODER = "decoder"

@@ -27,8 +27,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from figtune.core.io import atomic_write_dir
 from figtune.models.families import family_of
-from figtune.pipeline.files import replacing_folder
 
 _SEED = 0
 _WIDTH = 128
@@ -156,7 +156,7 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
     torch.nn.init.constant_(model.get_submodule(parts.text_decoder).norm.weight, final_norm)  # type: ignore[arg-type, union-attr]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    with replacing_folder(folder) as temporary:
+    with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
 from figtune.models.family import ModelParts
-from figtune.pipeline.errors import ResourceError
 
 _OLDER_LEVEL = "vision_model."
 """Checkpoints of Gemma 3 and PaliGemma on the Hub have this level above the layers; the module has not."""

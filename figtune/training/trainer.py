@@ -20,9 +20,9 @@ from figtune.batching.dataset import BatchDataset
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.batching.prefetch import Prefetcher
+from figtune.core.errors import NothingProducedError
 from figtune.models.lora import save_adapter
-from figtune.models.ranks import process_count, process_index, summed
-from figtune.pipeline.errors import NothingProducedError
+from figtune.models.ranks import all_reduce_sum, process_rank, world_size
 from figtune.training.throughput import ThroughputMeter
 
 Tensors = dict[str, Tensor]
@@ -106,7 +106,7 @@ class FigureTrainer(Trainer):
         self._throughput.add_tokens(batch.tokens)
         # Gradients are averaged over the processes afterwards.
         loss: Tensor = model(inputs)
-        return process_count() * loss / count
+        return world_size() * loss / count
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip the gradients. A loss that is not finite shows here too.
@@ -184,7 +184,7 @@ class FigureTrainer(Trainer):
                     total += float(loss)
                     count += split_model_inputs(inputs)[0].num_target_tokens
         loss_of.train(was_training)
-        total, count = summed([total, count])
+        total, count = all_reduce_sum([total, count])
         return total / count
 
     def _shard(self, batches: Sequence[Sequence[SharedPrefixGroup]]) -> Iterator[tuple[bool, Tensors]]:
@@ -192,8 +192,8 @@ class FigureTrainer(Trainer):
 
         Under FSDP every process must take part in as many forward passes as the others.
         """
-        rounds = ceil(len(batches) / process_count())
-        mine = [turn * process_count() + process_index() for turn in range(rounds)]
+        rounds = ceil(len(batches) / world_size())
+        mine = [turn * world_size() + process_rank() for turn in range(rounds)]
         read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
         prefetcher = Prefetcher(read, 2)
         try:

@@ -14,9 +14,9 @@ from PIL import Image
 from figtune.batching import tokenization
 from figtune.batching.collator import prompt_batch, training_batch
 from figtune.batching.packing import one_per_row
+from figtune.core.errors import InputError
 from figtune.models.families import FAMILIES
 from figtune.models.family import IGNORE_INDEX, Family, Processor, TokenizedExample
-from figtune.pipeline.errors import InputError
 
 PICTURE = Image.new("RGB", (120, 80), "white")
 PROMPT = "Write the caption of this figure."

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from figtune.core.errors import UsageError
+from figtune.core.jsonl import read_json, write_json
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.lora import adapter_config, load_adapter, save_adapter
 from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, ParameterTable
 from figtune.models.setup import format_table, parameter_table, set_up_model
-from figtune.pipeline.errors import UsageError
-from figtune.pipeline.records import read_json, write_json
 from tests.models.tuned import (
     CPU,
     TINY_NAMES,

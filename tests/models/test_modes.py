@@ -16,6 +16,8 @@ from figtune.answers.decoding import Decoding
 from figtune.answers.generation import generate_answers
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_prompt
+from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_json, write_json
 from figtune.models.family import FEATURES, ImageInputs
 from figtune.models.feature_cache import encode_image, image_files, prepared_features
 from figtune.models.full_finetune import FullFinetuneModel
@@ -23,8 +25,6 @@ from figtune.models.loading import LoadedModel, load_base_model, load_tuned_mode
 from figtune.models.lora import save_adapter
 from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
 from figtune.models.setup import parameter_table, set_up_model
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.records import read_json, write_json
 from tests.models.tuned import (
     CPU,
     PROMPT,

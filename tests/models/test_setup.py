@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
+from figtune.core.jsonl import read_json
 from figtune.models.families import FAMILIES, family_of, family_of_folder
 from figtune.models.family import Family
 from figtune.models.loading import load_base_model, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
-from figtune.pipeline.errors import ArtifactMissingError, ResourceError, UsageError
-from figtune.pipeline.records import read_json
 from tests.models.tuned import CPU, TINY_NAMES, choice
 
 
