@@ -37,8 +37,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.core.io import atomic_write_dir
 from figtune.models import families
-from figtune.models import support as supported
-from figtune.models.families import Support
 from figtune.models.gemma3 import Gemma3
 
 PACKAGES = (
@@ -52,12 +50,6 @@ IMAGE_SIDE, STRIDE, WIDTH, IMAGE_TOKENS = 448, 32, 1280, 49
 VOCABULARY = 262_208
 """Of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
 SEED = 0
-SUPPORT = Support(
-    model_type="efficient_gemma",
-    title="Gemma 3 270M with EfficientNet-Lite0",
-    examples=(),
-    refused_dtypes=("float16",),
-)
 
 
 class LiteEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]  # transformers types no subclassing
@@ -118,8 +110,9 @@ class EfficientGemma(Gemma3ForConditionalGeneration):  # type: ignore[no-untyped
 class EfficientGemmaFamily(Gemma3):
     """Prompts, masks and projection are Gemma 3's."""
 
-    support = SUPPORT
-    title = SUPPORT.title
+    model_type = "efficient_gemma"
+    display_name = "Gemma 3 270M with EfficientNet-Lite0"
+    examples = ()
 
 
 def register() -> None:
@@ -128,7 +121,6 @@ def register() -> None:
     AutoModel.register(LiteEncoderConfig, LiteEncoder)
     AutoConfig.register(EfficientGemmaConfig.model_type, EfficientGemmaConfig)
     AutoModelForImageTextToText.register(EfficientGemmaConfig, EfficientGemma)
-    supported.SUPPORTED = (*supported.SUPPORTED, SUPPORT)
     families.FAMILIES = (*families.FAMILIES, EfficientGemmaFamily())
 
 

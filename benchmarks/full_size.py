@@ -27,13 +27,13 @@ from PIL import Image, ImageDraw
 
 from benchmarks.full_size_model import SIZES, build
 from config import TRAIN
-from figtune.batching.collator import TrainingBatch
-from figtune.batching.dataset import Collator, CompactExample, TokenizedSplit, split_model_inputs
-from figtune.batching.loss import summed_loss
+from figtune.batching.collator import Collator, TrainingBatch, split_model_inputs
+from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.loss import CompletionLoss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.io import sha256_of
 from figtune.models.choice import ModelChoice
-from figtune.models.feature_cache import ImageSource, prepared_features
+from figtune.models.feature_cache import ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = load_tuned_model(work, device, "this benchmark", trainable=True, encoder=False)
     files = _pictures(work / "pictures", options.examples)
     with measure.part("encode one picture" if len(files) == 1 else f"encode {len(files)} pictures"):
-        store = prepared_features(work / FEATURES_FOLDER, loaded, files)
+        store = prepared_features(work / FEATURES_FOLDER, loaded, image_files(loaded, files))
     batch, pictures = _batch(loaded, store, files, options.text_tokens)
     before = _frozen(loaded.tuned)
     _step(measure, loaded, batch, pictures)
@@ -161,22 +161,26 @@ def _pictures(folder: Path, count: int) -> dict[str, Path]:
 
 def _batch(
     loaded: LoadedModel, store: ImageSource, files: dict[str, Path], text_tokens: int
-) -> tuple[TrainingBatch, torch.Tensor]:
+) -> tuple[TrainingBatch, dict[str, torch.Tensor]]:
     """An example a picture. The text is longer than it may be, and cut."""
-    row = tokenize_example(loaded.family, loaded.processor, PROMPT, SENTENCE * text_tokens, text_tokens)
-    items = TokenizedSplit(items=[CompactExample.of(row, sha256) for sha256 in files], truncated=0, left_out=0)
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=store)
-    batch, pictures = split_model_inputs(collator(items.bundles(tuple((index,) for index in range(len(files))))))
-    return batch.to(loaded.device), pictures.to(loaded.device)
+    examples = []
+    for sha256 in files:
+        text, layout = SENTENCE * text_tokens, store.layout(sha256)
+        tokens = tokenize_example(loaded.family, loaded.processor, PROMPT, text, layout, text_tokens)
+        examples.append(CompactExample.of(tokens, sha256))
+    split = TokenizedSplit(examples=examples, truncated=0, left_out=0)
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=store)
+    batch, images = split_model_inputs(collator(split.groups(tuple((index,) for index in range(len(files))))))
+    return batch.to(loaded.device), {name: tensor.to(loaded.device) for name, tensor in images.items()}
 
 
-def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures: torch.Tensor) -> None:
+def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, images: dict[str, torch.Tensor]) -> None:
     loaded.tuned.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, fused=True)
     with measure.part("forward"):
-        loss = summed_loss(loaded.tuned, loaded.family, batch, pictures) / batch.num_target_tokens
+        loss = CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch, images) / batch.num_target_tokens
     with measure.part("backward"):
         loss.backward()  # type: ignore[no-untyped-call]
     with measure.part("optimizer"):

@@ -24,7 +24,12 @@ class Gemma3(Family):
 
     model_type = "gemma3"
     display_name = "Gemma 3"
-    examples = ("google/gemma-3-4b-pt", "google/gemma-3-12b-pt", "google/gemma-3-27b-pt", "google/gemma-3-4b-it")
+    examples: tuple[str, ...] = (
+        "google/gemma-3-4b-pt",
+        "google/gemma-3-12b-pt",
+        "google/gemma-3-27b-pt",
+        "google/gemma-3-4b-it",
+    )
     unsupported_dtypes = ("float16",)
     # The processor itself sets the image's markers and soft tokens between empty lines.
     chat_template = (
