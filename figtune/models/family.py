@@ -337,4 +337,8 @@ def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     from PIL import Image as PillowImage
     from PIL import ImageOps
 
+    # An image so thin that a pixel's width of it would not be left is thickened first.
+    least = -(-image.height // size[1]), -(-image.width // size[0])
+    if image.width < least[0] or image.height < least[1]:
+        image = image.resize((max(image.width, least[0]), max(image.height, least[1])))
     return ImageOps.pad(image, size, method=PillowImage.Resampling.LANCZOS, color=(255, 255, 255))

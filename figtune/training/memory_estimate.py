@@ -7,6 +7,7 @@ three layers; each further layer adds what the third one adds.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -258,7 +259,7 @@ def _batch(model: ModelSpec, batch: BatchShape) -> TrainingBatch:
 
 def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, Tensor]:
     """Return pixels where the vision encoder is trained, and cached features where it is not."""
-    pixels = {name: tensor.to(META) for name, tensor in model.pixels.items()}
+    pixels = _without_data(model.pixels)
     if model.trains_vision:
         return concatenate([pixels] * batch.examples)
     with torch.no_grad():
@@ -266,10 +267,15 @@ def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, 
     return concatenate([{FEATURES: features}] * batch.examples)
 
 
+def _without_data(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put an image's tensors on the meta device, but for those that decide shapes: masks and positions."""
+    return {name: tensor.to(META) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
 def _encoding(model: ModelSpec) -> int:
     """Return the memory of encoding one image, beside weights."""
     tuned = _tuned(model, _shortened(model.config, 2))
-    pixels = {name: tensor.to(META) for name, tensor in model.pixels.items()}
+    pixels = _without_data(model.pixels)
 
     def encode() -> None:
         with torch.no_grad():
