@@ -262,9 +262,14 @@ def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, 
     pixels = _without_data(model.pixels)
     if model.trains_vision:
         return concatenate([pixels] * batch.examples)
-    with torch.no_grad():
-        features = model.family.features(tuned.get_base_model(), pixels).to(model.precision.dtype)
-    return concatenate([{FEATURES: features}] * batch.examples)
+    found: list[Tensor] = []
+
+    def encode() -> None:
+        with torch.no_grad():
+            found.append(model.family.features(tuned.get_base_model(), pixels).to(model.precision.dtype))
+
+    trace_peak(encode, logits_dim=0)
+    return concatenate([{FEATURES: features} for features in found * batch.examples])
 
 
 def _without_data(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
