@@ -213,6 +213,9 @@ class Family(ABC):
     completion_lead: str = ""
     """Text between prompt and completion that is tokenized with the completion."""
 
+    processor_packages: tuple[str, ...] = ()
+    """Packages that transformers' own processor needs and this project does not."""
+
     def check_dtype(self, dtype: Dtype) -> None:
         """Refuse a dtype in which the family overflows.
 

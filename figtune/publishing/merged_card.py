@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from figtune.core.io import write_text
+from figtune.models.families import family_of
 from figtune.models.records import CARD_FILE, ModelRecord
 from figtune.publishing.agreement import Agreement
 
@@ -23,6 +24,8 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: Agreement) -
         if record.adapter.mode == "qlora"
         else ""
     )
+    packages = family_of(record.family, record.name).processor_packages
+    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
     commands = "\n".join(serving_commands("."))
     write_text(
         folder / CARD_FILE,
@@ -38,7 +41,7 @@ model was compared with the adapter on the base model: {agreement.sentence}.{qua
 
 ## Loading
 
-In this folder:
+In this folder{needed}:
 
 ```python
 from transformers import AutoModelForImageTextToText, AutoProcessor

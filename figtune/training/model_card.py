@@ -9,6 +9,7 @@ from pathlib import Path
 from figtune.batching.dataset import DatasetSplits
 from figtune.core.io import write_text
 from figtune.dataset.records import CUSTOM_TASK, Example
+from figtune.models.families import family_of
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
@@ -155,4 +156,6 @@ def _loading(record: ModelRecord) -> str:
         else 'model = PeftModel.from_pretrained(base, "adapter").eval()',
         'processor = AutoProcessor.from_pretrained("processor")',
     )
-    return "\n".join(("## Loading\n\nIn this folder:\n\n```python", *lines, "```"))
+    packages = family_of(record.family, record.name).processor_packages
+    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
+    return "\n".join((f"## Loading\n\nIn this folder{needed}:\n\n```python", *lines, "```"))
