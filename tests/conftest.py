@@ -112,4 +112,9 @@ def processors(tiny_folders: dict[str, Path]) -> dict[str, object]:
     """By `model_type`."""
     from figtune.models.families import family_of_folder
 
-    return {name: family_of_folder(folder, name).load_processor(folder) for name, folder in tiny_folders.items()}
+    processors: dict[str, object] = {}
+    for name, folder in tiny_folders.items():
+        family = family_of_folder(folder, name)
+        processors[name] = family.load_processor(folder)
+        processors.setdefault(family.model_type, processors[name])
+    return processors

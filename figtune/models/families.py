@@ -9,9 +9,15 @@ from figtune.core.errors import ResourceError
 from figtune.models.family import Family
 from figtune.models.gemma3 import Gemma3
 from figtune.models.paligemma import PaliGemma
+from figtune.models.smolvlm import SmolVLM2
 
-FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma())
-TINY_TYPES = {"tiny-gemma3": "gemma3", "tiny-paligemma": "paligemma", "tiny-paligemma2": "paligemma"}
+FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma(), SmolVLM2())
+TINY_TYPES = {
+    "tiny-gemma3": "gemma3",
+    "tiny-paligemma": "paligemma",
+    "tiny-paligemma2": "paligemma",
+    "tiny-smolvlm2": "smolvlm",
+}
 """Reserved names of the models that are built on the spot, and their `model_type`."""
 
 

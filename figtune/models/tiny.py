@@ -22,12 +22,14 @@ from transformers import (
     PaliGemmaForConditionalGeneration,
     PaliGemmaProcessor,
     PreTrainedModel,
-    ProcessorMixin,
     SiglipImageProcessorPil,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessorPil,
 )
 from transformers.utils import logging as transformers_logging
 
-from figtune.core.io import atomic_write_dir
+from figtune.core.io import atomic_write_dir, write_text
 from figtune.models.families import family_of
 
 _SEED = 0
@@ -43,6 +45,12 @@ _INIT = 0.05
 _PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
+_LLAMA_FINAL_NORM = 2.0
+"""For a decoder whose output layer is not the table of its embeddings."""
+_TILE_SIDE = 56
+_TILES = 2
+"""Tiles in a row or a column, at most."""
+_SCALE_FACTOR = 2
 _CAPPED_FINAL_NORM = 2.0
 """Where logits are capped, larger ones would all be the cap."""
 
@@ -103,7 +111,7 @@ def build_tiny_gemma3(folder: Path) -> None:
         image_token_index=tokenizer.image_token_id,
         initializer_range=_INIT,
     )
-    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor, _FINAL_NORM)
+    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor.save_pretrained, _FINAL_NORM)
 
 
 def build_tiny_paligemma(folder: Path) -> None:
@@ -134,18 +142,50 @@ def _build_paligemma(folder: Path, decoder: Settings, final_norm: float) -> None
         projection_dim=_WIDTH,
         hidden_size=_WIDTH,
     )
-    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor, final_norm)
+    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor.save_pretrained, final_norm)
+
+
+def build_tiny_smolvlm2(folder: Path) -> None:
+    """Write a SmolVLM2 of about a million random weights, the same to the byte every time: at most 2 x 2 tiles."""
+    tokenizer = tiny_tokenizer({"image_token": "<image>"})
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, _TILES + 1) for column in range(1, _TILES + 1)]
+    markers = ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<global-img>", *tiles]
+    tokenizer.add_special_tokens({"additional_special_tokens": markers})
+    tokenizer.bos_token, tokenizer.eos_token = markers[:2]
+    images = SmolVLMImageProcessorPil(
+        size={"longest_edge": _TILES * _TILE_SIDE}, max_image_size={"longest_edge": _TILE_SIDE}
+    )
+    config = SmolVLMConfig(
+        text_config={**_DECODER, "model_type": "llama", "vocab_size": len(tokenizer), "initializer_range": _INIT},
+        vision_config={**_VISION, "image_size": _TILE_SIDE},
+        image_token_id=tokenizer.image_token_id,
+        scale_factor=_SCALE_FACTOR,
+    )
+    processor: dict[str, object] = {
+        "image_seq_len": (_TILE_SIDE // _PATCH_SIDE // _SCALE_FACTOR) ** 2,
+        "processor_class": "SmolVLMProcessor",
+    }
+
+    def save_processor(target: Path) -> None:
+        tokenizer.save_pretrained(target)
+        images.save_pretrained(target)
+        write_text(target / "processor_config.json", json.dumps(processor, indent=2) + "\n")
+
+    _save(folder, lambda: SmolVLMForConditionalGeneration(config), save_processor, _LLAMA_FINAL_NORM)
 
 
 TINY_MODELS: dict[str, Callable[[Path], None]] = {
     "tiny-gemma3": build_tiny_gemma3,
     "tiny-paligemma": build_tiny_paligemma,
     "tiny-paligemma2": build_tiny_paligemma2,
+    "tiny-smolvlm2": build_tiny_smolvlm2,
 }
 """Reserved model names and what builds them."""
 
 
-def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: ProcessorMixin, final_norm: float) -> None:
+def _save(
+    folder: Path, build: Callable[[], PreTrainedModel], save_processor: Callable[[Path], object], final_norm: float
+) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = build()
@@ -158,7 +198,7 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
-        processor.save_pretrained(temporary)
+        save_processor(temporary)
 
 
 def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:

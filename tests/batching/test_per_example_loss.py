@@ -33,6 +33,7 @@ KINDS: list[tuple[str, AdapterMode]] = [
     ("tiny-gemma3", "projector"),
     ("tiny-paligemma", "lora"),
     ("tiny-paligemma", "projector"),
+    ("tiny-smolvlm2", "lora"),
 ]
 
 

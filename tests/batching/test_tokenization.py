@@ -10,13 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE, get_image_prompt_string
 
 from figtune.batching import tokenization
 from figtune.batching.collator import prompt_batch, training_batch
 from figtune.batching.packing import one_per_row
 from figtune.core.errors import InputError
-from figtune.models.families import FAMILIES
+from figtune.models.families import FAMILIES, family_of
 from figtune.models.family import IGNORE_INDEX, Family, Processor, TokenizedExample
+from figtune.models.records import ImageFit
 
 PICTURE = Image.new("RGB", (120, 80), "white")
 PROMPT = "Write the caption of this figure."
@@ -44,6 +46,11 @@ def tokenize_example(family: Family, processor: Processor, prompt: str, text: st
 def image_tokens(family: Family, processor: Processor, prompt: str) -> int:
     """Tokens of PICTURE, its markers included."""
     return family.tokenize(processor, prompt, family.image_layout(processor, PICTURE.size)).image_tokens
+
+
+def stop_token(family: Family, processor: Processor) -> str:
+    """As a text."""
+    return str(processor.tokenizer.decode(family.stop_ids(processor)[0]))
 
 
 def token_types(family: Family, example: TokenizedExample) -> list[int]:
@@ -101,10 +108,48 @@ def test_a_paligemma_row_is_what_its_processor_makes(processors: dict[str, Any])
     assert list(row.labels) == list(theirs["labels"][0])
 
 
+@pytest.mark.parametrize("size", [(120, 60), (60, 120), (100, 100), (1, 1)])
+def test_a_smolvlm2_prompt_is_what_its_template_and_its_processor_make(
+    processors: dict[str, Any], size: tuple[int, int]
+) -> None:
+    family, processor = family_of("smolvlm", ""), processors["smolvlm"]
+    layout = family.image_layout(processor, size)
+    content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
+    rows, columns = layout.grid if layout.grid != (1, 1) else (0, 0)
+    block = get_image_prompt_string(  # type: ignore[no-untyped-call]
+        rows, columns, 4, "<fake_token_around_image>", "<image>", "<global-img>"
+    )
+    for template in (DEFAULT_CHAT_TEMPLATE, family.chat_template):
+        text = processor.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=template,
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        ids = processor.tokenizer.encode(text.replace("<image>", block), add_special_tokens=False)
+        row = tokenization.tokenize_prompt(family, processor, PROMPT, layout)
+        assert list(row.input_ids) == ids
+        answered = text + f" {CAPTION}<end_of_utterance>"
+        wanted = processor.tokenizer.encode(answered.replace("<image>", block), add_special_tokens=False)
+        example = tokenization.tokenize_example(family, processor, PROMPT, CAPTION, layout, 200)
+        assert list(example.input_ids) == wanted
+
+
+@settings(deadline=None, max_examples=60)
+@given(width=st.integers(1, 400), height=st.integers(1, 400))
+def test_the_tiles_of_an_image_are_known_from_its_size(processors: dict[str, Any], width: int, height: int) -> None:
+    family, processor = family_of("smolvlm", ""), processors["smolvlm"]
+    layout = family.image_layout(processor, (width, height))
+    fits: tuple[ImageFit, ImageFit] = ("squash", "letterbox")
+    for fit in fits:
+        pixels = family.image_inputs(processor, Image.new("RGB", (width, height)), fit)["pixel_values"]
+        assert layout.tokens == 4 * len(pixels)
+
+
 def test_only_the_completion_and_its_stop_token_are_learned(family: Family, processor: Processor) -> None:
     row = tokenize_example(family, processor, PROMPT, CAPTION, 200)
     learned = [label for label in row.labels if label != IGNORE_INDEX]
-    assert processor.tokenizer.decode(learned) == f"{CAPTION}<eos>"
+    assert processor.tokenizer.decode(learned).strip() == f"{CAPTION}{stop_token(family, processor)}"
     assert len(row.labels) == len(row.input_ids) == len(row.bidirectional)
     assert set(row.labels[: row.prompt_length]) == {IGNORE_INDEX}
 
@@ -123,21 +168,21 @@ def test_control_tokens_written_in_a_text_stay_text(family: Family, processor: P
     control = set(tokenizer.all_special_ids)
     learned = row.input_ids[row.prompt_length :]
     assert control.isdisjoint(learned[:-1])
-    assert tokenizer.decode(learned[:-1]) == text
+    assert tokenizer.decode(learned[:-1]).strip() == text
     assert row.input_ids.count(tokenizer.bos_token_id) == 1
-    assert row.input_ids.count(tokenizer.eos_token_id) == 1
+    assert learned.count(family.stop_ids(processor)[0]) == 1
     plain = tokenize_example(family, processor, "It ends.", "So.", 500)
     assert sum(token in control for token in row.input_ids) == sum(token in control for token in plain.input_ids)
 
 
 def test_a_long_completion_ends_at_a_sentence_and_still_stops(family: Family, processor: Processor) -> None:
     whole = tokenize_example(family, processor, PROMPT, CAPTION, 200)
-    text_tokens = len(whole.input_ids) - len(tokenize_prompt(family, processor, "").input_ids)
-    row = tokenize_example(family, processor, PROMPT, CAPTION, text_tokens)
+    text_tokens = len(whole.input_ids) - image_tokens(family, processor, PROMPT)
+    row = tokenize_example(family, processor, PROMPT, CAPTION, text_tokens - 1)
     assert row.truncated
     assert not whole.truncated
-    assert processor.tokenizer.decode(row.input_ids[row.prompt_length :]) == (
-        "The encoder reads the image (left). The decoder predicts a mask!<eos>"
+    assert processor.tokenizer.decode(row.input_ids[row.prompt_length :]).strip() == (
+        f"The encoder reads the image (left). The decoder predicts a mask!{stop_token(family, processor)}"
     )
 
 
@@ -147,7 +192,7 @@ def test_a_long_sentence_is_cut_between_words(family: Family, processor: Process
         whole = tokenize_example(family, processor, PROMPT, sentence, 200)
         limit = len(whole.input_ids) - image_tokens(family, processor, PROMPT) - spared
         row = tokenize_example(family, processor, PROMPT, sentence, limit)
-        said = processor.tokenizer.decode(row.input_ids[row.prompt_length : -1])
+        said = processor.tokenizer.decode(row.input_ids[row.prompt_length : -1]).strip()
         assert row.truncated
         assert sentence.startswith(f"{said} ")
 

@@ -101,9 +101,9 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
     changed = prepared_features(tmp_path, dataclasses.replace(blind, base=other), files)
     rough = prepared_features(tmp_path, dataclasses.replace(blind, dtype=torch.bfloat16), files)
     assert len({store.folder for store in (letterboxed, squashed, changed, rough)}) == 4
-    assert not torch.equal(kept(letterboxed, "c"), kept(squashed, "c"))
-    assert not torch.equal(kept(letterboxed, "c"), kept(changed, "c"))
-    assert kept(rough, "c").dtype == torch.bfloat16
+    assert not torch.equal(kept(letterboxed, "b"), kept(squashed, "b"))
+    assert not torch.equal(kept(letterboxed, "b"), kept(changed, "b"))
+    assert kept(rough, "b").dtype == torch.bfloat16
     assert prepared_features(tmp_path, loaded, files).folder == letterboxed.folder
 
 
@@ -191,6 +191,11 @@ def test_letterboxing_keeps_proportions_and_fills_up_with_white() -> None:
     assert reds == list(range(reds[0], reds[0] + 25))
     assert abs(reds[0] + reds[-1] - 99) <= 1
     assert square.getpixel((50, 10)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("size", [(2000, 1), (1, 2000)])
+def test_the_thinnest_image_is_letterboxed(size: tuple[int, int]) -> None:
+    assert fit_to_square(Image.new("RGB", size, "red"), "letterbox", 100).getpixel((50, 50)) == (255, 0, 0)
 
 
 def test_squashing_leaves_the_image_to_the_processor() -> None:

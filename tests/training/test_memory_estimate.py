@@ -48,6 +48,8 @@ CASES = (
     Case(name="tiny-paligemma", examples=3),
     Case(name="tiny-paligemma", mode="projector", dtype="bfloat16"),
     Case(name="tiny-paligemma2", checkpointing=True),
+    Case(name="tiny-smolvlm2", examples=2),
+    Case(name="tiny-smolvlm2", targets=("decoder", "projector", "vision"), checkpointing=True),
 )
 
 

@@ -76,6 +76,10 @@ def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list
         ("projector", "tiny-gemma3"),
         ("full", "tiny-paligemma2"),
         ("text", "tiny-gemma3"),
+        ("vision", "tiny-smolvlm2"),
+        ("qlora", "tiny-smolvlm2"),
+        ("projector", "tiny-smolvlm2"),
+        ("full", "tiny-smolvlm2"),
     ],
 )
 def test_a_mode_trains_and_is_evaluated_against_its_base(
