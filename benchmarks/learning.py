@@ -28,8 +28,8 @@ from figtune.core import commands
 from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
 from figtune.dataset.records import Example, examples_file
-from figtune.evaluation.evaluated import exchanged_pictures
-from figtune.metrics.intervals import Bootstrap, estimate
+from figtune.evaluation.eval_items import mismatched_images
+from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.records import Estimate
 from figtune.models.family import ImageInputs
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
@@ -83,7 +83,7 @@ def _scored(work: Path, output: Path) -> list[Scored]:
     loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
     features = prepared_features(work / "model" / "features", loaded, image_files(loaded, images))
-    others, grey = exchanged_pictures(examples), encode_image(loaded, Image.new("RGB", (64, 64), "grey"))
+    others, grey = mismatched_images(examples), encode_image(loaded, Image.new("RGB", (64, 64), "grey"))
     progress = progress_bar(examples, total=len(examples), title="scoring", unit="example")
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 

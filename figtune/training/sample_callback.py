@@ -9,11 +9,11 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.core.jsonl import read_records, write_records
 from figtune.core.log import log
 from figtune.dataset.records import Example
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models import ranks
 from figtune.models.feature_cache import ImageSource, read_inputs
 from figtune.models.loading import LoadedModel

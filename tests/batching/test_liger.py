@@ -13,6 +13,8 @@ import torch
 
 from figtune.batching import liger
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -16,7 +16,7 @@ from figtune.models.family import TokenizedExample
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.records import BASE_FOLDER, AdapterMode
-from tests.answers.trained import write_trained_model
+from tests.inference.trained_model import write_trained_model
 from tests.models.tuned import pixels_of, plain_fields, plain_pixels
 
 CPU = torch.device("cpu")

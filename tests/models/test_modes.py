@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json, write_json
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models.family import FEATURES, ImageInputs
 from figtune.models.feature_cache import encode_image, image_files, prepared_features
 from figtune.models.full_finetune import FullFinetuneModel

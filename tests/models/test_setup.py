@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.core.jsonl import read_json
 from figtune.models.families import FAMILIES, family_of, family_of_folder
@@ -128,3 +131,27 @@ def test_a_model_kept_in_bfloat16_begins_with_a_float32_adapter(tmp_path: Path) 
     set_up_model(tmp_path / "model", choice(str(folder)))
     weights = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", TINY_NAMES)
+def test_tiny_models_begin_near_uniform_guesses(tiny_folders: dict[str, Path], name: str) -> None:
+    folder = tiny_folders[name.removeprefix("tiny-")]
+    family = family_of_folder(folder, name)
+    processor = family.load_processor(folder)
+    model = load_base_model(folder, family, torch.float32, CPU, "sdpa")
+    text = "The plot shows how the accuracy of the method grows over time, and that of the baseline does not."
+    image = Image.effect_noise((112, 112), 64).convert("RGB")
+    layout = family.image_layout(processor, image.size)
+    row = tokenize_example(family, processor, "Write the caption of this figure.", text, layout, 256)
+    ids, prefix, count = torch.tensor([row.input_ids]), torch.tensor([row.bidirectional]), row.num_target_tokens
+    mask = torch.ones_like(ids)
+    with torch.no_grad():
+        logits = model(
+            input_ids=ids,
+            attention_mask=mask,
+            **family.token_inputs(prefix, mask),
+            **family.pixel_inputs(family.image_inputs(processor, image, "squash")),
+        ).logits[0]
+    loss = torch.nn.functional.cross_entropy(logits[-count - 1 : -1], ids[0, -count:])
+    uniform = math.log(logits.shape[-1])
+    assert uniform - 1 < float(loss) < uniform + 3

@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.answers.generation import generate_answers
 from figtune.core.errors import ResourceError
+from figtune.inference.generate import generate_answers
 from figtune.models.families import family_of
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.setup import set_up_model
 from figtune.training.callbacks import CheckpointCallback
-from tests.answers.trained import greedy, write_trained_model
+from tests.inference.trained_model import greedy, write_trained_model
 from tests.models.tuned import CPU, PROMPT, choice, features_of, moved_model, pictures
 from tests.training.runs import SETTINGS, run, write_examples
 
