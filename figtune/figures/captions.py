@@ -68,7 +68,7 @@ class _Start:
 def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Caption, ...]:
     """All captions of a paper in page order. Of several candidates for one label the most convincing counts, and on
     other pages those that leave no doubt: an appendix may number anew."""
-    starts = [start for text in texts for start in _starts(text, style)]
+    starts = [start for text in texts for start in _starts(text, style.on(text.index))]
     marks = _usual_marks(starts)
     by_label: dict[tuple[str, str], list[_Start]] = {}
     for candidate in starts:
@@ -78,7 +78,9 @@ def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Voca
             by_label.setdefault((start.figure_type, start.name), []).append(start)
     found = [start for rivals in by_label.values() for start in _convincing_ones(rivals)]
     found.sort(key=lambda start: (start.page_index, start.line))
-    return tuple(_caption(texts[start.page_index], start, found, style, vocabulary) for start in found)
+    return tuple(
+        _caption(texts[start.page_index], start, found, style.on(start.page_index), vocabulary) for start in found
+    )
 
 
 def _convincing_ones(rivals: Sequence[_Start]) -> list[_Start]:

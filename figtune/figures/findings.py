@@ -104,7 +104,7 @@ def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Voca
     """
     style = style_of(texts)
     captions = find_captions(texts, style, vocabulary)
-    drafts = [_draft(document, text, _on_page(captions, text.index), style) for text in texts]
+    drafts = [_draft(document, text, _on_page(captions, text.index), style.on(text.index)) for text in texts]
     usages = _usages(drafts)
     figures: list[FoundFigure] = []
     pages: list[PageFindings] = []

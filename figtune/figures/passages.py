@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from figtune.figures.columns import Column
 from figtune.figures.rows import Row
-from figtune.figures.style import Column, PaperStyle
+from figtune.figures.style import PaperStyle
 from figtune.papers.hyphens import Vocabulary
 
 Kind = Literal["heading", "paragraph"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from figtune.figures.rules import algorithm_boxes, footnote_lines, ruled_lines
-from figtune.figures.style import PaperStyle, is_prose, running_key
+from figtune.figures.style import PaperStyle, is_prose
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageGraphics, PageText
 
@@ -64,10 +64,13 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
-    above, below = line.box.bottom < style.top - _MARGIN, line.box.top > style.bottom + _MARGIN
-    if below or (above and (line.text.isdigit() or running_key(line.text) in style.running)):
+    running = line in style.running
+    inside = style.top < (line.box.top + line.box.bottom) / 2 < style.bottom
+    if line.box.top > style.bottom + _MARGIN or (running and not inside):
         return Role.FURNITURE
-    if line.text.isdigit() and line.box.top > (1 - _FOOT) * text.height and running_key(line.text) in style.running:
+    if line.text.isdigit() and (
+        line.box.bottom < style.top - _MARGIN or (running and line.box.top > (1 - _FOOT) * text.height)
+    ):
         return Role.FURNITURE
     outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
     if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):

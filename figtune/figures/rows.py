@@ -14,8 +14,9 @@ from itertools import dropwhile, takewhile
 
 from msgspec import Struct
 
+from figtune.figures.columns import Column
 from figtune.figures.roles import Role
-from figtune.figures.style import Column, PaperStyle, family_of, is_prose, running_key
+from figtune.figures.style import PaperStyle, family_of, is_prose
 from figtune.figures.wording import Wording, note_marks
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText, Span
@@ -88,9 +89,10 @@ def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], reg
     return PageLines(text.index, tuple(free))
 
 
-def body_rows(pages: Iterable[PageLines], style: PaperStyle) -> Iterator[Row]:
+def body_rows(pages: Iterable[PageLines], paper: PaperStyle) -> Iterator[Row]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
     for page in pages:
+        style = paper.on(page.index)
         front, blocks = _end_of_front(page), _body_blocks(page)
         body = [
             (line, role)
@@ -132,7 +134,7 @@ def _is_running(line: Line, style: PaperStyle) -> bool:
         return False
     near = _NEAR * style.size
     at_edge = line.box.top - style.top < near or style.bottom - line.box.bottom < near
-    return at_edge and running_key(line.text) in style.running
+    return at_edge and line in style.running
 
 
 def _center_in(box: Box, other: Box) -> bool:

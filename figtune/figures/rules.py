@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from figtune.figures.style import Column, PaperStyle
+from figtune.figures.columns import Column
+from figtune.figures.style import PaperStyle
 from figtune.papers.box import Box
 from figtune.papers.page import Drawing, Line, PageGraphics
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from figtune.figures.columns import Column
 from figtune.figures.passages import passages
 from figtune.figures.rows import Row
-from figtune.figures.style import Column, PaperStyle
+from figtune.figures.running_lines import RunningLines
+from figtune.figures.style import PaperStyle
 from figtune.papers.box import Box
 from figtune.papers.hyphens import Vocabulary
 
@@ -18,9 +20,10 @@ STYLE = PaperStyle(
     families=frozenset({"Times"}),
     pitch=PITCH / SIZE,
     columns=(LEFT, RIGHT),
+    facing=(LEFT, RIGHT),
     top=72.0,
     bottom=716.0,
-    running=frozenset(),
+    running=RunningLines(frozenset()),
 )
 
 

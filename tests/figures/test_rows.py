@@ -7,9 +7,11 @@ from dataclasses import replace as replaced
 import pytest
 from msgspec.structs import replace
 
+from figtune.figures.columns import Column
 from figtune.figures.roles import Role
 from figtune.figures.rows import PageLines, body_rows, free_lines
-from figtune.figures.style import Column, PaperStyle
+from figtune.figures.running_lines import RunningLines
+from figtune.figures.style import PaperStyle
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageText, Span
 
@@ -20,9 +22,10 @@ STYLE = PaperStyle(
     families=frozenset({"Times", "CMMI"}),
     pitch=1.2,
     columns=(LEFT, RIGHT),
+    facing=(LEFT, RIGHT),
     top=72.0,
     bottom=716.0,
-    running=frozenset({"Paper # of the Conference"}),
+    running=RunningLines(frozenset({("Paper # of the Conference", 24)})),
 )
 BODY = "words of the body that fill a row"
 

@@ -1,0 +1,63 @@
+"""Text columns of a paper, learned from the ends of its body lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from figtune.papers.box import Box
+from figtune.papers.page import Line
+
+_MINIMUM_PROSE = 25  # characters that a line needs before it says anything about columns
+_COLUMN_SHARE = 0.1  # of the lines of the commonest column
+_SHIFT = 2.0  # points between the columns of odd and even pages from which they differ; BMVC has 5.7
+
+Columns = tuple["Column", ...]
+"""Left to right; at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Left and right edge of a text column, in points."""
+
+    x0: float
+    x1: float
+
+    @property
+    def width(self) -> float:
+        """In points."""
+        return self.x1 - self.x0
+
+    def holds(self, box: Box, tolerance: float) -> bool:
+        """Whether `box` lies between the edges, give or take `tolerance` points."""
+        return self.x0 - tolerance <= box.x0 and box.x1 <= self.x1 + tolerance
+
+
+def columns_of(even: Sequence[Line], odd: Sequence[Line], width: float) -> tuple[Columns, Columns]:
+    """Return the columns of pages with even and with odd index: the same ones unless two-sided setting shifts them.
+
+    Args:
+        even: body lines of pages with even index.
+        odd: body lines of pages with odd index.
+        width: of a page in points, which is the column where no lines tell.
+    """
+    first, second = _commonest(even), _commonest(odd)
+    if len(first) == len(second) and any(abs(a.x0 - b.x0) > _SHIFT for a, b in zip(first, second, strict=True)):
+        return first, second
+    both = _commonest([*even, *odd]) or (Column(0.0, width),)
+    return both, both
+
+
+def _commonest(body: Iterable[Line]) -> Columns:
+    """Commonest pairs of left and right edges, in whole points, that do not repeat a commoner one."""
+    edges = Counter(
+        (round(line.box.x0), round(line.box.x1)) for line in body if len(line.text) >= _MINIMUM_PROSE
+    ).most_common()
+    chosen: list[Column] = []
+    for (x0, x1), count in edges:
+        if count < _COLUMN_SHARE * edges[0][1] or count < 2:
+            break
+        if not any(x0 < column.x1 and column.x0 < x1 for column in chosen):
+            chosen.append(Column(x0, x1))
+    return tuple(sorted(chosen, key=lambda column: column.x0))
