@@ -15,6 +15,7 @@ from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
 from figtune.figures.regions import propose_regions
 from figtune.figures.roles import Role, page_roles
+from figtune.figures.rules import long_rules
 from figtune.figures.scene import set_scene
 from figtune.figures.signals import Region
 from figtune.figures.style import PaperStyle, style_of
@@ -103,7 +104,7 @@ def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Voca
         UnreadablePaperError: a page cannot be rendered.
     """
     style = style_of(texts)
-    captions = find_captions(texts, style, vocabulary)
+    captions = find_captions(texts, style, vocabulary, lambda index: long_rules(document.graphics(index)))
     drafts = [_draft(document, text, _on_page(captions, text.index), style.on(text.index)) for text in texts]
     usages = _usages(drafts)
     figures: list[FoundFigure] = []

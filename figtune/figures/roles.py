@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import Enum
 
+from figtune.figures.rulers import ruler_lines
 from figtune.figures.rules import algorithm_boxes, footnote_lines, ruled_lines
 from figtune.figures.style import PaperStyle, is_prose
 from figtune.papers.box import Box
@@ -48,6 +49,8 @@ class Role(Enum):
 def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
     """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
     roles = [_role_alone(line, text, style) for line in text.lines]
+    for number in ruler_lines(text):
+        roles[number] = Role.FURNITURE
     _mark_rest_of_headings(text.lines, roles)
     ruled = ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
