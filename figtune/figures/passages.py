@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 from figtune.figures.columns import Column
+from figtune.figures.roles import BULLETS
 from figtune.figures.rows import Row
 from figtune.figures.style import PaperStyle
 from figtune.papers.hyphens import Vocabulary
@@ -25,14 +26,13 @@ _SHORTEST_HEADING = 4  # characters; less is a mark or a number
 _LARGER = 0.7  # points above body type: a heading without a number
 _SMALLER = 0.75  # points below body type: a note
 _WIDER = 1.04  # times the usual pitch: the least that is set before a heading run into its paragraph
-_SYMBOLS = "•◦▪‣■●○►▷▶❏❐❑❒➢➤"
-_BULLET = re.compile(rf"^(?:[{_SYMBOLS}]|(?:[∗–]|\(?(?:[ivx]{{1,4}}|[a-z]|\d{{1,2}})\)|\d{{1,2}}\.)\s)")
+_BULLET = re.compile(rf"^(?:[{BULLETS}]|(?:[∗–]|\(?(?:[ivx]{{1,4}}|[a-z]|\d{{1,2}})\)|\d{{1,2}}\.)\s)")
 _NUMBERED = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z](?:\.\d{1,2})*\.?|[IVX]+\.)\s+\S")
 _UNNUMBERED = re.compile(
     r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
     re.IGNORECASE,
 )
-REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
+REFERENCES = re.compile(r"^(?:(?:\d+|[IVX]+)\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 """The heading above the list of references."""
 _THANKS = re.compile(r"^(acknowledge?ments?\W?)\s+", re.IGNORECASE)
 """A heading that makes a section even where it is run into its paragraph."""
@@ -135,6 +135,8 @@ def _runs(rows: Iterable[tuple[Row, Kind]], size: float, pitch: float) -> Iterat
 
 
 def _looks_like_heading(row: Row, size: float) -> bool:
+    if row.set_off:
+        return True
     larger = row.size >= size + _LARGER
     if row.formula or not (row.bold or larger) or row.size < size - 0.3 or len(row.text) < _SHORTEST_HEADING:
         return False
@@ -225,7 +227,7 @@ def _is_item(open_rows: Sequence[Row]) -> bool:
 
 def _begins_item(last: Row, row: Row, size: float, pitch: float) -> bool:
     """Whether a bullet or number at the start of a row makes it a list item, rather than "(3)" within a sentence."""
-    if row.text[0] in _SYMBOLS or _ends_short(last, size):
+    if row.text[0] in BULLETS or _ends_short(last, size):
         return True
     apart = not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch or not _flush(row, size)
     return apart and _ENDED.search(last.text) is not None

@@ -7,16 +7,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import Enum
 
+from figtune.figures.headings import heading_lines
 from figtune.figures.rulers import ruler_lines
 from figtune.figures.rules import algorithm_boxes, footnote_lines, ruled_lines
 from figtune.figures.style import PaperStyle, is_prose
 from figtune.papers.box import Box
 from figtune.papers.page import Line, PageGraphics, PageText
 
-_HEADING = re.compile(
-    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
-)
-_HEADING_NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
+ABSTRACT = re.compile(r"^abstract(?:\W|$)", re.IGNORECASE)
+"""The heading of the abstract, which may be run into it."""
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
@@ -24,8 +23,11 @@ _FOOT = 0.08  # of a page's height: a number there that comes back is the page's
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
 _TITLE = 0.5  # of the largest type from which a line may be the title
-_AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_AUTHOR_GAP = 4.5  # em of the body between the title and the authors, and from there to the e-mails: ICML has 3.9
 _MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
+_ITEM_INDENT = 30.0  # points that an item of a list may be indented
+BULLETS = "•◦▪‣■●○►▷▶❏❐❑❒➢➤"
+"""Signs that items of lists begin with."""
 _BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
 
 
@@ -51,7 +53,9 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
     roles = [_role_alone(line, text, style) for line in text.lines]
     for number in ruler_lines(text):
         roles[number] = Role.FURNITURE
-    _mark_rest_of_headings(text.lines, roles)
+    for number in heading_lines(text.lines, style):
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.HEADING
     ruled = ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
     _mark_equations(text.lines, roles, style)
@@ -67,7 +71,7 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
-    running = line in style.running
+    running = line in style.running or (line.box.bottom < style.top and style.running.at_height_of(line))
     inside = style.top < (line.box.top + line.box.bottom) / 2 < style.bottom
     if line.box.top > style.bottom + _MARGIN or (running and not inside):
         return Role.FURNITURE
@@ -78,36 +82,7 @@ def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
     outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
     if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):
         return Role.FURNITURE
-    if _is_heading(line, style):
-        return Role.HEADING
     return Role.OTHER
-
-
-def _is_heading(line: Line, style: PaperStyle) -> bool:
-    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _reads_like_heading(line, style):
-        return False
-    column = style.column_of(line.box)
-    return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
-
-
-def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
-    """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
-    if _HEADING_NUMBER.match(line.text):
-        return line.size > style.size + 0.5
-    return _HEADING.match(line.text) is not None
-
-
-def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
-    """A wide blank after its number makes a heading two lines of the text layer."""
-    for number, line in enumerate(lines):
-        if roles[number] is Role.HEADING:
-            for other, rest in enumerate(lines):
-                if (
-                    rest.bold
-                    and abs(rest.baseline - line.baseline) <= 1
-                    and 0 < rest.box.x0 - line.box.x1 <= 2 * line.size
-                ):
-                    roles[other] = Role.HEADING
 
 
 def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
@@ -133,7 +108,8 @@ def _stands_alone(line: Line, style: PaperStyle) -> bool:
     a column, as the end of a list item does."""
     if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
         return False
-    at_edge = any(abs(line.box.x0 - column.x0) <= _EDGE and column.holds(line.box, 4) for column in style.columns)
+    inset = _ITEM_INDENT if line.text[0] in BULLETS else _EDGE
+    at_edge = any(-_EDGE <= line.box.x0 - column.x0 <= inset and column.holds(line.box, 4) for column in style.columns)
     return at_edge or style.fills_column(line)
 
 
@@ -204,10 +180,12 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
     pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
     for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
         line = text.lines[number]
+        if ABSTRACT.match(line.text):
+            return
         if roles[number] is Role.FURNITURE or not line.text:
             continue
         below = line.baseline > reached
-        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP):
+        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP * style.size):
             return
         if below and (not _could_be_front(line, style) or _is_covered(line, pictures)):
             return

@@ -15,7 +15,7 @@ from itertools import dropwhile, takewhile
 from msgspec import Struct
 
 from figtune.figures.columns import Column
-from figtune.figures.roles import Role
+from figtune.figures.roles import ABSTRACT, Role
 from figtune.figures.style import PaperStyle, family_of, is_prose
 from figtune.figures.wording import Wording, note_marks
 from figtune.papers.box import Box
@@ -29,7 +29,6 @@ _NEAR = 2.5  # em from the first or the last row of the body
 _MOSTLY = 0.5
 _INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
 _NO_BODY = frozenset({Role.FURNITURE, Role.NOTE, Role.ALGORITHM})
-_ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _MARKS = (".", ":")
@@ -71,6 +70,8 @@ class Row(Struct, frozen=True, gc=False):
     """Whether it has the words and the look of a section heading."""
     formula: bool
     """Whether it is part of a displayed formula."""
+    set_off: bool = False
+    """Whether small capitals or italics make it a heading, rather than weight."""
 
 
 def free_lines(text: PageText, roles: Sequence[Role], taken: frozenset[int], regions: Sequence[Box]) -> PageLines:
@@ -108,7 +109,7 @@ def body_rows(pages: Iterable[PageLines], paper: PaperStyle) -> Iterator[Row]:
 
 def _end_of_front(page: PageLines) -> float:
     """Height, in points from the top, from which nothing is front matter: that of the heading of the abstract."""
-    tops = [line.box.top for line, _ in page.lines if page.index == 0 and _ABSTRACT.match(line.text)]
+    tops = [line.box.top for line, _ in page.lines if page.index == 0 and ABSTRACT.match(line.text)]
     return min(tops, default=float("inf"))
 
 
@@ -223,6 +224,7 @@ class _Page:
             head=_length_of_head(text, opening),
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=formula,
+            set_off=any(role is Role.HEADING and not line.bold for line, role in pieces),
         )
 
     def _opening(self, spans: Sequence[Span]) -> str:

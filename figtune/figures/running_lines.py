@@ -29,6 +29,11 @@ class RunningLines:
         key, band = _place(line)
         return any((key, near) in self.places for near in (band - 1, band, band + 1))
 
+    def at_height_of(self, line: Line) -> bool:
+        """Return whether a running line with letters stands as high on other pages: a header names its section."""
+        band = _band(line)
+        return any(abs(band - other) <= 1 and any(map(str.isalpha, key)) for key, other in self.places)
+
 
 def running_lines(texts: Sequence[PageText]) -> RunningLines:
     """Return the lines among the outermost rows that come back on at least a third of the pages, at least twice. A line

@@ -9,7 +9,7 @@ from figtune.figures.captions import Caption
 from figtune.figures.ink import DPI, Ink
 from figtune.figures.roles import Role, page_roles
 from figtune.figures.rules import algorithm_boxes, is_rule
-from figtune.figures.style import PaperStyle
+from figtune.figures.style import PaperStyle, is_prose
 from figtune.figures.tones import tones_of
 from figtune.papers.box import Box
 from figtune.papers.document import Document
@@ -55,7 +55,7 @@ def set_scene(
     explained = [number for number, role in enumerate(roles) if role is not Role.OTHER or number in captioned]
     loose = tuple(number for number in range(len(roles)) if number not in set(explained) and text.lines[number].text)
     page = document.grey(text.index, DPI)
-    frame = Box(0.0, _top(text, roles), text.width, _bottom(captions, style))
+    frame = Box(0.0, _top(text, roles, style), text.width, _bottom(captions, style))
     wiped = [_wiped(text.lines[number].box) for number in explained]
     wiped += _furniture_rules(text, roles, graphics)
     algorithms = algorithm_boxes(text.lines, graphics)
@@ -75,10 +75,16 @@ def _wiped(line: Box) -> Box:
     return Box(line.x0 - _WIPE, line.top - _WIPE, line.x1 + _WIPE, line.bottom + _DESCENT)
 
 
-def _top(text: PageText, roles: Sequence[Role]) -> float:
-    """Where figures may begin: on the first page not above the title, where logos stand."""
-    front = [line.box.top for line, role in zip(text.lines, roles, strict=True) if role is Role.FRONT]
-    return min(front, default=0.0)
+def _top(text: PageText, roles: Sequence[Role], style: PaperStyle) -> float:
+    """Where figures may begin: on the first page not above the title, where logos stand; elsewhere below the header."""
+    named = list(zip(text.lines, roles, strict=True))
+    front = [line.box.top for line, role in named if role is Role.FRONT]
+    header = [
+        line.box.bottom
+        for line, role in named
+        if role is Role.FURNITURE and line.box.bottom <= style.top + 1 and line in style.running and is_prose(line.text)
+    ]
+    return min(front, default=max(header, default=0.0))
 
 
 def _bottom(captions: Sequence[Caption], style: PaperStyle) -> float:
