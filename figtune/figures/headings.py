@@ -43,11 +43,10 @@ def heading_lines(lines: Sequence[Line], style: PaperStyle) -> Iterator[int]:
             )
         elif _is_set_off(line, style):
             yield number
-        elif (
-            _SECTION_NUMBER.match(line.text) and _at_edge(line, style) and (beside := _words_beside(lines, line, style))
-        ):
-            if _is_capitals(lines[beside[0]], style):
-                yield from (number, *beside)
+        elif _SECTION_NUMBER.match(line.text) and _at_edge(line, style):
+            words = _words_beside(lines, line, style)
+            if words and _is_capitals(lines[words[0]], style):
+                yield from (number, *words)
 
 
 def _is_bold_heading(line: Line, style: PaperStyle) -> bool:
@@ -63,7 +62,9 @@ def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
     """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
     if _NUMBER.match(line.text):
         return line.size > style.size + _SIZE
-    return _BOLD.match(line.text) is not None
+    if _LONG_NUMBER.match(line.text):
+        return True
+    return _BOLD.match(line.text) is not None and sum(map(str.isalpha, line.text)) >= _FEWEST_LETTERS
 
 
 def _words_beside(lines: Sequence[Line], line: Line, style: PaperStyle) -> list[int]:

@@ -22,6 +22,8 @@ _MARGIN = 8.0  # points above and below the body from which headers and footers 
 _FOOT = 0.08  # of a page's height: a number there that comes back is the page's, even where some text reaches as low
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
+_TO_ABSTRACT = 4.0  # em from the heading of the abstract to its first line
+_SAME_SIZE = 0.6  # points
 _TITLE = 0.5  # of the largest type from which a line may be the title
 _AUTHOR_GAP = 4.5  # em of the body between the title and the authors, and from there to the e-mails: ICML has 3.9
 _MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
@@ -58,6 +60,7 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
             roles[number] = Role.HEADING
     ruled = ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
+    _mark_abstract(text.lines, roles, style)
     _mark_equations(text.lines, roles, style)
     for number in footnote_lines(text.lines, graphics, style):
         roles[number] = Role.NOTE
@@ -101,6 +104,30 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
         if roles[number] is Role.OTHER:
             roles[number] = Role.BODY
             queue.extend(by_baseline.stacked(number))
+
+
+def _mark_abstract(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
+    """What goes on below the heading of the abstract is body, also where it is narrower than a column."""
+    start = next((number for number, line in enumerate(lines) if line.horizontal and ABSTRACT.match(line.text)), None)
+    if start is None:
+        return
+    last, size = lines[start], 0.0
+    reach = _TO_ABSTRACT * style.size
+    for number in sorted(range(start, len(lines)), key=lambda number: lines[number].baseline):
+        line = lines[number]
+        if number != start and not (
+            style.speaks_like_body(line)
+            and 0 <= line.baseline - last.baseline <= reach
+            and min(line.box.x1, last.box.x1) > max(line.box.x0, last.box.x0)
+            and abs(line.size - (size or line.size)) <= _SAME_SIZE
+            and is_prose(line.text)
+        ):
+            continue
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.BODY
+        if number != start:
+            size, last = line.size, line
+            reach = _PITCH_SLACK * style.pitch * line.size
 
 
 def _stands_alone(line: Line, style: PaperStyle) -> bool:

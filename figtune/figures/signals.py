@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from figtune.figures.captions import Caption
+from figtune.figures.columns import Columns
 from figtune.figures.ink import Gap
 from figtune.figures.scene import Scene
 from figtune.papers.box import Box
@@ -16,6 +17,9 @@ Side = Literal["above", "below", "left", "right"]
 SMALLEST = 12.0
 """Points: nothing narrower or lower is a region."""
 
+_ACROSS = 0.5  # of its alignment that counts for a region that reaches into another column than its caption
+_REACH = 60.0  # points into another column; figures overhang less
+_OUT_OF_COLUMN = 3.5  # points that a caption may stick out of its column
 _NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, certainly not
 
 
@@ -59,14 +63,23 @@ def judged(box: Box, side: Side, cut: Gap | None, caption: Caption, scene: Scene
     """
     if box.width < SMALLEST or box.height < SMALLEST:
         return
+    alignment = _alignment(box, caption.box) if side in ("above", "below") else _level(box, caption.box)
     signals = Signals(
         nearness=_falling(_distance(box, caption.box, side), _NEAR, _FAR),
-        alignment=_alignment(box, caption.box) if side in ("above", "below") else _level(box, caption.box),
+        alignment=_ACROSS * alignment if _crosses_gutter(box, caption.box, scene.style.columns) else alignment,
         likeness=_likeness(box, caption, scene),
         wholeness=1.0 if cut is None else min(1.0, (cut.width - 3) / 15),
         size=min(1.0, box.height / 25) * min(1.0, box.width / 60),
     )
     yield Region(box, side, signals, scene.ink.spread(box), _score(signals))
+
+
+def _crosses_gutter(box: Box, caption: Box, columns: Columns) -> bool:
+    """Whether the box reaches into another column than the one that holds the caption."""
+    own = next((column for column in columns if column.holds(caption, _OUT_OF_COLUMN)), None)
+    return own is not None and any(
+        min(box.x1, other.x1) - max(box.x0, other.x0) > _REACH for other in columns if other != own
+    )
 
 
 def _distance(box: Box, caption: Box, side: Side) -> float:
