@@ -10,6 +10,7 @@ from figtune.papers.box import Box
 from figtune.papers.page import Line
 
 _MINIMUM_PROSE = 25  # characters that a line needs before it says anything about columns
+_DENSE = 0.9  # em from character to character in Chinese and Japanese
 _COLUMN_SHARE = 0.1  # of the lines of the commonest column
 _SHIFT = 2.0  # points between the columns of odd and even pages from which they differ; BMVC has 5.7
 
@@ -49,10 +50,15 @@ def columns_of(even: Sequence[Line], odd: Sequence[Line], width: float) -> tuple
     return both, both
 
 
+def _is_dense(line: Line) -> bool:
+    """Whether few characters make a long line, as in Chinese."""
+    return len(line.text) >= _MINIMUM_PROSE / 2 and line.box.width >= _DENSE * line.size * len(line.text)
+
+
 def _commonest(body: Iterable[Line]) -> Columns:
     """Commonest pairs of left and right edges, in whole points, that do not repeat a commoner one."""
     edges = Counter(
-        (round(line.box.x0), round(line.box.x1)) for line in body if len(line.text) >= _MINIMUM_PROSE
+        (round(line.box.x0), round(line.box.x1)) for line in body if len(line.text) >= _MINIMUM_PROSE or _is_dense(line)
     ).most_common()
     chosen: list[Column] = []
     for (x0, x1), count in edges:

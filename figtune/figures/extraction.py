@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from figtune.figures.commits import PaperJob, PaperResult
@@ -62,7 +62,7 @@ def extract_paper(job: PaperJob) -> PaperResult:
         vocabulary = vocabulary_of(texts)
         findings = find_figures(document, texts, vocabulary)
         text = text_of(job.source.paper_id, texts, findings, vocabulary)
-        figures = _figures(job, document, findings.figures, text)
+        figures = _figures(job, document, findings.figures, texts, text)
         _write_thumbnails(job, document, findings.figures)
     write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
     return PaperResult(paper=_paper(job, len(texts), text.title, figures), figures=figures)
@@ -87,13 +87,14 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
 
 def text_of(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
     """The text of a paper: what is left of `texts` without what `findings` holds, sorted into what it is."""
+    style = findings.style
     pages = (
         free_lines(text, page.roles, page.caption_lines, page.regions)
         for text, page in zip(texts, findings.pages, strict=True)
     )
-    first = next(pages)
-    found = passages(body_rows(chain((first,), pages), findings.style), findings.style, vocabulary)
-    return paper_text(paper_id, first, found, vocabulary)
+    until_front = list(islice(pages, style.front + 1))
+    found = passages(body_rows(chain(until_front, pages), style), style, vocabulary)
+    return paper_text(paper_id, until_front[-1], found, vocabulary)
 
 
 def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord]) -> PaperRecord:
@@ -112,7 +113,7 @@ def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord
 
 
 def _figures(
-    job: PaperJob, document: Document, found: Sequence[FoundFigure], text: PaperText
+    job: PaperJob, document: Document, found: Sequence[FoundFigure], pages: Sequence[PageText], text: PaperText
 ) -> tuple[FigureRecord, ...]:
     """Records of all findings; crops of those that have a region."""
     mentions = mentions_of(text, citables(found))
@@ -124,7 +125,7 @@ def _figures(
             if figure.region is not None:
                 picture = crop(document, figure.page_index, figure.region, dpi=job.dpi, longest_side=job.longest_side)
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
-            records.append(_record(job, figure_id, figure, picture, cited))
+            records.append(_record(job, figure_id, figure, pages[figure.page_index], picture, cited))
     return tuple(records)
 
 
@@ -146,7 +147,12 @@ def _figure_ids(paper_id: str, found: Sequence[FoundFigure]) -> list[str]:
 
 
 def _record(
-    job: PaperJob, figure_id: str, figure: FoundFigure, picture: Crop | None, mentions: tuple[Mention, ...]
+    job: PaperJob,
+    figure_id: str,
+    figure: FoundFigure,
+    page: PageText,
+    picture: Crop | None,
+    mentions: tuple[Mention, ...],
 ) -> FigureRecord:
     return FigureRecord(
         paper_id=job.source.paper_id,
@@ -155,26 +161,27 @@ def _record(
         name=figure.name,
         page=figure.page_index + 1,
         caption=figure.caption,
-        caption_box=_rounded(figure.caption_box),
-        region_box=_rounded(figure.region),
+        caption_box=_rounded(figure.caption_box, page),
+        region_box=_rounded(figure.region, page),
         crop=f"{CROPS_FOLDER}/{job.source.paper_id}/{figure_id}.png" if picture else None,
         crop_size=(picture.width, picture.height) if picture else None,
-        dpi=picture.dpi if picture else job.dpi,
+        dpi=max(1, round(picture.dpi * page.scale)) if picture else job.dpi,
         kind=figure.kind,
         kind_score=round(figure.kind_score, 3),
         confidence=round(figure.confidence, 3),
         reason=figure.reason,
         figure_text=figure.text,
         panels=tuple(
-            Panel(label=panel.label, box=_rounded(panel.box), caption=panel.caption) for panel in figure.panels
+            Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels
         ),
         mentions=mentions,
     )
 
 
-def _rounded(box: Box | None) -> BoxTuple | None:
+def _rounded(box: Box | None, page: PageText) -> BoxTuple | None:
     if box is None:
         return None
+    box = page.as_shown(box)
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
 
 

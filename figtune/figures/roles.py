@@ -68,12 +68,14 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
         for number, line in enumerate(text.lines):
             if box.contains(line.box, 2):
                 roles[number] = Role.ALGORITHM
-    if text.index == 0:
+    if text.index == style.front:
         _mark_front_matter(text, roles, style, graphics)
     return roles
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
+    if text.turn and not line.horizontal and style.running.holds_words_of(line):
+        return Role.FURNITURE
     running = line in style.running or (line.box.bottom < style.top and style.running.at_height_of(line))
     inside = style.top < (line.box.top + line.box.bottom) / 2 < style.bottom
     if line.box.top > style.bottom + _MARGIN or (running and not inside):

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
+from math import inf
 
 from msgspec import Struct
 
@@ -94,7 +95,7 @@ def body_rows(pages: Iterable[PageLines], paper: PaperStyle) -> Iterator[Row]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
     for page in pages:
         style = paper.on(page.index)
-        front, blocks = _end_of_front(page), _body_blocks(page)
+        front, blocks = _end_of_front(page) if page.index == paper.front else inf, _body_blocks(page)
         body = [
             (line, role)
             for line, role in page.lines
@@ -109,8 +110,8 @@ def body_rows(pages: Iterable[PageLines], paper: PaperStyle) -> Iterator[Row]:
 
 def _end_of_front(page: PageLines) -> float:
     """Height, in points from the top, from which nothing is front matter: that of the heading of the abstract."""
-    tops = [line.box.top for line, _ in page.lines if page.index == 0 and ABSTRACT.match(line.text)]
-    return min(tops, default=float("inf"))
+    tops = [line.box.top for line, _ in page.lines if ABSTRACT.match(line.text)]
+    return min(tops, default=inf)
 
 
 def _body_blocks(page: PageLines) -> frozenset[int]:

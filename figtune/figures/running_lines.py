@@ -29,6 +29,11 @@ class RunningLines:
         key, band = _place(line)
         return any((key, near) in self.places for near in (band - 1, band, band + 1))
 
+    def holds_words_of(self, line: Line) -> bool:
+        """Return whether a line says what a running line says, wherever it stands."""
+        key = _key(line)
+        return any(key == other for other, _ in self.places)
+
     def at_height_of(self, line: Line) -> bool:
         """Return whether a running line with letters stands as high on other pages: a header names its section."""
         band = _band(line)

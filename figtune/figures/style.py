@@ -17,9 +17,14 @@ from figtune.papers.page import Line, PageText
 _EDGE = 2.0  # points that a line's ends may miss the column's
 _PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
 _INDENT = 30.0  # points that a list item or reference may be indented
+_SMALLEST_TYPE = 1.0  # points; what is smaller is hidden text
+_COVERS = 3  # pages at the start of which one is the front page
+_FRONT_LINES = 3  # lines of body type that a front page has at least
 _PAGES = 128  # that a style is learned from, at most
 _USUAL_PITCH = 1.2  # em, of the type of most conferences
 _REFERENCES = re.compile(r"^(?:\d+\.?\s+|[IVX]+\.\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_LEAST_IDEOGRAPHS = 10  # of a line of prose in Chinese, Japanese or Korean
 _FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
 
 
@@ -44,8 +49,16 @@ class PaperStyle:
     """Between them the body stands on every page."""
     running: RunningLines
 
+    turned: tuple[tuple[int, float, float], ...]
+    """Index, width and height of the pages that lie on their side."""
+    front: int
+    """Index of the page with title and authors: a cover page may stand before it."""
+
     def on(self, page_index: int) -> PaperStyle:
-        """Return the style with the columns of one page."""
+        """Return the style with the columns of one page; a page that lies on its side is one column."""
+        for index, width, height in self.turned:
+            if index == page_index:
+                return replace(self, columns=(Column(0.0, width),), top=0.0, bottom=height)
         if page_index % 2 == 0 or self.columns == self.facing:
             return self
         return replace(self, columns=self.facing)
@@ -74,7 +87,9 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
     text has the whole page as column."""
     texts = texts[:: -(-len(texts) // _PAGES) | 1]  # an odd step: pages of both parities
     running = running_lines(texts)
-    pages = [[line for line in text.lines if line.horizontal and line.text and line.size > 0] for text in texts]
+    pages = [
+        [line for line in text.lines if line.horizontal and line.text and line.size >= _SMALLEST_TYPE] for text in texts
+    ]
     lines = [line for page in pages for line in page]
     size, font = _body_type(lines)
     bodies = [[line for line in page if line.font == font and abs(line.size - size) <= 0.3] for page in pages]
@@ -97,12 +112,28 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
         top=min((line.box.top for line in prose), default=0.0),
         bottom=max((line.box.bottom for line in prose), default=10_000.0),
         running=running,
+        turned=tuple((text.index, text.width, text.height) for text in texts if text.turn),
+        front=_front(pages, font),
     )
+
+
+def _is_legible(line: Line) -> bool:
+    return line.horizontal and bool(line.text) and line.size >= _SMALLEST_TYPE
+
+
+def _front(pages: Sequence[Sequence[Line]], font: str) -> int:
+    """Index of the first page with lines of prose in the body's family."""
+    for index, lines in enumerate(pages[:_COVERS]):
+        if sum(is_prose(line.text) and family_of(line.font) == family_of(font) for line in lines) >= _FRONT_LINES:
+            return index
+    return 0
 
 
 @lru_cache(maxsize=4096)
 def is_prose(text: str) -> bool:
     """Whether the text reads like a line of sentences: several words, mostly letters."""
+    if len(_IDEOGRAPH.findall(text)) >= max(_LEAST_IDEOGRAPHS, len(text) / 2):
+        return True
     blanks = text.count(" ")
     return blanks >= 3 and sum(map(str.isalpha, text)) + blanks >= 0.7 * len(text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from figtune.papers.box import Box
 from figtune.papers.characters import clean
+from figtune.papers.overprint import drawn_once
 from figtune.papers.page import Drawing, Line, PageGraphics, PageText, Span, Word
+from figtune.papers.page_view import scale_page, sideways
 from figtune.pipeline.errors import InputError
 
 GreyImage = NDArray[np.uint8]
@@ -73,6 +75,8 @@ class Document:
         self._room_for_graphics = _KEPT_GRAPHICS
         self._interpreted = 0
         self._colored = -1
+        self.scale = 1.0
+        self._turns: dict[int, int] = {}
         self.page_count: int = self._file.page_count
 
     def __enter__(self) -> Document:
@@ -96,7 +100,20 @@ class Document:
             display_list = self._display_list(index)
             box = _box(display_list.rect)
             blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
-            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)))
+            lines = drawn_once(tuple(_lines(blocks)))
+            turn = self._turns.get(index, 0)
+            return PageText(index, box.x1, box.bottom, lines, turn, self.scale, 0 if turn else sideways(blocks))
+
+    def set_view(self, scale: float, turns: Mapping[int, int]) -> None:
+        """Read pages from now on at another scale, and some of them turned.
+
+        Args:
+            scale: points for a point of the page.
+            turns: degrees clockwise by index of a page, beyond its own /Rotate.
+        """
+        self.scale, self._turns = scale, dict(turns)
+        self._graphics.clear()
+        self._reopen()
 
     def words(self, text: PageText) -> tuple[Word, ...]:
         """The words of the page that `text` was read from, in the order of its lines."""
@@ -134,6 +151,10 @@ class Document:
             rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
             return rows[:, : pixels.width].copy()
 
+    def turned_back(self, index: int, pixels: GreyImage) -> GreyImage:
+        """Return pixels of the page at `index` as a reader shows it: uint8[H, W] or uint8[W, H]."""
+        return np.rot90(pixels, self._turns.get(index, 0) // 90)
+
     def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
         """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
         with self._reading(index):
@@ -153,7 +174,12 @@ class Document:
         if self._interpreted == _PAGES_OF_A_FILE:
             self._reopen()
         self._interpreted += 1
-        display_list = self._file[index].get_displaylist()
+        if self.scale != 1.0:
+            scale_page(self._file, index, self.scale)
+        page = self._file[index]
+        if index in self._turns:
+            page.set_rotation((page.rotation + self._turns[index]) % 360)
+        display_list = page.get_displaylist()
         self._display_lists[index] = display_list
         if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
             self._display_lists.popitem(last=False)
