@@ -11,6 +11,7 @@ from figtune.figures.confidence import confidence_of
 from figtune.figures.ink import Ink, PackedInk
 from figtune.figures.kinds import KindEvidence, evidence_in, kind_of
 from figtune.figures.orphans import find_orphans, may_hold_orphans
+from figtune.figures.pair_features import features_of
 from figtune.figures.panels import FoundPanel, find_panels, may_have_panels
 from figtune.figures.records import FigureKind, FigureType
 from figtune.figures.regions import propose_regions
@@ -111,7 +112,7 @@ def find_figures(document: Document, texts: Sequence[PageText], vocabulary: Voca
     pages: list[PageFindings] = []
     for draft, text in zip(drafts, texts, strict=True):
         chosen = _chosen(draft, [usages[caption.figure_type] for caption in draft.captions])
-        found = list(_figures(document, text, draft, chosen, usages))
+        found = list(_figures(document, text, draft, chosen, usages, style.on(text.index)))
         figures.extend(sorted(found, key=_reading_order))
         pages.append(
             PageFindings(
@@ -153,18 +154,27 @@ def _chosen(draft: _Draft, usages: Sequence[Usage]) -> list[Region | None]:
 
 
 def _figures(
-    document: Document, text: PageText, draft: _Draft, chosen: Sequence[Region | None], usages: dict[FigureType, Usage]
+    document: Document,
+    text: PageText,
+    draft: _Draft,
+    chosen: Sequence[Region | None],
+    usages: dict[FigureType, Usage],
+    style: PaperStyle,
 ) -> Iterator[FoundFigure]:
     """The figures of a page with everything said about them."""
     if draft.ink is None:
         return
     ink = Ink.unpacked(draft.ink)
+    unclaimed = ink.copy()
+    unclaimed.wipe(region.box for region in chosen if region is not None)
     graphics = document.graphics(draft.index)
     for caption, region, proposals in zip(draft.captions, chosen, draft.proposals, strict=True):
         if region is None:
             yield _without_region(caption)
         else:
-            confidence = confidence_of(caption, region, proposals, usages[caption.figure_type])
+            usage = usages[caption.figure_type]
+            features = features_of(caption, region, proposals, usage, text.lines, draft.roles, style, unclaimed)
+            confidence = confidence_of(caption.certainty, region.signals, features)
             evidence = evidence_in(region.box, caption.text, text.lines, graphics, draft.tones)
             yield _paired(document, text, caption, region, confidence, evidence, ink)
     for box in find_orphans(graphics, ink, [region.box for region in chosen if region is not None]):

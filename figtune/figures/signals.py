@@ -63,10 +63,14 @@ def judged(box: Box, side: Side, cut: Gap | None, caption: Caption, scene: Scene
     """
     if box.width < SMALLEST or box.height < SMALLEST:
         return
-    alignment = _alignment(box, caption.box) if side in ("above", "below") else _level(box, caption.box)
+    if side in ("above", "below"):
+        across = _ACROSS if _crosses_gutter(box, caption.box, scene.style.columns) else 1.0
+        alignment = across * _alignment(box, caption.box)
+    else:
+        alignment = _level(box, caption.box)
     signals = Signals(
         nearness=_falling(_distance(box, caption.box, side), _NEAR, _FAR),
-        alignment=_ACROSS * alignment if _crosses_gutter(box, caption.box, scene.style.columns) else alignment,
+        alignment=alignment,
         likeness=_likeness(box, caption, scene),
         wholeness=1.0 if cut is None else min(1.0, (cut.width - 3) / 15),
         size=min(1.0, box.height / 25) * min(1.0, box.width / 60),
