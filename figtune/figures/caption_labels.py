@@ -42,6 +42,8 @@ class Label:
     """Sign after the name: ".", ":", "|", or empty."""
     rest: str
     """Text of the line after the mark."""
+    word: str
+    """The label itself: "Figure", "Fig", "图"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class CaptionLabels:
             unicodedata.normalize("NFKC", prefix + name + (match["panel"] or "")),
             mark,
             match["rest"],
+            match["figure"] or match["table"],
         )
 
     def may_begin(self, text: str) -> bool:
@@ -85,7 +88,7 @@ def _pattern(figure: tuple[str, ...], table: tuple[str, ...]) -> re.Pattern[str]
     """A capital letter is a name only before a mark, a roman number also where it ends the line or the label is set in
     capitals: "Figure A diagram" and "Figure I saw" are sentences."""
     return re.compile(
-        rf"^(?P<prefix>(?i:{_PREFIXES})\s+)?(?:(?P<figure>(?i:{_any(figure)}))|(?i:{_any(table)}))"
+        rf"^(?P<prefix>(?i:{_PREFIXES})\s+)?(?:(?P<figure>(?i:{_any(figure)}))|(?P<table>(?i:{_any(table)})))"
         rf"(?![^\W\d_])\.?\s*"
         rf"(?:(?P<number>{_NUMBER})(?P<panel>{_PANEL})?\s?(?P<mark>{_MARK}?)"
         rf"|(?P<roman>{_ROMAN_ALONE}|(?<=[A-Z]\s)[IVX]{{1,6}}\b(?!\s?{_MARK}))"

@@ -17,6 +17,7 @@ _SAME_SIZE = 0.6  # points by which type of one size may differ
 _FRAGMENT_GAP = 1.6  # em between the pieces of one line
 _BLANK = 0.6  # em: wider than between the words of a line, unless a formula is set loosely
 _LOOSE_PITCH = 1.5  # em from line to line, before the caption's own pitch is known
+_LANGUAGES_APART = 2.2  # em from a caption to the same one in another language
 _PITCH_SLACK = 1.5  # points from line to line beyond the caption's own pitch
 _ALIGNED = 4.0  # points by which the left ends of a caption's lines may differ
 _CENTRED = 6.0  # points by which the middles of centred lines may
@@ -38,7 +39,9 @@ class CaptionPlace:
     """With the columns of the page."""
 
 
-def caption_rows(place: CaptionPlace, start: int, others: set[int], *, label_alone: bool) -> list[list[int]]:
+def caption_rows(
+    place: CaptionPlace, start: int, others: set[int], *, label_alone: bool, again: Sequence[int] = ()
+) -> list[list[int]]:
     """Return the positions of a caption's lines, top to bottom, each row as its pieces from left to right.
 
     Args:
@@ -46,17 +49,37 @@ def caption_rows(place: CaptionPlace, start: int, others: set[int], *, label_alo
         start: position of the line that opens the caption.
         others: positions where other captions start.
         label_alone: whether the first row is a label and nothing more, as over tables of IEEE journals.
+        again: positions of lines with the same label.
     """
     first = place.lines[start]
     rows = [row_at(place.lines, start, others, place.style.columns)]
     pitch = _LOOSE_PITCH * first.size
     while True:
         row = _next_row(place, rows, others, pitch, titled=label_alone and len(rows) == 1)
+        if not row:
+            row = _repeated(place, rows, others, again)
         if not row or others.intersection(row):
             return rows
         step = _baseline(place.lines, row) - _baseline(place.lines, rows[-1])
         pitch = min(pitch, max(step, 1.15 * first.size) + _PITCH_SLACK)
         rows.append(row)
+
+
+def _repeated(
+    place: CaptionPlace, rows: Sequence[Sequence[int]], others: Iterable[int], again: Iterable[int]
+) -> list[int]:
+    """The row right below that begins the same caption in another language, set like it or centred."""
+    lines = place.lines
+    last = Box.around(lines[number].box for number in rows[-1])
+    used = {number for row in rows for number in row}
+    for number in again:
+        drop = lines[number].baseline - _baseline(lines, rows[-1])
+        if number not in used and 0 < drop <= _LANGUAGES_APART * lines[number].size:
+            row = row_at(lines, number, others, place.style.columns)
+            box = Box.around(lines[piece].box for piece in row)
+            if abs(_middle(box) - _middle(last)) <= _CENTRED or abs(box.x0 - last.x0) <= _ALIGNED:
+                return row
+    return []
 
 
 def row_at(lines: Sequence[Line], number: int, others: Iterable[int], columns: Columns) -> list[int]:

@@ -31,6 +31,8 @@ class Start:
     label: Label
     type: CaptionType
     score: float
+    again: tuple[int, ...] = ()
+    """Lines of the page with the same label in another language: the same caption, if right below."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -54,7 +56,16 @@ def caption_starts(texts: Sequence[PageText], style: PaperStyle, labels: Caption
         if start.score > 0:
             by_label.setdefault(start.key, []).append(start)
     found = [start for rivals in by_label.values() for start in _convincing_ones(rivals, marks)]
-    return sorted(found, key=lambda start: (start.page_index, start.line))
+    places: dict[tuple[tuple[str, str], int], list[Start]] = {}
+    for start in candidates:
+        places.setdefault((start.key, start.page_index), []).append(start)
+    told = [replace(start, again=_in_other_words(start, places[start.key, start.page_index])) for start in found]
+    return sorted(told, key=lambda start: (start.page_index, start.line))
+
+
+def _in_other_words(start: Start, others: Sequence[Start]) -> tuple[int, ...]:
+    first = start.label.word[0].casefold()
+    return tuple(other.line for other in others if other.label.word[0].casefold() != first)
 
 
 def _mark_score(start: Start, marks: dict[str, str], types: set[CaptionType]) -> float:

@@ -69,7 +69,7 @@ def _caption(
 ) -> Caption:
     others = {other.line for other in starts if other.line != start.line}
     label_alone = not start.label.rest.strip() and not start.label.mark
-    rows = caption_rows(place, start.line, others, label_alone=label_alone)
+    rows = caption_rows(place, start.line, others, label_alone=label_alone, again=start.again)
     lines = [text.lines[number] for row in rows for number in row]
     wording = Wording(place.style, note_marks(text.lines, place.style))
     return Caption(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from figtune.figures.columns import Column
 from figtune.figures.style import PaperStyle
+from figtune.papers.box import Box
 from figtune.papers.page import Line
 
 _KNOWN = (
@@ -15,7 +16,7 @@ _KNOWN = (
 )
 _BOLD = re.compile(rf"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|(?:{_KNOWN})(?![a-z]))")
 _NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
-_SECTION_NUMBER = re.compile(r"^(?:[A-Z]|\d{1,2})(?:\.\d{1,2})*\.?$")
+_SECTION_NUMBER = re.compile(r"^(?:[IVX]{1,5}|[A-Z]|\d{1,2})(?:\.\d{1,2})*\.?$")
 _LONG_NUMBER = re.compile(r"^\d+(?:\.\d+)+\.?$")
 _CAPITALS = re.compile(rf"^(?:[IVX]+\.|(?:[A-Z]|\d{{1,2}})(?:\.\d{{1,2}})*\.?)\s+\S|^(?:{_KNOWN})\b", re.IGNORECASE)
 _LETTERED = re.compile(r"^[A-Z]\.\s*[A-Z]")
@@ -23,6 +24,7 @@ _FEWEST_LETTERS = 4
 _EDGE = 2.0  # points that a heading may miss its column's edge or, with its middle, the column's
 _CENTRED = 4.0
 _BLANK = 3.0  # em between a heading's number and its words: ICLR has 1.6
+_BOLD_CAPITALS = 1.2  # points that bold capitals may be smaller: in REVTeX
 _SIZE = 0.5  # points that a heading may be smaller than the body
 
 
@@ -43,9 +45,13 @@ def heading_lines(lines: Sequence[Line], style: PaperStyle) -> Iterator[int]:
             )
         elif _is_set_off(line, style):
             yield number
-        elif _SECTION_NUMBER.match(line.text) and _at_edge(line, style):
+        elif _SECTION_NUMBER.match(line.text) and line.size >= style.size - _BOLD_CAPITALS:
             words = _words_beside(lines, line, style)
-            if words and _is_capitals(lines[words[0]], style):
+            if (
+                words
+                and _is_capitals(lines[words[0]], style)
+                and _is_placed(Box.around([line.box, *(lines[word].box for word in words)]), style)
+            ):
                 yield from (number, *words)
 
 
@@ -55,7 +61,7 @@ def _is_bold_heading(line: Line, style: PaperStyle) -> bool:
     column = style.column_of(line.box)
     if column is None:
         return False
-    return abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha() or _is_centred(line, column)
+    return abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha() or _is_centred(line.box, column)
 
 
 def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
@@ -87,7 +93,7 @@ def _is_set_off(line: Line, style: PaperStyle) -> bool:
         return False
     at_edge = abs(line.box.x0 - column.x0) <= _EDGE
     if _is_capitals(line, style) and _CAPITALS.match(line.text):
-        return at_edge or _is_centred(line, column)
+        return at_edge or _is_centred(line.box, column)
     italic = all(span.italic for span in line.spans if span.text.strip())
     size = abs(line.size - style.size) <= _SIZE
     return at_edge and italic and size and _LETTERED.match(line.text) is not None and style.speaks_like_body(line)
@@ -100,15 +106,16 @@ def _is_capitals(line: Line, style: PaperStyle) -> bool:
     return (
         letters >= _FEWEST_LETTERS
         and line.text.isupper()
-        and largest >= style.size - _SIZE
-        and style.speaks_like_body(line)
+        and largest >= style.size - (_BOLD_CAPITALS if line.bold else _SIZE)
+        and (line.bold or style.speaks_like_body(line))
     )
 
 
-def _at_edge(line: Line, style: PaperStyle) -> bool:
-    column = style.column_of(line.box)
-    return column is not None and abs(line.box.x0 - column.x0) <= _EDGE and line.size >= style.size - _SIZE
+def _is_placed(box: Box, style: PaperStyle) -> bool:
+    """Whether a box begins at the edge of a column or lies in the middle of one."""
+    column = style.column_of(box)
+    return column is not None and (abs(box.x0 - column.x0) <= _EDGE or _is_centred(box, column))
 
 
-def _is_centred(line: Line, column: Column) -> bool:
-    return abs((line.box.x0 + line.box.x1) - (column.x0 + column.x1)) <= 2 * _CENTRED
+def _is_centred(box: Box, column: Column) -> bool:
+    return abs((box.x0 + box.x1) - (column.x0 + column.x1)) <= 2 * _CENTRED

@@ -59,12 +59,12 @@ class Ink:
         page: uint8[H, W] at 72 dpi.
         frame: what to keep; everything outside counts as paper.
         explained: boxes to wipe off.
+        tint: `tint_of(page)`.
     """
 
-    def __init__(self, page: GreyImage, frame: Box, explained: Iterable[Box]) -> None:
+    def __init__(self, page: GreyImage, frame: Box, explained: Iterable[Box], tint: int | None = None) -> None:
         self.mask: Mask = np.zeros(page.shape, dtype=np.bool_)
         rows, columns = self._window(frame)
-        tint = _tint(page)
         if tint is None:
             self.mask[rows, columns] = page[rows, columns] < _PAPER_WHITE
         else:
@@ -178,8 +178,8 @@ class Ink:
         return slice(top, bottom), slice(x0, x1)
 
 
-def _tint(page: GreyImage) -> int | None:
-    """The grey of the paper where it is not white: that of nearly all of the page's rim."""
+def tint_of(page: GreyImage) -> int | None:
+    """Return the grey of the paper where it is not white, that of nearly all of the page's rim; None where it is."""
     rim = np.concatenate((page[0], page[-1], page[:, 0], page[:, -1]))
     counts = np.bincount(rim, minlength=256)
     grey = int(counts.argmax())

@@ -201,12 +201,12 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
     """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
     upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
-    title = _title(upper, style)
+    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
+    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
+    title = _title(upper, style, pictures)
     if not title:
         return
     reached = max(line.box.bottom for line in title)
-    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
-    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
     for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
         line = text.lines[number]
         if ABSTRACT.match(line.text):
@@ -222,13 +222,16 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
         reached = max(reached, line.box.bottom) if below else reached
 
 
-def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
-    """The topmost of about the largest lines of words in the body's fonts, where they are larger than the body, and
-    those of its size that follow on it: words in a figure below may be larger still, headings as large."""
+def _title(upper: Sequence[Line], style: PaperStyle, pictures: Sequence[Box]) -> list[Line]:
+    """The topmost of about the largest lines of words in the body's fonts, or in bold type outside pictures, where they
+    are larger than the body, and those of its size that follow on it: words in a figure below may be larger still,
+    headings as large."""
     large = [
         line
         for line in upper
-        if line.size >= 1.15 * style.size and len(line.text) >= 8 and style.speaks_like_body(line)
+        if line.size >= 1.15 * style.size
+        and len(line.text) >= 8
+        and (style.speaks_like_body(line) or (line.bold and not _is_covered(line, pictures)))
     ]
     largest = max((line.size for line in large), default=0.0)
     title: list[Line] = []
@@ -248,7 +251,9 @@ def _is_picture(box: Box, text: PageText) -> bool:
 def _could_be_front(line: Line, style: PaperStyle) -> bool:
     if not line.horizontal:
         return False
-    return style.speaks_like_body(line) or bool(_ADDRESS.search(line.text)) or len(line.text) <= 2
+    if style.speaks_like_body(line) or _ADDRESS.search(line.text) or len(line.text) <= 2:
+        return True
+    return all(span.italic for span in line.spans)  # in affiliations italics come before the body has any
 
 
 def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
-from figtune.figures.ink import DPI, Ink
+from figtune.figures.ink import DPI, Ink, tint_of
 from figtune.figures.roles import Role, page_roles
 from figtune.figures.rules import algorithm_boxes, is_rule
 from figtune.figures.style import PaperStyle, is_prose
@@ -63,7 +63,7 @@ def set_scene(
     wiped += _furniture_drawings(text, roles, graphics, style)
     algorithms = algorithm_boxes(text.lines, graphics)
     wiped += algorithms
-    ink = Ink(page, frame, wiped)
+    ink = Ink(page, frame, wiped, tint_of(page))
     wording = ink.copy()
     wording.keep(
         [text.lines[number].box.expanded(_WIPE) for number in loose]
