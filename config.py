@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.examples.records import Task
-from figtune.memory.budget import parsed_size
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.pipeline import settings
 from figtune.pipeline.errors import InputError, UsageError
-from figtune.training.recipe import OptimizerName, Scheduler
+from figtune.pipeline.settings import check_pair, check_setting
+from figtune.training.memory_budget import parse_size
+from figtune.training.settings import TrainSettings
 
 # Where things are
 PDF_DIR = Path("papers")
@@ -51,17 +52,6 @@ STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
-def _check(condition: bool, name: str, wanted: str) -> None:
-    if not condition:
-        raise UsageError(f"--{name} must be {wanted}", "give another value")
-
-
-def _agree(condition: bool, name: str, wanted: str) -> None:
-    """How one flag goes with others."""
-    if not condition:
-        raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
-
-
 @dataclass(frozen=True)
 class ExtractSettings:
     """How papers are taken apart."""
@@ -81,16 +71,16 @@ class ExtractSettings:
     for as long as it takes."""
 
     def __post_init__(self) -> None:
-        _check(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
-        _check(self.longest_side >= 64, "extract.longest_side", "64 or more")
-        _check(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
-        _check(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
-        _check(
+        check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
+        check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
+        check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
+        check_setting(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
+        check_setting(
             re.fullmatch(r"(auto|[^/\s]+:\d{1,5})?", self.ray_address) is not None,
             "extract.ray_address",
             "auto or HOST:PORT",
         )
-        _agree(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
+        check_pair(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
 
 
 @dataclass(frozen=True)
@@ -131,19 +121,19 @@ class PrepareSettings:
     """Another seed deals the papers to other splits."""
 
     def __post_init__(self) -> None:
-        _check(len(self.tasks) > 0, "prepare.tasks", "at least one task")
-        _check(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
-        _check(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
-        _check(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
-        _check(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
-        _check(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
-        _check(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
-        _check(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
-        _check(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")
-        _check(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
-        _check(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
-        _check(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
-        _check(
+        check_setting(len(self.tasks) > 0, "prepare.tasks", "at least one task")
+        check_setting(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
+        check_setting(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
+        check_setting(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
+        check_setting(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
+        check_setting(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
+        check_setting(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
+        check_setting(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
+        check_setting(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")
+        check_setting(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
+        check_setting(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
+        check_setting(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
+        check_setting(
             self.val_fraction + self.test_fraction < 1,
             "prepare.val_fraction",
             "small enough to leave papers for training beside --prepare.test_fraction",
@@ -165,14 +155,17 @@ class DataSettings:
     prompt_column: str = ""
     """Texts that ask for them; empty for --data.prompt everywhere."""
     id_column: str = ""
-    """What rows of one split share, such as a patient; empty for the image itself."""
+    """What rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
+    limit: int = 0
+    """Rows to read of each part of the data set, from its beginning, for a quick try; 0 for all."""
     prompt: str = "Describe this image."
     """Asked of rows that have no prompt of their own."""
 
     def __post_init__(self) -> None:
-        _check(bool(self.image_column), "data.image_column", "the name of a column")
-        _check(bool(self.target_column), "data.target_column", "the name of a column")
-        _check(bool(self.prompt.strip()), "data.prompt", "a text")
+        check_setting(bool(self.image_column), "data.image_column", "the name of a column")
+        check_setting(bool(self.target_column), "data.target_column", "the name of a column")
+        check_setting(bool(self.prompt.strip()), "data.prompt", "a text")
+        check_setting(self.limit >= 0, "data.limit", "at least 0")
 
 
 @dataclass(frozen=True)
@@ -193,8 +186,8 @@ class ModelSettings:
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
     def __post_init__(self) -> None:
-        _check(bool(self.name.strip()), "model.name", "a Hub id or a folder")
-        _check(self.max_length >= 16, "model.max_length", "16 or more")
+        check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        check_setting(self.max_length >= 16, "model.max_length", "16 or more")
 
 
 @dataclass(frozen=True)
@@ -218,65 +211,32 @@ class AdapterSettings:
     every other part is trained; elsewhere it forbids what the targets must not name."""
 
     def __post_init__(self) -> None:
-        _check(self.rank >= 1, "adapter.rank", "1 or more")
-        _check(self.alpha >= 1, "adapter.alpha", "1 or more")
-        _check(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
-        _check(len(self.targets) > 0, "adapter.targets", "at least one name")
+        check_setting(self.rank >= 1, "adapter.rank", "1 or more")
+        check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
+        check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
+        check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """The training run."""
-
-    epochs: float = NUM_EPOCHS
-    """Passes over the training examples."""
-    batch_size: int = BATCH_SIZE
-    """Examples per forward pass and device, at most. Examples about one figure go through Gemma 3 together."""
-    max_batch_tokens: int = 4096
-    """Tokens per forward pass and device, at most, image tokens and padding included: long examples make small batches,
-    so that with a large --train.batch_size short ones can make large ones."""
-    gradient_accumulation_steps: int = GRADIENT_ACCUMULATION_STEPS
-    """Forward passes per optimizer step."""
-    learning_rate: float = LEARNING_RATE
-    """At its peak."""
-    scheduler: Scheduler = "cosine"
-    """How the learning rate falls after the warm-up."""
-    warmup_fraction: float = 0.03
-    """Share of the steps in which the learning rate rises."""
-    optimizer: OptimizerName = "adamw"
-    """AdamW, or "adamw_8bit": a quarter of the memory for what it remembers of each trained weight."""
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    """Gradients are clipped to this norm."""
-    activation_checkpointing: bool = True
-    """Less memory for one more forward pass of the decoder."""
-    auto_batch: bool = False
-    """Where memory is too small for the batch, take a smaller one and accumulate more, as many examples per step."""
-    evaluations: int = 10
-    """How often, evenly over the run, the losses on val and minitrain are taken and a checkpoint is saved."""
-    patience: int = 0
-    """Evaluations without a lower loss on val after which the run stops; 0 for never."""
-    answers: int = 4
-    """Examples of val that are answered at each evaluation and kept in answers.jsonl; 0 for none."""
-    save_total_limit: int = 2
-    """Checkpoints kept, the best on val among them."""
-    trackers: tuple[str, ...] = ("tensorboard",)
-    """Where the run can be watched, of those that transformers knows: tensorboard, wandb, mlflow and others."""
-    seed: int = SEED
-
-    def __post_init__(self) -> None:
-        _check(0 < self.epochs < inf, "train.epochs", "a number above 0")
-        _check(self.batch_size >= 1, "train.batch_size", "1 or more")
-        _check(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
-        _check(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
-        _check(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
-        _check(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
-        _check(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
-        _check(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")
-        _check(self.evaluations >= 1, "train.evaluations", "1 or more")
-        _check(self.patience >= 0, "train.patience", "0 or more")
-        _check(self.answers >= 0, "train.answers", "0 or more")
-        _check(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
+TRAIN = TrainSettings(
+    epochs=NUM_EPOCHS,
+    batch_size=BATCH_SIZE,
+    max_batch_tokens=4096,
+    gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
+    learning_rate=LEARNING_RATE,
+    scheduler="cosine",
+    warmup_fraction=0.03,
+    optimizer="adamw",
+    weight_decay=0.0,
+    max_grad_norm=1.0,
+    activation_checkpointing=True,
+    auto_batch=False,
+    evaluations=10,
+    patience=0,
+    answers=4,
+    save_total_limit=2,
+    trackers=("tensorboard",),
+    seed=SEED,
+)
 
 
 @dataclass(frozen=True)
@@ -297,11 +257,11 @@ class TestSettings:
     """Times that the papers are drawn again for the 95 % intervals."""
 
     def __post_init__(self) -> None:
-        _check(self.batch_size >= 1, "test.batch_size", "1 or more")
-        _check(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
-        _check(0 <= self.temperature < inf, "test.temperature", "0 or more")
-        _check(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
-        _check(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
+        check_setting(self.batch_size >= 1, "test.batch_size", "1 or more")
+        check_setting(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
+        check_setting(0 <= self.temperature < inf, "test.temperature", "0 or more")
+        check_setting(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
+        check_setting(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
 
 
 @dataclass(frozen=True)
@@ -368,29 +328,35 @@ class Config:
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
-    train: TrainSettings = field(default_factory=TrainSettings)
+    train: TrainSettings = TRAIN
     test: TestSettings = field(default_factory=TestSettings)
 
     def __post_init__(self) -> None:
-        _check(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
-        _check(self.workers >= 0, "workers", "0 or more")
+        check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
+        check_setting(self.workers >= 0, "workers", "0 or more")
         if self.memory is not None:
-            parsed_size(self.memory)
-        _agree(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
-        _agree(self.test_image is not None or self.prompt is None, "prompt", "together with --test_image")
-        _agree(self.test_image is None or "test" in self.steps, "test_image", "with test among the --steps")
-        _agree(self.test_image is not None or self.figure is None, "figure", "together with --test_image")
-        _agree(self.test_image is not None or self.answers is None, "answers", "together with --test_image")
-        _agree(not self.compare or "test" in self.steps, "compare", "with test among the --steps")
-        _agree(
+            parse_size(self.memory)
+        check_pair(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
+        check_pair(self.test_image is not None or self.prompt is None, "prompt", "together with --test_image")
+        check_pair(self.test_image is None or "test" in self.steps, "test_image", "with test among the --steps")
+        check_pair(self.test_image is not None or self.figure is None, "figure", "together with --test_image")
+        check_pair(self.test_image is not None or self.answers is None, "answers", "together with --test_image")
+        check_pair(not self.compare or "test" in self.steps, "compare", "with test among the --steps")
+        check_pair(
             not self.compare or (self.test_image is None and not self.serve),
             "compare",
             "without --test_image and --serve",
         )
-        _agree(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
-        _agree(not self.serve or self.test_image is None, "serve", "without --test_image")
-        _check(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
-        _check(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
+        check_pair(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
+        check_pair(not self.serve or self.test_image is None, "serve", "without --test_image")
+        check_setting(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
+        check_pair(
+            self.output_dir.resolve()
+            not in {self.content_dir.resolve(), self.dataset_dir.resolve(), self.model_dir.resolve()},
+            "output_dir",
+            "as another folder than those that other stages make",
+        )
+        check_setting(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
 
     @property
     def content_dir(self) -> Path:
@@ -424,11 +390,16 @@ def _demo() -> Config:
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
-        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34, split_seed=6),
+        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
         model=ModelSettings(name="tiny-gemma3", max_length=256),
         adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
-        train=TrainSettings(
-            epochs=40, batch_size=16, gradient_accumulation_steps=1, learning_rate=6e-3, activation_checkpointing=False
+        train=replace(
+            TRAIN,
+            epochs=40,
+            batch_size=16,
+            gradient_accumulation_steps=1,
+            learning_rate=6e-3,
+            activation_checkpointing=False,
         ),
         test=TestSettings(batch_size=16, max_new_tokens=192),
     )
@@ -451,7 +422,7 @@ def _paligemma_brain() -> Config:
         prepare=PrepareSettings(val_fraction=0.01, max_words=250),
         model=ModelSettings(name="google/paligemma-3b-pt-224"),
         adapter=AdapterSettings(mode="projector", freeze=("vision", "text")),
-        train=TrainSettings(epochs=1, learning_rate=2e-5),
+        train=replace(TRAIN, epochs=1, learning_rate=2e-5),
     )
 
 
@@ -461,7 +432,7 @@ def _paligemma_brain_lora() -> Config:
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
         adapter=AdapterSettings(mode="lora", rank=32, alpha=64),
-        train=TrainSettings(epochs=1, learning_rate=1e-4, scheduler="cosine"),
+        train=replace(TRAIN, epochs=1, learning_rate=1e-4, scheduler="cosine"),
     )
 
 
@@ -471,7 +442,7 @@ def _gemma3_qlora() -> Config:
         work_dir=Path("work/gemma3-qlora"),
         output_dir=Path("output/gemma3-qlora"),
         adapter=AdapterSettings(mode="qlora"),
-        train=TrainSettings(batch_size=1, gradient_accumulation_steps=16),
+        train=replace(TRAIN, batch_size=1, gradient_accumulation_steps=16),
         test=TestSettings(batch_size=4),
     )
 
@@ -560,4 +531,4 @@ def read_config(path: Path) -> Config:
         data = path.read_bytes()
     except OSError as failure:
         raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
-    return settings.decode(Config, data, str(path))
+    return settings.decode(Config(), data, str(path))

@@ -12,11 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from config import Config, parse
-from figtune.memory.budget import StepSettings
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
+from figtune.models.support import TINY_TYPES
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
@@ -41,17 +43,23 @@ def describe(config: Config) -> Stage:
         },
         files=files_of(config.model.name),
         holds=MODEL_CONTENTS,
+        apart=config.work_dir / ".partial-model",
     )
 
 
 def run(config: Config) -> Summary:
     """Make WORK/model if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
 
 
 def check(config: Config) -> None:
-    """Refuse at once what setup would refuse in the end."""
+    """Refuse at once what setup would refuse in the end, the model that is not to be had among it."""
     check_choice(_choice(config))
+    check_device(config.device)
+    if config.model.name not in TINY_TYPES:
+        from figtune.models.hub import check_model
+
+        check_model(config.model.name, config.model.revision)
 
 
 SCRIPT = StageScript(describe=describe, run=run, check=check)
@@ -62,13 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
 
 
-def _produce(config: Config) -> Outcome:
-    from figtune.memory.foresight import Room, foresee_model
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.models.setup import set_up_model
+    from figtune.training.memory_budget import StepConfig
+    from figtune.training.memory_check import MemoryBudget, check_setup_memory
 
     choice = _choice(config)
-    foresee_model(choice, _step_settings(config), Room.of(config.device, config.memory))
-    table = set_up_model(config.model_dir, choice)
+    step = StepConfig(adapter=choice.adapter, max_length=config.model.max_length, train=config.train)
+    check_setup_memory(choice, step, MemoryBudget.of(config.device, config.memory))
+    table = set_up_model(folder, choice)
     return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
 
@@ -89,19 +99,6 @@ def _choice(config: Config) -> ModelChoice:
         max_length=config.model.max_length,
         adapter=adapter,
         seed=config.train.seed,
-    )
-
-
-def _step_settings(config: Config) -> StepSettings:
-    """What of training decides about memory; it is told, and nothing that setup makes depends on it."""
-    return StepSettings(
-        adapter=_choice(config).adapter,
-        max_length=config.model.max_length,
-        batch_size=config.train.batch_size,
-        max_batch_tokens=config.train.max_batch_tokens,
-        gradient_accumulation_steps=config.train.gradient_accumulation_steps,
-        activation_checkpointing=config.train.activation_checkpointing,
-        eight_bit_optimizer=config.train.optimizer == "adamw_8bit",
     )
 
 

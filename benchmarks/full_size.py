@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -26,12 +26,11 @@ from peft import PeftModel
 from PIL import Image, ImageDraw
 
 from benchmarks.full_size_model import SIZES, build
+from config import TRAIN
 from figtune.batches.collation import TrainingBatch
 from figtune.batches.forward import summed_loss
 from figtune.batches.rows import training_row
 from figtune.batches.training_data import Collator, Item, Items, unpacked
-from figtune.memory.budget import Load, StepSettings, memory_lines
-from figtune.memory.estimate import described, memory_use
 from figtune.models.choice import ModelChoice
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
@@ -39,6 +38,8 @@ from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.pipeline.files import sha256_of
+from figtune.training.memory_budget import BatchShape, memory_lines
+from figtune.training.memory_estimate import describe_model, memory_use
 
 PROMPT = "Describe this figure."
 SENTENCE = "The encoder reads the image, and the decoder predicts what it shows. "
@@ -46,7 +47,7 @@ MAX_LENGTH = 512
 STEP_PARTS = 3
 """Forward, backward, optimizer."""
 _PIECE = 1 << 24
-"""Bytes added up at a time: a sum in wider numbers makes them all wide first."""
+"""Bytes added up at a time: a sum in wider numbers makes them all logits first."""
 GB = 1e9
 LIMITS: dict[AdapterMode, float] = {"lora": 16 * GB, "qlora": 10 * GB}
 """What Gemma 3 4B must train in on a card, in batches of up to four examples."""
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = options.folder / f"{options.model}-{options.mode}"
     with measure.part("set up"):
         set_up_model(work, _choice(base, options.mode))
-    with measure.part("load"):
+    with measure.part("batch"):
         loaded = load_tuned_model(work, device, "this benchmark", trainable=True, encoder=False)
     files = _pictures(work / "pictures", options.examples)
     with measure.part("encode one picture" if len(files) == 1 else f"encode {len(files)} pictures"):
@@ -182,7 +183,7 @@ def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures:
         optimizer.step()
     sys.stdout.write(f"loss {loss.item():.4f} nats per token over {batch.learned_tokens} tokens\n")
     if not torch.isfinite(loss):
-        raise SystemExit("the loss is no number")
+        raise SystemExit("the loss is not finite")
 
 
 def _frozen(tuned: PeftModel) -> dict[str, int]:
@@ -214,19 +215,10 @@ def _check(tuned: PeftModel, changed: set[str]) -> None:
 def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[str]:
     """What this very step was to take."""
     precision = precision_of(loaded.record, loaded.device)
-    settings = StepSettings(
-        adapter=loaded.record.adapter,
-        max_length=loaded.record.max_length,
-        batch_size=examples,
-        max_batch_tokens=4096,
-        gradient_accumulation_steps=1,
-        activation_checkpointing=True,
-        eight_bit_optimizer=False,
-    )
-    model = described(loaded.base, loaded.record.name, precision, loaded.record.adapter)
+    model = describe_model(loaded.base, loaded.record.name, precision, loaded.record.adapter)
     tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())
-    load = Load(examples=examples, text_tokens=tokens, learned_tokens=batch.learned_tokens // examples)
-    return ["estimated:", *memory_lines(memory_use(model, settings, load))]
+    shape = BatchShape(examples=examples, text_tokens=tokens, target_tokens=batch.learned_tokens // examples)
+    return ["estimated:", *memory_lines(memory_use(model, replace(TRAIN, activation_checkpointing=True), shape))]
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 import torch
 from transformers import get_scheduler
 
-from config import LEARNING_RATE, TrainSettings
-from figtune.training.recipe import run_plan
+from config import LEARNING_RATE, TRAIN
+from figtune.training.schedule import training_schedule
 
 FOLDER = Path(__file__).parent
 STYLE = """<style>
@@ -120,7 +120,7 @@ def _logits(model: Shapes) -> str:
 
 def schedule_picture(steps: int = 300) -> str:
     """The learning rate over a run, of each scheduler, from the code that training uses."""
-    plan = run_plan(steps, 1, steps, 1, TrainSettings().warmup_fraction)
+    plan = training_schedule(steps, steps, replace(TRAIN, epochs=1))
     parts = [
         '<path class="line" d="M70 30V250H690"/>',
         _text(64, 46, f"{LEARNING_RATE:g}", "small end"),

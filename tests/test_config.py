@@ -129,10 +129,9 @@ def _constants() -> Iterator[str]:
 @pytest.mark.parametrize("constant", list(_constants()))
 def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> None:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
-    fields = [node for each in tree.body if isinstance(each, ast.ClassDef) for node in each.body]
-    uses = [
-        field
-        for field in fields
-        if isinstance(field, ast.AnnAssign) and isinstance(field.value, ast.Name) and field.value.id == constant
+    defaults = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) or (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
     ]
-    assert len(uses) == 1
+    assert sum(isinstance(value, ast.Name) and value.id == constant for value in defaults) == 1

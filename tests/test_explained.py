@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 
+from config import TRAIN
 from docs.draw import GEMMA, PALIGEMMA, Shapes, learning_rates, model_picture, schedule_picture
-from figtune.memory.budget import StepSettings
-from figtune.memory.estimate import Described, longest_load, memory_use
 from figtune.models.precision import Precision
 from figtune.models.records import AdapterMode, AdapterRecord
+from figtune.training.memory_budget import StepConfig
+from figtune.training.memory_estimate import ModelSpec, memory_use, worst_case_batch
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = " ".join((DOCS / "explained.md").read_text(encoding="utf-8").split())
@@ -36,9 +38,9 @@ def _config(model: Shapes) -> PreTrainedConfig:
 def _lora_numbers(config: PreTrainedConfig, rank: int) -> int:
     """Two thin matrices beside each matrix of the decoder: rank * (in + out)."""
     text = config.text_config
-    width, wide = text.hidden_size, text.intermediate_size
+    width, logits = text.hidden_size, text.intermediate_size
     queries, keys = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
-    ends = 2 * (width + queries) + 2 * (width + keys) + 3 * (width + wide)
+    ends = 2 * (width + queries) + 2 * (width + keys) + 3 * (width + logits)
     return int(rank * ends * text.num_hidden_layers)
 
 
@@ -70,17 +72,19 @@ def test_the_numbers_trained_are_those_of_the_modes() -> None:
 def test_the_memory_is_what_setup_prints(model: Shapes, mode: AdapterMode, examples: int, stated: str) -> None:
     adapter = AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.05, targets=("decoder",))
     precision = Precision(dtype=torch.bfloat16, four_bit=mode == "qlora", remark=None)
-    described = Described(config=_config(model), name=model.title, precision=precision, adapter=adapter)
-    settings = StepSettings(
+    spec = ModelSpec(config=_config(model), name=model.title, precision=precision, adapter=adapter)
+    step = StepConfig(
         adapter=adapter,
         max_length=512,
-        batch_size=examples,
-        max_batch_tokens=4096,
-        gradient_accumulation_steps=1,
-        activation_checkpointing=True,
-        eight_bit_optimizer=False,
+        train=replace(
+            TRAIN,
+            batch_size=examples,
+            max_batch_tokens=4096,
+            gradient_accumulation_steps=1,
+            activation_checkpointing=True,
+        ),
     )
-    peak = memory_use(described, settings, longest_load(described, settings)).peak
+    peak = memory_use(spec, step.train, worst_case_batch(spec, step)).peak
     assert stated in PAGE
     assert f"{peak / 1e9:.1f} GB" in stated
 

@@ -1,8 +1,9 @@
-"""Rows judged one by one: an example, until its copies elsewhere are known, or the rule that is against it."""
+"""Filter rows one by one: each text becomes a candidate for an example, or a rejection by a named rule."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,24 @@ from figtune.examples.rows import OpenedSource, Row
 from figtune.examples.screening import Fault, fault_of_image
 from figtune.examples.sentences import count_words, split_sentences, whole_sentences
 from figtune.pipeline.errors import InputError
+from figtune.pipeline.images import REMARKS, Remark, read_image_bytes
+
+_LONGEST_PATH = 200
+"""Characters of a path that are repeated: encoded pictures stand in its place at times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A row that is fit to be an example."""
+    """A text and its image that are fit to be an example."""
 
     split: Split
     example: Example
     perceptual_hash: str
     """Of its image, in hex."""
     shortened: bool
-    """Whether sentences of its text were left out."""
+    """True where sentences of its text were left out."""
+    remarks: tuple[Remark, ...]
+    """About its image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +44,44 @@ class Judge:
     dataset_dir: Path
     deal: Deal
     choices: Choices
+    needs_ids: bool
+    """True where the user named a column of ids: the split of a row without one is unknown then."""
 
-    def judged(self, row: Row, part: str) -> Candidate | Rejection:
-        """Text first: where it is unfit the image need not be decoded."""
-        completion = _bounded(row.target, self.choices.max_words)
-        fault = _fault_of_text(row.target, completion, self.choices)
-        image = fault or self._image(row)
-        if isinstance(image, Fault):
-            return Rejection(
-                item_id=self._name(row, part),
-                rule=image.rule,
-                detail=image.detail,
-                task="",
-                image="",
-                source=self._source(row, part),
-            )
-        return self._candidate(row, part, completion, image)
+    def judged(self, row: Row, part: str) -> Iterator[Candidate | Rejection]:
+        """Yield a candidate or a rejection for each text of a row.
 
-    def _candidate(self, row: Row, part: str, completion: str, image: KeptImage) -> Candidate:
+        The image is decoded once, and not at all where no text is fit.
+        """
+        image: KeptImage | Fault | None = None
+        for number, text in enumerate(row.targets, start=1):
+            name = f"{'row' if len(self.deal.own) == 1 else part}-{row.number:06d}{f'-{number}' if number > 1 else ''}"
+            completion = _bounded(text, self.choices.max_words)
+            outcome: KeptImage | Fault | None = self._fault_of_id(row, part)
+            outcome = outcome or _fault_of_text(text, completion, self.choices)
+            outcome = outcome or (image := image or self._image(row))
+            if isinstance(outcome, Fault):
+                yield self._rejection(row, part, name, outcome)
+            else:
+                yield self._candidate(row, part, name, completion, completion != text, outcome)
+
+    def _fault_of_id(self, row: Row, part: str) -> Fault | None:
+        if self.needs_ids and not row.row_id and self.deal.is_drawn(part):
+            return Fault("no_id", "which rows belong with it cannot be told, so neither can its split")
+        return None
+
+    def _rejection(self, row: Row, part: str, name: str, fault: Fault) -> Rejection:
+        return Rejection(
+            item_id=name, rule=fault.rule, detail=fault.detail, task="", image="", source=self._source(row, part)
+        )
+
+    def _candidate(
+        self, row: Row, part: str, name: str, completion: str, shortened: bool, image: KeptImage
+    ) -> Candidate:
         group = row.row_id or image.facts.sha256
         return Candidate(
             split=self.deal.split_of(part, group),
             example=Example(
-                example_id=self._name(row, part),
+                example_id=name,
                 task=DATA_SET_TASK,
                 image=store_image(self.dataset_dir, image),
                 image_sha256=image.facts.sha256,
@@ -71,7 +93,8 @@ class Judge:
                 kind="",
             ),
             perceptual_hash=f"{image.facts.perceptual_hash:x}",
-            shortened=completion != row.target,
+            shortened=shortened,
+            remarks=image.remarks,
         )
 
     def _image(self, row: Row) -> KeptImage | Fault:
@@ -80,27 +103,29 @@ class Judge:
             return data
         try:
             image = keep(data, "the image")
-        except InputError as fault:
-            return Fault("unreadable_image", fault.problem)
-        return fault_of_image(image.facts, self.choices) or image
+        except InputError as error:
+            return Fault("unreadable_image", error.problem)
+        fault = fault_of_image(image.facts, self.choices)
+        if fault is not None and fault.rule == "blank_image" and "dark" in image.remarks:
+            return Fault(fault.rule, f"{fault.detail}; it has {REMARKS['dark']}")
+        return fault or image
 
     def _encoded(self, image: bytes | str | None) -> bytes | Fault:
         if image is None:
-            return Fault("no_image", "neither bytes nor a path")
+            return Fault("no_image", "neither the bytes nor the path of one image")
         if isinstance(image, bytes):
             return image
+        shown = image if len(image) <= _LONGEST_PATH else f"{image[:_LONGEST_PATH]}..."
+        shown = shown.encode("utf-8", "replace").decode("utf-8")
         if "://" in image:
-            return Fault("no_image", f"{image} is an address; only files are read")
+            return Fault("no_image", f"{shown} is an address; only files are read")
         path = Path(os.path.normpath(self.source.folder / image))
         if not self.source.trusted and not path.is_relative_to(self.source.folder):
-            return Fault("image_outside", f"{image} lies outside the data set")
+            return Fault("image_outside", f"{shown} lies outside the data set")
         try:
-            return path.read_bytes()
-        except OSError as fault:
-            return Fault("no_image", f"{image}: {(fault.strerror or 'cannot be read').lower()}")
-
-    def _name(self, row: Row, part: str) -> str:
-        return f"{'row' if len(self.deal.own) == 1 else part}-{row.number:06d}"
+            return read_image_bytes(path)
+        except InputError as fault:
+            return Fault("no_image", fault.problem.replace(str(path), shown))
 
     def _source(self, row: Row, part: str) -> str:
         row_id = f", {row.row_id}" if row.row_id else ""
@@ -108,7 +133,7 @@ class Judge:
 
 
 def _bounded(text: str, max_words: int) -> str:
-    """The text as it is, or as many of its sentences as fit."""
+    """Return the text, or as many of its first sentences as fit."""
     if count_words(text) <= max_words:
         return text
     return " ".join(whole_sentences(split_sentences(text), max_words))

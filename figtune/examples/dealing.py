@@ -1,4 +1,4 @@
-"""Which split each row goes to: the one that the data set put it in, or one drawn where the data set has none."""
+"""Assignment of rows to splits: the data set's own, or one by a hash where the data set has none."""
 
 from __future__ import annotations
 
@@ -24,27 +24,31 @@ _OWN_SPLITS: Mapping[str, Split] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Deal:
-    """How rows become splits."""
+    """The split of every row."""
 
     own: Mapping[str, Split]
-    """Parts that are read, in the order of SPLITS; rows of other parts are left alone."""
+    """Splits by the parts that are read, in the order of SPLITS; rows of other parts are left alone."""
     drawn: Fractions
-    """For rows of the training part: what the data set itself lacks."""
+    """Shares of the training part for the splits that the data set itself lacks."""
 
     @property
     def wanted(self) -> tuple[Split, ...]:
-        """Splits that should have examples."""
+        """Return the splits that should have examples."""
         wanted = {*self.own.values(), *wanted_splits(self.drawn)}
         return tuple(split for split in SPLITS if split in wanted)
 
+    def is_drawn(self, part: str) -> bool:
+        """Tell whether rows of a part are dealt out among several splits."""
+        return self.own[part] == "train" and self.drawn.val + self.drawn.test > 0
+
     def split_of(self, part: str, group: str) -> Split:
-        """The split of a row; rows of one group and part share it."""
+        """Return the split of a row; rows of one group and part share it."""
         own = self.own[part]
         return split_of(group, self.drawn) if own == "train" else own
 
 
 def deal(parts: Sequence[str], fractions: Fractions, source: str) -> Deal:
-    """Decide by the names of a data set's parts. A single part is dealt out whatever its name.
+    """Assign parts to splits by their names. A single part is divided whatever its name.
 
     Raises:
         InputError: there is nothing to train on.

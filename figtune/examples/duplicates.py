@@ -1,4 +1,4 @@
-"""Near-identical pictures among very many.
+"""Search for near-identical pictures among very many.
 
 Two hashes that differ in at most k bits agree in one of k + 1 bands of bits (Manku et al., "Detecting near-duplicates
 for web crawling", 2007), so of half a million figures one pair in two thousand has to be looked at. Pictures of one
@@ -20,13 +20,13 @@ from figtune.pipeline.progress import track
 
 _WORD_BITS = 64
 _KEY_BITS = 32
-"""Bits of a band that are looked at; more would hardly part more pictures."""
+"""Bits of a band that are compared; more would hardly separate more pictures."""
 _DEARER = 20
-"""A pair that a band finds is read from all over the memory, which takes so many times as long."""
+"""Cost of a pair found by a band, read from scattered memory, relative to one of the comparison of all with all."""
 _AT_ONCE = 1 << 18
-"""Pairs compared in one go: some ten megabytes."""
+"""Pairs compared at a time: some ten megabytes."""
 _SLOW = 10**8
-"""So many comparisons take a second or more."""
+"""Number of comparisons from which a progress bar is shown; they take about a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class Hashes:
     """Perceptual hashes of many pictures: with words of 256 bits 40 bytes each."""
 
     places: NDArray[np.int64]
-    """int64[N]: what the pictures are known by, ascending."""
+    """int64[N]: identifiers of the pictures, ascending."""
     words: NDArray[np.uint64]
     """uint64[W, N]: the bits."""
 
     @classmethod
     def of(cls, places: NDArray[np.int64], data: bytes | bytearray, bits: int) -> Hashes:
-        """Hashes of so many bits, a multiple of 64, one after another in `data`, in any order of `places`."""
+        """Build from hashes of `bits` bits (a multiple of 64), concatenated in `data` in the order of `places`."""
         order = np.argsort(places)
         given = np.frombuffer(data, dtype="<u8").reshape(len(places), bits // _WORD_BITS)
         words = np.empty((bits // _WORD_BITS, len(places)), dtype=np.uint64)
@@ -53,13 +53,13 @@ class Hashes:
 
 
 def leaks(hashes: Mapping[Split, Hashes], at_most: int) -> dict[int, tuple[int, Split]]:
-    """Pictures that must go since a near copy stands in an earlier split, each with the first such copy and its split.
+    """Return the pictures with a near copy in an earlier split, each with the first such copy and its split.
 
     A picture that is trained on must not be tested on. Pairs are judged one by one, not in chains, so that one odd
     picture cannot empty a split.
 
     Args:
-        at_most: so many bits of near copies differ.
+        at_most: number of differing bits up to which two pictures are near copies.
     """
     found: dict[int, tuple[int, Split]] = {}
     for earlier, later in combinations(SPLITS, 2):
@@ -71,7 +71,7 @@ def leaks(hashes: Mapping[Split, Hashes], at_most: int) -> dict[int, tuple[int, 
 
 
 def first_near(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
-    """int64[len(others)]: the first of `some` that differs from each in `at_most` bits; `len(some)` where none does."""
+    """Return int64[len(others)]: for each the first of `some` within `at_most` bits; `len(some)` where none is."""
     if not len(some) or not len(others):
         return np.full(len(others), len(some))
     pairs = sum(int(matches.counts.sum()) for matches in _matches(some, others, at_most))
@@ -80,7 +80,7 @@ def first_near(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
 
 
 def near_by_all(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
-    """`first_near`, every hash compared with every other."""
+    """Compute `first_near` by comparing every hash with every other."""
     found = np.full(len(others), len(some))
     slow = len(some) * len(others) > _SLOW
     numbers = range(len(others))
@@ -96,7 +96,7 @@ def near_by_all(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]
 
 
 def near_by_bands(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int64]:
-    """`first_near`, hashes compared that agree in a band."""
+    """Compute `first_near` by comparing only hashes that agree in a band."""
     found = np.full(len(others), len(some))
     for matches in _matches(some, others, at_most):
         for one, other in matches.pairs():
@@ -110,14 +110,14 @@ def near_by_bands(some: Hashes, others: Hashes, at_most: int) -> NDArray[np.int6
 
 @dataclass(frozen=True, kw_only=True)
 class _Matches:
-    """Hashes that agree in one band: of each of the others a run among some, in the order of their bits there."""
+    """Hashes that agree in one band: for each of the others, a run in `order`, which sorts the first ones by band."""
 
     order: NDArray[np.int64]
     first: NDArray[np.int64]
     counts: NDArray[np.int64]
 
     def pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Indices among some and among the others, so many at a time as memory is there for."""
+        """Yield pairs as indices (among the first, among the others), at most about `_AT_ONCE` at a time."""
         ends = np.cumsum(self.counts)
         start = 0
         while start < len(ends):
@@ -130,7 +130,7 @@ class _Matches:
 
 
 def _matches(some: Hashes, others: Hashes, at_most: int) -> Iterator[_Matches]:
-    """What agrees in each of `at_most` + 1 bands."""
+    """Yield the matches of each of `at_most` + 1 bands."""
     for band in range(at_most + 1):
         ours, theirs = (_key(hashes.words, band, at_most + 1) for hashes in (some, others))
         order = np.argsort(ours)
@@ -140,7 +140,7 @@ def _matches(some: Hashes, others: Hashes, at_most: int) -> Iterator[_Matches]:
 
 
 def _key(words: NDArray[np.uint64], band: int, bands: int) -> NDArray[np.uint32]:
-    """uint32[N]: every `bands`-th bit, since neighbours tell much the same."""
+    """Return uint32[N]: every `bands`-th bit, since neighbouring bits are correlated."""
     key = np.zeros(words.shape[1], dtype=np.uint32)
     for bit in range(band, len(words) * _WORD_BITS, bands)[:_KEY_BITS]:
         key = (key << np.uint32(1)) | ((words[bit // _WORD_BITS] >> np.uint64(bit % _WORD_BITS)).astype(np.uint32) & 1)

@@ -20,6 +20,7 @@ from figtune.examples.shards import stream_examples
 from figtune.examples.splits import draw
 from figtune.examples.tally import Tally
 from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.images import REMARKS
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import write_json, write_records
 
@@ -46,9 +47,21 @@ def finish(dataset_dir: Path, tally: Tally, ending: Ending) -> Stats:
     stats = tally.stats(minitrain, ending.wanted, ending.data_set)
     write_json(dataset_dir / STATS_FILE, stats)
     _require_examples(stats, dataset_dir)
+    _say_what_is_odd(stats)
     for split in stats.empty_splits:
         say(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
     return stats
+
+
+def _say_what_is_odd(stats: Stats) -> None:
+    for remark, meaning in REMARKS.items():
+        if count := stats.image_remarks.get(remark):
+            say(f"examples whose image has {meaning}: {count:,} of {stats.figures_used:,}")
+    if stats.duplicates:
+        total = sum(stats.examples["train"].values())
+        say(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
+    if count := stats.figure_rejections.get("no_id"):
+        say(f"rows left out since they have no id in --data.id_column, by which to choose their split: {count:,}")
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

@@ -1,4 +1,4 @@
-"""What identifies a data set on this machine, told cheaply enough to be told before every run."""
+"""Fingerprint of a data set on this machine, cheap enough to be computed before every run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from figtune.examples.sources import DataSource
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.files import sha256_of
+from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".txt", ".md", ".yaml"))
+_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".md", ".yaml"))
 _SAMPLE_BYTES = 1 << 16
 
 
 def identity_of(source: DataSource) -> dict[str, str]:
-    """Texts by their sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
+    """Fingerprint texts by sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
 
     A Hub repository is identified by its name and revision alone: it has no files here.
 
@@ -27,7 +27,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
     path = source.path
     if path is None:
         return {}
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise InputError(
             f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
         )
@@ -35,7 +35,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
         return {path.name: _identity(path)}
     identities, pictures = {}, []
     for name, size in _sizes(str(path), ""):
-        if name.lower().endswith(_PICTURES):
+        if name.lower().endswith(IMAGE_SUFFIXES):
             pictures.append(f"{name} {size}\n".encode())
         else:
             identities[name] = _identity(path / name)
@@ -43,7 +43,7 @@ def identity_of(source: DataSource) -> dict[str, str]:
 
 
 def _sizes(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes of all files below a folder. Without a Path for each: there may be a hundred thousand."""
+    """Yield names and sizes of all files below a folder. Without a Path for each: there may be a hundred thousand."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -1,38 +1,32 @@
-"""What can be told of an image by looking at its pixels once."""
+"""Facts of an image (size, ink, hashes), taken from its decoded pixels, and the file that is stored of it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from figtune.pipeline.errors import InputError
+from figtune.pipeline.images import Remark, decode_image, read_image_bytes
 
 _HASH_SIDE = 16
 """256 bits: 64 confuse line plots on white paper with one another."""
 HASH_BITS = _HASH_SIDE * _HASH_SIDE
 _INK_CONTRAST = 24
 """Grey levels from the background at which a pixel counts as ink."""
-_MAX_PIXELS = 200_000_000
 _KEPT_FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
-_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
-# What Pillow's readers raise for a file that is not what its first bytes promise.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image file, seen."""
+    """Facts of one image."""
 
     sha256: str
+    """Of the file."""
     width: int
     """Pixels."""
     height: int
@@ -50,27 +44,26 @@ class KeptImage:
     facts: ImageFacts
     """Of `data`."""
     data: bytes
-    """A PNG or JPEG file: the one given, or a PNG of the same pixels."""
+    """A PNG or JPEG file of the decoded pixels: the one given where every reader gets these from it, else a new PNG."""
     suffix: str
+    remarks: tuple[Remark, ...]
+    """Of the image given."""
 
 
 def look_at(path: Path) -> ImageFacts:
-    """Read an image file once.
+    """Read an image file of this project once.
 
     Raises:
         InputError: it is missing, no image, or breaks off.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there", "extract again with --force") from None
-    except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault}", "replace or remove it") from None
-    return _facts(data, _decoded(data, str(path)))
+    if not path.exists():
+        raise InputError(f"{path} is not there", "extract again with --force")
+    data = read_image_bytes(path)
+    return _facts(data, decode_image(data, str(path)).rgb)
 
 
 def keep(data: bytes, name: str) -> KeptImage:
-    """Look at an encoded image, decoding it once; what is neither PNG nor JPEG is encoded anew.
+    """Decode an encoded image once, take its facts, and encode it anew where readers could differ about its pixels.
 
     Args:
         name: for the error.
@@ -78,39 +71,22 @@ def keep(data: bytes, name: str) -> KeptImage:
     Raises:
         InputError: it is no image, or breaks off.
     """
-    image = _decoded(data, name)
-    suffix = _KEPT_FORMATS.get(image.format or "")
-    if suffix is None:
-        data, suffix = _png(image), ".png"
-    return KeptImage(facts=_facts(data, image), data=data, suffix=suffix)
+    image = decode_image(data, name)
+    suffix = _KEPT_FORMATS.get(image.file_format)
+    if suffix is None or not image.is_plain:
+        data, suffix = _png(image.rgb), ".png"
+    return KeptImage(facts=_facts(data, image.rgb), data=data, suffix=suffix, remarks=image.remarks)
 
 
-def _decoded(data: bytes, name: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own limit is lower than ours, and only a warning.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > _MAX_PIXELS:
-                raise ValueError(f"it has more than {_MAX_PIXELS // 1_000_000} million pixels")
-            image.load()
-            return image
-    except UnidentifiedImageError:
-        # Its own words have the address of the bytes in memory, which differs from run to run.
-        raise InputError(f"{name} is no image of a known format", "replace or remove it") from None
-    except (Image.DecompressionBombError, *_BROKEN) as fault:
-        raise InputError(f"{name} cannot be read as an image: {fault}", "replace or remove it") from None
-
-
-def _png(image: Image.Image) -> bytes:
-    upright = ImageOps.exif_transpose(image)
+def _png(rgb: Image.Image) -> bytes:
+    red, green, blue = rgb.split()
     file = io.BytesIO()
-    (upright if upright.mode in _PNG_MODES else upright.convert("RGB")).save(file, "PNG")
+    (red if red == green == blue else rgb).save(file, "PNG")
     return file.getvalue()
 
 
-def _facts(data: bytes, image: Image.Image) -> ImageFacts:
-    grey = _grey(image)
+def _facts(data: bytes, rgb: Image.Image) -> ImageFacts:
+    grey = rgb.convert("L")
     return ImageFacts(
         sha256=hashlib.sha256(data).hexdigest(),
         width=grey.width,
@@ -118,14 +94,6 @@ def _facts(data: bytes, image: Image.Image) -> ImageFacts:
         ink_share=_ink_share(grey.histogram()),
         perceptual_hash=int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16),
     )
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Eight bits a pixel. Pillow's own conversion clips deeper pictures to white, so those are stretched instead."""
-    if not image.mode.startswith(("I", "F")):
-        return image.convert("L")
-    values = np.asarray(image, dtype=np.float64)
-    return Image.fromarray(np.rint((values - values.min()) * (255 / (np.ptp(values) or 1))).astype(np.uint8))
 
 
 def _ink_share(histogram: list[int]) -> float:

@@ -1,7 +1,7 @@
-"""All different pictures of a data set, and which of them must go since a copy stands in an earlier split.
+"""Index of the different pictures of a data set, and of the copies that must leave later splits.
 
-Kept in a database on the disk, so that memory does not grow with them; only while near copies are looked for, their
-perceptual hashes are all in memory.
+It is a database on disk, so that memory does not grow with the pictures; only the search for near copies loads all
+perceptual hashes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE TABLE pictures (
     key BLOB PRIMARY KEY, place INTEGER, split INTEGER, rank REAL, tie TEXT, name TEXT, hash BLOB
 ) WITHOUT ROWID
 """
-# One that comes to stand in an earlier split keeps its place.
+# A picture that moves to an earlier split keeps its place.
 _ADD = """
 INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
     place = CASE WHEN split = excluded.split THEN excluded.place ELSE place END,
@@ -40,32 +40,32 @@ WHERE (excluded.rank, excluded.tie) < (rank, tie)
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A picture where it was seen."""
+    """One occurrence of a picture."""
 
     key: bytes
-    """What is equal for pictures of which one is kept."""
+    """Equal for pictures of which only one is kept."""
     split: Split
     rank: float
-    """The lowest is kept,"""
+    """Sort key: the lowest rank is kept."""
     tie: str
-    """and among equals the first in the order of these, or else the first seen."""
+    """Sort key among equal ranks; then the first one added is kept."""
     name: str
-    """Of the figure or example."""
+    """Name of the figure or example."""
     perceptual_hash: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """The one that is kept of pictures with the same key."""
+    """The picture that is kept among those with the same key."""
 
     name: str
     split: Split
     near: tuple[str, Split] | None
-    """Name and split of a near copy in an earlier split, if there is one: then it must go as well."""
+    """Name and split of a near copy in an earlier split, because of which this one must go too; None without any."""
 
 
 class Pictures:
-    """Pictures by their keys. First all are added, then near copies are looked for, then it tells what is kept."""
+    """Pictures by key. Use in this order: `add` all, `find_near` once, then `kept`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -76,17 +76,17 @@ class Pictures:
         return self._database.execute("SELECT 1 FROM pictures WHERE key = ?", (key,)).fetchone() is not None
 
     def add(self, seen: Seen) -> None:
-        """A picture, or another one with the same key."""
+        """Add a picture; of those with the same key the one of the lowest rank is kept."""
         self._count += 1
         bits = seen.perceptual_hash.to_bytes(HASH_BITS // 8, "little")
         split = SPLITS.index(seen.split)
         self._database.execute(_ADD, (seen.key, self._count, split, seen.rank, seen.tie, seen.name, bits))
 
     def find_near(self, at_most: int) -> None:
-        """Look for near copies among those that are kept.
+        """Find near copies among the pictures that are kept.
 
         Args:
-            at_most: so many bits of their perceptual hashes differ between near copies.
+            at_most: number of differing bits of their perceptual hashes up to which two pictures are near copies.
         """
         near = leaks({split: self._hashes(split) for split in SPLITS}, at_most)
         wanted = {place for place, _ in near.values()}
@@ -95,7 +95,7 @@ class Pictures:
         self._near = {place: (names[kept], split) for place, (kept, split) in near.items()}
 
     def kept(self, key: bytes) -> Kept:
-        """What is kept of the pictures with a key, one of which was added."""
+        """Return the picture that is kept for a key that was added."""
         row = self._database.execute("SELECT place, split, name FROM pictures WHERE key = ?", (key,)).fetchone()
         place, split, name = row
         return Kept(name=name, split=SPLITS[split], near=self._near.get(place))
@@ -111,7 +111,7 @@ class Pictures:
 
 @contextmanager
 def pictures_beside(dataset_dir: Path) -> Iterator[Pictures]:
-    """Yield a collection of pictures that lies in the folder until the block ends."""
+    """Yield an empty index whose database lies in the folder until the block ends."""
     path = dataset_dir / _FILE
     dataset_dir.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def pictures_beside(dataset_dir: Path) -> Iterator[Pictures]:
 
 @contextmanager
 def _full_disk_told(path: Path) -> Iterator[None]:
-    """As for any other file, where SQLite has errors of its own."""
+    """Raise the OSError of a full disk in place of SQLite's own errors."""
     try:
         yield
     except sqlite3.OperationalError as error:

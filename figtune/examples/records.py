@@ -14,7 +14,7 @@ DATA_SET_TASK: Literal["given"] = "given"
 """Of examples of a data set, which gives prompt and target itself."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -109,6 +109,10 @@ class Stats:
     """Sentences that a cleaning rule shortened, put otherwise or dropped on the way to a target, by rule."""
     shortened: dict[str, int]
     """Completions that end at a sentence before the text does, by task."""
+    duplicates: int
+    """Training examples that repeat picture, prompt and completion of another one."""
+    image_remarks: dict[str, int]
+    """Examples of a data set whose image has something to know about it, by remark."""
     completion_words: dict[str, LengthSummary]
     """By task."""
     empty_splits: tuple[Split, ...]
@@ -138,3 +142,7 @@ DATASET_CONTENTS = (
     PREVIEW_FILE,
     IMAGES_FOLDER,
 )
+LEARNED_FROM = (*(examples_file(split) for split in SPLITS[:2]), *SPLITS[:2], MINITRAIN_FILE, IMAGES_FOLDER)
+"""What of it training reads."""
+EXAMPLES_READ = (*(examples_file(split) for split in SPLITS), *SPLITS, MINITRAIN_FILE, IMAGES_FOLDER)
+"""What of it evaluation reads: it also guesses from the training texts."""

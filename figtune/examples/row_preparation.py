@@ -1,7 +1,7 @@
-"""Rows of a data set taken through judgement and the search for copies into the files of a data set.
+"""Preparation of a data set: rows are filtered, checked for copies across splits, and written as examples.
 
-Rows are read once and their images decoded once. Candidates wait on disk, since which of two copies goes is known only
-when all have been seen.
+Rows are read once and their images decoded once. Candidates wait on disk, since it is known only after the last row
+which of two copies goes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Sta
     """
     opened = open_source(source)
     dealt = deal([part.name for part in opened.parts], choices.fractions, source.name)
-    judge = Judge(source=opened, dataset_dir=dataset_dir, deal=dealt, choices=choices)
+    judge = Judge(
+        source=opened,
+        dataset_dir=dataset_dir,
+        deal=dealt,
+        choices=choices,
+        needs_ids=bool(source.columns.row_id),
+    )
     with pictures_beside(dataset_dir) as pictures:
         tally = _Preparation(judge, source, pictures).run()
         prune_images(dataset_dir, pictures)
@@ -49,7 +55,7 @@ def prepare_rows(source: DataSource, dataset_dir: Path, choices: Choices) -> Sta
 
 
 class _Preparation:
-    """One pass over the rows, one over the candidates that come of them."""
+    """Two passes: over the rows, then over the candidates that came of them."""
 
     def __init__(self, judge: Judge, source: DataSource, pictures: Pictures) -> None:
         self._tally = Tally()
@@ -74,12 +80,12 @@ class _Preparation:
         for name in self._judge.deal.own:
             rows = rows_of(parts[name], self._source.columns, self._source.prompt, self._source.name)
             for row in track(rows, total=parts[name].count, title=f"Reading {name}", unit="row"):
-                judged = self._judge.judged(row, name)
-                if isinstance(judged, Rejection):
-                    self._reject(judged, write)
-                else:
-                    self._see(judged)
-                    yield judged
+                for judged in self._judge.judged(row, name):
+                    if isinstance(judged, Rejection):
+                        self._reject(judged, write)
+                    else:
+                        self._see(judged)
+                        yield judged
 
     def _see(self, candidate: Candidate) -> None:
         example = candidate.example
@@ -106,9 +112,10 @@ class _Preparation:
                     write[candidate.split](example)
                     self._tally.use_figure(candidate.split, example.group)
                     self._tally.add_example(candidate.split, example, shortened=candidate.shortened)
+                    self._tally.add_remarks(candidate.remarks)
 
     def _fault_of(self, image_sha256: str, split: Split) -> Fault | None:
-        """The same picture stays in the earliest split that has it; of two near copies the one in the later goes."""
+        """Check for copies: a picture stays in the earliest split that has it, and near copies in later splits go."""
         kept = self._pictures.kept(bytes.fromhex(image_sha256))
         if split != kept.split:
             return Fault("copy_across_splits", f"the same picture as {kept.name} in {kept.split}")

@@ -20,6 +20,7 @@ SETTINGS = {
     "blank_image": "--prepare.min_ink_share",
     "not_english": "--prepare.english_only",
     "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
+    "no_id": "--data.id_column",
     "too_short": "--prepare.min_words",
     "no_sentence_fits": "--prepare.max_words",
 }

@@ -1,7 +1,8 @@
-"""Where rows come from: a Hub id, a folder or a file, opened through the `datasets` library without decoding an image.
+"""Opening a data set: a Hub id, a folder or a file, without decoding an image.
 
-Everything is read as a stream, a few rows at a time. A data set of the Hub is downloaded into its cache first, file by
-file, so that an interrupted download carries on and nothing is downloaded twice.
+Everything is read as a stream, a few rows at a time: Parquet, JSON and CSV files directly, the rest through the
+`datasets` library. A data set of the Hub is downloaded into its cache first, file by file, so that an interrupted
+download carries on and nothing is downloaded twice.
 """
 
 from __future__ import annotations
@@ -9,31 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from figtune.examples.rows import Columns, OpenedSource, Part
+from figtune.examples.text_tables import CSV_SUFFIXES, JSON_SUFFIXES, table_rows
 from figtune.pipeline.errors import InputError
 
+if TYPE_CHECKING:
+    from figtune.pipeline.hub import Repository
+
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
-_LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".csv": "csv"}
+_PARQUET_SUFFIX = ".parquet"
+_TEXT_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES
+_FILE_SUFFIXES = (_PARQUET_SUFFIX, *sorted(_TEXT_SUFFIXES))
 _SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
 _BATCH_ROWS = 64
-"""Of Parquet, held at once."""
+"""Rows of Parquet in memory at a time."""
 _BUFFER_BYTES = 1 << 20
-"""Of a Parquet column, read at once."""
+"""Bytes of a Parquet column read at a time."""
 
 
 class _Rows(Protocol):
-    """What is used here of `datasets.Dataset` and `datasets.IterableDataset`, which have no types."""
+    """The part of `datasets.Dataset` and `datasets.IterableDataset`, which have no types, that is used here."""
 
     features: Mapping[str, object] | None
 
     def cast_column(self, column: str, feature: object) -> _Rows:
-        """The same rows, that column read in another way."""
+        """Return the same rows with that column read in another way."""
 
     def __iter__(self) -> Iterator[Mapping[str, object]]:
-        """Rows by column."""
+        """Iterate over rows, by column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +54,15 @@ class DataSource:
     """Branch, tag or commit of a Hub repository."""
     columns: Columns
     prompt: str
-    """Asked of rows without one of their own."""
+    """Prompt of rows without one of their own."""
+    limit: int
+    """Rows of each part that are read, from its beginning; 0 for all."""
 
     @property
     def path(self) -> Path | None:
-        """The folder or file; None for a Hub id."""
+        """Return the folder or file; None for a Hub id."""
         path = Path(self.name).expanduser()
-        if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _LOADERS:
+        if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _FILE_SUFFIXES:
             return path
         return None
 
@@ -67,47 +77,79 @@ def open_source(source: DataSource) -> OpenedSource:
     path = source.path
     folder = _downloaded(source) if path is None else path
     try:
-        parts = tuple(_opened(folder))
+        parts = tuple(_opened(folder, [name.split(".")[0] for name in source.columns.named.values()]))
     except (OSError, ValueError, TypeError) as misfit:
         raise _unreadable(source.name, misfit) from None
     return OpenedSource(
         name=source.name if path is None else path.name,
         folder=folder if folder.is_dir() else folder.parent,
         trusted=path is not None,
-        parts=tuple(Part(name=part.name, rows=_guarded(part, source.name), count=part.count) for part in parts),
+        parts=tuple(_limited(part, source) for part in parts),
     )
 
 
-def _downloaded(source: DataSource) -> Path:
-    from figtune.pipeline.hub import Repository, download
+def _limited(part: Part, source: DataSource) -> Part:
+    rows, count = _guarded(part, source.name), part.count
+    if not source.limit:
+        return Part(name=part.name, rows=rows, count=count)
+    return Part(
+        name=part.name,
+        rows=islice(rows, source.limit),
+        count=source.limit if count is None else min(count, source.limit),
+    )
 
-    wanted = Repository(
+
+def check_source(source: DataSource) -> None:
+    """See that a data set of the Hub is here or may be downloaded.
+
+    Raises:
+        ResourceError: no network, no such data set, or no right to read it.
+    """
+    if source.path is None:
+        from figtune.pipeline.hub import check_access, is_cached
+
+        if not is_cached(_repository(source)):
+            check_access(_repository(source))
+
+
+def _downloaded(source: DataSource) -> Path:
+    from figtune.pipeline.hub import download
+
+    return download(_repository(source), None)
+
+
+def _repository(source: DataSource) -> Repository:
+    from figtune.pipeline.hub import Repository
+
+    return Repository(
         kind="dataset",
         name=source.name,
         revision=source.revision,
         name_flag="--data.source",
         revision_flag="--data.revision",
     )
-    return download(wanted, None)
 
 
-def _opened(path: Path) -> Iterator[Part]:
-    """The parts of a data set on this machine, in the order that it names them."""
+def _opened(path: Path, columns: Sequence[str]) -> Iterator[Part]:
+    """Open the parts of a data set on this machine, in the order that it names them."""
+    if path.is_file():
+        if path.suffix.lower() not in _FILE_SUFFIXES:
+            given = path.suffix or "a file without a suffix"
+            raise ValueError(f"{given} is none of {', '.join(_FILE_SUFFIXES)}")
+        return iter([_part_of_files("train", [path], columns)])
     import datasets
+    from datasets.packaged_modules.csv.csv import Csv
+    from datasets.packaged_modules.json.json import Json
     from datasets.packaged_modules.parquet.parquet import Parquet
 
     if any((path / name).is_file() for name in _SAVED_BY_DATASETS):
         return _parts(datasets.load_from_disk(str(path)))
-    if path.is_dir():
-        builder = datasets.load_dataset_builder(str(path))
-    else:
-        loader = _LOADERS.get(path.suffix.lower())
-        if loader is None:
-            raise ValueError(f"{path.suffix or 'a file without a suffix'} is none of {', '.join(_LOADERS)}")
-        builder = datasets.load_dataset_builder(loader, data_files={"train": str(path)})
-    if isinstance(builder, Parquet):
+    builder = datasets.load_dataset_builder(str(path))
+    if isinstance(builder, Csv | Json | Parquet):
         files: Mapping[str, Sequence[str]] = builder.config.data_files
-        return iter([_parquet_part(name, paths) for name, paths in files.items()])
+        parts = {str(name): [Path(file) for file in of_part] for name, of_part in files.items()}
+        if all(file.suffix.lower() in _FILE_SUFFIXES for of_part in parts.values() for file in of_part):
+            return iter([_part_of_files(name, of_part, columns) for name, of_part in parts.items()])
     return _parts(builder.as_streaming_dataset())
 
 
@@ -116,14 +158,20 @@ def _parts(loaded: Mapping[str, _Rows] | _Rows) -> Iterator[Part]:
         yield Part(name=str(name), rows=_undecoded(rows), count=getattr(rows, "num_rows", None))
 
 
-def _parquet_part(name: str, paths: Sequence[str]) -> Part:
+def _part_of_files(name: str, paths: Sequence[Path], columns: Sequence[str]) -> Part:
+    if paths[0].suffix.lower() == _PARQUET_SUFFIX:
+        return _parquet_part(name, paths)
+    return Part(name=name, rows=chain.from_iterable(table_rows(path, columns) for path in paths), count=None)
+
+
+def _parquet_part(name: str, paths: Sequence[Path]) -> Part:
     """Read without `datasets`, which holds whole row groups: some 400 MB where a writer made them large."""
     from pyarrow.parquet import ParquetFile, read_metadata
 
     files = (ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) for path in paths)
     batches = (batch for file in files for batch in file.iter_batches(_BATCH_ROWS))
     count = sum(read_metadata(path).num_rows for path in paths)
-    return Part(name=str(name), rows=(row for batch in batches for row in batch.to_pylist()), count=count)
+    return Part(name=name, rows=(row for batch in batches for row in batch.to_pylist()), count=count)
 
 
 def _undecoded(rows: _Rows) -> _Rows:
@@ -136,7 +184,7 @@ def _undecoded(rows: _Rows) -> _Rows:
 
 
 def _guarded(part: Part, name: str) -> Iterator[Mapping[str, object]]:
-    """The same rows; what breaks while they are read is told as an error of the data set."""
+    """Yield the same rows; whatever breaks while they are read becomes an error of the data set."""
     rows = iter(part.rows)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which split a group of examples goes to: a pure function of its name, so that more papers move nobody."""
+"""Assignment of groups of examples to splits by a hash of their name, so that adding papers moves none."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from figtune.examples.records import SPLITS, Split
 
 @dataclass(frozen=True, kw_only=True)
 class Fractions:
-    """How many of the groups are held out, on average."""
+    """Shares of the groups that are held out, on average."""
 
     val: float
     test: float
     seed: int
-    """Another seed, another draw."""
+    """Seed of the hash; another one assigns anew."""
 
 
 def draw(seed: int, name: str) -> float:
-    """A number in [0, 1) that depends on nothing but the two.
+    """Return a number in [0, 1) that depends on nothing but the two.
 
     Draws for different purposes need different names: the same name would give them the same number.
     """
@@ -28,7 +28,7 @@ def draw(seed: int, name: str) -> float:
 
 
 def split_of(group: str, fractions: Fractions) -> Split:
-    """The split of a group."""
+    """Return the split of a group."""
     place = draw(fractions.seed, group)
     if place < fractions.test:
         return "test"
@@ -36,6 +36,6 @@ def split_of(group: str, fractions: Fractions) -> Split:
 
 
 def wanted_splits(fractions: Fractions) -> list[Split]:
-    """Splits that should get something; with few groups a draw may leave one out."""
+    """Return the splits that should get examples; with few groups one may stay empty."""
     wanted = {"train": True, "val": fractions.val > 0, "test": fractions.test > 0}
     return [split for split in SPLITS if wanted[split]]

@@ -13,11 +13,12 @@ import numpy as np
 
 from figtune.examples.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.examples.sentences import count_words
+from figtune.pipeline.images import Remark
 
 
 class Tally:
     """Counts of one preparation. All but the groups are of a bounded number of things; of those 8 bytes are kept for
-    each figure or row."""
+    each figure or row and each training example."""
 
     def __init__(self) -> None:
         self._figures = 0
@@ -29,37 +30,44 @@ class Tally:
         self._example_rejections: Counter[str] = Counter()
         self._cleaned: Counter[str] = Counter()
         self._shortened: Counter[str] = Counter()
+        self._remarks: Counter[str] = Counter()
+        self._trained_on = array("Q")
         self._words: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def reject_figure(self, rule: str) -> None:
-        """A figure that no example is about."""
+        """Count a figure that no example is about."""
         self._figures += 1
         self._figure_rejections[rule] += 1
 
     def reject_example(self, rule: str) -> None:
-        """An example of a figure, whatever becomes of the others."""
+        """Count an example of a figure, whatever becomes of the others."""
         self._example_rejections[rule] += 1
 
     def use_figure(self, split: Split, group: str) -> None:
-        """A figure that at least one example is about."""
+        """Count a figure that at least one example is about."""
         self._figures += 1
         self._used += 1
-        digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
-        self._groups[split].append(int.from_bytes(digest, "big"))
+        self._groups[split].append(_hash_of(group))
 
     def add_example(self, split: Split, example: Example, *, shortened: bool) -> None:
-        """An example as written."""
+        """Count an example as written."""
         self._examples[split][example.task] += 1
         self._kinds[example.kind] += 1
         self._shortened[example.task] += shortened
         self._words[example.task][count_words(example.completion)] += 1
+        if split == "train":
+            self._trained_on.append(_hash_of(example.image_sha256, example.prompt, example.completion))
+
+    def add_remarks(self, remarks: Iterable[Remark]) -> None:
+        """Count remarks on the image of an example."""
+        self._remarks.update(remarks)
 
     def add_cleaned(self, removed: Counter[str]) -> None:
-        """What cleaning rules took from the texts of a figure."""
+        """Count the sentences that cleaning rules changed in the texts of a figure."""
         self._cleaned += removed
 
     def stats(self, minitrain: int, wanted: Iterable[Split], data_set: str) -> Stats:
-        """Everything counted so far.
+        """Return everything counted so far.
 
         Args:
             wanted: splits that should have examples.
@@ -79,9 +87,16 @@ class Tally:
             example_rejections=_sorted(self._example_rejections),
             cleaned=_sorted(self._cleaned),
             shortened=_sorted(self._shortened),
+            duplicates=len(self._trained_on) - len(np.unique(self._trained_on)),
+            image_remarks=_sorted(self._remarks),
             completion_words={task: summary_of(self._words[task]) for task in sorted(self._words)},
             empty_splits=tuple(split for split in wanted if not groups[split]),
         )
+
+
+def _hash_of(*texts: str) -> int:
+    """Return 8 bytes of a hash."""
+    return int.from_bytes(hashlib.blake2b("\0".join(texts).encode(), digest_size=8).digest(), "big")
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:
@@ -89,10 +104,10 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 
 def summary_of(lengths: Mapping[int, int]) -> LengthSummary:
-    """What of some lengths is shown in words.
+    """Summarise a distribution of lengths.
 
     Args:
-        lengths: how often there is each of them.
+        lengths: number of texts by length.
     """
     ordered = sorted(lengths)
     up_to = list(accumulate(lengths[length] for length in ordered))

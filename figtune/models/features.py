@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,11 +22,11 @@ from transformers import ProcessorMixin
 
 from figtune.models.encoder import encoder_digest, encoder_present
 from figtune.models.family import Family
-from figtune.models.images import fitted, read_image
 from figtune.models.loading import LoadedModel
 from figtune.models.ranks import share, wait
 from figtune.models.records import ImageFit
 from figtune.pipeline.files import replacing
+from figtune.pipeline.images import WHITE, read_image
 from figtune.pipeline.progress import say, track
 
 _TENSOR = "features"
@@ -112,6 +112,21 @@ def picture_features(loaded: LoadedModel, image: Image.Image) -> Tensor:
         return pixels
     with _encoder(loaded):
         return _features(loaded, pixels)
+
+
+def fitted(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
+    """Return the image as the processor should get it.
+
+    Args:
+        side: of the vision encoder's square, in pixels.
+
+    Returns:
+        "letterbox": `side` x `side` with white borders, proportions kept. "squash": as it is; the processor resizes it
+        to the square whatever its proportions.
+    """
+    if fit == "squash":
+        return image
+    return ImageOps.pad(image, (side, side), method=Image.Resampling.LANCZOS, color=WHITE)
 
 
 def image_side(loaded: LoadedModel) -> int:

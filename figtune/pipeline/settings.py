@@ -21,6 +21,26 @@ Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
 
 
+def check_setting(condition: bool, name: str, wanted: str) -> None:
+    """Refuse a value of a setting.
+
+    Raises:
+        UsageError: `condition` does not hold.
+    """
+    if not condition:
+        raise UsageError(f"--{name} must be {wanted}", "give another value")
+
+
+def check_pair(condition: bool, name: str, wanted: str) -> None:
+    """Refuse a setting that does not go with the others.
+
+    Raises:
+        UsageError: `condition` does not hold.
+    """
+    if not condition:
+        raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
 def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
     """Every leaf of a dataclass by its dotted name: `{"train.learning_rate": 0.0001, ...}`."""
     flat: dict[str, Value] = {}
@@ -49,19 +69,27 @@ def encode(settings: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 
-def decode(kind: type[Settings], data: bytes, where: str) -> Settings:
-    """Read settings of dataclass `kind`; names left out take their defaults.
+def decode(defaults: Settings, data: bytes, where: str) -> Settings:
+    """Read settings of the kind of `defaults`, which gives the values of names that are left out.
 
     Raises:
-        UsageError: not JSON, an unknown name, a wrong type, or a value that `kind` refuses.
+        UsageError: not JSON, an unknown name, a wrong type, or an invalid value.
     """
+    kind = type(defaults)
     try:
         plain = msgspec.json.decode(data)
         for name, known in _unknown_names(kind, plain):
             raise UsageError(f'{where}: unknown setting "{name}"', _suggestion(name, known))
-        return msgspec.convert(plain, kind, dec_hook=_path)
+        merged = _merge(msgspec.to_builtins(defaults, enc_hook=str), plain)
+        return msgspec.convert(merged, kind, dec_hook=_path)
     except (msgspec.DecodeError, UnicodeDecodeError) as misfit:
         raise UsageError(f"{where}: {misfit}", "correct the file") from None
+
+
+def _merge(defaults: object, given: object) -> object:
+    if not (isinstance(defaults, Mapping) and isinstance(given, Mapping)):
+        return given
+    return {**defaults, **{name: _merge(defaults.get(name), value) for name, value in given.items()}}
 
 
 def _path(kind: type[object], value: object) -> object:

@@ -16,10 +16,11 @@ from figtune.batches.rows import training_row
 from figtune.examples.records import MINITRAIN_FILE, Example
 from figtune.examples.shards import stream_examples
 from figtune.models.family import Family, TokenisedRow
-from figtune.models.images import fitted, read_image
+from figtune.models.features import fitted
 from figtune.models.records import ModelRecord
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError, NothingProducedError
+from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_records
 
 EXAMPLES = 8

@@ -24,6 +24,7 @@ from figtune.examples.tally import summary_of
 from figtune.examples.tasks import TASKS
 from figtune.pipeline import scripts
 from figtune.pipeline.files import replacing, write_text
+from figtune.pipeline.images import REMARKS
 from figtune.pipeline.records import read_json
 from figtune.reports.tokens import TokenCounter, token_counter
 
@@ -72,6 +73,7 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
         total=sum(sum(counts.values()) for counts in stats.examples.values()),
         tokens={task: summary_of(counts) for task, counts in sorted(lengths.tokens.items())},
         plot=LENGTHS_FILE,
+        remarks=REMARKS,
     )
     write_text(dataset_dir / CARD_FILE, text)
 

@@ -95,7 +95,8 @@ def write_gallery(content_dir: Path) -> None:
     ]
     context = {
         "statuses": Counter(paper.status for paper in papers),
-        "unusable": [paper for paper in papers if paper.status != "ok"],
+        "repaired": sum(paper.repaired for paper in papers),
+        "lacking": [paper for paper in papers if paper.status != "ok" or paper.repaired],
         "papers": views,
         "shown": sum(len(view.figures) for view in views),
         "kinds": sorted({figure.kind for figure in figures}),
@@ -120,7 +121,7 @@ def _paper_view(content_dir: Path, paper: PaperRecord, figures: Sequence[FigureR
 
 def _page_view(content_dir: Path, paper: PaperRecord, number: int, figures: Iterable[FigureRecord]) -> PageView:
     source = f"{THUMBNAILS_FOLDER}/{paper.paper_id}/{number}.jpg"
-    with Image.open(content_dir / source) as picture:
+    with Image.open(content_dir / source, formats=("JPEG",)) as picture:
         width, height = (_POINTS_PER_INCH / THUMBNAIL_DPI * side for side in picture.size)
     outlines = [outline for figure in figures for outline in _outlines(figure)]
     return PageView(number=number, source=source, width=width, height=height, outlines=tuple(outlines))

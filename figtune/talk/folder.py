@@ -14,15 +14,14 @@ import msgspec
 from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
-from figtune.models.images import read_image
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
 from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.pipeline.files import sha256_of
+from figtune.pipeline.image_formats import IMAGE_SUFFIXES
+from figtune.pipeline.images import decode_file
 from figtune.pipeline.progress import say, show, track
 from figtune.talk.terms import Request, Terms
-
-_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +87,10 @@ def image_files(folder: Path) -> list[Path]:
         InputError: there is none.
     """
     paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
-    images = sorted((path for path in paths if path.suffix.lower() in _SUFFIXES), key=os.fsencode)
+    images = sorted((path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES), key=os.fsencode)
     if not images:
         raise InputError(
-            f"no image below {folder}", f"give a folder with files that end in {', '.join(sorted(_SUFFIXES))}"
+            f"no image below {folder}", f"give a folder with files that end in {', '.join(IMAGE_SUFFIXES)}"
         )
     return images
 
@@ -131,10 +130,14 @@ class _Asking:
         problems: dict[Path, str] = {}
         for image in images:
             try:
-                questions[image] = Question(picture=read_image(image), prompt=self._prompt)
+                decoded = decode_file(image)
             except InputError as broken:
                 problems[image] = broken.problem.replace(str(image), image.name)
                 say(f"failed: {broken.problem}")
+                continue
+            if decoded.remarks:
+                say(f"{image.name} has {decoded.remarks_in_words}")
+            questions[image] = Question(picture=decoded.rgb, prompt=self._prompt)
         answers = dict(zip(questions, self._said(loaded, list(questions.values())), strict=True))
         return [self._line(image, *answers.get(image, ("", False)), problems.get(image, "")) for image in images]
 

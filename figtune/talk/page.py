@@ -17,6 +17,7 @@ from figtune.answers.streaming import stream_answers
 from figtune.examples.records import Task
 from figtune.models.loading import LoadedModel
 from figtune.pipeline.errors import FigtuneError
+from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 from figtune.talk.paper import listed
 from figtune.talk.subjects import Subject, subjects_of
 from figtune.talk.terms import Request, Terms
@@ -28,7 +29,7 @@ STYLE = """
 #heading h1 { font-size: 1.6rem; font-weight: 600; margin: 0; } #heading p { margin: .1rem 0 0; opacity: .75; }
 #status { min-height: 1.6em; }
 """
-_SUFFIXES = [".pdf", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
+_SUFFIXES = [".pdf", *IMAGE_SUFFIXES]
 _KEPT_SECONDS = 3600
 """How long an upload that nobody looks at any more is kept."""
 _SWEEP_SECONDS = 300

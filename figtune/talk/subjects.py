@@ -10,9 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.figures.records import FigureRecord
-from figtune.models.images import read_image
 from figtune.pipeline.errors import InputError
-from figtune.talk.paper import Paper, Reading, is_paper, read_paper
+from figtune.pipeline.images import read_image
+from figtune.talk.paper import Paper, Reading, read_paper
+from figtune.talk.preflight import is_paper
 from figtune.talk.terms import Request
 
 _LONGEST_SIDE = 2048
@@ -31,7 +32,7 @@ class Subject:
 
     def picture(self) -> Image.Image:
         """RGB."""
-        with Image.open(io.BytesIO(self.png)) as image:
+        with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
             return image.convert("RGB")
 
     def prompt(self, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""What happens beside the training steps: progress shown, a run ended in time, checkpoints kept whole."""
+"""Trainer callbacks: progress bar, divergence guard, early stopping, checkpoint completion."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 
@@ -14,37 +14,37 @@ from figtune.models import ranks
 from figtune.pipeline.errors import NothingProducedError
 from figtune.pipeline.progress import say, track
 from figtune.training.checkpoints import Checkpoints
-from figtune.training.history import evaluations_since_best
-from figtune.training.recipe import RunPlan
+from figtune.training.metrics_log import evaluations_since_best
+from figtune.training.schedule import TrainingSchedule
 
 _WINDOW = 10
-"""Logged losses that are averaged before they are judged."""
+"""Number of logged losses in the moving average."""
 _RISE = 2.0
-"""Times the lowest average so far, and a nat more: then the run has gone astray for good."""
+"""A moving average above this multiple of its minimum, plus one nat, counts as divergence. Chosen, not measured: it
+must only stand well above the noise of small batches."""
 
 
-class Watch(TrainerCallback):
-    """Shows progress, and stops a run that has gone astray."""
+class ProgressCallback(TrainerCallback):
+    """Progress bar over the examples of the run, with loss, speed and memory."""
 
-    def __init__(self, plan: RunPlan) -> None:
-        self._plan = plan
+    def __init__(self, schedule: TrainingSchedule) -> None:
+        self._schedule = schedule
         self._bar: tqdm[int] | None = None
-        self._recent: deque[float] = deque(maxlen=_WINDOW)
-        self._lowest = math.inf
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Open the bar, at the step that the run carries on from."""
-        self._bar = track((), total=self._plan.examples_seen(self._plan.steps), title="training", unit="example")
-        self._bar.initial = self._bar.n = self._plan.examples_seen(state.global_step)
+        """Open the bar at the step that the run resumes from."""
+        total = self._schedule.examples_seen(self._schedule.steps)
+        self._bar = track((), total=total, title="training", unit="example")
+        self._bar.initial = self._bar.n = self._schedule.examples_seen(state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._bar is not None:
-            self._bar.update(self._plan.examples_seen(state.global_step) - self._bar.n)
+            self._bar.update(self._schedule.examples_seen(state.global_step) - self._bar.n)
 
     def on_log(
         self,
@@ -54,14 +54,45 @@ class Watch(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Show the loss, the speed and the memory.
+        """Show the loss, the speed and the memory."""
+        if logs is not None and "loss" in logs and self._bar is not None:
+            self._bar.set_postfix_str(_postfix(logs), refresh=False)
+
+    def close(self) -> None:
+        """Leave the bar as it is, however the run ended."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _postfix(logs: dict[str, float]) -> str:
+    parts = [f"loss {logs['loss']:.3f}"]
+    if "tokens_per_second" in logs:
+        parts += [f"{logs['tokens_per_second']:,.0f} tokens/s", f"{logs['memory_gb']:.1f} GB"]
+    return ", ".join(parts)
+
+
+class DivergenceCallback(TrainerCallback):
+    """Divergence guard: ends a run whose loss rises far above its minimum."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._lowest = math.inf
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Compare the moving average of the loss with its minimum.
 
         Raises:
-            NothingProducedError: the loss has risen far above what it was.
+            NothingProducedError: it has risen far above it.
         """
-        if logs is None or "loss" not in logs or self._bar is None:
+        if logs is None or "loss" not in logs:
             return
-        self._bar.set_postfix_str(_shown(logs), refresh=False)
         self._recent.append(logs["loss"])
         if len(self._recent) < _WINDOW:
             return
@@ -74,49 +105,41 @@ class Watch(TrainerCallback):
                 "lower --train.learning_rate, or raise --train.warmup_fraction",
             )
 
-    def close(self) -> None:
-        """Leave the bar as it is, however the run ended."""
-        if self._bar is not None:
-            self._bar.close()
 
+class EarlyStopping(TrainerCallback):
+    """Early stopping on the val loss.
 
-def _shown(logs: dict[str, float]) -> str:
-    parts = [f"loss {logs['loss']:.3f}"]
-    if "tokens_per_second" in logs:
-        parts += [f"{logs['tokens_per_second']:,.0f} tokens/s", f"{logs['memory_gb']:.1f} GB"]
-    return ", ".join(parts)
+    transformers' EarlyStoppingCallback counts in its own state; here the decision is a function of the log history, so
+    a resumed run stops at the same step as an uninterrupted one.
+    """
 
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
 
-class Patience(TrainerCallback):
-    """Ends a run whose loss on val has not become lower for some evaluations."""
-
-    def __init__(self, evaluations: int) -> None:
-        self._evaluations = evaluations
-
-    def is_over(self, log_history: list[dict[str, float]]) -> bool:
-        """Whether patience is at its end: a function of the history, so that a resumed run ends at the same step."""
-        return 0 < self._evaluations <= evaluations_since_best(log_history)
+    def should_stop(self, log_history: list[dict[str, float]]) -> bool:
+        """Return True once the last `patience` evaluations were not better than the best one before them."""
+        return 0 < self._patience <= evaluations_since_best(log_history)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Judge the evaluation that has just been logged."""
-        if self.is_over(state.log_history) and state.global_step < state.max_steps:
+        if self.should_stop(state.log_history) and state.global_step < state.max_steps:
             control.should_training_stop = True
             say(
-                f"train: stopping at step {state.global_step}: the loss on val has not become lower for "
-                f"{self._evaluations} evaluations"
+                f"train: early stopping at step {state.global_step}: no lower loss on val for "
+                f"{self._patience} evaluations"
             )
 
 
-class Keeper(TrainerCallback):
-    """Marks each checkpoint once it is whole."""
+class CheckpointCallback(TrainerCallback):
+    """Marks each checkpoint complete once all its files are written."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """The Trainer has written all files of a checkpoint."""
+        """Mark the checkpoint that the Trainer has just written."""
         # Every process writes a file of its own into it.
         ranks.wait()
         if ranks.is_first():

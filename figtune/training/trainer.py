@@ -1,28 +1,33 @@
-"""transformers' Trainer with our loss, our evaluation and our checkpoints."""
+"""transformers' Trainer with this project's batches, loss, evaluation and checkpoints."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
+from figtune.batches.ahead import ReadAhead
 from figtune.batches.bundles import Bundle
 from figtune.batches.forward import summed_loss
 from figtune.batches.training_data import BatchDataset, Collator, unpacked
 from figtune.models.adapters import save_adapter
-from figtune.models.ranks import process_count
+from figtune.models.ranks import process_count, process_index, summed
 from figtune.pipeline.errors import NothingProducedError
-from figtune.training.pace import Pace
-from figtune.training.reading import ReadingTrainer
+from figtune.training.throughput import ThroughputMeter
+
+Tensors = dict[str, Tensor]
 
 
-class FigureTrainer(ReadingTrainer):
-    """Loss per learned token over the whole optimizer step; evaluation likewise; no logits gathered."""
+class FigureTrainer(Trainer):
+    """Trainer that prefetches composed batches and averages the loss over the target tokens of an optimizer step."""
 
     def __init__(
         self,
@@ -33,53 +38,88 @@ class FigureTrainer(ReadingTrainer):
         evaluated: Mapping[str, Sequence[Sequence[Bundle]]],
         collator: Collator,
         callbacks: list[TrainerCallback],
-        pace: Pace,
+        throughput: ThroughputMeter,
     ) -> None:
         super().__init__(
-            tuned=tuned,
-            arguments=arguments,
-            train=train,
-            evaluated=evaluated,
-            collator=collator,
+            model=tuned,
+            args=arguments,
+            train_dataset=train,
+            # The Trainer requires one for its evaluations; `evaluate` reads `evaluated` instead.
+            eval_dataset=dict(evaluated),
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self._pace = pace
-        # Then the Trainer counts the learned tokens of all batches of a step, and leaves their scaling to us.
+        self._train = train
+        self._evaluated = evaluated
+        self._collator = collator
+        self._throughput = throughput
+        self._prefetcher: ReadAhead[Tensors] | None = None
+        # With these the Trainer counts the target tokens of all batches of a step and leaves the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
+
+    def get_train_dataloader(self) -> DataLoader[list[Bundle]]:
+        """Return a loader of the composed batches in order; accelerate deals them out to the processes."""
+        loader: DataLoader[list[Bundle]] = DataLoader(
+            self._train,
+            batch_size=1,
+            sampler=SequentialSampler(self._train),
+            collate_fn=lambda batches: self._collator(batches[0]),
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[list[Bundle]] = self.accelerator.prepare(loader)
+        return prepared
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Tensors], num_batches: int, device: torch.device
+    ) -> tuple[list[Tensors], Tensor | int | None]:
+        """Return the batches of a step and the number of target tokens in them, over all processes."""
+        if self._prefetcher is None or self._prefetcher.source is not epoch_iterator:
+            self._stop_prefetching()
+            self._prefetcher = ReadAhead(epoch_iterator, num_batches + 1)
+        taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(
+            self._prefetcher, num_batches, device
+        )
+        return taken
+
+    def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
+        """Take all steps, and stop prefetching however they end."""
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint)
+        finally:
+            self._stop_prefetching()
 
     def compute_loss(
         self,
         model: PeftModel,
-        inputs: dict[str, Tensor],
+        inputs: Tensors,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Share of this batch in the mean over the learned tokens of the step: so accumulated = one big batch."""
+        """Return this batch's share of the mean over the target tokens of the step: accumulated = one big batch."""
         batch, pictures = unpacked(inputs)
         count = num_items_in_batch if num_items_in_batch is not None else batch.learned_tokens
-        self._pace.add_tokens(batch.tokens)
-        # What processes have computed is averaged over them afterwards.
+        self._throughput.add_tokens(batch.tokens)
+        # Gradients are averaged over the processes afterwards.
         return process_count() * summed_loss(model, self._collator.family, batch, pictures) / count
 
     def _clip_grad_norm(self, model: PeftModel) -> Tensor:
-        """Clip the gradients, which a loss that is no number has reached too.
+        """Clip the gradients. A loss that is not finite shows here too.
 
         Raises:
-            NothingProducedError: their norm is no number, or infinite.
+            NothingProducedError: their norm is not finite.
         """
         norm: Tensor = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         if not torch.isfinite(norm):
             raise NothingProducedError(
-                f"the loss or its gradient is no longer a number after step {self.state.global_step}",
+                f"the loss or its gradient is not finite after step {self.state.global_step}",
                 "lower --train.learning_rate, or raise --train.warmup_fraction",
             )
         return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Speed and memory go with each loss, for whoever watches."""
-        measured = self._pace.figures(self.state.global_step) if "loss" in logs else {}
+        """Log with speed and memory beside each training loss."""
+        measured = self._throughput.metrics(self.state.global_step) if "loss" in logs else {}
         super().log({**logs, **measured}, start_time)
 
     def evaluate(
@@ -88,17 +128,52 @@ class FigureTrainer(ReadingTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Loss per learned token on each data set, logged as `eval_<name>_loss`."""
-        self._pace.pause()
+        """Return the loss per target token on each split, logged as `eval_<name>_loss`."""
+        self._throughput.pause()
         losses = {
-            f"{metric_key_prefix}_{name}_loss": self.loss_on(batches) for name, batches in self._evaluated.items()
+            f"{metric_key_prefix}_{name}_loss": self._mean_loss(batches) for name, batches in self._evaluated.items()
         }
         if losses:
             self.log(dict(losses))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, losses)
-        self._pace.go_on()
+        self._throughput.resume()
         return losses
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The adapter of a checkpoint, without the questions that the Trainer's own way asks the Hub."""
+        """Save the adapter of a checkpoint, without the Hub requests of the Trainer's own method."""
         save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
+
+    def _mean_loss(self, batches: Sequence[Sequence[Bundle]]) -> float:
+        """Return the cross-entropy per target token over all `batches`, in evaluation mode and without gradients."""
+        tuned: PeftModel = self.model
+        was_training = tuned.training
+        tuned.eval()
+        total, count = 0.0, 0.0
+        with torch.no_grad():
+            for counts, tensors in self._shard(batches):
+                batch, pictures = unpacked(self._prepare_inputs(tensors))
+                loss = summed_loss(tuned, self._collator.family, batch, pictures)
+                if counts:
+                    total += float(loss)
+                    count += batch.learned_tokens
+        tuned.train(was_training)
+        total, count = summed([total, count])
+        return total / count
+
+    def _shard(self, batches: Sequence[Sequence[Bundle]]) -> Iterator[tuple[bool, Tensors]]:
+        """Yield this process's batches, each with False where it only repeats one.
+
+        Under FSDP every process must take part in as many forward passes as the others.
+        """
+        rounds = ceil(len(batches) / process_count())
+        mine = [turn * process_count() + process_index() for turn in range(rounds)]
+        read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
+        prefetcher = ReadAhead(read, 2)
+        try:
+            yield from prefetcher
+        finally:
+            prefetcher.close()
+
+    def _stop_prefetching(self) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.close()

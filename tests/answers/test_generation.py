@@ -15,8 +15,7 @@ from figtune.answers.decoding import Decoding, drawing
 from figtune.answers.generation import Answer, generate_answers
 from figtune.batches.collation import generation_batch
 from figtune.batches.rows import prompt_row
-from figtune.models.features import picture_features
-from figtune.models.images import fitted
+from figtune.models.features import fitted, picture_features
 from figtune.models.loading import LoadedModel, load_tuned_model
 from tests.answers.trained import greedy, write_trained_model
 

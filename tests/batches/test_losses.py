@@ -13,8 +13,7 @@ from PIL import Image
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
 from figtune.models.family import TokenisedRow
-from figtune.models.features import picture_features
-from figtune.models.images import fitted
+from figtune.models.features import fitted, picture_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.records import BASE_FOLDER, AdapterMode
 from tests.answers.trained import write_trained_model

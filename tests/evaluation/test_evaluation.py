@@ -25,10 +25,10 @@ from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.family import PROJECTOR
 from figtune.models.features import picture_features
-from figtune.models.images import read_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import BASE_FOLDER, ModelRecord
 from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
+from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_json, read_records, write_json, write_records
 from tests.answers.trained import greedy, write_dataset, write_trained_model
 

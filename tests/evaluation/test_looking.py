@@ -18,7 +18,7 @@ from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import write_records
 from tests.answers.trained import greedy
 from tests.models.tuned import choice
-from tests.training.runs import RECIPE, run
+from tests.training.runs import SETTINGS, run
 
 COLORS = ("red", "green", "blue", "black", "orange", "purple")
 TEXTS = (
@@ -60,7 +60,7 @@ def _tried(root: Path, pairs: Sequence[tuple[int, int]], epochs: float) -> Evalu
         write_records(dataset / file, [])
     write_records(dataset / MINITRAIN_FILE, [_example(dataset, number, number) for number in range(len(TEXTS))])
     set_up_model(model, choice("tiny-gemma3", rank=16))
-    run(dataset, model, output, replace(RECIPE, epochs=epochs, batch_size=6, evaluations=1))
+    run(dataset, model, output, replace(SETTINGS, epochs=epochs, batch_size=6, evaluations=1))
     return evaluate(dataset, output, model / "features", TRIAL)
 
 

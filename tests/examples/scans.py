@@ -139,9 +139,10 @@ def prepare(
     choices: Choices = CHOICES,
     columns: Columns = COLUMNS,
     revision: str | None = None,
+    limit: int = 0,
 ) -> Prepared:
     """Prepare and read everything back."""
-    wanted = DataSource(name=str(source), revision=revision, columns=columns, prompt=PROMPT)
+    wanted = DataSource(name=str(source), revision=revision, columns=columns, prompt=PROMPT, limit=limit)
     stats = prepare_rows(wanted, dataset_dir, choices)
     examples = {split: read_records(dataset_dir / examples_file(split), Example, "a test") for split in SPLITS}
     return Prepared(stats, examples, read_records(dataset_dir / REJECTED_FILE, Rejection, "a test"))

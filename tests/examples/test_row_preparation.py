@@ -83,7 +83,7 @@ def test_images_are_opened_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = write_parquet(tmp_path / "source", {"train": [*SCANS, replace(scan(99), caption="")]})
     opened = []
     really_open = Image.open
-    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or really_open(file))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(Image, "open", lambda file, **how: opened.append(file) or really_open(file, **how))  # type: ignore[func-returns-value]
     prepare(source, tmp_path / "dataset")
     assert len(opened) == len(SCANS), "and not at all where the text is unfit"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ def local_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Local
 
 
 def source(name: str, revision: str | None = None) -> DataSource:
-    return DataSource(name=name, revision=revision, columns=COLUMNS, prompt="Describe it.")
+    return DataSource(name=name, revision=revision, columns=COLUMNS, prompt="Describe it.", limit=0)
 
 
 def test_a_data_set_of_the_hub_is_downloaded_once(local_hub: LocalHub, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_data_set_of_others_cannot_reach_for_files_of_the_user(local_hub: Loca
     [
         ("broken.parquet", b"PAR1 no such thing", r"broken\.parquet cannot be read as a data set"),
         ("broken.jsonl", b'{"image": "a.png"\n{]\n', r"broken\.jsonl.* cannot be read as a data set"),
-        ("rows.xlsx", b"PK", r"rows\.xlsx cannot be read as a data set: \.xlsx is none of \.parquet, \.jsonl"),
+        ("rows.xlsx", b"PK", r"rows\.xlsx cannot be read as a data set: \.xlsx is none of \.parquet, \.csv"),
     ],
 )
 def test_a_file_that_is_no_data_set_is_said(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
@@ -137,6 +138,12 @@ def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
 def test_a_path_that_leads_nowhere_is_no_hub_id(name: str) -> None:
     with pytest.raises(InputError, match=f"there is no data set {name}"):
         identity_of(source(name))
+
+
+def test_a_pipe_is_no_data_set(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(InputError, match="there is no data set"):
+        identity_of(source(str(tmp_path / "rows.jsonl")))
 
 
 @pytest.mark.parametrize("row_id", ["7", "2020-01-31"])

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from figtune.models.encoder import AbsentEncoder, encoder_digest
 from figtune.models.family import PROJECTOR
-from figtune.models.features import FeatureStore, picture_features, prepared_features
+from figtune.models.features import FeatureStore, fitted, picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.ranks import together
 from figtune.pipeline.errors import ResourceError
@@ -166,3 +167,17 @@ def test_three_processes_each_compute_a_share_and_read_all(
     assert sorted(shares) == ["a", "b", "c"]
     shared = kept(FeatureStore(folder=tmp_path / "shared" / alone.folder.name))
     assert all(torch.equal(shared[name], alone[name]) for name in files)
+
+
+def test_letterboxing_keeps_proportions_and_fills_up_with_white() -> None:
+    square = fitted(Image.new("RGB", (200, 50), "red"), "letterbox", 100)
+    assert square.size == (100, 100)
+    reds = [row for row in range(100) if square.getpixel((50, row)) == (255, 0, 0)]
+    assert reds == list(range(reds[0], reds[0] + 25))
+    assert abs(reds[0] + reds[-1] - 99) <= 1
+    assert square.getpixel((50, 10)) == (255, 255, 255)
+
+
+def test_squashing_leaves_the_image_to_the_processor() -> None:
+    picture = Image.new("RGB", (200, 50), "red")
+    assert fitted(picture, "squash", 100) is picture

@@ -15,8 +15,7 @@ from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.rows import training_row
 from figtune.models.choice import ModelChoice
 from figtune.models.family import IGNORED, TokenisedRow
-from figtune.models.features import image_side
-from figtune.models.images import fitted
+from figtune.models.features import fitted, image_side
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterRecord
 from figtune.models.setup import set_up_model

@@ -26,7 +26,7 @@ class Outer:
 
 @pytest.mark.parametrize("settings", [Outer(), Outer(Path("a/b"), Path("é.png"), Inner(2.0, ()))])
 def test_settings_come_back_equal(settings: Outer) -> None:
-    assert decode(Outer, encode(settings), "file") == settings
+    assert decode(Outer(), encode(settings), "file") == settings
 
 
 def test_flat_names_are_dotted_and_whole_floats_are_the_integers_people_type() -> None:
@@ -48,5 +48,5 @@ def test_flat_names_are_dotted_and_whole_floats_are_the_integers_people_type() -
 )
 def test_a_settings_file_is_read_strictly(text: str, complaint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        decode(Outer, text.encode(), "f.json")
+        decode(Outer(), text.encode(), "f.json")
     assert complaint in str(caught.value)

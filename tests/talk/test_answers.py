@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -132,6 +133,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
 def _absent(path: Path) -> None:
     assert not path.exists()
 
@@ -141,7 +146,8 @@ def _absent(path: Path) -> None:
     [
         (_text, r"a\.png is no image, or a broken one"),
         (_truncated, r"a\.png is no image, or a broken one"),
-        (_enormous, r"a\.png has more than 200 million pixels"),
+        (_enormous, r"a\.png has more than 40 million pixels"),
+        (_pipe, r"a\.png is no image, or a broken one: not a regular file"),
         (_absent, r"there is no image .*a\.png"),
     ],
 )
@@ -157,6 +163,7 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
         (hostile.write_encrypted, r"a\.pdf is encrypted"),
         (hostile.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
         (hostile.write_web_page, r"a\.pdf is not a PDF"),
+        (_pipe, r"there is no paper .*a\.pdf"),
         (_absent, r"there is no paper .*a\.pdf"),
     ],
 )

@@ -48,7 +48,9 @@ def test_every_image_has_its_line(output: Path, images: Path, capsys: pytest.Cap
     said = capsys.readouterr()
     answers = lines(said.out)
     assert [answer.image for answer in answers] == NAMES
-    assert [answer.problem for answer in answers] == ["", "", "2.png is no image, or a broken one", "", ""]
+    problems = [answer.problem for answer in answers]
+    assert problems.pop(2).startswith("2.png is no image, or a broken one: ")
+    assert not any(problems)
     assert answers[0].answer
     assert "2.png is no image" in said.err
     answer_about(output, images / "sub" / "4.png", CAPTION, TERMS, figure=None, answers=None)

@@ -7,11 +7,12 @@ from pathlib import Path
 from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import write_records
-from figtune.training.recipe import Recipe, TrainingSummary
-from figtune.training.training import train
+from figtune.training.outputs import TrainingSummary
+from figtune.training.settings import TrainSettings
+from figtune.training.train import train
 from tests.models.tuned import PROMPT, pictures
 
-RECIPE = Recipe(
+SETTINGS = TrainSettings(
     epochs=4,
     batch_size=2,
     max_batch_tokens=4096,
@@ -28,6 +29,7 @@ RECIPE = Recipe(
     patience=0,
     answers=0,
     save_total_limit=2,
+    trackers=(),
     seed=0,
 )
 TEXTS = (
@@ -35,7 +37,7 @@ TEXTS = (
     "The loss falls over time, then levels off.",
     "Results of our method on the set.",
 )
-MADE_BY = {"model_by": "python setup_model.py"}
+MADE_BY = "python setup_model.py"
 
 
 def example(folder: Path, index: int, completion: str) -> Example:
@@ -64,8 +66,6 @@ def write_examples(folder: Path) -> None:
     write_records(folder / examples_file("val"), [example(folder, 2, TEXTS[0])])
 
 
-def run(
-    dataset: Path, model: Path, output: Path, recipe: Recipe = RECIPE, trackers: tuple[str, ...] = ()
-) -> TrainingSummary:
+def run(dataset: Path, model: Path, output: Path, settings: TrainSettings = SETTINGS) -> TrainingSummary:
     """Train on the CPU."""
-    return train(dataset, model, output, recipe, trackers=trackers, device="cpu", **MADE_BY)
+    return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY)

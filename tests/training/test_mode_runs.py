@@ -17,16 +17,16 @@ from figtune.examples.records import examples_file
 from figtune.metrics.records import Prediction
 from figtune.models.encoder import AbsentEncoder
 from figtune.models.features import picture_features
-from figtune.models.images import read_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
+from figtune.pipeline.images import read_image
 from figtune.pipeline.records import read_records, write_records
-from figtune.training.callbacks import Keeper
+from figtune.training.callbacks import CheckpointCallback
 from tests.evaluation.test_evaluation import TRIAL
 from tests.models.tuned import CPU, choice
-from tests.training.runs import RECIPE, TEXTS, example, run, write_examples
+from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 
 MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
     "vision": ("lora", ("decoder+vision",), ()),
@@ -35,7 +35,7 @@ MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
     "full": ("full", ("decoder",), ()),
     "text": ("full", ("decoder",), ("vision", "projector")),
 }
-RECIPE_HERE = dataclasses.replace(RECIPE, epochs=2, evaluations=2, activation_checkpointing=True)
+RECIPE_HERE = dataclasses.replace(SETTINGS, epochs=2, evaluations=2, activation_checkpointing=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,13 @@ def test_a_mode_trains_and_is_evaluated_against_its_base(
     model, output = tmp_path / "model", tmp_path / "output"
     set_up(model, name, case)
     had_encoder: set[bool] = set()
-    on_save = Keeper.on_save
+    on_save = CheckpointCallback.on_save
 
-    def looked_at(self: Keeper, *given: Any, **named: Any) -> None:
+    def looked_at(self: CheckpointCallback, *given: Any, **named: Any) -> None:
         had_encoder.add(not isinstance(named["model"].get_base_model().model.vision_tower, AbsentEncoder))
         on_save(self, *given, **named)
 
-    monkeypatch.setattr(Keeper, "on_save", looked_at)
+    monkeypatch.setattr(CheckpointCallback, "on_save", looked_at)
     summary = run(dataset, model, output, RECIPE_HERE)
     assert summary.last_loss < summary.first_loss
     loaded = load_tuned_model(output, CPU, "train")
@@ -118,7 +118,7 @@ def test_losses_are_the_same_with_kept_features_and_with_pixels(
     for pixels in (False, True):
         monkeypatch.setattr(LoadedModel, "trains_vision", pixels)
         if pixels:
-            monkeypatch.setattr("figtune.training.training.load_tuned_model", with_encoder)
+            monkeypatch.setattr("figtune.training.train.load_tuned_model", with_encoder)
         output = tmp_path / str(pixels)
         run(dataset, tmp_path / "model", output, RECIPE_HERE)
         losses.append([line.loss for line in read_records(output / "metrics.jsonl", MetricsLine, "train")][1:])
@@ -131,14 +131,14 @@ def test_a_whole_model_that_was_interrupted_ends_as_if_it_had_not_been(
     model = tmp_path / "model"
     set_up(model, "tiny-gemma3", "text")
     run(dataset, model, tmp_path / "whole", RECIPE_HERE)
-    on_save = Keeper.on_save
+    on_save = CheckpointCallback.on_save
 
-    def interrupted(self: Keeper, *given: Any, **named: Any) -> None:
+    def interrupted(self: CheckpointCallback, *given: Any, **named: Any) -> None:
         on_save(self, *given, **named)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Keeper, "on_save", interrupted)
+        patched.setattr(CheckpointCallback, "on_save", interrupted)
         run(dataset, model, tmp_path / "parts", RECIPE_HERE)
     assert run(dataset, model, tmp_path / "parts", RECIPE_HERE).resumed_from > 0
     whole, parts = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))

@@ -32,12 +32,12 @@ from figtune.pipeline.artifacts import MadeFrom, Stage, write_manifest
 from figtune.pipeline.crew import check_launch
 from figtune.pipeline.errors import ExitCode, UsageError
 from figtune.pipeline.records import read_records, write_records
-from figtune.training.recipe import Recipe
-from figtune.training.sharding import check_carries_on
+from figtune.training.fsdp import check_resume_compatible
+from figtune.training.settings import TrainSettings
 from tests.models.tuned import choice
 from tests.processes import Launched
-from tests.training.runs import RECIPE, TEXTS, example, run, write_examples
-from tests.training.sharded import save_sharded, train_and_carry_on
+from tests.training.fsdp_process import save_sharded, train_and_carry_on
+from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = f"{sys.executable} -m torch.distributed.run"
@@ -122,7 +122,7 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
     assert train_model.main(command(work, ours[1], 1)) == ExitCode.DONE
     three = Launched(3, train_model.main, command(work, ours[3], 3), log=tmp_path / "log")
     assert three.codes() == [ExitCode.DONE] * 3, three.said()
-    assert "carrying on from step" in three.said()
+    assert "resuming from step" in three.said()
     for output in ours.values():
         assert losses(output) == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
         for name, weight in weights(output).items():
@@ -137,16 +137,16 @@ def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path) -> None:
     write_examples(dataset)
     write_records(dataset / examples_file("train"), [example(dataset, index, TEXTS[0]) for index in range(2)])
     set_up_model(model, choice("tiny-gemma3"))
-    recipe = replace(RECIPE, batch_size=1, gradient_accumulation_steps=2)
-    run(dataset, model, tmp_path / "one", replace(recipe, gradient_accumulation_steps=6))
-    three = Launched(3, meet_and_train, dataset, model, tmp_path / "three", recipe, log=tmp_path / "log")
+    settings = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=2)
+    run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=6))
+    three = Launched(3, meet_and_train, dataset, model, tmp_path / "three", settings, log=tmp_path / "log")
     assert three.codes() == [0, 0, 0], three.said()
     assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
-def meet_and_train(dataset: Path, model: Path, output: Path, recipe: Recipe) -> int:
+def meet_and_train(dataset: Path, model: Path, output: Path, settings: TrainSettings) -> int:
     with together(on_cpu=True):
-        run(dataset, model, output, recipe)
+        run(dataset, model, output, settings)
     return 0
 
 
@@ -155,11 +155,11 @@ def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(tmp
     dataset.mkdir()
     write_examples(dataset)
     set_up_model(model, choice("tiny-gemma3", targets=("decoder", "projector")))
-    recipe = replace(RECIPE, answers=1)
-    run(dataset, model, tmp_path / "one", replace(recipe, gradient_accumulation_steps=2))
-    two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", recipe, log=tmp_path / "log")
+    settings = replace(SETTINGS, answers=1)
+    run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=2))
+    two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", settings, log=tmp_path / "log")
     assert two.codes() == [0, 0], two.said()
-    assert "no answers are shown on the way" in two.said()
+    assert "no sample answers during training" in two.said()
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
     assert weights(tmp_path / "two").keys() == weights(tmp_path / "one").keys()
     for name, weight in weights(tmp_path / "two").items():
@@ -173,7 +173,7 @@ def test_a_checkpoint_is_carried_on_as_it_was_written(tmp_path: Path, sharded: b
     if not sharded:
         (checkpoint / "pytorch_model_fsdp_0").mkdir()
     with pytest.raises(UsageError, match=rf"was written with{'out' if sharded else ''} FSDP; launch with"):
-        check_carries_on(checkpoint, sharded=sharded)
+        check_resume_compatible(checkpoint, sharded=sharded)
 
 
 WHOLE = replace(

@@ -1,1 +1,0 @@
-"""How much memory training will take, told before it begins."""

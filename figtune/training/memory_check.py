@@ -1,0 +1,150 @@
+"""Check that training fits into memory: before a model's weights are downloaded, and again before training starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from figtune.models.choice import ModelChoice
+from figtune.models.hub import find_model
+from figtune.models.loading import base_folder, chosen_device
+from figtune.models.precision import Precision, precision_of
+from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
+from figtune.models.support import TINY_TYPES, model_type_of
+from figtune.pipeline.errors import ResourceError
+from figtune.pipeline.progress import say
+from figtune.pipeline.records import read_json
+from figtune.training.memory_budget import (
+    MemoryUse,
+    StepConfig,
+    memory_lines,
+    parse_size,
+    shortfall_message,
+    suggest_settings,
+)
+from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use, worst_case_batch
+from figtune.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryBudget:
+    """Memory that training must fit into."""
+
+    device: str
+    """ "auto", "cpu" or "cuda"."""
+    requested: int | None
+    """Bytes given with --memory, possibly of another machine; None for the memory of this one."""
+
+    @classmethod
+    def of(cls, device: str, memory: str | None) -> MemoryBudget:
+        """Build the budget from the flags.
+
+        Raises:
+            UsageError: `memory` is not a memory size.
+        """
+        return cls(device=device, requested=None if memory is None else parse_size(memory))
+
+    @property
+    def size(self) -> int:
+        """Budget in bytes."""
+        if self.requested is not None:
+            return self.requested
+        device = chosen_device(self.device)
+        if device.type == "cuda":
+            return torch.cuda.mem_get_info(device)[1]
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    @property
+    def title(self) -> str:
+        """Name of the budget in messages."""
+        if self.requested is not None:
+            return "--memory"
+        device = chosen_device(self.device)
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
+
+    def precision(self, record: ModelRecord) -> Precision:
+        """Return the precision of the weights. A card that is only planned for is assumed to support bfloat16."""
+        device = chosen_device(self.device)
+        planned_card = self.requested is not None and self.device == "auto" and device.type == "cpu"
+        return precision_of(
+            replace(record, dtype="bfloat16") if planned_card and record.dtype == "auto" else record, device
+        )
+
+
+def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudget) -> None:
+    """Print the estimate from the model's config alone; its weights are not downloaded yet.
+
+    Raises:
+        ResourceError: it does not fit into --memory; or the model is unavailable.
+    """
+    if choice.name in TINY_TYPES:
+        if budget.requested is not None:
+            say("memory: not estimated, since a demo model fits anywhere")
+        return
+    folder = find_model(choice.name, choice.revision, weights=False).folder
+    record = ModelRecord(
+        name=choice.name,
+        base=str(folder),
+        commit=None,
+        family=model_type_of(folder, choice.name),
+        tiny=False,
+        dtype=choice.dtype,
+        image_fit=choice.image_fit,
+        max_length=choice.max_length,
+        adapter=choice.adapter,
+    )
+    estimate = _estimate(folder, record, budget)
+    use = estimate(step)
+    for line in memory_lines(use):
+        say(line)
+    _judge(use, step, budget, estimate)
+
+
+def check_training_memory(model_dir: Path, settings: TrainSettings, budget: MemoryBudget, made_by: str) -> None:
+    """Check that training fits with its initial settings.
+
+    Args:
+        made_by: the command that makes `model_dir`, for errors.
+
+    Raises:
+        ArtifactMissingError: there is no model in `model_dir`.
+        ResourceError: it does not fit into --memory.
+    """
+    record = read_json(model_dir / MODEL_FILE, ModelRecord, made_by)
+    if record.tiny:
+        return
+    step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
+    estimate = _estimate(base_folder(record, model_dir), record, budget)
+    _judge(estimate(step), step, budget, estimate)
+
+
+def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callable[[StepConfig], MemoryUse]:
+    """Return the estimator of the model in `folder`, cached by settings."""
+
+    @cache
+    def model(adapter: AdapterRecord) -> ModelSpec:
+        return describe_model(folder, record.name, budget.precision(replace(record, adapter=adapter)), adapter)
+
+    @cache
+    def use(step: StepConfig) -> MemoryUse:
+        spec = model(step.adapter)
+        return memory_use(spec, step.train, worst_case_batch(spec, step))
+
+    return use
+
+
+def _judge(use: MemoryUse, step: StepConfig, budget: MemoryBudget, estimate: Callable[[StepConfig], MemoryUse]) -> None:
+    """Raise only for a budget given with --memory: the estimate is of the worst-case batch, so otherwise it warns."""
+    problem = shortfall_message(use, budget.size, budget.title)
+    if not problem:
+        say(f"memory: at most {use.peak / 1e9:.1f} GB of {budget.size / 1e9:.1f} GB ({budget.title})")
+        return
+    remedy = suggest_settings(step, budget.size, estimate)
+    if budget.requested is not None:
+        raise ResourceError(problem, remedy)
+    say(f"memory may be too small: {problem}; {remedy}")

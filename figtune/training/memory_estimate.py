@@ -1,0 +1,270 @@
+"""Peak-memory estimation of training from a model's configuration alone, before weights are downloaded or loaded.
+
+Weights are counted. Activations are traced: a real training step on the meta device, with a text decoder of two and of
+three layers; each further layer adds what the third one adds.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model
+from torch import Tensor
+from torch.nn import Parameter
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
+
+from figtune.batches.bundles import Bundle
+from figtune.batches.collation import TrainingBatch, training_batch
+from figtune.batches.forward import summed_loss
+from figtune.models.adapters import adapter_config
+from figtune.models.damage import damage_explained
+from figtune.models.families import family_of
+from figtune.models.family import TokenisedRow
+from figtune.models.loading import kernels
+from figtune.models.noise import without_peft_deprecations
+from figtune.models.precision import Precision
+from figtune.models.records import AdapterRecord, Part
+from figtune.models.targets import targets_of
+from figtune.models.whole import WholeModel, part_of
+from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
+from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak
+from figtune.training.settings import TrainSettings
+
+_FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a number in NF4: half of one, a byte of scale for each 64 of them, and a float32 for each 256 scales."""
+_TRAINED_BYTES = 4
+_GRADIENT_BYTES = 4
+_ADAM_BYTES = 8
+_ADAM_8_BIT_BYTES = 2 + 2 * 4 / 256
+"""Two moments of a byte, and for each 256 of them a scale in float32."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelSpec:
+    """A model as its `config.json` describes it, how its weights are held, and what of it is trained."""
+
+    config: PreTrainedConfig
+    name: str
+    precision: Precision
+    adapter: AdapterRecord
+
+    @property
+    def trains_vision(self) -> bool:
+        """Whether pictures go through the vision encoder in every step."""
+        return "vision" in targets_of(self.adapter).parts
+
+    @property
+    def keeps_vision(self) -> bool:
+        """Whether the vision encoder is in memory while training."""
+        return self.trains_vision or self.adapter.mode == "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticMemory:
+    """What does not depend on the batch, in bytes."""
+
+    weights: dict[Part, int]
+    trained: int
+    """Numbers that are trained."""
+    working_copies: int
+    encoding: int
+    """Beside the weights, while the encoder looks at one picture."""
+
+
+def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
+    """Describe a model from the folder that holds its `config.json`.
+
+    Raises:
+        ResourceError: it cannot be read.
+    """
+    with damage_explained(f"the config.json in {folder} cannot be read", "download the model again"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return ModelSpec(config=config, name=name, precision=precision, adapter=adapter)
+
+
+def worst_case_batch(model: ModelSpec, step: StepConfig) -> BatchShape:
+    """Return the largest batch: examples of maximum length, nearly all of it target tokens."""
+    fitting = (step.train.max_batch_tokens - _image_tokens(model.config)) // step.max_length
+    return BatchShape(
+        examples=max(1, min(step.train.batch_size, fitting)),
+        text_tokens=step.max_length,
+        target_tokens=step.max_length - 1,
+    )
+
+
+def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape) -> MemoryUse:
+    """Return the peak memory of training."""
+    static = _static_memory(model)
+    step = step_memory(model, batch, activation_checkpointing=train.activation_checkpointing)
+    adam_bytes = _ADAM_8_BIT_BYTES if train.optimizer == "adamw_8bit" else _ADAM_BYTES
+    return MemoryUse(
+        batch=batch,
+        vision_weights=static.weights["vision"] if model.keeps_vision else 0,
+        projector_weights=static.weights["projector"],
+        text_weights=static.weights["text"],
+        gradients=_GRADIENT_BYTES * static.trained,
+        optimizer=round(adam_bytes * static.trained),
+        activations=step.total - step.logits + static.working_copies,
+        logits=step.logits,
+        encoding=0 if model.trains_vision else sum(static.weights.values()) + static.encoding,
+    )
+
+
+@lru_cache(maxsize=8)
+def _static_memory(model: ModelSpec) -> StaticMemory:
+    tuned = _tuned(model, model.config)
+    return StaticMemory(
+        weights=_weights(tuned, model),
+        trained=sum(parameter.numel() for parameter in tuned.parameters() if parameter.requires_grad),
+        working_copies=_working_copies(tuned, model),
+        encoding=0 if model.trains_vision else _encoding(model),
+    )
+
+
+def step_memory(model: ModelSpec, batch: BatchShape, *, activation_checkpointing: bool) -> PeakMemory:
+    """What is allocated and freed again within a forward and a backward pass, at its fullest moment."""
+    if model.trains_vision:
+        return _trace_step(model, model.config, batch, activation_checkpointing)
+    layers = model.config.text_config.num_hidden_layers
+    two, three = (
+        _trace_step(model, _shortened(model.config, count), batch, activation_checkpointing) for count in (2, 3)
+    )
+    return PeakMemory(total=two.total + (layers - 2) * (three.total - two.total), logits=three.logits)
+
+
+def _shortened(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
+    """The same model with fewer layers in its decoder, and none in its vision encoder."""
+    short = copy.deepcopy(config)
+    short.text_config.num_hidden_layers = layers
+    if kinds := getattr(short.text_config, "layer_types", None):
+        short.text_config.layer_types = [kinds[layer % len(kinds)] for layer in range(layers)]
+    short.vision_config.num_hidden_layers = 0
+    return short
+
+
+def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
+    """The model as it is trained, on the meta device."""
+    with META:
+        outline = AutoModelForImageTextToText.from_config(config, dtype=model.precision.dtype)  # type: ignore[no-untyped-call]
+    outline.requires_grad_(False)
+    # peft would speak of the folder that the outline came from.
+    outline.name_or_path = model.name
+    outline.set_attn_implementation(kernels(config, ATTENTION))
+    peft_config = adapter_config(model.adapter, model.name, None)
+    if model.adapter.mode == "full":
+        whole = WholeModel(outline, peft_config, targets_of(model.adapter).whole)
+        for parameter in whole.trained.values():
+            parameter.requires_grad_(True)
+        return whole
+    with without_peft_deprecations():
+        tuned = get_peft_model(outline, peft_config)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return tuned
+
+
+def _weights(tuned: PeftModel, model: ModelSpec) -> dict[Part, int]:
+    """Bytes by part. What is trained is float32."""
+    sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
+    for name, parameter in tuned.named_parameters():
+        sizes[part_of(name)] += _bytes_each(name, parameter, model.precision) * parameter.numel()
+    return {part: round(size) for part, size in sizes.items()}
+
+
+def _bytes_each(name: str, parameter: Parameter, precision: Precision) -> float:
+    if parameter.requires_grad:
+        return _TRAINED_BYTES
+    quantised = precision.four_bit and _is_decoder_matrix(name, parameter)
+    return _FOUR_BIT if quantised else precision.dtype.itemsize
+
+
+def _is_decoder_matrix(name: str, parameter: Parameter) -> bool:
+    return ".language_model.layers." in name and parameter.ndim == 2 and "lora_" not in name
+
+
+def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
+    """Weights in the dtype of computing, made within a step of those held in another.
+
+    Of 4-bit weights one matrix at a time; of float32 weights that are trained all, by autocast, which keeps them.
+    """
+    size = model.precision.dtype.itemsize
+    if model.adapter.mode == "full":
+        trained = sum(each.numel() for each in tuned.parameters() if each.requires_grad and each.ndim > 1)
+        return size * trained if size < _TRAINED_BYTES else 0
+    if not model.precision.four_bit:
+        return 0
+    largest: int = max(each.numel() for name, each in tuned.named_parameters() if _is_decoder_matrix(name, each))
+    return size * largest
+
+
+def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, checkpointing: bool) -> PeakMemory:
+    tuned = _tuned(model, config)
+    family = family_of(config.model_type, model.name)
+    tuned.train()
+    if checkpointing:
+        tuned.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            # As from the second pass of a step on.
+            parameter.grad = torch.empty_like(parameter)
+    inputs, pictures = _batch(model, config, batch), _pictures(model, batch)
+
+    def step() -> None:
+        summed_loss(tuned, family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
+
+    return trace_peak(step, logits_dim=config.text_config.vocab_size)
+
+
+def _batch(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape) -> TrainingBatch:
+    """Examples of the batch's size, of no meaning."""
+    family = family_of(config.model_type, model.name)
+    image = (config.image_token_id,) * _image_tokens(config)
+    row = TokenisedRow(
+        input_ids=image + (0,) * batch.text_tokens,
+        token_type_ids=(family.mutual_type,) * len(image) + (family.completion_type,) * batch.text_tokens,
+        prompt_length=len(image) + batch.text_tokens - batch.target_tokens,
+        shared_length=len(image),
+    )
+    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(batch.examples)]
+    return training_batch(lines, family, 0)
+
+
+def _pictures(model: ModelSpec, batch: BatchShape) -> Tensor:
+    """Pixels where the vision encoder is trained, and what it has seen where it is not."""
+    vision = model.config.vision_config
+    if model.trains_vision:
+        return torch.empty(batch.examples, 3, vision.image_size, vision.image_size, device=META)
+    tokens = _image_tokens(model.config)
+    return torch.empty(batch.examples, tokens, vision.hidden_size, device=META, dtype=model.precision.dtype)
+
+
+def _image_tokens(config: PreTrainedConfig) -> int:
+    """That stand for a picture in a row."""
+    pooled = getattr(config, "mm_tokens_per_image", None)
+    patches = (int(config.vision_config.image_size) // int(config.vision_config.patch_size)) ** 2
+    return patches if pooled is None else int(pooled)
+
+
+def _encoding(model: ModelSpec) -> int:
+    """What the vision encoder takes to look at one picture, beside weights."""
+    tuned = _tuned(model, _with_layers_of_decoder(model.config, 2))
+    family = family_of(model.config.model_type, model.name)
+    side = model.config.vision_config.image_size
+    pixels = torch.empty(1, 3, side, side, device=META)
+
+    def encode() -> None:
+        with torch.no_grad():
+            family.vision_features(tuned.get_base_model(), pixels)
+
+    return trace_peak(encode, logits_dim=0).total
+
+
+def _with_layers_of_decoder(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
+    whole = _shortened(config, layers)
+    whole.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
+    return whole

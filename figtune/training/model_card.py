@@ -1,0 +1,158 @@
+"""The model card: training data, outcome, settings, and how to load the adapter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from figtune.batches.training_data import TrainingExamples
+from figtune.examples.records import DATA_SET_TASK, Example
+from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
+from figtune.pipeline.files import write_text
+from figtune.training.outputs import TrainingSummary
+from figtune.training.settings import TrainSettings
+
+_OF_EVERY_MODE = ("mode", "freeze")
+"""Adapter settings of every mode; the others are about LoRA matrices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardTerms:
+    """Terms of a card for one kind of data."""
+
+    title: str
+    images: str
+    groups: str
+    apart: str
+    """Sentence on the separation of the splits."""
+
+
+OF_PAPERS = CardTerms(
+    title="figures of research papers",
+    images="figures",
+    groups="papers",
+    apart="No paper is in two of train, val and test",
+)
+OF_A_DATA_SET = CardTerms(
+    title="images with texts",
+    images="images",
+    groups="groups",
+    apart="No group, rows that share an id or an image, is in two of train, val and test",
+)
+
+
+def write_card(
+    output_dir: Path,
+    record: ModelRecord,
+    settings: TrainSettings,
+    summary: TrainingSummary,
+    examples: TrainingExamples,
+    lines: list[MetricsLine],
+) -> None:
+    """Write `README.md` with the front matter that the Hub reads."""
+    terms = OF_A_DATA_SET if examples.train[0].task == DATA_SET_TASK else OF_PAPERS
+    sections = (
+        _head(record, terms),
+        _data(examples, summary, terms),
+        _outcome(summary, lines),
+        _settings(record, settings),
+        _loading(record),
+    )
+    write_text(output_dir / CARD_FILE, "\n\n".join(sections) + "\n")
+
+
+def _head(record: ModelRecord, terms: CardTerms) -> str:
+    base = f"base_model: {record.base}\n" if record.commit else ""
+    warning = (
+        "\n\n**A demo model**: its base has random weights and a small vocabulary, built on the spot to show how the "
+        "pipeline works. It knows the pictures that it was trained on, and nothing else."
+        if record.tiny
+        else ""
+    )
+    library = "transformers" if record.adapter.mode == "full" else "peft"
+    return (
+        f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
+        f"# {record.name}, fine-tuned on {terms.title}{warning}"
+    )
+
+
+def _data(examples: TrainingExamples, summary: TrainingSummary, terms: CardTerms) -> str:
+    rows = [
+        f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
+        f"{len({example.group for example in part}):,} | {_tasks(part)} |"
+        for split, part in vars(examples).items()
+    ]
+    head = f"| split | examples | {terms.images} | {terms.groups} | tasks |"
+    table = "\n".join((head, "|---|---|---|---|---|", *rows))
+    return (
+        f"## Data\n\n{table}\n\n{terms.apart}; minitrain is a share of train. "
+        f"Of the training examples {summary.truncated:,} had a completion cut to fit and {summary.left_out:,} were "
+        "left out because their prompt left no budget."
+    )
+
+
+def _tasks(examples: list[Example]) -> str:
+    counts = Counter(example.task for example in examples)
+    return ", ".join(f"{task} {counts[task]:,}" for task in sorted(counts)) or "none"
+
+
+def _outcome(summary: TrainingSummary, lines: list[MetricsLine]) -> str:
+    rows = [
+        f"| {line.step:,} | {line.epoch:g} | {_number(line.minitrain_loss)} | {_number(line.val_loss)} |"
+        for line in lines
+        if line.minitrain_loss is not None or line.val_loss is not None
+    ]
+    table = "\n".join(("| step | epoch | minitrain loss | val loss |", "|---|---|---|---|", *rows))
+    return (
+        f"## Training\n\n{_steps_sentence(summary)} Losses in nats per token of the completion:\n\n{table}\n\n"
+        "![losses and learning rate](curves.png)"
+    )
+
+
+def _steps_sentence(summary: TrainingSummary) -> str:
+    stopped = (
+        f" of {summary.planned_steps:,} planned, ended since the loss on val had stopped falling"
+        if summary.steps < summary.planned_steps
+        else ""
+    )
+    kept = "" if summary.val_loss is None else f" The adapter is that of step {summary.kept_step:,}, the best on val."
+    return f"{summary.steps:,} optimizer steps{stopped}.{kept}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _settings(record: ModelRecord, settings: TrainSettings) -> str:
+    names = [
+        field.name
+        for field in fields(record.adapter)
+        if record.adapter.mode in ("lora", "qlora") or field.name in _OF_EVERY_MODE
+    ]
+    adapter = {f"adapter {name}": getattr(record.adapter, name) for name in names}
+    model = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
+    run = {name: value for name, value in vars(settings).items() if name != "trackers"}
+    rows = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in (adapter | model | run).items()]
+    return "## Settings\n\n" + "\n".join(("| setting | value |", "|---|---|", *rows))
+
+
+def _cell(value: object) -> str:
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def _loading(record: ModelRecord) -> str:
+    """Return five lines of plain transformers and peft; a fully fine-tuned model needs no peft."""
+    revision = f', revision="{record.commit}"' if record.commit else ""
+    base = f'AutoModelForImageTextToText.from_pretrained("{record.base}"{revision})'
+    whole = record.adapter.mode == "full"
+    lines = (
+        "from safetensors.torch import load_file" if whole else "from peft import PeftModel",
+        "from transformers import AutoModelForImageTextToText, AutoProcessor",
+        f"{'model' if whole else 'base'} = {base}",
+        'model.load_state_dict(load_file("adapter/adapter_model.safetensors"), strict=False)'
+        if whole
+        else 'model = PeftModel.from_pretrained(base, "adapter").eval()',
+        'processor = AutoProcessor.from_pretrained("processor")',
+    )
+    return "\n".join(("## Loading\n\nIn this folder:\n\n```python", *lines, "```"))

@@ -1,0 +1,47 @@
+"""Out of memory: which errors mean it, which settings to change, and smaller batches for a retry."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
+from figtune.models.records import ModelRecord
+from figtune.pipeline.errors import ResourceError
+from figtune.training.memory_budget import StepConfig, first_changes, smaller_batches
+from figtune.training.settings import TrainSettings
+
+
+def is_out_of_memory(failure: Exception) -> bool:
+    """Return True for a library's error that means out of memory, on a card or in main memory."""
+    if isinstance(failure, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(failure):
+        return True
+    return "CUBLAS_STATUS_ALLOC_FAILED" in str(failure)
+
+
+def smaller_batch_configs(settings: TrainSettings) -> list[TrainSettings]:
+    """Return settings with smaller batches and the same examples per step, down to a single example per batch."""
+    return [
+        replace(smaller, max_batch_tokens=max(1, settings.max_batch_tokens * smaller.batch_size // settings.batch_size))
+        for smaller in smaller_batches(settings)
+    ]
+
+
+def oom_error(settings: TrainSettings, record: ModelRecord) -> ResourceError:
+    """Return the error of a run that is out of memory; it names the settings to change, the cheapest first."""
+    config = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
+    remedies = [f"give {change.flags}" for change in first_changes(config)]
+    if settings.batch_size > 1:
+        remedies.append("give --train.auto_batch, which finds the batch that fits")
+        remedies.append(f"lower --train.max_batch_tokens, which is {settings.max_batch_tokens}")
+    remedies.append("choose a smaller model or --adapter.rank")
+    return ResourceError(f"memory is too small for a batch of {settings.batch_size}", "; or ".join(remedies))
+
+
+def release_memory() -> None:
+    """Free what a failed step has left behind."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,89 @@
+"""The files of a finished run: everything that evaluation needs, independent of the work folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from figtune.models.records import (
+    ADAPTER_FOLDER,
+    ANSWERS_FILE,
+    BASE_FOLDER,
+    CURVES_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    PROCESSOR_FOLDER,
+    MetricsLine,
+    ModelRecord,
+)
+from figtune.pipeline.files import replacing_folder, write_bytes
+from figtune.pipeline.records import write_json, write_records
+from figtune.reports.curves import Curves, write_curves
+from figtune.training.checkpoints import step_of
+
+_ADAPTER_FILES = "adapter_*"
+"""Pattern of the adapter's files in a checkpoint, which holds much else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """Counts and losses of a finished run."""
+
+    examples: int
+    """Number of examples trained on."""
+    truncated: int
+    """Number of them whose completion was cut to fit."""
+    left_out: int
+    """Number of examples whose prompt left no room for a completion."""
+    steps: int
+    """Optimizer steps taken: fewer than planned after early stopping."""
+    planned_steps: int
+    kept_step: int
+    """Step whose weights the adapter has: the lowest loss on val, or the last step without val."""
+    resumed_from: int
+    """Step that the run was resumed from; 0 for a run from the beginning."""
+    first_loss: float
+    """Loss on minitrain before training; on the first logged steps where there is no minitrain."""
+    last_loss: float
+    """The same loss at the kept step."""
+    val_loss: float | None
+    """Loss on val at the kept step; None without validation examples."""
+
+
+def write_output(
+    output_dir: Path, model_dir: Path, record: ModelRecord, trained: Path, lines: list[MetricsLine]
+) -> None:
+    """Write `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`.
+
+    For a tiny model `base/` too.
+
+    Args:
+        trained: the checkpoint whose adapter is kept; the sample answers lie beside it.
+    """
+    with replacing_folder(output_dir / ADAPTER_FOLDER) as folder:
+        for file in sorted(trained.glob(_ADAPTER_FILES)):
+            shutil.copyfile(file, folder / file.name)
+    copied = (PROCESSOR_FOLDER, BASE_FOLDER) if record.tiny else (PROCESSOR_FOLDER,)
+    for name in copied:
+        with replacing_folder(output_dir / name) as folder:
+            shutil.copytree(model_dir / name, folder, dirs_exist_ok=True)
+    answers = trained.parent / ANSWERS_FILE
+    if answers.is_file():
+        write_bytes(output_dir / ANSWERS_FILE, answers.read_bytes())
+    write_json(output_dir / MODEL_FILE, record)
+    write_records(output_dir / METRICS_FILE, lines)
+    write_curves(output_dir / CURVES_FILE, _curves(lines, step_of(trained)))
+
+
+def _curves(lines: list[MetricsLine], kept_step: int) -> Curves:
+    def points(name: str) -> tuple[tuple[int, float], ...]:
+        return tuple((line.step, getattr(line, name)) for line in lines if getattr(line, name) is not None)
+
+    return Curves(
+        train=points("loss"),
+        val=points("val_loss"),
+        minitrain=points("minitrain_loss"),
+        rate=points("learning_rate"),
+        kept_step=kept_step,
+    )

@@ -1,0 +1,245 @@
+"""Run the Trainer: build it, start or resume it, and retry with a smaller batch when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+from figtune.batches.bundles import Bundle
+from figtune.batches.order import Limits, Order, steady_batches
+from figtune.batches.training_data import BatchDataset, Collator, Items
+from figtune.examples.records import Example
+from figtune.models.loading import LoadedModel
+from figtune.models.noise import without_training_noise
+from figtune.models.ranks import is_first, process_count, wait
+from figtune.models.records import ANSWERS_FILE
+from figtune.pipeline.progress import say
+from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
+from figtune.training.checkpoints import Checkpoints, state_of, step_of
+from figtune.training.fsdp import check_resume_compatible, prepare_sharding
+from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
+from figtune.training.metrics_log import MINITRAIN, VAL
+from figtune.training.oom import is_out_of_memory, oom_error, release_memory
+from figtune.training.sample_callback import SampleGenerationCallback
+from figtune.training.schedule import TrainingSchedule
+from figtune.training.settings import TrainSettings
+from figtune.training.throughput import ThroughputMeter
+from figtune.training.trainer import FigureTrainer
+
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
+_SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """Inputs of one training run."""
+
+    loaded: LoadedModel
+    settings: TrainSettings
+    schedule: TrainingSchedule
+    splits: Mapping[str, Items]
+    samples: list[Example]
+    """Examples answered at each evaluation."""
+    collator: Collator
+    checkpoints: Checkpoints
+    output_dir: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A finished run; its last step has a checkpoint."""
+
+    context: RunContext
+    """The context whose batch fitted into memory."""
+    log_history: list[dict[str, float]]
+    resumed_from: int
+    """Step that the run was resumed from; 0 for a run from the beginning."""
+
+
+def run_training(contexts: Sequence[RunContext]) -> RunResult:
+    """Take all steps that are not done yet.
+
+    Args:
+        contexts: the requested one, then those with smaller batches, tried in turn when memory runs out. A run that was
+            interrupted on one of them resumes there.
+
+    Raises:
+        NothingProducedError: the loss diverges or is not finite.
+        ResourceError: memory is too small for a batch.
+    """
+    begun = (number for number, context in enumerate(contexts) if context.checkpoints.newest() is not None)
+    remaining = list(contexts[next(begun, 0) :])
+    untrained = _trained_weights(contexts[0].loaded) if len(remaining) > 1 else {}
+    while len(remaining) > 1:
+        try:
+            return _start_or_resume(remaining[0])
+        except (RuntimeError, MemoryError) as failure:
+            if not is_out_of_memory(failure):
+                raise
+        # Outside the handler: the exception no longer holds the failed step's tensors.
+        release_memory()
+        _restore(contexts[0].loaded, untrained)
+        _log_smaller_batch(remaining.pop(0).settings, remaining[0].settings)
+    try:
+        return _start_or_resume(remaining[0])
+    except (RuntimeError, MemoryError) as failure:
+        if is_out_of_memory(failure):
+            raise oom_error(remaining[0].settings, remaining[0].loaded.record) from None
+        raise
+
+
+def batch_order(items: Items, settings: TrainSettings) -> Order:
+    """Return the batches of each epoch, in order."""
+    return Order(
+        items.extents(),
+        _limits(settings),
+        seed=settings.seed,
+        epochs=settings.epochs,
+        processes=process_count(),
+        batches_per_step=settings.gradient_accumulation_steps * process_count(),
+    )
+
+
+def _log_smaller_batch(failed: TrainSettings, smaller: TrainSettings) -> None:
+    say(
+        f"train: out of memory with a batch of {failed.batch_size}; starting again with {smaller.batch_size}, "
+        f"accumulated {smaller.gradient_accumulation_steps} times: the same examples per step"
+    )
+
+
+def _is_finished(context: RunContext, state: TrainerState) -> bool:
+    stopped = EarlyStopping(context.settings.patience).should_stop(state.log_history)
+    return stopped or state.global_step >= context.schedule.steps
+
+
+def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
+    weights = loaded.tuned.named_parameters()
+    return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
+
+
+def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
+    loaded.tuned.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, weight in loaded.tuned.named_parameters():
+            if name in weights:
+                weight.copy_(weights[name])
+
+
+def _start_or_resume(context: RunContext) -> RunResult:
+    """Train from the newest checkpoint, or from the beginning."""
+    if is_first():
+        context.checkpoints.tidy()
+    wait()
+    start = context.checkpoints.newest()
+    step = step_of(start) if start else 0
+    if start is not None and _is_finished(context, state_of(start)):
+        return RunResult(context=context, log_history=state_of(start).log_history, resumed_from=step)
+    if start is not None:
+        say(f"train: resuming from step {step}")
+    return RunResult(context=context, log_history=_train_steps(context, start, step), resumed_from=step)
+
+
+def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dict[str, float]]:
+    """Take the steps after `step`; return what was logged from the beginning of the run."""
+    settings, splits = context.settings, context.splits
+    progress = ProgressCallback(context.schedule)
+    samples = _sample_callback(context, start)
+    callbacks: list[TrainerCallback] = [
+        progress,
+        DivergenceCallback(),
+        EarlyStopping(settings.patience),
+        CheckpointCallback(context.checkpoints),
+        samples,
+    ]
+    tensorboard = None
+    if TENSORBOARD in settings.trackers and is_first():
+        tensorboard = TensorBoardCallback(context.output_dir, samples)
+        callbacks.append(tensorboard)
+    try:
+        with without_training_noise():
+            trainer = FigureTrainer(
+                tuned=context.loaded.tuned,
+                arguments=_arguments(context, anew=start is None),
+                train=BatchDataset(splits["train"], batch_order(splits["train"], settings)),
+                evaluated={name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].items},
+                collator=context.collator,
+                callbacks=callbacks,
+                throughput=ThroughputMeter(context.loaded.device, context.schedule, step),
+            )
+            sharded = prepare_sharding(trainer, context.loaded.tuned)
+            if sharded:
+                samples.disable()
+            if start is not None:
+                check_resume_compatible(start, sharded=sharded)
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+    finally:
+        progress.close()
+        if tensorboard is not None:
+            tensorboard.close()
+    return trainer.state.log_history
+
+
+def _sample_callback(context: RunContext, start: Path | None) -> SampleGenerationCallback:
+    return SampleGenerationCallback(
+        file=context.checkpoints.folder / ANSWERS_FILE,
+        loaded=context.loaded,
+        features=context.collator.features,
+        examples=context.samples,
+        batch_size=context.settings.batch_size,
+        start=step_of(start) if start else None,
+    )
+
+
+def _evaluated(items: Items, settings: TrainSettings) -> list[list[Bundle]]:
+    return [items.bundles(batch) for batch in steady_batches(items.extents(), _limits(settings))]
+
+
+def _limits(settings: TrainSettings) -> Limits:
+    return Limits(examples=settings.batch_size, tokens=settings.max_batch_tokens)
+
+
+def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
+    settings, schedule, device = context.settings, context.schedule, context.loaded.device
+    arguments = TrainingArguments(
+        output_dir=str(context.checkpoints.folder),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=_SCHEDULERS[settings.scheduler],
+        warmup_steps=schedule.warmup_steps,
+        optim=_OPTIMIZERS[settings.optimizer],
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        activation_checkpointing=settings.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        logging_strategy="steps",
+        logging_steps=schedule.steps_between_logs,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=schedule.steps_between_evaluations,
+        # A resumed run has had its first evaluation.
+        eval_on_start=anew,
+        save_strategy="steps",
+        save_steps=schedule.steps_between_evaluations,
+        save_total_limit=None,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=other_trackers(settings.trackers),
+        run_name=context.output_dir.resolve().name,
+        use_cpu=device.type == "cpu",
+        # Every trained parameter takes part in every step.
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+    # With several visible cards the Trainer would wrap the model in DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -1,0 +1,100 @@
+"""Generate sample answers at every evaluation and log them."""
+
+# ruff: noqa: ARG002 - the signatures are the Trainer's
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from figtune.answers.decoding import Decoding
+from figtune.answers.generation import generate_answers
+from figtune.batches.training_data import Pictures
+from figtune.examples.records import Example
+from figtune.models import ranks
+from figtune.models.loading import LoadedModel
+from figtune.models.records import AnswerLine
+from figtune.pipeline.progress import say
+from figtune.pipeline.records import read_records, write_records
+
+_GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
+"""Greedy decoding of short answers: enough to show progress."""
+
+
+def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:
+    """Return `count` examples, evenly over their order, hence over papers."""
+    count = min(count, len(examples))
+    return [examples[index * len(examples) // count] for index in range(count)]
+
+
+class SampleGenerationCallback(TrainerCallback):
+    """Answers some examples at each evaluation and keeps all answers in one file.
+
+    A resumed run keeps the answers up to the step that it resumes from.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: Path,
+        loaded: LoadedModel,
+        features: Pictures,
+        examples: Sequence[Example],
+        batch_size: int,
+        start: int | None,
+    ) -> None:
+        self._file = file
+        self._loaded = loaded
+        self._features = features
+        self._examples = examples
+        self._batch_size = batch_size
+        if not examples:
+            file.unlink(missing_ok=True)
+        resumed = start is not None and file.is_file()
+        earlier = read_records(file, AnswerLine, "train") if resumed else []
+        self.lines = [line for line in earlier if start is not None and line.step <= start]
+
+    def disable(self) -> None:
+        """Answer nothing: sharded weights are only gathered within a training step."""
+        if self._examples:
+            say("train: no sample answers during training, since the weights are sharded over the cards")
+        self._examples = ()
+        self._file.unlink(missing_ok=True)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Answer, and rewrite the file."""
+        if not self._examples:
+            return
+        model = self._loaded.tuned
+        was_training = model.training
+        model.eval()
+        answers = [text for batch in self._batches() for text in self._answers(batch)]
+        model.train(was_training)
+        self.lines += [
+            AnswerLine(
+                step=state.global_step,
+                example_id=example.example_id,
+                prompt=example.prompt,
+                reference=example.completion,
+                answer=text,
+            )
+            for example, text in zip(self._examples, answers, strict=True)
+        ]
+        if ranks.is_first():
+            write_records(self._file, self.lines)
+
+    def _batches(self) -> list[Sequence[Example]]:
+        return [
+            self._examples[start : start + self._batch_size]
+            for start in range(0, len(self._examples), self._batch_size)
+        ]
+
+    def _answers(self, batch: Sequence[Example]) -> list[str]:
+        features = torch.stack([self._features[example.image_sha256] for example in batch])
+        prompts = [example.prompt for example in batch]
+        return [answer.text for answer in generate_answers(self._loaded, prompts, features, _GREEDY)]

@@ -1,0 +1,69 @@
+"""Settings of a training run; `config.py` holds their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from figtune.pipeline.settings import check_setting
+
+Scheduler = Literal["cosine", "linear", "constant"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """The training run."""
+
+    epochs: float
+    """Passes over the training examples."""
+    batch_size: int
+    """Maximum examples per forward pass and device. Examples of one figure go through Gemma 3 together."""
+    max_batch_tokens: int
+    """Maximum tokens per forward pass and device, image tokens and padding included. It bounds batches of long
+    examples, so that a large --train.batch_size can apply to short ones."""
+    gradient_accumulation_steps: int
+    """Forward passes per optimizer step."""
+    learning_rate: float
+    """Peak learning rate (after warmup)."""
+    scheduler: Scheduler
+    """Learning-rate schedule after the warmup."""
+    warmup_fraction: float
+    """Share of the steps in which the learning rate rises."""
+    optimizer: OptimizerName
+    """AdamW, or "adamw_8bit": its state takes a quarter of the memory."""
+    weight_decay: float
+    """Weight decay of AdamW."""
+    max_grad_norm: float
+    """Norm to which gradients are clipped."""
+    activation_checkpointing: bool
+    """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
+    auto_batch: bool
+    """When memory runs out, start again with a smaller batch and more accumulation: the same examples per step."""
+    evaluations: int
+    """Number of evaluations on val and minitrain, evenly over the run; each one saves a checkpoint."""
+    patience: int
+    """Early stopping: evaluations without a lower loss on val before the run stops; 0 for never."""
+    answers: int
+    """Number of val examples answered at each evaluation and kept in answers.jsonl; 0 for none."""
+    save_total_limit: int
+    """Number of checkpoints kept, the best on val among them."""
+    trackers: tuple[str, ...]
+    """Experiment trackers, of those that transformers knows: tensorboard, wandb, mlflow and others."""
+    seed: int
+    """Seed of the order of examples, of dropout and of the first adapter weights."""
+
+    def __post_init__(self) -> None:
+        check_setting(0 < self.epochs < inf, "train.epochs", "a number above 0")
+        check_setting(self.batch_size >= 1, "train.batch_size", "1 or more")
+        check_setting(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
+        check_setting(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
+        check_setting(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
+        check_setting(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
+        check_setting(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
+        check_setting(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")
+        check_setting(self.evaluations >= 1, "train.evaluations", "1 or more")
+        check_setting(self.patience >= 0, "train.patience", "0 or more")
+        check_setting(self.answers >= 0, "train.answers", "0 or more")
+        check_setting(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")

@@ -1,0 +1,160 @@
+"""Train an adapter on a prepared data set: examples and model in, a folder that can be evaluated and shared out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import torch
+
+from figtune.batches.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
+from figtune.models.features import prepared_features
+from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.ranks import is_first, process_count
+from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
+from figtune.pipeline.crew import TORCHRUN
+from figtune.pipeline.errors import NothingProducedError, UsageError
+from figtune.pipeline.progress import say
+from figtune.training.checkpoints import Checkpoints
+from figtune.training.metrics_log import best_step, metrics_lines
+from figtune.training.model_card import write_card
+from figtune.training.oom import smaller_batch_configs
+from figtune.training.outputs import TrainingSummary, write_output
+from figtune.training.run import RunContext, RunResult, batch_order, run_training
+from figtune.training.sample_callback import evenly_spaced
+from figtune.training.schedule import training_schedule
+from figtune.training.settings import TrainSettings
+
+
+def train(
+    dataset_dir: Path,
+    model_dir: Path,
+    output_dir: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    model_by: str,
+    results_dir: Path | None = None,
+) -> TrainingSummary:
+    """Train the adapter of `model_dir` and write the results into `results_dir`.
+
+    Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
+    tiny model `base/` too. The adapter is the one with the lowest loss on val. Resumes from the newest complete
+    checkpoint of the same data, model and settings.
+
+    Args:
+        output_dir: folder of the checkpoints and of TensorBoard's files.
+        results_dir: folder of the results; None for `output_dir`.
+        device: "auto", "cpu" or "cuda".
+        model_by: the command that sets the model up, for errors.
+
+    Raises:
+        ArtifactMissingError: data set or model are missing.
+        InputError: an image or a line of the data set cannot be read.
+        NothingProducedError: no examples to train on, or a loss that diverges.
+        ResourceError: the base model or a tracker is unavailable, or memory is too small.
+    """
+    examples = read_examples(dataset_dir)
+    _log_devices(settings, device)
+    loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
+    splits = _tokenized(loaded, examples)
+    if not splits["train"].items:
+        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
+    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features)
+
+    def context(chosen: TrainSettings) -> RunContext:
+        train_items = splits["train"]
+        steps_per_epoch = batch_order(train_items, chosen).steps
+        return RunContext(
+            loaded=loaded,
+            settings=chosen,
+            schedule=training_schedule(len(train_items.items), steps_per_epoch, chosen),
+            splits=splits,
+            samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
+            collator=collator,
+            checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
+            output_dir=output_dir,
+        )
+
+    result = run_training([context(chosen) for chosen in _candidates(settings)])
+    lines = metrics_lines(result.log_history, result.context.schedule)
+    summary = _summary(splits["train"], result, lines)
+    if is_first():
+        checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
+        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, record, result.context.settings, summary, examples, lines)
+        checkpoints.remove()
+    return summary
+
+
+def _tokenized(loaded: LoadedModel, examples: TrainingExamples) -> dict[str, Items]:
+    """Tokenize each split."""
+    return {
+        name: tokenised(loaded.family, loaded.processor, split, loaded.record.max_length)
+        for name, split in vars(examples).items()
+    }
+
+
+def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Checkpoints:
+    return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=settings.save_total_limit)
+
+
+def _log_devices(settings: TrainSettings, device: str) -> None:
+    """Log the number of processes, or that only one of several cards is used."""
+    cards = torch.cuda.device_count() if device != "cpu" else 0
+    if process_count() > 1:
+        say(
+            f"train: {process_count()} processes, in each of them batches of up to {settings.batch_size} examples, "
+            f"accumulated {settings.gradient_accumulation_steps} times"
+        )
+    elif cards > 1:
+        launch = TORCHRUN.format(count=cards, script="train_model.py")
+        say(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
+
+
+def _candidates(settings: TrainSettings) -> list[TrainSettings]:
+    """Return the requested settings, then with --train.auto_batch those with smaller batches."""
+    if not settings.auto_batch:
+        return [settings]
+    if process_count() > 1:
+        raise UsageError(
+            "--train.auto_batch works in one process: several cannot leave a step together",
+            "leave it out, and give a smaller --train.batch_size with more --train.gradient_accumulation_steps",
+        )
+    return [settings, *smaller_batch_configs(settings)]
+
+
+def _run_id(examples: TrainingExamples, model_dir: Path, settings: TrainSettings) -> str:
+    """Return the identity of a run: a checkpoint with another one cannot be resumed from.
+
+    It holds for any number of processes: two take in one step what one process accumulates in two passes.
+    """
+    accumulated = settings.gradient_accumulation_steps * process_count()
+    identity = replace(settings, gradient_accumulation_steps=accumulated, trackers=())
+    digest = hashlib.sha256(msgspec.json.encode((examples, identity)))
+    for file in (model_dir / MODEL_FILE, *sorted((model_dir / ADAPTER_FOLDER).iterdir())):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _summary(items: Items, result: RunResult, lines: list[MetricsLine]) -> TrainingSummary:
+    best = best_step(result.log_history)
+    kept = lines[-1].step if best is None else best
+    at_kept = next(line for line in lines if line.step == kept)
+    minitrain = [line.minitrain_loss for line in lines if line.minitrain_loss is not None]
+    losses = [line.loss for line in lines if line.loss is not None]
+    return TrainingSummary(
+        examples=len(items.items),
+        truncated=items.truncated,
+        left_out=items.left_out,
+        steps=lines[-1].step,
+        planned_steps=result.context.schedule.steps,
+        kept_step=kept,
+        resumed_from=result.resumed_from,
+        first_loss=(minitrain or losses)[0],
+        last_loss=losses[-1] if at_kept.minitrain_loss is None else at_kept.minitrain_loss,
+        val_loss=at_kept.val_loss,
+    )

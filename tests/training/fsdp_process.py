@@ -1,0 +1,69 @@
+"""Weights spread over processes by FSDP2 through the Trainer, on a machine without cards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+from torch.distributed.fsdp import fully_shard
+
+from figtune.models.adapters import save_adapter
+from figtune.models.loading import load_tuned_model
+from figtune.models.ranks import together
+from figtune.training.settings import TrainSettings
+from tests.training.runs import run
+
+
+def train_and_carry_on(dataset: Path, model: Path, output: Path, settings: TrainSettings) -> int:
+    """A whole run; then again from its checkpoint before the last."""
+    os.environ.update(
+        {
+            "ACCELERATE_USE_FSDP": "true",
+            "FSDP_VERSION": "2",
+            "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+            "FSDP_RESHARD_AFTER_FORWARD": "true",
+        }
+    )
+    with together(on_cpu=True), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(AcceleratorState, "__init__", _on_the_cpu_too)
+        with patched.context() as broken:
+            broken.setattr("figtune.training.train.metrics_lines", _interrupt)
+            with pytest.raises(InterruptedError):
+                run(dataset, model, output, settings)
+        newest = max((output / "checkpoints").iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
+        torch.distributed.barrier()
+        (newest / "complete").unlink(missing_ok=True)
+        torch.distributed.barrier()
+        summary = run(dataset, model, output, settings)
+        assert 0 < summary.resumed_from < summary.steps
+    return 0
+
+
+def save_sharded(model: Path, target: Path) -> int:
+    """The adapter of a folder once more, from weights that are spread over the processes."""
+    with together(on_cpu=True):
+        loaded = load_tuned_model(model, torch.device("cpu"), "setup", trainable=True, encoder=False)
+        for layer in loaded.model.model.language_model.layers:
+            fully_shard(layer)
+        fully_shard(loaded.tuned)
+        save_adapter(loaded.tuned, target)
+    return 0
+
+
+_init = AcceleratorState.__init__
+
+
+def _on_the_cpu_too(self: AcceleratorState, *given: object, fsdp_plugin: object = None, **named: object) -> None:
+    """accelerate spreads weights over cards only; nothing but this condition is in the way on the CPU."""
+    _init(self, *given, fsdp_plugin=fsdp_plugin, **named)
+    if fsdp_plugin is not None:
+        self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        self.fsdp_plugin = fsdp_plugin
+
+
+def _interrupt(*_: object) -> None:
+    raise InterruptedError

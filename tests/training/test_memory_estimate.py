@@ -1,0 +1,154 @@
+"""What training takes in memory is known before: as much as is really allocated, for every family and mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from config import TRAIN
+from figtune.batches.bundles import Bundle
+from figtune.batches.collation import training_batch
+from figtune.batches.forward import summed_loss
+from figtune.batches.rows import training_row
+from figtune.models.features import image_side
+from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.precision import precision_of
+from figtune.models.records import AdapterMode, AdapterRecord, Dtype
+from figtune.models.setup import set_up_model
+from figtune.training.memory_budget import BatchShape, StepConfig
+from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
+from tests.models.tuned import CPU, PROMPT, choice
+
+TEXT = "The encoder reads the image. " * 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A model as it is trained."""
+
+    name: str = "tiny-gemma3"
+    mode: AdapterMode = "lora"
+    targets: tuple[str, ...] = ("decoder",)
+    dtype: Dtype = "float32"
+    examples: int = 2
+    checkpointing: bool = False
+
+
+CASES = (
+    Case(examples=5, checkpointing=True),
+    Case(mode="qlora", checkpointing=True),
+    Case(mode="full"),
+    Case(targets=("decoder", "projector", "vision"), checkpointing=True),
+    Case(name="tiny-paligemma", examples=3),
+    Case(name="tiny-paligemma", mode="projector", dtype="bfloat16"),
+    Case(name="tiny-paligemma2", checkpointing=True),
+)
+
+
+def allocated(work: Callable[[], None]) -> int:
+    """Bytes that PyTorch's allocator has given out at the fullest moment of `work`, by its own account."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return int(peak)
+
+
+def prepared(folder: Path, case: Case) -> LoadedModel:
+    adapter = AdapterRecord(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
+    plain = choice(case.name)
+    set_up_model(folder, type(plain)(**{**vars(plain), "adapter": adapter, "dtype": case.dtype}))
+    loaded = load_tuned_model(folder, CPU, "setup", trainable=True, encoder=False)
+    loaded.tuned.train()
+    if case.checkpointing:
+        loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+    return loaded
+
+
+def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], BatchShape]:
+    """A step, and what it reads."""
+    row = training_row(loaded.family, loaded.processor, PROMPT, TEXT, 128)
+    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(examples)]
+    inputs = training_batch(lines, loaded.family, 0)
+    image = sum(token == loaded.model.config.image_token_id for token in row.input_ids)
+    side = image_side(loaded)
+    width = loaded.model.config.vision_config.hidden_size
+    pictures = (
+        torch.zeros(examples, 3, side, side)
+        if loaded.trains_vision
+        else torch.zeros(examples, image, width, dtype=loaded.dtype)
+    )
+
+    def step() -> None:
+        summed_loss(loaded.tuned, loaded.family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
+
+    batch = BatchShape(
+        examples=examples, text_tokens=len(row.input_ids) - image, target_tokens=inputs.learned_tokens // examples
+    )
+    return step, batch
+
+
+def description(loaded: LoadedModel) -> ModelSpec:
+    record = loaded.record
+    return describe_model(loaded.base, record.name, precision_of(record, CPU), record.adapter)
+
+
+def held(loaded: LoadedModel) -> int:
+    """Bytes of all weights, with the scales of those in 4 bits."""
+    scales = [getattr(weight, "quant_state", None) for weight in loaded.tuned.parameters()]
+    weights: int = sum(weight.nbytes for weight in loaded.tuned.parameters())
+    return weights + sum(int(scale.absmax.nbytes) for scale in scales if scale is not None)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
+    loaded = prepared(tmp_path, case)
+    step, batch = real_step(loaded, case.examples)
+    # Gradients are there from the first pass on, and only then what comes and goes is all that is allocated.
+    step()
+    measured = allocated(step)
+    model = description(loaded)
+    estimated = memory_use(model, settings(case).train, batch)
+    assert estimated.activations + estimated.logits == pytest.approx(measured, rel=0.02)
+    weights = estimated.vision_weights + estimated.projector_weights + estimated.text_weights
+    assert weights == pytest.approx(held(loaded), rel=0.01)
+    assert estimated.gradients == sum(
+        parameter.grad.nbytes for parameter in loaded.tuned.parameters() if parameter.grad is not None
+    )
+
+
+def settings(case: Case) -> StepConfig:
+    adapter = AdapterRecord(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
+    return StepConfig(
+        adapter=adapter,
+        max_length=128,
+        train=replace(
+            TRAIN,
+            batch_size=case.examples,
+            max_batch_tokens=4096,
+            gradient_accumulation_steps=1,
+            activation_checkpointing=case.checkpointing,
+        ),
+    )
+
+
+def test_adam_remembers_what_was_estimated(tmp_path: Path) -> None:
+    case = Case()
+    loaded = prepared(tmp_path, case)
+    step, batch = real_step(loaded, 1)
+    trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    step()
+    optimizer.step()
+    moments = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
+    assert memory_use(description(loaded), settings(case).train, batch).optimizer == sum(
+        each.nbytes for each in moments
+    )

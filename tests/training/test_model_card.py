@@ -1,0 +1,119 @@
+"""What the card says of its source, and that the lines it prints load what they promise, as the README's do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from figtune.answers.trained import read_trained
+from figtune.batches.training_data import TrainingExamples
+from figtune.examples.records import DATA_SET_TASK, Example
+from figtune.models.adapters import save_adapter
+from figtune.models.loading import load_tuned_model
+from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
+from figtune.models.setup import set_up_model
+from figtune.training.model_card import write_card
+from figtune.training.outputs import TrainingSummary
+from tests.answers.trained import write_trained_model
+from tests.hub_server import serving
+from tests.models.tuned import choice
+from tests.training.runs import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+SUMMARY = TrainingSummary(
+    examples=3,
+    truncated=0,
+    left_out=1,
+    steps=9,
+    planned_steps=9,
+    kept_step=9,
+    resumed_from=0,
+    first_loss=3.0,
+    last_loss=1.0,
+    val_loss=None,
+)
+EXAMPLE = Example(
+    example_id="1",
+    task="caption",
+    image="1.png",
+    image_sha256="1",
+    prompt="Describe it.",
+    completion="A scan.",
+    group="patient",
+    source="",
+    kind="",
+)
+
+
+def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
+    record = read_trained(folder)
+    record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
+    examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
+    write_card(folder, record, SETTINGS, SUMMARY, examples, [])
+    return (folder / "README.md").read_text()
+
+
+def code_of(page: str) -> str:
+    """The one Python block that loads a processor."""
+    (code,) = (block.split("```")[0] for block in page.split("```python\n")[1:] if "AutoProcessor" in block)
+    assert len([line for line in code.splitlines() if line]) == 5
+    return code
+
+
+def loaded_by(code: str) -> nn.Module:
+    names: dict[str, object] = {}
+    exec(code, names)
+    model = names["model"]
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def test_the_wording_follows_the_source(tmp_path: Path) -> None:
+    write_trained_model(tmp_path)
+    of_papers = card_of(tmp_path, "lora")
+    assert "fine-tuned on figures of research papers" in of_papers
+    assert "| split | examples | figures | papers | tasks |" in of_papers
+    scan = dataclasses.replace(EXAMPLE, task=DATA_SET_TASK)
+    of_scans = card_of(tmp_path, "lora", scan)
+    assert "| split | examples | images | groups | tasks |\n|---|---|---|---|---|\n| train | 3 | 1 | 1 |" in of_scans
+    assert "figure" not in of_scans.split("## Training")[0]
+    assert "paper" not in of_scans.split("## Training")[0]
+
+
+def test_settings_of_lora_are_told_where_there_is_lora(tmp_path: Path) -> None:
+    write_trained_model(tmp_path)
+    assert "| adapter rank | " in card_of(tmp_path, "qlora")
+    projector = card_of(tmp_path, "projector")
+    assert "rank" not in projector
+    assert "| adapter freeze | none |" in projector
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
+def test_the_readme_loads_an_adapter_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "output"
+    write_trained_model(output)
+    with serving(monkeypatch, tmp_path) as hub:
+        hub.models["google/gemma-3-4b-pt"] = {path.name: path.read_bytes() for path in (output / "base").iterdir()}
+        monkeypatch.chdir(output)
+        theirs = loaded_by(code_of((ROOT / "README.md").read_text(encoding="utf-8"))).state_dict()
+    ours = load_tuned_model(output, torch.device("cpu"), "train").tuned.state_dict()
+    assert all(torch.equal(theirs[name], weight) for name, weight in ours.items())
+
+
+def test_the_card_loads_a_model_trained_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = AdapterRecord(mode="full", rank=1, alpha=1, dropout=0.0, targets=())
+    set_up_model(tmp_path, dataclasses.replace(choice("tiny-gemma3"), adapter=whole))
+    tuned = load_tuned_model(tmp_path, torch.device("cpu"), "setup", trainable=True).tuned
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter += 0.01
+    save_adapter(tuned, tmp_path / ADAPTER_FOLDER)
+    code = code_of(card_of(tmp_path, "full"))
+    monkeypatch.chdir(tmp_path)
+    theirs = loaded_by(code).state_dict()
+    ours = tuned.get_base_model().state_dict()
+    assert all(torch.equal(theirs[name], weight) for name, weight in ours.items())
