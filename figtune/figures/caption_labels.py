@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from figtune.figures.records import FigureType
+from figtune.extraction.records import FigureType
 
 FIGURE_LABELS = (
     *("Figure", "Fig"),  # also French

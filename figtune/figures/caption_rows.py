@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from figtune.figures.columns import Columns
-from figtune.figures.style import PaperStyle
-from figtune.papers.box import Box
-from figtune.papers.page import Line
+from figtune.layout.style import PaperStyle
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line
 
 _FIRST_WORD = re.compile(r"(?:\S{1,2}\s+)*\S+\s?")  # with the symbols of a formula before it
 _SAME_SIZE = 0.6  # points by which type of one size may differ

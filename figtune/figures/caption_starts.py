@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from figtune.figures.caption_labels import CaptionLabels, Label
 from figtune.figures.caption_rows import row_at
 from figtune.figures.rulers import without_ruler
-from figtune.figures.style import PaperStyle, family_of, is_prose
-from figtune.papers.page import Line, PageText
+from figtune.layout.style import PaperStyle, font_family, is_prose
+from figtune.pdf.page import Line, PageText
 
 _AGREES, _OTHER_MARK, _NO_MARK = 2.0, 0.0, -2.0  # score for the paper's usual mark, for another one, for none
 _NO_DOUBT = 4.0  # score from which a second caption with the same label is one
@@ -99,14 +99,14 @@ def _candidates(text: PageText, style: PaperStyle, labels: CaptionLabels) -> Ite
             if label is not None:
                 first = line.spans[0]
                 score = _convincing(lines, number, label.rest, style)
-                yield Start(text.index, number, label, (family_of(first.font), round(first.size, 1)), score)
+                yield Start(text.index, number, label, (font_family(first.font), round(first.size, 1)), score)
 
 
 def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle) -> float:
     """What type and place say for a caption here; the mark after the label is judged for the whole paper."""
     line = lines[number]
     score = 1.0
-    if abs(line.size - style.size) > 0.3 and style.speaks_like_body(line):
+    if abs(line.size - style.size) > 0.3 and style.is_body_font(line):
         score += 1.0
     if line.spans[0].bold and not (line.bold and len(line.spans) == 1 and rest.strip()):
         score += 1.0
@@ -116,7 +116,7 @@ def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle
         score -= 4.0
     if rest[:1] == " " and rest.strip()[:1].islower():
         score -= 1.0
-    if not style.speaks_like_body(line) and not is_prose(line.text):
+    if not style.is_body_font(line) and not is_prose(line.text):
         score -= 1.0
     return score
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from figtune.extraction.records import FigureType
 from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.caption_rows import CaptionPlace, caption_rows
 from figtune.figures.caption_starts import Start, caption_starts
-from figtune.figures.records import FigureType
 from figtune.figures.rulers import without_ruler
-from figtune.figures.style import PaperStyle
-from figtune.figures.wording import Wording, note_marks
-from figtune.papers.box import Box
-from figtune.papers.hyphens import Vocabulary
-from figtune.papers.page import PageText
+from figtune.layout.row_text import RowTextBuilder, note_marks
+from figtune.layout.style import PaperStyle
+from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import PageText
 
 _SURE = 6.0  # score for full certainty
 
@@ -41,7 +41,7 @@ class Caption:
 def find_captions(
     texts: Sequence[PageText],
     style: PaperStyle,
-    vocabulary: Vocabulary,
+    dehyphenator: Dehyphenator,
     rules_on: Callable[[int], Sequence[Box]],
     labels: CaptionLabels = ANY_LABEL,
 ) -> tuple[Caption, ...]:
@@ -50,7 +50,7 @@ def find_captions(
     Args:
         texts: of all pages.
         style: of the paper.
-        vocabulary: of the paper.
+        dehyphenator: of the paper.
         rules_on: long horizontal rules of the page at an index; asked only for pages with captions.
         labels: that captions begin with.
     """
@@ -60,23 +60,23 @@ def find_captions(
         text = texts[page_index]
         place = CaptionPlace(without_ruler(text), rules_on(page_index), style.on(page_index))
         starts = [start for start in found if start.page_index == page_index]
-        captions.extend(_caption(text, place, start, starts, vocabulary) for start in starts)
+        captions.extend(_caption(text, place, start, starts, dehyphenator) for start in starts)
     return tuple(captions)
 
 
 def _caption(
-    text: PageText, place: CaptionPlace, start: Start, starts: Sequence[Start], vocabulary: Vocabulary
+    text: PageText, place: CaptionPlace, start: Start, starts: Sequence[Start], dehyphenator: Dehyphenator
 ) -> Caption:
     others = {other.line for other in starts if other.line != start.line}
     label_alone = not start.label.rest.strip() and not start.label.mark
     rows = caption_rows(place, start.line, others, label_alone=label_alone, again=start.again)
     lines = [text.lines[number] for row in rows for number in row]
-    wording = Wording(place.style, note_marks(text.lines, place.style))
+    row_text = RowTextBuilder(place.style, note_marks(text.lines, place.style))
     return Caption(
         page_index=start.page_index,
         figure_type=start.label.figure_type,
         name=start.label.name,
-        text=vocabulary.join([wording.joined([text.lines[number] for number in row]) for row in rows]),
+        text=dehyphenator.join([row_text.join([text.lines[number] for number in row]) for row in rows]),
         box=Box.around(line.box for line in lines),
         lines=tuple(number for row in rows for number in row),
         certainty=round(min(1.0, max(0.0, start.score / _SURE + 0.34)), 3),

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from figtune.papers.box import Box
-from figtune.papers.page import Line
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line
 
 _MINIMUM_PROSE = 25  # characters that a line needs before it says anything about columns
 _DENSE = 0.9  # em from character to character in Chinese and Japanese

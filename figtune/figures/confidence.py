@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from figtune.figures.pair_features import PairFeatures
-from figtune.figures.signals import Signals
+from figtune.figures.scoring import RegionFeatures
 
 # Fitted on 560 right pairs of 56 papers of 14 styles, and on 489 wrong ones that faults made of them: right regions
 # withheld, blocks of text or headers taken for figures, captions cut or run on. Over papers left out in turn, 95 % of
@@ -18,22 +18,22 @@ _LEAD, _USUAL_SIDE = 2.4, 1.4
 _PROSE, _CUT, _OUTSIDE, _BEYOND, _UNFINISHED, _NEGLECTED = 1.7, 0.5, 3.4, 2.6, 5.2, 3.1
 
 
-def confidence_of(certainty: float, signals: Signals, features: PairFeatures) -> float:
+def confidence_of(certainty: float, features: RegionFeatures, features: PairFeatures) -> float:
     """Return the confidence in a pair, in [0, 1].
 
     Args:
         certainty: that the caption is one.
-        signals: of the region.
+        features: of the region.
         features: of the pair.
     """
-    evidence = (
+    factors = (
         _BIAS
         + _CERTAINTY * certainty
-        + _NEARNESS * signals.nearness
-        + _ALIGNMENT * signals.alignment
-        + _LIKENESS * signals.likeness
-        + _WHOLENESS * signals.wholeness
-        + _SIZE * signals.size
+        + _NEARNESS * features.caption_distance
+        + _ALIGNMENT * features.alignment
+        + _LIKENESS * features.type_match
+        + _WHOLENESS * features.boundary_gap
+        + _SIZE * features.size
         + _LEAD * features.lead
         + _USUAL_SIDE * features.usual_side
         - _PROSE * features.prose
@@ -43,4 +43,4 @@ def confidence_of(certainty: float, signals: Signals, features: PairFeatures) ->
         - _UNFINISHED * features.unfinished
         - _NEGLECTED * features.neglected
     )
-    return round(1.0 / (1.0 + exp(-evidence)), 3)
+    return round(1.0 / (1.0 + exp(-factors)), 3)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from figtune.figures.columns import Column
-from figtune.figures.style import PaperStyle
-from figtune.papers.box import Box
-from figtune.papers.page import Line
+from figtune.layout.style import PaperStyle
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line
 
 _KNOWN = (
     r"Abstract|Introduction|References|Bibliography|Acknowledge?ments?|Appendix|Appendices|Conclusions?|Discussion|"
@@ -96,7 +96,7 @@ def _is_set_off(line: Line, style: PaperStyle) -> bool:
         return at_edge or _is_centred(line.box, column)
     italic = all(span.italic for span in line.spans if span.text.strip())
     size = abs(line.size - style.size) <= _SIZE
-    return at_edge and italic and size and _LETTERED.match(line.text) is not None and style.speaks_like_body(line)
+    return at_edge and italic and size and _LETTERED.match(line.text) is not None and style.is_body_font(line)
 
 
 def _is_capitals(line: Line, style: PaperStyle) -> bool:
@@ -107,7 +107,7 @@ def _is_capitals(line: Line, style: PaperStyle) -> bool:
         letters >= _FEWEST_LETTERS
         and line.text.isupper()
         and largest >= style.size - (_BOLD_CAPITALS if line.bold else _SIZE)
-        and (line.bold or style.speaks_like_body(line))
+        and (line.bold or style.is_body_font(line))
     )
 
 

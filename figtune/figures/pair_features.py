@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from figtune.figures.assignment import Usage
 from figtune.figures.captions import Caption
-from figtune.figures.ink import Ink
-from figtune.figures.roles import Role
-from figtune.figures.signals import Region
-from figtune.figures.style import PaperStyle, is_prose
-from figtune.papers.box import Box
-from figtune.papers.page import Line
+from figtune.figures.foreground_mask import ForegroundMask
+from figtune.figures.matching import SidePrior
+from figtune.figures.scoring import Region
+from figtune.layout.line_roles import Role
+from figtune.layout.style import PaperStyle, is_prose
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line
 
 _RIVAL = 1.5  # score by which a rival region of another shape must stay behind to count for nothing
 _SAME_SHAPE = 0.9  # overlap from which two regions are the same
@@ -54,11 +54,11 @@ def features_of(
     caption: Caption,
     region: Region,
     proposals: Sequence[Region],
-    usage: Usage,
+    side_prior: SidePrior,
     lines: Sequence[Line],
     roles: Sequence[Role],
     style: PaperStyle,
-    unclaimed: Ink,
+    unclaimed: ForegroundMask,
 ) -> PairFeatures:
     """Return the features of a pair.
 
@@ -66,7 +66,7 @@ def features_of(
         caption: of the pair.
         region: of the pair.
         proposals: all regions that were proposed for the caption.
-        usage: where regions of its type lie in this paper.
+        side_prior: where regions of its type lie in this paper.
         lines: of the page.
         roles: of each line.
         style: with the columns of the page.
@@ -75,7 +75,7 @@ def features_of(
     box = region.box
     return PairFeatures(
         lead=_lead(region, proposals),
-        usual_side=1.0 if region.side == usage.side else 0.0,
+        usual_side=1.0 if region.side == side_prior.side else 0.0,
         prose=_counted(
             _is_body_prose(line, style) and box.contains(line.box, 2) for line, role in zip(lines, roles, strict=True)
         ),
@@ -95,7 +95,7 @@ def _is_body_prose(line: Line, style: PaperStyle) -> bool:
     return (
         line.horizontal
         and abs(line.size - style.size) <= _BODY_SIZE
-        and style.speaks_like_body(line)
+        and style.is_body_font(line)
         and line.box.width > 0.4 * style.columns[0].width
         and is_prose(line.text)
     )
@@ -118,7 +118,7 @@ def _outside(box: Box, style: PaperStyle) -> float:
     return min(1.0, max(0.0, (most - slack) / (_OUT * style.size)))
 
 
-def _beyond(box: Box, region: Region, style: PaperStyle, unclaimed: Ink) -> float:
+def _beyond(box: Box, region: Region, style: PaperStyle, unclaimed: ForegroundMask) -> float:
     reach = _BEYOND * style.size
     strips = {
         "above": Box(box.x0, box.top - reach, box.x1, box.top),
@@ -127,7 +127,7 @@ def _beyond(box: Box, region: Region, style: PaperStyle, unclaimed: Ink) -> floa
         "right": Box(box.x1, box.top, box.x1 + reach, box.bottom),
     }
     strip = strips[region.side]
-    tight = unclaimed.tight(strip)
+    tight = unclaimed.bounding_box(strip)
     if tight is None:
         return 0.0
     if region.side in ("above", "below"):
@@ -159,10 +159,10 @@ def _is_below(line: Box, caption: Box, region: Box) -> bool:
     return caption.x0 <= line.x0 < caption.x1 and not region.contains(line, _ALIGNED)
 
 
-def _neglected(caption: Box, style: PaperStyle, unclaimed: Ink) -> float:
+def _neglected(caption: Box, style: PaperStyle, unclaimed: ForegroundMask) -> float:
     reach = _NEAR * style.size
-    above = unclaimed.tight(Box(caption.x0, caption.top - reach, caption.x1, caption.top))
-    below = unclaimed.tight(Box(caption.x0, caption.bottom, caption.x1, caption.bottom + reach))
+    above = unclaimed.bounding_box(Box(caption.x0, caption.top - reach, caption.x1, caption.top))
+    below = unclaimed.bounding_box(Box(caption.x0, caption.bottom, caption.x1, caption.bottom + reach))
     return min(1.0, max((box.width for box in (above, below) if box is not None), default=0.0) / caption.width)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from figtune.papers.page import Line, PageText
+from figtune.pdf.page import Line, PageText
 
 _FEWEST = 15  # numbers of a ruler: CVPR has 54 on each side, ECCV 45; tables and axes that count so far are rare
 _LONGEST_NUMBER = 4  # digits

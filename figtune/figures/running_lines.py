@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from figtune.papers.page import Line, PageText
+from figtune.pdf.page import Line, PageText
 
 _EDGE = 6.0  # parts of a page's height, the first and last of which hold headers and footers: LNCS on letter paper
 # has them 102 points down, an eighth would be 99
