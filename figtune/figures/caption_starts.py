@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from figtune.figures.caption_labels import CaptionLabels, Label
 from figtune.figures.caption_rows import row_at
-from figtune.figures.rulers import without_ruler
+from figtune.layout.rulers import without_ruler
 from figtune.layout.style import PaperStyle, font_family, is_prose
 from figtune.pdf.page import Line, PageText
 

@@ -13,8 +13,8 @@ from figtune.extraction.records import FigureType
 from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.caption_rows import CaptionPlace, caption_rows
 from figtune.figures.caption_starts import Start, caption_starts
-from figtune.figures.rulers import without_ruler
 from figtune.layout.row_text import RowTextBuilder, note_marks
+from figtune.layout.rulers import without_ruler
 from figtune.layout.style import PaperStyle
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box

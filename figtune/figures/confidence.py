@@ -18,29 +18,29 @@ _LEAD, _USUAL_SIDE = 2.4, 1.4
 _PROSE, _CUT, _OUTSIDE, _BEYOND, _UNFINISHED, _NEGLECTED = 1.7, 0.5, 3.4, 2.6, 5.2, 3.1
 
 
-def confidence_of(certainty: float, features: RegionFeatures, features: PairFeatures) -> float:
+def confidence_of(certainty: float, region: RegionFeatures, pair: PairFeatures) -> float:
     """Return the confidence in a pair, in [0, 1].
 
     Args:
         certainty: that the caption is one.
-        features: of the region.
-        features: of the pair.
+        region: features of the region.
+        pair: features of the pair.
     """
-    factors = (
+    logit = (
         _BIAS
         + _CERTAINTY * certainty
-        + _NEARNESS * features.caption_distance
-        + _ALIGNMENT * features.alignment
-        + _LIKENESS * features.type_match
-        + _WHOLENESS * features.boundary_gap
-        + _SIZE * features.size
-        + _LEAD * features.lead
-        + _USUAL_SIDE * features.usual_side
-        - _PROSE * features.prose
-        - _CUT * features.cut
-        - _OUTSIDE * features.outside
-        - _BEYOND * features.beyond
-        - _UNFINISHED * features.unfinished
-        - _NEGLECTED * features.neglected
+        + _NEARNESS * region.caption_distance
+        + _ALIGNMENT * region.alignment
+        + _LIKENESS * region.type_match
+        + _WHOLENESS * region.boundary_gap
+        + _SIZE * region.size
+        + _LEAD * pair.lead
+        + _USUAL_SIDE * pair.usual_side
+        - _PROSE * pair.prose
+        - _CUT * pair.cut
+        - _OUTSIDE * pair.outside
+        - _BEYOND * pair.beyond
+        - _UNFINISHED * pair.unfinished
+        - _NEGLECTED * pair.neglected
     )
-    return round(1.0 / (1.0 + exp(-factors)), 3)
+    return round(1.0 / (1.0 + exp(-logit)), 3)

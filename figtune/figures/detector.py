@@ -1,4 +1,4 @@
-"""Figures and tables of a paper found: the one entry for whoever wants them."""
+"""Detection of the figures and tables of a paper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import SidePrior, assign, estimate_side_prior
 from figtune.figures.page_context import build_page_context
-from figtune.figures.pair_features import features_of
+from figtune.figures.pair_features import pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
 from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
@@ -50,7 +50,7 @@ class DetectedFigure:
     confidence: float
     """In [0, 1], 0 where either half is missing."""
     reason: str
-    """Why a half is missing; empty otherwise."""
+    """Reason for a missing caption or region; empty otherwise."""
     text: str
     """The words inside the region, line by line."""
     panels: tuple[DetectedPanel, ...]
@@ -58,10 +58,10 @@ class DetectedFigure:
 
 @dataclass(frozen=True, slots=True)
 class PageDetections:
-    """What the lines of a page are for. Lines of captions and lines inside regions are no body text."""
+    """Roles of the lines of a page. Lines of captions and lines inside regions are no body text."""
 
     roles: tuple[Role, ...]
-    """Of each line of the page's `PageText.lines`, by type and place alone."""
+    """Role of each line of the page's `PageText.lines`, by type and place alone."""
     caption_lines: frozenset[int]
     """Positions of the lines of captions."""
     regions: tuple[Box, ...]
@@ -70,7 +70,7 @@ class PageDetections:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a paper holds."""
+    """Figures and tables of a paper, and its body style."""
 
     figures: tuple[DetectedFigure, ...]
     """By page, then from top to bottom."""
@@ -88,13 +88,13 @@ class _PageCandidates:
     proposals: tuple[tuple[Region, ...], ...]
     cells: int
     photo_scores: tuple[float, ...]
-    """Of the page's images."""
+    """Photo score of each image of the page."""
     foreground: CompressedMask | None
     """None for a page of text alone, which need not be rendered."""
 
 
 def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator) -> Detections:
-    """All captioned figures and tables, captions without a region and regions without a caption.
+    """Return all captioned figures and tables, captions without a region and regions without a caption.
 
     Args:
         document: open; pages are rendered from it.
@@ -182,10 +182,10 @@ def _figures(
             yield _without_region(caption)
         else:
             side_prior = side_priors[caption.figure_type]
-            features = features_of(
+            pair = pair_features(
                 caption, region, proposals, side_prior, text.lines, page_candidates.roles, style, unclaimed
             )
-            confidence = confidence_of(caption.certainty, region.features, features)
+            confidence = confidence_of(caption.certainty, region.features, pair)
             features = kind_features(region.box, caption.text, text.lines, graphics, page_candidates.photo_scores)
             yield _paired(document, text, caption, region, confidence, features, foreground)
     for box in find_uncaptioned_regions(graphics, foreground, [region.box for region in chosen if region is not None]):

@@ -50,7 +50,7 @@ class PairFeatures:
     """How much of the caption's width has ink right above or below it that no region claims."""
 
 
-def features_of(
+def pair_features(
     caption: Caption,
     region: Region,
     proposals: Sequence[Region],

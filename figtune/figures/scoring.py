@@ -1,4 +1,4 @@
-"""What speaks for a region as the one that a caption belongs to."""
+"""Features and score of a region as a caption's match."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from figtune.figures.captions import Caption
-from figtune.figures.columns import Columns
 from figtune.figures.foreground_mask import Gap
 from figtune.figures.page_context import PageContext
+from figtune.layout.columns import Columns
 from figtune.pdf.geometry import Box
 
 Side = Literal["above", "below", "left", "right"]
@@ -25,7 +25,7 @@ _NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, ce
 
 @dataclass(frozen=True, slots=True)
 class RegionFeatures:
-    """What speaks for a region, each in [0, 1]."""
+    """Region features, each in [0, 1]."""
 
     caption_distance: float
     """The caption is close."""
@@ -80,7 +80,7 @@ def score_region(box: Box, side: Side, cut: Gap | None, caption: Caption, contex
 
 def _crosses_gutter(box: Box, caption: Box, columns: Columns) -> bool:
     """Whether the box reaches into another column than the one that holds the caption."""
-    own = next((column for column in columns if column.holds(caption, _OUT_OF_COLUMN)), None)
+    own = next((column for column in columns if column.contains(caption, _OUT_OF_COLUMN)), None)
     return own is not None and any(
         min(box.x1, other.x1) - max(box.x0, other.x0) > _REACH for other in columns if other != own
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from figtune.figures.columns import Column, Columns, columns_of
-from figtune.figures.running_lines import RunningLines, running_lines
+from figtune.layout.columns import Column, Columns, columns_of
+from figtune.layout.running_lines import RunningLines, running_lines
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText
 
@@ -30,12 +30,12 @@ _FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?
 
 @dataclass(frozen=True, slots=True)
 class PaperStyle:
-    """How the body of a paper is set."""
+    """Body style of a paper."""
 
     size: float
-    """Of body type, in points."""
+    """Body font size in points."""
     font: str
-    """Of body type."""
+    """Body font."""
     families: frozenset[str]
     """Font families in which the body, its headings and its formulas are set."""
     pitch: float
@@ -64,15 +64,15 @@ class PaperStyle:
         return replace(self, columns=self.facing)
 
     def fills_column(self, line: Line) -> bool:
-        """Whether the line is one of prose that runs to the right edge of a column, as justified text does."""
+        """Return True if the line is prose that runs to the right edge of a column, as justified text does."""
         return line.horizontal and is_prose(line.text) and self._column_filled_by(line.box) is not None
 
     def column_of(self, box: Box) -> Column | None:
         """The column that holds the whole of `box`, or None."""
-        return next((column for column in self.columns if column.holds(box, _PROTRUSION)), None)
+        return next((column for column in self.columns if column.contains(box, _PROTRUSION)), None)
 
     def is_body_font(self, line: Line) -> bool:
-        """Whether the line is set in one of the body's font families."""
+        """Return True if the line is set in one of the body's font families."""
         return font_family(line.font) in self.families
 
     def _column_filled_by(self, box: Box) -> Column | None:
@@ -131,7 +131,7 @@ def _front(pages: Sequence[Sequence[Line]], font: str) -> int:
 
 @lru_cache(maxsize=4096)
 def is_prose(text: str) -> bool:
-    """Whether the text reads like a line of sentences: several words, mostly letters."""
+    """Return True if the text looks like prose: several words, mostly letters."""
     if len(_IDEOGRAPH.findall(text)) >= max(_LEAST_IDEOGRAPHS, len(text) / 2):
         return True
     blanks = text.count(" ")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.figures.columns import Column
-from figtune.figures.running_lines import RunningLines
+from figtune.layout.columns import Column
 from figtune.layout.paragraphs import text_blocks
+from figtune.layout.running_lines import RunningLines
 from figtune.layout.style import PaperStyle
 from figtune.layout.text_rows import TextRow
 from figtune.pdf.dehyphenation import Dehyphenator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from figtune.figures.columns import Column
+from figtune.layout.columns import Column
 from figtune.layout.style import PaperStyle
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line

@@ -30,7 +30,7 @@ class Column:
         """In points."""
         return self.x1 - self.x0
 
-    def holds(self, box: Box, tolerance: float) -> bool:
+    def contains(self, box: Box, tolerance: float) -> bool:
         """Whether `box` lies between the edges, give or take `tolerance` points."""
         return self.x0 - tolerance <= box.x0 and box.x1 <= self.x1 + tolerance
 
