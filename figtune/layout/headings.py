@@ -20,6 +20,7 @@ _SECTION_NUMBER = re.compile(r"^(?:[IVX]{1,5}|[A-Z]|\d{1,2})(?:\.\d{1,2})*\.?$")
 _LONG_NUMBER = re.compile(r"^\d+(?:\.\d+)+\.?$")
 _CAPITALS = re.compile(rf"^(?:[IVX]+\.|(?:[A-Z]|\d{{1,2}})(?:\.\d{{1,2}})*\.?)\s+\S|^(?:{_KNOWN})\b", re.IGNORECASE)
 _LETTERED = re.compile(r"^[A-Z]\.\s*[A-Z]")
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _FEWEST_LETTERS = 4
 _EDGE = 2.0  # points that a heading may miss its column's edge or, with its middle, the column's
 _CENTRED = 4.0
@@ -101,11 +102,10 @@ def _is_set_off(line: Line, style: PaperStyle) -> bool:
 
 def _is_capitals(line: Line, style: PaperStyle) -> bool:
     """Whether a line is set in capitals, small ones after large ones, in the body's family and about its size."""
-    letters = sum(map(str.isalpha, line.text))
     largest = max(span.size for span in line.spans)
     return (
-        letters >= _FEWEST_LETTERS
-        and line.text.isupper()
+        line.text.isupper()
+        and _WORD.search(line.text) is not None
         and largest >= style.size - (_BOLD_CAPITALS if line.bold else _SIZE)
         and (line.bold or style.is_body_font(line))
     )

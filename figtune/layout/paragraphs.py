@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -99,7 +99,9 @@ def _without_notes(rows: Iterable[TextRow], size: float) -> Iterator[tuple[TextR
                 in_references = REFERENCES.match(row.text) is not None
                 yield row, "heading"
             # References are small throughout.
-            elif in_references or not _is_small(row, size) or row.formula or row.baseline <= lowest[row.column]:
+            elif (
+                in_references or not _is_small(row, size) or row.formula or row.baseline <= _lowest_beside(row, lowest)
+            ):
                 yield row, "paragraph"
 
 
@@ -113,6 +115,12 @@ def _lowest_body(rows: Iterable[TextRow], size: float) -> dict[Column, float]:
         if not _is_small(row, size) or row.size == below_head.get(row.column):
             lowest[row.column] = max(row.baseline, lowest[row.column])
     return lowest
+
+
+def _lowest_beside(row: TextRow, lowest: Mapping[Column, float]) -> float:
+    """Return the lowest baseline of body type in the columns that a row stands in: an abstract may stand across."""
+    own = row.column
+    return max((value for column, value in lowest.items() if column.x0 < own.x1 and own.x0 < column.x1), default=0.0)
 
 
 def _is_small(row: TextRow, size: float) -> bool:
@@ -138,7 +146,8 @@ def _looks_like_heading(row: TextRow, size: float) -> bool:
     if row.set_off:
         return True
     larger = row.size >= size + _LARGER
-    if row.formula or not (row.bold or larger) or row.size < size - 0.3 or len(row.text) < _SHORTEST_HEADING:
+    small = row.size < size - 0.3 and not row.heading
+    if row.formula or not (row.bold or larger) or small or len(row.text) < _SHORTEST_HEADING:
         return False
     return larger or row.heading or bool(_UNNUMBERED.match(row.text) or _NUMBERED.match(row.text))
 

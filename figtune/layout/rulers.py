@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from figtune.pdf.page import Line, PageText
 
 _FEWEST = 15  # numbers of a ruler: CVPR has 54 on each side, ECCV 45; tables and axes that count so far are rare
@@ -31,11 +33,7 @@ def without_ruler(text: PageText) -> Sequence[Line]:
     ruler = ruler_lines(text)
     if not ruler:
         return text.lines
-    return [_emptied(line) if number in ruler else line for number, line in enumerate(text.lines)]
-
-
-def _emptied(line: Line) -> Line:
-    return Line("", line.box, line.spans, line.block, line.font, line.size, line.bold, line.baseline, line.horizontal)
+    return [replace(line, text="") if number in ruler else line for number, line in enumerate(text.lines)]
 
 
 def _columns(digits: Sequence[tuple[int, Line]]) -> Iterator[list[tuple[int, Line]]]:

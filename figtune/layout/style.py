@@ -17,7 +17,6 @@ from figtune.pdf.page import Line, PageText
 _EDGE = 2.0  # points that a line's ends may miss the column's
 _PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
 _INDENT = 30.0  # points that a list item or reference may be indented
-_SMALLEST_TYPE = 1.0  # points; what is smaller is hidden text
 _COVERS = 3  # pages at the start of which one is the front page
 _FRONT_LINES = 3  # lines of body type that a front page has at least
 _PAGES = 128  # that a style is learned from, at most
@@ -87,20 +86,16 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
     text has the whole page as column."""
     texts = texts[:: -(-len(texts) // _PAGES) | 1]  # an odd step: pages of both parities
     running = running_lines(texts)
-    pages = [
-        [line for line in text.lines if line.horizontal and line.text and line.size >= _SMALLEST_TYPE] for text in texts
-    ]
+    pages = [[line for line in text.lines if line.horizontal and line.text] for text in texts]
     lines = [line for page in pages for line in page]
     size, font = _body_type(lines)
     bodies = [[line for line in page if line.font == font and abs(line.size - size) <= 0.3] for page in pages]
     body = [line for lines in bodies for line in lines]
-    columns, facing = columns_of(
-        *(
-            [line for text, lines in zip(texts, bodies, strict=True) if text.index % 2 == odd for line in lines]
-            for odd in (0, 1)
-        ),
-        max((text.width for text in texts), default=612.0),
+    even, odd = (
+        [line for text, lines in zip(texts, bodies, strict=True) if text.index % 2 == parity for line in lines]
+        for parity in (0, 1)
     )
+    columns, facing = columns_of(even, odd, max((text.width for text in texts), default=612.0))
     prose = [line for line in body if is_prose(line.text) and line not in running]
     return PaperStyle(
         size=size,
@@ -115,10 +110,6 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
         turned=tuple((text.index, text.width, text.height) for text in texts if text.turn),
         front=_front(pages, font),
     )
-
-
-def _is_legible(line: Line) -> bool:
-    return line.horizontal and bool(line.text) and line.size >= _SMALLEST_TYPE
 
 
 def _front(pages: Sequence[Sequence[Line]], font: str) -> int:

@@ -192,7 +192,7 @@ def test_pieces_that_stand_lower_and_lower_are_one_row() -> None:
 
 
 def test_a_number_that_ends_a_reference_is_no_page_number() -> None:
-    style = replaced(STYLE, running=frozenset({"#"}))
+    style = replaced(STYLE, running=RunningLines(frozenset({("#", 0)})))
     page = body(line("A journal, 2020. 3,", 50, 700, size=9), line("7", 50, 711, width=4, size=9))
     rows = body_rows([UnclaimedLines(0, tuple(page))], style)
     assert [row.text for row in rows] == ["A journal, 2020. 3,", "7"]
