@@ -27,6 +27,8 @@ from figtune.extraction.records import (
 )
 from figtune.extraction.render import Crop, render_crop
 from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.figures.caption_lookalikes import caption_lookalikes
+from figtune.figures.coverage import MOST, share_without_role
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
@@ -41,6 +43,7 @@ from figtune.pdf.page import PageText
 _FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
 _PAGES_LOOKED_AT = 5
 REPAIRED = "the file is damaged and was repaired: pages, figures or text may be missing"
+_UNCLEAR = "{:.0%} of the characters have no role in the layout: text and figures may be missing or wrong"
 _KEY_CHARACTERS = 500
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
@@ -63,13 +66,15 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
         texts = read_texts(document)
         _check_for_text(document, texts)
         dehyphenator = dehyphenator_for(texts)
-        detections = detect_figures(document, texts, dehyphenator)
+        detections = detect_figures(document, texts, dehyphenator, task.labels)
         text = text_of(task.source.paper_id, texts, detections, dehyphenator)
         figures = _figures(task, document, detections.figures, texts, text)
         _write_thumbnails(task, document, detections.figures)
-        repaired = document.repaired
+        paper = _paper(
+            task, texts, text, figures, repaired=document.repaired, unknown=share_without_role(texts, detections)
+        )
     write_json(task.content_dir / TEXTS_FOLDER / f"{task.source.paper_id}.json", text)
-    return PaperResult(paper=_paper(task, len(texts), text, figures, repaired=repaired), figures=figures)
+    return PaperResult(paper=paper, figures=figures)
 
 
 def _check_header(path: Path) -> None:
@@ -105,23 +110,43 @@ def text_of(paper_id: str, texts: Sequence[PageText], detections: Detections, de
 
 
 def _paper(
-    task: ExtractionTask, pages: int, text: PaperText, figures: Sequence[FigureRecord], *, repaired: bool
+    task: ExtractionTask,
+    texts: Sequence[PageText],
+    text: PaperText,
+    figures: Sequence[FigureRecord],
+    *,
+    repaired: bool,
+    unknown: float,
 ) -> PaperRecord:
     complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
-    reasons = ("no captioned figure or table found" if not complete else "", REPAIRED if repaired else "")
+    reasons = (
+        "" if complete else _without_captions(texts, figures),
+        REPAIRED if repaired else "",
+        _UNCLEAR.format(unknown) if unknown > MOST else "",
+    )
     return PaperRecord(
         paper_id=task.source.paper_id,
         file=task.source.file,
         sha256=task.source.sha256,
-        pages=pages,
+        pages=len(texts),
         status="ok" if complete else "no_figures",
         reason="; ".join(filter(None, reasons)),
         title=text.title,
         figures=complete["Figure"],
         tables=complete["Table"],
         repaired=repaired,
+        unclear=unknown > MOST,
         text_key=_text_key(text),
     )
+
+
+def _without_captions(texts: Sequence[PageText], figures: Sequence[FigureRecord]) -> str:
+    """Return the reason for no captioned figure, with what looked most like captions where none was known as one."""
+    alike = () if any(figure.caption for figure in figures) else caption_lookalikes(texts)
+    if not alike:
+        return "no captioned figure or table found"
+    words = ", ".join(f'"{start}"' for start in alike)
+    return f"no captioned figure or table found; lines begin with {words}: see --extract.figure_labels"
 
 
 def _text_key(text: PaperText) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.confidence import confidence_of
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
@@ -93,19 +94,22 @@ class _PageCandidates:
     """None for a page of text alone, which need not be rendered."""
 
 
-def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator) -> Detections:
+def detect_figures(
+    document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator, labels: CaptionLabels = ANY_LABEL
+) -> Detections:
     """Return all captioned figures and tables, captions without a region and regions without a caption.
 
     Args:
         document: open; pages are rendered from it.
         texts: `document.text(index)` of every page, in order.
         dehyphenator: `dehyphenator_for(texts)`.
+        labels: that captions begin with.
 
     Raises:
         UnreadablePaperError: a page cannot be rendered.
     """
     style = style_of(texts)
-    captions = find_captions(texts, style, dehyphenator, lambda index: long_rules(document.graphics(index)))
+    captions = find_captions(texts, style, dehyphenator, lambda index: long_rules(document.graphics(index)), labels)
     all_candidates = [
         _page_candidates(document, text, _on_page(captions, text.index), style.on(text.index)) for text in texts
     ]

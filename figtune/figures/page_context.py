@@ -54,6 +54,8 @@ def build_page_context(
 ) -> PageContext:
     """The scene of the page that `text` and `graphics` were read from; renders the page once."""
     roles = page_roles(text, style, graphics)
+    for number in _hanging_lines(text, roles, captions, style):
+        roles[number] = Role.OTHER
     captioned = {number for caption in captions for number in caption.lines}
     explained = [number for number, role in enumerate(roles) if role is not Role.OTHER or number in captioned]
     unassigned_lines = tuple(
@@ -89,6 +91,21 @@ def build_page_context(
 
 def _erased_box(line: Box) -> Box:
     return Box(line.x0 - _WIPE, line.top - _WIPE, line.x1 + _WIPE, line.bottom + _DESCENT)
+
+
+def _hanging_lines(
+    text: PageText, roles: Sequence[Role], captions: Sequence[Caption], style: PaperStyle
+) -> Iterator[int]:
+    """Yield positions of lines below the body, taken for a footer, that a caption still lower shows to be a table's."""
+    for caption in captions:
+        for number, line in enumerate(text.lines):
+            if (
+                roles[number] is Role.FURNITURE
+                and line not in style.running
+                and style.bottom < line.box.bottom <= caption.box.bottom
+                and min(line.box.x1, caption.box.x1) > max(line.box.x0, caption.box.x0)
+            ):
+                yield number
 
 
 def _top(text: PageText, roles: Sequence[Role], style: PaperStyle) -> float:

@@ -22,6 +22,7 @@ _MARGIN = 8.0  # points above and below the body from which headers and footers 
 _FOOT = 0.08  # of a page's height: a number there that comes back is the page's, even where some text reaches as low
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
+_BESIDE_GAP = 3.0  # em between pieces of one row of a paragraph; text keeps further off what it flows around
 _TO_ABSTRACT = 4.0  # em from the heading of the abstract to its first line
 _SAME_SIZE = 0.6  # points
 _TITLE = 0.5  # of the largest type from which a line may be the title
@@ -180,8 +181,15 @@ class _LineIndex:
             for other in self._numbers[first:last]
             if other != number
             and abs(self._lines[other].size - line.size) <= 0.3
+            and _is_next_to(self._lines[other], line)
             and column.contains(self._lines[other].box, _EDGE)
         ]
+
+
+def _is_next_to(one: Line, other: Line) -> bool:
+    """Return True if two lines stand above each other, or beside each other without a wide gap: a table that text flows
+    around has rows as high as those of the text."""
+    return max(one.box.x0, other.box.x0) - min(one.box.x1, other.box.x1) <= _BESIDE_GAP * one.size
 
 
 def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
