@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pymupdf
 import pytest
-from tests.figures.paper_maker import BOTTOM, LEFT, RIGHT, WHOLE, PaperMaker, Sheet, findings_in, figures_in, near
 
 from figtune.pdf.geometry import Box
+from tests.figures.paper_maker import BOTTOM, LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_in, findings_in, near
 
 NARROW = (309.0 - 10, 545.0)
 """A right column 13 points from the left one."""

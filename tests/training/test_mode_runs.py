@@ -28,6 +28,8 @@ from tests.evaluation.test_evaluation import TRIAL
 from tests.models.tuned import CPU, choice
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 
+pytestmark = pytest.mark.slow
+
 MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
     "vision": ("lora", ("decoder+vision",), ()),
     "qlora": ("qlora", ("decoder",), ()),
