@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line
 
 _MINIMUM_PROSE = 25  # characters that a line needs before it says anything about columns
+_JUSTIFIED = 0.1  # of the lines that share both edges with most others: of 56 papers the least is 0.2
 _DENSE = 0.9  # em from character to character in Chinese and Japanese
 _COLUMN_SHARE = 0.1  # of the lines of the commonest column
 _SHIFT = 2.0  # points between the columns of odd and even pages from which they differ; BMVC has 5.7
@@ -55,11 +56,23 @@ def _is_dense(line: Line) -> bool:
     return len(line.text) >= _MINIMUM_PROSE / 2 and line.box.width >= _DENSE * line.size * len(line.text)
 
 
-def _commonest(body: Iterable[Line]) -> Columns:
+def _commonest(body: Sequence[Line]) -> Columns:
     """Commonest pairs of left and right edges, in whole points, that do not repeat a commoner one."""
-    edges = Counter(
-        (round(line.box.x0), round(line.box.x1)) for line in body if len(line.text) >= _MINIMUM_PROSE or _is_dense(line)
-    ).most_common()
+    telling = [line for line in body if len(line.text) >= _MINIMUM_PROSE or _is_dense(line)]
+    edges = Counter((round(line.box.x0), round(line.box.x1)) for line in telling).most_common()
+    if edges and edges[0][1] < _JUSTIFIED * len(telling):
+        edges = _ragged(telling)
+    return _chosen(edges)
+
+
+def _ragged(lines: Sequence[Line]) -> list[tuple[tuple[int, int], int]]:
+    """Left edges by frequency, each with where its longest lines end: text that is not justified."""
+    starts = Counter(round(line.box.x0) for line in lines)
+    ends = {x0: max(round(line.box.x1) for line in lines if round(line.box.x0) == x0) for x0 in starts}
+    return [((x0, ends[x0]), count) for x0, count in starts.most_common()]
+
+
+def _chosen(edges: Sequence[tuple[tuple[int, int], int]]) -> Columns:
     chosen: list[Column] = []
     for (x0, x1), count in edges:
         if count < _COLUMN_SHARE * edges[0][1] or count < 2:

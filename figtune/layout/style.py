@@ -49,7 +49,7 @@ class PaperStyle:
     running: RunningLines
 
     turned: tuple[tuple[int, float, float], ...]
-    """Index, width and height of the pages that lie on their side."""
+    """Index, width and height of the pages that lie on their side and hold no body."""
     front: int
     """Index of the page with title and authors: a cover page may stand before it."""
 
@@ -107,8 +107,18 @@ def style_of(texts: Sequence[PageText]) -> PaperStyle:
         top=min((line.box.top for line in prose), default=0.0),
         bottom=max((line.box.bottom for line in prose), default=10_000.0),
         running=running,
-        turned=tuple((text.index, text.width, text.height) for text in texts if text.turn),
+        turned=tuple(
+            (text.index, text.width, text.height)
+            for text, lines in zip(texts, bodies, strict=True)
+            if text.turn and sum(_begins_column(line, columns) for line in lines) < _FRONT_LINES
+        ),
         front=_front(pages, font),
+    )
+
+
+def _begins_column(line: Line, columns: Columns) -> bool:
+    return is_prose(line.text) and any(
+        abs(line.box.x0 - column.x0) <= _EDGE and line.box.x1 <= column.x1 + _PROTRUSION for column in columns
     )
 
 

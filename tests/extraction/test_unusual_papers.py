@@ -116,9 +116,7 @@ def test_a_label_that_is_not_known_is_named(tmp_path: Path) -> None:
     (tmp_path / "paper.pdf").unlink()
     (source,) = find_pdfs(tmp_path)
     task = ExtractionTask(source=source, content_dir=tmp_path / "content", dpi=100, longest_side=600)
-    assert extract_paper(task).paper.reason == (
-        'no captioned figure or table found; lines begin with "Prilog 1:": see --extract.figure_labels'
-    )
+    assert 'lines begin with "Prilog 1:": see --extract.figure_labels' in extract_paper(task).paper.reason
     labelled = replace(task, labels=CaptionLabels(figure=("Prilog",)))
     assert [figure.name for figure in extract_paper(labelled).figures] == ["1", "2", "3"]
 
