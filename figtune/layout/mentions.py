@@ -73,7 +73,9 @@ def _named(key: FigureKey, known: Mapping[FigureKey, list[int]]) -> Sequence[int
     """Return the figures of one name. "Supplementary Fig. S2" is also what a caption calls "Figure S2"."""
     figure_type, name = key
     last = name.rsplit(" ", 1)[-1]
-    return known.get(key) or (known.get((figure_type, last), ()) if last[:1].isalpha() else ())
+    if key in known or not last[:1].isalpha():
+        return known.get(key, ())
+    return known.get((figure_type, last), ())
 
 
 def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> Sequence[int]:

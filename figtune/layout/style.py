@@ -133,7 +133,7 @@ def _front(pages: Sequence[Sequence[Line]], font: str) -> int:
 @lru_cache(maxsize=4096)
 def is_prose(text: str) -> bool:
     """Return True if the text looks like prose: several words, mostly letters."""
-    if len(_IDEOGRAPH.findall(text)) >= max(_LEAST_IDEOGRAPHS, len(text) / 2):
+    if not text.isascii() and len(_IDEOGRAPH.findall(text)) >= max(_LEAST_IDEOGRAPHS, len(text) / 2):
         return True
     blanks = text.count(" ")
     return blanks >= 3 and sum(map(str.isalpha, text)) + blanks >= 0.7 * len(text)

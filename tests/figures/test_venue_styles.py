@@ -26,7 +26,7 @@ def _figure(sheet: Sheet, name: str, *, column: tuple[float, float] = LEFT, top:
 
 def test_a_header_set_like_the_body_stays_out_of_the_region_below_it(tmp_path: Path) -> None:
     maker = PaperMaker()
-    truths = []
+    truths: list[Box] = []
     for _ in range(3):
         sheet = maker.sheet()
         sheet.prose(50, 62, "Published as a paper at the conference on probes and lamps")
