@@ -1,4 +1,4 @@
-"""A training run as a picture: losses and learning rate over the steps."""
+"""Training curves: losses and learning rate by step."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Points = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """What was measured, in the order of steps; empty where it was not."""
+    """Curves of a run in the order of steps; empty if not measured."""
 
     train: Points
     minitrain: Points
     val: Points
     rate: Points
     kept_step: int
-    """Whose weights were kept."""
+    """Step of the weights that were kept."""
 
 
 def draw_curves(curves: Curves) -> Figure:
@@ -50,10 +50,10 @@ def draw_curves(curves: Curves) -> Figure:
 
 
 def write_curves(path: Path, curves: Curves) -> None:
-    """Write the curves into a PNG file, the same to the byte for the same run."""
+    """Write the curves into a PNG file, byte-identical for the same run."""
     canvas = FigureCanvasAgg(draw_curves(curves))
     with atomic_write(path) as file:
-        # Without the version of matplotlib: the file depends on the run alone.
+        # Without matplotlib's version, so that the file depends on the run alone.
         canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
