@@ -25,6 +25,7 @@ TABLE_LABELS = (
 """Labels of tables."""
 
 _PREFIXES = r"Extended\s+Data|Supplementary|Supplemental|Suppl\.?|Appendix"
+_LONGEST = 8  # characters of a line's beginning that are looked at first
 _NUMBER = r"(?:[A-Z]{1,2}[.\-]?)?\d+(?:[.\-]\d+)*"
 _MARK = "[.:|．：]"
 _PANEL = rf"(?:[a-zA-Z]|\([a-zA-Z]\))(?=\s?{_MARK})"
@@ -71,7 +72,7 @@ class CaptionLabels:
 
     def may_begin(self, text: str) -> bool:
         """Return whether a line is worth a closer look, at little cost."""
-        return text[:1].casefold() in _first_letters(self.figure, self.table)
+        return text[:_LONGEST].casefold().startswith(_beginnings(self.figure, self.table))
 
 
 ANY_LABEL = CaptionLabels()
@@ -79,8 +80,8 @@ ANY_LABEL = CaptionLabels()
 
 
 @lru_cache(maxsize=8)
-def _first_letters(figure: tuple[str, ...], table: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(word[0].casefold() for word in (*figure, *table, "Extended", "Supplementary", "Appendix"))
+def _beginnings(figure: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple({word[:3].casefold() for word in (*figure, *table, "Extended", "Supplementary", "Appendix")})
 
 
 @lru_cache(maxsize=8)
