@@ -14,6 +14,7 @@ from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, write_json
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -29,6 +30,8 @@ class ExtractionTask:
     dpi: int
     longest_side: int
     """Longest side of a crop in pixels."""
+    labels: CaptionLabels = ANY_LABEL
+    """Words that captions begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
+    labels: CaptionLabels = ANY_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,11 @@ from figtune.extraction.records import (
     THUMBNAILS_FOLDER,
 )
 from figtune.extraction.worker import Engine, Extractor, WriteFailure
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 
 __all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 5
+EXTRACTION_VERSION = 6
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -65,6 +66,7 @@ def extract_folder(
     redo: bool,
     extract: Extractor,
     engine: Engine,
+    labels: CaptionLabels = ANY_LABEL,
 ) -> ExtractionCounts:
     """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
 
@@ -77,6 +79,7 @@ def extract_folder(
         extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
             crops and thumbnails in the content folder.
         engine: where the workers are.
+        labels: that captions begin with.
 
     Raises:
         InputError: no such folder, or no PDF in it.
@@ -84,12 +87,12 @@ def extract_folder(
             what is finished stays.
     """
     sources = find_pdfs(pdf_dir)
-    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
+    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side, labels=labels)
     limits = ResourceLimits(seconds=timeout_s, megabytes=memory_mb)
     originals = list(unique_by_content(sources).values())
     with shortages_explained(content_dir):
         stale = [source for source in originals if redo or current_entry(content_dir, source, recipe, limits) is None]
-        task = partial(ExtractionTask, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
+        task = partial(ExtractionTask, content_dir=content_dir, dpi=dpi, longest_side=longest_side, labels=labels)
         _extract_all([task(source=source) for source in stale], recipe, limits, extract, engine)
         delete_stale_outputs(content_dir, originals)
         return merge_results(content_dir, sources)
