@@ -350,6 +350,12 @@ class Config:
         check_pair(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
         check_pair(not self.serve or self.test_image is None, "serve", "without --test_image")
         check_setting(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
+        check_pair(
+            self.output_dir.resolve()
+            not in {self.content_dir.resolve(), self.dataset_dir.resolve(), self.model_dir.resolve()},
+            "output_dir",
+            "as another folder than those that other stages make",
+        )
         check_setting(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
 
     @property
@@ -384,7 +390,7 @@ def _demo() -> Config:
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
-        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34, split_seed=6),
+        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
         model=ModelSettings(name="tiny-gemma3", max_length=256),
         adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
         train=replace(

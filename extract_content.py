@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import Config, parse
@@ -21,6 +22,7 @@ from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
 from figtune.pipeline.errors import NothingProducedError
+from figtune.pipeline.optional import require
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
 
@@ -33,7 +35,7 @@ _WHERE = ("extract.engine", "extract.ray_address")
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.figures.batch import CONTENT_FILES, EXTRACTION_VERSION, pdf_hashes
+    from figtune.figures.batch import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
     from figtune.figures.records import GALLERY_FILE
 
     settings = flatten(config.extract, "extract.")
@@ -45,16 +47,23 @@ def describe(config: Config) -> Stage:
         settings={name: value for name, value in settings.items() if name not in _WHERE},
         files=pdf_hashes(config.pdf_dir),
         holds=CONTENT_FILES,
+        bulk=CONTENT_FOLDERS,
         pages=(GALLERY_FILE,),
     )
 
 
 def run(config: Config) -> Summary:
     """Make WORK/content if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """See that the engine can be used."""
+    if config.extract.engine == "ray":
+        require("ray", "--extract.engine ray", "requirements-cluster.txt")
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +81,7 @@ def _engine(config: Config) -> Engine:
     return partial(run_locally, workers=config.workers or os.cpu_count() or 1)
 
 
-def _produce(config: Config) -> Outcome:
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.figures.batch import extract_folder
     from figtune.figures.extraction import extract_paper
     from figtune.figures.failures import say_failures
@@ -81,7 +90,7 @@ def _produce(config: Config) -> Outcome:
 
     counts = extract_folder(
         config.pdf_dir,
-        config.content_dir,
+        folder,
         dpi=config.extract.dpi,
         longest_side=config.extract.longest_side,
         timeout_s=config.extract.timeout_seconds,
@@ -90,12 +99,12 @@ def _produce(config: Config) -> Outcome:
         extract=extract_paper,
         engine=_engine(config),
     )
-    write_gallery(config.content_dir)
-    say_failures(config.content_dir, scripts.EXTRACT)
+    write_gallery(folder)
+    say_failures(folder, scripts.EXTRACT)
     if not counts.ok:
-        reasons = config.content_dir / PAPERS_FILE
+        reasons = folder / PAPERS_FILE
         raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")
-    return Outcome(counts=vars(counts), failed=counts.failed)
+    return Outcome(counts=vars(counts), failed=counts.failed + counts.repaired)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import Config, parse
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
     from figtune.examples.choices import ABOUT_PAPERS, LAYOUT
+    from figtune.examples.content import CONTENT_READ
     from figtune.examples.identities import identity_of
-    from figtune.examples.records import DATASET_CONTENTS, PREPARATION_VERSION, PREVIEW_FILE
+    from figtune.examples.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
 
     settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT}
     stage = Stage(
@@ -42,8 +44,10 @@ def describe(config: Config) -> Stage:
         command=scripts.PREPARE,
         settings=settings,
         layout={f"prepare.{LAYOUT}": config.prepare.shard_examples},
-        needs=(Need(stage="extract", folder=config.content_dir, command=scripts.EXTRACT),),
+        needs=(Need(stage="extract", folder=config.content_dir, command=scripts.EXTRACT, reads=CONTENT_READ),),
         holds=DATASET_CONTENTS,
+        bulk=(IMAGES_FOLDER,),
+        apart=config.work_dir / ".partial-dataset",
         pages=(PREVIEW_FILE,),
     )
     if not config.data.source:
@@ -56,7 +60,7 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> Summary:
     """Make WORK/dataset if it is not current; export it where that is asked for."""
-    summary = make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    summary = make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
     if config.export is not None:
         from figtune.examples.export import export_examples
 
@@ -64,7 +68,23 @@ def run(config: Config) -> Summary:
     return summary
 
 
-SCRIPT = StageScript(describe=describe, run=run)
+def check(config: Config) -> None:
+    """See that the data set, if there is one, can be had."""
+    if config.data.source:
+        from figtune.examples.sources import check_source
+
+        check_source(_source(config))
+
+
+def check_request(config: Config) -> None:
+    """See that the examples may be exported where they are to be."""
+    if config.export is not None:
+        from figtune.examples.export import check_export
+
+        check_export(config.export)
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=check_request)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,18 +92,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "prepare_data.py", __doc__)))
 
 
-def _produce(config: Config) -> Outcome:
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.examples.preparation import prepare_examples
     from figtune.examples.row_preparation import prepare_rows
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
     if config.data.source:
-        stats = prepare_rows(_source(config), config.dataset_dir, _choices(config))
+        stats = prepare_rows(_source(config), folder, _choices(config))
     else:
-        stats = prepare_examples(config.content_dir, config.dataset_dir, _choices(config))
-    write_data_card(config.dataset_dir, config.tokenizer_file)
-    write_preview(config.dataset_dir, config.tokenizer_file)
+        stats = prepare_examples(config.content_dir, folder, _choices(config))
+    write_data_card(folder, config.tokenizer_file)
+    write_preview(folder, config.tokenizer_file)
     return Outcome(counts=stats.summary)
 
 
@@ -103,22 +123,9 @@ def _choices(config: Config) -> Choices:
     from figtune.examples.splits import Fractions
 
     chosen = config.prepare
-    return Choices(
-        tasks=chosen.tasks,
-        include_tables=chosen.include_tables,
-        min_confidence=chosen.min_confidence,
-        min_side_pixels=chosen.min_side_pixels,
-        max_aspect_ratio=chosen.max_aspect_ratio,
-        min_ink_share=chosen.min_ink_share,
-        english_only=chosen.english_only,
-        min_words=chosen.min_words,
-        max_words=chosen.max_words,
-        max_context_words=chosen.max_context_words,
-        near_duplicate_bits=chosen.near_duplicate_bits,
-        minitrain_examples=chosen.minitrain_examples,
-        shard_examples=chosen.shard_examples,
-        fractions=Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed),
-    )
+    same = {each.name: getattr(chosen, each.name) for each in fields(Choices) if each.name != "fractions"}
+    held_out = Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed)
+    return Choices(**same, fractions=held_out)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from config import Config, parse
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
+from figtune.models.support import TINY_TYPES
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.command import StageScript, exit_code_of, run_stages
@@ -40,17 +43,23 @@ def describe(config: Config) -> Stage:
         },
         files=files_of(config.model.name),
         holds=MODEL_CONTENTS,
+        apart=config.work_dir / ".partial-model",
     )
 
 
 def run(config: Config) -> Summary:
     """Make WORK/model if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folder=config.work_dir, force=config.force)
+    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
 
 
 def check(config: Config) -> None:
-    """Refuse at once what setup would refuse in the end."""
+    """Refuse at once what setup would refuse in the end, the model that is not to be had among it."""
     check_choice(_choice(config))
+    check_device(config.device)
+    if config.model.name not in TINY_TYPES:
+        from figtune.models.hub import check_model
+
+        check_model(config.model.name, config.model.revision)
 
 
 SCRIPT = StageScript(describe=describe, run=run, check=check)
@@ -61,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
 
 
-def _produce(config: Config) -> Outcome:
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.models.setup import set_up_model
     from figtune.training.memory_budget import StepConfig
     from figtune.training.memory_check import MemoryBudget, check_setup_memory
@@ -69,7 +78,7 @@ def _produce(config: Config) -> Outcome:
     choice = _choice(config)
     step = StepConfig(adapter=choice.adapter, max_length=config.model.max_length, train=config.train)
     check_setup_memory(choice, step, MemoryBudget.of(config.device, config.memory))
-    table = set_up_model(config.model_dir, choice)
+    table = set_up_model(folder, choice)
     return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
 
 

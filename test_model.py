@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from config import Config, parse
+from figtune.examples.records import EXAMPLES_READ
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
-from figtune.models.launch import crew, launch_check, run_together
+from figtune.models.launch import check_base, crew, launch_check, run_together
+from figtune.models.records import TRAINED_MODEL
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of
+from figtune.pipeline.optional import require
 from figtune.pipeline.progress import say, show
 from figtune.pipeline.settings import flatten
 from figtune.pipeline.stages import Outcome, Summary, make
@@ -42,8 +44,8 @@ def describe(config: Config) -> Stage:
         command=scripts.TEST,
         settings=flatten(config.test, "test."),
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE),
-            Need(stage="train", folder=config.output_dir, command=scripts.TRAIN),
+            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE, reads=EXAMPLES_READ),
+            Need(stage="train", folder=config.output_dir, command=scripts.TRAIN, reads=TRAINED_MODEL),
         ),
         holds=EVALUATION_CONTENTS,
         pages=(REPORT_FILE,),
@@ -54,10 +56,28 @@ def run(config: Config) -> Summary:
     """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
     produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
     stage, shared = describe(config), crew() if produce is _evaluate else None
-    return make(stage, partial(produce, config), lock_folder=config.work_dir, force=config.force, crew=shared)
+    folders = (config.work_dir, config.output_dir)
+    return make(stage, lambda _: produce(config), lock_folders=folders, force=config.force, crew=shared)
 
 
-SCRIPT = StageScript(describe=describe, run=run, check=launch_check("test_model.py"))
+def check(config: Config) -> None:
+    """See that launcher and device are as asked, and that the base model is to be had."""
+    if not config.compare:
+        launch_check("test_model.py")(config)
+        check_base(config.output_dir, config.model.name)
+
+
+def check_request(config: Config) -> None:
+    """See that what is to be asked about can be read, and that a page can be served."""
+    if config.test_image is not None:
+        from figtune.talk.preflight import check_subject
+
+        check_subject(config.test_image, config.figure, config.answers)
+    if config.serve:
+        require("gradio", "--serve", "requirements-serve.txt")
+
+
+SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=check_request)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from config import Config, parse
-from figtune.models.launch import crew, launch_check, run_together
+from figtune.models.launch import check_base, crew, launch_check, run_together
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import StageScript, exit_code_of
@@ -35,6 +36,7 @@ _WATCHING = "train.trackers"
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
+    from figtune.examples.records import LEARNED_FROM
     from figtune.models.records import CURVES_FILE, OUTPUT_CONTENTS, TRAINING_VERSION
 
     return Stage(
@@ -44,25 +46,27 @@ def describe(config: Config) -> Stage:
         command=f"python {SCRIPT_FILE}",
         settings={name: value for name, value in flatten(config.train, "train.").items() if name != _WATCHING},
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE),
+            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE, reads=LEARNED_FROM),
             Need(stage="setup", folder=config.model_dir, command=scripts.SETUP),
         ),
         holds=(*OUTPUT_CONTENTS, CONFIG_FILE),
+        apart=config.output_dir / ".partial-results",
         pages=(CURVES_FILE,),
     )
 
 
 def run(config: Config) -> Summary:
     """Make OUTPUT if it is not current."""
-    produce = partial(_produce, config)
-    return make(describe(config), produce, lock_folder=config.work_dir, force=config.force, crew=crew())
+    folders = (config.work_dir, config.output_dir)
+    return make(describe(config), partial(_produce, config), lock_folders=folders, force=config.force, crew=crew())
 
 
 def check(config: Config) -> None:
-    """See that the launcher, if any, did as asked, and that the run can be watched as asked."""
+    """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
     from figtune.training.loggers import check_trackers
 
     launch_check(SCRIPT_FILE)(config)
+    check_base(config.model_dir, config.model.name)
     check_trackers(config.train.trackers)
 
 
@@ -78,7 +82,7 @@ def _run_all(config: Config) -> None:
     run_together([SCRIPT, *after_training(config)], config)
 
 
-def _produce(config: Config) -> Outcome:
+def _produce(config: Config, folder: Path) -> Outcome:
     from figtune.training.memory_check import MemoryBudget, check_training_memory
     from figtune.training.train import train
 
@@ -89,11 +93,12 @@ def _produce(config: Config) -> Outcome:
         config.model_dir,
         config.output_dir,
         config.train,
+        results_dir=folder,
         device=config.device,
         model_by=scripts.SETUP,
     )
     if is_first_launched():
-        write_bytes(config.output_dir / CONFIG_FILE, encode(config))
+        write_bytes(folder / CONFIG_FILE, encode(config))
     return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,10 +43,11 @@ class Demo:
         return run_script("main.py", "--preset", "demo", *folders, *arguments)
 
 
-def run_script(script: str, *arguments: str, cwd: Path = ROOT) -> Ran:
-    """Run a script at the top level of the repository in a process of its own."""
+def run_script(script: str, *arguments: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None) -> Ran:
+    """Run a script at the top level of the repository in a process of its own, with more environment `variables`."""
     command: Sequence[str] = (sys.executable, str(ROOT / script), *arguments)
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 

@@ -89,7 +89,7 @@ def test_a_stage_script_reads_like_a_table_of_contents(script: str) -> None:
     tree = _parse(path)
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert {"describe", "run", "main"} <= functions
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 125
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 145
     imported = {name.split(".")[0] for name in _imports(tree)}
     assert not imported & {*SCRIPTS, "main", "re", *HEAVY}
     assert f"python {script}.py" in (ast.get_docstring(tree) or "")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.conftest import Demo, Ran, run_script
+from tests.conftest import ROOT, Demo, Ran, run_script
+from tests.figures.hostile import write_paper
 
 
 def _one_line(ran: Ran, code: int, *words: str) -> None:
@@ -42,6 +47,63 @@ def test_only_papers_that_cannot_be_read(tmp_path: Path) -> None:
     _one_line(ran, 5, "papers.jsonl")
     assert "failed: 'letter.pdf': " in ran.stderr
     assert '"status":"failed"' in (tmp_path / "work" / "content" / "papers.jsonl").read_text()
+
+
+def test_a_paper_cut_off_is_counted_and_ends_a_strict_run(tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    write_paper(papers / "whole.pdf", title="A Whole Paper on Probes")
+    write_paper(papers / "cut.pdf", pages=3)
+    data = (papers / "cut.pdf").read_bytes()
+    (papers / "cut.pdf").write_bytes(data[: int(0.9 * len(data))])
+    flags = ("--pdf_dir", str(papers), *_in(tmp_path))
+    ran = run_script("extract_content.py", *flags)
+    assert ran.code == 0, ran.stderr
+    assert "1 repaired" in ran.stderr
+    assert "repaired: 'cut.pdf': the file is damaged" in ran.stderr
+    _one_line(run_script("extract_content.py", *flags, "--strict"), 7, "damaged: 1")
+
+
+def test_a_name_that_is_not_utf_8_is_read_in_any_locale(tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    for number, name in enumerate((b"caf\xe9.pdf", "caf\N{LATIN SMALL LETTER E WITH ACUTE} too.pdf".encode())):
+        path = Path(os.fsdecode(os.fsencode(papers) + b"/" + name))
+        write_paper(tmp_path / "made.pdf", title=f"Paper Number {number} on Probes")
+        (tmp_path / "made.pdf").rename(path)
+    (Path(os.fsdecode(os.fsencode(papers) + b"/gone \xff.pdf"))).write_bytes(b"%PDF-1.7 broken")
+    made = []
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    for number, variables in enumerate(({}, ascii_only)):
+        work = tmp_path / f"work {number}"
+        flags = ("--pdf_dir", str(papers), "--work_dir", str(work))
+        ran = run_script("extract_content.py", *flags, variables=variables)
+        assert ran.code == 0, ran.stderr
+        assert "Traceback" not in ran.stderr
+        made.append((work / "content" / "papers.jsonl").read_text(encoding="utf-8"))
+    assert made[0] == made[1]
+    assert str(tmp_path) not in made[0]
+    records = [json.loads(line) for line in made[0].splitlines()]
+    assert [(record["file"], record["status"]) for record in records] == [
+        ("caf\N{LATIN SMALL LETTER E WITH ACUTE} too.pdf", "ok"),
+        ("caf\\xe9.pdf", "ok"),
+        ("gone \\xff.pdf", "failed"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_text_that_stdout_cannot_encode_is_not_lost(tmp_path: Path, encoding: str) -> None:
+    text = "caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{GRINNING FACE} \udce9"
+    program = (
+        "import json, sys\nfrom figtune.pipeline.command import exit_code_of\n"
+        "from figtune.pipeline.progress import show\n"
+        f"sys.exit(exit_code_of(lambda: show(json.dumps({text!r}, ensure_ascii=False))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONIOENCODING": encoding}, cwd=ROOT, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.decode(encoding)) == text
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, ModelRecord
+from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, TRAINED_MODEL, ModelRecord
 from figtune.pipeline import scripts
+from figtune.pipeline.artifacts import check_recorded
 from figtune.pipeline.errors import ArtifactMissingError, InputError
 from figtune.pipeline.records import read_json
 
@@ -23,7 +24,7 @@ def read_trained(output_dir: Path) -> ModelRecord:
     """The base model and the settings of the adapter in `output_dir`.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there.
+        ArtifactMissingError: nothing has been trained there, or its files are not as they were made.
         InputError: the adapter is of another base model than `model.json` says.
     """
     adapter = output_dir / ADAPTER_FOLDER
@@ -32,6 +33,7 @@ def read_trained(output_dir: Path) -> ModelRecord:
             f"there is no trained adapter in {output_dir}",
             f"say with --output_dir where one is, or make it with: {scripts.TRAIN} and the same flags",
         )
+    check_recorded(output_dir, scripts.TRAIN, TRAINED_MODEL, "the model")
     record = read_json(output_dir / MODEL_FILE, ModelRecord, scripts.TRAIN)
     origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, scripts.TRAIN)
     if (origin.base_model_name_or_path, origin.revision) != (record.base, record.commit):

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
+from figtune.figures.records import CROPS_FOLDER, FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
 from figtune.pipeline import scripts
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.records import stream_records
+
+CONTENT_READ = (FIGURES_FILE, PAPERS_FILE, CROPS_FOLDER)
+"""What of a content folder examples are made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,15 @@ def export_examples(dataset_dir: Path, folder: Path) -> None:
     say(f"export: done -> {folder}")
 
 
+def check_export(folder: Path) -> None:
+    """See that a folder is new, empty or an earlier export.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    _known_mark(folder)
+
+
 def _known_mark(folder: Path) -> str | None:
     """What the folder is an export of; None where there is nothing yet."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

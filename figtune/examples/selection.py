@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.examples.choices import Choices
-from figtune.examples.content import PaperFigure, figures_of, figures_with_papers
+from figtune.examples.content import PaperFigure, figures_with_papers
 from figtune.examples.images import look_at
 from figtune.examples.pictures import Pictures, Seen, pictures_beside
 from figtune.examples.records import SPLITS, Split
 from figtune.examples.screening import Fault, fault_of_image, fault_of_record, near_copy
+from figtune.examples.split_keys import SplitKeys
 from figtune.examples.splits import split_of
 from figtune.figures.records import FIGURES_FILE, FigureRecord
 from figtune.pipeline import scripts
@@ -51,6 +52,7 @@ class Selection:
     count: int
     content_dir: Path
     choices: Choices
+    keys: SplitKeys
     waiting: Path
     pictures: Pictures
 
@@ -62,13 +64,13 @@ class Selection:
         """
         looks = stream_records(self.waiting, _Look, scripts.PREPARE)
         for found, look in zip(figures_with_papers(self.content_dir), looks, strict=True):
-            yield found, look.fault or self._judged(found.figure, look.image_sha256)
+            yield found, look.fault or self._judged(found, look.image_sha256)
 
-    def _judged(self, figure: FigureRecord, image_sha256: str) -> Chosen | Fault:
+    def _judged(self, found: PaperFigure, image_sha256: str) -> Chosen | Fault:
         """Within one split the same picture is used once; of two near copies the one in the later split goes."""
-        split = split_of(figure.paper_id, self.choices.fractions)
+        split = split_of(self.keys.key_of(found.paper), self.choices.fractions)
         kept = self.pictures.kept(_key(split, image_sha256))
-        if kept.name != figure.figure_id:
+        if kept.name != found.figure.figure_id:
             return Fault("duplicate_image", f"the same picture as {kept.name}")
         return near_copy(*kept.near) if kept.near else Chosen(split, image_sha256)
 
@@ -78,22 +80,26 @@ def select_figures(content_dir: Path, dataset_dir: Path, choices: Choices) -> It
     """Look at every figure; what must be remembered of them lies in the dataset folder until the block ends.
 
     Raises:
-        ArtifactMissingError, InputError: see `figures_of`.
+        ArtifactMissingError, InputError: see `figures_with_papers`.
     """
     waiting = dataset_dir / _WAITING_FILE
     with pictures_beside(dataset_dir) as pictures:
         try:
-            count = write_records(waiting, _looks(content_dir, choices, pictures))
+            keys = SplitKeys(content_dir)
+            count = write_records(waiting, _looks(content_dir, choices, keys, pictures))
             pictures.find_near(choices.near_duplicate_bits)
-            yield Selection(count=count, content_dir=content_dir, choices=choices, waiting=waiting, pictures=pictures)
+            yield Selection(
+                count=count, content_dir=content_dir, choices=choices, keys=keys, waiting=waiting, pictures=pictures
+            )
         finally:
             waiting.unlink(missing_ok=True)
 
 
-def _looks(content_dir: Path, choices: Choices, pictures: Pictures) -> Iterator[_Look]:
+def _looks(content_dir: Path, choices: Choices, keys: SplitKeys, pictures: Pictures) -> Iterator[_Look]:
     count = _count_lines(content_dir / FIGURES_FILE)
-    for figure in track(figures_of(content_dir), total=count, title="looking at figures", unit="figure"):
-        yield _look(figure, content_dir, choices, pictures)
+    for found in track(figures_with_papers(content_dir), total=count, title="looking at figures", unit="figure"):
+        split = split_of(keys.key_of(found.paper), choices.fractions)
+        yield _look(found.figure, split, content_dir, choices, pictures)
 
 
 def _count_lines(path: Path) -> int | None:
@@ -105,7 +111,7 @@ def _count_lines(path: Path) -> int | None:
         return None
 
 
-def _look(figure: FigureRecord, content_dir: Path, choices: Choices, pictures: Pictures) -> _Look:
+def _look(figure: FigureRecord, split: Split, content_dir: Path, choices: Choices, pictures: Pictures) -> _Look:
     """By record and picture; of pictures that are the same the one is kept whose caption extraction is surest of."""
     if fault := fault_of_record(figure, choices):
         return _Look(image_sha256="", fault=fault)
@@ -115,7 +121,6 @@ def _look(figure: FigureRecord, content_dir: Path, choices: Choices, pictures: P
         return _Look(image_sha256="", fault=Fault("unreadable_crop", error.problem))
     if fault := fault_of_image(image, choices):
         return _Look(image_sha256="", fault=fault)
-    split = split_of(figure.paper_id, choices.fractions)
     pictures.add(
         Seen(
             key=_key(split, image.sha256),

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from figtune.examples.rows import Columns, OpenedSource, Part
 from figtune.examples.text_tables import CSV_SUFFIXES, JSON_SUFFIXES, table_rows
 from figtune.pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from figtune.pipeline.hub import Repository
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 _PARQUET_SUFFIX = ".parquet"
@@ -96,17 +99,35 @@ def _limited(part: Part, source: DataSource) -> Part:
     )
 
 
-def _downloaded(source: DataSource) -> Path:
-    from figtune.pipeline.hub import Repository, download
+def check_source(source: DataSource) -> None:
+    """See that a data set of the Hub is here or may be downloaded.
 
-    wanted = Repository(
+    Raises:
+        ResourceError: no network, no such data set, or no right to read it.
+    """
+    if source.path is None:
+        from figtune.pipeline.hub import check_access, is_cached
+
+        if not is_cached(_repository(source)):
+            check_access(_repository(source))
+
+
+def _downloaded(source: DataSource) -> Path:
+    from figtune.pipeline.hub import download
+
+    return download(_repository(source), None)
+
+
+def _repository(source: DataSource) -> Repository:
+    from figtune.pipeline.hub import Repository
+
+    return Repository(
         kind="dataset",
         name=source.name,
         revision=source.revision,
         name_flag="--data.source",
         revision_flag="--data.revision",
     )
-    return download(wanted, None)
 
 
 def _opened(path: Path, columns: Sequence[str]) -> Iterator[Part]:

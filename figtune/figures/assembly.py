@@ -32,6 +32,8 @@ class ExtractionCounts:
     no_figures: int
     duplicate: int
     failed: int
+    repaired: int
+    """Of those that are ok or without figures: damaged PDFs, of which something may be missing."""
     pages: int
     """Of papers that could be read, each counted once."""
     figures: int
@@ -100,6 +102,7 @@ def put_together(content_dir: Path, sources: Sequence[Source]) -> ExtractionCoun
         no_figures=counts["no_figures"],
         duplicate=counts["duplicate"],
         failed=counts["failed"],
+        repaired=counts["repaired"],
         pages=counts["pages"],
         figures=counts["Figure"],
         tables=counts["Table"],
@@ -130,6 +133,7 @@ def _counted_papers(content_dir: Path, sources: Sequence[Source], counts: Counte
             copies[source.sha256] += 1
             paper = _duplicate(source, copies[source.sha256], original)
         counts[paper.status] += 1
+        counts["repaired"] += paper.repaired
         yield paper
 
 

@@ -6,10 +6,9 @@ are read, on what was interrupted, or on what had been in the folder before.
 
 from __future__ import annotations
 
-import errno
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -35,14 +34,17 @@ from figtune.figures.records import (
 from figtune.figures.sources import Source, find_sources, pdf_hashes
 from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.progress import track
+from figtune.pipeline.shortages import shortages_explained
 from figtune.pipeline.workers import Failure, Limits
 
-__all__ = ["CONTENT_FILES", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
+__all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 4
+EXTRACTION_VERSION = 5
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
-CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER, GALLERY_FILE)
+CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
+"""Files of each paper."""
+CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, *CONTENT_FOLDERS, GALLERY_FILE)
 """What the artifact consists of. `.papers`, beside them, is for carrying on only."""
 
 
@@ -72,13 +74,14 @@ def extract_folder(
 
     Raises:
         InputError: no such folder, or no PDF in it.
-        ResourceError: the disk is full, or the engine cannot go on; what is finished stays.
+        ResourceError: the disk is full, the engine cannot go on, or workers were killed from outside again and again;
+            what is finished stays.
     """
     sources = find_sources(pdf_dir)
     recipe = Recipe(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
     limits = LimitsHit(seconds=timeout_s, megabytes=memory_mb)
     originals = list(originals_of(sources).values())
-    with _full_disk_explained(content_dir):
+    with shortages_explained(content_dir):
         stale = [source for source in originals if redo or current_commit(content_dir, source, recipe, limits) is None]
         job = partial(PaperJob, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
         _extract_all([job(source=source) for source in stale], recipe, limits, extract, engine)
@@ -96,32 +99,30 @@ def _extract_all(
         withdraw(job.content_dir, job.source.paper_id)
     tasks = engine(extract, jobs, Limits(seconds=limits.seconds, megabytes=limits.megabytes))
     started, pages, failed = time.monotonic(), 0, 0
+    killed: list[str] = []
     with closing(tasks), track(tasks, total=len(jobs), title="extracting", unit="paper") as bar:
         for done in bar:
             if isinstance(done.outcome, OutputError):
                 raise OSError(done.outcome.number, done.outcome.text, done.outcome.filename)
+            if isinstance(done.outcome, Failure) and done.outcome.kind == "killed":
+                killed.append(f"{done.task.source.file!a}: {done.outcome.reason}")
+                continue
             source, result = done.task.source, _result(done.task.source, done.outcome)
             limits_hit = limits if isinstance(done.outcome, Failure) else None
             commit(done.task.content_dir, source, recipe, limits_hit, result)
             pages += result.paper.pages
             failed += result.paper.status == "failed"
             bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed", refresh=False)
+    if killed:
+        raise ResourceError(
+            f"processes were killed from outside, twice while reading the same paper; papers not read for that: "
+            f"{len(killed)}, the first {killed[0]}",
+            "free memory, give fewer --workers or a lower --extract.memory_mb, and run the same command again: "
+            "the papers that are finished are kept",
+        )
 
 
 def _result(source: Source, outcome: PaperResult | Failure) -> PaperResult:
     if isinstance(outcome, Failure):
         return PaperResult(paper=failed_paper(source, outcome.reason), figures=())
     return outcome
-
-
-@contextmanager
-def _full_disk_explained(content_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ResourceError(
-            f"the disk of {content_dir} is full",
-            "free some space and run the same command again: the papers that are finished are kept",
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -37,8 +38,10 @@ from figtune.pipeline.errors import InputError
 from figtune.pipeline.files import replacing_folder
 from figtune.pipeline.records import write_json
 
-_FEWEST_LETTERS = 100
+_FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
 _PAGES_LOOKED_AT = 5
+REPAIRED = "the file is damaged and was repaired: pages, figures or text may be missing"
+_KEY_CHARACTERS = 500
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
 
@@ -64,8 +67,9 @@ def extract_paper(job: PaperJob) -> PaperResult:
         text = text_of(job.source.paper_id, texts, findings, vocabulary)
         figures = _figures(job, document, findings.figures, text)
         _write_thumbnails(job, document, findings.figures)
+        repaired = document.repaired
     write_json(job.content_dir / TEXTS_FOLDER / f"{job.source.paper_id}.json", text)
-    return PaperResult(paper=_paper(job, len(texts), text.title, figures), figures=figures)
+    return PaperResult(paper=_paper(job, len(texts), text, figures, repaired=repaired), figures=figures)
 
 
 def _check_header(path: Path) -> None:
@@ -82,7 +86,10 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
     name = document.path.name
     if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
         raise NoTextError(f"{name} has no text layer: it seems to be a scan", "run it through OCR first")
-    raise NoTextError(f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF")
+    if letters == 0:
+        raise NoTextError(
+            f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF"
+        )
 
 
 def text_of(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabulary: Vocabulary) -> PaperText:
@@ -96,19 +103,36 @@ def text_of(paper_id: str, texts: Sequence[PageText], findings: Findings, vocabu
     return paper_text(paper_id, first, found, vocabulary)
 
 
-def _paper(job: PaperJob, pages: int, title: str, figures: Sequence[FigureRecord]) -> PaperRecord:
+def _paper(
+    job: PaperJob, pages: int, text: PaperText, figures: Sequence[FigureRecord], *, repaired: bool
+) -> PaperRecord:
     complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
+    reasons = ("no captioned figure or table found" if not complete else "", REPAIRED if repaired else "")
     return PaperRecord(
         paper_id=job.source.paper_id,
         file=job.source.file,
         sha256=job.source.sha256,
         pages=pages,
         status="ok" if complete else "no_figures",
-        reason="" if complete else "no captioned figure or table found",
-        title=title,
+        reason="; ".join(filter(None, reasons)),
+        title=text.title,
         figures=complete["Figure"],
         tables=complete["Table"],
+        repaired=repaired,
+        text_key=_text_key(text),
     )
+
+
+def _text_key(text: PaperText) -> str:
+    """Hash the first letters and digits of the abstract, or of the body where there is none: layouts differ in the
+    rest."""
+    bodies = (paragraph.text for section in text.sections for paragraph in section.paragraphs)
+    first = ""
+    for part in chain((text.abstract,), bodies):
+        first += "".join(filter(str.isalnum, part.casefold()))
+        if len(first) >= _KEY_CHARACTERS:
+            break
+    return hashlib.sha256(first[:_KEY_CHARACTERS].encode()).hexdigest()[:16] if first else ""
 
 
 def _figures(

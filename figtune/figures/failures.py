@@ -1,4 +1,4 @@
-"""Papers that could not be read, told to the user."""
+"""Papers that could not be read, or not for certain all of them, told to the user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ _SHOWN = 5
 
 
 def say_failures(content_dir: Path, made_by: str) -> None:
-    """The first few with their reasons, and where to find the others."""
+    """Tell the first few of each kind with their reasons, and where to find the others."""
     papers = read_records(content_dir / PAPERS_FILE, PaperRecord, made_by)
-    failed = [paper for paper in papers if paper.status == "failed"]
-    for paper in failed[:_SHOWN]:
-        say(f"failed: {paper.file!a}: {paper.reason}")
-    if len(failed) > _SHOWN:
-        say(f"failed: {len(failed) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")
+    for name, chosen in (
+        ("failed", [paper for paper in papers if paper.status == "failed"]),
+        ("repaired", [paper for paper in papers if paper.repaired]),
+    ):
+        for paper in chosen[:_SHOWN]:
+            say(f"{name}: {paper.file!a}: {paper.reason}")
+        if len(chosen) > _SHOWN:
+            say(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")

@@ -118,6 +118,8 @@ def _failed(job: PaperJob, reason: str) -> PaperResult:
 def _node_trouble(host: str, error: OutputError) -> ResourceError:
     if error.number in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"the disk of the Ray node {host} is full", f"free some space there, and {AGAIN}")
+    if error.number == errno.EAGAIN:
+        return ResourceError(f"the Ray node {host} has no room: {error.text}", f"free memory there, and {AGAIN}")
     where = f": {error.filename}" if error.filename else ""
     return ResourceError(f"the Ray node {host} cannot write{where} ({error.text.lower()})", f"see to it, and {AGAIN}")
 

@@ -5,6 +5,7 @@ Imports nothing but the standard library, since a node that lacks a library must
 
 from __future__ import annotations
 
+import errno
 import pickle
 import platform
 import socket
@@ -83,8 +84,9 @@ def read_on_node(wanted: Mapping[str, str], order: bytes, pdf: bytes) -> Deliver
 
 
 def _delivery(order: Order, pdf: bytes) -> Delivery:
-    from figtune.figures.attempts import output_error
+    from figtune.figures.attempts import OutputError, output_error
     from figtune.figures.commits import paths_of
+    from figtune.pipeline.errors import ResourceError
 
     host, paper_id = socket.gethostname(), order.job.source.paper_id
     try:
@@ -100,6 +102,10 @@ def _delivery(order: Order, pdf: bytes) -> Delivery:
             return Delivery(host=host, outcome=outcome, files=files)
     except OSError as error:
         return Delivery(host=host, outcome=output_error(error), files={})
+    except ResourceError as error:
+        return Delivery(
+            host=host, outcome=OutputError(number=errno.EAGAIN, text=error.problem, filename=None), files={}
+        )
 
 
 @cache

@@ -37,10 +37,14 @@ class PaperRecord:
     pages: int
     status: PaperStatus
     reason: str
-    """Why the status is not "ok"; empty otherwise."""
+    """Why the status is not "ok", or what may be missing of a paper that was repaired; empty otherwise."""
     title: str
     figures: int
     tables: int
+    repaired: bool = False
+    """Whether the PDF was damaged (cut off, say) and had to be repaired to be read."""
+    text_key: str = ""
+    """Hash of how its text begins, the same whatever the file is called; empty where nothing was read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ _LONGEST_SLUG = 60
 _HASH_DIGITS = 8
 _MANY = 200  # papers, whose gigabytes take seconds to hash
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTES = re.compile("[\udc80-\udcff]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Source:
     def paper_id(self) -> str:
         """A name safe as a file name anywhere: from the stem, and the content (of an unreadable file: its path)."""
         identity = self.sha256 or sha256(self.file.encode()).hexdigest()
-        return f"{_slug(self.path.stem)}-{identity[:_HASH_DIGITS]}"
+        return f"{_slug(os.fsencode(self.path.stem).decode('utf-8', 'ignore'))}-{identity[:_HASH_DIGITS]}"
 
 
 def pdf_hashes(pdf_dir: Path) -> dict[str, str]:
@@ -94,8 +95,15 @@ def unreadable(error: OSError) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with what a file name's undecodable bytes became in Python written as `\\xff`, as UTF-8 cannot hold it."""
-    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
+    """Return `text` with the undecodable bytes of a file name, surrogates in Python, written as `\\xff`.
+
+    Bytes that are UTF-8 are written as such, also where the locale has Python decode names as ASCII.
+    """
+    return _SURROGATE.sub("\ufffd", _ESCAPED_BYTES.sub(lambda match: _decoded(match[0]), text))
+
+
+def _decoded(escaped: str) -> str:
+    return escaped.encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _slug(stem: str) -> str:

@@ -8,11 +8,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from figtune.models.damage import damage_explained
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
 from figtune.models.ranks import is_first
@@ -20,6 +21,7 @@ from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.pipeline.errors import ResourceError
 
+_DOWNLOAD = "download the model again"
 _DECODER = r"(.*language_model\.layers\.\d+\.(self_attn|mlp)\.({names}))"
 _VISION = r"(.*vision_tower\.encoder\.layers\.\d+\.(self_attn|mlp)\.({names}))"
 """Names of linear layers in full. Both halves of a model call some of theirs alike, such as q_proj."""
@@ -52,7 +54,7 @@ def adapter_config(adapter: AdapterRecord, base: str, commit: str | None) -> Lor
 
 def model_outline(folder: Path) -> PreTrainedModel:
     """The base model without its weights, on the meta device: to count and to configure, whatever its size."""
-    with torch.device("meta"):
+    with torch.device("meta"), damage_explained(f"{folder} describes no model that can be built", _DOWNLOAD):
         outline: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.from_pretrained(folder, trust_remote_code=False)
         )
@@ -96,22 +98,25 @@ def _projector_weights(folder: Path) -> dict[str, torch.Tensor]:
         ResourceError: the files are damaged, or hold no projector.
     """
     weights = {}
-    try:
+    with damage_explained(f"the weights in {folder} are damaged", _DOWNLOAD):
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping
                     if f"{PROJECTOR}." in name:
                         weights[name.rpartition(f"{PROJECTOR}.")[2]] = tensors.get_tensor(name).to(torch.float32)
-    except SafetensorError as damage:
-        raise ResourceError(f"the weights in {folder} are damaged: {damage}", "download the model again") from None
     if not weights:
-        raise ResourceError(f"{folder} has no weights of a {PROJECTOR}", "download the model again")
+        raise ResourceError(f"{folder} has no weights of a {PROJECTOR}", _DOWNLOAD)
     return weights
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
-    """An adapter on its base model, every trained weight in float32: smaller steps than bfloat16 holds are lost."""
-    with without_peft_deprecations():
+    """An adapter on its base model, every trained weight in float32: smaller steps than bfloat16 holds are lost.
+
+    Raises:
+        ResourceError: its files are damaged, or of another model.
+    """
+    remedy = "make it again with the same command and --force, or give another folder"
+    with without_peft_deprecations(), damage_explained(f"the adapter in {folder} cannot be loaded", remedy):
         tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     for parameter in tuned.parameters():
         if parameter.requires_grad:

@@ -10,11 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import Module
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from figtune.models.damage import damage_explained
 from figtune.pipeline.errors import ResourceError
 
 _ENCODER = "vision_tower."
@@ -99,14 +100,12 @@ def _load(config: PreTrainedConfig, folder: Path, dtype: torch.dtype, device: to
 def _tensors(folder: Path) -> dict[str, Tensor]:
     """The vision encoder's weights by name, read without the others."""
     found = {}
-    try:
+    with damage_explained(f"the weights in {folder} are damaged", "download the model again"):
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping
                     if _ENCODER in name:
                         found[name.rpartition(_ENCODER)[2]] = tensors.get_tensor(name)
-    except SafetensorError as damage:
-        raise ResourceError(f"the weights in {folder} are damaged: {damage}", "download the model again") from None
     if not found:
         raise ResourceError(f"{folder} has no weights of a vision encoder", "download the model again")
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.hub import Repository, download
+from figtune.pipeline.hub import Repository, check_access, download
 
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 """Never pickled weights: reading those runs code."""
@@ -23,6 +25,11 @@ DESCRIPTION_FILES = (
     "chat_template.json",
     "chat_template.jinja",
 )
+_WEIGHTS = ".safetensors"
+_PROCESSOR_FILES: Mapping[str, tuple[str, ...]] = {
+    "tokenizer": ("tokenizer.json", "tokenizer.model"),
+    "image processor": ("preprocessor_config.json", "processor_config.json"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +61,58 @@ def find_model(name: str, revision: str | None, *, weights: bool) -> ModelFolder
             f"the model folder {name} {what}", "give --model.name a folder in the Hub's layout or a Hub id"
         )
     patterns = [*DESCRIPTION_FILES, *(WEIGHT_FILES if weights else ())]
-    wanted = Repository(
+    snapshot = download(_repository(name, revision), patterns)
+    return _checked(ModelFolder(folder=snapshot, commit=snapshot.name), name, weights=weights)
+
+
+def check_model(name: str, revision: str | None) -> None:
+    """See that all of a model can be had: its description is here or is downloaded, its weights are here or may be.
+
+    Raises:
+        ResourceError: no network, no licence, or files that are missing; the remedy says what to do.
+    """
+    found = find_model(name, revision, weights=False)
+    _check_processor(found.folder, name)
+    if _has_weights(found.folder):
+        return
+    if found.commit is None:
+        raise _no_weights(name)
+    if not any(file.endswith(_WEIGHTS) for file in check_access(_repository(name, found.commit), "config.json")):
+        raise _no_weights(name)
+
+
+def _check_processor(folder: Path, name: str) -> None:
+    """See that a tokenizer and an image processor are there; whether they can be read shows when they are."""
+    for what, files in _PROCESSOR_FILES.items():
+        if not any((folder / file).is_file() for file in files):
+            raise ResourceError(
+                f"{name} has no {what}: none of {', '.join(files)} is there",
+                "copy the file from the model's page on the Hub, or give --model.name another model",
+            )
+
+
+def _has_weights(folder: Path) -> bool:
+    """Return True if all weight files of a folder are there, as far as their index tells."""
+    for index in folder.glob(f"*{_WEIGHTS}.index.json"):
+        try:
+            shards = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        return all((folder / str(shard)).is_file() for shard in shards)
+    return any(folder.glob(f"*{_WEIGHTS}"))
+
+
+def _no_weights(name: str) -> ResourceError:
+    return ResourceError(
+        f"{name} has no weights in the safetensors format, or not all of them",
+        "give a model that has; other formats can run code",
+    )
+
+
+def _repository(name: str, revision: str | None) -> Repository:
+    return Repository(
         kind="model", name=name, revision=revision, name_flag="--model.name", revision_flag="--model.revision"
     )
-    snapshot = download(wanted, patterns)
-    return _checked(ModelFolder(folder=snapshot, commit=snapshot.name), name, weights=weights)
 
 
 def _checked(found: ModelFolder, name: str, *, weights: bool) -> ModelFolder:
@@ -67,8 +121,6 @@ def _checked(found: ModelFolder, name: str, *, weights: bool) -> ModelFolder:
         raise ResourceError(
             f"{name} holds no model: there is no config.json", "give --model.name a model's folder or Hub id"
         )
-    if weights and not any(found.folder.glob("*.safetensors")):
-        raise ResourceError(
-            f"{name} has no weights in the safetensors format", "give a model that has; other formats can run code"
-        )
+    if weights and not any(found.folder.glob(f"*{_WEIGHTS}")):
+        raise _no_weights(name)
     return found

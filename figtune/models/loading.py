@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -21,6 +22,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from figtune.models.adapters import adapter_config, load_adapter
+from figtune.models.damage import damage_explained
 from figtune.models.encoder import remove_encoder, without_layers
 from figtune.models.families import family_of
 from figtune.models.family import PROJECTOR, Family
@@ -37,6 +39,7 @@ from figtune.pipeline.records import read_json
 
 _NOT_IN_FOUR_BITS = [r".*vision_tower", rf".*{PROJECTOR}", "lm_head"]
 """As bitsandbytes matches them: from the start of a layer's full name. They take the place of its own exceptions."""
+_REMEDY = "download the model again; if it is one that this program made, make it again with --force"
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
 
@@ -82,13 +85,9 @@ def load_processor(folder: Path) -> ProcessorMixin:
     Raises:
         ResourceError: the folder has none that can be read.
     """
-    try:
+    with damage_explained(f"{folder} has no processor that can be read", _REMEDY):
         # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
         processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, KeyError) as failure:
-        raise ResourceError(
-            f"{folder} has no processor that can be read: {_first_line(failure)}", "download the model again"
-        ) from None
     if not isinstance(processor, ProcessorMixin):
         raise ResourceError(f"{folder} has no image processor beside its tokenizer", "give a model that sees images")
     return processor
@@ -130,7 +129,7 @@ def load_base_model(
             "choose the attention sdpa",
         )
     _show_loading(folder)
-    try:
+    with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", _REMEDY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with without_loading_noise(unused_weights=not encoder):
             model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
@@ -143,13 +142,6 @@ def load_base_model(
                 use_safetensors=True,
                 trust_remote_code=False,
             )
-    except torch.OutOfMemoryError:
-        raise ResourceError(
-            f"the weights do not fit into the memory of {device}",
-            "choose --adapter.mode qlora, or a smaller model with --model.name",
-        ) from None
-    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
-        raise ResourceError(f"{folder} cannot be loaded: {_first_line(failure)}", "download the model again") from None
     if not encoder:
         remove_encoder(model)
         model.config.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
@@ -157,6 +149,17 @@ def load_base_model(
     model.requires_grad_(False)
     model.train(False)
     return model
+
+
+@contextmanager
+def _shortage_explained(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ResourceError(
+            f"the weights do not fit into the memory of {device}",
+            "choose --adapter.mode qlora, or a smaller model with --model.name",
+        ) from None
 
 
 def _keep_layout(model: PreTrainedModel) -> None:
@@ -269,7 +272,3 @@ def _show_loading(folder: Path) -> None:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     else:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _first_line(failure: Exception) -> str:
-    return (str(failure).strip().splitlines() or [type(failure).__name__])[0]

@@ -47,6 +47,8 @@ OUTPUT_CONTENTS = (
     CARD_FILE,
 )
 """What training makes. Checkpoints lie beside them while it lasts, and TensorBoard's files."""
+TRAINED_MODEL = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
+"""What of it is loaded to answer."""
 MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",

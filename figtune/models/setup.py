@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -41,7 +40,6 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     """
     check_choice(choice)
     tiny = choice.name in TINY_MODELS
-    shutil.rmtree(model_dir / BASE_FOLDER, ignore_errors=True)
     found = _build(model_dir, choice.name) if tiny else _fetch(choice)
     record = _record(choice, found, tiny=tiny)
     table = _begin_adapter(model_dir, found.folder, record, choice.seed)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModelForCausalLM
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
+from figtune.models.damage import damage_explained
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
 from figtune.models.records import Part
@@ -128,10 +128,8 @@ class WholeModel(PeftModelForCausalLM):  # type: ignore[misc]  # peft says not w
 
 
 def _read(folder: Path, wanted: dict[str, Parameter]) -> dict[str, Tensor]:
-    try:
+    with damage_explained(f"the weights in {folder} cannot be read", "train again with --force"):
         kept = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as damage:
-        raise ResourceError(f"the weights in {folder} cannot be read: {damage}", "train again with --force") from None
     shapes = {name: tensor.shape for name, tensor in kept.items()}
     if shapes != {name: parameter.shape for name, parameter in wanted.items()}:
         raise ResourceError(f"the weights in {folder} are of another model", "train again with --force")

@@ -7,6 +7,7 @@ its text, graphics and pixels are all taken; the lists of the last few pages are
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -28,11 +29,15 @@ from figtune.pipeline.errors import InputError
 GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
 
-# PyMuPDF 2 would also import a neural page layout, which `get_text` then runs by itself: over a CPU second and 55 MB a
-# process, and 0.4 CPU seconds a page. A module that is None counts as not installed.
+# PyMuPDF 2 would import two more packages by itself; a module that is None counts as not installed. The first is a
+# neural page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The
+# second writes Markdown, and imports onnxruntime, which writes a file into the temporary folder and sends telemetry.
 sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
+sys.modules["pymupdf4llm"] = None  # type: ignore[assignment]
 import pymupdf  # noqa: E402
 
+# The box of a character reaches from its font's descender to its ascender, as the rules of extraction were made for.
+pymupdf.TOOLS.unset_quad_corrections(True)
 pymupdf.TOOLS.mupdf_display_errors(False)
 pymupdf.TOOLS.mupdf_display_warnings(False)
 
@@ -43,6 +48,7 @@ _IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
 _SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
+_SMALLEST_TYPE = 0.5  # points; what is smaller is not there to be read, whatever it says
 _BLANK = 0.2  # em between two fonts that make a blank
 _NO_BLANK_AFTER = "\u0700"  # the first character after which MuPDF guesses no blanks
 _KEPT_DISPLAY_LISTS = 16
@@ -50,6 +56,8 @@ _KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
 _PAGES_OF_A_FILE = 100  # that are interpreted before it is opened anew
 _POINTS_PER_INCH = 72.0
+_LOSSES = re.compile("zlib error|read error; treating|cannot load object|page may not be correct")
+"""Warnings of MuPDF where data is lost. None comes up in 56 sound papers, whose warnings are of fonts and links."""
 # PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
 _MUPDF_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, pymupdf.mupdf.FzErrorBase)
 
@@ -67,6 +75,7 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        pymupdf.TOOLS.reset_mupdf_warnings()  # kept for the whole process
         self._file = _open(path)
         self._display_lists: OrderedDict[int, Any] = OrderedDict()
         self._graphics: dict[int, PageGraphics] = {}
@@ -74,6 +83,7 @@ class Document:
         self._interpreted = 0
         self._colored = -1
         self.page_count: int = self._file.page_count
+        self._repaired = False
 
     def __enter__(self) -> Document:
         return self
@@ -82,6 +92,16 @@ class Document:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def repaired(self) -> bool:
+        """Whether the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
+
+        That shows when the file is opened or when a damaged part is first needed: ask once everything is read.
+        """
+        if _LOSSES.search(pymupdf.TOOLS.mupdf_warnings(reset=False)):
+            self._repaired = True
+        return self._repaired or bool(self._file.is_repaired)
 
     def close(self) -> None:
         """Let go of the file and of what MuPDF has cached for it."""
@@ -153,7 +173,7 @@ class Document:
         if self._interpreted == _PAGES_OF_A_FILE:
             self._reopen()
         self._interpreted += 1
-        display_list = self._file[index].get_displaylist()
+        display_list = _display_list_of(self._file[index])
         self._display_lists[index] = display_list
         if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
             self._display_lists.popitem(last=False)
@@ -171,6 +191,7 @@ class Document:
     def _reopen(self) -> None:
         """Let go of the objects and fonts that MuPDF keeps for an open file: 0.5 MB a page."""
         self._display_lists.clear()
+        self._repaired = self.repaired
         self._file.close()
         pymupdf.TOOLS.store_shrink(100)
         _give_back_memory()
@@ -217,11 +238,12 @@ def _give_back_memory() -> None:
 
 def _open(path: Path) -> Any:
     try:
-        file = pymupdf.open(path, filetype="pdf")
+        file = pymupdf.open(**_source(path), filetype="pdf")
         pages: int = 0 if file.needs_pass else file.page_count
     except _MUPDF_ERRORS as error:
+        problem = str(error).replace(str(path), path.name)
         raise UnreadablePaperError(
-            f"{path.name} is not a readable PDF ({error})", "replace it with an intact PDF"
+            f"{path.name} is not a readable PDF ({problem})", "replace it with an intact PDF"
         ) from error
     if file.needs_pass:
         raise UnreadablePaperError(f"{path.name} is encrypted", "give a copy without a password")
@@ -230,18 +252,74 @@ def _open(path: Path) -> Any:
     return file
 
 
+def _source(path: Path) -> dict[str, Any]:
+    """Return what PyMuPDF opens: the path, or the file's bytes where the path is not UTF-8, as MuPDF takes no other."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return {"stream": path.read_bytes()}
+    return {"filename": path}
+
+
+def _display_list_of(page: Any) -> Any:
+    """Interpret a page as its authors made it: its contents, and the annotations that are part of a publication.
+
+    Stamps, notes, drawings and highlights are a reader's, and so is what was typed into a form.
+    """
+    mupdf = pymupdf.mupdf
+    kept = [annotation for annotation in _annotations(page) if _is_authors_own(annotation)]
+    if not kept:
+        return page.get_displaylist(annots=0)
+    display_list = mupdf.fz_new_display_list(mupdf.fz_bound_page(page.this))
+    device = mupdf.fz_new_list_device(display_list)
+    mupdf.fz_run_page_contents(page.this, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    for annotation in kept:
+        mupdf.pdf_run_annot(annotation, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    mupdf.fz_close_device(device)
+    return pymupdf.DisplayList(display_list)
+
+
+def _annotations(page: Any) -> Iterator[Any]:
+    """Yield the annotations of a page, form fields included."""
+    mupdf = pymupdf.mupdf
+    pdf_page = mupdf.pdf_page_from_fz_page(page.this)
+    for first, following in (
+        (mupdf.pdf_first_annot, mupdf.pdf_next_annot),
+        (mupdf.pdf_first_widget, mupdf.pdf_next_widget),
+    ):
+        annotation = first(pdf_page)
+        while annotation.m_internal:
+            yield annotation
+            annotation = following(annotation)
+
+
+def _is_authors_own(annotation: Any) -> bool:
+    """Whether an annotation is an embedded film or scene, or a button, which LaTeX's animations are made of."""
+    mupdf = pymupdf.mupdf
+    kind = mupdf.pdf_annot_type(annotation)
+    if kind == mupdf.PDF_ANNOT_WIDGET:
+        return bool(mupdf.pdf_widget_type(annotation) == mupdf.PDF_WIDGET_TYPE_BUTTON)
+    return kind in (
+        mupdf.PDF_ANNOT_SCREEN,
+        mupdf.PDF_ANNOT_MOVIE,
+        mupdf.PDF_ANNOT_RICH_MEDIA,
+        mupdf.PDF_ANNOT_3D,
+    )
+
+
 def _box(values: Any) -> Box:
     return Box(values[0], values[1], values[2], values[3])
 
 
 def _lines(blocks: Any) -> Iterator[Line]:
     for number, block in enumerate(blocks):
-        for line in block["lines"]:
-            yield _line(line, number)
+        for place, line in enumerate(block["lines"]):
+            if visible := [span for span in line["spans"] if span["size"] >= _SMALLEST_TYPE]:
+                yield _line(line, visible, number, place)
 
 
-def _line(line: Any, block: int) -> Line:
-    runs = _runs(line["spans"])
+def _line(line: Any, visible: list[Any], block: int, number: int) -> Line:
+    runs = _runs(visible)
     spans = tuple([_span(run) for run in runs])
     longest = 0 if len(spans) == 1 else max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
     main = spans[longest]
@@ -255,6 +333,7 @@ def _line(line: Any, block: int) -> Line:
         bold=main.bold,
         baseline=(runs[longest][0] if len(runs[longest]) == 1 else max(runs[longest], key=_length))["origin"][1],
         horizontal=line["dir"][0] > _UPRIGHT,
+        number=number,
     )
 
 
@@ -301,12 +380,11 @@ def _look(font: str, flags: int) -> tuple[str, bool, bool, bool]:
 
 
 def _words(found: Any, text: PageText) -> Iterator[Word]:
-    first_line: dict[int, int] = {}
-    for number, line in enumerate(text.lines):
-        first_line.setdefault(line.block, number)
-    for x0, top, x1, bottom, characters, block, line_in_block, _ in found:
-        if word := clean(characters).strip():
-            yield Word(word, Box(x0, top, x1, bottom), first_line[block] + line_in_block)
+    places = {(line.block, line.number): place for place, line in enumerate(text.lines)}
+    for x0, top, x1, bottom, characters, block, number, _ in found:
+        place = places.get((block, number))
+        if place is not None and bottom - top >= _SMALLEST_TYPE and (word := clean(characters).strip()):
+            yield Word(word, Box(x0, top, x1, bottom), place)
 
 
 def _drawing(block: Any) -> Drawing:

@@ -44,6 +44,8 @@ class Line(Struct, frozen=True, gc=False):
     """Where most of its characters stand, in points from the page's top: subscripts do not move it."""
     horizontal: bool
     """Whether it reads left to right on the upright page."""
+    number: int = 0
+    """Its number within the text layer's block, in which lines without visible type are counted too."""
 
 
 class Word(Struct, frozen=True, gc=False):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -19,6 +21,7 @@ from typing import Literal
 import msgspec
 
 from figtune.pipeline.errors import ArtifactMissingError, InputError
+from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import read_json, stream_records, write_json, write_records
 from figtune.pipeline.settings import Value
 
@@ -28,6 +31,8 @@ LIST_FILE = ".files.jsonl"
 
 _RECORDED_SOFTWARE = ("torch", "transformers", "peft", "pymupdf", "pillow", "datasets", "accelerate", "bitsandbytes")
 _SHOWN_CHANGES = 3
+_HASHED_BYTES = 1 << 30
+"""Larger files are compared by size alone: hashing the weights of a whole model would take longer than loading them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,8 @@ class Need:
     folder: Path
     command: str
     """What the user types to make it."""
+    reads: tuple[str, ...] = ()
+    """Names directly below the folder that are read, hence checked before; empty for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +66,20 @@ class Stage:
     needs: tuple[Need, ...] = ()
     holds: tuple[str, ...]
     """Names directly below the folder that are the artifact; whatever else lies there is left alone."""
+    bulk: tuple[str, ...] = ()
+    """Folders among `holds` with very many files, which are compared by size and not by sha256."""
+    apart: Path | None = None
+    """Folder in which the artifact is built before it takes the place of the one that is there; None for a stage that
+    carries on in its own folder."""
     pages: tuple[str, ...] = ()
     """Those of its files that are made for people to open."""
     always: str | None = None
     """Why it runs whatever the manifest says, for what is asked for rather than made."""
+
+    @property
+    def build_folder(self) -> Path:
+        """Folder that the stage writes into."""
+        return self.apart or self.folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +99,8 @@ class FileEntry:
     path: str
     size: int
     """Bytes."""
+    sha256: str = ""
+    """In hex; empty for files of bulk folders and for very large ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +118,8 @@ class Manifest:
     """Inputs that could not be used."""
     software: dict[str, str]
     """For information; not part of the fingerprint."""
+    files_sha256: str = ""
+    """Of `.files.jsonl`, in hex; empty in manifests of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +127,7 @@ class _Identity:
     """The part of a manifest that tells artifacts apart: the rest may name a hundred thousand papers."""
 
     fingerprint: str
+    files_sha256: str = ""
 
 
 def made_from(stage: Stage, upstream: Mapping[str, str]) -> MadeFrom:
@@ -158,14 +180,51 @@ def why_stale(stage: Stage, origin: MadeFrom, *, force: bool) -> str | None:
     # Every layout was once the only one, which is called 0.
     if changes := _changed_settings({**dict.fromkeys(stage.layout, 0), **manifest.layout}, stage.layout):
         return f"settings changed: {_shortened(changes)}"
-    return _damage(stage)
+    return _damage(stage.folder, manifest.files_sha256, stage.command, lambda _: True)
+
+
+def check_need(stage: Stage, need: Need) -> None:
+    """Compare the files of `need` that `stage` reads with what their maker recorded.
+
+    Raises:
+        ArtifactMissingError: a file is missing, was changed or cut short; the remedy is the command that makes it.
+    """
+    manifest = read_json(need.folder / MANIFEST_FILE, _Identity, need.command)
+    check_files(need.folder, manifest.files_sha256, need.command, need.reads, stage.name)
+
+
+def check_recorded(folder: Path, command: str, reads: tuple[str, ...], reader: str) -> None:
+    """Do the same for a folder that may have no manifest, such as an adapter that was copied without it."""
+    manifest = read_manifest(folder, command)
+    if manifest is not None:
+        check_files(folder, manifest.files_sha256, command, reads, reader)
+
+
+def check_files(folder: Path, files_sha256: str, command: str, reads: tuple[str, ...], reader: str) -> None:
+    """Compare files of an artifact with their record.
+
+    Args:
+        files_sha256: of the record itself.
+        reads: names directly below the folder; empty for all.
+        reader: the stage that is about to read them.
+
+    Raises:
+        ArtifactMissingError: a file is missing or was changed.
+    """
+    damage = _damage(folder, files_sha256, command, lambda path: not reads or path.split("/", 1)[0] in reads)
+    if damage is not None:
+        raise ArtifactMissingError(
+            f"{reader} cannot use {folder}: {damage} since it was made",
+            f"make it again with: {command} --force and the same flags",
+        )
 
 
 def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], failed: int = 0) -> None:
-    """Declare the artifact finished."""
-    write_records(stage.folder / LIST_FILE, _entries(stage.folder, stage.holds))
+    """Declare the artifact finished, and put it in its place where it was built apart."""
+    built = stage.build_folder
+    write_records(built / LIST_FILE, _entries(built, stage.holds, stage.bulk))
     write_json(
-        stage.folder / MANIFEST_FILE,
+        built / MANIFEST_FILE,
         Manifest(
             stage=stage.name,
             stage_version=stage.version,
@@ -175,8 +234,25 @@ def write_manifest(stage: Stage, origin: MadeFrom, counts: Mapping[str, int], fa
             counts=dict(counts),
             failed=failed,
             software=dict(_installed()),
+            files_sha256=sha256_of(built / LIST_FILE),
         ),
     )
+    if stage.apart is not None:
+        _take_place(stage, stage.apart)
+
+
+def _take_place(stage: Stage, built: Path) -> None:
+    """Replace the artifact by the one in `built`. Its manifest goes first and comes last."""
+    drop_manifest(stage)
+    for name in (*stage.holds, LIST_FILE, MANIFEST_FILE):
+        target = stage.folder / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+        if (built / name).exists():
+            shutil.move(built / name, target)
+    shutil.rmtree(built)
 
 
 def _installed() -> Iterator[tuple[str, str]]:
@@ -195,29 +271,46 @@ def _holds_files(stage: Stage) -> bool:
     return any((stage.folder / name).exists() for name in stage.holds)
 
 
-def _entries(folder: Path, names: Iterable[str]) -> Iterator[FileEntry]:
+def _entries(folder: Path, names: Iterable[str], bulk: tuple[str, ...]) -> Iterator[FileEntry]:
     """Files among `names` in the folder and below, in order."""
     for name in sorted(names):
-        path = folder / name
-        if path.is_dir():
-            for entry in _entries(path, (below.name for below in path.iterdir())):
-                yield FileEntry(path=f"{name}/{entry.path}", size=entry.size)
-        elif path.is_file():
-            yield FileEntry(path=name, size=path.stat().st_size)
+        yield from _entries_of(folder / name, name, hashed=name not in bulk)
 
 
-def _damage(stage: Stage) -> str | None:
-    """What has become of a file; nothing can be told where the list itself is gone."""
-    if not (stage.folder / LIST_FILE).is_file():
-        return None
-    for entry in stream_records(stage.folder / LIST_FILE, FileEntry, stage.command):
-        try:
-            # Without a Path for each: a data set may have a hundred thousand images.
-            size = os.stat(f"{stage.folder}/{entry.path}").st_size  # noqa: PTH116
-        except OSError:
-            return f"{entry.path} is gone"
-        if size != entry.size:
-            return f"{entry.path} was changed"
+def _entries_of(path: Path, name: str, *, hashed: bool) -> Iterator[FileEntry]:
+    if path.is_dir():
+        for below in sorted(each.name for each in path.iterdir()):
+            yield from _entries_of(path / below, f"{name}/{below}", hashed=hashed)
+    elif path.is_file():
+        size = path.stat().st_size
+        yield FileEntry(path=name, size=size, sha256=sha256_of(path) if hashed and size <= _HASHED_BYTES else "")
+
+
+def _damage(folder: Path, files_sha256: str, command: str, is_read: Callable[[str], bool]) -> str | None:
+    """Return which recorded file is gone or was changed, in words; None where all are as they were made."""
+    listed = folder / LIST_FILE
+    if not listed.is_file():
+        return f"its record {LIST_FILE} is gone"
+    if files_sha256 and sha256_of(listed) != files_sha256:
+        return f"its record {LIST_FILE} was changed"
+    try:
+        entries = stream_records(listed, FileEntry, command)
+        found = (_damage_of(f"{folder}/{entry.path}", entry) for entry in entries if is_read(entry.path))
+        return next((damage for damage in found if damage is not None), None)
+    except InputError:
+        return f"its record {LIST_FILE} was changed"
+
+
+def _damage_of(path: str, entry: FileEntry) -> str | None:
+    try:
+        # Without a Path for each: a data set may have a hundred thousand images.
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return f"{entry.path} is gone"
+    if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+        return f"{entry.path} was changed"
+    if entry.sha256 and sha256_of(Path(path)) != entry.sha256:
+        return f"{entry.path} was changed"
     return None
 
 

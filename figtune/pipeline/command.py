@@ -13,17 +13,21 @@ from typing import Generic, Protocol, TypeVar
 from figtune.pipeline.artifacts import Stage
 from figtune.pipeline.crew import exit_code_told, let_first_speak
 from figtune.pipeline.errors import ExitCode, FigtuneError, PartialError
-from figtune.pipeline.progress import say, show
+from figtune.pipeline.progress import escape_what_stdout_lacks, say, show
+from figtune.pipeline.shortages import shortage_behind
 from figtune.pipeline.stages import Summary, plan
 
 _OUTSIDE_CAUSES = {
-    errno.ENOSPC: "free some space, or give other folders with --work_dir and --output_dir",
-    errno.EDQUOT: "free some space, or give other folders with --work_dir and --output_dir",
     errno.EACCES: "change its permissions, or give another path",
     errno.EPERM: "change its permissions, or give another path",
     errno.EROFS: "give other folders with --work_dir and --output_dir",
     errno.ENOTDIR: "give a path whose parents are folders",
     errno.EEXIST: "give a path that is no file",
+    errno.EISDIR: "a file belongs there: move the folder away",
+    errno.ELOOP: "give a path without links that lead in circles",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EBUSY: "end what uses it, or give another path",
+    errno.EIO: "check the disk, or give other folders with --work_dir and --output_dir",
 }
 
 
@@ -32,26 +36,17 @@ def exit_code_of(action: Callable[[], None]) -> int:
 
     An error that no user can cause is a fault of this program and keeps its traceback.
     """
+    escape_what_stdout_lacks()
     try:
         action()
-    except FigtuneError as error:
-        say(f"error: {error}{exit_code_told(error.exit_code)}")
-        let_first_speak()
-        return error.exit_code
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; the same command carries on")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever reads stdout, `head` say, has seen enough; Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in _OUTSIDE_CAUSES:
-            return _unexpected()
-        where = f": {error.filename}" if error.filename else ""
-        say(f"error: {(error.strerror or 'input/output error').lower()}{where}; {_OUTSIDE_CAUSES[error.errno]}")
-        return ExitCode.RESOURCE
-    except Exception:  # noqa: BLE001 - the last line of defence: a fault of this program
-        return _unexpected()
+    except Exception as failure:  # noqa: BLE001 - the last line of defence
+        return _told(failure)
     return ExitCode.DONE
 
 
@@ -84,6 +79,8 @@ class StageScript(Generic[Settings]):
     """Make it, if it is not current."""
     check: Callable[[Settings], None] = lambda _: None
     """Raises what `run` would raise in the end and what can be known at once: hours of other stages may come first."""
+    check_request: Callable[[Settings], None] = lambda _: None
+    """Raises what is wrong with what was typed, whether the stage is current or not, before anything else is read."""
 
 
 def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> None:
@@ -93,6 +90,8 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         FigtuneError: what a stage raises; whatever its check can tell, before any stage has begun.
         PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
     """
+    for script in scripts:
+        script.check_request(settings)
     planned = plan([script.describe(settings) for script in scripts], force=settings.force)
     if settings.dry_run:
         for entry in planned:
@@ -106,7 +105,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         say(_line(summary))
         if settings.strict and summary.outcome.failed:
             raise PartialError(
-                f"{summary.stage.name}: inputs that failed: {summary.outcome.failed:,}",
+                f"{summary.stage.name}: inputs that failed or are damaged: {summary.outcome.failed:,}",
                 f"see why in {summary.stage.folder}, or leave out --strict",
             )
     for entry in planned:
@@ -123,7 +122,17 @@ def _line(summary: Summary) -> str:
     return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"
 
 
-def _unexpected() -> int:
-    traceback.print_exc(file=sys.stderr)
+def _told(failure: Exception) -> int:
+    """Say what went wrong; return the exit code for it."""
+    known = shortage_behind(failure) or failure
+    if isinstance(known, FigtuneError):
+        say(f"error: {known}{exit_code_told(known.exit_code)}")
+        let_first_speak()
+        return known.exit_code
+    if isinstance(failure, OSError) and failure.errno in _OUTSIDE_CAUSES:
+        where = f": {failure.filename}" if failure.filename else ""
+        say(f"error: {(failure.strerror or 'input/output error').lower()}{where}; {_OUTSIDE_CAUSES[failure.errno]}")
+        return ExitCode.RESOURCE
+    traceback.print_exception(failure, file=sys.stderr)
     say("error: this is a fault of the program, not of what you typed; please report it with the lines above")
     return ExitCode.UNEXPECTED

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".partial-"
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+# Python tells the umask only to whoever sets another one, which is for the whole process: best done once.
+_OF_TEMPFILE = 0o600
 
 
 @contextmanager
@@ -23,6 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
         yield temporary
+        lend(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -37,11 +43,20 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        lend(temporary)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def lend(path: Path) -> None:
+    """Give what libraries wrote through `tempfile`, for its owner alone, the mode that the umask grants other files."""
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names) if path.is_dir() else (path,)
+    for file in files:
+        if not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == _OF_TEMPFILE:
+            file.chmod(0o666 & ~_UMASK)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

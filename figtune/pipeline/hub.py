@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx2
-from huggingface_hub import constants, get_token, snapshot_download
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_token, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,6 +23,7 @@ from figtune.pipeline.errors import ResourceError
 _LOG_IN = "log in with: hf auth login"
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
+_PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +63,7 @@ def download(repository: Repository, patterns: Sequence[str] | None) -> Path:
     try:
         return _snapshot(repository, patterns, offline=False)
     except HFValidationError:
-        raise ResourceError(
-            f'"{repository.name}" is neither a folder nor a Hub id',
-            f"give {repository.name_flag} a folder, or a Hub id such as google/gemma-3-4b-pt",
-        ) from None
+        raise _no_name(repository) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError) as failure:
         raise _explained(failure, repository) from None
     except OSError as failure:
@@ -73,6 +71,47 @@ def download(repository: Repository, patterns: Sequence[str] | None) -> Path:
             raise
         # A file that arrived with another size than announced.
         raise _explained(failure, repository) from None
+
+
+def check_access(repository: Repository, probe: str | None = None) -> tuple[str, ...]:
+    """See that files of a repository may be downloaded, without downloading them.
+
+    Args:
+        probe: a file that only those may read who have accepted the licence; None for the last one in the repository.
+
+    Returns:
+        Names of its files.
+
+    Raises:
+        ResourceError: no network, no such repository, or no right to read it; the remedy says what to do.
+    """
+    api = HfApi(endpoint=constants.ENDPOINT)
+    try:
+        info = api.model_info if repository.kind == "model" else api.dataset_info
+        found = info(repository.name, revision=repository.revision or "main", timeout=_PATIENCE)
+        names = tuple(file.rfilename for file in found.siblings or ())
+        if names:
+            url = hf_hub_url(
+                repository.name, probe or names[-1], repo_type=repository.kind, revision=found.sha or "main"
+            )
+            get_hf_file_metadata(url)
+    except HFValidationError:
+        raise _no_name(repository) from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as failure:
+        raise _explained(failure, repository) from None
+    return names
+
+
+def _no_name(repository: Repository) -> ResourceError:
+    return ResourceError(
+        f'"{repository.name}" is neither a folder nor a Hub id',
+        f"give {repository.name_flag} a folder, or a Hub id such as google/gemma-3-4b-pt",
+    )
+
+
+def is_cached(repository: Repository) -> bool:
+    """Return True if an earlier run has downloaded the repository, whole or in part, at this revision."""
+    return _cached(repository, None) is not None
 
 
 def _cached(repository: Repository, patterns: Sequence[str] | None) -> Path | None:

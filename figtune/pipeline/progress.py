@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Iterable
 from typing import TypeVar
@@ -15,6 +17,28 @@ Item = TypeVar("Item")
 _SECONDS_ON_A_SCREEN = 0.5
 _SECONDS_IN_A_LOG = 10.0
 """Between two states of a bar: in a file each of them stays."""
+
+
+_ESCAPES = "figtune-json-escapes"
+
+
+def escape_what_stdout_lacks() -> None:
+    """Have characters that the encoding of stdout or stderr lacks, as ASCII does most, written as `\\u00e9`.
+
+    JSON stays JSON so, and a text stays readable. Nothing is lost, and nothing ends in an error.
+    """
+    codecs.register_error(_ESCAPES, _json_escapes)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPES)
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return "".join(f"\\u{high << 8 | low:04x}" for high, low in pairs), error.end
 
 
 def say(message: str) -> None:

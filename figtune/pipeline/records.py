@@ -61,11 +61,8 @@ def stream_records(path: Path, kind: type[Record], made_by: str) -> Iterator[Rec
         InputError: a line is not a record of this kind, `figures.jsonl:17: missing "caption"`.
     """
     decoder = msgspec.json.Decoder(kind)
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise ArtifactMissingError(f"{path} is not there", f"make it with: {made_by}") from None
-    with file:
+    _check_regular(path, made_by)
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 yield decoder.decode(line)
@@ -86,12 +83,20 @@ def read_json(path: Path, kind: type[Record], made_by: str) -> Record:
         ArtifactMissingError: the file is not there.
         InputError: it is not of this kind.
     """
+    _check_regular(path, made_by)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        raise ArtifactMissingError(f"{path} is not there", f"make it with: {made_by}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as misfit:
         raise InputError(f"{path}: {_plainly(misfit)}", f"make it again with: {made_by} --force") from None
+
+
+def _check_regular(path: Path, made_by: str) -> None:
+    """See that a file is there, and that reading it will end: a pipe would wait for ever."""
+    if path.is_file():
+        return
+    if path.exists():
+        raise InputError(f"{path} is not a regular file", f"remove it, then make it again with: {made_by} --force")
+    raise ArtifactMissingError(f"{path} is not there", f"make it with: {made_by}")
 
 
 def _plainly(misfit: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from filelock import FileLock, Timeout
 from figtune.pipeline import artifacts
 from figtune.pipeline.artifacts import MadeFrom, Stage
 from figtune.pipeline.crew import Alone, Crew, launched_processes
-from figtune.pipeline.errors import ResourceError, UsageError
+from figtune.pipeline.errors import NothingProducedError, ResourceError, UsageError
 from figtune.pipeline.files import sweep
 from figtune.pipeline.progress import say
 from figtune.pipeline.records import read_json
+from figtune.pipeline.shortages import shortages_explained
 
 LOCK_FILE = ".lock"
 
@@ -27,7 +29,7 @@ class Outcome:
 
     counts: Mapping[str, int]
     failed: int = 0
-    """Inputs that could not be used, each recorded with its reason."""
+    """Inputs that could not be used, or not for certain all of them, each recorded with its reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +70,26 @@ def plan(stages: Sequence[Stage], *, force: bool) -> list[Planned]:
 
 
 def make(
-    stage: Stage, produce: Callable[[], Outcome], *, lock_folder: Path, force: bool, crew: Crew | None = None
+    stage: Stage,
+    produce: Callable[[Path], Outcome],
+    *,
+    lock_folders: Sequence[Path],
+    force: bool,
+    crew: Crew | None = None,
 ) -> Summary:
     """Run `produce` if the stage's artifact is not current, then declare it finished.
 
+    An artifact that is built apart replaces the earlier one when it is whole; until then that one stays as it is.
+
     Args:
+        produce: writes the artifact into the folder that it is given.
+        lock_folders: folders that no other run may write to meanwhile.
         crew: the processes that run `produce` together, for a stage that can be shared. The first one looks, locks and
             writes; the others follow it.
 
     Raises:
-        ArtifactMissingError: something the stage needs is not there.
-        ResourceError: another run holds the lock.
+        ArtifactMissingError: something the stage needs is not there, or not as it was made.
+        ResourceError: another run holds a lock, or the machine lacks room, open files or memory.
         UsageError: several processes were launched for a stage that cannot be shared.
     """
     if crew is None and launched_processes() > 1:
@@ -89,25 +100,52 @@ def make(
     crew = crew or Alone()
     if stage.always is not None:
         return _timed(stage, stage.always, produce)
-    with locked(lock_folder) if crew.is_first else nullcontext():
+    with locked(*lock_folders) if crew.is_first else nullcontext():
         origin, reason = crew.agreed(lambda: _begun(stage, force=force))
         if reason is None:
             return Summary(stage=stage, reason=None, outcome=_recorded(stage), seconds=0.0)
-        summary = _timed(stage, reason, produce)
-        if crew.is_first:
-            artifacts.write_manifest(stage, origin, summary.outcome.counts, summary.outcome.failed)
+        with _cleared_on_failure(stage) if crew.is_first else nullcontext(), shortages_explained(stage.folder):
+            summary = _timed(stage, reason, produce)
+            if crew.is_first:
+                artifacts.write_manifest(stage, origin, summary.outcome.counts, summary.outcome.failed)
     return summary
 
 
 def _begun(stage: Stage, *, force: bool) -> tuple[MadeFrom, str | None]:
-    """What the stage is made from, and why it has to run. If it has to, its artifact is no longer declared finished."""
+    """Return what the stage is made from, and why it has to run.
+
+    If it has to, what it reads is checked, and an artifact that grows in place is no longer declared finished.
+    """
     origin = _origin(stage, {})
     reason = artifacts.why_stale(stage, origin, force=force)
-    if reason is not None:
-        stage.folder.mkdir(parents=True, exist_ok=True)
+    if reason is None:
+        return origin, None
+    for need in stage.needs:
+        artifacts.check_need(stage, need)
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    sweep(stage.folder, stage.holds)
+    if stage.apart is None:
         artifacts.drop_manifest(stage)
-        sweep(stage.folder, stage.holds)
+    else:
+        shutil.rmtree(stage.apart, ignore_errors=True)
+        stage.apart.mkdir(parents=True)
     return origin, reason
+
+
+@contextmanager
+def _cleared_on_failure(stage: Stage) -> Iterator[None]:
+    """Remove what was built apart when the block fails; where nothing usable came out, it says why and stays."""
+    try:
+        yield
+    except NothingProducedError:
+        if stage.apart is not None:
+            with suppress(OSError):
+                stage.apart.rmdir()
+        raise
+    except BaseException:
+        if stage.apart is not None:
+            shutil.rmtree(stage.apart, ignore_errors=True)
+        raise
 
 
 def _recorded(stage: Stage) -> Outcome:
@@ -115,10 +153,10 @@ def _recorded(stage: Stage) -> Outcome:
     return Outcome(counts=manifest.counts, failed=manifest.failed)
 
 
-def _timed(stage: Stage, reason: str, produce: Callable[[], Outcome]) -> Summary:
+def _timed(stage: Stage, reason: str, produce: Callable[[Path], Outcome]) -> Summary:
     say(f"{stage.name}: {reason}")
     started = time.monotonic()
-    outcome = produce()
+    outcome = produce(stage.build_folder)
     return Summary(stage=stage, reason=reason, outcome=outcome, seconds=time.monotonic() - started)
 
 
@@ -131,21 +169,21 @@ def _origin(stage: Stage, planned: Mapping[str, str]) -> MadeFrom:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two runs must not write the same artifacts.
+def locked(*folders: Path) -> Iterator[None]:
+    """Hold the locks of folders: two runs must not write the same artifacts.
 
     Raises:
-        ResourceError: another process holds it.
+        ResourceError: another process holds one of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ResourceError(
-            f"another run is at work in {folder}", "wait for it to end, or give another folder with --work_dir"
-        ) from None
-    try:
+    with ExitStack() as held:
+        # A folder that is given twice, under two names perhaps, is locked once: a second lock would wait for the first.
+        for folder in dict.fromkeys(folder.resolve() for folder in folders):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
+            except Timeout:
+                raise ResourceError(
+                    f"another run is at work in {folder}",
+                    "wait for it to end, or give another folder with --work_dir or --output_dir",
+                ) from None
         yield
-    finally:
-        lock.release()

@@ -21,15 +21,22 @@ from typing import Generic, Literal, TypeVar
 
 import psutil
 
+from figtune.pipeline.errors import ResourceError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-FailureKind = Literal["crash", "time", "memory"]
+FailureKind = Literal["crash", "killed", "time", "memory"]
+"""A killed worker was ended from outside, as by the kernel when memory runs out: the task need not be at fault."""
 
 _POLL_SECONDS = 0.05
 _GOODBYE_SECONDS = 5.0
 _MEGABYTE = 1 << 20
 _TASKS_OF_A_WORKER = 64  # libraries leak: PyMuPDF 2.0 about 1 MB a paper
+_FAILED_STARTS = 5  # in a row, before no worker is held to be able to start
+_START_PAUSE_SECONDS = 0.2
+_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
+"""Signals that no task brings on its own process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +70,40 @@ def run_tasks(
 ) -> Generator[Done[Task, Result]]:
     """Yield every task once, as they finish, each run by `function` in one of up to `workers` processes.
 
-    `function` must be picklable by name and must not raise; a raise counts as a crash. Close the iterator early to
-    stop all workers.
+    A task whose worker was killed from outside is tried once more after all others, alone. `function` must be picklable
+    by name and must not raise; a raise counts as a crash. Close the iterator early to stop all workers.
 
     Raises:
-        RuntimeError: a worker died before it was ready for its first task.
+        ResourceError: no worker can be started, or all die before they are ready for a task.
     """
+    starter = _Starter(function)
+    killed: list[Task] = []
+    for done in _run_side_by_side(starter, tasks, min(workers, len(tasks)), limits):
+        if isinstance(done.outcome, Failure) and done.outcome.kind == "killed":
+            killed.append(done.task)
+        else:
+            yield done
+    yield from _run_side_by_side(starter, killed, 1, limits)
+
+
+def _run_side_by_side(
+    starter: _Starter[Task, Result], tasks: Sequence[Task], workers: int, limits: Limits
+) -> Generator[Done[Task, Result]]:
     waiting = deque(tasks)
-    workers = min(workers, len(tasks))
     busy: list[_Worker[Task, Result]] = []
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                busy.append(_Worker(function))
+                worker = starter.start(others=len(busy))
+                if worker is None:
+                    break
+                busy.append(worker)
             wait([worker.connection for worker in busy], timeout=_POLL_SECONDS)
             for worker in busy:
                 done = worker.advance(waiting, limits)
                 if done is not None:
                     yield done
+            starter.count(busy)
             busy = [worker for worker in busy if not worker.ended]
     finally:
         for worker in busy:
@@ -91,24 +114,81 @@ class Guard(Generic[Task, Result]):
     """A worker process that is kept for one task after another, replaced whenever a task has cost it its life."""
 
     def __init__(self, function: Callable[[Task], Result]) -> None:
-        self._function = function
+        self._starter = _Starter(function)
         self._worker: _Worker[Task, Result] | None = None
 
     def outcome(self, task: Task, limits: Limits) -> Result | Failure:
-        """What becomes of the task; see `run_tasks`."""
+        """Return what becomes of the task, tried twice where its worker was killed from outside; see `run_tasks`."""
+        outcome = self._tried(task, limits)
+        if isinstance(outcome, Failure) and outcome.kind == "killed":
+            return self._tried(task, limits)
+        return outcome
+
+    def _tried(self, task: Task, limits: Limits) -> Result | Failure:
         waiting = deque([task])
         if self._worker is not None and not self._worker.process.is_alive():
             self._worker.kill()  # it died between two tasks
+            self._worker = None
         while True:
             if self._worker is None or self._worker.ended:
-                self._worker = _Worker(self._function)
+                self._worker = self._starter.start(others=0)
+            if self._worker is None:
+                continue
             if self._worker.idle:
                 self._worker.hand_out(waiting, limits)
                 continue
             wait([self._worker.connection], timeout=_POLL_SECONDS)
             done = self._worker.news(limits)
+            self._starter.count([self._worker])
             if done is not None:
                 return done.outcome
+
+
+class _Starter(Generic[Task, Result]):
+    """Starts workers, and gives up where none comes to be ready for a task."""
+
+    def __init__(self, function: Callable[[Task], Result]) -> None:
+        self._function = function
+        self._failed = 0
+        """Starts in a row."""
+
+    def start(self, *, others: int) -> _Worker[Task, Result] | None:
+        """Return a new worker, or None where the system refuses one for now.
+
+        Args:
+            others: workers there are; while they work, there is no need to insist.
+
+        Raises:
+            ResourceError: too many starts have failed in a row.
+        """
+        if self._failed:
+            time.sleep(_START_PAUSE_SECONDS)
+        try:
+            return _Worker(self._function)
+        except OSError as error:  # out of processes, memory or open files
+            if not others:
+                self._fail((error.strerror or str(error)).lower())
+            return None
+
+    def count(self, workers: Sequence[_Worker[Task, Result]]) -> None:
+        """Take note of those that have become ready, and of those that died before they were.
+
+        Raises:
+            ResourceError: as above.
+        """
+        for worker in workers:
+            if worker.ready:
+                self._failed = 0
+            elif worker.ended:
+                self._fail(worker.ending)
+
+    def _fail(self, reason: str) -> None:
+        self._failed += 1
+        if self._failed == _FAILED_STARTS:
+            raise ResourceError(
+                f"no worker process can be started: {self._failed} in a row ended before their first task ({reason})",
+                "free memory or end other processes, and run the same command again: what is finished is kept",
+            )
 
 
 class _Worker(Generic[Task, Result]):
@@ -118,11 +198,18 @@ class _Worker(Generic[Task, Result]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        self.process.start()
-        theirs.close()
+        try:
+            self.process.start()
+        except OSError:
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()
         self.ended = False
         self.idle = False
         """It waits for a task; until it has started it does not."""
+        self.ready = False
+        """It has been started well."""
         self._tasks: deque[Task] = deque(maxlen=1)
         self._since = 0.0
         self._handed_out = 0
@@ -158,15 +245,16 @@ class _Worker(Generic[Task, Result]):
         self._reap()
 
     def _received(self) -> Done[Task, Result] | None:
-        """What became of the task; None where the worker says that it is ready for its first."""
+        """What became of the task; None where the worker says that it is ready for its first, or died before that."""
         try:
             message = self.connection.recv()
         except (EOFError, ConnectionError):
             self._reap()
             if not self._tasks:
-                raise RuntimeError(f"a worker process cannot start ({self._ending()})") from None
-            return self._failed("crash", f"the process reading it died ({self._ending()})")
-        self.idle = True
+                return None
+            kind: FailureKind = "killed" if -(self.process.exitcode or 0) in _FROM_OUTSIDE else "crash"
+            return self._failed(kind, f"the process reading it died ({self.ending})")
+        self.idle = self.ready = True
         return Done(task=self._tasks.pop(), outcome=message) if self._tasks else None
 
     def _overrun(self, limits: Limits) -> Done[Task, Result] | None:
@@ -201,9 +289,16 @@ class _Worker(Generic[Task, Result]):
         self.connection.close()
         self.ended = True
 
-    def _ending(self) -> str:
+    @property
+    def ending(self) -> str:
+        """The signal or the exit code that it ended with."""
         code = self.process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:  # most real-time signals have no name
+            return f"signal {-code}"
 
 
 def _serve(connection: Connection, function: Callable[[Task], Result]) -> None:
@@ -214,9 +309,13 @@ def _serve(connection: Connection, function: Callable[[Task], Result]) -> None:
         while True:
             try:
                 task, seconds = connection.recv()
-            except EOFError:
+            except (EOFError, ConnectionError):
                 return
             # Should the parent have been killed meanwhile, nobody else would end a hanging task.
             faulthandler.dump_traceback_later(2 * seconds + 10, exit=True, file=nowhere)
-            connection.send(function(task))
+            result = function(task)
+            try:
+                connection.send(result)
+            except ConnectionError:  # the parent is gone
+                return
             faulthandler.cancel_dump_traceback_later()

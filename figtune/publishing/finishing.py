@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER
+from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER, TRAINED_MODEL
 from figtune.pipeline import scripts
 from figtune.pipeline.artifacts import Need, Stage
 from figtune.pipeline.command import RunSettings, StageScript
@@ -72,7 +72,7 @@ def after_training(settings: Settings) -> list[StageScript[Settings]]:
 
 
 def _needs(settings: FinishSettings) -> tuple[Need, ...]:
-    return (Need(stage="train", folder=settings.output_dir, command=scripts.TRAIN),)
+    return (Need(stage="train", folder=settings.output_dir, command=scripts.TRAIN, reads=TRAINED_MODEL),)
 
 
 def _merge_stage(settings: FinishSettings) -> Stage:
@@ -84,6 +84,7 @@ def _merge_stage(settings: FinishSettings) -> Stage:
         settings={},
         needs=_needs(settings),
         holds=MERGED_CONTENTS,
+        apart=settings.output_dir / ".partial-merged",
     )
 
 
@@ -91,7 +92,7 @@ def _run_merge(settings: FinishSettings) -> Summary:
     from figtune.publishing.merged_card import serving_commands
 
     stage = _merge_stage(settings)
-    summary = _made(settings, stage, partial(_merge, settings, stage.folder))
+    summary = _made(settings, stage, partial(_merge, settings))
     say(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
     return summary
 
@@ -128,7 +129,7 @@ def _run_push(settings: FinishSettings) -> Summary:
     return _made(settings, _push_stage(settings), partial(_push, settings))
 
 
-def _push(settings: FinishSettings) -> Outcome:
+def _push(settings: FinishSettings, _: Path) -> Outcome:
     from figtune.publishing.pushing import Upload, push_adapter, push_merged
 
     upload = Upload(repository=settings.push_to_hub or "", public=settings.push_public)
@@ -138,5 +139,5 @@ def _push(settings: FinishSettings) -> Outcome:
     return Outcome(counts={"files": files})
 
 
-def _made(settings: FinishSettings, stage: Stage, produce: Callable[[], Outcome]) -> Summary:
-    return make(stage, produce, lock_folder=settings.work_dir, force=settings.force)
+def _made(settings: FinishSettings, stage: Stage, produce: Callable[[Path], Outcome]) -> Summary:
+    return make(stage, produce, lock_folders=(settings.work_dir, settings.output_dir), force=settings.force)

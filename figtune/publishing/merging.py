@@ -14,6 +14,7 @@ from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
 from figtune.answers.trained import read_trained
 from figtune.models.adapters import adapter_config, load_adapter
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
@@ -101,7 +102,8 @@ def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
 def over_full_weights(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
     """The adapter on the base model's full weights, in the dtype that these are stored in."""
     base = base_folder(record, output_dir)
-    stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
+    with damage_explained(f"{base} cannot be loaded", "download the model again"):
+        stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
     model = load_base_model(base, family, stored, device, "sdpa")
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()

@@ -95,7 +95,8 @@ def write_gallery(content_dir: Path) -> None:
     ]
     context = {
         "statuses": Counter(paper.status for paper in papers),
-        "unusable": [paper for paper in papers if paper.status != "ok"],
+        "repaired": sum(paper.repaired for paper in papers),
+        "lacking": [paper for paper in papers if paper.status != "ok" or paper.repaired],
         "papers": views,
         "shown": sum(len(view.figures) for view in views),
         "kinds": sorted({figure.kind for figure in figures}),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
 from figtune.answers.trained import read_trained
-from figtune.pipeline.errors import UsageError
 from figtune.pipeline.images import decode_file, read_image
 from figtune.pipeline.progress import say, show
 from figtune.talk.folder import Counts, ask_folder
-from figtune.talk.paper import chosen_figure, is_paper, read_paper
+from figtune.talk.paper import chosen_figure, read_paper
+from figtune.talk.preflight import check_subject, is_paper
 from figtune.talk.terms import Request, Terms
 
 
@@ -33,12 +33,9 @@ def answer_about(
         ResourceError: the base model is not to be had, or memory is too small.
     """
     read_trained(output_dir)
-    if figure is not None and not is_paper(about):
-        raise UsageError(f"--figure is for papers, and {about} is no PDF", "leave out --figure, or give a PDF")
+    check_subject(about, figure, answers)
     if about.is_dir():
         return ask_folder(output_dir, about, request, answers, terms)
-    if answers is not None:
-        raise UsageError(f"--answers is for folders, and {about} is none", "leave it out: the answer goes to stdout")
     question = _question(about, figure, request, terms)
     check_prompt(output_dir, question.prompt)
     (answer,) = answers_to(load_for_answers(output_dir, terms.device), [question], terms.decoding)

@@ -18,8 +18,6 @@ from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Fig
 from figtune.pipeline.errors import InputError, UsageError
 from figtune.pipeline.records import read_records
 
-_HEADER = b"%PDF-"
-_HEADER_WITHIN = 1024  # bytes, as extraction looks for it
 _WANTED = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
 _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
 
@@ -56,19 +54,6 @@ class Paper:
         """As a training example of the task asks; own words take the place of the request, after the same context."""
         material = material_of(figure, self.record, self.reading.max_context_words)
         return figure_prompt(material, figure.figure_id, task, own_words)
-
-
-def is_paper(path: Path) -> bool:
-    """Whether a file is a PDF, by its name or by its first bytes."""
-    if path.suffix.lower() == ".pdf":
-        return True
-    if not path.is_file():  # opening a pipe would wait for ever
-        return False
-    try:
-        with path.open("rb") as file:
-            return _HEADER in file.read(_HEADER_WITHIN)
-    except OSError:
-        return False
 
 
 def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:

@@ -12,7 +12,8 @@ from PIL import Image
 from figtune.figures.records import FigureRecord
 from figtune.pipeline.errors import InputError
 from figtune.pipeline.images import read_image
-from figtune.talk.paper import Paper, Reading, is_paper, read_paper
+from figtune.talk.paper import Paper, Reading, read_paper
+from figtune.talk.preflight import is_paper
 from figtune.talk.terms import Request
 
 _LONGEST_SIDE = 2048

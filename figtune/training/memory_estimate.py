@@ -21,6 +21,7 @@ from figtune.batches.bundles import Bundle
 from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.forward import summed_loss
 from figtune.models.adapters import adapter_config
+from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import TokenisedRow
 from figtune.models.loading import kernels
@@ -75,8 +76,13 @@ class StaticMemory:
 
 
 def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
-    """A model from the folder that holds its `config.json`."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    """Describe a model from the folder that holds its `config.json`.
+
+    Raises:
+        ResourceError: it cannot be read.
+    """
+    with damage_explained(f"the config.json in {folder} cannot be read", "download the model again"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return ModelSpec(config=config, name=name, precision=precision, adapter=adapter)
 
 

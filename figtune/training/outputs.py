@@ -8,6 +8,7 @@ from pathlib import Path
 
 from figtune.models.records import (
     ADAPTER_FOLDER,
+    ANSWERS_FILE,
     BASE_FOLDER,
     CURVES_FILE,
     METRICS_FILE,
@@ -16,7 +17,7 @@ from figtune.models.records import (
     MetricsLine,
     ModelRecord,
 )
-from figtune.pipeline.files import replacing_folder
+from figtune.pipeline.files import replacing_folder, write_bytes
 from figtune.pipeline.records import write_json, write_records
 from figtune.reports.curves import Curves, write_curves
 from figtune.training.checkpoints import step_of
@@ -53,10 +54,12 @@ class TrainingSummary:
 def write_output(
     output_dir: Path, model_dir: Path, record: ModelRecord, trained: Path, lines: list[MetricsLine]
 ) -> None:
-    """Write `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `curves.png`; for a tiny model `base/` too.
+    """Write `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`.
+
+    For a tiny model `base/` too.
 
     Args:
-        trained: the checkpoint whose adapter is kept.
+        trained: the checkpoint whose adapter is kept; the sample answers lie beside it.
     """
     with replacing_folder(output_dir / ADAPTER_FOLDER) as folder:
         for file in sorted(trained.glob(_ADAPTER_FILES)):
@@ -65,6 +68,9 @@ def write_output(
     for name in copied:
         with replacing_folder(output_dir / name) as folder:
             shutil.copytree(model_dir / name, folder, dirs_exist_ok=True)
+    answers = trained.parent / ANSWERS_FILE
+    if answers.is_file():
+        write_bytes(output_dir / ANSWERS_FILE, answers.read_bytes())
     write_json(output_dir / MODEL_FILE, record)
     write_records(output_dir / METRICS_FILE, lines)
     write_curves(output_dir / CURVES_FILE, _curves(lines, step_of(trained)))

@@ -186,7 +186,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
 
 def _sample_callback(context: RunContext, start: Path | None) -> SampleGenerationCallback:
     return SampleGenerationCallback(
-        file=context.output_dir / ANSWERS_FILE,
+        file=context.checkpoints.folder / ANSWERS_FILE,
         loaded=context.loaded,
         features=context.collator.features,
         examples=context.samples,

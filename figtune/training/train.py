@@ -11,7 +11,7 @@ import torch
 
 from figtune.batches.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
 from figtune.models.features import prepared_features
-from figtune.models.loading import chosen_device, load_tuned_model
+from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.ranks import is_first, process_count
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.pipeline.crew import TORCHRUN
@@ -29,15 +29,24 @@ from figtune.training.settings import TrainSettings
 
 
 def train(
-    dataset_dir: Path, model_dir: Path, output_dir: Path, settings: TrainSettings, *, device: str, model_by: str
+    dataset_dir: Path,
+    model_dir: Path,
+    output_dir: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    model_by: str,
+    results_dir: Path | None = None,
 ) -> TrainingSummary:
-    """Train the adapter of `model_dir` and write the results into `output_dir`.
+    """Train the adapter of `model_dir` and write the results into `results_dir`.
 
     Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
     tiny model `base/` too. The adapter is the one with the lowest loss on val. Resumes from the newest complete
     checkpoint of the same data, model and settings.
 
     Args:
+        output_dir: folder of the checkpoints and of TensorBoard's files.
+        results_dir: folder of the results; None for `output_dir`.
         device: "auto", "cpu" or "cuda".
         model_by: the command that sets the model up, for errors.
 
@@ -50,10 +59,7 @@ def train(
     examples = read_examples(dataset_dir)
     _log_devices(settings, device)
     loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
-    splits = {
-        name: tokenised(loaded.family, loaded.processor, split, loaded.record.max_length)
-        for name, split in vars(examples).items()
-    }
+    splits = _tokenized(loaded, examples)
     if not splits["train"].items:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
@@ -69,11 +75,7 @@ def train(
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
-            checkpoints=Checkpoints(
-                folder=output_dir / CHECKPOINTS_FOLDER,
-                run_id=_run_id(examples, model_dir, chosen),
-                keep=chosen.save_total_limit,
-            ),
+            checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
             output_dir=output_dir,
         )
 
@@ -81,10 +83,23 @@ def train(
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_first():
-        write_output(output_dir, model_dir, loaded.record, result.context.checkpoints.at(summary.kept_step), lines)
-        write_card(output_dir, loaded.record, result.context.settings, summary, examples, lines)
-        result.context.checkpoints.remove()
+        checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
+        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, record, result.context.settings, summary, examples, lines)
+        checkpoints.remove()
     return summary
+
+
+def _tokenized(loaded: LoadedModel, examples: TrainingExamples) -> dict[str, Items]:
+    """Tokenize each split."""
+    return {
+        name: tokenised(loaded.family, loaded.processor, split, loaded.record.max_length)
+        for name, split in vars(examples).items()
+    }
+
+
+def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Checkpoints:
+    return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=settings.save_total_limit)
 
 
 def _log_devices(settings: TrainSettings, device: str) -> None:

@@ -220,6 +220,27 @@ def test_what_ran_into_a_limit_is_tried_again_under_other_limits_only(pdf_dir: P
     assert extracted(content) == ["sleep.pdf"]
 
 
+def test_a_paper_whose_process_was_killed_once_is_read(pdf_dir: Path, content: Path) -> None:
+    (pdf_dir / "killed.pdf").write_bytes(b"killed")
+    (content.parent / "deaths").write_text("1")
+    counts = run(pdf_dir, content)
+    assert (counts.ok, counts.failed) == (4, 0)
+    assert extracted(content) == ["a.pdf", "b.PDF", "deeper/c.pdf", "killed.pdf", "killed.pdf"]
+
+
+def test_a_death_by_a_signal_from_outside_is_never_final(pdf_dir: Path, content: Path) -> None:
+    (pdf_dir / "killed.pdf").write_bytes(b"killed")
+    (content.parent / "deaths").write_text("2")
+    with pytest.raises(ResourceError, match=r"not read for that: 1, the first 'killed.pdf': .*SIGKILL") as raised:
+        run(pdf_dir, content)
+    assert "--extract.memory_mb" in raised.value.remedy
+    extracted(content)
+
+    counts = run(pdf_dir, content)
+    assert (counts.ok, counts.failed) == (4, 0)
+    assert extracted(content) == ["killed.pdf"], "the others are finished"
+
+
 def test_the_same_content_twice_is_one_paper(pdf_dir: Path, content: Path) -> None:
     for name in ("z copy.pdf", "deeper/a.pdf"):
         (pdf_dir / name).write_bytes((pdf_dir / "a.pdf").read_bytes())

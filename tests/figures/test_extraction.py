@@ -8,6 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+import pymupdf
 import pytest
 from PIL import Image
 
@@ -101,6 +102,62 @@ def test_every_kind_of_bad_pdf_costs_itself_only(pdf_dir: Path, tmp_path: Path) 
     assert not [reason for reason in reasons.values() if str(tmp_path) in reason or "\n" in reason]
     assert records["good.pdf"].status == "ok"
     assert records["image bomb.pdf"].status == "no_figures"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.65, 0.99])
+def test_a_paper_cut_off_is_read_and_says_so(pdf_dir: Path, tmp_path: Path, share: float) -> None:
+    for path in sorted(SAMPLES.glob("*.pdf")):
+        data = path.read_bytes()
+        (pdf_dir / f"cut {path.name}").write_bytes(data[: int(share * len(data))])
+        (pdf_dir / path.name).write_bytes(data)
+    content = tmp_path / "content"
+
+    counts = run(pdf_dir, content)
+
+    records = papers(content).values()
+    assert {paper.file for paper in records if not paper.repaired and paper.status != "failed"} == {
+        path.name for path in SAMPLES.glob("*.pdf")
+    }
+    damaged_ones = [paper for paper in records if paper.file.startswith("cut ")]
+    assert counts.repaired + counts.failed == len(damaged_ones)
+    assert all("damaged" in paper.reason for paper in damaged_ones)
+
+
+def test_words_of_a_reader_get_nowhere(pdf_dir: Path, tmp_path: Path) -> None:
+    write_paper(pdf_dir / "clean.pdf")
+    with pymupdf.open(pdf_dir / "clean.pdf") as file:
+        for page in file:
+            page.add_freetext_annot(pymupdf.Rect(110, 345, 190, 375), "overruled")
+            page.add_stamp_annot(pymupdf.Rect(200, 345, 290, 415), stamp=1)
+            page.add_freetext_annot(pymupdf.Rect(60, 220, 340, 240), "overruled")
+            page.add_ink_annot([[(100, 340), (300, 420)]])
+        file.save(pdf_dir / "marked.pdf")
+    content = tmp_path / "content"
+
+    run(pdf_dir, content)
+
+    clean, marked = (papers(content)[name].paper_id for name in ("clean.pdf", "marked.pdf"))
+    for folder in ("texts", "crops", "thumbnails"):
+        names = sorted(path.relative_to(content / folder) for path in (content / folder).rglob(f"*{marked}*"))
+        assert names
+        for name in names:
+            same = Path(str(name).replace(marked, clean))
+            for path in (content / folder / name).rglob("*") if (content / folder / name).is_dir() else ():
+                twin = content / folder / same / path.name.replace(marked, clean)
+                assert path.read_bytes() == twin.read_bytes()
+    assert b"overruled" not in b"".join(path.read_bytes() for path in content.rglob("*.json*"))
+
+
+def test_type_of_no_size_costs_no_paper(pdf_dir: Path, tmp_path: Path) -> None:
+    with pymupdf.open() as file:
+        for _ in range(2):
+            page = file.new_page()
+            for row in range(40):
+                page.insert_text((50, 60 + 14 * row), "many words that nobody can see " * 4, fontsize=0.04)
+            page.insert_text((50, 700), "Figure 1. A caption that is large enough to read here.", fontsize=9)
+        file.save(pdf_dir / "tiny.pdf")
+    run(pdf_dir, tmp_path / "content")
+    assert papers(tmp_path / "content")["tiny.pdf"].status == "no_figures"
 
 
 def test_an_endless_page_is_given_up(pdf_dir: Path, tmp_path: Path) -> None:

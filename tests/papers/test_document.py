@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pymupdf
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from figtune.papers.box import Box
@@ -202,3 +205,156 @@ def test_nothing_is_left_behind_by_reading_graphics(tmp_path: Path) -> None:
             document.graphics(0)
         held.append(sys.getallocatedblocks())
     assert held[-1] - held[1] < 100
+
+
+def _sheet(path: Path, marked: bool) -> Path:
+    """A page of words, a line and a rectangle; marked up by a reader in every way, if asked."""
+    with pymupdf.open() as file:
+        page = file.new_page(width=300, height=200)
+        page.insert_text((20, 50), "Plain words of the authors", fontname="tiro", fontsize=10)
+        page.draw_rect(pymupdf.Rect(20, 80, 120, 140), color=None, fill=(1, 0, 0))
+        if marked:
+            _mark(page)
+        file.save(path)
+    return path
+
+
+def _mark(page: pymupdf.Page) -> None:
+    rect = pymupdf.Rect(30, 90, 110, 130)
+    page.add_freetext_annot(rect, "a reader's words")
+    page.add_stamp_annot(rect, stamp=3)
+    page.add_ink_annot([[(20, 80), (60, 140), (120, 80)]])
+    page.add_highlight_annot(pymupdf.Rect(20, 40, 80, 55))
+    page.add_underline_annot(pymupdf.Rect(20, 40, 80, 55))
+    page.add_text_annot((30, 90), "a note")
+    page.add_rect_annot(rect)
+    page.add_circle_annot(rect)
+    page.add_line_annot((20, 80), (120, 140))
+    page.add_polygon_annot([(20, 80), (120, 140), (20, 140)])
+    page.add_file_annot((60, 100), b"data", "data.txt")
+    page.add_caret_annot((40, 60))
+    field = pymupdf.Widget()
+    field.field_type = pymupdf.PDF_WIDGET_TYPE_TEXT
+    field.field_name, field.field_value, field.rect = "field", "typed by a reader", pymupdf.Rect(150, 20, 290, 40)
+    field.border_color, field.border_width = (0, 0, 1), 2
+    page.add_widget(field)
+
+
+def test_a_page_is_read_without_what_readers_have_put_on_it(tmp_path: Path) -> None:
+    with (
+        Document(_sheet(tmp_path / "clean.pdf", marked=False)) as clean,
+        Document(_sheet(tmp_path / "marked.pdf", marked=True)) as marked,
+    ):
+        assert marked.text(0) == clean.text(0)
+        assert marked.words(marked.text(0)) == clean.words(clean.text(0))
+        assert marked.graphics(0) == clean.graphics(0)
+        # A highlight has MuPDF blend the whole page, which moves the edges of letters by a shade or two.
+        assert _farthest(marked.grey(0, 72), clean.grey(0, 72)) <= 3
+        page = clean.text(0).box
+        assert _farthest(marked.color(0, page, 150), clean.color(0, page, 150)) <= 3
+
+
+def _farthest(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+def test_a_button_belongs_to_the_page(tmp_path: Path) -> None:
+    """LaTeX's animations are made of them."""
+    with pymupdf.open() as file:
+        page = file.new_page(width=300, height=200)
+        page.insert_text((20, 50), "Plain words", fontname="tiro", fontsize=10)
+        button = pymupdf.Widget()
+        button.field_type = pymupdf.PDF_WIDGET_TYPE_BUTTON
+        button.field_name, button.rect, button.fill_color = "frame", pymupdf.Rect(100, 100, 200, 150), (0, 0, 0)
+        page.add_widget(button)
+        page.add_rect_annot(pymupdf.Rect(10, 100, 90, 150)).set_colors(fill=(0, 0, 0))
+        file.save(tmp_path / "a.pdf")
+    with Document(tmp_path / "a.pdf") as document:
+        grey = document.grey(0, 72)
+    assert grey[110:140, 110:190].mean() < 64
+    assert grey[100:150, 10:90].min() == 255
+
+
+@pytest.mark.parametrize("size", [0, 0.001, 0.04])
+def test_type_of_no_size_counts_for_nothing(tmp_path: Path, size: float) -> None:
+    with pymupdf.open() as file:
+        page = file.new_page(width=300, height=200)
+        page.insert_text((20, 50), "First words", fontname="tiro", fontsize=10)
+        hidden = b"BT /tiro %g Tf 1 0 0 1 20 140 Tm (not to be seen) Tj ET " % size
+        number = page.get_contents()[0]
+        file.update_stream(number, hidden * 3 + file.xref_stream(number) + hidden)
+        page.insert_text((20, 90), "Last words", fontname="tiro", fontsize=10)
+        file.save(tmp_path / "a.pdf")
+    with Document(tmp_path / "a.pdf") as document:
+        text = document.text(0)
+        words = document.words(text)
+    assert [line.text for line in text.lines] == ["First words", "Last words"]
+    assert [(word.text, word.line) for word in words] == [("First", 0), ("words", 0), ("Last", 1), ("words", 1)]
+
+
+def test_a_sound_file_is_not_called_repaired(tmp_path: Path) -> None:
+    with Document(_made(tmp_path / "a.pdf")) as document:
+        document.grey(0, 72)
+        assert not document.repaired
+
+
+def test_a_file_cut_off_is_called_repaired(tmp_path: Path) -> None:
+    data = _made(tmp_path / "a.pdf").read_bytes()
+    (tmp_path / "a.pdf").write_bytes(data[: data.rindex(b"xref")])
+    with Document(tmp_path / "a.pdf") as document:
+        assert document.repaired
+
+
+def test_damage_met_only_while_a_page_is_read_is_known_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("figtune.papers.document._PAGES_OF_A_FILE", 1)
+    with pymupdf.open() as file:
+        for number in range(2):
+            file.new_page().insert_text((50, 50), f"Words of page {number + 1}", fontname="tiro", fontsize=10)
+        contents = file[0].get_contents()[0]
+        file.save(tmp_path / "a.pdf")
+    data = (tmp_path / "a.pdf").read_bytes()
+    at = data.index(b"%d 0 obj" % contents)
+    (tmp_path / "a.pdf").write_bytes(data[:at] + b"9" + data[at + 1 :])
+    with Document(tmp_path / "a.pdf") as document:
+        opened = document.repaired
+        for index in range(document.page_count):
+            document.text(index)
+        assert (opened, document.repaired) == (False, True)
+
+
+def test_a_page_that_lost_half_its_contents_is_known_in_the_end(tmp_path: Path) -> None:
+    with pymupdf.open() as file:
+        page = file.new_page()
+        for row in range(40):
+            page.insert_text((50, 60 + 14 * row), f"Words of row {row}, and {row * row} more", fontname="tiro")
+        page.clean_contents()
+        file.save(tmp_path / "a.pdf", deflate=True)
+    data = (tmp_path / "a.pdf").read_bytes()
+    contents = max(re.finditer(rb"stream\r?\n(.*?)endstream", data, re.DOTALL), key=lambda found: len(found[1]))
+    at, length = contents.start(1), len(contents[1])
+    with Document(tmp_path / "a.pdf") as document:
+        document.text(0)
+        assert not document.repaired
+    half = at + length // 2
+    (tmp_path / "a.pdf").write_bytes(data[:half] + bytes(50) + data[half + 50 :])
+    with Document(tmp_path / "a.pdf") as document:
+        document.text(0)
+        assert document.repaired
+
+
+def test_a_file_whose_name_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.pdf"))
+    path.write_bytes(_made(tmp_path / "a.pdf").read_bytes())
+    with Document(path) as document, Document(tmp_path / "a.pdf") as same:
+        assert document.text(0) == same.text(0)
+
+
+def test_no_reason_holds_a_path_of_this_machine(tmp_path: Path) -> None:
+    for name in (b"plain.pdf", b"caf\xe9.pdf"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.write_bytes(b"%PDF-1.7 and no more")
+        with pytest.raises(UnreadablePaperError) as raised:
+            Document(path)
+        assert str(tmp_path) not in raised.value.problem

@@ -44,7 +44,7 @@ def test_each_error_has_its_exit_code_and_one_line(
 
 def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert _raising(OSError(errno.ENOSPC, "No space left on device", "work/x")) == 6
-    assert capsys.readouterr().err.startswith("error: no space left on device: work/x; free some space")
+    assert capsys.readouterr().err.startswith("error: the disk of work/x is full; free some space")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
@@ -88,12 +88,12 @@ def script(tmp_path: Path) -> StageScript[Switches]:
         pages=("gallery.html",),
     )
 
-    def produce() -> Outcome:
+    def produce(_: Path) -> Outcome:
         (stage.folder / "papers.jsonl").write_text("{}")
         return Outcome(counts={"papers": 1200}, failed=2)
 
     def run(switches: Switches) -> Summary:
-        return make(stage, produce, lock_folder=tmp_path, force=switches.force)
+        return make(stage, produce, lock_folders=(tmp_path,), force=switches.force)
 
     return StageScript(describe=lambda switches: stage, run=run)
 
@@ -117,7 +117,7 @@ def test_what_is_asked_for_rather_than_made_is_said_to_lie_nowhere(
     asked = replace(script.describe(Switches()), always="asked about figure.png")
 
     def run(switches: Switches) -> Summary:
-        return make(asked, lambda: Outcome(counts={"answer": 1}), lock_folder=tmp_path, force=switches.force)
+        return make(asked, lambda _: Outcome(counts={"answer": 1}), lock_folders=(tmp_path,), force=switches.force)
 
     run_stages([StageScript(describe=lambda _: asked, run=run)], Switches())
     assert "s: 1 answer" in capsys.readouterr().err
@@ -138,7 +138,7 @@ def test_strict_ends_with_the_stage_whose_inputs_failed_and_so_does_a_rerun(
         raise AssertionError
 
     for _ in range(2):
-        with pytest.raises(errors.PartialError, match="inputs that failed: 2"):
+        with pytest.raises(errors.PartialError, match="inputs that failed or are damaged: 2"):
             run_stages([script, StageScript(describe=script.describe, run=never)], Switches(strict=True))
         assert (tmp_path / "content" / "manifest.json").exists()
 

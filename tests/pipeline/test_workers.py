@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from figtune.pipeline import workers
+from figtune.pipeline.errors import ResourceError
 from figtune.pipeline.workers import Failure, Guard, Limits, run_tasks
 
 LIMITS = Limits(seconds=60, megabytes=1000)
@@ -43,6 +46,46 @@ def sleep_on_odd(number: int) -> int:
 def sleep_and_tell_on_odd(number: int) -> int:
     """A task that never ends every second time, and else tells who did it."""
     return pid_of_worker(sleep_on_odd(number))
+
+
+def fall_to_a_signal(folder: str) -> int:
+    """A task whose worker is killed as often as its folder says."""
+    left = Path(folder, "deaths")
+    deaths = int(left.read_text())
+    if deaths:
+        left.write_text(str(deaths - 1))
+        os.kill(os.getpid(), int(Path(folder, "signal").read_text()))
+    return deaths
+
+
+def _doomed(folder: Path, *, deaths: int, number: int = signal.SIGKILL) -> str:
+    folder.mkdir()
+    (folder / "deaths").write_text(str(deaths))
+    (folder / "signal").write_text(str(int(number)))
+    return str(folder)
+
+
+class _Dying:
+    """A function that takes the process with it which loads it, as often as its folder says."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder = folder
+        self.number = number
+
+    def __call__(self, task: int) -> int:
+        return 2 * task
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _load, (str(self.folder), self.number)
+
+
+def _load(folder: str, number: int) -> _Dying:
+    left = Path(folder, "births")
+    births = int(left.read_text())
+    if births:
+        left.write_text(str(births - 1))
+        os.kill(os.getpid(), number)
+    return _Dying(Path(folder), number)
 
 
 def test_every_task_is_done_once() -> None:
@@ -109,9 +152,67 @@ def test_a_guard_renews_its_process_before_leaks_add_up(monkeypatch: pytest.Monk
     assert len({guard.outcome(number, LIMITS) for number in range(4)}) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_task_whose_worker_was_killed_from_outside_is_tried_once_more(tmp_path: Path, number: int) -> None:
+    tasks = [_doomed(tmp_path / str(deaths), deaths=deaths, number=number) for deaths in (1, 0, 2)]
+    done = {done.task: done.outcome for done in run_tasks(fall_to_a_signal, tasks, workers=2, limits=LIMITS)}
+    reason = f"the process reading it died ({signal.Signals(number).name})"
+    assert done == {tasks[0]: 0, tasks[1]: 0, tasks[2]: Failure(kind="killed", reason=reason)}
+
+
+def test_the_second_try_has_the_machine_to_itself(tmp_path: Path) -> None:
+    tasks = [_doomed(tmp_path / f"{number}", deaths=int(number < 3)) for number in range(8)]
+    order = [done.task for done in run_tasks(fall_to_a_signal, tasks, workers=3, limits=LIMITS)]
+    assert sorted(order[:5]) == tasks[3:]
+    assert sorted(order[5:]) == tasks[:3]
+
+
+def test_a_guard_tries_once_more_too(tmp_path: Path) -> None:
+    guard = Guard(fall_to_a_signal)
+    assert guard.outcome(_doomed(tmp_path / "once", deaths=1), LIMITS) == 0
+    killed = guard.outcome(_doomed(tmp_path / "twice", deaths=2), LIMITS)
+    assert isinstance(killed, Failure)
+    assert killed.kind == "killed"
+    assert guard.outcome(_doomed(tmp_path / "never", deaths=0), LIMITS) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_workers_that_die_before_their_first_task_are_replaced(tmp_path: Path, number: int) -> None:
+    (tmp_path / "births").write_text("3")
+    function = _Dying(tmp_path, number)
+    done = {done.task: done.outcome for done in run_tasks(function, range(4), workers=2, limits=LIMITS)}
+    assert done == {task: 2 * task for task in range(4)}
+
+
+def test_workers_that_always_die_at_birth_are_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "births").write_text("1000")
+    function = _Dying(tmp_path, signal.SIGKILL)
+    with pytest.raises(ResourceError, match=r"no worker process can be started.*SIGKILL"):
+        list(run_tasks(function, range(4), workers=2, limits=LIMITS))
+    with pytest.raises(ResourceError, match="no worker process can be started"):
+        Guard(function).outcome(1, LIMITS)
+
+
+def test_a_system_without_room_for_processes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = multiprocessing.process.BaseProcess.start
+    refusals = iter([False, True, True, True, False, True])
+
+    def start(process: multiprocessing.process.BaseProcess) -> None:
+        if next(refusals, False):
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started(process)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", start)
+    done = {done.task: done.outcome for done in run_tasks(double, range(20), workers=3, limits=LIMITS)}
+    assert done == {number: 2 * number for number in range(20)}
+    refusals = iter([True] * 100)
+    with pytest.raises(ResourceError, match="resource temporarily unavailable"):
+        list(run_tasks(double, range(20), workers=3, limits=LIMITS))
+
+
 def test_a_function_that_cannot_be_loaded_is_no_endless_loop() -> None:
     def local(number: int) -> int:
         return number
 
-    with pytest.raises((AttributeError, RuntimeError)):
+    with pytest.raises((AttributeError, ResourceError)):
         list(run_tasks(local, [1], workers=1, limits=LIMITS))

@@ -11,7 +11,8 @@ from figtune.pipeline.errors import InputError, UsageError
 from figtune.pipeline.files import sha256_of
 from figtune.pipeline.records import read_records
 from figtune.talk.answers import answer_about
-from figtune.talk.paper import Paper, Reading, chosen_figure, is_paper, read_paper
+from figtune.talk.paper import Paper, Reading, chosen_figure, read_paper
+from figtune.talk.preflight import is_paper
 from tests.conftest import ROOT, Demo
 from tests.figures import hostile
 from tests.talk.conftest import CAPTION, READING, TERMS

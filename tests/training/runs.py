@@ -37,7 +37,7 @@ TEXTS = (
     "The loss falls over time, then levels off.",
     "Results of our method on the set.",
 )
-MADE_BY = {"model_by": "python setup_model.py"}
+MADE_BY = "python setup_model.py"
 
 
 def example(folder: Path, index: int, completion: str) -> Example:
@@ -68,4 +68,4 @@ def write_examples(folder: Path) -> None:
 
 def run(dataset: Path, model: Path, output: Path, settings: TrainSettings = SETTINGS) -> TrainingSummary:
     """Train on the CPU."""
-    return train(dataset, model, output, settings, device="cpu", **MADE_BY)
+    return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY)

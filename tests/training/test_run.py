@@ -149,7 +149,9 @@ def test_answers_and_tensorboard_show_the_whole_run_once_although_it_was_interru
         broken.setattr("figtune.training.train.write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(dataset, model, tmp_path, settings)
-    newest = max((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name.removeprefix("checkpoint-")))
+    newest = max(
+        (tmp_path / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-"))
+    )
     (newest / "complete").unlink()
     assert run(dataset, model, tmp_path, settings).resumed_from == 3
     lines = read_records(tmp_path / "answers.jsonl", AnswerLine, "train")
