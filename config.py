@@ -15,11 +15,11 @@ from math import inf
 from pathlib import Path
 from typing import Literal, get_args
 
-from figtune.examples.records import Task
+from figtune.core import settings
+from figtune.core.errors import InputError, UsageError
+from figtune.core.settings import check_pair, check_setting
+from figtune.dataset.records import Task
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
-from figtune.pipeline import settings
-from figtune.pipeline.errors import InputError, UsageError
-from figtune.pipeline.settings import check_pair, check_setting
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
 
@@ -521,7 +521,7 @@ def _preset(name: str) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a settings file as `figtune.pipeline.settings.encode` writes it.
+    """Read a settings file as `figtune.core.settings.encode` writes it.
 
     Raises:
         InputError: the file cannot be read.

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import Config, parse
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Stage
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.errors import NothingProducedError
-from figtune.pipeline.optional import require
-from figtune.pipeline.settings import flatten
-from figtune.pipeline.stages import Outcome, Summary, make
+from figtune.core import commands
+from figtune.core.artifacts import Stage
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.errors import NothingProducedError
+from figtune.core.optional import require
+from figtune.core.settings import flatten
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
 if TYPE_CHECKING:
-    from figtune.figures.attempts import Engine
+    from figtune.extraction.worker import Engine
 
 _WHERE = ("extract.engine", "extract.ray_address")
 """Settings that leave no trace in what is made."""
@@ -35,26 +35,28 @@ _WHERE = ("extract.engine", "extract.ray_address")
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.figures.batch import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
-    from figtune.figures.records import GALLERY_FILE
+    from figtune.extraction.records import GALLERY_FILE
+    from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
 
     settings = flatten(config.extract, "extract.")
     return Stage(
         name="extract",
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
-        command=scripts.EXTRACT,
+        command=commands.EXTRACT,
         settings={name: value for name, value in settings.items() if name not in _WHERE},
         files=pdf_hashes(config.pdf_dir),
-        holds=CONTENT_FILES,
+        outputs=CONTENT_FILES,
         bulk=CONTENT_FOLDERS,
-        pages=(GALLERY_FILE,),
+        html_pages=(GALLERY_FILE,),
     )
 
 
-def run(config: Config) -> Summary:
+def run(config: Config) -> StageSummary:
     """Make WORK/content if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
+    return run_if_stale(
+        describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force
+    )
 
 
 def check(config: Config) -> None:
@@ -68,24 +70,24 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
+    return run_cli(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
 
 
 def _engine(config: Config) -> Engine:
     if config.extract.engine == "ray":
-        from figtune.figures.ray_engine import run_on_ray
+        from figtune.extraction.ray_backend import run_on_ray
 
         return partial(run_on_ray, address=config.extract.ray_address, workers=config.workers)
-    from figtune.figures.attempts import run_locally
+    from figtune.extraction.worker import run_locally
 
     return partial(run_locally, workers=config.workers or os.cpu_count() or 1)
 
 
-def _produce(config: Config, folder: Path) -> Outcome:
-    from figtune.figures.batch import extract_folder
-    from figtune.figures.extraction import extract_paper
-    from figtune.figures.failures import say_failures
-    from figtune.figures.records import PAPERS_FILE
+def _produce(config: Config, folder: Path) -> StageResult:
+    from figtune.extraction.extract_paper import extract_paper
+    from figtune.extraction.failures import log_failures
+    from figtune.extraction.records import PAPERS_FILE
+    from figtune.extraction.run import extract_folder
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(
@@ -100,11 +102,11 @@ def _produce(config: Config, folder: Path) -> Outcome:
         engine=_engine(config),
     )
     write_gallery(folder)
-    say_failures(folder, scripts.EXTRACT)
+    log_failures(folder, commands.EXTRACT)
     if not counts.ok:
         reasons = folder / PAPERS_FILE
         raise NothingProducedError("no figure was found in any paper", f"see the reasons in {reasons}")
-    return Outcome(counts=vars(counts), failed=counts.failed + counts.repaired)
+    return StageResult(counts=vars(counts), failed=counts.failed + counts.repaired)
 
 
 if __name__ == "__main__":

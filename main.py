@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from config import STEPS, Config, Step, parse
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.crew import launched_processes
-from figtune.pipeline.errors import UsageError
-from figtune.pipeline.progress import say
-from figtune.pipeline.stages import plan
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.distributed import launched_world_size
+from figtune.core.errors import UsageError
+from figtune.core.log import log
+from figtune.core.stages import plan
 from figtune.publishing.finishing import after_training
 
 STAGE_SCRIPTS: dict[Step, str] = {
@@ -36,9 +36,9 @@ def run(config: Config) -> None:
     Raises:
         UsageError: a launcher has started several processes of it.
     """
-    if launched_processes() > 1:
+    if launched_world_size() > 1:
         raise UsageError(
-            f"main.py takes one process, but {launched_processes()} were launched",
+            f"main.py takes one process, but {launched_world_size()} were launched",
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
@@ -47,7 +47,7 @@ def run(config: Config) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run(parse(argv, "main.py", __doc__)))
+    return run_cli(lambda: run(parse(argv, "main.py", __doc__)))
 
 
 def _script(step: Step) -> StageScript[Config]:
@@ -61,7 +61,7 @@ def _without_extraction(steps: list[Step], config: Config) -> list[Step]:
         return steps
     if steps == ["extract"]:
         raise UsageError("--data.source leaves nothing to extract", "give other --steps, or leave it out for papers")
-    say(f"extract: left out, since the examples come from {config.data.source}")
+    log(f"extract: left out, since the examples come from {config.data.source}")
     return [step for step in steps if step != "extract"]
 
 
@@ -72,7 +72,7 @@ def _with_setup(steps: list[Step], config: Config) -> list[Step]:
     (setup,) = plan([_script("setup").describe(config)], force=False)
     if setup.reason is None:
         return steps
-    say(f"setup: added, since train needs it ({setup.reason})")
+    log(f"setup: added, since train needs it ({setup.reason})")
     return [step for step in STEPS if step in {*steps, "setup"}]
 
 

@@ -18,51 +18,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import Config, parse
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.settings import flatten
-from figtune.pipeline.stages import Outcome, Summary, make
+from figtune.core import commands
+from figtune.core.artifacts import Dependency, Stage
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.settings import flatten
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
 if TYPE_CHECKING:
-    from figtune.examples.choices import Choices
-    from figtune.examples.sources import DataSource
+    from figtune.dataset.hub_dataset import DataSource
+    from figtune.dataset.settings import PrepareSettings
 
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.examples.choices import ABOUT_PAPERS, LAYOUT
-    from figtune.examples.content import CONTENT_READ
-    from figtune.examples.identities import identity_of
-    from figtune.examples.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
+    from figtune.dataset.content_folder import CONTENT_READ
+    from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
+    from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS
+    from figtune.dataset.source_fingerprint import source_fingerprint
 
-    settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT}
+    settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT_SETTING}
     stage = Stage(
         name="prepare",
         version=PREPARATION_VERSION,
         folder=config.dataset_dir,
-        command=scripts.PREPARE,
+        command=commands.PREPARE,
         settings=settings,
-        layout={f"prepare.{LAYOUT}": config.prepare.shard_examples},
-        needs=(Need(stage="extract", folder=config.content_dir, command=scripts.EXTRACT, reads=CONTENT_READ),),
-        holds=DATASET_CONTENTS,
+        layout={f"prepare.{LAYOUT_SETTING}": config.prepare.shard_examples},
+        needs=(Dependency(stage="extract", folder=config.content_dir, command=commands.EXTRACT, reads=CONTENT_READ),),
+        outputs=DATASET_CONTENTS,
         bulk=(IMAGES_FOLDER,),
         apart=config.work_dir / ".partial-dataset",
-        pages=(PREVIEW_FILE,),
+        html_pages=(PREVIEW_FILE,),
     )
     if not config.data.source:
         return stage
-    read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in ABOUT_PAPERS}
+    read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in PAPER_ONLY_SETTINGS}
     return replace(
-        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=identity_of(_source(config))
+        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=source_fingerprint(_source(config))
     )
 
 
-def run(config: Config) -> Summary:
+def run(config: Config) -> StageSummary:
     """Make WORK/dataset if it is not current; export it where that is asked for."""
-    summary = make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
+    summary = run_if_stale(
+        describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force
+    )
     if config.export is not None:
-        from figtune.examples.export import export_examples
+        from figtune.dataset.export import export_examples
 
         export_examples(config.dataset_dir, config.export)
     return summary
@@ -71,7 +73,7 @@ def run(config: Config) -> Summary:
 def check(config: Config) -> None:
     """See that the data set, if there is one, can be had."""
     if config.data.source:
-        from figtune.examples.sources import check_source
+        from figtune.dataset.hub_dataset import check_source
 
         check_source(_source(config))
 
@@ -79,7 +81,7 @@ def check(config: Config) -> None:
 def check_request(config: Config) -> None:
     """See that the examples may be exported where they are to be."""
     if config.export is not None:
-        from figtune.examples.export import check_export
+        from figtune.dataset.export import check_export
 
         check_export(config.export)
 
@@ -89,12 +91,12 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "prepare_data.py", __doc__)))
+    return run_cli(lambda: run_stages([SCRIPT], parse(argv, "prepare_data.py", __doc__)))
 
 
-def _produce(config: Config, folder: Path) -> Outcome:
-    from figtune.examples.preparation import prepare_examples
-    from figtune.examples.row_preparation import prepare_rows
+def _produce(config: Config, folder: Path) -> StageResult:
+    from figtune.dataset.build_from_dataset import prepare_rows
+    from figtune.dataset.build_from_papers import prepare_examples
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
@@ -104,12 +106,12 @@ def _produce(config: Config, folder: Path) -> Outcome:
         stats = prepare_examples(config.content_dir, folder, _choices(config))
     write_data_card(folder, config.tokenizer_file)
     write_preview(folder, config.tokenizer_file)
-    return Outcome(counts=stats.summary)
+    return StageResult(counts=stats.summary)
 
 
 def _source(config: Config) -> DataSource:
-    from figtune.examples.rows import Columns
-    from figtune.examples.sources import DataSource
+    from figtune.dataset.dataset_rows import Columns
+    from figtune.dataset.hub_dataset import DataSource
 
     data = config.data
     columns = Columns(
@@ -118,14 +120,14 @@ def _source(config: Config) -> DataSource:
     return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt, limit=data.limit)
 
 
-def _choices(config: Config) -> Choices:
-    from figtune.examples.choices import Choices
-    from figtune.examples.splits import Fractions
+def _choices(config: Config) -> PrepareSettings:
+    from figtune.dataset.settings import PrepareSettings
+    from figtune.dataset.splits import Fractions
 
     chosen = config.prepare
-    same = {each.name: getattr(chosen, each.name) for each in fields(Choices) if each.name != "fractions"}
+    same = {each.name: getattr(chosen, each.name) for each in fields(PrepareSettings) if each.name != "fractions"}
     held_out = Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed)
-    return Choices(**same, fractions=held_out)
+    return PrepareSettings(**same, fractions=held_out)
 
 
 if __name__ == "__main__":

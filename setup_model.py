@@ -15,15 +15,15 @@ from functools import partial
 from pathlib import Path
 
 from config import Config, parse
+from figtune.core import commands
+from figtune.core.artifacts import Stage
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.settings import flatten
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
 from figtune.models.support import TINY_TYPES
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Stage
-from figtune.pipeline.command import StageScript, exit_code_of, run_stages
-from figtune.pipeline.settings import flatten
-from figtune.pipeline.stages import Outcome, Summary, make
 
 
 def describe(config: Config) -> Stage:
@@ -35,21 +35,23 @@ def describe(config: Config) -> Stage:
         name="setup",
         version=SETUP_VERSION,
         folder=config.model_dir,
-        command=scripts.SETUP,
+        command=commands.SETUP,
         settings={
             **flatten(config.model, "model."),
             **flatten(config.adapter, "adapter."),
             "train.seed": config.train.seed,
         },
         files=files_of(config.model.name),
-        holds=MODEL_CONTENTS,
+        outputs=MODEL_CONTENTS,
         apart=config.work_dir / ".partial-model",
     )
 
 
-def run(config: Config) -> Summary:
+def run(config: Config) -> StageSummary:
     """Make WORK/model if it is not current."""
-    return make(describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force)
+    return run_if_stale(
+        describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force
+    )
 
 
 def check(config: Config) -> None:
@@ -67,10 +69,10 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
+    return run_cli(lambda: run_stages([SCRIPT], parse(argv, "setup_model.py", __doc__)))
 
 
-def _produce(config: Config, folder: Path) -> Outcome:
+def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.models.setup import set_up_model
     from figtune.training.memory_budget import StepConfig
     from figtune.training.memory_check import MemoryBudget, check_setup_memory
@@ -79,7 +81,7 @@ def _produce(config: Config, folder: Path) -> Outcome:
     step = StepConfig(adapter=choice.adapter, max_length=config.model.max_length, train=config.train)
     check_setup_memory(choice, step, MemoryBudget.of(config.device, config.memory))
     table = set_up_model(folder, choice)
-    return Outcome(counts={"trained parameters": table.trained, "parameters": table.total})
+    return StageResult(counts={"trained parameters": table.trained, "parameters": table.total})
 
 
 def _choice(config: Config) -> ModelChoice:

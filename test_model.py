@@ -17,17 +17,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from config import Config, parse
-from figtune.examples.records import EXAMPLES_READ
+from figtune.core import commands
+from figtune.core.artifacts import Dependency, Stage
+from figtune.core.cli import StageScript, run_cli
+from figtune.core.log import log, print_result
+from figtune.core.optional import require
+from figtune.core.settings import flatten
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.dataset.records import EXAMPLES_READ
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
-from figtune.models.launch import check_base, crew, launch_check, run_together
+from figtune.models.launch import check_base, current, launch_check, run_distributed
 from figtune.models.records import TRAINED_MODEL
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import StageScript, exit_code_of
-from figtune.pipeline.optional import require
-from figtune.pipeline.progress import say, show
-from figtune.pipeline.settings import flatten
-from figtune.pipeline.stages import Outcome, Summary, make
 
 if TYPE_CHECKING:
     from figtune.answers.decoding import Decoding
@@ -41,23 +41,23 @@ def describe(config: Config) -> Stage:
         name="test",
         version=EVALUATION_VERSION,
         folder=config.evaluation_dir,
-        command=scripts.TEST,
+        command=commands.TEST,
         settings=flatten(config.test, "test."),
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE, reads=EXAMPLES_READ),
-            Need(stage="train", folder=config.output_dir, command=scripts.TRAIN, reads=TRAINED_MODEL),
+            Dependency(stage="prepare", folder=config.dataset_dir, command=commands.PREPARE, reads=EXAMPLES_READ),
+            Dependency(stage="train", folder=config.output_dir, command=commands.TRAIN, reads=TRAINED_MODEL),
         ),
-        holds=EVALUATION_CONTENTS,
-        pages=(REPORT_FILE,),
+        outputs=EVALUATION_CONTENTS,
+        html_pages=(REPORT_FILE,),
     )
 
 
-def run(config: Config) -> Summary:
+def run(config: Config) -> StageSummary:
     """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
     produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
-    stage, shared = describe(config), crew() if produce is _evaluate else None
+    stage, shared = describe(config), current() if produce is _evaluate else None
     folders = (config.work_dir, config.output_dir)
-    return make(stage, lambda _: produce(config), lock_folders=folders, force=config.force, crew=shared)
+    return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, distributed=shared)
 
 
 def check(config: Config) -> None:
@@ -82,18 +82,18 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: run_together([SCRIPT], parse(argv, "test_model.py", __doc__)))
+    return run_cli(lambda: run_distributed([SCRIPT], parse(argv, "test_model.py", __doc__)))
 
 
 def _request(config: Config) -> Stage:
     """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
     why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
     return Stage(
-        name="test", version=0, folder=config.output_dir, command=scripts.TEST, settings={}, holds=(), always=why
+        name="test", version=0, folder=config.output_dir, command=commands.TEST, settings={}, outputs=(), always_run=why
     )
 
 
-def _talk(config: Config) -> Outcome:
+def _talk(config: Config) -> StageResult:
     from figtune.talk.answers import answer_about
     from figtune.talk.paper import Reading
     from figtune.talk.server import serve
@@ -105,12 +105,14 @@ def _talk(config: Config) -> Outcome:
     request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
     if config.test_image is None:
         serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
-        return Outcome(counts={"page served": 1})
+        return StageResult(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
-    return Outcome(counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)))
+    return StageResult(
+        counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers))
+    )
 
 
-def _evaluate(config: Config) -> Outcome:
+def _evaluate(config: Config) -> StageResult:
     from figtune.evaluation.evaluation import Trial, evaluate
     from figtune.metrics.intervals import Bootstrap
     from figtune.models.records import FEATURES_FOLDER
@@ -119,16 +121,16 @@ def _evaluate(config: Config) -> Outcome:
     size, decoding = config.test.batch_size, _decoding(config)
     trial = Trial(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
-    say(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
-    return Outcome(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
+    log(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
+    return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 
-def _compare(config: Config) -> Outcome:
+def _compare(config: Config) -> StageResult:
     from figtune.metrics.intervals import Bootstrap
     from figtune.reports.comparison import comparison
 
-    show(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
-    return Outcome(counts={"runs": len(config.compare)})
+    print_result(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
+    return StageResult(counts={"runs": len(config.compare)})
 
 
 def _decoding(config: Config) -> Decoding:

@@ -17,14 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from config import Config, parse
-from figtune.models.launch import check_base, crew, launch_check, run_together
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import StageScript, exit_code_of
-from figtune.pipeline.crew import is_first_launched
-from figtune.pipeline.files import write_bytes
-from figtune.pipeline.settings import encode, flatten
-from figtune.pipeline.stages import Outcome, Summary, make
+from figtune.core import commands
+from figtune.core.artifacts import Dependency, Stage
+from figtune.core.cli import StageScript, run_cli
+from figtune.core.distributed import is_launched_rank_zero
+from figtune.core.io import write_bytes
+from figtune.core.settings import encode, flatten
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.models.launch import check_base, current, launch_check, run_distributed
 from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
@@ -36,7 +36,7 @@ _WATCHING = "train.trackers"
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.examples.records import LEARNED_FROM
+    from figtune.dataset.records import LEARNED_FROM
     from figtune.models.records import CURVES_FILE, OUTPUT_CONTENTS, TRAINING_VERSION
 
     return Stage(
@@ -46,19 +46,21 @@ def describe(config: Config) -> Stage:
         command=f"python {SCRIPT_FILE}",
         settings={name: value for name, value in flatten(config.train, "train.").items() if name != _WATCHING},
         needs=(
-            Need(stage="prepare", folder=config.dataset_dir, command=scripts.PREPARE, reads=LEARNED_FROM),
-            Need(stage="setup", folder=config.model_dir, command=scripts.SETUP),
+            Dependency(stage="prepare", folder=config.dataset_dir, command=commands.PREPARE, reads=LEARNED_FROM),
+            Dependency(stage="setup", folder=config.model_dir, command=commands.SETUP),
         ),
-        holds=(*OUTPUT_CONTENTS, CONFIG_FILE),
+        outputs=(*OUTPUT_CONTENTS, CONFIG_FILE),
         apart=config.output_dir / ".partial-results",
-        pages=(CURVES_FILE,),
+        html_pages=(CURVES_FILE,),
     )
 
 
-def run(config: Config) -> Summary:
+def run(config: Config) -> StageSummary:
     """Make OUTPUT if it is not current."""
     folders = (config.work_dir, config.output_dir)
-    return make(describe(config), partial(_produce, config), lock_folders=folders, force=config.force, crew=crew())
+    return run_if_stale(
+        describe(config), partial(_produce, config), lock_folders=folders, force=config.force, distributed=current()
+    )
 
 
 def check(config: Config) -> None:
@@ -75,19 +77,19 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return exit_code_of(lambda: _run_all(parse(argv, SCRIPT_FILE, __doc__)))
+    return run_cli(lambda: _run_all(parse(argv, SCRIPT_FILE, __doc__)))
 
 
 def _run_all(config: Config) -> None:
-    run_together([SCRIPT, *after_training(config)], config)
+    run_distributed([SCRIPT, *after_training(config)], config)
 
 
-def _produce(config: Config, folder: Path) -> Outcome:
+def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.training.memory_check import MemoryBudget, check_training_memory
     from figtune.training.train import train
 
     budget = MemoryBudget.of(config.device, config.memory)
-    check_training_memory(config.model_dir, config.train, budget, scripts.SETUP)
+    check_training_memory(config.model_dir, config.train, budget, commands.SETUP)
     summary = train(
         config.dataset_dir,
         config.model_dir,
@@ -95,11 +97,11 @@ def _produce(config: Config, folder: Path) -> Outcome:
         config.train,
         results_dir=folder,
         device=config.device,
-        model_by=scripts.SETUP,
+        model_by=commands.SETUP,
     )
-    if is_first_launched():
+    if is_launched_rank_zero():
         write_bytes(folder / CONFIG_FILE, encode(config))
-    return Outcome(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
+    return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 
 if __name__ == "__main__":

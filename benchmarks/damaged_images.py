@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.preparation import prepared
-from figtune.examples.records import REJECTED_FILE, SPLITS, Example, Rejection, examples_file
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.images import read_image
-from figtune.pipeline.records import read_records
+from figtune.core.errors import InputError
+from figtune.core.images import read_image
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, examples_file
 
 MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "I;16B")
 CAPTION = "A generated drawing of blocks in many greys and colours, number {number} of all."

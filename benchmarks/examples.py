@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import prepare_data
-from figtune.examples.records import SPLITS, STATS_FILE, Example, Stats
-from figtune.examples.sentences import count_words, split_sentences
-from figtune.examples.shards import stream_examples
-from figtune.examples.tally import summary_of
-from figtune.pipeline.records import read_json
+from figtune.core.jsonl import read_json
+from figtune.dataset.records import SPLITS, STATS_FILE, Example, Stats
+from figtune.dataset.sentences import count_words, split_sentences
+from figtune.dataset.shards import stream_examples
+from figtune.dataset.stats import summary_of
 
 
 @dataclass

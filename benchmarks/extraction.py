@@ -29,16 +29,16 @@ from tempfile import TemporaryDirectory
 import pymupdf
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, score
-from figtune.figures.attempts import run_locally
-from figtune.figures.batch import extract_folder
-from figtune.figures.crops import crop
-from figtune.figures.extraction import citables, extract_paper, text_of
-from figtune.figures.findings import find_figures
-from figtune.figures.mentions import mentions_of
-from figtune.figures.thumbnails import ThumbnailDocument
-from figtune.papers.hyphens import vocabulary_of
-from figtune.papers.texts import read_texts
-from figtune.pipeline.progress import track
+from figtune.core.log import progress_bar
+from figtune.extraction.extract_paper import citables, extract_paper, text_of
+from figtune.extraction.render import render_crop
+from figtune.extraction.run import extract_folder
+from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.extraction.worker import run_locally
+from figtune.figures.detector import detect_figures
+from figtune.layout.mentions import mentions_of
+from figtune.pdf.compressed_pages import read_texts
+from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.reports.gallery import write_gallery
 
 DPI = 200
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [_whole(options.folders, workers) for workers in dict.fromkeys((1, options.workers))] if crops else []
     tally = Tally()
     scored: list[tuple[Sequence[Item], Sequence[Item]]] = []
-    for path in track(paths, total=len(paths), title="papers", unit="paper"):
+    for path in progress_bar(paths, total=len(paths), title="papers", unit="paper"):
         found = _measure(path, tally, crops=crops)
         gold = path.with_name(path.stem + GOLD_SUFFIX)
         if gold.exists():
@@ -152,7 +152,9 @@ def _count(steps: int) -> float:
 
 def _cpu_seconds() -> float:
     """Of this process and its children that have ended."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
+    return sum(
+        side_prior.ru_utime + side_prior.ru_stime for side_prior in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))
+    )
 
 
 def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
@@ -161,8 +163,8 @@ def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
         with tally.booked("text layer"):
             texts = read_texts(document)
         with tally.booked("figures"):
-            vocabulary = vocabulary_of(texts)
-            findings = find_figures(document, texts, vocabulary)
+            vocabulary = dehyphenator_for(texts)
+            findings = detect_figures(document, texts, vocabulary)
         with tally.booked("body and mentions"):
             text = text_of(path.stem, texts, findings, vocabulary)
             mentions_of(text, citables(findings.figures))
@@ -170,7 +172,7 @@ def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
         tally.figures += len(items)
         with tally.booked("crops"):
             for item in items if crops else ():
-                crop(document, item.page - 1, item.box, dpi=DPI, longest_side=LONGEST_SIDE)
+                render_crop(document, item.page - 1, item.box, dpi=DPI, longest_side=LONGEST_SIDE)
     _measure_floor(path, items if crops else [], tally)
     return items
 

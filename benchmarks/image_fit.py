@@ -22,9 +22,9 @@ from statistics import fmean
 
 from PIL import Image, ImageDraw
 
+from figtune.core import commands
+from figtune.core.jsonl import read_records
 from figtune.metrics.records import PREDICTIONS_FILE, Prediction
-from figtune.pipeline import scripts
-from figtune.pipeline.records import read_records
 
 ROOT = Path(__file__).parent.parent
 RATIOS = (1, 2, 4, 8)
@@ -103,7 +103,7 @@ def _trained(source: Path, folder: Path, fit: str, seed: int) -> Path:
 def _losses(evaluation: Path) -> dict[int, tuple[float, float]]:
     """Mean losses of the tuned model on held-out pictures by proportions: with the right picture, with a wrong one."""
     found: defaultdict[int, list[Prediction]] = defaultdict(list)
-    for prediction in read_records(evaluation / PREDICTIONS_FILE, Prediction, scripts.TEST):
+    for prediction in read_records(evaluation / PREDICTIONS_FILE, Prediction, commands.TEST):
         if prediction.split == "test":
             found[int(prediction.group.split("-")[0])].append(prediction)
     return {

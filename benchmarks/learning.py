@@ -23,16 +23,16 @@ import main as pipeline
 from benchmarks import efficient_gemma
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
+from figtune.core import commands
+from figtune.core.jsonl import read_records
+from figtune.core.log import progress_bar
+from figtune.dataset.records import Example, examples_file
 from figtune.evaluation.evaluated import exchanged_pictures
 from figtune.evaluation.predictions import grey_features
-from figtune.examples.records import Example, examples_file
 from figtune.metrics.intervals import Bootstrap, estimate
 from figtune.metrics.records import Estimate
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.pipeline import scripts
-from figtune.pipeline.progress import track
-from figtune.pipeline.records import read_records
 
 SETTINGS = (
     *("--steps", "extract", "prepare", "setup", "train"),
@@ -78,12 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _scored(work: Path, output: Path) -> list[Scored]:
     dataset = work / "dataset"
-    examples = read_records(dataset / examples_file("test"), Example, scripts.PREPARE)
-    loaded = load_tuned_model(output, torch.device("cpu"), scripts.TRAIN)
+    examples = read_records(dataset / examples_file("test"), Example, commands.PREPARE)
+    loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
     features = prepared_features(work / "model" / "features", loaded, images)
     others, grey = exchanged_pictures(examples), grey_features(loaded)
-    progress = track(examples, total=len(examples), title="scoring", unit="example")
+    progress = progress_bar(examples, total=len(examples), title="scoring", unit="example")
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 
 

@@ -23,11 +23,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.preparation import prepared
-from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Mention, PaperRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Stage, made_from, write_manifest
-from figtune.pipeline.progress import track
-from figtune.pipeline.records import recording
+from figtune.core import commands
+from figtune.core.artifacts import Stage, provenance, write_manifest
+from figtune.core.jsonl import jsonl_writer
+from figtune.core.log import progress_bar
+from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Mention, PaperRecord
 
 FIGURES_OF_A_PAPER = 5
 BLOCKS, BLOCK_PIXELS = 16, 4
@@ -68,23 +68,23 @@ def _make(work: Path, figures: int) -> None:
         name="extract",
         version=0,
         folder=content,
-        command=scripts.EXTRACT,
+        command=commands.EXTRACT,
         settings={},
-        holds=(PAPERS_FILE, FIGURES_FILE),
+        outputs=(PAPERS_FILE, FIGURES_FILE),
     )
     if (content / PAPERS_FILE).exists():
         return
     papers = range(figures // FIGURES_OF_A_PAPER)
     with ExitStack() as files:
-        add_paper, add_figure = (files.enter_context(recording(content / name)) for name in stage.holds)
-        for number in track(papers, total=len(papers), title=f"Drawing {figures} figures", unit="paper"):
+        add_paper, add_figure = (files.enter_context(jsonl_writer(content / name)) for name in stage.outputs)
+        for number in progress_bar(papers, total=len(papers), title=f"Drawing {figures} figures", unit="paper"):
             paper = _paper(number)
             add_paper(paper)
             (content / "crops" / paper.paper_id).mkdir(parents=True, exist_ok=True)
             for figure in _figures(paper, number):
                 add_figure(figure)
                 _picture(number * FIGURES_OF_A_PAPER + int(figure.name)).save(content / str(figure.crop))
-    write_manifest(stage, made_from(stage, {}), {"figures": figures})
+    write_manifest(stage, provenance(stage, {}), {"figures": figures})
 
 
 def _paper(number: int) -> PaperRecord:

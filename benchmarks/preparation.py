@@ -23,7 +23,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from figtune.pipeline.progress import track
+from figtune.core.log import progress_bar
 
 ROOT = Path(__file__).parent.parent
 SIDE = 153
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where data sets and results go")
     parser.add_argument("--rows", nargs="+", type=int, default=[2000, 20000], help="sizes of the data sets")
-    parser.add_argument("--stored", nargs="+", choices=("parquet", "saved"), default=["parquet"], help="in which form")
+    parser.add_argument("--stored", nargs="+", settings=("parquet", "saved"), default=["parquet"], help="in which form")
     options = parser.parse_args(arguments)
     sys.stdout.write("stored    rows      seconds  rows/s  peak MB  again s\n")
     for stored in options.stored:
@@ -82,7 +82,7 @@ def _features() -> object:
 
 
 def _scans(count: int) -> Iterator[dict[str, object]]:
-    for number in track(range(count), total=count, title="Drawing scans", unit="scan"):
+    for number in progress_bar(range(count), total=count, title="Drawing scans", unit="scan"):
         numbers = np.random.default_rng(number)
         text = TEXT.format(share=numbers.integers(1, 30), side=("left", "right")[number % 2])
         yield {"image": {"bytes": _scan(numbers)}, "id": f"scan{number}", "caption": text, "ground_truth": text}

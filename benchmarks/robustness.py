@@ -25,10 +25,10 @@ from pathlib import Path
 import psutil
 import pymupdf
 
-from figtune.figures.records import PAPERS_FILE, PaperRecord
-from figtune.pipeline.errors import ExitCode
-from figtune.pipeline.progress import show
-from figtune.pipeline.records import read_records
+from figtune.core.errors import ExitCode
+from figtune.core.jsonl import read_records
+from figtune.core.log import print_result
+from figtune.extraction.records import PAPERS_FILE, PaperRecord
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
@@ -53,8 +53,8 @@ def main() -> int:
     else:
         problems, tried = list(kills(chosen.folder, chosen.rounds, chance)), chosen.rounds
     for problem in problems:
-        show(problem)
-    show(f"{chosen.attack}: {tried - min(tried, len(problems))} of {tried} held")
+        print_result(problem)
+    print_result(f"{chosen.attack}: {tried - min(tried, len(problems))} of {tried} held")
     return 1 if problems else 0
 
 
@@ -97,7 +97,7 @@ def damage(folder: Path, number: int, chance: random.Random) -> Iterator[str]:
         if paper.file in cut and paper.status in ("ok", "no_figures") and not paper.repaired:
             yield f"{paper.file}: {paper.status}, and not called repaired"
     statuses = [("repaired " if paper.repaired else "") + paper.status for paper in found.values()]
-    show(", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses))))
+    print_result(", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses))))
 
 
 def strangers(papers: Path) -> None:
@@ -209,7 +209,7 @@ def kills(folder: Path, rounds: int, chance: random.Random) -> Iterator[str]:
         if process.returncode == ExitCode.DONE and (work / "content" / PAPERS_FILE).read_bytes() != truth:
             yield f"round {number}: other records than without kills"
         shutil.rmtree(work)
-    show(f"{deaths} processes killed in {runs} runs")
+    print_result(f"{deaths} processes killed in {runs} runs")
 
 
 def kill_workers(process: subprocess.Popen[str], chance: random.Random) -> int:

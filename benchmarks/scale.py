@@ -30,10 +30,10 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from figtune.examples.records import STATS_FILE, Stats
-from figtune.figures.records import PAPERS_FILE, PaperRecord
-from figtune.pipeline.errors import ExitCode
-from figtune.pipeline.records import read_json, read_records
+from figtune.core.errors import ExitCode
+from figtune.core.jsonl import read_json, read_records
+from figtune.dataset.records import STATS_FILE, Stats
+from figtune.extraction.records import PAPERS_FILE, PaperRecord
 
 ROOT = Path(__file__).parent.parent
 ENGINES = ("local", "ray")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from figtune.figures.findings import FoundFigure
-from figtune.papers.box import Box
+from figtune.figures.detector import DetectedFigure
+from figtune.pdf.geometry import Box
 
 REGION_IOU = 0.8
 CAPTION_SIMILARITY = 0.9
@@ -75,7 +75,7 @@ def read_gold(path: Path) -> list[Item]:
     return [Item(item["type"], item["page"], Box(*item["bbox"]), item["caption"], item["kind"], 1.0) for item in items]
 
 
-def items_of(figures: Sequence[FoundFigure]) -> list[Item]:
+def items_of(figures: Sequence[DetectedFigure]) -> list[Item]:
     """What extraction found, regions without a caption included: they count as wrong."""
     return [
         Item(figure.figure_type, figure.page_index + 1, figure.region, figure.caption, figure.kind, figure.confidence)

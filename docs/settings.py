@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from config import PRESETS, Config
-from figtune.pipeline.settings import flatten
+from figtune.core.settings import flatten
 
 PAGE = Path(__file__).parent / "settings.md"
 INTRODUCTION = """# Settings

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.progress import show
+from figtune.core.io import sha256_of
+from figtune.core.log import print_result
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["figtune.training.train", "figtune.evaluation.evaluation", "figtune.examples.preparation", "main", __name__]
+    ["figtune.training.train", "figtune.evaluation.evaluation", "figtune.dataset.build_from_papers", "main", __name__]
 )
 SMALL = ("--train.epochs", "1", "--train.evaluations", "1", "--train.answers", "0", "--test.max_new_tokens", "2")
 _CLEAN = (3, 4, 5, 6)
@@ -173,7 +173,7 @@ def main(folder: Path) -> int:
     if not run.exists():
         made = run_stage_all(run)
         if made.code != 0:
-            show(made.said)
+            print_result(made.said)
             return 1
     held = cases = 0
     for reader in READERS:
@@ -190,9 +190,9 @@ def main(folder: Path) -> int:
                 if holds(ended, wanted):
                     held += 1
                 else:
-                    show(f"{name} {what}, {reader.script}: code {ended.code}\n{ended.said[-1500:]}")
-        show(f"{reader.artifact}: {held} of {cases} held so far")
-    show(f"{held} of {cases} held")
+                    print_result(f"{name} {what}, {reader.script}: code {ended.code}\n{ended.said[-1500:]}")
+        print_result(f"{reader.artifact}: {held} of {cases} held so far")
+    print_result(f"{held} of {cases} held")
     return 0 if held == cases else 1
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, Demo, Ran, run_script
-from tests.figures.hostile import write_paper
+from tests.extraction.hostile_pdfs import write_paper
 
 
 def _one_line(ran: Ran, code: int, *words: str) -> None:
@@ -95,9 +95,9 @@ def test_a_name_that_is_not_utf_8_is_read_in_any_locale(tmp_path: Path) -> None:
 def test_a_text_that_stdout_cannot_encode_is_not_lost(tmp_path: Path, encoding: str) -> None:
     text = "caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{GRINNING FACE} \udce9"
     program = (
-        "import json, sys\nfrom figtune.pipeline.command import exit_code_of\n"
-        "from figtune.pipeline.progress import show\n"
-        f"sys.exit(exit_code_of(lambda: show(json.dumps({text!r}, ensure_ascii=False))))"
+        "import json, sys\nfrom figtune.core.cli import run_cli\n"
+        "from figtune.core.log import print_result\n"
+        f"sys.exit(run_cli(lambda: print_result(json.dumps({text!r}, ensure_ascii=False))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "PYTHONIOENCODING": encoding}, cwd=ROOT, capture_output=True

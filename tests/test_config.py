@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import config
-from figtune.pipeline import settings
-from figtune.pipeline.errors import InputError, UsageError
+from figtune.core import settings
+from figtune.core.errors import InputError, UsageError
 
 
 def _parse(*arguments: str) -> config.Config:

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import config
-from figtune.examples.records import (
+from figtune.core.jsonl import read_json, read_records
+from figtune.dataset.records import (
     MINITRAIN_FILE,
     REJECTED_FILE,
     SPLITS,
@@ -19,9 +20,8 @@ from figtune.examples.records import (
     Stats,
     examples_file,
 )
-from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
+from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
 from figtune.metrics.records import METRICS_FILE, PREDICTIONS_FILE, EvaluationSummary, Prediction
-from figtune.pipeline.records import read_json, read_records
 from tests.conftest import ROOT, Demo
 
 COMMAND = "python main.py --preset demo"

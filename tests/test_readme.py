@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import config
-from figtune.pipeline.settings import flatten
+from figtune.core.settings import flatten
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md")

@@ -14,13 +14,13 @@ from figtune.answers.decoding import Decoding
 from figtune.answers.forecast import Forecast
 from figtune.answers.generation import Answer, generate_answers
 from figtune.answers.trained import read_trained
+from figtune.core import commands
+from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.records import PROCESSOR_FOLDER
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, ResourceError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def load_for_answers(output_dir: Path, device: str) -> LoadedModel:
         ArtifactMissingError, InputError, ResourceError: see `read_trained` and `load_tuned_model`.
     """
     read_trained(output_dir)
-    return load_tuned_model(output_dir, chosen_device(device), scripts.TRAIN)
+    return load_tuned_model(output_dir, chosen_device(device), commands.TRAIN)
 
 
 def answers_to(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:

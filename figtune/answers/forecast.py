@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
-from figtune.pipeline.progress import say
+from figtune.core.log import log
 
 _TOKENS_TIMED = 3
 _SECONDS_WORTH_SAYING = 10.0
@@ -40,7 +40,7 @@ class Forecast(BaseStreamer):
     def _tell(self, pace: float) -> None:
         seconds = pace * (self._longest - 1 - _TOKENS_TIMED)
         if seconds >= _SECONDS_WORTH_SAYING:
-            say(
+            log(
                 f"no graphics card: {pace:.1f} s a token, so up to {spelled(seconds)} more for {self._longest} tokens; "
                 "most answers end sooner"
             )

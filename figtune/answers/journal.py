@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from figtune.pipeline.files import write_bytes
+from figtune.core.io import write_bytes
 
 Line = TypeVar("Line")
 

@@ -19,9 +19,9 @@ from transformers.generation.streamers import BaseStreamer
 from figtune.answers.answering import Question, check_length
 from figtune.answers.decoding import Decoding
 from figtune.answers.generation import generate_answers
+from figtune.core.errors import ResourceError
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import ResourceError
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 """What the first bytes of a character decode to while the others are still to come."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from figtune.core import commands
+from figtune.core.artifacts import check_recorded
+from figtune.core.errors import ArtifactMissingError, InputError
+from figtune.core.jsonl import read_json
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, TRAINED_MODEL, ModelRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import check_recorded
-from figtune.pipeline.errors import ArtifactMissingError, InputError
-from figtune.pipeline.records import read_json
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ def read_trained(output_dir: Path) -> ModelRecord:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ArtifactMissingError(
             f"there is no trained adapter in {output_dir}",
-            f"say with --output_dir where one is, or make it with: {scripts.TRAIN} and the same flags",
+            f"say with --output_dir where one is, or make it with: {commands.TRAIN} and the same flags",
         )
-    check_recorded(output_dir, scripts.TRAIN, TRAINED_MODEL, "the model")
-    record = read_json(output_dir / MODEL_FILE, ModelRecord, scripts.TRAIN)
-    origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, scripts.TRAIN)
+    check_recorded(output_dir, commands.TRAIN, TRAINED_MODEL, "the model")
+    record = read_json(output_dir / MODEL_FILE, ModelRecord, commands.TRAIN)
+    origin = read_json(adapter / "adapter_config.json", _AdapterOrigin, commands.TRAIN)
     if (origin.base_model_name_or_path, origin.revision) != (record.base, record.commit):
         raise InputError(
             f"the adapter in {adapter} was trained on {origin.base_model_name_or_path}, not on {record.base}",
-            f"train again with: {scripts.TRAIN} --force",
+            f"train again with: {commands.TRAIN} --force",
         )
     return record

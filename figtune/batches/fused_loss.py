@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from figtune.pipeline.progress import say
+from figtune.core.log import log
 
 DEVICES = frozenset({"cuda"})
 """Kinds that the kernel is compiled for."""
@@ -44,7 +44,7 @@ def _liger() -> CappedLoss | None:
         from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy as liger
     except (PackageNotFoundError, ImportError):
         return None
-    say(f"loss: made by liger-kernel {installed}")
+    log(f"loss: made by liger-kernel {installed}")
 
     def loss(states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
         # Left to itself it takes so few tokens at a time that it reads the whole head for each 32 of them.

@@ -8,9 +8,9 @@ from itertools import islice
 
 from transformers import ProcessorMixin
 
+from figtune.core.errors import InputError
+from figtune.core.log import log
 from figtune.models.family import Family, Prefix, TokenisedRow, text_ids
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.progress import say
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)")
 _WORD_END = re.compile(r"\S(?=\s)")
@@ -58,7 +58,7 @@ def tell_of_misfits(misfits: Mapping[str, InputError]) -> None:
     """One line for all examples, by their id, that `training_row` has refused, however many there are."""
     for example_id, misfit in islice(misfits.items(), 1):
         others = f" and {len(misfits) - 1:,} more" if len(misfits) > 1 else ""
-        say(f"{example_id}{others} left out: {misfit}")
+        log(f"{example_id}{others} left out: {misfit}")
 
 
 def _room(prefix: Prefix, max_length: int) -> int:

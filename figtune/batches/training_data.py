@@ -17,12 +17,12 @@ from figtune.batches.bundles import Bundle, packed
 from figtune.batches.collation import TrainingBatch, training_batch
 from figtune.batches.order import Extent, IndexBatch, Order
 from figtune.batches.rows import tell_of_misfits, training_row
-from figtune.examples.records import MINITRAIN_FILE, Example
-from figtune.examples.shards import stream_examples
+from figtune.core import commands
+from figtune.core.errors import InputError, NothingProducedError
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, TokenisedRow
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.records import read_records
 
 _PICTURES = "pictures"
 _ID = "i"
@@ -138,7 +138,7 @@ def read_examples(dataset_dir: Path) -> TrainingExamples:
     return TrainingExamples(
         train=train,
         val=list(stream_examples(dataset_dir, "val")),
-        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
+        minitrain=read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE),
     )
 
 

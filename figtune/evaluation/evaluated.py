@@ -9,13 +9,13 @@ from pathlib import Path
 from transformers import ProcessorMixin
 
 from figtune.batches.rows import tell_of_misfits, training_row
-from figtune.examples.records import MINITRAIN_FILE, Example
-from figtune.examples.shards import stream_examples
+from figtune.core import commands
+from figtune.core.errors import InputError, NothingProducedError
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.shards import stream_examples
 from figtune.metrics.records import EvaluatedSplit
 from figtune.models.family import Family
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.records import read_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
     evaluated = []
     read: dict[EvaluatedSplit, list[Example]] = {
         "test": list(stream_examples(dataset_dir, "test")),
-        "minitrain": read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE),
+        "minitrain": read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE),
     }
     for split, examples in read.items():
         others = exchanged_pictures(examples)
@@ -47,7 +47,7 @@ def evaluated_examples(dataset_dir: Path) -> list[Evaluated]:
         ]
     if not evaluated:
         raise NothingProducedError(
-            f"{dataset_dir} has neither test nor training examples", f"prepare more papers with: {scripts.PREPARE}"
+            f"{dataset_dir} has neither test nor training examples", f"prepare more papers with: {commands.PREPARE}"
         )
     return evaluated
 

@@ -12,11 +12,16 @@ import torch
 from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
+from figtune.core import commands
+from figtune.core.errors import ResourceError
+from figtune.core.io import sha256_of, write_text
+from figtune.core.jsonl import write_json
+from figtune.core.log import log, progress_bar
+from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
+from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
-from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE
-from figtune.examples.shards import digest_of_examples
 from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
@@ -34,13 +39,8 @@ from figtune.metrics.verdict import judge
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
-from figtune.models.ranks import Ranks, agreed, gathered, is_first, process_count, share
+from figtune.models.ranks import ProcessGroup, broadcast, gather, is_rank_zero, shard, world_size
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.files import sha256_of, write_text
-from figtune.pipeline.progress import say, track
-from figtune.pipeline.records import write_json
 from figtune.reports.evaluation import evaluation_page, relative_url
 
 
@@ -77,7 +77,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
-        say("no example is held out for the test: only some that were trained on are evaluated")
+        log("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = Journal(
         kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
@@ -92,7 +92,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         journal.finish()
         return summary
 
-    return Ranks().agreed(summed_up)
+    return ProcessGroup().broadcast(summed_up)
 
 
 def _summary(
@@ -121,12 +121,12 @@ def _predictions(
     trial: Trial,
 ) -> list[Prediction]:
     """All of them in the first process, none in the others."""
-    done = journal.resume(len(items), trial.batch_size) if is_first() else []
-    if rest := items[agreed(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(trial.device), scripts.TRAIN, encoder=False)
+    done = journal.resume(len(items), trial.batch_size) if is_rank_zero() else []
+    if rest := items[broadcast(len(done)) :]:
+        loaded = load_tuned_model(output_dir, chosen_device(trial.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)
-        done += track(coming, total=len(rest), title="evaluating", unit="example")
+        done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
     return done
 
 
@@ -147,10 +147,10 @@ def _coming(
 ) -> Iterator[Prediction]:
     """What all processes predict, in the first one. Each batch is on the disk before the next one begins."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
-    for turn in range(0, len(batches), process_count()):
-        mine = share(batches[turn : turn + process_count()])
-        found = gathered([prediction for batch in mine for prediction in _predicted(predictor, batch)])
-        if is_first():
+    for turn in range(0, len(batches), world_size()):
+        mine = shard(batches[turn : turn + world_size()])
+        found = gather([prediction for batch in mine for prediction in _predicted(predictor, batch)])
+        if is_rank_zero():
             journal.append(found)
         yield from found
 
@@ -181,7 +181,7 @@ def _identity(dataset_dir: Path, output_dir: Path, trial: Trial) -> str:
 
 def source_of(predictions: Sequence[Prediction]) -> Source:
     """What the examples are, as far as the predictions tell."""
-    if any(each.task != DATA_SET_TASK for each in predictions):
+    if any(each.task != CUSTOM_TASK for each in predictions):
         return "papers"
     groups, images = ({each.group for each in predictions}, {each.image for each in predictions})
     return "images" if len(groups) == len(images) else "groups"

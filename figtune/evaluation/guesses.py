@@ -7,14 +7,14 @@ import heapq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from figtune.examples.images import look_at
-from figtune.examples.records import Example
-from figtune.examples.shards import stream_examples
+from figtune.core.errors import InputError
+from figtune.core.log import log, progress_bar
+from figtune.dataset.images import inspect_image
+from figtune.dataset.records import Example
+from figtune.dataset.shards import stream_examples
 from figtune.metrics.baselines import Guesser, Known, guessers
 from figtune.metrics.records import BASELINES, Guess
 from figtune.metrics.texts import chrf, rouge_l
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.progress import say, track
 
 _MOST = 5_000
 """Training examples that the baselines know. Of more, as many are drawn by a hash of their ids: looking at every
@@ -42,7 +42,9 @@ class TrainingGuesses:
         """
         guesses = cls(dataset_dir=dataset_dir, guessers={})
         drawn = _drawn(dataset_dir)
-        known = [guesses._known(example) for example in track(drawn, total=len(drawn), title="baselines", unit="text")]
+        known = [
+            guesses._known(example) for example in progress_bar(drawn, total=len(drawn), title="baselines", unit="text")
+        ]
         guesses.guessers.update(guessers(known))
         return guesses
 
@@ -75,9 +77,9 @@ class TrainingGuesses:
         picture = example.image_sha256
         if picture not in self.hashes:
             try:
-                self.hashes[picture] = look_at(self.dataset_dir / example.image).perceptual_hash
+                self.hashes[picture] = inspect_image(self.dataset_dir / example.image).perceptual_hash
             except InputError as fault:
-                say(f"unseen by the baselines: {fault.problem}")
+                log(f"unseen by the baselines: {fault.problem}")
                 self.hashes[picture] = None
         return self.hashes[picture]
 

@@ -1,1 +1,1 @@
-"""Captions found, regions matched to them, mentions collected, crops rendered."""
+"""Figure detection: captions, candidate regions, their scores and matching, panels and kinds."""

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from figtune.figures.records import FigureType
-from figtune.figures.style import PaperStyle
-from figtune.figures.wording import Wording, note_marks
-from figtune.papers.box import Box
-from figtune.papers.hyphens import Vocabulary
-from figtune.papers.page import Line, PageText
+from figtune.extraction.records import FigureType
+from figtune.layout.row_text import RowTextBuilder, note_marks
+from figtune.layout.style import PaperStyle
+from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line, PageText
 
 _START = re.compile(
     r"^(?P<label>figure|fig\.?|table|tab\.?)\s*"
@@ -65,7 +65,7 @@ class _Start:
     score: float
 
 
-def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Vocabulary) -> tuple[Caption, ...]:
+def find_captions(texts: Sequence[PageText], style: PaperStyle, dehyphenator: Dehyphenator) -> tuple[Caption, ...]:
     """All captions of a paper in page order. Of several candidates for one label the most convincing counts, and on
     other pages those that leave no doubt: an appendix may number anew."""
     starts = [start for text in texts for start in _starts(text, style)]
@@ -78,7 +78,7 @@ def find_captions(texts: Sequence[PageText], style: PaperStyle, vocabulary: Voca
             by_label.setdefault((start.figure_type, start.name), []).append(start)
     found = [start for rivals in by_label.values() for start in _convincing_ones(rivals)]
     found.sort(key=lambda start: (start.page_index, start.line))
-    return tuple(_caption(texts[start.page_index], start, found, style, vocabulary) for start in found)
+    return tuple(_caption(texts[start.page_index], start, found, style, dehyphenator) for start in found)
 
 
 def _convincing_ones(rivals: Sequence[_Start]) -> list[_Start]:
@@ -104,7 +104,7 @@ def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle
     """What type and place say for a caption here; the mark after the label is judged for the whole paper."""
     line = lines[number]
     score = 1.0
-    if abs(line.size - style.size) > 0.3 and style.speaks_like_body(line):
+    if abs(line.size - style.size) > 0.3 and style.is_body_font(line):
         score += 1.0
     if line.spans[0].bold and not (line.bold and len(line.spans) == 1 and rest.strip()):
         score += 1.0
@@ -112,7 +112,7 @@ def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle
         score -= 4.0
     if rest[:1] == " " and rest.strip()[:1].islower():
         score -= 1.0
-    if not style.speaks_like_body(line):
+    if not style.is_body_font(line):
         score -= 1.0
     return score
 
@@ -141,17 +141,17 @@ def _usual_marks(starts: Sequence[_Start]) -> dict[str, str]:
 
 
 def _caption(
-    text: PageText, start: _Start, found: Sequence[_Start], style: PaperStyle, vocabulary: Vocabulary
+    text: PageText, start: _Start, found: Sequence[_Start], style: PaperStyle, dehyphenator: Dehyphenator
 ) -> Caption:
     others = {other.line for other in found if other.page_index == start.page_index and other.line != start.line}
     rows = _rows(text, start.line, others, style)
     lines = [text.lines[number] for row in rows for number in row]
-    wording = Wording(style, note_marks(text.lines, style))
+    row_text = RowTextBuilder(style, note_marks(text.lines, style))
     return Caption(
         page_index=start.page_index,
         figure_type=start.figure_type,
         name=start.name,
-        text=vocabulary.join([wording.joined([text.lines[number] for number in row]) for row in rows]),
+        text=dehyphenator.join([row_text.join([text.lines[number] for number in row]) for row in rows]),
         box=Box.around(line.box for line in lines),
         lines=tuple(number for row in rows for number in row),
         certainty=round(min(1.0, max(0.0, start.score / _SURE + 0.34)), 3),

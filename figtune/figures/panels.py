@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from figtune.figures.caption_parts import caption_parts, is_run, labels_in
-from figtune.figures.ink import Ink
+from figtune.figures.foreground_mask import ForegroundMask
 from figtune.figures.panel_boxes import SubCaption, divided_boxes, panel_boxes
-from figtune.papers.box import Box
-from figtune.papers.page import Line, Word
+from figtune.figures.subcaptions import is_run, labels_in, subcaptions
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line, Word
 
 _MARK = re.compile(r"^[(（]([a-zA-Z])[)）](?=$|[.:,A-Z])")
 _BARE_MARK = re.compile(r"^([a-zA-Z])[).]$")
@@ -21,7 +21,7 @@ _FLUSH = 1.5  # points by which lines of a sub-caption may begin further left or
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPanel:
+class DetectedPanel:
     """One sub-figure."""
 
     label: str
@@ -38,24 +38,26 @@ def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
     return bool(labels_in(caption)) or any(_SPOKEN_OF.search(line.text) and _holds(region, line.box) for line in lines)
 
 
-def find_panels(caption: str, region: Box, words: Sequence[Word], ink: Ink) -> tuple[FoundPanel, ...]:
+def find_panels(
+    caption: str, region: Box, words: Sequence[Word], foreground: ForegroundMask
+) -> tuple[DetectedPanel, ...]:
     """The panels of a figure by the labels in its caption, or by those in the region if the caption has none.
 
     Args:
         caption: of the figure.
         region: of the figure, in points.
         words: of the page.
-        ink: of the page.
+        foreground: of the page.
     """
     inside = [word for word in words if _holds(region, word.box)]
     labels, marks = _labels(labels_in(caption), inside)
     if len(labels) < 2:
         return ()
-    parts = caption_parts(caption)
+    parts = subcaptions(caption)
     found = {label: _sub_caption(mark, marks.values(), inside) for label, mark in marks.items() if label in labels}
-    boxes = panel_boxes(found, region, ink) or divided_boxes(labels, region, ink)
+    boxes = panel_boxes(found, region, foreground) or divided_boxes(labels, region, foreground)
     printed = {label: sub_caption.text for label, sub_caption in found.items()}
-    return tuple(FoundPanel(label, boxes.get(label), _said(label, parts, printed)) for label in sorted(labels))
+    return tuple(DetectedPanel(label, boxes.get(label), _said(label, parts, printed)) for label in sorted(labels))
 
 
 def _said(label: str, parts: Mapping[str, str], printed: Mapping[str, str]) -> str:

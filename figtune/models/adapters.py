@@ -13,13 +13,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
-from figtune.models.ranks import is_first
+from figtune.models.ranks import is_rank_zero
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
-from figtune.pipeline.errors import ResourceError
 
 _DOWNLOAD = "download the model again"
 _DECODER = r"(.*language_model\.layers\.\d+\.(self_attn|mlp)\.({names}))"
@@ -130,7 +130,7 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
     The first process writes; where weights are spread over processes, all of them have to call this.
     """
     weights = _gathered(tuned) if isinstance(tuned, FSDPModule) else None
-    if not is_first():
+    if not is_rank_zero():
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)

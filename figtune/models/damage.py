@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from figtune.pipeline.errors import FigtuneError, ResourceError
-from figtune.pipeline.shortages import shortage_behind
+from figtune.core.errors import FigtuneError, ResourceError
+from figtune.core.shortages import shortage_behind
 
 
 @contextmanager

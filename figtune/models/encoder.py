@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
-from figtune.pipeline.errors import ResourceError
 
 _ENCODER = "vision_tower."
 _OLDER_LEVEL = "vision_model."

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from figtune.core.images import WHITE, read_image
+from figtune.core.io import atomic_write
+from figtune.core.log import log, progress_bar
 from figtune.models.encoder import encoder_digest, encoder_present
 from figtune.models.family import Family
 from figtune.models.loading import LoadedModel
-from figtune.models.ranks import share, wait
+from figtune.models.ranks import barrier, shard
 from figtune.models.records import ImageFit
-from figtune.pipeline.files import replacing
-from figtune.pipeline.images import WHITE, read_image
-from figtune.pipeline.progress import say, track
 
 _TENSOR = "features"
 
@@ -52,7 +52,7 @@ class FeatureStore:
 
     def add(self, image_sha256: str, features: Tensor) -> None:
         """Keep what was seen in a picture."""
-        with replacing(self._file(image_sha256)) as file:
+        with atomic_write(self._file(image_sha256)) as file:
             save_file({_TENSOR: features.contiguous().cpu()}, file)
 
     def _file(self, image_sha256: str) -> Path:
@@ -93,15 +93,15 @@ def prepared_features(root: Path, loaded: LoadedModel, images: Mapping[str, Path
     """
     pixels = _pixels(loaded, images)
     if loaded.trains_vision:
-        say("features: off, since the vision encoder is trained; every picture goes through it each time")
+        log("features: off, since the vision encoder is trained; every picture goes through it each time")
         return pixels
     store = FeatureStore(folder=root / _key(loaded))
-    missing = [sha256 for sha256 in share(sorted(images)) if sha256 not in store]
+    missing = [sha256 for sha256 in shard(sorted(images)) if sha256 not in store]
     if missing:
         with _encoder(loaded):
-            for sha256 in track(missing, total=len(missing), title="encoding images", unit="image"):
+            for sha256 in progress_bar(missing, total=len(missing), title="encoding images", unit="image"):
                 store.add(sha256, _features(loaded, pixels[sha256]))
-    wait()
+    barrier()
     return store
 
 

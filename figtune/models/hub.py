@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.hub import Repository, check_access, download
+from figtune.core.errors import ResourceError
+from figtune.core.hub import Repository, check_access, download
 
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 """Never pickled weights: reading those runs code."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from figtune.core import commands
+from figtune.core.cli import RunSettings, StageScript, run_stages
+from figtune.core.distributed import DistributedContext, check_launch, launched_world_size
+from figtune.core.errors import FigtuneError
+from figtune.core.jsonl import read_json
 from figtune.models.records import MODEL_FILE, ModelRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.command import RunSettings, StageScript, run_stages
-from figtune.pipeline.crew import Crew, check_launch, launched_processes
-from figtune.pipeline.errors import FigtuneError
-from figtune.pipeline.records import read_json
 
 
 class LaunchSettings(RunSettings, Protocol):
@@ -26,18 +26,18 @@ class LaunchSettings(RunSettings, Protocol):
 Settings = TypeVar("Settings", bound=LaunchSettings)
 
 
-def run_together(stages: Sequence[StageScript[Settings]], settings: Settings) -> None:
+def run_distributed(stages: Sequence[StageScript[Settings]], settings: Settings) -> None:
     """Run the stages, once all processes of the launcher have met.
 
     Raises:
         FigtuneError: what a stage raises; there are more processes than cards; another process has ended.
     """
-    if launched_processes() == 1:
+    if launched_world_size() == 1:
         run_stages(stages, settings)
         return
-    from figtune.models.ranks import together
+    from figtune.models.ranks import process_group
 
-    with together(on_cpu=settings.device == "cpu"):
+    with process_group(on_cpu=settings.device == "cpu"):
         run_stages(stages, settings)
 
 
@@ -73,7 +73,7 @@ def check_base(folder: Path, name: str) -> None:
         ResourceError: it is not to be had.
     """
     try:
-        record = read_json(folder / MODEL_FILE, ModelRecord, scripts.SETUP)
+        record = read_json(folder / MODEL_FILE, ModelRecord, commands.SETUP)
     except FigtuneError:
         return
     if not record.tiny and record.name == name:
@@ -82,10 +82,10 @@ def check_base(folder: Path, name: str) -> None:
         check_model(record.base, record.commit)
 
 
-def crew() -> Crew | None:
+def current() -> DistributedContext | None:
     """The processes that have met, for a stage that they can share; None for the only one."""
-    if launched_processes() == 1:
+    if launched_world_size() == 1:
         return None
     from figtune.models import ranks
 
-    return ranks.crew()
+    return ranks.current()

@@ -21,6 +21,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from figtune.core.errors import ResourceError, UsageError
+from figtune.core.jsonl import read_json
+from figtune.core.log import log
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
 from figtune.models.encoder import remove_encoder, without_layers
@@ -33,9 +36,6 @@ from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROC
 from figtune.models.support import model_type_of
 from figtune.models.targets import targets_of, trains_vision
 from figtune.models.whole import WEIGHTS_FILE, WholeModel
-from figtune.pipeline.errors import ResourceError, UsageError
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import read_json
 
 _NOT_IN_FOUR_BITS = [r".*vision_tower", rf".*{PROJECTOR}", "lm_head"]
 """As bitsandbytes matches them: from the start of a layer's full name. They take the place of its own exceptions."""
@@ -263,7 +263,7 @@ def _tuned(
 
 @cache
 def _say_once(remark: str) -> None:
-    say(remark)
+    log(remark)
 
 
 def _show_loading(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figtune.pipeline.files import sha256_of
+from figtune.core.io import sha256_of
 
 _WEIGHTS = ".safetensors"
 

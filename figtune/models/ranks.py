@@ -17,9 +17,9 @@ import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from figtune.pipeline.crew import exit_code_told, is_first_launched
-from figtune.pipeline.errors import FigtuneError, ResourceError, UsageError
-from figtune.pipeline.progress import speak
+from figtune.core.distributed import exit_code_suffix, is_launched_rank_zero
+from figtune.core.errors import FigtuneError, ResourceError, UsageError
+from figtune.core.log import log_all_ranks
 
 Value = TypeVar("Value")
 
@@ -33,21 +33,21 @@ _TRANSPORT = ("gloo", "NCCL", "ProcessGroup")
 """Names that stand in the errors of processes whose peer is gone."""
 
 
-class Ranks:
+class ProcessGroup:
     """The processes of a run as those of a stage."""
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the process that writes."""
-        return is_first()
+        return is_rank_zero()
 
-    def agreed(self, decide: Callable[[], Value]) -> Value:
+    def broadcast(self, decide: Callable[[], Value]) -> Value:
         """What `decide` returns in the first process, in all of them."""
-        return agreed(decide() if is_first() else None)  # type: ignore[return-value]
+        return broadcast(decide() if is_rank_zero() else None)  # type: ignore[return-value]
 
 
 @contextmanager
-def together(*, on_cpu: bool) -> Iterator[None]:
+def process_group(*, on_cpu: bool) -> Iterator[None]:
     """Meet the other processes that the launcher has started; of an error that ends them, one process tells.
 
     Args:
@@ -66,7 +66,7 @@ def together(*, on_cpu: bool) -> Iterator[None]:
     )
     try:
         yield
-        wait()
+        barrier()
     except Exception as failure:
         if not _is_first_to_fail(lambda: int(store.add(_FAILURES, 1))):
             # What ends this process is what has ended another one, which tells.
@@ -91,8 +91,8 @@ def _card(cards: int) -> int:
 
 
 def _tell(rank: int, failure: Exception) -> None:
-    if not is_first_launched() and isinstance(failure, FigtuneError):
-        speak(f"error in process {rank}: {failure}{exit_code_told(failure.exit_code)}")
+    if not is_launched_rank_zero() and isinstance(failure, FigtuneError):
+        log_all_ranks(f"error in process {rank}: {failure}{exit_code_suffix(failure.exit_code)}")
 
 
 def _is_first_to_fail(count: Callable[[], int]) -> bool:
@@ -109,58 +109,58 @@ def _is_transport(failure: BaseException) -> bool:
     return isinstance(failure, RuntimeError) and any(name in str(failure) for name in _TRANSPORT)
 
 
-def crew() -> Ranks | None:
+def current() -> ProcessGroup | None:
     """Those that have met by `together`."""
-    return Ranks() if distributed.is_initialized() else None
+    return ProcessGroup() if distributed.is_initialized() else None
 
 
-def process_count() -> int:
+def world_size() -> int:
     """Of the whole run, over all machines."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def process_index() -> int:
+def process_rank() -> int:
     """Of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes."""
-    return process_index() == 0
+    return process_rank() == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all processes have come here."""
-    summed([0.0])
+    all_reduce_sum([0.0])
 
 
-def agreed(value: Value) -> Value:
+def broadcast(value: Value) -> Value:
     """What the first process holds, for all of them."""
-    if process_count() == 1:
+    if world_size() == 1:
         return value
     held = [value]
     distributed.broadcast_object_list(held, src=0, device=torch.device("cpu"))
     return held[0]
 
 
-def share(things: Sequence[Value]) -> Sequence[Value]:
+def shard(things: Sequence[Value]) -> Sequence[Value]:
     """Those of `things`, the same in all processes, that fall to this one."""
-    return things[process_index() :: process_count()]
+    return things[process_rank() :: world_size()]
 
 
-def gathered(values: Sequence[Value]) -> list[Value]:
+def gather(values: Sequence[Value]) -> list[Value]:
     """Those of all processes, in the order of their indices, in the first one; nothing in the others."""
-    if process_count() == 1:
+    if world_size() == 1:
         return list(values)
-    parts: list[Sequence[Value]] | None = [()] * process_count() if is_first() else None
+    parts: list[Sequence[Value]] | None = [()] * world_size() if is_rank_zero() else None
     distributed.gather_object(values, parts, dst=0)
     return [value for part in parts or () for value in part]
 
 
-def summed(values: list[float]) -> list[float]:
+def all_reduce_sum(values: list[float]) -> list[float]:
     """Each of `values` added up over all processes, in the order of their indices."""
-    if process_count() == 1:
+    if world_size() == 1:
         return values
-    gathered: list[list[float]] = [[] for _ in range(process_count())]
+    gathered: list[list[float]] = [[] for _ in range(world_size())]
     distributed.all_gather_object(gathered, values)
     return [sum(column) for column in zip(*gathered, strict=True)]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from figtune.core.io import atomic_write_dir
+from figtune.core.jsonl import write_json
+from figtune.core.log import log
 from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.hub import ModelFolder, find_model
@@ -24,9 +27,6 @@ from figtune.models.support import refuse_overflow
 from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
 from figtune.models.whole import WholeModel
-from figtune.pipeline.files import replacing_folder
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import write_json
 
 
 def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
@@ -43,17 +43,17 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     found = _build(model_dir, choice.name) if tiny else _fetch(choice)
     record = _record(choice, found, tiny=tiny)
     table = _begin_adapter(model_dir, found.folder, record, choice.seed)
-    with replacing_folder(model_dir / PROCESSOR_FOLDER) as folder:
+    with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
         load_processor(found.folder).save_pretrained(folder)
     for line in table_lines(table):
-        say(line)
+        log(line)
     write_json(model_dir / PARAMETERS_FILE, table)
     write_json(model_dir / MODEL_FILE, record)
     return table
 
 
 def _build(model_dir: Path, name: str) -> ModelFolder:
-    say(f"model {name}: building it; it is a demo model that knows nothing yet")
+    log(f"model {name}: building it; it is a demo model that knows nothing yet")
     TINY_MODELS[name](model_dir / BASE_FOLDER)
     return ModelFolder(folder=model_dir / BASE_FOLDER, commit=None)
 
@@ -65,7 +65,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     refuse_overflow(family.support, choice.dtype)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
-    say(f"model {choice.name}{at}: {family.title}, in {found.folder}")
+    log(f"model {choice.name}{at}: {family.title}, in {found.folder}")
     return found
 
 
@@ -88,7 +88,7 @@ def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelReco
 def _begin_adapter(model_dir: Path, base: Path, record: ModelRecord, seed: int) -> ParameterTable:
     config = adapter_config(record.adapter, record.base, record.commit)
     outline = model_outline(base)
-    with replacing_folder(model_dir / ADAPTER_FOLDER) as folder:
+    with atomic_write_dir(model_dir / ADAPTER_FOLDER) as folder:
         if record.adapter.mode == "full":
             # The folder stays empty: training begins with the base model's own weights.
             whole = WholeModel(outline, config, targets_of(record.adapter).whole)

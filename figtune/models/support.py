@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from figtune.core.errors import ResourceError, UsageError
 from figtune.models.records import Dtype
-from figtune.pipeline.errors import ResourceError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from figtune.core.errors import UsageError
 from figtune.models.records import AdapterRecord, Part
-from figtune.pipeline.errors import UsageError
 
 PARTS: tuple[Part, ...] = ("vision", "projector", "text")
 DECODER_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -23,9 +23,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from figtune.core.io import atomic_write_dir
 from figtune.models.family import PROJECTOR
 from figtune.models.tiny_tokenizer import tiny_tokenizer
-from figtune.pipeline.files import replacing_folder
 
 _SEED = 0
 _WIDTH = 128
@@ -145,6 +145,6 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
     torch.nn.init.constant_(model.model.language_model.norm.weight, final_norm)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    with replacing_folder(folder) as temporary:
+    with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)

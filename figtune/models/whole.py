@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
+from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
 from figtune.models.records import Part
-from figtune.pipeline.errors import ResourceError
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"

@@ -13,15 +13,15 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 
 from figtune.batches.rows import training_row
-from figtune.examples.records import MINITRAIN_FILE, Example
-from figtune.examples.shards import stream_examples
+from figtune.core import commands
+from figtune.core.errors import InputError, NothingProducedError
+from figtune.core.images import read_image
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, TokenisedRow
 from figtune.models.features import fitted
 from figtune.models.records import ModelRecord
-from figtune.pipeline import scripts
-from figtune.pipeline.errors import InputError, NothingProducedError
-from figtune.pipeline.images import read_image
-from figtune.pipeline.records import read_records
 
 EXAMPLES = 8
 _MOST_DIVERGENCE = 0.02
@@ -73,7 +73,7 @@ def checked_examples(
         InputError: a picture cannot be read.
         NothingProducedError: none leaves room for its completion.
     """
-    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, scripts.PREPARE) or list(
+    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE) or list(
         stream_examples(dataset_dir, "train")
     )
     checked = []

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from figtune.core import commands
+from figtune.core.artifacts import Dependency, Stage
+from figtune.core.cli import RunSettings, StageScript
+from figtune.core.errors import UsageError
+from figtune.core.log import log
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER, TRAINED_MODEL
-from figtune.pipeline import scripts
-from figtune.pipeline.artifacts import Need, Stage
-from figtune.pipeline.command import RunSettings, StageScript
-from figtune.pipeline.errors import UsageError
-from figtune.pipeline.progress import say
-from figtune.pipeline.stages import Outcome, Summary, make
 
 
 class FinishSettings(RunSettings, Protocol):
@@ -66,13 +66,13 @@ def after_training(settings: Settings) -> list[StageScript[Settings]]:
     if asked and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "one process is enough for --merge and --push_to_hub",
-            f"leave them out here, and run `{scripts.TRAIN}` with them afterwards, without a launcher",
+            f"leave them out here, and run `{commands.TRAIN}` with them afterwards, without a launcher",
         )
     return asked
 
 
-def _needs(settings: FinishSettings) -> tuple[Need, ...]:
-    return (Need(stage="train", folder=settings.output_dir, command=scripts.TRAIN, reads=TRAINED_MODEL),)
+def _needs(settings: FinishSettings) -> tuple[Dependency, ...]:
+    return (Dependency(stage="train", folder=settings.output_dir, command=commands.TRAIN, reads=TRAINED_MODEL),)
 
 
 def _merge_stage(settings: FinishSettings) -> Stage:
@@ -80,29 +80,29 @@ def _merge_stage(settings: FinishSettings) -> Stage:
         name="merge",
         version=MERGE_VERSION,
         folder=settings.output_dir / MERGED_FOLDER,
-        command=f"{scripts.TRAIN} --merge",
+        command=f"{commands.TRAIN} --merge",
         settings={},
         needs=_needs(settings),
-        holds=MERGED_CONTENTS,
+        outputs=MERGED_CONTENTS,
         apart=settings.output_dir / ".partial-merged",
     )
 
 
-def _run_merge(settings: FinishSettings) -> Summary:
+def _run_merge(settings: FinishSettings) -> StageSummary:
     from figtune.publishing.merged_card import serving_commands
 
     stage = _merge_stage(settings)
     summary = _made(settings, stage, partial(_merge, settings))
-    say(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
+    log(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
     return summary
 
 
-def _merge(settings: FinishSettings, folder: Path) -> Outcome:
+def _merge(settings: FinishSettings, folder: Path) -> StageResult:
     from figtune.publishing.merging import merge
 
     agreement = merge(settings.dataset_dir, settings.output_dir, folder, settings.device)
-    say(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
-    return Outcome(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
+    log(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
+    return StageResult(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
 
 
 def _push_stage(settings: FinishSettings) -> Stage:
@@ -110,11 +110,11 @@ def _push_stage(settings: FinishSettings) -> Stage:
         name="push",
         version=1,
         folder=settings.output_dir,
-        command=f"{scripts.TRAIN} --push_to_hub {settings.push_to_hub}",
+        command=f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}",
         settings={},
         needs=_needs(settings),
-        holds=(),
-        always="asked for with --push_to_hub",
+        outputs=(),
+        always_run="asked for with --push_to_hub",
     )
 
 
@@ -125,19 +125,19 @@ def _check_push(settings: FinishSettings) -> None:
     check_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))
 
 
-def _run_push(settings: FinishSettings) -> Summary:
+def _run_push(settings: FinishSettings) -> StageSummary:
     return _made(settings, _push_stage(settings), partial(_push, settings))
 
 
-def _push(settings: FinishSettings, _: Path) -> Outcome:
+def _push(settings: FinishSettings, _: Path) -> StageResult:
     from figtune.publishing.pushing import Upload, push_adapter, push_merged
 
     upload = Upload(repository=settings.push_to_hub or "", public=settings.push_public)
     files = push_adapter(settings.output_dir, upload)
     if settings.merge:
         files += push_merged(settings.output_dir / MERGED_FOLDER, settings.output_dir, upload)
-    return Outcome(counts={"files": files})
+    return StageResult(counts={"files": files})
 
 
-def _made(settings: FinishSettings, stage: Stage, produce: Callable[[Path], Outcome]) -> Summary:
-    return make(stage, produce, lock_folders=(settings.work_dir, settings.output_dir), force=settings.force)
+def _made(settings: FinishSettings, stage: Stage, produce: Callable[[Path], StageResult]) -> StageSummary:
+    return run_if_stale(stage, produce, lock_folders=(settings.work_dir, settings.output_dir), force=settings.force)

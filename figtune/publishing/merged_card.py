@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from figtune.core.io import write_text
 from figtune.models.records import CARD_FILE, ModelRecord
-from figtune.pipeline.files import write_text
 from figtune.publishing.agreement import Agreement
 
 

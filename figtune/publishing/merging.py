@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
 from figtune.answers.trained import read_trained
+from figtune.core.errors import ResourceError
+from figtune.core.io import atomic_write_dir
+from figtune.core.log import log
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
@@ -21,9 +24,6 @@ from figtune.models.loading import base_folder, chosen_device, load_base_model, 
 from figtune.models.records import ADAPTER_FOLDER, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
 from figtune.models.whole import WholeModel
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.files import replacing_folder
-from figtune.pipeline.progress import say
 from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
 from figtune.publishing.merged_card import write_merged_card
 
@@ -54,10 +54,10 @@ def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     examples = checked_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
-    with replacing_folder(folder) as temporary:
+    with atomic_write_dir(folder) as temporary:
         tuned = over_full_weights(record, output_dir, family, device)
         expected = logits_on(tuned, examples)
-        say(f"merge: adapter and {record.name}, layer by layer")
+        log(f"merge: adapter and {record.name}, layer by layer")
         _save(merged(tuned, torch.bfloat16), processor, family, temporary)
         del tuned
         gc.collect()

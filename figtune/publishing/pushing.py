@@ -19,6 +19,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from huggingface_hub.utils._validators import validate_repo_id
 
 from figtune.answers.trained import read_trained
+from figtune.core.errors import ResourceError, UsageError
+from figtune.core.log import log
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -30,8 +32,6 @@ from figtune.models.records import (
     PROCESSOR_FOLDER,
     ModelRecord,
 )
-from figtune.pipeline.errors import ResourceError, UsageError
-from figtune.pipeline.progress import say
 
 _LOG_IN = "log in with a token that may write: hf auth login"
 _PUSHED = (ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER, MODEL_FILE, METRICS_FILE, CURVES_FILE, CARD_FILE)
@@ -113,7 +113,7 @@ def _push(folder: Path, repository: str, upload: Upload, message: str) -> int:
             commit_message=message,
             delete_patterns=[f"{ADAPTER_FOLDER}/*", f"{PROCESSOR_FOLDER}/*", "*.safetensors"],
         )
-    say(f"push: {constants.ENDPOINT}/{repository}")
+    log(f"push: {constants.ENDPOINT}/{repository}")
     return sum(path.is_file() for path in folder.rglob("*"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from figtune.core.jsonl import read_json, read_records
 from figtune.metrics.comparison import Evaluation, Peers, peers
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
@@ -19,7 +20,6 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.verdict import chance
 from figtune.metrics.words import WORDS
-from figtune.pipeline.records import read_json, read_records
 
 _MADE_BY = "python test_model.py --output_dir"
 _HEAD = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "repeated", "ended")

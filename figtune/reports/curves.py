@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from figtune.pipeline.files import replacing
+from figtune.core.io import atomic_write
 
 Points = tuple[tuple[int, float], ...]
 """(optimizer step, value)."""
@@ -47,7 +47,7 @@ def write_curves(path: Path, curves: Curves) -> None:
     for axes in (losses, rate):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         # Without the version of matplotlib: the file depends on the run alone.
         canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 

@@ -11,21 +11,21 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from figtune.examples.records import (
+from figtune.core import commands
+from figtune.core.images import REMARKS
+from figtune.core.io import atomic_write, write_text
+from figtune.core.jsonl import read_json
+from figtune.dataset.records import (
     CARD_FILE,
     LENGTHS_FILE,
     SPLITS,
     STATS_FILE,
     Stats,
 )
-from figtune.examples.sentences import count_words
-from figtune.examples.shards import stream_examples
-from figtune.examples.tally import summary_of
-from figtune.examples.tasks import TASKS
-from figtune.pipeline import scripts
-from figtune.pipeline.files import replacing, write_text
-from figtune.pipeline.images import REMARKS
-from figtune.pipeline.records import read_json
+from figtune.dataset.sentences import count_words
+from figtune.dataset.shards import stream_examples
+from figtune.dataset.stats import summary_of
+from figtune.dataset.tasks import TASKS
 from figtune.reports.tokens import TokenCounter, token_counter
 
 _BINS = 30
@@ -61,7 +61,7 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
         ArtifactMissingError: the data set is not there.
         InputError: a line in it is no record.
     """
-    stats = read_json(dataset_dir / STATS_FILE, Stats, scripts.PREPARE)
+    stats = read_json(dataset_dir / STATS_FILE, Stats, commands.PREPARE)
     lengths = _lengths(dataset_dir, token_counter(tokenizer_file))
     rows = {"words": lengths.words, "tokens": lengths.tokens} if lengths.tokens else {"words": lengths.words}
     write_lengths(dataset_dir / LENGTHS_FILE, rows)
@@ -85,7 +85,7 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]
         rows: by unit, such as "words", then by task: how often there is each length.
     """
     tasks = sorted({task for lengths in rows.values() for task in lengths})
-    with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), replacing(path) as temporary:
+    with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), atomic_write(path) as temporary:
         figure = Figure(figsize=(8, 2.4 * len(rows)), layout="constrained")
         panels = figure.subplots(len(rows), max(1, len(tasks)), squeeze=False, sharex="row")
         for line, (unit, lengths) in zip(panels, rows.items(), strict=True):

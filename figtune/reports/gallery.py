@@ -9,7 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from figtune.figures.records import (
+from figtune.core import commands
+from figtune.core.io import write_text
+from figtune.core.jsonl import read_records
+from figtune.extraction.records import (
     FIGURES_FILE,
     GALLERY_FILE,
     PAPERS_FILE,
@@ -19,9 +22,6 @@ from figtune.figures.records import (
     FigureRecord,
     PaperRecord,
 )
-from figtune.pipeline import scripts
-from figtune.pipeline.files import write_text
-from figtune.pipeline.records import read_records
 from figtune.reports.page import render_page
 
 _POINTS_PER_INCH = 72
@@ -85,8 +85,8 @@ def write_gallery(content_dir: Path) -> None:
         ArtifactMissingError: the records are not there.
         InputError: a record is not what it should be.
     """
-    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, scripts.EXTRACT)
-    figures = read_records(content_dir / FIGURES_FILE, FigureRecord, scripts.EXTRACT)
+    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, commands.EXTRACT)
+    figures = read_records(content_dir / FIGURES_FILE, FigureRecord, commands.EXTRACT)
     by_paper: dict[str, list[FigureRecord]] = {}
     for figure in figures:
         by_paper.setdefault(figure.paper_id, []).append(figure)

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from figtune.examples.records import (
+from figtune.core import commands
+from figtune.core.io import write_text
+from figtune.core.jsonl import read_json, stream_records
+from figtune.dataset.records import (
     PREVIEW_FILE,
     REJECTED_FILE,
     SPLITS,
@@ -20,12 +23,9 @@ from figtune.examples.records import (
     Split,
     Stats,
 )
-from figtune.examples.sentences import count_words
-from figtune.examples.shards import stream_examples
-from figtune.examples.splits import draw
-from figtune.pipeline import scripts
-from figtune.pipeline.files import write_text
-from figtune.pipeline.records import read_json, stream_records
+from figtune.dataset.sentences import count_words
+from figtune.dataset.shards import stream_examples
+from figtune.dataset.splits import hash_to_unit_interval
 from figtune.reports.page import render_page
 from figtune.reports.tokens import TokenCounter, token_counter
 
@@ -69,7 +69,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         ArtifactMissingError: the data set is not there.
         InputError: a line in it is no record.
     """
-    stats = read_json(dataset_dir / STATS_FILE, Stats, scripts.PREPARE)
+    stats = read_json(dataset_dir / STATS_FILE, Stats, commands.PREPARE)
     context: dict[str, object] = {
         "stats": stats,
         "words": _WORDS_FOR_ROWS if stats.data_set else _WORDS_FOR_FIGURES,
@@ -107,7 +107,7 @@ def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
 
 
 def _rejections(dataset_dir: Path) -> list[ShownRejection]:
-    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, scripts.PREPARE)
+    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, commands.PREPARE)
     sample = _sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)
     return [
         ShownRejection(
@@ -126,7 +126,7 @@ def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]
     """
     drawn: defaultdict[str, list[tuple[float, int, Item]]] = defaultdict(list)
     for number, (kind, name, item) in enumerate(items):
-        entry = (-draw(0, f"preview {name}"), number, item)
+        entry = (-hash_to_unit_interval(0, f"preview {name}"), number, item)
         if len(drawn[kind]) < size:
             heapq.heappush(drawn[kind], entry)
         else:

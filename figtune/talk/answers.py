@@ -7,8 +7,8 @@ from pathlib import Path
 
 from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
 from figtune.answers.trained import read_trained
-from figtune.pipeline.images import decode_file, read_image
-from figtune.pipeline.progress import say, show
+from figtune.core.images import decode_file, read_image
+from figtune.core.log import log, print_result
 from figtune.talk.folder import Counts, ask_folder
 from figtune.talk.paper import chosen_figure, read_paper
 from figtune.talk.preflight import check_subject, is_paper
@@ -39,7 +39,7 @@ def answer_about(
     question = _question(about, figure, request, terms)
     check_prompt(output_dir, question.prompt)
     (answer,) = answers_to(load_for_answers(output_dir, terms.device), [question], terms.decoding)
-    show(answer.text)
+    print_result(answer.text)
     return Counts(answered=1, failed=0)
 
 
@@ -47,11 +47,11 @@ def _question(about: Path, figure: str | None, request: Request, terms: Terms) -
     if not is_paper(about):
         decoded = decode_file(about)
         if decoded.remarks:
-            say(f"{about.name} has {decoded.remarks_in_words}")
+            log(f"{about.name} has {decoded.remarks_in_words}")
         request.tell_of_missing_context()
         return Question(picture=decoded.rgb, prompt=request.of_image())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
         paper = read_paper(about, Path(folder), terms.reading)
         chosen = chosen_figure(paper, figure)
-        say(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
+        log(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
         return Question(picture=read_image(paper.crop(chosen)), prompt=request.of_figure(paper, chosen))

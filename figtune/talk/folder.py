@@ -14,13 +14,13 @@ import msgspec
 from figtune.answers.answering import Question, answers_to, check_prompt, load_for_answers
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
+from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
+from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.images import decode_file
+from figtune.core.io import sha256_of
+from figtune.core.log import log, print_result, progress_bar
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
-from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.image_formats import IMAGE_SUFFIXES
-from figtune.pipeline.images import decode_file
-from figtune.pipeline.progress import say, show, track
 from figtune.talk.terms import Request, Terms
 
 
@@ -108,7 +108,7 @@ class _Asking:
     def batches(self, images: Sequence[Path], done: int) -> Iterator[list[ImageAnswer]]:
         """Answers to the images after the first `done`, a batch at a time; their pictures are read batch by batch."""
         loaded = load_for_answers(self._output_dir, self._terms.device)
-        with track(images[done:], total=len(images) - done, title="asking", unit="image") as bar:
+        with progress_bar(images[done:], total=len(images) - done, title="asking", unit="image") as bar:
             for first in range(done, len(images), self.batch_size):
                 batch = images[first : first + self.batch_size]
                 yield self._answered(loaded, batch)
@@ -133,10 +133,10 @@ class _Asking:
                 decoded = decode_file(image)
             except InputError as broken:
                 problems[image] = broken.problem.replace(str(image), image.name)
-                say(f"failed: {broken.problem}")
+                log(f"failed: {broken.problem}")
                 continue
             if decoded.remarks:
-                say(f"{image.name} has {decoded.remarks_in_words}")
+                log(f"{image.name} has {decoded.remarks_in_words}")
             questions[image] = Question(picture=decoded.rgb, prompt=self._prompt)
         answers = dict(zip(questions, self._said(loaded, list(questions.values())), strict=True))
         return [self._line(image, *answers.get(image, ("", False)), problems.get(image, "")) for image in images]
@@ -155,7 +155,7 @@ def _shown(asking: _Asking, images: Sequence[Path]) -> Iterator[str]:
     """Lines on stdout; yields the problem of each."""
     for batch in asking.batches(images, 0):
         for line in batch:
-            show(msgspec.json.encode(line).decode())
+            print_result(msgspec.json.encode(line).decode())
             yield line.problem
 
 

@@ -14,10 +14,10 @@ from gradio.events import Dependency
 
 from figtune.answers.answering import Question
 from figtune.answers.streaming import stream_answers
-from figtune.examples.records import Task
+from figtune.core.errors import FigtuneError
+from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.dataset.records import Task
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import FigtuneError
-from figtune.pipeline.image_formats import IMAGE_SUFFIXES
 from figtune.talk.paper import listed
 from figtune.talk.subjects import Subject, subjects_of
 from figtune.talk.terms import Request, Terms

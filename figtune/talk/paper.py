@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from figtune.examples.composition import figure_prompt
-from figtune.examples.material import material_of
-from figtune.examples.records import Task
-from figtune.figures.attempts import run_locally
-from figtune.figures.batch import extract_folder
-from figtune.figures.extraction import extract_paper
-from figtune.figures.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
-from figtune.pipeline.errors import InputError, UsageError
-from figtune.pipeline.records import read_records
+from figtune.core.errors import InputError, UsageError
+from figtune.core.jsonl import read_records
+from figtune.dataset.build_examples import figure_prompt
+from figtune.dataset.figure_context import build_context
+from figtune.dataset.records import Task
+from figtune.extraction.extract_paper import extract_paper
+from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
+from figtune.extraction.run import extract_folder
+from figtune.extraction.worker import run_locally
 
 _WANTED = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
 _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
@@ -50,10 +50,10 @@ class Paper:
         """The picture of a figure."""
         return self.content_dir / str(figure.crop)
 
-    def prompt(self, figure: FigureRecord, task: Task, own_words: str | None) -> str:
+    def prompt(self, figure: FigureRecord, task: Task, custom_prompt: str | None) -> str:
         """As a training example of the task asks; own words take the place of the request, after the same context."""
-        material = material_of(figure, self.record, self.reading.max_context_words)
-        return figure_prompt(material, figure.figure_id, task, own_words)
+        material = build_context(figure, self.record, self.reading.max_context_words)
+        return figure_prompt(material, figure.figure_id, task, custom_prompt)
 
 
 def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:

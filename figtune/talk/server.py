@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from figtune.answers.answering import load_for_answers
 from figtune.answers.trained import read_trained
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.progress import say
+from figtune.core.errors import ResourceError
+from figtune.core.log import log
 from figtune.talk.terms import Request, Terms
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def serve(output_dir: Path, request: Request, terms: Terms, *, host: str, port: 
 
         speaker = Speaker(loaded=load_for_answers(output_dir, terms.device), terms=terms, request=request)
         _run(_application(speaker, host, os.environ["GRADIO_TEMP_DIR"]), listener)
-    say("the page is closed")
+    log("the page is closed")
 
 
 def _see_that_gradio_is_there() -> None:
@@ -105,7 +105,7 @@ def _run(app: ASGIApp, listener: socket.socket) -> None:
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_SECONDS_TO_END)
     )
-    say(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
+    log(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

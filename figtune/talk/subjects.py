@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from figtune.figures.records import FigureRecord
-from figtune.pipeline.errors import InputError
-from figtune.pipeline.images import read_image
+from figtune.core.errors import InputError
+from figtune.core.images import read_image
+from figtune.extraction.records import FigureRecord
 from figtune.talk.paper import Paper, Reading, read_paper
 from figtune.talk.preflight import is_paper
 from figtune.talk.terms import Request

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from figtune.answers.decoding import Decoding
-from figtune.examples.records import Task
-from figtune.examples.tasks import plain_request, task_entry
-from figtune.figures.records import FigureRecord
-from figtune.pipeline.progress import say
+from figtune.core.log import log
+from figtune.dataset.records import Task
+from figtune.dataset.tasks import plain_request, task_entry
+from figtune.extraction.records import FigureRecord
 from figtune.talk.paper import Paper, Reading
 
 
@@ -31,28 +31,28 @@ class Request:
     """What a user wants to know."""
 
     task: Task
-    own_words: str | None
+    custom_prompt: str | None
     """In place of what the task asks."""
     usual: str | None
     """What every example asked, where the model was trained on a data set rather than on papers; it knows no tasks."""
 
     def of_image(self) -> str:
         """The prompt about an image that nothing else is known of."""
-        if self.own_words is not None:
-            return self.own_words
+        if self.custom_prompt is not None:
+            return self.custom_prompt
         return plain_request(self.task) if self.usual is None else self.usual
 
     def of_figure(self, paper: Paper, figure: FigureRecord) -> str:
         """The prompt about a figure of a paper, as training builds it."""
         if self.usual is not None:
             return self.of_image()
-        return paper.prompt(figure, self.task, self.own_words)
+        return paper.prompt(figure, self.task, self.custom_prompt)
 
     def tell_of_missing_context(self) -> None:
         """Say so where the model has learned the task with more in the prompt than an image alone gives."""
         entry = task_entry(self.task)
-        if self.own_words is None and self.usual is None and entry.needs_context:
-            say(
+        if self.custom_prompt is None and self.usual is None and entry.needs_context:
+            log(
                 f"{entry.name} was trained with {entry.prompt_tells} in the prompt, which an image alone lacks; "
                 "for them ask about the paper, --test_image PAPER.pdf --figure 3, or write them into --prompt"
             )

@@ -10,9 +10,9 @@ from collections import deque
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from figtune.core.errors import NothingProducedError
+from figtune.core.log import log, progress_bar
 from figtune.models import ranks
-from figtune.pipeline.errors import NothingProducedError
-from figtune.pipeline.progress import say, track
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import evaluations_since_best
 from figtune.training.schedule import TrainingSchedule
@@ -36,7 +36,7 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """Open the bar at the step that the run resumes from."""
         total = self._schedule.examples_seen(self._schedule.steps)
-        self._bar = track((), total=total, title="training", unit="example")
+        self._bar = progress_bar((), total=total, title="training", unit="example")
         self._bar.initial = self._bar.n = self._schedule.examples_seen(state.global_step)
 
     def on_step_end(
@@ -126,7 +126,7 @@ class EarlyStopping(TrainerCallback):
         """Judge the evaluation that has just been logged."""
         if self.should_stop(state.log_history) and state.global_step < state.max_steps:
             control.should_training_stop = True
-            say(
+            log(
                 f"train: early stopping at step {state.global_step}: no lower loss on val for "
                 f"{self._patience} evaluations"
             )
@@ -141,7 +141,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint that the Trainer has just written."""
         # Every process writes a file of its own into it.
-        ranks.wait()
-        if ranks.is_first():
+        ranks.barrier()
+        if ranks.is_rank_zero():
             self._checkpoints.mark_complete(state.global_step)
-        ranks.wait()
+        ranks.barrier()

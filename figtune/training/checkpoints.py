@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transformers import TrainerState
 
-from figtune.pipeline.files import write_text
+from figtune.core.io import write_text
 from figtune.training.metrics_log import best_step
 
 _MARKER = "complete"

@@ -9,7 +9,7 @@ from accelerate.utils.constants import FSDP_MODEL_NAME
 from peft import PeftModel
 from transformers import PreTrainedModel, Trainer
 
-from figtune.pipeline.errors import UsageError
+from figtune.core.errors import UsageError
 
 
 def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:

@@ -16,8 +16,8 @@ from transformers.integrations.integration_utils import (
     rewrite_logs,
 )
 
+from figtune.core.errors import ResourceError, UsageError
 from figtune.models.records import TENSORBOARD_FOLDER, AnswerLine
-from figtune.pipeline.errors import ResourceError, UsageError
 from figtune.training.sample_callback import SampleGenerationCallback
 
 TENSORBOARD = "tensorboard"

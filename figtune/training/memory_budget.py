@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from figtune.core.errors import UsageError
 from figtune.models.records import AdapterRecord
-from figtune.pipeline.errors import UsageError
 from figtune.training.settings import TrainSettings
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)

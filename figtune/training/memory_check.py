@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
+from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_json
+from figtune.core.log import log
 from figtune.models.choice import ModelChoice
 from figtune.models.hub import find_model
 from figtune.models.loading import base_folder, chosen_device
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
 from figtune.models.support import TINY_TYPES, model_type_of
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import read_json
 from figtune.training.memory_budget import (
     MemoryUse,
     StepConfig,
@@ -84,7 +84,7 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
     """
     if choice.name in TINY_TYPES:
         if budget.requested is not None:
-            say("memory: not estimated, since a demo model fits anywhere")
+            log("memory: not estimated, since a demo model fits anywhere")
         return
     folder = find_model(choice.name, choice.revision, weights=False).folder
     record = ModelRecord(
@@ -101,7 +101,7 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
     estimate = _estimate(folder, record, budget)
     use = estimate(step)
     for line in memory_lines(use):
-        say(line)
+        log(line)
     _judge(use, step, budget, estimate)
 
 
@@ -142,9 +142,9 @@ def _judge(use: MemoryUse, step: StepConfig, budget: MemoryBudget, estimate: Cal
     """Raise only for a budget given with --memory: the estimate is of the worst-case batch, so otherwise it warns."""
     problem = shortfall_message(use, budget.size, budget.title)
     if not problem:
-        say(f"memory: at most {use.peak / 1e9:.1f} GB of {budget.size / 1e9:.1f} GB ({budget.title})")
+        log(f"memory: at most {use.peak / 1e9:.1f} GB of {budget.size / 1e9:.1f} GB ({budget.title})")
         return
     remedy = suggest_settings(step, budget.size, estimate)
     if budget.requested is not None:
         raise ResourceError(problem, remedy)
-    say(f"memory may be too small: {problem}; {remedy}")
+    log(f"memory may be too small: {problem}; {remedy}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from figtune.batches.training_data import TrainingExamples
-from figtune.examples.records import DATA_SET_TASK, Example
+from figtune.core.io import write_text
+from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
-from figtune.pipeline.files import write_text
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
 
@@ -51,7 +51,7 @@ def write_card(
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
-    terms = OF_A_DATA_SET if examples.train[0].task == DATA_SET_TASK else OF_PAPERS
+    terms = OF_A_DATA_SET if examples.train[0].task == CUSTOM_TASK else OF_PAPERS
     sections = (
         _head(record, terms),
         _data(examples, summary, terms),

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
+from figtune.core.errors import ResourceError
 from figtune.models.records import ModelRecord
-from figtune.pipeline.errors import ResourceError
 from figtune.training.memory_budget import StepConfig, first_changes, smaller_batches
 from figtune.training.settings import TrainSettings
 

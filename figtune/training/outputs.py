@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from figtune.core.io import atomic_write_dir, write_bytes
+from figtune.core.jsonl import write_json, write_records
 from figtune.models.records import (
     ADAPTER_FOLDER,
     ANSWERS_FILE,
@@ -17,8 +19,6 @@ from figtune.models.records import (
     MetricsLine,
     ModelRecord,
 )
-from figtune.pipeline.files import replacing_folder, write_bytes
-from figtune.pipeline.records import write_json, write_records
 from figtune.reports.curves import Curves, write_curves
 from figtune.training.checkpoints import step_of
 
@@ -61,12 +61,12 @@ def write_output(
     Args:
         trained: the checkpoint whose adapter is kept; the sample answers lie beside it.
     """
-    with replacing_folder(output_dir / ADAPTER_FOLDER) as folder:
+    with atomic_write_dir(output_dir / ADAPTER_FOLDER) as folder:
         for file in sorted(trained.glob(_ADAPTER_FILES)):
             shutil.copyfile(file, folder / file.name)
     copied = (PROCESSOR_FOLDER, BASE_FOLDER) if record.tiny else (PROCESSOR_FOLDER,)
     for name in copied:
-        with replacing_folder(output_dir / name) as folder:
+        with atomic_write_dir(output_dir / name) as folder:
             shutil.copytree(model_dir / name, folder, dirs_exist_ok=True)
     answers = trained.parent / ANSWERS_FILE
     if answers.is_file():

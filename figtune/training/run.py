@@ -13,12 +13,12 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 from figtune.batches.bundles import Bundle
 from figtune.batches.order import Limits, Order, steady_batches
 from figtune.batches.training_data import BatchDataset, Collator, Items
-from figtune.examples.records import Example
+from figtune.core.log import log
+from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.noise import without_training_noise
-from figtune.models.ranks import is_first, process_count, wait
+from figtune.models.ranks import barrier, is_rank_zero, world_size
 from figtune.models.records import ANSWERS_FILE
-from figtune.pipeline.progress import say
 from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
 from figtune.training.fsdp import check_resume_compatible, prepare_sharding
@@ -100,13 +100,13 @@ def batch_order(items: Items, settings: TrainSettings) -> Order:
         _limits(settings),
         seed=settings.seed,
         epochs=settings.epochs,
-        processes=process_count(),
-        batches_per_step=settings.gradient_accumulation_steps * process_count(),
+        processes=world_size(),
+        batches_per_step=settings.gradient_accumulation_steps * world_size(),
     )
 
 
 def _log_smaller_batch(failed: TrainSettings, smaller: TrainSettings) -> None:
-    say(
+    log(
         f"train: out of memory with a batch of {failed.batch_size}; starting again with {smaller.batch_size}, "
         f"accumulated {smaller.gradient_accumulation_steps} times: the same examples per step"
     )
@@ -132,15 +132,15 @@ def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
 
 def _start_or_resume(context: RunContext) -> RunResult:
     """Train from the newest checkpoint, or from the beginning."""
-    if is_first():
+    if is_rank_zero():
         context.checkpoints.tidy()
-    wait()
+    barrier()
     start = context.checkpoints.newest()
     step = step_of(start) if start else 0
     if start is not None and _is_finished(context, state_of(start)):
         return RunResult(context=context, log_history=state_of(start).log_history, resumed_from=step)
     if start is not None:
-        say(f"train: resuming from step {step}")
+        log(f"train: resuming from step {step}")
     return RunResult(context=context, log_history=_train_steps(context, start, step), resumed_from=step)
 
 
@@ -157,7 +157,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
         samples,
     ]
     tensorboard = None
-    if TENSORBOARD in settings.trackers and is_first():
+    if TENSORBOARD in settings.trackers and is_rank_zero():
         tensorboard = TensorBoardCallback(context.output_dir, samples)
         callbacks.append(tensorboard)
     try:

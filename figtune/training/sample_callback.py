@@ -13,12 +13,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from figtune.answers.decoding import Decoding
 from figtune.answers.generation import generate_answers
 from figtune.batches.training_data import Pictures
-from figtune.examples.records import Example
+from figtune.core.jsonl import read_records, write_records
+from figtune.core.log import log
+from figtune.dataset.records import Example
 from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
-from figtune.pipeline.progress import say
-from figtune.pipeline.records import read_records, write_records
 
 _GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
 """Greedy decoding of short answers: enough to show progress."""
@@ -60,7 +60,7 @@ class SampleGenerationCallback(TrainerCallback):
     def disable(self) -> None:
         """Answer nothing: sharded weights are only gathered within a training step."""
         if self._examples:
-            say("train: no sample answers during training, since the weights are sharded over the cards")
+            log("train: no sample answers during training, since the weights are sharded over the cards")
         self._examples = ()
         self._file.unlink(missing_ok=True)
 
@@ -85,7 +85,7 @@ class SampleGenerationCallback(TrainerCallback):
             )
             for example, text in zip(self._examples, answers, strict=True)
         ]
-        if ranks.is_first():
+        if ranks.is_rank_zero():
             write_records(self._file, self.lines)
 
     def _batches(self) -> list[Sequence[Example]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from figtune.pipeline.settings import check_setting
+from figtune.core.settings import check_setting
 
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw_8bit"]

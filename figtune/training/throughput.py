@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from figtune.models.ranks import process_count
+from figtune.models.ranks import world_size
 from figtune.training.schedule import TrainingSchedule
 
 _GB = 1e9
@@ -45,7 +45,7 @@ class ThroughputMeter:
         measured = {
             "examples_per_second": examples / seconds,
             # Batches are alike on all devices, so one device stands for the others.
-            "tokens_per_second": int(self._tokens) * process_count() / seconds,
+            "tokens_per_second": int(self._tokens) * world_size() / seconds,
             "memory_gb": self._memory() / _GB,
         }
         self._restart(step)

@@ -10,13 +10,13 @@ import msgspec
 import torch
 
 from figtune.batches.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
+from figtune.core.distributed import TORCHRUN
+from figtune.core.errors import NothingProducedError, UsageError
+from figtune.core.log import log
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
-from figtune.models.ranks import is_first, process_count
+from figtune.models.ranks import is_rank_zero, world_size
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
-from figtune.pipeline.crew import TORCHRUN
-from figtune.pipeline.errors import NothingProducedError, UsageError
-from figtune.pipeline.progress import say
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
@@ -82,7 +82,7 @@ def train(
     result = run_training([context(chosen) for chosen in _candidates(settings)])
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
-    if is_first():
+    if is_rank_zero():
         checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
         write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
         write_card(results, record, result.context.settings, summary, examples, lines)
@@ -105,21 +105,21 @@ def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Chec
 def _log_devices(settings: TrainSettings, device: str) -> None:
     """Log the number of processes, or that only one of several cards is used."""
     cards = torch.cuda.device_count() if device != "cpu" else 0
-    if process_count() > 1:
-        say(
-            f"train: {process_count()} processes, in each of them batches of up to {settings.batch_size} examples, "
+    if world_size() > 1:
+        log(
+            f"train: {world_size()} processes, in each of them batches of up to {settings.batch_size} examples, "
             f"accumulated {settings.gradient_accumulation_steps} times"
         )
     elif cards > 1:
         launch = TORCHRUN.format(count=cards, script="train_model.py")
-        say(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
+        log(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
 def _candidates(settings: TrainSettings) -> list[TrainSettings]:
     """Return the requested settings, then with --train.auto_batch those with smaller batches."""
     if not settings.auto_batch:
         return [settings]
-    if process_count() > 1:
+    if world_size() > 1:
         raise UsageError(
             "--train.auto_batch works in one process: several cannot leave a step together",
             "leave it out, and give a smaller --train.batch_size with more --train.gradient_accumulation_steps",
@@ -132,7 +132,7 @@ def _run_id(examples: TrainingExamples, model_dir: Path, settings: TrainSettings
 
     It holds for any number of processes: two take in one step what one process accumulates in two passes.
     """
-    accumulated = settings.gradient_accumulation_steps * process_count()
+    accumulated = settings.gradient_accumulation_steps * world_size()
     identity = replace(settings, gradient_accumulation_steps=accumulated, trackers=())
     digest = hashlib.sha256(msgspec.json.encode((examples, identity)))
     for file in (model_dir / MODEL_FILE, *sorted((model_dir / ADAPTER_FOLDER).iterdir())):

@@ -18,9 +18,9 @@ from figtune.batches.ahead import ReadAhead
 from figtune.batches.bundles import Bundle
 from figtune.batches.forward import summed_loss
 from figtune.batches.training_data import BatchDataset, Collator, unpacked
+from figtune.core.errors import NothingProducedError
 from figtune.models.adapters import save_adapter
-from figtune.models.ranks import process_count, process_index, summed
-from figtune.pipeline.errors import NothingProducedError
+from figtune.models.ranks import all_reduce_sum, process_rank, world_size
 from figtune.training.throughput import ThroughputMeter
 
 Tensors = dict[str, Tensor]
@@ -101,7 +101,7 @@ class FigureTrainer(Trainer):
         count = num_items_in_batch if num_items_in_batch is not None else batch.learned_tokens
         self._throughput.add_tokens(batch.tokens)
         # Gradients are averaged over the processes afterwards.
-        return process_count() * summed_loss(model, self._collator.family, batch, pictures) / count
+        return world_size() * summed_loss(model, self._collator.family, batch, pictures) / count
 
     def _clip_grad_norm(self, model: PeftModel) -> Tensor:
         """Clip the gradients. A loss that is not finite shows here too.
@@ -157,7 +157,7 @@ class FigureTrainer(Trainer):
                     total += float(loss)
                     count += batch.learned_tokens
         tuned.train(was_training)
-        total, count = summed([total, count])
+        total, count = all_reduce_sum([total, count])
         return total / count
 
     def _shard(self, batches: Sequence[Sequence[Bundle]]) -> Iterator[tuple[bool, Tensors]]:
@@ -165,8 +165,8 @@ class FigureTrainer(Trainer):
 
         Under FSDP every process must take part in as many forward passes as the others.
         """
-        rounds = ceil(len(batches) / process_count())
-        mine = [turn * process_count() + process_index() for turn in range(rounds)]
+        rounds = ceil(len(batches) / world_size())
+        mine = [turn * world_size() + process_rank() for turn in range(rounds)]
         read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
         prefetcher = ReadAhead(read, 2)
         try:

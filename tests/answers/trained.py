@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from figtune.answers.decoding import Decoding
-from figtune.examples.records import MINITRAIN_FILE, Example, Task, examples_file
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import write_records
+from figtune.dataset.records import MINITRAIN_FILE, Example, Task, examples_file
 from figtune.models.choice import ModelChoice
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.records import write_records
 
 _COMPLETIONS = ("A plot of the loss over time.", "The encoder feeds the decoder, which predicts a mask.", "Results.")
 

@@ -14,10 +14,10 @@ from transformers import ProcessorMixin
 from figtune.batches.bundles import apart
 from figtune.batches.collation import generation_batch, training_batch
 from figtune.batches.rows import prompt_row, training_row
+from figtune.core.errors import InputError
 from figtune.models.families import FAMILIES
 from figtune.models.family import IGNORED, Family
 from figtune.models.loading import load_processor
-from figtune.pipeline.errors import InputError
 
 PICTURE = Image.new("RGB", (120, 80), "white")
 PROMPT = "Write the caption of this figure."

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import write_records
+from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.evaluation import Trial, evaluate
-from figtune.examples.records import DATA_SET_TASK, MINITRAIN_FILE, Example, examples_file
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary
 from figtune.models.setup import set_up_model
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.records import write_records
 from tests.answers.trained import greedy
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS, run
@@ -41,7 +41,7 @@ def _example(folder: Path, picture: int, text: int) -> Example:
         drawn.save(path)
     return Example(
         example_id=f"{picture}-{text}",
-        task=DATA_SET_TASK,
+        task=CUSTOM_TASK,
         image=f"images/{picture}.png",
         image_sha256=sha256_of(path),
         prompt="Report.",

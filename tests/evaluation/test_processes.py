@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import test_model
+from figtune.core.artifacts import Provenance, Stage, write_manifest
+from figtune.core.errors import ExitCode
 from figtune.evaluation.evaluated import evaluated_examples, pictures
-from figtune.pipeline.artifacts import MadeFrom, Stage, write_manifest
-from figtune.pipeline.errors import ExitCode
 from tests.answers.trained import write_dataset, write_trained_model
 from tests.processes import Launched
 
@@ -27,8 +27,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(folder / "work" / "dataset", test_papers=4)
     write_trained_model(folder / "output")
     for name, place in (("prepare", folder / "work" / "dataset"), ("train", folder / "output")):
-        stage = Stage(name=name, version=1, folder=place, command="", settings={}, holds=())
-        write_manifest(stage, MadeFrom(settings={}, files={}, stages={}), {})
+        stage = Stage(name=name, version=1, folder=place, command="", settings={}, outputs=())
+        write_manifest(stage, Provenance(settings={}, files={}, stages={}), {})
     return folder
 
 

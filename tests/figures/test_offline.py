@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from figtune.figures.records import PAPERS_FILE, PaperRecord
-from figtune.pipeline.records import read_records
+from figtune.core.jsonl import read_records
+from figtune.extraction.records import PAPERS_FILE, PaperRecord
 from tests.conftest import ROOT, Ran
+from tests.extraction.hostile_pdfs import write_paper
 from tests.figures import offline
-from tests.figures.hostile import write_paper
 
 pytestmark = pytest.mark.skipif(not offline.is_possible(), reason="needs seccomp of Linux on a known processor")
 
@@ -52,7 +52,7 @@ def test_papers_are_read_without_a_socket_or_a_temporary_file(tmp_path: Path) ->
 
 def test_what_would_call_out_is_not_loaded_where_papers_are_read() -> None:
     program = (
-        "import sys, figtune.figures.extraction\n"
+        "import sys, figtune.extraction.extract_paper\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('onnxruntime', 'requests', 'urllib3')])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figtune.figures.caption_parts import caption_parts, labels_in
-from figtune.figures.ink import Ink
-from figtune.figures.panels import FoundPanel
-from figtune.papers.box import Box
-from tests.figures.making import LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_in, near
+from figtune.figures.foreground_mask import ForegroundMask
+from figtune.figures.panels import DetectedPanel
+from figtune.figures.subcaptions import labels_in, subcaptions
+from figtune.pdf.geometry import Box
+from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_in, near
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ from tests.figures.making import LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_
     ],
 )  # fmt: skip
 def test_what_a_caption_says_of_its_panels(caption: str, parts: dict[str, str]) -> None:
-    assert caption_parts(caption) == parts
+    assert subcaptions(caption) == parts
 
 
 def test_labels_that_a_caption_only_refers_to_are_known_without_words() -> None:
     caption = "Figure 1. (a) The scene. (b) It is warped with the table (d) by other functions (c)."
     assert labels_in(caption) == ["a", "b", "c", "d"]
-    assert list(caption_parts(caption)) == ["a", "b"]
+    assert list(subcaptions(caption)) == ["a", "b"]
 
 
-def _panels(sheet: Sheet, maker: PaperMaker, folder: Path, bottom: float, caption: str) -> dict[str, FoundPanel]:
+def _panels(sheet: Sheet, maker: PaperMaker, folder: Path, bottom: float, caption: str) -> dict[str, DetectedPanel]:
     end = sheet.caption(WHOLE, bottom + 10, caption)
     for column in (LEFT, RIGHT):
         sheet.body(column, end + 14)
@@ -169,11 +169,11 @@ def test_a_label_not_in_the_text_layer_has_words_but_no_box(tmp_path: Path) -> N
 def test_a_cut_goes_through_white_or_else_through_the_longest_white() -> None:
     page = np.full((100, 100), 255, dtype=np.uint8)
     page[:, :30] = page[:, 40:] = 0
-    ink = Ink(page, Box(0, 0, 100, 100), [])
-    assert ink.thinnest(Box(0, 0, 100, 100), vertical=False) == 35
+    foreground = ForegroundMask(page, Box(0, 0, 100, 100), [])
+    assert foreground.min_gap(Box(0, 0, 100, 100), vertical=False) == 35
     page[50, :] = 0
-    assert Ink(page, Box(0, 0, 100, 100), []).thinnest(Box(0, 0, 100, 100), vertical=False) == 35
-    assert ink.thinnest(Box(10, 10, 20, 10), vertical=False) == 15
+    assert ForegroundMask(page, Box(0, 0, 100, 100), []).min_gap(Box(0, 0, 100, 100), vertical=False) == 35
+    assert foreground.min_gap(Box(10, 10, 20, 10), vertical=False) == 15
 
 
 def test_a_legend_across_the_gutter_does_not_move_the_cut_into_a_plot() -> None:
@@ -181,6 +181,6 @@ def test_a_legend_across_the_gutter_does_not_move_the_cut_into_a_plot() -> None:
     page[:10, 30:70] = 0
     for frame_or_curve in (15, 50, 95):
         page[frame_or_curve, :40] = page[frame_or_curve, 60:] = 0
-    ink = Ink(page, Box(0, 0, 100, 100), [])
-    assert ink.thinnest(Box(0, 0, 100, 100), vertical=False) == 50
-    assert Ink(page.T, Box(0, 0, 100, 100), []).thinnest(Box(0, 0, 100, 100), vertical=True) == 50
+    foreground = ForegroundMask(page, Box(0, 0, 100, 100), [])
+    assert foreground.min_gap(Box(0, 0, 100, 100), vertical=False) == 50
+    assert ForegroundMask(page.T, Box(0, 0, 100, 100), []).min_gap(Box(0, 0, 100, 100), vertical=True) == 50

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from figtune.batches.forward import summed_loss
+from figtune.core.errors import UsageError
+from figtune.core.jsonl import read_json, write_json
 from figtune.models.adapters import adapter_config, load_adapter, save_adapter
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.parameters import parameter_table, table_lines
 from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, ParameterTable
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import UsageError
-from figtune.pipeline.records import read_json, write_json
 from tests.models.tuned import CPU, batch_of, choice, moved_model, pixels_of, plain_fields, rows_of
 
 NAMES = ["tiny-gemma3", "tiny-paligemma"]

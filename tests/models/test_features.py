@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from figtune.core.errors import ResourceError
 from figtune.models.encoder import AbsentEncoder, encoder_digest
 from figtune.models.family import PROJECTOR
 from figtune.models.features import FeatureStore, fitted, picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.ranks import together
-from figtune.pipeline.errors import ResourceError
+from figtune.models.ranks import process_group
 from tests.models.tuned import CPU, moved_model, pictures, pixels_of
 from tests.processes import Launched
 
@@ -148,7 +148,7 @@ def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
         computed.append(name)
         add(store, name, features)
 
-    with together(on_cpu=True), pytest.MonkeyPatch.context() as patched:
+    with process_group(on_cpu=True), pytest.MonkeyPatch.context() as patched:
         patched.setattr(FeatureStore, "add", noted)
         loaded = load_tuned_model(model, CPU, "setup")
         store = prepared_features(root, loaded, files)

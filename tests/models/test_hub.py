@@ -11,13 +11,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_json
 from figtune.models import hub
 from figtune.models.hub import find_model
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.records import read_json
 from tests.hub_server import COMMIT, LocalHub, Refusal, serving
 from tests.models.tuned import choice
 

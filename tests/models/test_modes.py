@@ -17,6 +17,8 @@ from figtune.answers.generation import generate_answers
 from figtune.batches.forward import summed_loss
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import prompt_row
+from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_json, write_json
 from figtune.models.adapters import save_adapter
 from figtune.models.features import picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
@@ -24,8 +26,6 @@ from figtune.models.parameters import parameter_table
 from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
 from figtune.models.setup import set_up_model
 from figtune.models.whole import WholeModel, part_of
-from figtune.pipeline.errors import ResourceError
-from figtune.pipeline.records import read_json, write_json
 from tests.models.tuned import CPU, PROMPT, batch_of, choice, pictures, rows_of
 
 NAMES = ("tiny-gemma3", "tiny-paligemma2")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from figtune.core.errors import UsageError
 from figtune.models import loading
 from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, ModelRecord
-from figtune.pipeline.errors import UsageError
 
 CUDA = torch.device("cuda")
 CPU = torch.device("cpu")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
+from figtune.core.jsonl import read_json
 from figtune.models.families import family_of
 from figtune.models.loading import family_of_folder, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
-from figtune.pipeline.errors import ArtifactMissingError, ResourceError, UsageError
-from figtune.pipeline.records import read_json
 from tests.models.tuned import CPU, choice
 
 

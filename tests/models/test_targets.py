@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from figtune.core.errors import FigtuneError, ResourceError, UsageError
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
 from figtune.models.support import TINY_TYPES
 from figtune.models.targets import DECODER_LAYERS, PARTS, VISION_LAYERS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
-from figtune.pipeline.errors import FigtuneError, ResourceError, UsageError
 from tests.hub_server import COMMIT, serving
 
 

@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 
 from figtune.answers.trained import read_trained
 from figtune.batches.rows import prompt_row
+from figtune.core.errors import ArtifactMissingError, ResourceError
 from figtune.models.adapters import save_adapter
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import ArtifactMissingError, ResourceError
 from figtune.publishing import merging
 from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
 from figtune.publishing.merging import merge, merged, over_full_weights

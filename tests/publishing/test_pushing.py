@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from figtune.pipeline.errors import ResourceError, UsageError
+from figtune.core.errors import ResourceError, UsageError
 from figtune.publishing.pushing import Upload, check_access, push_adapter, push_merged
 from tests.answers.trained import write_trained_model
 from tests.hub_server import LocalHub, Refusal, serving

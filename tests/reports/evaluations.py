@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from figtune.core.jsonl import write_json, write_records
 from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
@@ -17,7 +18,6 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge
-from figtune.pipeline.records import write_json, write_records
 
 BOOTSTRAP = Bootstrap(samples=50, seed=0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from figtune.pipeline.errors import ArtifactMissingError, InputError
+from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.reports.comparison import comparison
 from tests.conftest import ROOT
 from tests.metrics.making import prediction

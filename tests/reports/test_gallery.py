@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from figtune.figures.records import (
+from figtune.core.jsonl import write_records
+from figtune.extraction.records import (
     FIGURES_FILE,
     GALLERY_FILE,
     PAPERS_FILE,
@@ -19,7 +20,6 @@ from figtune.figures.records import (
     PaperRecord,
     PaperStatus,
 )
-from figtune.pipeline.records import write_records
 from figtune.reports.gallery import write_gallery
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)> {{ 7*7 }} </style>"

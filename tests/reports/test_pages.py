@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from figtune.core.jsonl import read_records
 from figtune.metrics.records import PREDICTIONS_FILE, Prediction
-from figtune.pipeline.records import read_records
 from figtune.reports.evaluation import evaluation_page
 from tests.browser import Tab
 from tests.conftest import Demo

@@ -11,12 +11,12 @@ from urllib.parse import unquote
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from figtune.examples.preparation import prepare_examples
-from figtune.examples.records import Stats
+from figtune.dataset.build_from_papers import prepare_examples
+from figtune.dataset.records import Stats
 from figtune.reports.data_card import write_data_card
 from figtune.reports.preview import write_preview
-from tests.examples.making import CHOICES, PLAIN_FIGURE, figure, write_content
-from tests.examples.scans import prepare, scan, write_parquet
+from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, write_content
+from tests.dataset.scans import prepare, scan, write_parquet
 
 NO_TOKENIZER = Path("no tokenizer here")
 

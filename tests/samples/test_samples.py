@@ -14,7 +14,7 @@ import pymupdf
 import pytest
 from numpy.typing import NDArray
 
-from figtune.papers.box import Box
+from figtune.pdf.geometry import Box
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 STEMS = ("ray_probes", "view_schedules", "weave_faults")

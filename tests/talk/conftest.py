@@ -14,7 +14,7 @@ from tests.answers.trained import greedy, write_trained_model
 
 READING = Reading(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
 TERMS = Terms("cpu", 2, greedy(5), READING, strict=False)
-CAPTION = Request("caption", own_words=None, usual=None)
+CAPTION = Request("caption", custom_prompt=None, usual=None)
 
 
 @pytest.fixture(scope="session")

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 from figtune.answers.generation import generate_answers
+from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
-from figtune.pipeline.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from figtune.talk.answers import answer_about
 from figtune.talk.terms import Request
 from tests.answers.trained import greedy
-from tests.figures import hostile
+from tests.extraction import hostile_pdfs
 from tests.talk.conftest import CAPTION, TERMS
 
 
@@ -82,10 +82,10 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
 @pytest.mark.parametrize(
     ("request_", "prompt"),
     [
-        (Request("caption", own_words=None, usual="Report on this scan."), "Report on this scan."),
-        (Request("caption", own_words="How many?", usual="Report on this scan."), "How many?"),
+        (Request("caption", custom_prompt=None, usual="Report on this scan."), "Report on this scan."),
+        (Request("caption", custom_prompt="How many?", usual="Report on this scan."), "How many?"),
         (
-            Request("describe", own_words=None, usual=None),
+            Request("describe", custom_prompt=None, usual=None),
             "Write a technical description of what this figure illustrates.",
         ),
     ],
@@ -160,9 +160,9 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (hostile.write_encrypted, r"a\.pdf is encrypted"),
-        (hostile.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
-        (hostile.write_web_page, r"a\.pdf is not a PDF"),
+        (hostile_pdfs.write_encrypted, r"a\.pdf is encrypted"),
+        (hostile_pdfs.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
+        (hostile_pdfs.write_web_page, r"a\.pdf is not a PDF"),
         (_pipe, r"there is no paper .*a\.pdf"),
         (_absent, r"there is no paper .*a\.pdf"),
     ],
@@ -175,13 +175,13 @@ def test_papers_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(unloadable: Path, image: Path) -> None:
     with pytest.raises(InputError, match=r"the prompt takes \d+ text tokens, and the model was trained on at most 128"):
-        ask(unloadable, image, replace(CAPTION, own_words="many words " * 100))
+        ask(unloadable, image, replace(CAPTION, custom_prompt="many words " * 100))
 
 
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"request": replace(CAPTION, own_words="  ")}, "the prompt is empty"),
+        ({"request": replace(CAPTION, custom_prompt="  ")}, "the prompt is empty"),
         ({"figure": "3"}, "--figure is for papers"),
         ({"answers": Path("answers.jsonl")}, "--answers is for folders"),
     ],

@@ -14,8 +14,8 @@ from PIL import Image
 from figtune.answers.answering import Question, answers_to
 from figtune.answers.decoding import Decoding
 from figtune.answers.generation import Answer
+from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.models.loading import LoadedModel
-from figtune.pipeline.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.talk import folder as folder_module
 from figtune.talk.answers import answer_about
 from figtune.talk.folder import Counts, ImageAnswer
@@ -89,7 +89,7 @@ def test_an_interrupted_run_carries_on_and_writes_the_same_bytes(
 
 def test_another_question_does_not_carry_on(output: Path, images: Path, tmp_path: Path) -> None:
     ask(output, images, tmp_path / "answers.jsonl")
-    other = replace(CAPTION, own_words="What?")
+    other = replace(CAPTION, custom_prompt="What?")
     answer_about(output, images, other, TERMS, figure=None, answers=tmp_path / "answers.jsonl")
     assert {line.prompt for line in lines((tmp_path / "answers.jsonl").read_text())} == {"What?"}
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from figtune.pipeline.errors import ResourceError
+from figtune.core.errors import ResourceError
 from figtune.talk.server import serve
 from tests.browser import Tab
 from tests.conftest import ROOT

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from figtune.examples.records import SPLITS, Example, examples_file
-from figtune.pipeline.errors import InputError, UsageError
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.records import read_records
+from figtune.core.errors import InputError, UsageError
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import SPLITS, Example, examples_file
 from figtune.talk.answers import answer_about
 from figtune.talk.paper import Paper, Reading, chosen_figure, read_paper
 from figtune.talk.preflight import is_paper
 from tests.conftest import ROOT, Demo
-from tests.figures import hostile
+from tests.extraction import hostile_pdfs
 from tests.talk.conftest import CAPTION, READING, TERMS
 
 
@@ -79,7 +79,7 @@ def test_a_figure_that_is_not_there_lists_those_that_are(paper: Paper) -> None:
 def test_a_question_about_a_figure_is_answered(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hostile.write_paper(tmp_path / "small.pdf", pages=1)
+    hostile_pdfs.write_paper(tmp_path / "small.pdf", pages=1)
     answer_about(output, tmp_path / "small.pdf", CAPTION, TERMS, figure="1", answers=None)
     said = capsys.readouterr()
     assert said.out.strip()
@@ -90,14 +90,14 @@ def test_a_paper_without_figures_says_so(tmp_path: Path) -> None:
     import pymupdf
 
     document = pymupdf.open()
-    document.new_page().insert_textbox(pymupdf.Rect(50, 50, 500, 700), hostile.BODY * 3)
+    document.new_page().insert_textbox(pymupdf.Rect(50, 50, 500, 700), hostile_pdfs.BODY * 3)
     document.save(tmp_path / "letter.pdf")
     with pytest.raises(InputError, match=r"letter\.pdf has no figure or table with a caption"):
         read_paper(tmp_path / "letter.pdf", tmp_path, READING)
 
 
 def test_a_paper_is_known_by_what_is_in_it(tmp_path: Path) -> None:
-    hostile.write_paper(tmp_path / "upload", pages=1)
+    hostile_pdfs.write_paper(tmp_path / "upload", pages=1)
     (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert is_paper(tmp_path / "upload")
     assert is_paper(tmp_path / "absent.PDF")

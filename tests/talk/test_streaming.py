@@ -13,9 +13,9 @@ from figtune.answers.answering import Question
 from figtune.answers.forecast import Forecast, spelled
 from figtune.answers.generation import generate_answers
 from figtune.answers.streaming import stream_answers
+from figtune.core.errors import InputError
 from figtune.models.features import picture_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.pipeline.errors import InputError
 from tests.answers.trained import greedy
 
 QUESTION = Question(picture=Image.new("RGB", (60, 40), "teal"), prompt="Describe this figure.")

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import fully_shard
 
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
-from figtune.models.ranks import together
+from figtune.models.ranks import process_group
 from figtune.training.settings import TrainSettings
 from tests.training.runs import run
 
@@ -28,7 +28,7 @@ def train_and_carry_on(dataset: Path, model: Path, output: Path, settings: Train
             "FSDP_RESHARD_AFTER_FORWARD": "true",
         }
     )
-    with together(on_cpu=True), pytest.MonkeyPatch.context() as patched:
+    with process_group(on_cpu=True), pytest.MonkeyPatch.context() as patched:
         patched.setattr(AcceleratorState, "__init__", _on_the_cpu_too)
         with patched.context() as broken:
             broken.setattr("figtune.training.train.metrics_lines", _interrupt)
@@ -45,7 +45,7 @@ def train_and_carry_on(dataset: Path, model: Path, output: Path, settings: Train
 
 def save_sharded(model: Path, target: Path) -> int:
     """The adapter of a folder once more, from weights that are spread over the processes."""
-    with together(on_cpu=True):
+    with process_group(on_cpu=True):
         loaded = load_tuned_model(model, torch.device("cpu"), "setup", trainable=True, encoder=False)
         for layer in loaded.model.model.language_model.layers:
             fully_shard(layer)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figtune.examples.records import MINITRAIN_FILE, Example, examples_file
-from figtune.pipeline.files import sha256_of
-from figtune.pipeline.records import write_records
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import write_records
+from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
 from figtune.training.train import train

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from config import TRAIN
+from figtune.core.errors import UsageError
 from figtune.models.records import AdapterMode, AdapterRecord
-from figtune.pipeline.errors import UsageError
 from figtune.training.memory_budget import (
     BatchShape,
     MemoryUse,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config import TRAIN
-from figtune.pipeline.errors import ResourceError
+from figtune.core.errors import ResourceError
 from figtune.training.memory_budget import StepConfig
 from figtune.training.memory_check import MemoryBudget, check_setup_memory
 from tests.models.tuned import choice

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
+from figtune.core.images import read_image
+from figtune.core.jsonl import read_records, write_records
+from figtune.dataset.records import examples_file
 from figtune.evaluation.evaluation import evaluate
-from figtune.examples.records import examples_file
 from figtune.metrics.records import Prediction
 from figtune.models.encoder import AbsentEncoder
 from figtune.models.features import picture_features
@@ -21,8 +23,6 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
-from figtune.pipeline.images import read_image
-from figtune.pipeline.records import read_records, write_records
 from figtune.training.callbacks import CheckpointCallback
 from tests.evaluation.test_evaluation import TRIAL
 from tests.models.tuned import CPU, choice

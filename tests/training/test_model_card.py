@@ -11,7 +11,7 @@ from torch import nn
 
 from figtune.answers.trained import read_trained
 from figtune.batches.training_data import TrainingExamples
-from figtune.examples.records import DATA_SET_TASK, Example
+from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
@@ -77,7 +77,7 @@ def test_the_wording_follows_the_source(tmp_path: Path) -> None:
     of_papers = card_of(tmp_path, "lora")
     assert "fine-tuned on figures of research papers" in of_papers
     assert "| split | examples | figures | papers | tasks |" in of_papers
-    scan = dataclasses.replace(EXAMPLE, task=DATA_SET_TASK)
+    scan = dataclasses.replace(EXAMPLE, task=CUSTOM_TASK)
     of_scans = card_of(tmp_path, "lora", scan)
     assert "| split | examples | images | groups | tasks |\n|---|---|---|---|---|\n| train | 3 | 1 | 1 |" in of_scans
     assert "figure" not in of_scans.split("## Training")[0]

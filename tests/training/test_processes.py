@@ -22,16 +22,16 @@ from torch.testing import assert_close
 import setup_model
 import train_model
 from config import parse
-from figtune.examples.records import examples_file
+from figtune.core.artifacts import Provenance, Stage, write_manifest
+from figtune.core.distributed import check_launch
+from figtune.core.errors import ExitCode, UsageError
+from figtune.core.jsonl import read_records, write_records
+from figtune.dataset.records import examples_file
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
-from figtune.models.ranks import together
+from figtune.models.ranks import process_group
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.pipeline.artifacts import MadeFrom, Stage, write_manifest
-from figtune.pipeline.crew import check_launch
-from figtune.pipeline.errors import ExitCode, UsageError
-from figtune.pipeline.records import read_records, write_records
 from figtune.training.fsdp import check_resume_compatible
 from figtune.training.settings import TrainSettings
 from tests.models.tuned import choice
@@ -64,8 +64,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config.dataset_dir / examples_file("train"),
         [example(config.dataset_dir, index % 2, text) for index, text in enumerate(texts)],
     )
-    prepared = Stage(name="prepare", version=1, folder=config.dataset_dir, command="", settings={}, holds=())
-    write_manifest(prepared, MadeFrom(settings={}, files={}, stages={}), {})
+    prepared = Stage(name="prepare", version=1, folder=config.dataset_dir, command="", settings={}, outputs=())
+    write_manifest(prepared, Provenance(settings={}, files={}, stages={}), {})
     setup_model.run(config)
     return folder
 
@@ -145,7 +145,7 @@ def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path) -> None:
 
 
 def meet_and_train(dataset: Path, model: Path, output: Path, settings: TrainSettings) -> int:
-    with together(on_cpu=True):
+    with process_group(on_cpu=True):
         run(dataset, model, output, settings)
     return 0
 

@@ -13,10 +13,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import Gemma3TextModel
 
+from figtune.core.errors import NothingProducedError, ResourceError, UsageError
+from figtune.core.jsonl import read_records
 from figtune.models.records import AnswerLine, MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import NothingProducedError, ResourceError, UsageError
-from figtune.pipeline.records import read_records
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.loggers import check_trackers
 from figtune.training.metrics_log import best_step, evaluations_since_best

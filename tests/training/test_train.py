@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
+from figtune.core.jsonl import read_records, write_records
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.pipeline.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.pipeline.records import read_records, write_records
 from figtune.training.callbacks import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures

@@ -1,0 +1,138 @@
+"""The edge between the program and the shell: errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from figtune.core.artifacts import Stage
+from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
+from figtune.core.errors import ExitCode, FigtuneError, PartialError
+from figtune.core.log import escape_what_stdout_lacks, log, print_result
+from figtune.core.shortages import shortage_behind
+from figtune.core.stages import StageSummary, plan
+
+_OUTSIDE_CAUSES = {
+    errno.EACCES: "change its permissions, or give another path",
+    errno.EPERM: "change its permissions, or give another path",
+    errno.EROFS: "give other folders with --work_dir and --output_dir",
+    errno.ENOTDIR: "give a path whose parents are folders",
+    errno.EEXIST: "give a path that is no file",
+    errno.EISDIR: "a file belongs there: move the folder away",
+    errno.ELOOP: "give a path without links that lead in circles",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EBUSY: "end what uses it, or give another path",
+    errno.EIO: "check the disk, or give other folders with --work_dir and --output_dir",
+}
+
+
+def run_cli(action: Callable[[], None]) -> int:
+    """Run a command's body; say what went wrong in one line, and return the exit code for it.
+
+    An error that no user can cause is a fault of this program and keeps its traceback.
+    """
+    escape_what_stdout_lacks()
+    try:
+        action()
+    except KeyboardInterrupt:
+        log("interrupted: what is finished is kept; the same command carries on")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads stdout, `head` say, has seen enough; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as failure:  # noqa: BLE001 - the last line of defence
+        return _told(failure)
+    return ExitCode.DONE
+
+
+class RunSettings(Protocol):
+    """The part of the configuration that says how to run rather than what to make."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Only say what would be done."""
+
+    @property
+    def force(self) -> bool:
+        """Do it even where nothing has changed."""
+
+    @property
+    def strict(self) -> bool:
+        """End in an error where some input failed."""
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+@dataclass(frozen=True)
+class StageScript(Generic[Settings]):
+    """What every stage script offers."""
+
+    describe: Callable[[Settings], Stage]
+    """What the stage would make, and from what."""
+    run: Callable[[Settings], StageSummary]
+    """Make it, if it is not current."""
+    check: Callable[[Settings], None] = lambda _: None
+    """Raises what `run` would raise in the end and what can be known at once: hours of other stages may come first."""
+    check_request: Callable[[Settings], None] = lambda _: None
+    """Raises what is wrong with what was typed, whether the stage is current or not, before anything else is read."""
+
+
+def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> None:
+    """Plan the stages, check those that are stale, then run them in order; or only print the plan.
+
+    Raises:
+        FigtuneError: what a stage raises; whatever its check can tell, before any stage has begun.
+        PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
+    """
+    for script in scripts:
+        script.check_request(settings)
+    planned = plan([script.describe(settings) for script in scripts], force=settings.force)
+    if settings.dry_run:
+        for entry in planned:
+            print_result(f"{entry.stage.name}: {entry.reason or 'up to date'}")
+        return
+    for script, entry in zip(scripts, planned, strict=True):
+        if entry.reason is not None:
+            script.check(settings)
+    for script in scripts:
+        summary = script.run(settings)
+        log(_line(summary))
+        if settings.strict and summary.result.failed:
+            raise PartialError(
+                f"{summary.stage.name}: inputs that failed or are damaged: {summary.result.failed:,}",
+                f"see why in {summary.stage.folder}, or leave out --strict",
+            )
+    for entry in planned:
+        for page in entry.stage.html_pages:
+            log(f"look at: {entry.stage.folder / page}")
+
+
+def _line(summary: StageSummary) -> str:
+    if summary.reason is None:
+        return f"{summary.stage.name:8} up to date        -> {summary.stage.folder}"
+    counts = ", ".join(f"{count:,} {name}" for name, count in summary.result.counts.items())
+    # What is asked for rather than made lies in no folder.
+    where = "" if summary.stage.always_run is not None else f"  -> {summary.stage.folder}"
+    return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"
+
+
+def _told(failure: Exception) -> int:
+    """Say what went wrong; return the exit code for it."""
+    known = shortage_behind(failure) or failure
+    if isinstance(known, FigtuneError):
+        log(f"error: {known}{exit_code_suffix(known.exit_code)}")
+        grace_period_for_rank_zero()
+        return known.exit_code
+    if isinstance(failure, OSError) and failure.errno in _OUTSIDE_CAUSES:
+        where = f": {failure.filename}" if failure.filename else ""
+        log(f"error: {(failure.strerror or 'input/output error').lower()}{where}; {_OUTSIDE_CAUSES[failure.errno]}")
+        return ExitCode.RESOURCE
+    traceback.print_exception(failure, file=sys.stderr)
+    log("error: this is a fault of the program, not of what you typed; please report it with the lines above")
+    return ExitCode.UNEXPECTED

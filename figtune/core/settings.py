@@ -1,0 +1,114 @@
+"""Settings as JSON: frozen dataclasses to plain values and back, strictly.
+
+A settings file that has a name too many or a value of the wrong type is refused with its dotted name; nothing is
+dropped in silence, None included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+import msgspec
+
+from figtune.core.errors import UsageError
+
+Settings = TypeVar("Settings")
+Scalar = str | int | float | bool | None
+Value = Scalar | tuple[Scalar, ...]
+
+
+def check_setting(condition: bool, name: str, wanted: str) -> None:
+    """Refuse a value of a setting.
+
+    Raises:
+        UsageError: `condition` does not hold.
+    """
+    if not condition:
+        raise UsageError(f"--{name} must be {wanted}", "give another value")
+
+
+def check_pair(condition: bool, name: str, wanted: str) -> None:
+    """Refuse a setting that does not go with the others.
+
+    Raises:
+        UsageError: `condition` does not hold.
+    """
+    if not condition:
+        raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
+def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
+    """Every leaf of a dataclass by its dotted name: `{"train.learning_rate": 0.0001, ...}`."""
+    flat: dict[str, Value] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        name = f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = _plain(value)
+    return flat
+
+
+def _plain(value: Value | Path) -> Value:
+    """`3` and `3.0` are the same setting, whether an edited constant or a flag gave it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def encode(settings: object) -> bytes:
+    """Settings as indented JSON; `decode` reads them back equal."""
+    plain = msgspec.to_builtins(settings, enc_hook=str)
+    return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
+
+
+def decode(defaults: Settings, data: bytes, where: str) -> Settings:
+    """Read settings of the kind of `defaults`, which gives the values of names that are left out.
+
+    Raises:
+        UsageError: not JSON, an unknown name, a wrong type, or an invalid value.
+    """
+    kind = type(defaults)
+    try:
+        plain = msgspec.json.decode(data)
+        for name, known in _unknown_names(kind, plain):
+            raise UsageError(f'{where}: unknown setting "{name}"', _suggestion(name, known))
+        merged = _merge(msgspec.to_builtins(defaults, enc_hook=str), plain)
+        return msgspec.convert(merged, kind, dec_hook=_path)
+    except (msgspec.DecodeError, UnicodeDecodeError) as misfit:
+        raise UsageError(f"{where}: {misfit}", "correct the file") from None
+
+
+def _merge(defaults: object, given: object) -> object:
+    if not (isinstance(defaults, Mapping) and isinstance(given, Mapping)):
+        return given
+    return {**defaults, **{name: _merge(defaults.get(name), value) for name, value in given.items()}}
+
+
+def _path(kind: type[object], value: object) -> object:
+    if not (issubclass(kind, Path) and isinstance(value, str)):
+        raise TypeError(f"Expected a path, got `{value}`")
+    return Path(value)
+
+
+def _unknown_names(kind: type[object], plain: object, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    if not isinstance(plain, Mapping):
+        return
+    kinds = get_type_hints(kind)
+    for name, value in plain.items():
+        if name not in kinds:
+            yield f"{prefix}{name}", [f"{prefix}{known}" for known in kinds]
+        elif dataclasses.is_dataclass(kinds[name]):
+            yield from _unknown_names(kinds[name], value, f"{prefix}{name}.")
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"known names: {', '.join(known)}"

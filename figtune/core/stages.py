@@ -1,0 +1,193 @@
+"""Running stages: what to do and why, one after another, each under the lock of its work folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from figtune.core import artifacts
+from figtune.core.artifacts import Provenance, Stage
+from figtune.core.distributed import DistributedContext, SingleProcess, launched_world_size
+from figtune.core.errors import NothingProducedError, ResourceError, UsageError
+from figtune.core.io import remove_partial_files
+from figtune.core.jsonl import read_json
+from figtune.core.log import log
+from figtune.core.shortages import shortages_explained
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a stage produced."""
+
+    counts: Mapping[str, int]
+    failed: int = 0
+    """Inputs that could not be used, or not for certain all of them, each recorded with its reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSummary:
+    """What became of a stage."""
+
+    stage: Stage
+    reason: str | None
+    """Why it ran; None where its artifact was current."""
+    result: StageResult
+    """This time, or when its artifact was made."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    """A stage and why it would run; None where nothing is to do."""
+
+    stage: Stage
+    reason: str | None
+
+
+def plan(stages: Sequence[Stage], *, force: bool) -> list[PlannedStage]:
+    """What running `stages` in this order would do.
+
+    Needs that an earlier stage of the list makes are taken as made; all others must be on disk.
+
+    Raises:
+        ArtifactMissingError: a need is neither on disk nor made by an earlier stage.
+    """
+    planned: list[PlannedStage] = []
+    fingerprints: dict[str, str] = {}
+    for stage in stages:
+        origin = _origin(stage, fingerprints)
+        fingerprints[stage.name] = artifacts.fingerprint(stage, origin)
+        planned.append(PlannedStage(stage=stage, reason=artifacts.stale_reason(stage, origin, force=force)))
+    return planned
+
+
+def run_if_stale(
+    stage: Stage,
+    produce: Callable[[Path], StageResult],
+    *,
+    lock_folders: Sequence[Path],
+    force: bool,
+    distributed: DistributedContext | None = None,
+) -> StageSummary:
+    """Run `produce` if the stage's artifact is not current, then declare it finished.
+
+    An artifact that is built apart replaces the earlier one when it is whole; until then that one stays as it is.
+
+    Args:
+        produce: writes the artifact into the folder that it is given.
+        lock_folders: folders that no other run may write to meanwhile.
+        distributed: the processes that run `produce` together, for a stage that can be shared. The first one looks,
+        locks and
+            writes; the others follow it.
+
+    Raises:
+        ArtifactMissingError: something the stage needs is not there, or not as it was made.
+        ResourceError: another run holds a lock, or the machine lacks room, open files or memory.
+        UsageError: several processes were launched for a stage that cannot be shared.
+    """
+    if distributed is None and launched_world_size() > 1:
+        raise UsageError(
+            f"{stage.name} runs in one process, but {launched_world_size()} were launched",
+            f"run {stage.command} without a launcher; only training and evaluation take one",
+        )
+    distributed = distributed or SingleProcess()
+    if stage.always_run is not None:
+        return _timed(stage, stage.always_run, produce)
+    with locked(*lock_folders) if distributed.is_rank_zero else nullcontext():
+        origin, reason = distributed.broadcast(lambda: _begun(stage, force=force))
+        if reason is None:
+            return StageSummary(stage=stage, reason=None, result=_recorded(stage), seconds=0.0)
+        with (
+            _cleared_on_failure(stage) if distributed.is_rank_zero else nullcontext(),
+            shortages_explained(stage.folder),
+        ):
+            summary = _timed(stage, reason, produce)
+            if distributed.is_rank_zero:
+                artifacts.write_manifest(stage, origin, summary.result.counts, summary.result.failed)
+    return summary
+
+
+def _begun(stage: Stage, *, force: bool) -> tuple[Provenance, str | None]:
+    """Return what the stage is made from, and why it has to run.
+
+    If it has to, what it reads is checked, and an artifact that grows in place is no longer declared finished.
+    """
+    origin = _origin(stage, {})
+    reason = artifacts.stale_reason(stage, origin, force=force)
+    if reason is None:
+        return origin, None
+    for need in stage.needs:
+        artifacts.check_need(stage, need)
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    remove_partial_files(stage.folder, stage.outputs)
+    if stage.apart is None:
+        artifacts.invalidate(stage)
+    else:
+        shutil.rmtree(stage.apart, ignore_errors=True)
+        stage.apart.mkdir(parents=True)
+    return origin, reason
+
+
+@contextmanager
+def _cleared_on_failure(stage: Stage) -> Iterator[None]:
+    """Remove what was built apart when the block fails; where nothing usable came out, it says why and stays."""
+    try:
+        yield
+    except NothingProducedError:
+        if stage.apart is not None:
+            with suppress(OSError):
+                stage.apart.rmdir()
+        raise
+    except BaseException:
+        if stage.apart is not None:
+            shutil.rmtree(stage.apart, ignore_errors=True)
+        raise
+
+
+def _recorded(stage: Stage) -> StageResult:
+    manifest = read_json(stage.folder / artifacts.MANIFEST_FILE, artifacts.Manifest, stage.command)
+    return StageResult(counts=manifest.counts, failed=manifest.failed)
+
+
+def _timed(stage: Stage, reason: str, produce: Callable[[Path], StageResult]) -> StageSummary:
+    log(f"{stage.name}: {reason}")
+    started = time.monotonic()
+    result = produce(stage.build_folder)
+    return StageSummary(stage=stage, reason=reason, result=result, seconds=time.monotonic() - started)
+
+
+def _origin(stage: Stage, planned: Mapping[str, str]) -> Provenance:
+    """What `stage` is made from: fingerprints of its needs as planned, or else as they lie on disk."""
+    upstream = {
+        need.stage: planned.get(need.stage) or artifacts.fingerprint_on_disk(stage, need) for need in stage.needs
+    }
+    return artifacts.provenance(stage, upstream)
+
+
+@contextmanager
+def locked(*folders: Path) -> Iterator[None]:
+    """Hold the locks of folders: two runs must not write the same artifacts.
+
+    Raises:
+        ResourceError: another process holds one of them.
+    """
+    with ExitStack() as held:
+        # A folder that is given twice, under two names perhaps, is locked once: a second lock would wait for the first.
+        for folder in dict.fromkeys(folder.resolve() for folder in folders):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
+            except Timeout:
+                raise ResourceError(
+                    f"another run is at work in {folder}",
+                    "wait for it to end, or give another folder with --work_dir or --output_dir",
+                ) from None
+        yield

@@ -1,0 +1,1 @@
+"""Training examples: sources, filters, cleaning, tasks (prompt + completion), split by paper."""

@@ -1,0 +1,127 @@
+"""Examples composed: a task's draft put into bounds, its phrasing chosen, or the rule that rejects it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from figtune.dataset.figure_context import FigureContext
+from figtune.dataset.filters import RejectReason
+from figtune.dataset.records import Example, Task
+from figtune.dataset.sentences import count_words, whole_sentences
+from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.tasks import ExampleDraft, TaskEntry, task_entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureLocation:
+    """Where a figure stands, on disk and in its paper."""
+
+    figure_id: str
+    paper_id: str
+    image: str
+    """As in `Example`."""
+    image_sha256: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What became of a draft: an example, or the fault that kept it from being one."""
+
+    example_id: str
+    task: str
+    result: Example | RejectReason
+    shortened: bool
+    """Whether sentences were left out to keep the completion within its bound."""
+
+
+def build_examples(
+    figure_context: FigureContext, place: FigureLocation, settings: PrepareSettings
+) -> Iterator[BuildResult]:
+    """Every example that the chosen tasks make of a figure."""
+    for name in settings.tasks:
+        entry = task_entry(name)
+        if entry.fits(figure_context):
+            for draft in entry.drafts(figure_context):
+                yield _build_example(entry, draft, figure_context, place, settings)
+
+
+def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, custom_prompt: str | None) -> str:
+    """What an example of a task about a whole figure asks, whether or not its paper has an answer.
+
+    Args:
+        custom_prompt: what to ask in place of the task's request, after the same context.
+    """
+    entry = task_entry(task)
+    draft = next(entry.drafts(figure_context))
+    return _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
+
+
+def _build_example(
+    entry: TaskEntry,
+    draft: ExampleDraft,
+    figure_context: FigureContext,
+    place: FigureLocation,
+    settings: PrepareSettings,
+) -> BuildResult:
+    example_id = _example_id(place.figure_id, entry, draft)
+    sentences = whole_sentences(draft.sentences, settings.max_words)
+    completion = " ".join(sentences)
+    reason = _reject_reason(draft, completion, settings)
+    return BuildResult(
+        example_id=example_id,
+        task=entry.name,
+        result=reason or _example(example_id, entry, draft, completion, figure_context, place),
+        shortened=reason is None and len(sentences) < len(draft.sentences),
+    )
+
+
+def _reject_reason(draft: ExampleDraft, completion: str, settings: PrepareSettings) -> RejectReason | None:
+    if draft.lacking:
+        return RejectReason(draft.lacking, "")
+    if not completion:
+        return RejectReason("no_sentence_fits", f"the first has {count_words(draft.sentences[0])} words")
+    if count_words(completion) < settings.min_words:
+        return RejectReason("too_short", completion)
+    return None
+
+
+def _example(
+    example_id: str,
+    entry: TaskEntry,
+    draft: ExampleDraft,
+    completion: str,
+    figure_context: FigureContext,
+    place: FigureLocation,
+) -> Example:
+    return Example(
+        task=entry.name,
+        example_id=example_id,
+        image=place.image,
+        image_sha256=place.image_sha256,
+        prompt=_prompt(entry, draft, figure_context, example_id, None),
+        completion=completion,
+        group=place.paper_id,
+        source=place.source,
+        kind=figure_context.kind,
+    )
+
+
+def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:
+    return f"{figure_id}-{entry.name}" + (f"-{draft.panel}" if draft.panel else "")
+
+
+def _prompt(
+    entry: TaskEntry, draft: ExampleDraft, figure_context: FigureContext, example_id: str, custom_prompt: str | None
+) -> str:
+    context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
+    if custom_prompt is not None:
+        return f"{context}{custom_prompt}"
+    phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
+    return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
+
+
+def _thing(noun: str, panel: str) -> str:
+    return f"panel ({panel}) of this {noun}" if panel else f"this {noun}"

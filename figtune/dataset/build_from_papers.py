@@ -1,0 +1,119 @@
+"""Content taken through selection, cleaning and tasks into the files of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from figtune.core.jsonl import jsonl_writer
+from figtune.core.log import progress_bar
+from figtune.dataset.build_examples import BuildResult, FigureLocation, build_examples
+from figtune.dataset.content_folder import PaperFigure
+from figtune.dataset.figure_context import build_context
+from figtune.dataset.filters import RejectReason
+from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
+from figtune.dataset.image_store import prune_images
+from figtune.dataset.paper_figures import FigureSelection, SelectedFigure, select_figures
+from figtune.dataset.records import REJECTED_FILE, Example, Rejection, Split, Stats
+from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.shards import writing_examples
+from figtune.dataset.splits import expected_splits
+from figtune.dataset.stats import StatsCollector
+
+_Write = Callable[[object], None]
+
+
+def prepare_examples(content_dir: Path, dataset_dir: Path, settings: PrepareSettings) -> Stats:
+    """Turn a content folder into `train.jsonl`, `val.jsonl`, `test.jsonl`, `minitrain.jsonl`, `rejected.jsonl` and
+    `stats.json`.
+
+    Images stay where they are: examples name them relative to the dataset folder. Figures are read one by one, twice;
+    memory hardly grows with them.
+
+    Raises:
+        ArtifactMissingError: the content folder is not there or not complete.
+        InputError: a line in it is no record, or a figure has no paper.
+        NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
+    """
+    with select_figures(content_dir, dataset_dir, settings) as selection:
+        collector = _Writing(dataset_dir, selection).run()
+    prune_images(dataset_dir, ())
+    ending = FinalizeOptions(
+        minitrain_examples=settings.minitrain_examples,
+        expected_splits=tuple(expected_splits(settings.fractions)),
+        data_set="",
+    )
+    return finalize_dataset(dataset_dir, collector, ending)
+
+
+class _Writing:
+    """One pass over the figures, with the files it fills."""
+
+    def __init__(self, dataset_dir: Path, selection: FigureSelection) -> None:
+        self._content_dir = selection.content_dir
+        self._dataset_dir = dataset_dir
+        self._selection = selection
+        self._settings = selection.settings
+        self._collector = StatsCollector()
+
+    def run(self) -> StatsCollector:
+        """Write examples and rejections in the order of the figures; return the counts."""
+        with ExitStack() as files:
+            examples = files.enter_context(writing_examples(self._dataset_dir, self._settings.shard_examples))
+            reject = files.enter_context(jsonl_writer(self._dataset_dir / REJECTED_FILE))
+            figures = progress_bar(
+                self._selection, total=self._selection.count, title="writing examples", unit="figure"
+            )
+            for found, chosen in figures:
+                if isinstance(chosen, RejectReason):
+                    self._reject_figure(found, chosen, reject)
+                else:
+                    self._use(found, chosen, examples[chosen.split], reject)
+        return self._collector
+
+    def _use(self, found: PaperFigure, chosen: SelectedFigure, write: _Write, reject: _Write) -> None:
+        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words)
+        self._collector.add_cleaned(figure_context.removed)
+        place = FigureLocation(
+            figure_id=found.figure.figure_id,
+            paper_id=found.paper.paper_id,
+            image=self._image(found),
+            image_sha256=chosen.image_sha256,
+            source=found.source,
+        )
+        composed = list(build_examples(figure_context, place, self._settings))
+        for each in composed:
+            self._place(each, found, chosen.split, write, reject)
+        if any(isinstance(each.result, Example) for each in composed):
+            self._collector.use_figure(chosen.split, found.paper.paper_id)
+        else:
+            rules = sorted({each.result.rule for each in composed if isinstance(each.result, RejectReason)})
+            self._reject_figure(found, RejectReason("no_example", ", ".join(rules)), reject)
+
+    def _place(self, composed: BuildResult, found: PaperFigure, split: Split, write: _Write, reject: _Write) -> None:
+        if isinstance(composed.result, Example):
+            write(composed.result)
+            self._collector.add_example(split, composed.result, shortened=composed.shortened)
+        else:
+            reject(self._rejection(composed.example_id, composed.result, composed.task, found))
+            self._collector.reject_example(composed.result.rule)
+
+    def _reject_figure(self, found: PaperFigure, reason: RejectReason, reject: _Write) -> None:
+        reject(self._rejection(found.figure.figure_id, reason, "", found))
+        self._collector.reject_figure(reason.rule)
+
+    def _rejection(self, item_id: str, reason: RejectReason, task: str, found: PaperFigure) -> Rejection:
+        return Rejection(
+            item_id=item_id,
+            rule=reason.rule,
+            detail=reason.detail,
+            task=task,
+            image=self._image(found) if found.figure.crop else "",
+            source=found.source,
+        )
+
+    def _image(self, found: PaperFigure) -> str:
+        path = self._content_dir / str(found.figure.crop)
+        return Path(os.path.relpath(path, self._dataset_dir)).as_posix()

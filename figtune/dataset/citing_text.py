@@ -1,0 +1,187 @@
+"""What the citing paragraphs say of a figure: the sentences that name it and those that go on about it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from figtune.dataset.body_sentences import sentences_of
+from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
+from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject
+from figtune.dataset.sentences import is_closed
+from figtune.dataset.vocabulary import STOPWORDS
+from figtune.extraction.records import Mention
+
+_MAX_CONTINUATION = 4
+"""Sentences after the one that names the figure; further on a paragraph has moved to something else."""
+_SHARED_WORDS = 2
+_SAME_SENTENCE = 0.8
+
+_LOOKS = re.compile(
+    r"^(?:(?:It|We|One|As) (?:can|could|may) (?:be )?(?:seen?|observed?)|"
+    r"The (?:left|right|top|bottom|upper|lower|first|"
+    r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
+)
+_SHOW = r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?)"
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:\s\w+\s\([a-h]\))*)"
+_BARE_POINTER = re.compile(
+    rf"^(?:\S+\s+){{0,9}}?(?:is|are|be|{_SHOW})\b(?:\s+\S+){{0,5}}?\s+(?:in|by|to)\s+{_IT}\.$|"
+    rf"^{_IT}\s+{_SHOW}(?:\s+\S+){{1,5}}\.$",
+    re.IGNORECASE,
+)
+"""`Results are shown in the figure.` and `The figure shows our network.`"""
+_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
+_EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}|10\s?[−–-]\s?\d")
+
+
+@dataclass(frozen=True)
+class CitingPassage:
+    """Consecutive sentences of one paragraph about the figure."""
+
+    section: str
+    sentences: tuple[str, ...]
+    direct: bool
+    """Whether a main clause has the figure as its matter, rather than a remark in brackets."""
+
+
+@dataclass(frozen=True)
+class CitingText:
+    """All that citing paragraphs say of a figure."""
+
+    found: tuple[CitingPassage, ...]
+    removed: Counter[str]
+    """What cleaning took, by rule."""
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    text: str | None
+    """None where cleaning dropped it."""
+    is_bare_pointer: bool
+    """Whether it says no more than that the figure is there."""
+    cites: bool
+    direct: bool
+
+
+def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> CitingText:
+    """The parts of citing paragraphs that speak of the figure, direct ones first, otherwise in reading order.
+
+    Args:
+        seen: what the reader of the picture and the prompt knows: the caption and the words in the figure.
+    """
+    found: list[CitingPassage] = []
+    removed: Counter[str] = Counter()
+    vocabulary = content_words(seen)
+    for mention in mentions:
+        sentences = [_read(raw, ref, seen, removed) for raw in sentences_of(mention.text)]
+        for run in _runs(sentences, vocabulary, removed):
+            passage = _passage(mention.section, [sentences[index] for index in run])
+            if passage.sentences and passage.sentences not in {other.sentences for other in found}:
+                found.append(passage)
+    return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Words that carry a topic, without case and plural."""
+    words = (word.lower().removesuffix("s") for word in _CONTENT_WORD.findall(text))
+    return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
+
+
+def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The sentences that say something beyond `known` and each other."""
+    seen = [_telling_words(sentence) for sentence in known]
+    kept = []
+    for sentence in sentences:
+        words = _telling_words(sentence)
+        if all(len(words & other) < _SAME_SENTENCE * len(words) for other in seen):
+            kept.append(sentence)
+            seen.append(words)
+    return tuple(kept)
+
+
+def _telling_words(sentence: str) -> frozenset[str]:
+    return content_words(sentence) or frozenset(sentence.lower().split())
+
+
+def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Sentence:
+    mentions_it = cites(raw, ref)
+    text = clean_sentence(raw, ref, removed)
+    if text is not None and (rule := _misfit(raw, text, ref, seen)):
+        removed[rule] += 1
+        text = None
+    return _Sentence(
+        text=text,
+        is_bare_pointer=text is not None and _BARE_POINTER.search(text) is not None,
+        cites=mentions_it,
+        direct=mentions_it and is_main_subject(raw, ref),
+    )
+
+
+def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
+    """The rule against a sentence of body text, from which more must be kept out than from a caption."""
+    if cites_others(raw, ref):
+        return "other_figure_reference"
+    if not is_closed(raw) or re.match(r"[a-z]{2,}", raw):
+        return "broken_off"
+    if any(number.replace(" ", "") not in seen.replace(" ", "") for number in _EXACT_NUMBER.findall(text)):
+        return "unseen_number"
+    return None
+
+
+def _runs(
+    sentences: Sequence[_Sentence], vocabulary: frozenset[str], removed: Counter[str]
+) -> Iterable[tuple[int, ...]]:
+    """Indices of sentences that belong together: from one that cites the figure to the last that goes on about it."""
+    free_from = 0
+    for index, sentence in enumerate(sentences):
+        if not sentence.cites or sentence.text is None or index < free_from:
+            continue
+        start = _start(sentences, index, free_from)
+        if start is None:
+            removed["leans_on_removed"] += 1
+            continue
+        end = _end(sentences, index, vocabulary | content_words(sentence.text))
+        free_from = end
+        yield tuple(range(start, end))
+
+
+def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | None:
+    """Where the run begins: one sentence earlier where the citing one leans back; None where it cannot stand."""
+    text = sentences[index].text
+    if text is None or not depends_on_previous(text):
+        return index
+    before = sentences[index - 1].text if index > free_from else None
+    return index - 1 if before is not None and not depends_on_previous(before) else None
+
+
+def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str]) -> int:
+    """One past the last sentence that goes on about the figure."""
+    end = index + 1
+    at_most = _MAX_CONTINUATION if sentences[index].direct else 1
+    while end < len(sentences) and end - index <= at_most:
+        text = sentences[end].text
+        # What follows a mere pointer tells what it points at.
+        told = sentences[end].cites or sentences[end - 1].is_bare_pointer
+        if text is None or not (told or _continues_topic(text, vocabulary)):
+            break
+        end += 1
+    return end
+
+
+def _continues_topic(text: str, vocabulary: frozenset[str]) -> bool:
+    shared = len(content_words(text) & vocabulary)
+    return shared >= _SHARED_WORDS or (shared > 0 and _LOOKS.match(text) is not None)
+
+
+def _passage(section: str, sentences: Sequence[_Sentence]) -> CitingPassage:
+    texts = [sentence.text for sentence in sentences if sentence.text is not None and not sentence.is_bare_pointer]
+    while texts and depends_on_previous(texts[0]):
+        # What it leans on was the pointer.
+        texts.pop(0)
+    return CitingPassage(
+        section=section,
+        sentences=(without_leading_connective(texts[0]), *texts[1:]) if texts else (),
+        direct=any(sentence.direct for sentence in sentences),
+    )

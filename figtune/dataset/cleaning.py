@@ -1,0 +1,142 @@
+"""Sentences made fit for a target: each rule applied, what it took counted, the seams tidied."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from figtune.dataset.references import FigureRef, normalize_self_references
+from figtune.dataset.sentences import ends_in_abbreviation, split_sentences
+from figtune.dataset.text_rules import RULES
+from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES
+
+_SYMBOLS_SHARE = 0.34
+"""Above this share of tokens without a word in them a sentence is a formula with words between."""
+
+_WORDLIKE = re.compile(
+    r"[^\W\d_]{3,}|^\W*(?:a|an|as|at|be|by|if|in|is|it|no|of|on|or|so|to|up|us|we|vs|3d|2d)\W*$", re.I
+)
+_PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
+_LEADING_CONNECTIVE = re.compile(rf"^(?:(?:{'|'.join(CONNECTIVES)}),?\s+)+")
+_DEPENDS_ON_PREVIOUS = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})\b")
+_DEPENDS_ON_PREVIOUS_LATER = re.compile(
+    r"^(?:\S+\s+){1,4}?(?:(?:this|these|those|such|said)\b(?!\s+(?:figure|table|diagram|plot|panel|paper|work|as)\b)|"
+    r"(?:the\s+)?(?:above|aforementioned|former|latter|do\s+so)\b)"
+)
+_AS_SHOWN = re.compile(r"^(?:As\s+\w+\s+(?:in|by)|In|From)\s+(?:the\s+\w+|panels?\s[^,]*)(?:\s\(\w+\))?,\s+(?:it\s)?")
+_STANDS_ALONE = re.compile(
+    r"^(?:(?:This|The same|These|Here,?)\s+(?:figure|table|diagram|plot|panels?|visuali[sz]ation)|"
+    r"It\s+(?:can\s+be|is\s+(?:clear|evident|worth|obvious|possible|important|observed|seen|noted))|"
+    r"There\s+(?:is|are|exist)|Here,?\s+we|Both\s+(?!of\b)\w+)\b"
+)
+_TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\(\s*[,;:.\s]*\)|\[\s*[,;\s]*\]", ""),
+        (r"([(\[])\s*[,;]?\s+", r"\1"),
+        (r"[,;]?\s+([)\]])", r"\1"),
+        (r"\s+", " "),
+        (r"\s+([,.;:!?])", r"\1"),
+        (r"([,;:])(?:\s*[,;:])+", r"\1"),
+        (r"[,;:]+\s*([.!?])$", r"\1"),
+        (r"\b(prior work)(?:\s*(?:,|and|,\s*and)\s*prior work)+", r"\1"),
+        (r"\b([Tt]he|[Aa]n?|of|in|to|by|and)\s+\1\b", r"\1"),
+        (r"\.\s*\.$", "."),
+        (r"[\s,;:]+$", ""),
+        (r"^[\s,;:.)•▪◦❑■□●–-]+", ""),
+    )
+)
+
+
+@dataclass(frozen=True)
+class CleanedText:
+    """What is left of a text."""
+
+    sentences: tuple[str, ...]
+    removed: Counter[str]
+    """Fragments and sentences taken out or put otherwise, by rule."""
+
+
+def clean(text: str, ref: FigureRef) -> CleanedText:
+    """A caption without its label, fit for a target.
+
+    A sentence that leans back on one that was dropped ("It ...") goes with it.
+    """
+    kept: list[str] = []
+    removed: Counter[str] = Counter()
+    complete = True
+    for sentence in split_sentences(text):
+        plain = clean_sentence(sentence, ref, removed)
+        if plain is not None and not complete and depends_on_previous(plain):
+            removed["leans_on_removed"] += 1
+            plain = None
+        complete = plain is not None
+        if plain:
+            kept.append(plain)
+    return CleanedText(sentences=tuple(kept), removed=removed)
+
+
+def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str | None:
+    """The sentence without what must not be in a target; None where nothing is left of it.
+
+    Args:
+        removed: gains one for each rule that took something.
+    """
+    plain = normalize_self_references(sentence, ref)
+    if plain != sentence:
+        removed["own_reference"] += 1
+    for rule in RULES:
+        if not rule.pattern.search(plain):
+            continue
+        removed[rule.name] += 1
+        if rule.action == "drop":
+            return None
+        plain = tidy(rule.pattern.sub(rule.replacement, plain))
+    plain = tidy(plain)
+    if not re.search(r"[^\W\d_]{2}", plain):
+        return None
+    for name, is_unfit in (("mostly_symbols", mostly_symbols), ("broken_off", ends_in_abbreviation)):
+        if is_unfit(plain):
+            removed[name] += 1
+            return None
+    return plain
+
+
+def without_leading_connective(sentence: str) -> str:
+    """`However, it works.` -> `It works.`"""
+    return _capitalised(_LEADING_CONNECTIVE.sub("", sentence))
+
+
+def depends_on_previous(sentence: str) -> bool:
+    """Whether the sentence needs the one before it: it starts with a pronoun or soon comes to "these requirements"."""
+    start = _AS_SHOWN.sub("", _LEADING_CONNECTIVE.sub("", sentence))
+    start = start[:1].upper() + start[1:]
+    if _STANDS_ALONE.match(start):
+        return False
+    return _DEPENDS_ON_PREVIOUS.match(start) is not None or _DEPENDS_ON_PREVIOUS_LATER.match(start) is not None
+
+
+def mostly_symbols(sentence: str) -> bool:
+    """Whether so few tokens are words that the sentence is a flattened formula."""
+    tokens = [token for token in sentence.split() if not _PLAIN_NUMBER.match(token)]
+    symbols = sum(_WORDLIKE.search(token) is None for token in tokens)
+    return symbols >= 3 and symbols > _SYMBOLS_SHARE * len(tokens)
+
+
+def tidy(sentence: str) -> str:
+    """White space, brackets and commas put right after something was taken out; a capital, a mark at the end."""
+    before = None
+    while before != sentence:  # what one pattern joins, another may have to part
+        before = sentence
+        for pattern, replacement in _TIDY:
+            sentence = pattern.sub(replacement, sentence)
+    sentence = _capitalised(sentence)
+    return sentence if not sentence or re.search(r"[.!?][\"'”’)\]]*$", sentence) else f"{sentence}."
+
+
+def _capitalised(sentence: str) -> str:
+    """The first letter as a capital, unless its word has its own way of writing (`mIoU`, `k-means`, `(a)`)."""
+    first = sentence.split(" ", 1)[0]
+    ordinary = re.fullmatch(r"[a-z]{2,}[,;:]?|a", first) is not None
+    return sentence[:1].upper() + sentence[1:] if ordinary else sentence

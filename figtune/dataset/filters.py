@@ -1,0 +1,84 @@
+"""Figures that no example should be made of, by named rule."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from figtune.dataset.images import ImageFacts
+from figtune.dataset.records import Split
+from figtune.dataset.references import FigureRef, without_label
+from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.vocabulary import ENGLISH_FUNCTION_WORDS
+from figtune.extraction.records import FigureRecord
+
+SETTINGS = {
+    "table_kept_apart": "--prepare.include_tables",
+    "low_confidence": "--prepare.min_confidence",
+    "image_too_small": "--prepare.min_side_pixels",
+    "extreme_aspect_ratio": "--prepare.max_aspect_ratio",
+    "blank_image": "--prepare.min_ink_share",
+    "not_english": "--prepare.english_only",
+    "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
+    "no_id": "--data.id_column",
+    "too_short": "--prepare.min_words",
+    "no_sentence_fits": "--prepare.max_words",
+}
+"""What to change where a rule is too strict."""
+
+_ENOUGH_WORDS = 8
+"""Fewer words may well do without any function word ("Qualitative comparison on ScanNet")."""
+_LATIN_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class RejectReason:
+    """Why something was rejected."""
+
+    rule: str
+    detail: str
+
+
+def check_figure(figure: FigureRecord, settings: PrepareSettings) -> RejectReason | None:
+    """The first rule against a figure that its record alone tells."""
+    if figure.figure_type == "Table" and not settings.include_tables:
+        return RejectReason("table_kept_apart", "tables are left out unless asked for")
+    caption = without_label(figure.caption, FigureRef(figure.figure_type, figure.name))
+    if figure.crop is None:
+        return RejectReason("no_region", figure.reason)
+    if not caption:
+        return RejectReason("no_caption", figure.reason)
+    if figure.confidence < settings.min_confidence:
+        return RejectReason(
+            "low_confidence", f"{figure.confidence:.2f} < {settings.min_confidence:.2f}. {figure.reason}".strip()
+        )
+    if settings.english_only and not is_english(caption):
+        return RejectReason("not_english", caption)
+    return None
+
+
+def check_image(image: ImageFacts, settings: PrepareSettings) -> RejectReason | None:
+    """The first rule against a picture."""
+    short, long = sorted((image.width, image.height))
+    if short < settings.min_side_pixels:
+        return RejectReason("image_too_small", f"{image.width} x {image.height} pixels")
+    if long > settings.max_aspect_ratio * short:
+        return RejectReason("extreme_aspect_ratio", f"{image.width} x {image.height} pixels")
+    if image.ink_share < settings.min_ink_share:
+        return RejectReason("blank_image", f"{image.ink_share:.2%} of the pixels differ from the background")
+    return None
+
+
+def near_duplicate(kept: str, split: Split) -> RejectReason:
+    """The fault of a picture whose near copy stands in an earlier split."""
+    return RejectReason("near_duplicate_across_splits", f"nearly the same picture as {kept} in {split}")
+
+
+def is_english(text: str) -> bool:
+    """Whether letters are mostly Latin and, in longer texts, one word in ten is an English function word."""
+    letters = re.findall(r"[^\W\d_]", text)
+    latin = sum(letter.isascii() for letter in letters)
+    if not letters or latin < _LATIN_SHARE * len(letters):
+        return False
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    return len(words) < _ENOUGH_WORDS or 10 * sum(word in ENGLISH_FUNCTION_WORDS for word in words) >= len(words)

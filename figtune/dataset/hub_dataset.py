@@ -1,0 +1,204 @@
+"""Opening a data set: a Hub id, a folder or a file, without decoding an image.
+
+Everything is read as a stream, a few rows at a time: Parquet, JSON and CSV files directly, the rest through the
+`datasets` library. A data set of the Hub is downloaded into its cache first, file by file, so that an interrupted
+download carries on and nothing is downloaded twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from figtune.core.errors import InputError
+from figtune.dataset.dataset_rows import Columns, DatasetSplit, OpenedSource
+from figtune.dataset.text_tables import CSV_SUFFIXES, JSON_SUFFIXES, table_rows
+
+if TYPE_CHECKING:
+    from figtune.core.hub import Repository
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
+_PARQUET_SUFFIX = ".parquet"
+_TEXT_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES
+_FILE_SUFFIXES = (_PARQUET_SUFFIX, *sorted(_TEXT_SUFFIXES))
+_SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
+_BATCH_ROWS = 64
+"""Rows of Parquet in memory at a time."""
+_BUFFER_BYTES = 1 << 20
+"""Bytes of a Parquet column read at a time."""
+
+
+class _Rows(Protocol):
+    """The part of `datasets.Dataset` and `datasets.IterableDataset`, which have no types, that is used here."""
+
+    features: Mapping[str, object] | None
+
+    def cast_column(self, column: str, feature: object) -> _Rows:
+        """Return the same rows with that column read in another way."""
+
+    def __iter__(self) -> Iterator[Mapping[str, object]]:
+        """Iterate over rows, by column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """A data set as the user describes it."""
+
+    name: str
+    """A Hub id, a folder or a file."""
+    revision: str | None
+    """Branch, tag or commit of a Hub repository."""
+    columns: Columns
+    prompt: str
+    """Prompt of rows without one of their own."""
+    limit: int
+    """Rows of each part that are read, from its beginning; 0 for all."""
+
+    @property
+    def path(self) -> Path | None:
+        """Return the folder or file; None for a Hub id."""
+        path = Path(self.name).expanduser()
+        if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _FILE_SUFFIXES:
+            return path
+        return None
+
+
+def open_source(source: DataSource) -> OpenedSource:
+    """Open a data set.
+
+    Raises:
+        InputError: it cannot be read as one.
+        ResourceError: it cannot be had from the Hub.
+    """
+    path = source.path
+    folder = _downloaded(source) if path is None else path
+    try:
+        parts = tuple(_opened(folder, [name.split(".")[0] for name in source.columns.named.values()]))
+    except (OSError, ValueError, TypeError) as misfit:
+        raise _unreadable(source.name, misfit) from None
+    return OpenedSource(
+        name=source.name if path is None else path.name,
+        folder=folder if folder.is_dir() else folder.parent,
+        trusted=path is not None,
+        parts=tuple(_limited(part, source) for part in parts),
+    )
+
+
+def _limited(part: DatasetSplit, source: DataSource) -> DatasetSplit:
+    rows, count = _guarded(part, source.name), part.count
+    if not source.limit:
+        return DatasetSplit(name=part.name, rows=rows, count=count)
+    return DatasetSplit(
+        name=part.name,
+        rows=islice(rows, source.limit),
+        count=source.limit if count is None else min(count, source.limit),
+    )
+
+
+def check_source(source: DataSource) -> None:
+    """See that a data set of the Hub is here or may be downloaded.
+
+    Raises:
+        ResourceError: no network, no such data set, or no right to read it.
+    """
+    if source.path is None:
+        from figtune.core.hub import check_access, is_cached
+
+        if not is_cached(_repository(source)):
+            check_access(_repository(source))
+
+
+def _downloaded(source: DataSource) -> Path:
+    from figtune.core.hub import download
+
+    return download(_repository(source), None)
+
+
+def _repository(source: DataSource) -> Repository:
+    from figtune.core.hub import Repository
+
+    return Repository(
+        kind="dataset",
+        name=source.name,
+        revision=source.revision,
+        name_flag="--data.source",
+        revision_flag="--data.revision",
+    )
+
+
+def _opened(path: Path, columns: Sequence[str]) -> Iterator[DatasetSplit]:
+    """Open the parts of a data set on this machine, in the order that it names them."""
+    if path.is_file():
+        if path.suffix.lower() not in _FILE_SUFFIXES:
+            given = path.suffix or "a file without a suffix"
+            raise ValueError(f"{given} is none of {', '.join(_FILE_SUFFIXES)}")
+        return iter([_part_of_files("train", [path], columns)])
+    import datasets
+    from datasets.packaged_modules.csv.csv import Csv
+    from datasets.packaged_modules.json.json import Json
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
+    if any((path / name).is_file() for name in _SAVED_BY_DATASETS):
+        return _parts(datasets.load_from_disk(str(path)))
+    builder = datasets.load_dataset_builder(str(path))
+    if isinstance(builder, Csv | Json | Parquet):
+        files: Mapping[str, Sequence[str]] = builder.config.data_files
+        parts = {str(name): [Path(file) for file in of_part] for name, of_part in files.items()}
+        if all(file.suffix.lower() in _FILE_SUFFIXES for of_part in parts.values() for file in of_part):
+            return iter([_part_of_files(name, of_part, columns) for name, of_part in parts.items()])
+    return _parts(builder.as_streaming_dataset())
+
+
+def _parts(loaded: Mapping[str, _Rows] | _Rows) -> Iterator[DatasetSplit]:
+    for name, rows in (loaded if isinstance(loaded, Mapping) else {"train": loaded}).items():
+        yield DatasetSplit(name=str(name), rows=_undecoded(rows), count=getattr(rows, "num_rows", None))
+
+
+def _part_of_files(name: str, paths: Sequence[Path], columns: Sequence[str]) -> DatasetSplit:
+    if paths[0].suffix.lower() == _PARQUET_SUFFIX:
+        return _parquet_part(name, paths)
+    return DatasetSplit(name=name, rows=chain.from_iterable(table_rows(path, columns) for path in paths), count=None)
+
+
+def _parquet_part(name: str, paths: Sequence[Path]) -> DatasetSplit:
+    """Read without `datasets`, which holds whole row groups: some 400 MB where a writer made them large."""
+    from pyarrow.parquet import ParquetFile, read_metadata
+
+    files = (ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) for path in paths)
+    batches = (batch for file in files for batch in file.iter_batches(_BATCH_ROWS))
+    count = sum(read_metadata(path).num_rows for path in paths)
+    return DatasetSplit(name=name, rows=(row for batch in batches for row in batch.to_pylist()), count=count)
+
+
+def _undecoded(rows: _Rows) -> _Rows:
+    import datasets
+
+    for name, feature in (rows.features or {}).items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+    return rows
+
+
+def _guarded(part: DatasetSplit, name: str) -> Iterator[Mapping[str, object]]:
+    """Yield the same rows; whatever breaks while they are read becomes an error of the data set."""
+    rows = iter(part.rows)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        # The readers of `datasets` raise whatever the libraries below them do; all of it is about the files.
+        except Exception as fault:  # noqa: BLE001
+            raise _unreadable(f"{name}, {part.name}", fault) from None
+        yield row
+
+
+def _unreadable(name: str, fault: Exception) -> InputError:
+    words = " ".join(str(fault).split()) or type(fault).__name__
+    return InputError(
+        f"{name} cannot be read as a data set: {words}", "see README, Train on an image-caption data set, for what can"
+    )

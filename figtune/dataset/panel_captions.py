@@ -1,0 +1,80 @@
+"""Panels and the parts of the caption that are about one of them alone.
+
+A caption may list its panels, "(a) The input. (b) The output.", or only point at them in a sentence, "measured by
+(a) mirrors and (b) our technique when ...". Only a list has parts that stand alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from figtune.dataset.cleaning import clean
+from figtune.dataset.references import FigureRef
+from figtune.dataset.sentences import is_closed, split_sentences
+from figtune.extraction.records import Panel
+
+_OPENS_A_PART = ".:;,)"
+
+
+@dataclass(frozen=True)
+class PanelPart:
+    """A panel and its own part of the caption."""
+
+    label: str
+    """As the figure has it, without brackets: "a"."""
+    sentences: tuple[str, ...]
+    """Empty where the caption has no part for this panel alone."""
+
+
+def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[PanelPart, ...]:
+    """The panels that something is said about, each once, with what is fit for a target.
+
+    Args:
+        caption: without the figure's label.
+    """
+    parts: dict[str, PanelPart] = {}
+    caption = " ".join(caption.split())
+    previous = ""
+    for panel in panels:
+        label = panel.label.strip("()[]. ")
+        text = " ".join(_without_label(panel.caption, label).split())
+        if text and label not in parts:
+            own = _own_part(text, label, caption, previous)
+            previous = text if own else previous
+            parts[label] = PanelPart(label=label, sentences=clean(own, ref).sentences)
+    return tuple(parts.values())
+
+
+def _own_part(text: str, label: str, caption: str, previous: str) -> str:
+    """What of `text` stands alone; empty where it is a piece of a sentence.
+
+    Args:
+        previous: the part of the panel before, empty where no list has begun.
+    """
+    if text not in caption:
+        return text  # written below the panel itself
+    place = re.search(rf"\(?\b{re.escape(label)}[).:]+\s*{re.escape(text)}", caption)
+    if place is None:
+        return ""
+    before = caption[: place.start()].rstrip()
+    goes_on = bool(previous) and before.removesuffix(" and").rstrip(",").endswith(previous)
+    if before and before[-1] not in _OPENS_A_PART and not goes_on:
+        return ""
+    return text if _ends_there(caption[place.end() :].lstrip(), label) else _closed_sentences(text)
+
+
+def _ends_there(after: str, label: str) -> bool:
+    """Whether a part ends where `after` begins: at a mark, or at the label of the next panel."""
+    following = re.escape(chr(ord(label[-1]) + 1))
+    return not after or after[0] in ".;," or re.match(rf"(?:and\s+)?\(?{following}[).:]", after) is not None
+
+
+def _closed_sentences(text: str) -> str:
+    return " ".join(sentence for sentence in split_sentences(text) if is_closed(sentence))
+
+
+def _without_label(caption: str, label: str) -> str:
+    """`(b) The decoder.` -> `The decoder.`"""
+    return re.sub(rf"^\s*\(?{re.escape(label)}(?:\)|[.:])[.:]?\s*", "", caption)

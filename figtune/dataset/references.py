@@ -1,0 +1,116 @@
+"""References to numbered things in running text: "Fig. 3(a)", "Tables 1 and 2"; and those to the figure at hand.
+
+A target stands beside one picture and no paper: what points at that picture becomes "the figure" or "panel (a)", so
+whatever reference is left points elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+
+from figtune.extraction.records import FigureType
+
+_HEADS: dict[FigureType, str] = {"Figure": r"(?i:fig(?:ure)?s?)\b\.?", "Table": r"(?i:tab(?:le)?s?)\b\.?"}
+_NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
+_PANELS = r"(?:(?:\.?[a-h](?!\w)|\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
+_PLACE = r"(?:left|right|top|bottom|middle|cent(?:er|re)|upper|lower)(?:[- ](?:left|right|most))?"
+_ASIDE_OPENING = (
+    r"(?i:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"
+    r"i\.e\.,?)\s+)?"
+)
+
+
+@dataclass(frozen=True)
+class FigureRef:
+    """The figure or table that a text may refer to."""
+
+    figure_type: FigureType
+    name: str
+    """As printed: "3", "A1"."""
+
+    @property
+    def noun(self) -> str:
+        """What a sentence calls it: "figure" or "table"."""
+        return self.figure_type.lower()
+
+
+def without_label(caption: str, ref: FigureRef) -> str:
+    """`Figure 3. Overview.` -> `Overview.`"""
+    label = re.compile(
+        rf"\s*{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?!\w)(?!\.\d)\s*[.:|—–-]?\s*", re.IGNORECASE
+    )
+    found = label.match(caption)
+    return caption[found.end() :] if found else caption.strip()
+
+
+def cites(sentence: str, ref: FigureRef) -> bool:
+    """Whether the sentence refers to the subject, alone or among others."""
+    return any(ref.name in _names(found[0]) for found in _references(ref.figure_type).finditer(sentence))
+
+
+def cites_others(sentence: str, ref: FigureRef) -> bool:
+    """Whether the sentence refers to another of the subject's type."""
+    return any(_names(found[0]) - {ref.name} for found in _references(ref.figure_type).finditer(sentence))
+
+
+def is_main_subject(sentence: str, ref: FigureRef) -> bool:
+    """Whether the sentence has the subject in its main clause, rather than in brackets or after a comma."""
+    outside = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)|,\s*(?:see|cf\.)[^,]*$", " ", _panels_bare(sentence))
+    return cites(outside, ref)
+
+
+def normalize_self_references(sentence: str, ref: FigureRef) -> str:
+    """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
+    reference = _one_reference(ref)
+    aside = re.compile(
+        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*(?P<place>{_PLACE}))?(?:\s+for\s[^()]*)?\)"
+    )
+    pointer = re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)")
+    plain = re.compile(rf"(?:\b[Tt]he\s+)?{reference}(?:,?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?)?")
+    sentence = pointer.sub("", aside.sub(_aside, sentence))
+    return plain.sub(partial(_plainly, ref.noun), sentence)
+
+
+def _references(figure_type: FigureType) -> re.Pattern[str]:
+    """Every reference to things of a type, lists and ranges included."""
+    head = _HEADS[figure_type]
+    item = rf"{_NUMBER}{_PANELS}?"
+    joint = rf"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*(?:{head}\s*)?"
+    return re.compile(rf"\b{head}\s*{item}(?:{joint}{item})*")
+
+
+def _one_reference(ref: FigureRef) -> str:
+    return rf"\b{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?P<panels>{_PANELS})?(?![\w])(?!\.\d)"
+
+
+def _names(reference: str) -> set[str]:
+    """The numbers in a reference; a range counts with its ends."""
+    return set(re.findall(_NUMBER, reference))
+
+
+def _panels_bare(sentence: str) -> str:
+    """`Fig. 3(a)` and `Fig. 3 (a)` -> `Fig. 3a`, so that brackets left are asides."""
+    return re.sub(r"(?<=\d)\s?\(([a-h])\)", r"\1", sentence)
+
+
+def _aside(found: re.Match[str]) -> str:
+    if found["panels"]:
+        return f" ({_panels(found['panels'], brackets=False)})"
+    return f" ({found['place'].lower()})" if found["place"] else ""
+
+
+def _plainly(noun: str, found: re.Match[str]) -> str:
+    named = _panels(found["panels"], brackets=True) if found["panels"] else f"the {noun}"
+    return f"{named} ({found['place'].lower()})" if found["place"] else named
+
+
+def _panels(text: str, *, brackets: bool) -> str:
+    """`(a)-(c)` -> `panels (a) to (c)`"""
+    letters = re.findall(r"\b[a-h]\b", text)
+    named = [f"({letter})" if brackets else letter for letter in letters]
+    if len(named) == 1:
+        return f"panel {named[0]}"
+    last_joint = "to" if re.search(r"[-–]", text) else "and"
+    return f"panels {', '.join(named[:-1])} {last_joint} {named[-1]}"

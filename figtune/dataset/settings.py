@@ -1,0 +1,47 @@
+"""What a user decides about examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from figtune.dataset.records import Task
+from figtune.dataset.splits import Fractions
+
+PAPER_ONLY_SETTINGS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
+"""Choices that preparation from a data set does not look at."""
+
+LAYOUT_SETTING = "shard_examples"
+"""The choice that decides which files hold the examples, not which examples there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """Everything that preparation can be told; those in PAPER_ONLY_SETTINGS mean nothing for a data set."""
+
+    tasks: tuple[Task, ...]
+    include_tables: bool
+    """Make examples of tables too."""
+    min_confidence: float
+    """Of the extraction, in [0, 1]."""
+    min_side_pixels: int
+    """Of the shorter side of an image."""
+    max_aspect_ratio: float
+    """Longer over shorter side of an image."""
+    min_ink_share: float
+    """Share of pixels that must differ from the background, in [0, 1]; fewer is a blank image."""
+    english_only: bool
+    """Reject figures whose caption is in another language."""
+    min_words: int
+    """Of a completion."""
+    max_words: int
+    """Of a completion; it ends at the last sentence that fits."""
+    max_context_words: int
+    """Of the caption in a prompt; it ends at the last sentence that fits."""
+    near_duplicate_bits: int
+    """Pictures whose perceptual hashes (256 bits) differ in so many bits at most count as the same."""
+    minitrain_examples: int
+    """At most so many of the training examples are repeated in minitrain.jsonl."""
+    shard_examples: int
+    """Of every shard but the last; 0 for one file a split."""
+    fractions: Fractions
+    """Of papers, or of rows where the data set has no such splits, for validation and test."""

@@ -1,0 +1,156 @@
+"""The rules that keep out of a target what its reader can neither see nor know, by name.
+
+A target stands beside one picture and a short prompt. Numbers of citations, sections, equations and tables, other
+figures, supplements, footnotes and addresses mean nothing there, so they are taken out where the sentence stands
+without them, and the sentence is dropped where it does not.
+
+Rules work on one sentence, in the order of `RULES`. References to the figure at hand have been put as "the figure"
+before (see references.py), so every "Fig. 7" left is another figure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from figtune.dataset.vocabulary import NOUN_WANTED_AFTER
+
+Action = Literal["drop", "replace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Something that must not be in a target, and what is done about it."""
+
+    name: str
+    """As counted in stats.json; rules that catch the same thing in different places share it."""
+    pattern: re.Pattern[str]
+    action: Action
+    """Replace what matches, or drop the whole sentence."""
+    replacement: str = ""
+
+
+_NUMBER = r"\(?(?:\d+(?:\.\d+)*|[A-Z](?:\.?\d+)*|[IVX]+)\)?(?![\w-])"
+_DIGITS = r"\(?[A-Z]?\.?\d+(?:\.\d+)*\)?[a-z]?(?!\w)"
+_JOINT = r"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*"
+
+
+def _numbered(head: str, number: str = _NUMBER) -> str:
+    """A reference such as `Sec. 3.1 and 3.2`."""
+    return rf"\b(?:{head})\b\.?\s*{number}(?:{_JOINT}(?:(?:{head})\b\.?\s*)?{_DIGITS})*"
+
+
+_SECTION = rf"(?:{_numbered(r'(?i:sections?|secs?|sects?|subsections?|chapters?)')}|§+\s*\d[\d.]*)"
+_APPENDIX = (
+    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|project\s+(?:web)?page)"
+    r"(?:\s+(?:(?i:materials?|mat\b\.?|files?|documents?|sections?|videos?|results?|pdf|sec\.?)|[A-Z](?:\.\d+)*\b|\d+(?:\.\d+)*))*"
+)
+_EQUATION = _numbered(r"(?i:equations?|eqn?s?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
+_TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
+_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
+_LISTED = _numbered(
+    r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?|problems?|assumptions?|remarks?|observations?)",
+    _DIGITS,
+)
+
+_BRACKETS = r"\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\b(?:{0}))(?:[^()]|\([^()]*\)){{0,90}}\)"
+_SAID = (
+    r"(?:shown|described|discussed|explained|detailed|introduced|defined|mentioned|presented|illustrated|given|listed|"
+    r"reported|stated|outlined|seen|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
+)
+_NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
+
+_RANGE_WORDS = ("range ", "range of ", "interval ", "within ", "between ", "∈ ", "∈", "= ", "size ", "in ")
+_NOUN_WANTED = "|".join(rf"(?<=^{word} )|(?<=\s{word} )" for word in sorted(NOUN_WANTED_AFTER))
+_CITED = r"\[\s*\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)*\s*\]"
+_NOT_FROM_ZERO = r"(?!\[\s*0\s*[,–-])"
+_NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + _NOT_FROM_ZERO
+_NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
+_SURNAME = r"[A-Z][^\W\d_A-Z]+(?:[-'’][A-Z]?[^\W\d_A-Z]+)*"
+_YEAR = r"(?:19|20)\d\d[a-z]?"
+# With a number behind it, "A and B [3]" is more often two methods than two people.
+_AUTHORS = rf"(?:{_NAME}\s+et\s+al\b\.?|{_SURNAME}(?:,\s+{_SURNAME})*,?\s+(?:and|&)\s+{_SURNAME}(?=\s*\(?{_YEAR}))"
+_URL = r"(?:https?://\S+|www\.\S+|\b[\w.-]+\.(?:github\.io|com|org|net|io|ai|edu)/\S*|\bgithub\.com\S*|\b[\w-]+\.github\.io\S*)"
+
+
+def _replace(name: str, pattern: str, replacement: str = "") -> Rule:
+    return Rule(name=name, pattern=re.compile(pattern), action="replace", replacement=replacement)
+
+
+def _drop(name: str, pattern: str) -> Rule:
+    return Rule(name=name, pattern=re.compile(pattern), action="drop")
+
+
+def _pointers(name: str, pointer: str) -> tuple[Rule, ...]:
+    """Rules against a pointer that a sentence often does without: in brackets, or in a clause of its own."""
+    return (
+        _replace(name, _BRACKETS.format(pointer)),
+        _drop(name, rf"^(?i:please\s+)?(?i:see|refer|check|find|more|further|additional|details?|full)\b.*{pointer}"),
+        _replace(name, rf",?\s*\bas\s+(?:\w+ly\s+)?(?:{_SAID}\s+)?(?:in|by|per)\s+(?:the\s+)?{pointer},?"),
+        _replace(name, rf"^(?:In|As\s+{_SAID}\s+in)\s+{pointer},\s*"),
+        _replace(name, rf"{_NOT_PREDICATE}\s+{_SAID}\s+in\s+(?:the\s+)?{pointer}"),
+        _replace(
+            name, rf",?\s*\b(?:see|cf\.?|refer\s+to)\s+(?:also\s+)?{pointer}(?:\s+for\s+[\w\s-]+)?(?=\s*[.;,)]|$)"
+        ),
+        _replace(name, rf"(?<!ed)(?<!wn)(?<!en)(?<!und)(?<!\bis)(?<!\bare)\s+in\s+{pointer}"),
+        _drop(name, pointer),
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    # Hangul from U+D400 on: mathematical letters (U+1D400 ...) whose code was cut to 16 bits.
+    _drop("unreadable_glyphs", r"[\ud400-\ud7a3\ufffd\ue000-\uf8ff\x00-\x08\x0b-\x1f]|\(cid:\d+\)"),
+    _drop("display_equation", r"[=≤≥≈∈∼∝←→⊙].*?[\s,.]\(\d{1,2}[a-z]?\)(?=[\s.,]|$)"),
+    # Sub- and superscripts run together: "(Ss)Ss=1", "{Ot}T −1t=1".
+    _drop("flattened_formula", r"[)}\]]\s?[A-Z]?\w?(?:\s?[−–-]\s?\d)?\w?=\d"),
+    _drop("latex_source", r"\\\s?[a-zA-Z{}]"),
+    # Addresses first: they hold digits and dots that later rules would take for something else.
+    _replace("address", rf"\s*\([^()]*{_URL}[^()]*\)"),
+    _drop(
+        "address",
+        rf"{_URL}|(?i:\b(?:code|data|models?|videos?)\b[^.]*\b(?:is|are|be)\s+(?:made\s+)?(?:publicly\s+)?available\b)",
+    ),
+    # Who did it: brackets go, authors and bare numbers used as nouns become "prior work".
+    _replace("citation", rf"\s*\((?:(?:e\.g\.|i\.e\.|see|cf\.)?,?\s*)?{_CITED}(?:[,;]\s*{_CITED})*\)"),
+    _replace(
+        "citation", rf"\s*\([^()]*(?:\bet\s+al\b|{_NAME},|{_NAME}\s+(?:and|&)\s+{_NAME}),?[^()]*\b{_YEAR}[^()]*\)"
+    ),
+    _replace("citation", rf"{_AUTHORS}(?:['’]s)?(?:\s*\(\s*{_YEAR}\s*\)|,?\s*{_CITED})*", "prior work"),
+    _replace("citation", rf"^(?:In\s+)?{_CITED}(?:,|\s+and\s+{_CITED})*(?=\s*\w)", "Prior work"),
+    _replace(
+        "citation",
+        rf"(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
+        "prior work",
+    ),
+    _replace("citation", rf"\s*{_NOT_A_RANGE}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*"),
+    _replace("footnote_mark", r"(?<=[\w)])\s?[†‡§¶](?=[\s.,;:)]|$)"),
+    # What to do with the page, rather than what is on it.
+    _replace(
+        "viewing_advice",
+        r"(?i)\s*\((?:please\s+)?(?:[^()]*\b(?:best|better)\s+(?:be\s+)?(?:viewed|seen)|zoom(?:ed)?[\s-]in)\b[^()]*\)",
+    ),
+    _replace("viewing_advice", r"(?i),\s*(?:best|better)\s+(?:viewed|seen)\b[^,;]*?(?=[.;]|$)"),
+    _drop(
+        "viewing_advice",
+        r"(?i)\b(?:best|better)\s+(?:be\s+)?(?:viewed|seen|view)\b|^(?:please\s+)?(?:zoom(?:ed)?[\s-]in|enlarge|view)\b|"
+        r"\bplease\s+zoom|\bzoom(?:ing|ed)?[\s-]in\s+(?:for|to)\b",
+    ),
+    *_pointers("section_reference", _SECTION),
+    *_pointers("supplement_reference", _APPENDIX),
+    *_pointers("equation_reference", _EQUATION),
+    *_pointers("statement_reference", _LISTED),
+    # Tables and other figures hold results: only brackets can go, the rest of the sentence tells what they show.
+    _replace("table_reference", _BRACKETS.format(_TABLE)),
+    _drop("table_reference", _TABLE),
+    _replace("other_figure_reference", _BRACKETS.format(_FIGURE)),
+    _replace("other_figure_reference", rf"(?<!\bas)(?<!ed)(?<!wn)(?<!en)\s+(?:in|of)\s+{_FIGURE}(?=[.;]?$)"),
+    _drop("other_figure_reference", _FIGURE),
+    _drop(
+        "about_the_paper",
+        r"(?i)\b(?:our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
+    ),
+    _replace("text_reference", r"(?i)\s*\((?:please\s+)?(?:see|refer\s+to)\s+[^()]*\b(?:text|paper)\b[^()]*\)"),
+    _drop("text_reference", r"(?i)\b(?:see|refer\s+to)\s+(?:the\s+)?(?:main\s+)?(?:text|paper)\b"),
+    _drop("bare_pointer", r"(?i)^(?:please\s+)?(?:see|refer\s+to|cf\.)\s+(?:the\s+(?:figure|table)|panels?)\b"),
+)

@@ -1,1 +1,0 @@
-"""Training examples: sources, cleaning, tasks (prompt + completion), split by paper."""

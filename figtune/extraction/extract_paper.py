@@ -1,0 +1,211 @@
+"""One paper taken apart: its records returned, its text, crops and thumbnails left in the content folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+
+from figtune.core.errors import InputError
+from figtune.core.io import atomic_write_dir
+from figtune.core.jsonl import write_json
+from figtune.extraction.paper_cache import ExtractionTask, PaperResult
+from figtune.extraction.records import (
+    CROPS_FOLDER,
+    TEXTS_FOLDER,
+    THUMBNAILS_FOLDER,
+    BoxTuple,
+    FigureRecord,
+    Mention,
+    Panel,
+    PaperRecord,
+    PaperText,
+)
+from figtune.extraction.render import Crop, render_crop
+from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.figures.detector import DetectedFigure, Detections, detect_figures
+from figtune.layout.mentions import Citable, mentions_of
+from figtune.layout.paragraphs import text_blocks
+from figtune.layout.sections import paper_text
+from figtune.layout.text_rows import body_rows, unclaimed_lines
+from figtune.pdf.compressed_pages import read_texts
+from figtune.pdf.dehyphenation import Dehyphenator, dehyphenator_for
+from figtune.pdf.document import Document, UnreadablePaperError
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import PageText
+
+_FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
+_PAGES_LOOKED_AT = 5
+REPAIRED = "the file is damaged and was repaired: pages, figures or text may be missing"
+_KEY_CHARACTERS = 500
+_HEADER = b"%PDF-"
+_HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
+
+
+class NoTextError(InputError):
+    """A PDF that opens and has no words in it."""
+
+
+def extract_paper(task: ExtractionTask) -> PaperResult:
+    """Read one PDF; write `texts/<paper_id>.json`, `crops/<paper_id>/` and `thumbnails/<paper_id>/`.
+
+    Raises:
+        UnreadablePaperError: no PDF, encrypted, without pages, or too damaged.
+        NoTextError: a scan, or nothing on any page.
+        OSError: the content folder cannot be written.
+    """
+    _check_header(task.source.path)
+    with closing(ThumbnailDocument(task.source.path)) as document:
+        texts = read_texts(document)
+        _check_for_text(document, texts)
+        dehyphenator = dehyphenator_for(texts)
+        detections = detect_figures(document, texts, dehyphenator)
+        text = text_of(task.source.paper_id, texts, detections, dehyphenator)
+        figures = _figures(task, document, detections.figures, text)
+        _write_thumbnails(task, document, detections.figures)
+        repaired = document.repaired
+    write_json(task.content_dir / TEXTS_FOLDER / f"{task.source.paper_id}.json", text)
+    return PaperResult(paper=_paper(task, len(texts), text, figures, repaired=repaired), figures=figures)
+
+
+def _check_header(path: Path) -> None:
+    """MuPDF takes anything for a PDF in need of repair; a PDF says what it is near its start (ISO 32000-1, 7.5.2)."""
+    with path.open("rb") as file:
+        if _HEADER not in file.read(_HEADER_WITHIN):
+            raise UnreadablePaperError(f"{path.name} is not a PDF", "replace it with one")
+
+
+def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
+    letters = sum(sum(map(str.isalpha, line.text)) for text in texts for line in text.lines)
+    if letters >= _FEWEST_LETTERS:
+        return
+    name = document.path.name
+    if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
+        raise NoTextError(f"{name} has no text layer: it seems to be a scan", "run it through OCR first")
+    if letters == 0:
+        raise NoTextError(
+            f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF"
+        )
+
+
+def text_of(paper_id: str, texts: Sequence[PageText], detections: Detections, dehyphenator: Dehyphenator) -> PaperText:
+    """The text of a paper: what is left of `texts` without what `detections` holds, sorted into what it is."""
+    pages = (
+        unclaimed_lines(text, page.roles, page.caption_lines, page.regions)
+        for text, page in zip(texts, detections.pages, strict=True)
+    )
+    first = next(pages)
+    found = text_blocks(body_rows(chain((first,), pages), detections.style), detections.style, dehyphenator)
+    return paper_text(paper_id, first, found, dehyphenator)
+
+
+def _paper(
+    task: ExtractionTask, pages: int, text: PaperText, figures: Sequence[FigureRecord], *, repaired: bool
+) -> PaperRecord:
+    complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
+    reasons = ("no captioned figure or table found" if not complete else "", REPAIRED if repaired else "")
+    return PaperRecord(
+        paper_id=task.source.paper_id,
+        file=task.source.file,
+        sha256=task.source.sha256,
+        pages=pages,
+        status="ok" if complete else "no_figures",
+        reason="; ".join(filter(None, reasons)),
+        title=text.title,
+        figures=complete["Figure"],
+        tables=complete["Table"],
+        repaired=repaired,
+        text_key=_text_key(text),
+    )
+
+
+def _text_key(text: PaperText) -> str:
+    """Hash the first letters and digits of the abstract, or of the body where there is none: layouts differ in the
+    rest."""
+    bodies = (paragraph.text for section in text.sections for paragraph in section.paragraphs)
+    first = ""
+    for part in chain((text.abstract,), bodies):
+        first += "".join(filter(str.isalnum, part.casefold()))
+        if len(first) >= _KEY_CHARACTERS:
+            break
+    return hashlib.sha256(first[:_KEY_CHARACTERS].encode()).hexdigest()[:16] if first else ""
+
+
+def _figures(
+    task: ExtractionTask, document: Document, found: Sequence[DetectedFigure], text: PaperText
+) -> tuple[FigureRecord, ...]:
+    """Records of all findings; crops of those that have a region."""
+    mentions = mentions_of(text, citables(found))
+    ids = _figure_ids(task.source.paper_id, found)
+    records = []
+    with atomic_write_dir(task.content_dir / CROPS_FOLDER / task.source.paper_id) as folder:
+        for figure_id, figure, cited in zip(ids, found, mentions, strict=True):
+            picture = None
+            if figure.region is not None:
+                picture = render_crop(
+                    document, figure.page_index, figure.region, dpi=task.dpi, longest_side=task.longest_side
+                )
+                (folder / f"{figure_id}.png").write_bytes(picture.png)
+            records.append(_record(task, figure_id, figure, picture, cited))
+    return tuple(records)
+
+
+def citables(found: Sequence[DetectedFigure]) -> list[Citable]:
+    """What of `found` a paragraph can cite."""
+    return [Citable(figure.figure_type, figure.name, figure.page_index + 1) for figure in found]
+
+
+def _figure_ids(paper_id: str, found: Sequence[DetectedFigure]) -> list[str]:
+    """`<paper_id>-figure-3`; a region without a caption is `<paper_id>-region-1`, and no two are the same."""
+    ids: list[str] = []
+    seen: Counter[str] = Counter()
+    for figure in found:
+        name = re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-")
+        stem = f"{paper_id}-{figure.figure_type.lower()}-{name}" if name else f"{paper_id}-region"
+        seen[stem] += 1
+        ids.append(f"{stem}-{seen[stem]}" if seen[stem] > 1 or not name else stem)
+    return ids
+
+
+def _record(
+    task: ExtractionTask, figure_id: str, figure: DetectedFigure, picture: Crop | None, mentions: tuple[Mention, ...]
+) -> FigureRecord:
+    return FigureRecord(
+        paper_id=task.source.paper_id,
+        figure_id=figure_id,
+        figure_type=figure.figure_type,
+        name=figure.name,
+        page=figure.page_index + 1,
+        caption=figure.caption,
+        caption_box=_rounded(figure.caption_box),
+        region_box=_rounded(figure.region),
+        crop=f"{CROPS_FOLDER}/{task.source.paper_id}/{figure_id}.png" if picture else None,
+        crop_size=(picture.width, picture.height) if picture else None,
+        dpi=picture.dpi if picture else task.dpi,
+        kind=figure.kind,
+        kind_score=round(figure.kind_score, 3),
+        confidence=round(figure.confidence, 3),
+        reason=figure.reason,
+        figure_text=figure.text,
+        panels=tuple(
+            Panel(label=panel.label, box=_rounded(panel.box), caption=panel.caption) for panel in figure.panels
+        ),
+        mentions=mentions,
+    )
+
+
+def _rounded(box: Box | None) -> BoxTuple | None:
+    if box is None:
+        return None
+    return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
+
+
+def _write_thumbnails(task: ExtractionTask, document: ThumbnailDocument, found: Sequence[DetectedFigure]) -> None:
+    """`thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
+    with atomic_write_dir(task.content_dir / THUMBNAILS_FOLDER / task.source.paper_id) as folder:
+        for index in sorted({figure.page_index for figure in found}):
+            (folder / f"{index + 1}.jpg").write_bytes(document.thumbnail(index))

@@ -1,0 +1,114 @@
+"""The PDFs of a folder: found, named and hashed. Cheap to import, since a rerun with nothing to do needs no more."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from figtune.core.errors import InputError
+from figtune.core.io import sha256_of
+from figtune.core.log import progress_bar
+
+_LONGEST_SLUG = 60
+_HASH_DIGITS = 8
+_MANY = 200  # papers, whose gigabytes take seconds to hash
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTES = re.compile("[\udc80-\udcff]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PdfFile:
+    """A PDF given by the user."""
+
+    path: Path
+    file: str
+    """Its path relative to the folder given, with bytes that are no UTF-8 written as `\\xff`."""
+    sha256: str
+    """Of its content, in hex; empty where it could not be read."""
+    unreadable: str
+    """Why it could not be read; empty otherwise."""
+
+    @property
+    def paper_id(self) -> str:
+        """A name safe as a file name anywhere: from the stem, and the content (of an unreadable file: its path)."""
+        identity = self.sha256 or sha256(self.file.encode()).hexdigest()
+        return f"{_slug(os.fsencode(self.path.stem).decode('utf-8', 'ignore'))}-{identity[:_HASH_DIGITS]}"
+
+
+def pdf_hashes(pdf_dir: Path) -> dict[str, str]:
+    """What identifies the content of every PDF below `pdf_dir`, by relative path: its sha256, or why it is unreadable.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+    """
+    return {source.file: source.sha256 or source.unreadable for source in find_pdfs(pdf_dir)}
+
+
+def find_pdfs(pdf_dir: Path) -> list[PdfFile]:
+    """Every `*.pdf` (in any case) below `pdf_dir`, sorted by the bytes of its relative path.
+
+    Folders behind symbolic links are not entered: they may lead in circles.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+    """
+    if not pdf_dir.is_dir():
+        problem = "is not a folder" if pdf_dir.exists() else "does not exist"
+        raise InputError(f"the folder of papers {printable(str(pdf_dir))} {problem}", "give one with --pdf_dir")
+    paths = sorted(_pdf_paths(pdf_dir), key=os.fsencode)
+    if not paths:
+        raise InputError(f"no PDF below {printable(str(pdf_dir))}", "give a folder with papers with --pdf_dir")
+    if len(paths) < _MANY:
+        return [_source(path, pdf_dir) for path in paths]
+    return [
+        _source(path, pdf_dir)
+        for path in progress_bar(paths, total=len(paths), title="looking at papers", unit="paper")
+    ]
+
+
+def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(pdf_dir):
+        for name in names:
+            if name.lower().endswith(".pdf"):
+                yield Path(folder, name)
+
+
+def _source(path: Path, pdf_dir: Path) -> PdfFile:
+    digest, problem = "", ""
+    try:
+        # Opening a pipe or a socket would wait for ever.
+        if path.is_file():
+            digest = sha256_of(path)
+        else:
+            problem = "not a regular file"
+    except OSError as error:
+        problem = unreadable(error)
+    file = printable(path.relative_to(pdf_dir).as_posix())
+    return PdfFile(path=path, file=file, sha256=digest, unreadable=problem)
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file cannot be read, in words."""
+    return f"cannot be read ({(error.strerror or 'input/output error').lower()})"
+
+
+def printable(text: str) -> str:
+    """Return `text` with the undecodable bytes of a file name, surrogates in Python, written as `\\xff`.
+
+    Bytes that are UTF-8 are written as such, also where the locale has Python decode names as ASCII.
+    """
+    return _SURROGATE.sub("\ufffd", _ESCAPED_BYTES.sub(lambda match: _decoded(match[0]), text))
+
+
+def _decoded(escaped: str) -> str:
+    return escaped.encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _slug(stem: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", errors="ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:_LONGEST_SLUG].strip("-") or "paper"

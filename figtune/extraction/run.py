@@ -1,0 +1,138 @@
+"""Extraction over a folder: every PDF in a worker process, committed one by one, put together at the end.
+
+The result depends on the PDFs, the settings and `EXTRACTION_VERSION` alone: never on where and in how many workers they
+are read, on what was interrupted, or on what had been in the folder before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from figtune.core.errors import ResourceError
+from figtune.core.log import progress_bar
+from figtune.core.shortages import shortages_explained
+from figtune.core.worker_pool import TaskFailure, TaskLimits
+from figtune.extraction.merge_results import (
+    ExtractionCounts,
+    delete_stale_outputs,
+    failed_paper,
+    merge_results,
+    unique_by_content,
+)
+from figtune.extraction.paper_cache import (
+    ExtractionParams,
+    ExtractionTask,
+    PaperResult,
+    ResourceLimits,
+    current_entry,
+    invalidate_entry,
+    write_entry,
+)
+from figtune.extraction.pdf_files import PdfFile, find_pdfs, pdf_hashes
+from figtune.extraction.records import (
+    CROPS_FOLDER,
+    FIGURES_FILE,
+    GALLERY_FILE,
+    PAPERS_FILE,
+    TEXTS_FOLDER,
+    THUMBNAILS_FOLDER,
+)
+from figtune.extraction.worker import Engine, Extractor, WriteFailure
+
+__all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
+
+EXTRACTION_VERSION = 5
+"""Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
+
+CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
+"""Files of each paper."""
+CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, *CONTENT_FOLDERS, GALLERY_FILE)
+"""What the artifact consists of. `.papers`, beside them, is for carrying on only."""
+
+
+def extract_folder(
+    pdf_dir: Path,
+    content_dir: Path,
+    *,
+    dpi: int,
+    longest_side: int,
+    timeout_s: float,
+    memory_mb: int,
+    redo: bool,
+    extract: Extractor,
+    engine: Engine,
+) -> ExtractionCounts:
+    """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
+
+    Args:
+        dpi: of crops.
+        longest_side: of crops, in pixels; caps the dpi.
+        timeout_s: seconds that one paper may take.
+        memory_mb: resident memory that reading one paper may take.
+        redo: extract also what is current.
+        extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
+            crops and thumbnails in the content folder.
+        engine: where the workers are.
+
+    Raises:
+        InputError: no such folder, or no PDF in it.
+        ResourceError: the disk is full, the engine cannot go on, or workers were killed from outside again and again;
+            what is finished stays.
+    """
+    sources = find_pdfs(pdf_dir)
+    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
+    limits = ResourceLimits(seconds=timeout_s, megabytes=memory_mb)
+    originals = list(unique_by_content(sources).values())
+    with shortages_explained(content_dir):
+        stale = [source for source in originals if redo or current_entry(content_dir, source, recipe, limits) is None]
+        task = partial(ExtractionTask, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
+        _extract_all([task(source=source) for source in stale], recipe, limits, extract, engine)
+        delete_stale_outputs(content_dir, originals)
+        return merge_results(content_dir, sources)
+
+
+def _extract_all(
+    pending: Sequence[ExtractionTask],
+    recipe: ExtractionParams,
+    limits: ResourceLimits,
+    extract: Extractor,
+    engine: Engine,
+) -> None:
+    """Run `extract` over `pending`, committing each paper as it finishes."""
+    if not pending:
+        return
+    for task in pending:
+        invalidate_entry(task.content_dir, task.source.paper_id)
+    tasks = engine(extract, pending, TaskLimits(seconds=limits.seconds, megabytes=limits.megabytes))
+    started, pages, failed = time.monotonic(), 0, 0
+    killed: list[str] = []
+    with closing(tasks), progress_bar(tasks, total=len(pending), title="extracting", unit="paper") as bar:
+        for done in bar:
+            if isinstance(done.outcome, WriteFailure):
+                raise OSError(done.outcome.number, done.outcome.text, done.outcome.filename)
+            if isinstance(done.outcome, TaskFailure) and done.outcome.kind == "killed":
+                killed.append(f"{done.task.source.file!a}: {done.outcome.reason}")
+                continue
+            source, result = done.task.source, _result(done.task.source, done.outcome)
+            limits_hit = limits if isinstance(done.outcome, TaskFailure) else None
+            write_entry(done.task.content_dir, source, recipe, limits_hit, result)
+            pages += result.paper.pages
+            failed += result.paper.status == "failed"
+            bar.set_postfix_str(f"{pages / (time.monotonic() - started):.1f} pages/s, {failed} failed", refresh=False)
+    if killed:
+        raise ResourceError(
+            f"processes were killed from outside, twice while reading the same paper; papers not read for that: "
+            f"{len(killed)}, the first {killed[0]}",
+            "free memory, give fewer --workers or a lower --extract.memory_mb, and run the same command again: "
+            "the papers that are finished are kept",
+        )
+
+
+def _result(source: PdfFile, outcome: PaperResult | TaskFailure) -> PaperResult:
+    if isinstance(outcome, TaskFailure):
+        return PaperResult(paper=failed_paper(source, outcome.reason), figures=())
+    return outcome

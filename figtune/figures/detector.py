@@ -1,0 +1,265 @@
+"""Figures and tables of a paper found: the one entry for whoever wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from figtune.extraction.records import FigureKind, FigureType
+from figtune.figures.candidates import propose_candidates
+from figtune.figures.captions import Caption, find_captions
+from figtune.figures.confidence import confidence_of
+from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
+from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
+from figtune.figures.matching import SidePrior, assign, estimate_side_prior
+from figtune.figures.page_context import build_page_context
+from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
+from figtune.figures.scoring import Region
+from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
+from figtune.layout.line_roles import Role, page_roles
+from figtune.layout.style import PaperStyle, style_of
+from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.document import Document
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import PageText
+
+_UNDECIDED = SidePrior("above", 0.0)
+_NO_REGION = "no region found near the caption"
+_NO_CAPTION = "no caption found for the region"
+_BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFigure:
+    """A figure or table of a paper; or a caption, or a region, that found no partner."""
+
+    figure_type: FigureType
+    name: str
+    """As printed: "3", "A1". Empty for a region without a caption."""
+    page_index: int
+    """From 0."""
+    caption: str
+    """Whole, with its label. Empty for a region without a caption."""
+    caption_box: Box | None
+    region: Box | None
+    """Tight to ink, in points. None for a caption without a region."""
+    kind: FigureKind
+    kind_score: float
+    confidence: float
+    """In [0, 1], 0 where either half is missing."""
+    reason: str
+    """Why a half is missing; empty otherwise."""
+    text: str
+    """The words inside the region, line by line."""
+    panels: tuple[DetectedPanel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageDetections:
+    """What the lines of a page are for. Lines of captions and lines inside regions are no body text."""
+
+    roles: tuple[Role, ...]
+    """Of each line of the page's `PageText.lines`, by type and place alone."""
+    caption_lines: frozenset[int]
+    """Positions of the lines of captions."""
+    regions: tuple[Box, ...]
+    """Figures and tables, in points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a paper holds."""
+
+    figures: tuple[DetectedFigure, ...]
+    """By page, then from top to bottom."""
+    pages: tuple[PageDetections, ...]
+    style: PaperStyle
+
+
+@dataclass(frozen=True, slots=True)
+class _PageCandidates:
+    """A page between proposing and choosing. All pages wait for the paper's habits, so it holds no more than needed."""
+
+    index: int
+    roles: tuple[Role, ...]
+    captions: tuple[Caption, ...]
+    proposals: tuple[tuple[Region, ...], ...]
+    cells: int
+    photo_scores: tuple[float, ...]
+    """Of the page's images."""
+    foreground: CompressedMask | None
+    """None for a page of text alone, which need not be rendered."""
+
+
+def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator) -> Detections:
+    """All captioned figures and tables, captions without a region and regions without a caption.
+
+    Args:
+        document: open; pages are rendered from it.
+        texts: `document.text(index)` of every page, in order.
+        dehyphenator: `dehyphenator_for(texts)`.
+
+    Raises:
+        UnreadablePaperError: a page cannot be rendered.
+    """
+    style = style_of(texts)
+    captions = find_captions(texts, style, dehyphenator)
+    all_candidates = [_page_candidates(document, text, _on_page(captions, text.index), style) for text in texts]
+    side_priors = _side_priors(all_candidates)
+    figures: list[DetectedFigure] = []
+    pages: list[PageDetections] = []
+    for page_candidates, text in zip(all_candidates, texts, strict=True):
+        chosen = _matched_regions(
+            page_candidates, [side_priors[caption.figure_type] for caption in page_candidates.captions]
+        )
+        found = list(_figures(document, text, page_candidates, chosen, side_priors))
+        figures.extend(sorted(found, key=_reading_order))
+        pages.append(
+            PageDetections(
+                page_candidates.roles,
+                frozenset(number for caption in page_candidates.captions for number in caption.lines),
+                tuple(figure.region for figure in found if figure.region is not None),
+            )
+        )
+    return Detections(tuple(figures), tuple(pages), style)
+
+
+def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:
+    return [caption for caption in captions if caption.page_index == index]
+
+
+def _page_candidates(
+    document: Document, text: PageText, captions: Sequence[Caption], style: PaperStyle
+) -> _PageCandidates:
+    graphics = document.graphics(text.index)
+    if not captions and not may_hold_uncaptioned_regions(graphics):
+        return _PageCandidates(text.index, tuple(page_roles(text, style, graphics)), (), (), 0, (), None)
+    context = build_page_context(document, text, graphics, captions, style)
+    return _PageCandidates(
+        index=text.index,
+        roles=context.roles,
+        captions=context.captions,
+        proposals=tuple(tuple(propose_candidates(caption, context)) for caption in context.captions),
+        cells=context.foreground.occupied_cells(context.text.box),
+        photo_scores=context.photo_scores,
+        foreground=context.foreground.compress(),
+    )
+
+
+def _side_priors(all_candidates: Sequence[_PageCandidates]) -> dict[FigureType, SidePrior]:
+    first = [
+        (page_candidates.captions, _matched_regions(page_candidates, [_UNDECIDED] * len(page_candidates.captions)))
+        for page_candidates in all_candidates
+    ]
+    return {"Figure": estimate_side_prior(first, "Figure"), "Table": estimate_side_prior(first, "Table")}
+
+
+def _matched_regions(page_candidates: _PageCandidates, side_priors: Sequence[SidePrior]) -> list[Region | None]:
+    return assign(page_candidates.proposals, page_candidates.cells, side_priors)
+
+
+def _figures(
+    document: Document,
+    text: PageText,
+    page_candidates: _PageCandidates,
+    chosen: Sequence[Region | None],
+    side_priors: dict[FigureType, SidePrior],
+) -> Iterator[DetectedFigure]:
+    """The figures of a page with everything said about them."""
+    if page_candidates.foreground is None:
+        return
+    foreground = ForegroundMask.decompress(page_candidates.foreground)
+    graphics = document.graphics(page_candidates.index)
+    for caption, region, proposals in zip(page_candidates.captions, chosen, page_candidates.proposals, strict=True):
+        if region is None:
+            yield _without_region(caption)
+        else:
+            confidence = confidence_of(caption, region, proposals, side_priors[caption.figure_type])
+            features = kind_features(region.box, caption.text, text.lines, graphics, page_candidates.photo_scores)
+            yield _paired(document, text, caption, region, confidence, features, foreground)
+    for box in find_uncaptioned_regions(graphics, foreground, [region.box for region in chosen if region is not None]):
+        yield _without_caption(box, text, kind_features(box, "", text.lines, graphics, page_candidates.photo_scores))
+
+
+def _paired(
+    document: Document,
+    text: PageText,
+    caption: Caption,
+    region: Region,
+    confidence: float,
+    features: KindFeatures,
+    foreground: ForegroundMask,
+) -> DetectedFigure:
+    kind, kind_score = kind_of(caption.figure_type, features)
+    return DetectedFigure(
+        figure_type=caption.figure_type,
+        name=caption.name,
+        page_index=text.index,
+        caption=caption.text,
+        caption_box=caption.box,
+        region=region.box,
+        kind=kind,
+        kind_score=kind_score,
+        confidence=confidence,
+        reason="",
+        text=_text_in(region.box, text),
+        panels=_panels(document, text, caption, region.box, foreground),
+    )
+
+
+def _panels(
+    document: Document, text: PageText, caption: Caption, region: Box, foreground: ForegroundMask
+) -> tuple[DetectedPanel, ...]:
+    if caption.figure_type == "Table" or not may_have_panels(caption.text, region, text.lines):
+        return ()
+    return find_panels(caption.text, region, document.words(text), foreground)
+
+
+def _without_region(caption: Caption) -> DetectedFigure:
+    return DetectedFigure(
+        figure_type=caption.figure_type,
+        name=caption.name,
+        page_index=caption.page_index,
+        caption=caption.text,
+        caption_box=caption.box,
+        region=None,
+        kind="table" if caption.figure_type == "Table" else "mixed",
+        kind_score=0.0,
+        confidence=0.0,
+        reason=_NO_REGION,
+        text="",
+        panels=(),
+    )
+
+
+def _without_caption(box: Box, text: PageText, features: KindFeatures) -> DetectedFigure:
+    kind, kind_score = kind_of("Figure", features)
+    return DetectedFigure(
+        figure_type="Figure",
+        name="",
+        page_index=text.index,
+        caption="",
+        caption_box=None,
+        region=box,
+        kind=kind,
+        kind_score=kind_score,
+        confidence=0.0,
+        reason=_NO_CAPTION,
+        text=_text_in(box, text),
+        panels=(),
+    )
+
+
+def _text_in(region: Box, text: PageText) -> str:
+    """Lines that lie inside the region, top to bottom, then left to right."""
+    inside = [
+        line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
+    ]
+    inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
+    return "\n".join(line.text for line in inside)
+
+
+def _reading_order(figure: DetectedFigure) -> tuple[float, float, str, str]:
+    box = figure.region or figure.caption_box
+    top, x0 = (box.top, box.x0) if box else (0.0, 0.0)
+    return top, x0, figure.figure_type, figure.name

@@ -1,0 +1,142 @@
+"""What kind of figure a region shows, by a rule that can be read.
+
+A table is what its caption calls a table. A figure gets points for each kind from what is seen in it (photographs,
+number labels and grid lines, words, drawn shapes) and from what its caption calls it; the kind with most points wins.
+Where photographs and drawn things both hold a good part of it, it is mixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from figtune.extraction.records import FigureKind, FigureType
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Drawing, Line, PageGraphics
+
+_NUMBER = re.compile(r"^[−\-–+]?\d+(?:[.,]\d+)?(?:e[−\-+]?\d+)?\s*[%kKMBx×°]?$")
+_CELL = 4.0  # points: the grain at which areas are counted
+_OPENING = 160  # characters of a caption that say what is shown
+_TITLE = re.compile(r"\w+\.?\s+\w+[.:]\s*.+?[.:](?=\s)", re.DOTALL)  # "Figure 2. Overview of our method. "
+_GRID_LINE, _THIN = 0.2, 1.2  # the least share of a figure's side that a grid line runs along, and its points across
+_SPOKEN_OF, _CERTAIN = 0.45, 1.0  # points of a kind for what the caption says
+_CERTAIN_PLOT = re.compile(
+    r"t-?sne\b|\bumap\b|\b(?:bar|box|line|scatter|violin) (?:plot|chart|graph)|\b(?:pie|radar) chart", re.IGNORECASE
+)
+_CAPTION_POINTS: dict[FigureKind, re.Pattern[str]] = {
+    "diagram": re.compile(
+        r"overview|architecture|pipeline|framework|workflow|schematic|diagram|illustration|structure of|module|"
+        r"network design|set-?up|procedure|components? of|our (?:method|approach)\b",
+        re.IGNORECASE,
+    ),
+    "qualitative": re.compile(
+        r"qualitative|visuali[sz]|visual (?:comparison|result)|examples?\b|samples?\b|gallery|rendered|renderings?\b|"
+        r"reconstruct|generated|generation results",
+        re.IGNORECASE,
+    ),
+    "plot": re.compile(
+        r"\bcurves?\b|\bplots?\b|histogram|confusion matri|distribution|accuracy|\bpsnr\b|\bversus\b|\bvs\.|\bloss\b|"
+        r"trade-?off|effects? of|impact of|sensitivity|quantitative|convergence|number of|performance",
+        re.IGNORECASE,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KindFeatures:
+    """What is counted inside a region and read in its caption; all but `told` in [0, 1]."""
+
+    photographs: float
+    """Share of the region's area under images, each counted by how like a photograph it is."""
+    scales: float
+    """Labels of numbers alone, 1 for twelve or more, or grid lines, 1 for twenty or more, whichever is more."""
+    words: float
+    """Labels with letters, 1 for ten or more."""
+    shapes: float
+    """Boxes, arrows and curves, 1 for forty or more."""
+    caption_votes: Mapping[FigureKind, float]
+    """Points for the kinds that the caption speaks of, fewer each where there are several."""
+
+
+def kind_of(figure_type: FigureType, features: KindFeatures) -> tuple[FigureKind, float]:
+    """The kind, and in [0, 1] how far it is ahead of the next one (1 for a table: nothing else is asked)."""
+    if figure_type == "Table":
+        return "table", 1.0
+    points = _kind_scores(features)
+    ranked = sorted(points, key=lambda kind: (-points[kind], kind))
+    return ranked[0], round(min(1.0, 0.5 + points[ranked[0]] - points[ranked[1]]), 3)
+
+
+def kind_features(
+    region: Box, caption: str, lines: Sequence[Line], graphics: PageGraphics, photo_scores: Sequence[float]
+) -> KindFeatures:
+    """What `region` holds and `caption` says.
+
+    Args:
+        region: in points.
+        caption: whole, or empty.
+        lines: of the page.
+        graphics: of the page.
+        photo_scores: `photo_likelihood` its images.
+    """
+    labels = [line.text for line in lines if line.text and region.contains(line.box, 2)]
+    numbers = sum(len(label.split()) for label in labels if all(map(_NUMBER.match, label.split())))
+    words = sum(any(map(str.isalpha, label)) for label in labels)
+    drawn = [drawing for drawing in graphics.drawings if region.contains(drawing.box, 2) and drawing.color != "#ffffff"]
+    grid = sum(_is_grid_line(drawing, region) for drawing in drawn)
+    return KindFeatures(
+        photographs=_photographed(region, graphics.images, photo_scores),
+        scales=min(1.0, max(numbers / 12, grid / 20)),
+        words=min(1.0, words / 10),
+        shapes=min(1.0, len(drawn) / 40),
+        caption_votes=_caption_votes(caption[:_OPENING]),
+    )
+
+
+def _is_grid_line(drawing: Drawing, region: Box) -> bool:
+    box = drawing.box
+    across = box.height <= _THIN and box.width >= _GRID_LINE * region.width
+    return across or (box.width <= _THIN and box.height >= _GRID_LINE * region.height)
+
+
+def _caption_votes(opening: str) -> dict[FigureKind, float]:
+    """What is always a plot is one wherever it is named. Of other kinds only the first sentence speaks: later ones
+    tell how something was made or measured."""
+    if _CERTAIN_PLOT.search(opening):
+        return {"plot": _CERTAIN}
+    title = _TITLE.match(opening)
+    told = [kind for kind, pattern in _CAPTION_POINTS.items() if pattern.search(title[0] if title else opening)]
+    return dict.fromkeys(told, _SPOKEN_OF / max(1, len(told)))
+
+
+def _kind_scores(features: KindFeatures) -> dict[FigureKind, float]:
+    """A drawing without words and shapes of its own, one saved as pixels, is a plot unless its caption says more:
+    plots are described by what they measure, diagrams are called what they are."""
+    drawn = 1.0 - features.photographs
+    labelled = 0.5 * features.words + 0.5 * features.shapes
+    points: dict[FigureKind, float] = {
+        "plot": drawn * (0.3 + 0.6 * features.scales),
+        "diagram": drawn * (0.2 + 0.6 * labelled * (1 - 0.6 * features.scales)),
+        "qualitative": features.photographs,
+    }
+    for kind, bonus in features.caption_votes.items():
+        points[kind] += bonus
+    both = 0.4 + 0.5 * max(labelled, features.scales) - abs(features.photographs - 0.5)
+    points["mixed"] = both if points["qualitative"] > 0.3 else 0.0
+    return points
+
+
+def _photographed(region: Box, images: Sequence[Box], photo_scores: Sequence[float]) -> float:
+    """Share of the region under photographs, counted on a grid."""
+    grid = np.zeros((max(1, int(region.height / _CELL)), max(1, int(region.width / _CELL))))
+    for box, tone in zip(images, photo_scores, strict=True):
+        shared = region.intersection(box)
+        if tone > 0 and shared.area > 0:
+            first, last = round((shared.x0 - region.x0) / _CELL), round((shared.x1 - region.x0) / _CELL)
+            top, bottom = round((shared.top - region.top) / _CELL), round((shared.bottom - region.top) / _CELL)
+            cells = grid[top:bottom, first:last]
+            np.maximum(cells, tone, out=cells)
+    return float(grid.mean())

@@ -1,0 +1,82 @@
+"""Captions and regions matched for a whole page at once, and the captions' usual side for a whole paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from figtune.extraction.records import FigureType
+from figtune.figures.captions import Caption
+from figtune.figures.scoring import Region, Side
+
+_TRIED = 14  # best regions of a caption that are tried
+_BEAM = 150  # partial matchings kept
+_EXPLAINING = 5.0  # what explaining all of a page's ink is worth, in units of a region's score
+_TOLERATED = 0.02  # of the smaller of two regions that both may cover
+
+
+@dataclass(frozen=True, slots=True)
+class SidePrior:
+    """Where the regions of one type lie in this paper, seen from their captions."""
+
+    side: Side
+    weight: float
+    """Added to the score of a region on that side."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Partial:
+    score: float
+    chosen: tuple[Region | None, ...]
+
+
+def assign(proposals: Sequence[Sequence[Region]], cells: int, side_priors: Sequence[SidePrior]) -> list[Region | None]:
+    """One region or none for each caption of a page, without overlaps, so that the whole scores best.
+
+    Args:
+        proposals: for each caption, its regions.
+        cells: how many cells of the page hold ink that somebody should explain.
+        side_priors: for each caption, where regions of its type lie in this paper.
+    """
+    beam = [_Partial(0.0, ())]
+    for regions, side_prior in zip(proposals, side_priors, strict=True):
+        valued = sorted(((_value(region, side_prior, cells), region) for region in regions), key=lambda pair: -pair[0])
+        beam = _extended(beam, valued[:_TRIED])
+    return list(beam[0].chosen)
+
+
+def estimate_side_prior(
+    pages: Sequence[tuple[Sequence[Caption], Sequence[Region | None]]], figure_type: FigureType
+) -> SidePrior:
+    """Where the regions of one type lie, by majority over a paper of a first matching without preference."""
+    votes: dict[Side, float] = {"above": 0.0, "below": 0.0, "left": 0.0, "right": 0.0}
+    for captions, regions in pages:
+        for caption, region in zip(captions, regions, strict=True):
+            if region is not None and caption.figure_type == figure_type:
+                votes[region.side] += region.score
+    if figure_type == "Figure":
+        votes["above"] += 30.0  # below their figures is where captions stand in nearly all papers
+    total = sum(votes.values())
+    side = max(votes, key=lambda side: votes[side])
+    return SidePrior(side, 3.0 * max(0.0, 2 * votes[side] / total - 1) if total else 0.0)
+
+
+def _value(region: Region, side_prior: SidePrior, cells: int) -> float:
+    return (
+        region.score
+        + (side_prior.weight if region.side == side_prior.side else 0.0)
+        + _EXPLAINING * region.cells / max(1, cells)
+    )
+
+
+def _extended(beam: Sequence[_Partial], valued: Sequence[tuple[float, Region]]) -> list[_Partial]:
+    longer = [_Partial(partial.score, (*partial.chosen, None)) for partial in beam]
+    for partial in beam:
+        for value, region in valued:
+            if not any(other is not None and _collide(other, region) for other in partial.chosen):
+                longer.append(_Partial(partial.score + value, (*partial.chosen, region)))
+    return sorted(longer, key=lambda partial: -partial.score)[:_BEAM]
+
+
+def _collide(one: Region, other: Region) -> bool:
+    return one.box.overlap(other.box) > _TOLERATED * min(one.box.area, other.box.area)

@@ -1,0 +1,1 @@
+"""Text layout: body style, roles of lines, rows, paragraphs, sections and the mentions of figures."""

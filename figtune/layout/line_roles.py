@@ -1,0 +1,242 @@
+"""What each line of a page is for: body text and the rest of a paper's frame, against what may belong to a figure."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from enum import Enum
+
+from figtune.layout.ruling_lines import algorithm_boxes, footnote_lines, ruled_lines
+from figtune.layout.style import PaperStyle, is_prose, running_key
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Line, PageGraphics, PageText
+
+_HEADING = re.compile(
+    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
+)
+_HEADING_NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
+_EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
+_ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
+_MARGIN = 8.0  # points above and below the body from which headers and footers stand
+_FOOT = 0.08  # of a page's height: a number there that comes back is the page's, even where some text reaches as low
+_PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
+_EDGE = 2.0
+_TITLE = 0.5  # of the largest type from which a line may be the title
+_AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
+_BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
+
+
+class Role(Enum):
+    """What a line is for."""
+
+    OTHER = "other"
+    """Not yet known: part of a figure or table, or something rare."""
+    BODY = "body"
+    HEADING = "heading"
+    EQUATION = "equation"
+    FRONT = "front"
+    """Title, authors, affiliations, e-mails."""
+    FURNITURE = "furniture"
+    """Headers, footers, page and line numbers, watermarks."""
+    NOTE = "note"
+    """A footnote."""
+    ALGORITHM = "algorithm"
+
+
+def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
+    """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
+    roles = [_role_alone(line, text, style) for line in text.lines]
+    _mark_rest_of_headings(text.lines, roles)
+    ruled = ruled_lines(text.lines, graphics)
+    _mark_paragraphs(text.lines, roles, style, ruled)
+    _mark_equations(text.lines, roles, style)
+    for number in footnote_lines(text.lines, graphics, style):
+        roles[number] = Role.NOTE
+    for box in algorithm_boxes(text.lines, graphics):
+        for number, line in enumerate(text.lines):
+            if box.contains(line.box, 2):
+                roles[number] = Role.ALGORITHM
+    if text.index == 0:
+        _mark_front_matter(text, roles, style, graphics)
+    return roles
+
+
+def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
+    above, below = line.box.bottom < style.top - _MARGIN, line.box.top > style.bottom + _MARGIN
+    if below or (above and (line.text.isdigit() or running_key(line.text) in style.running)):
+        return Role.FURNITURE
+    if line.text.isdigit() and line.box.top > (1 - _FOOT) * text.height and running_key(line.text) in style.running:
+        return Role.FURNITURE
+    outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
+    if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):
+        return Role.FURNITURE
+    if _is_heading(line, style):
+        return Role.HEADING
+    return Role.OTHER
+
+
+def _is_heading(line: Line, style: PaperStyle) -> bool:
+    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _reads_like_heading(line, style):
+        return False
+    column = style.column_of(line.box)
+    return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
+
+
+def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
+    """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
+    if _HEADING_NUMBER.match(line.text):
+        return line.size > style.size + 0.5
+    return _HEADING.match(line.text) is not None
+
+
+def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
+    """A wide blank after its number makes a heading two lines of the text layer."""
+    for number, line in enumerate(lines):
+        if roles[number] is Role.HEADING:
+            for other, rest in enumerate(lines):
+                if (
+                    rest.bold
+                    and abs(rest.baseline - line.baseline) <= 1
+                    and 0 < rest.box.x0 - line.box.x1 <= 2 * line.size
+                ):
+                    roles[other] = Role.HEADING
+
+
+def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
+    """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
+    by_baseline = _LineIndex(lines, style)
+    sure = [
+        number
+        for number, line in enumerate(lines)
+        if roles[number] is Role.OTHER and number not in ruled and _fills(line, style)
+    ]
+    full = frozenset(sure)
+    queue = [number for number in sure if not full.isdisjoint(by_baseline.neighbours(number))]
+    queue += [number for number, line in enumerate(lines) if number not in ruled and _stands_alone(line, style)]
+    while queue:
+        number = queue.pop()
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.BODY
+            queue.extend(by_baseline.neighbours(number))
+
+
+def _stands_alone(line: Line, style: PaperStyle) -> bool:
+    """Whether a single line is body for sure: a sentence in body type from the left edge of a column, or one that fills
+    a column, as the end of a list item does."""
+    if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
+        return False
+    at_edge = any(abs(line.box.x0 - column.x0) <= _EDGE and column.contains(line.box, 4) for column in style.columns)
+    return at_edge or style.fills_column(line)
+
+
+def _fills(line: Line, style: PaperStyle) -> bool:
+    return style.is_body_font(line) and style.fills_column(line)
+
+
+class _LineIndex:
+    """Lines in the body's fonts by height, so that those near one are found without looking at all."""
+
+    def __init__(self, lines: Sequence[Line], style: PaperStyle) -> None:
+        self._lines = lines
+        self._style = style
+        spoken = (
+            number for number, line in enumerate(lines) if line.text and line.horizontal and style.is_body_font(line)
+        )
+        self._numbers = sorted(spoken, key=lambda number: lines[number].baseline)
+        self._heights = [lines[number].baseline for number in self._numbers]
+        self._known: dict[int, list[int]] = {}
+
+    def neighbours(self, number: int) -> list[int]:
+        """Lines right above, below and beside, of the same type, between the edges of the same column."""
+        if number not in self._known:
+            self._known[number] = self._neighbours(number)
+        return self._known[number]
+
+    def _neighbours(self, number: int) -> list[int]:
+        line = self._lines[number]
+        column = self._style.column_of(line.box)
+        if column is None:
+            return []
+        reach = _PITCH_SLACK * self._style.pitch * line.size
+        first = bisect_left(self._heights, line.baseline - reach)
+        last = bisect_right(self._heights, line.baseline + reach)
+        return [
+            other
+            for other in self._numbers[first:last]
+            if other != number
+            and abs(self._lines[other].size - line.size) <= 0.3
+            and column.contains(self._lines[other].box, _EDGE)
+        ]
+
+
+def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
+    """A number in brackets at the right edge of a column makes everything beside it a displayed equation."""
+    for line in lines:
+        column = style.column_of(line.box)
+        if column is None or not _EQUATION_NUMBER.match(line.text) or abs(line.box.x1 - column.x1) > 3 * _EDGE:
+            continue
+        if abs(line.size - style.size) > 1.5 or not style.is_body_font(line):
+            continue
+        band = Box(column.x0, line.box.top - 6, column.x1, line.box.bottom + 6)
+        for number, other in enumerate(lines):
+            if roles[number] is Role.OTHER and column.contains(other.box, 6) and band.overlap(other.box) > 0:
+                roles[number] = Role.EQUATION
+
+
+def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
+    """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
+    upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
+    title = _title(upper, style)
+    if not title:
+        return
+    reached = max(line.box.bottom for line in title)
+    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
+    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
+    for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
+        line = text.lines[number]
+        if roles[number] is Role.FURNITURE or not line.text:
+            continue
+        below = line.baseline > reached
+        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP):
+            return
+        if below and (not _could_be_front(line, style) or _is_covered(line, pictures)):
+            return
+        roles[number] = Role.FRONT
+        reached = max(reached, line.box.bottom) if below else reached
+
+
+def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
+    """The topmost of about the largest lines of words in the body's fonts, where they are larger than the body, and
+    those of its size that follow on it: words in a figure below may be larger still, headings as large."""
+    large = [
+        line for line in upper if line.size >= 1.15 * style.size and len(line.text) >= 8 and style.is_body_font(line)
+    ]
+    largest = max((line.size for line in large), default=0.0)
+    title: list[Line] = []
+    for line in sorted(large, key=lambda line: line.baseline):
+        if not title:
+            title = [line] if line.size >= _TITLE * largest else []
+        elif abs(line.size - title[0].size) <= 0.3 and line.box.top - title[-1].box.bottom <= line.size:
+            title.append(line)
+    return title
+
+
+def _is_picture(box: Box, text: PageText) -> bool:
+    """Whether a box may be part of a figure: neither a mark beside a name, nor a rule or background across the page."""
+    return max(box.width, box.height) > _MARK and box.width < 0.95 * text.width and box.area < 0.5 * text.box.area
+
+
+def _could_be_front(line: Line, style: PaperStyle) -> bool:
+    if not line.horizontal:
+        return False
+    return style.is_body_font(line) or bool(_ADDRESS.search(line.text)) or len(line.text) <= 2
+
+
+def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:
+    """Whether the line stands among pictures. White margins of pictures reach under e-mails, so those are excepted."""
+    if "@" in line.text:
+        return False
+    around = Box(line.box.x0 - _BESIDE, line.box.top, line.box.x1 + _BESIDE, (line.box.top + line.box.bottom) / 2)
+    return any(box.overlap(around) > 0 for box in pictures)

@@ -1,0 +1,113 @@
+"""Mentions: the body paragraphs that cite a figure or table, in whatever form.
+
+"Figs. 3 and 4", "Figures 2-4", "Fig. 3(b)", "(see Fig. 5a)" and "Tab. 2" all cite; "Fig. 3 of [12]" does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from figtune.extraction.records import FigureType, Mention, PaperText
+
+FigureKey = tuple[FigureType, str]
+"""Type and name of a figure, the name without dots: `("Figure", "3")`."""
+
+_LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?(?![^\W\d_])\.?\s?", re.IGNORECASE)
+_NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,4}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
+_PANEL = re.compile(
+    r"\s?\([a-zA-Z0-9](?:\s?[-–,&]\s?[a-zA-Z0-9])*\)"
+    r"|[a-h](?:\s?[-–,]\s?[a-h])*\b"
+    r"|\s\((?:left|right|top|bottom|middle|center|upper|lower)\b[^()]{0,20}\)"
+)
+_JOINT = re.compile(r"(?P<range>\s?(?:[-–—~]|\bto\b)\s?)|(?P<comma>,\s?)?(?:\s?(?:&|\b(?:and|or)\b)\s?)?")
+_ELSEWHERE = re.compile(r"\s?(?:of|in|from)\s(?:\[|(?:the\s|our\s)?supp)")
+_LONGEST_RANGE = 30
+_CONTINUED = 1  # page: figures of one name this near to each other are parts of one figure
+
+
+class Citable(NamedTuple):
+    """What a paragraph can cite."""
+
+    figure_type: FigureType
+    name: str
+    """As in its caption; empty for a figure that has none, which nothing cites."""
+    page: int
+
+
+def mentions_of(text: PaperText, figures: Sequence[Citable]) -> list[tuple[Mention, ...]]:
+    """For each of `figures` the paragraphs of `text` that cite it, in reading order.
+
+    Where several have one name, as in the papers of a volume, a paragraph cites the one nearest to it.
+    """
+    known: dict[FigureKey, list[int]] = {}
+    for number, figure in enumerate(figures):
+        if figure.name:
+            known.setdefault((figure.figure_type, _plain(figure.name)), []).append(number)
+    found: list[list[Mention]] = [[] for _ in figures]
+    for section in text.sections:
+        for paragraph in section.paragraphs:
+            mention = Mention(page=paragraph.page, section=section.heading, text=paragraph.text)
+            for key in dict.fromkeys(cited_in(paragraph.text)):
+                for number in _nearest(known.get(key, ()), figures, paragraph.page):
+                    found[number].append(mention)
+    return [tuple(mentions) for mentions in found]
+
+
+def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> Sequence[int]:
+    """Of the figures of one name, the nearest to a page and those that continue it."""
+    if len(numbers) < 2:
+        return numbers
+    nearest = min((figures[number].page for number in numbers), key=lambda other: abs(other - page))
+    return [number for number in numbers if abs(figures[number].page - nearest) <= _CONTINUED]
+
+
+def cited_in(text: str) -> Iterator[FigureKey]:
+    """Every figure and table that `text` cites, in order, with ranges written out and dots in names dropped."""
+    for label in _LABEL.finditer(text):
+        kind: FigureType = "Figure" if label["type"].lower() == "fig" else "Table"
+        names, end = _names_at(text, label.end(), plural=label["plural"] is not None)
+        if not _ELSEWHERE.match(text, end):
+            yield from ((kind, name) for name in names)
+
+
+def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int]:
+    """The names listed from `position` on, and where the list ends."""
+    names: list[str] = []
+    in_range = False
+    end = position
+    while match := _NAME.match(text, position):
+        name = _plain(match[0])
+        names += _between(names[-1], name) if in_range else []
+        names.append(name)
+        end = position = _past_panels(text, match.end())
+        joint = _JOINT.match(text, position)
+        # After a lone label a bare comma begins a clause: "as in Fig. 3, 4 heads suffice".
+        if joint is None or not joint[0] or (joint["comma"] and joint[0].strip() == "," and not plural):
+            break
+        in_range = joint["range"] is not None
+        position = joint.end()
+    return names, end
+
+
+def _past_panels(text: str, position: int) -> int:
+    """Where the panels named after a figure's name end: "(b)", "(a)-(c)", "a", "a, b"."""
+    while match := _PANEL.match(text, position):
+        position = match.end()
+        joint = _JOINT.match(text, position)
+        if joint is None or not _PANEL.match(text, joint.end()):
+            break
+        position = joint.end()
+    return position
+
+
+def _between(first: str, last: str) -> list[str]:
+    """Names strictly between the ends of a range."""
+    if first.isdigit() and last.isdigit() and 0 < int(last) - int(first) <= _LONGEST_RANGE:
+        return [str(number) for number in range(int(first) + 1, int(last))]
+    return []
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "")

@@ -1,0 +1,94 @@
+"""The text of a paper: title, abstract, sections with their paragraphs, references apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from figtune.extraction.records import PaperText, Paragraph, Section
+from figtune.layout.line_roles import Role
+from figtune.layout.paragraphs import REFERENCES, TextBlock
+from figtune.layout.text_rows import TextRow, UnclaimedLines
+from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.page import Line
+
+_ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
+_ENTRIES = (re.compile(r"^\[[\w+]+\]"), re.compile(r"^\d{1,3}\.\s"))
+_SAME_SIZE = 0.5  # points
+_NEXT_ROW = 1.6  # em from row to row of a title
+_LONGEST_ENTRY = 8  # rows, on average
+_HANGING = 0.4  # em by which the further rows of an entry are indented
+
+
+def paper_text(
+    paper_id: str, first_page: UnclaimedLines, blocks: Sequence[TextBlock], dehyphenator: Dehyphenator
+) -> PaperText:
+    """The passages of a paper sorted into what they are."""
+    abstract: list[str] = []
+    references: list[str] = []
+    sections: list[Section] = []
+    for heading, body in _under_headings(blocks):
+        if _ABSTRACT.match(heading):
+            abstract += [passage.text for passage in body]
+        elif REFERENCES.match(heading):
+            references += _entries([row for passage in body for row in passage.rows], dehyphenator)
+        else:
+            paragraphs = tuple(Paragraph(page=passage.page_index + 1, text=passage.text) for passage in body)
+            sections.append(Section(heading=heading, paragraphs=paragraphs))
+    return PaperText(
+        paper_id=paper_id,
+        title=_title(first_page, dehyphenator),
+        abstract="\n".join(abstract),
+        sections=tuple(section for section in sections if section.heading or section.paragraphs),
+        references=tuple(references),
+    )
+
+
+def _under_headings(blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:
+    """Headings, the first one empty, with what stands under each."""
+    heading: str = ""
+    body: list[TextBlock] = []
+    for passage in blocks:
+        if passage.kind == "heading":
+            yield heading, body
+            heading, body = passage.text, []
+        else:
+            body.append(passage)
+    yield heading, body
+
+
+def _entries(rows: Sequence[TextRow], dehyphenator: Dehyphenator) -> list[str]:
+    """References one by one: each begins with its number, or, where they have none, further left than it goes on."""
+    style = max(_ENTRIES, key=lambda style: sum(bool(style.match(row.text)) for row in rows))
+    numbered = sum(bool(style.match(row.text)) for row in rows) * _LONGEST_ENTRY >= len(rows)
+    entries: list[list[str]] = []
+    for row in rows:
+        further_left = row.box.x0 - row.column.x0 <= _HANGING * row.size
+        begins = bool(style.match(row.text)) if numbered else further_left
+        if begins or not entries:
+            entries.append([])
+        entries[-1].append(row.text)
+    return [dehyphenator.join(entry) for entry in entries]
+
+
+def _title(first_page: UnclaimedLines, dehyphenator: Dehyphenator) -> str:
+    """The largest type in the upper half of the first page, with the rows of the same size right below it."""
+    worded = [(line, role) for line, role in first_page.lines if line.horizontal and _is_worded(line)]
+    middle = 0.5 * max((line.box.bottom for line, _ in worded), default=0.0)
+    upper = [(line, role) for line, role in worded if line.box.top < middle]
+    front = [line for line, role in upper if role is Role.FRONT] or [line for line, _ in upper]
+    if not front:
+        return ""
+    largest = max(line.size for line in front)
+    found: list[Line] = []
+    for line in sorted(front, key=lambda line: (line.baseline, line.box.x0)):
+        if abs(line.size - largest) > _SAME_SIZE:
+            continue
+        if found and line.baseline - found[-1].baseline > _NEXT_ROW * largest:
+            break
+        found.append(line)
+    return dehyphenator.join([line.text for line in found])
+
+
+def _is_worded(line: Line) -> bool:
+    return sum(map(str.isalpha, line.text)) >= 3

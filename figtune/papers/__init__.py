@@ -1,1 +1,0 @@
-"""A PDF opened: pages, words, lines, drawings, images."""

@@ -1,0 +1,396 @@
+"""A PDF opened with PyMuPDF. The only module that sees PyMuPDF's untyped objects.
+
+Not thread-safe, as PyMuPDF is not: use processes. Each page is interpreted once into a MuPDF display list, from which
+its text, graphics and pixels are all taken; the lists of the last few pages are kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from sys import intern
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from figtune.core.errors import InputError
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import Drawing, Line, PageGraphics, PageText, Span, Word
+from figtune.pdf.text_cleanup import normalize_glyphs
+
+GreyImage = NDArray[np.uint8]
+"""uint8[H, W], 255 is white."""
+
+# PyMuPDF 2 would import two more packages by itself; a module that is None counts as not installed. The first is a
+# neural page layout, which `get_text` then runs: over a CPU second and 55 MB a process, and 0.4 CPU seconds a page. The
+# second writes Markdown, and imports onnxruntime, which writes a file into the temporary folder and sends telemetry.
+sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
+sys.modules["pymupdf4llm"] = None  # type: ignore[assignment]
+import pymupdf  # noqa: E402
+
+# The box of a character reaches from its font's descender to its ascender, as the rules of extraction were made for.
+pymupdf.TOOLS.unset_quad_corrections(True)
+pymupdf.TOOLS.mupdf_display_errors(False)
+pymupdf.TOOLS.mupdf_display_warnings(False)
+
+# ActualText is ignored because some papers put LaTeX source there, whose words have no place on the page.
+_TEXT_FLAGS: int = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_IGNORE_ACTUALTEXT
+_GRAPHICS_FLAGS: int = _TEXT_FLAGS | pymupdf.TEXT_PRESERVE_IMAGES | pymupdf.TEXT_COLLECT_VECTORS
+_IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
+_SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
+_C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+_UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
+_SMALLEST_TYPE = 0.5  # points; what is smaller is not there to be read, whatever it says
+_BLANK = 0.2  # em between two fonts that make a blank
+_NO_BLANK_AFTER = "\u0700"  # the first character after which MuPDF guesses no blanks
+_KEPT_DISPLAY_LISTS = 16
+_KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
+_STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
+_PAGES_OF_A_FILE = 100  # that are interpreted before it is opened anew
+_POINTS_PER_INCH = 72.0
+_LOSSES = re.compile("zlib error|read error; treating|cannot load object|page may not be correct")
+"""Warnings of MuPDF where data is lost. None comes up in 56 sound papers, whose warnings are of fonts and links."""
+# PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
+_MUPDF_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, pymupdf.mupdf.FzErrorBase)
+
+
+class UnreadablePaperError(InputError):
+    """A file that is no PDF, is encrypted, has no pages, or is too damaged to read."""
+
+
+class Document:
+    """An open PDF; use it as a context manager.
+
+    Raises:
+        UnreadablePaperError: from the constructor and from every method that reads a page.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        pymupdf.TOOLS.reset_mupdf_warnings()  # kept for the whole process
+        self._file = _open(path)
+        self._display_lists: OrderedDict[int, Any] = OrderedDict()
+        self._graphics: dict[int, PageGraphics] = {}
+        self._room_for_graphics = _KEPT_GRAPHICS
+        self._interpreted = 0
+        self._colored = -1
+        self.page_count: int = self._file.page_count
+        self._repaired = False
+
+    def __enter__(self) -> Document:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def repaired(self) -> bool:
+        """Whether the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
+
+        That shows when the file is opened or when a damaged part is first needed: ask once everything is read.
+        """
+        if _LOSSES.search(pymupdf.TOOLS.mupdf_warnings(reset=False)):
+            self._repaired = True
+        return self._repaired or bool(self._file.is_repaired)
+
+    def close(self) -> None:
+        """Let go of the file and of what MuPDF has cached for it."""
+        self._display_lists.clear()
+        self._graphics.clear()
+        self._file.close()
+        pymupdf.TOOLS.store_shrink(100)
+
+    def text(self, index: int) -> PageText:
+        """The text layer of the page at `index` (from 0)."""
+        with self._reading(index):
+            display_list = self._display_list(index)
+            box = _box(display_list.rect)
+            blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
+            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)))
+
+    def words(self, text: PageText) -> tuple[Word, ...]:
+        """The words of the page that `text` was read from, in the order of its lines."""
+        with self._reading(text.index):
+            found = pymupdf.TextPage(self._display_list(text.index).get_textpage(_TEXT_FLAGS)).extractWORDS()
+            return tuple(_words(found, text))
+
+    def graphics(self, index: int) -> PageGraphics:
+        """Images and vector paths of the page at `index`; those of the first pages are kept."""
+        if index not in self._graphics:
+            graphics = self._read_graphics(index)
+            self._room_for_graphics -= len(graphics.drawings) + len(graphics.images)
+            if self._room_for_graphics < 0:
+                return graphics
+            self._graphics[index] = graphics
+        return self._graphics[index]
+
+    def _read_graphics(self, index: int) -> PageGraphics:
+        with self._reading(index):
+            blocks = pymupdf.TextPage(self._display_list(index).get_textpage(_GRAPHICS_FLAGS)).extractBLOCKS()
+            graphics = PageGraphics(
+                images=tuple(_box(block) for block in blocks if block[6] == _IMAGE_BLOCK),
+                drawings=tuple(_drawing(block) for block in blocks if block[6] == _VECTOR_BLOCK),
+            )
+            _fix_refcount_leak(blocks)
+            return graphics
+
+    def grey(self, index: int, dpi: float) -> GreyImage:
+        """The page at `index` in grey: uint8[H, W], `dpi / 72` pixels a point, rounded up to whole pixels."""
+        with self._reading(index), _without_color_profiles():
+            scale = dpi / _POINTS_PER_INCH
+            pixels = self._display_list(index).get_pixmap(
+                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csGRAY, alpha=0
+            )
+            rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
+            return rows[:, : pixels.width].copy()
+
+    def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
+        """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
+        with self._reading(index):
+            self._shrink_store(index)
+            scale = dpi / _POINTS_PER_INCH
+            clip = pymupdf.Rect(box.x0, box.top, box.x1, box.bottom)
+            pixels = self._display_list(index).get_pixmap(
+                matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=0, clip=clip
+            )
+            rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
+            return rows[:, : pixels.width * 3].reshape(pixels.height, pixels.width, 3).copy()
+
+    def _display_list(self, index: int) -> Any:
+        if index in self._display_lists:
+            self._display_lists.move_to_end(index)
+            return self._display_lists[index]
+        if self._interpreted == _PAGES_OF_A_FILE:
+            self._reopen()
+        self._interpreted += 1
+        display_list = _display_list_of(self._file[index])
+        self._display_lists[index] = display_list
+        if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
+            self._display_lists.popitem(last=False)
+            pymupdf.TOOLS.store_shrink(_STORE_SHRINK)
+        return display_list
+
+    def _shrink_store(self, index: int) -> None:
+        """Let go of the pictures of the page before, of which MuPDF would keep 256 MB. In a short document they are
+        those that the search for figures has decoded."""
+        if index != self._colored and self.page_count > _KEPT_DISPLAY_LISTS:
+            pymupdf.TOOLS.store_shrink(100)
+            _malloc_trim()
+        self._colored = index
+
+    def _reopen(self) -> None:
+        """Let go of the objects and fonts that MuPDF keeps for an open file: 0.5 MB a page."""
+        self._display_lists.clear()
+        self._repaired = self.repaired
+        self._file.close()
+        pymupdf.TOOLS.store_shrink(100)
+        _malloc_trim()
+        self._file = _open(self.path)
+        self._interpreted = 0
+
+    @contextmanager
+    def _reading(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except _MUPDF_ERRORS as error:
+            raise UnreadablePaperError(
+                f"page {index + 1} of {self.path.name} cannot be read ({error})", "repair or replace the file"
+            ) from error
+
+
+@contextmanager
+def _without_color_profiles() -> Iterator[None]:
+    """Colours taken as they are: their profiles cost a tenth of a grey render and move greys by a shade."""
+    pymupdf.TOOLS.set_icc(False)
+    try:
+        yield
+    finally:
+        pymupdf.TOOLS.set_icc(True)
+
+
+def _fix_refcount_leak(blocks: list[Any]) -> None:
+    """Drop the reference that PyMuPDF 2.0's extractBLOCKS forgets to drop for every tuple it returns: 40 KB a page. A
+    tuple without one too many, as other releases may return it, is left alone."""
+    alone = [(len(blocks),)]
+    expected = sys.getrefcount(alone[0])
+    for number in range(len(blocks)):
+        if sys.getrefcount(blocks[number]) == expected + 1:
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(blocks[number]))
+
+
+def _malloc_trim() -> None:
+    """What MuPDF frees is scattered, and glibc keeps it. Elsewhere there is nothing to do (malloc_trim(3) is glibc's
+    own)."""
+    trim = getattr(_C_LIBRARY, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _open(path: Path) -> Any:
+    try:
+        file = pymupdf.open(**_source(path), filetype="pdf")
+        pages: int = 0 if file.needs_pass else file.page_count
+    except _MUPDF_ERRORS as error:
+        problem = str(error).replace(str(path), path.name)
+        raise UnreadablePaperError(
+            f"{path.name} is not a readable PDF ({problem})", "replace it with an intact PDF"
+        ) from error
+    if file.needs_pass:
+        raise UnreadablePaperError(f"{path.name} is encrypted", "give a copy without a password")
+    if pages == 0:
+        raise UnreadablePaperError(f"{path.name} has no pages", "replace it with an intact PDF")
+    return file
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """Return what PyMuPDF opens: the path, or the file's bytes where the path is not UTF-8, as MuPDF takes no other."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return {"stream": path.read_bytes()}
+    return {"filename": path}
+
+
+def _display_list_of(page: Any) -> Any:
+    """Interpret a page as its authors made it: its contents, and the annotations that are part of a publication.
+
+    Stamps, notes, drawings and highlights are a reader's, and so is what was typed into a form.
+    """
+    mupdf = pymupdf.mupdf
+    kept = [annotation for annotation in _annotations(page) if _is_authors_own(annotation)]
+    if not kept:
+        return page.get_displaylist(annots=0)
+    display_list = mupdf.fz_new_display_list(mupdf.fz_bound_page(page.this))
+    device = mupdf.fz_new_list_device(display_list)
+    mupdf.fz_run_page_contents(page.this, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    for annotation in kept:
+        mupdf.pdf_run_annot(annotation, device, mupdf.FzMatrix(), mupdf.FzCookie())
+    mupdf.fz_close_device(device)
+    return pymupdf.DisplayList(display_list)
+
+
+def _annotations(page: Any) -> Iterator[Any]:
+    """Yield the annotations of a page, form fields included."""
+    mupdf = pymupdf.mupdf
+    pdf_page = mupdf.pdf_page_from_fz_page(page.this)
+    for first, following in (
+        (mupdf.pdf_first_annot, mupdf.pdf_next_annot),
+        (mupdf.pdf_first_widget, mupdf.pdf_next_widget),
+    ):
+        annotation = first(pdf_page)
+        while annotation.m_internal:
+            yield annotation
+            annotation = following(annotation)
+
+
+def _is_authors_own(annotation: Any) -> bool:
+    """Whether an annotation is an embedded film or scene, or a button, which LaTeX's animations are made of."""
+    mupdf = pymupdf.mupdf
+    kind = mupdf.pdf_annot_type(annotation)
+    if kind == mupdf.PDF_ANNOT_WIDGET:
+        return bool(mupdf.pdf_widget_type(annotation) == mupdf.PDF_WIDGET_TYPE_BUTTON)
+    return kind in (
+        mupdf.PDF_ANNOT_SCREEN,
+        mupdf.PDF_ANNOT_MOVIE,
+        mupdf.PDF_ANNOT_RICH_MEDIA,
+        mupdf.PDF_ANNOT_3D,
+    )
+
+
+def _box(values: Any) -> Box:
+    return Box(values[0], values[1], values[2], values[3])
+
+
+def _lines(blocks: Any) -> Iterator[Line]:
+    for number, block in enumerate(blocks):
+        for place, line in enumerate(block["lines"]):
+            if visible := [span for span in line["spans"] if span["size"] >= _SMALLEST_TYPE]:
+                yield _line(line, visible, number, place)
+
+
+def _line(line: Any, visible: list[Any], block: int, number: int) -> Line:
+    runs = _runs(visible)
+    spans = tuple([_span(run) for run in runs])
+    longest = 0 if len(spans) == 1 else max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
+    main = spans[longest]
+    return Line(
+        text="".join([span.text for span in spans]).strip(),
+        box=_box(line["bbox"]),
+        spans=spans,
+        block=block,
+        font=main.font,
+        size=main.size,
+        bold=main.bold,
+        baseline=(runs[longest][0] if len(runs[longest]) == 1 else max(runs[longest], key=_length))["origin"][1],
+        horizontal=line["dir"][0] > _UPRIGHT,
+        number=number,
+    )
+
+
+def _length(span: Any) -> int:
+    return len(span["text"])
+
+
+def _runs(spans: Any) -> list[list[Any]]:
+    """MuPDF starts a new span at every blank that it had to guess; here only font, size and style count. It guesses
+    none after characters of Asian scripts, among which it counts "∗", "∈" and the letters of formulas."""
+    runs: list[list[Any]] = []
+    style = None
+    for span in spans:
+        this = (span["font"], span["size"], span["flags"])
+        if this == style:
+            runs[-1].append(span)
+        else:
+            torn = style is not None and _are_apart(runs[-1][-1], span)
+            runs.append([{**span, "text": f" {span['text']}"} if torn else span])
+            style = this
+    return runs
+
+
+def _are_apart(before: Any, after: Any) -> bool:
+    """Whether a blank stands between two spans where MuPDF guesses none; what comes before an index is part of it."""
+    if before["text"][-1:] < _NO_BLANK_AFTER or after["text"][:1] == " " or after["size"] < before["size"]:
+        return False
+    blank: bool = after["bbox"][0] - before["bbox"][2] > _BLANK * after["size"]
+    return blank
+
+
+def _span(run: list[Any]) -> Span:
+    first = run[0]
+    font, bold, italic, superscript = _font_style(first["font"], first["flags"])
+    text = first["text"] if len(run) == 1 else "".join([span["text"] for span in run])
+    return Span(normalize_glyphs(text), font, round(first["size"], 2), bold, italic, superscript)
+
+
+@lru_cache(maxsize=1024)
+def _font_style(font: str, flags: int) -> tuple[str, bool, bool, bool]:
+    """A font's name, one object for all spans, and whether it is bold, italic and raised."""
+    bold = bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX")
+    return intern(font), bold, bool(flags & _ITALIC), bool(flags & _SUPERSCRIPT)
+
+
+def _words(found: Any, text: PageText) -> Iterator[Word]:
+    places = {(line.block, line.number): place for place, line in enumerate(text.lines)}
+    for x0, top, x1, bottom, characters, block, number, _ in found:
+        place = places.get((block, number))
+        if place is not None and bottom - top >= _SMALLEST_TYPE and (word := normalize_glyphs(characters).strip()):
+            yield Word(word, Box(x0, top, x1, bottom), place)
+
+
+def _drawing(block: Any) -> Drawing:
+    # "<vector filled, color: #ffffff, alpha: 255, is-rect: true, continues: false>"
+    description: str = block[4]
+    at = description.find("#")
+    return Drawing(
+        _box(block), description[at : at + 7], "vector filled" in description, "is-rect: true" in description
+    )

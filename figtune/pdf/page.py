@@ -1,0 +1,90 @@
+"""What stands on one page, in points of the upright page, origin at the top-left.
+
+Two halves, because they are used differently: the text of all pages is kept for the length of a paper, the graphics
+of one page may be a hundred thousand paths. There are so many of these objects that they are made by msgspec, at a
+fifth of what a dataclass costs, and left out of garbage collection, since none can hold a cycle.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from figtune.pdf.geometry import Box
+
+
+class Span(Struct, frozen=True, gc=False):
+    """A run of characters in one font and size, cleaned (see `text_cleanup.normalize_glyphs`)."""
+
+    text: str
+    font: str
+    """Name without the subset prefix: "NimbusRomNo9L-Medi"."""
+    size: float
+    """Font size in points, as printed."""
+    bold: bool
+    italic: bool
+    superscript: bool
+
+
+class Line(Struct, frozen=True, gc=False):
+    """Spans on one baseline without a wide gap, as the text layer groups them."""
+
+    text: str
+    """Cleaned, blanks at the ends removed; may be empty where the layer holds only meaningless characters."""
+    box: Box
+    spans: tuple[Span, ...]
+    block: int
+    """Number of the text layer's block; a block may hold several paragraphs, or one paragraph lie in several."""
+    font: str
+    """Of most of its characters."""
+    size: float
+    """Of most of its characters, in points."""
+    bold: bool
+    """Whether most of its characters are."""
+    baseline: float
+    """Where most of its characters stand, in points from the page's top: subscripts do not move it."""
+    horizontal: bool
+    """Whether it reads left to right on the upright page."""
+    number: int = 0
+    """Its number within the text layer's block, in which lines without visible type are counted too."""
+
+
+class Word(Struct, frozen=True, gc=False):
+    """Characters between blanks, cleaned."""
+
+    text: str
+    box: Box
+    line: int
+    """Position of its line in `PageText.lines`."""
+
+
+class Drawing(Struct, frozen=True, gc=False):
+    """A vector path: where it lies, not its segments. A clip may hide part of it."""
+
+    box: Box
+    color: str
+    """Of its fill or stroke: "#rrggbb"."""
+    filled: bool
+    rectangle: bool
+    """Whether its outline is an upright rectangle."""
+
+
+class PageText(Struct, frozen=True, gc=False):
+    """The text layer of a page, in the order in which the file paints it."""
+
+    index: int
+    """From 0."""
+    width: float
+    height: float
+    lines: tuple[Line, ...]
+
+    @property
+    def box(self) -> Box:
+        """The whole page."""
+        return Box(0.0, 0.0, self.width, self.height)
+
+
+class PageGraphics(Struct, frozen=True, gc=False):
+    """What is painted on a page besides text."""
+
+    images: tuple[Box, ...]
+    drawings: tuple[Drawing, ...]

@@ -1,1 +1,0 @@
-"""Plumbing that knows nothing of papers or models: artifacts, records, errors, progress."""

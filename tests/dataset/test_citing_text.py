@@ -1,0 +1,127 @@
+"""Which sentences of a citing paragraph speak of the figure."""
+
+from __future__ import annotations
+
+import pytest
+
+from figtune.dataset.body_sentences import FORMULA, sentences_of
+from figtune.dataset.citing_text import CitingText, passages_about, without_repeats
+from figtune.dataset.references import FigureRef
+from figtune.extraction.records import Mention
+
+FIGURE = FigureRef("Figure", "3")
+SEEN = "Figure 3. The encoder and the decoder. Encoder Decoder Memory bank 0.5"
+
+
+def read(*texts: str) -> CitingText:
+    return passages_about([Mention(page=1, section="Method", text=text) for text in texts], FIGURE, SEEN)
+
+
+def sentences(*texts: str) -> list[str]:
+    return [sentence for passage in read(*texts).found for sentence in passage.sentences]
+
+
+def test_a_paragraph_is_followed_as_long_as_it_speaks_of_the_figure() -> None:
+    paragraph = (
+        "We first tried something else. As shown in Fig. 3, the encoder reads the image. "
+        "The encoder then fills the memory bank. Training takes two days on one machine."
+    )
+    assert sentences(paragraph) == [
+        "As shown in the figure, the encoder reads the image.",
+        "The encoder then fills the memory bank.",
+    ]
+
+
+def test_it_ends_where_something_else_is_cited() -> None:
+    paragraph = (
+        "Fig. 3 shows how the encoder reads one image. In Fig. 4, the encoder meets the memory bank. "
+        "The decoder has an encoder."
+    )
+    assert sentences(paragraph) == ["The figure shows how the encoder reads one image."]
+
+
+def test_a_sentence_that_leans_back_brings_the_one_before() -> None:
+    paragraph = "Each view has its own camera. It feeds the encoder, as Fig. 3 shows."
+    assert sentences(paragraph) == ["Each view has its own camera.", "It feeds the encoder, as the figure shows."]
+
+
+def test_one_that_leans_on_what_was_removed_is_left_out() -> None:
+    result = read("Tab. 2 lists all views. It grows as shown in Fig. 3.")
+    assert result.found == ()
+    assert result.removed["leans_on_removed"] == 1
+
+
+def test_a_bare_pointer_says_nothing() -> None:
+    assert sentences("Results are shown in Fig. 3.", "Fig. 3 shows our encoder.") == []
+    assert sentences("Results are shown in Fig. 3. The encoder blurs what the decoder sees.") == [
+        "The encoder blurs what the decoder sees."
+    ]
+    assert sentences("Results are shown in Fig. 3. Competing maps look blurred. Ours took days.") == [
+        "Competing maps look blurred."
+    ]
+    assert sentences("Each view has its own camera. This is shown in Fig. 3.") == ["Each view has its own camera."]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("In Fig. 3 the encoder gains 3.2% over others.", "unseen_number"),
+        ("The encoder of Fig. 3 is defined by", "broken_off"),
+        ("where the encoder of Fig. 3 is used.", "broken_off"),
+        ("Compared to Fig. 5, the encoder in Fig. 3 is small.", "other_figure_reference"),
+    ],
+)
+def test_what_cannot_be_known_is_dropped(text: str, rule: str) -> None:
+    result = read(text)
+    assert result.found == ()
+    assert result.removed[rule] == 1
+
+
+def test_numbers_that_the_figure_shows_may_be_told() -> None:
+    assert sentences("In Fig. 3 the decoder has a threshold of 0.5.") == [
+        "In the figure the decoder has a threshold of 0.5."
+    ]
+
+
+def test_direct_passages_come_before_remarks_in_brackets() -> None:
+    found = read(
+        "The encoder (Fig. 3) is small.", "Fig. 3 shows what the decoder makes of it.", "The encoder (Fig. 3) is small."
+    ).found
+    assert [(passage.direct, passage.sentences) for passage in found] == [
+        (True, ("The figure shows what the decoder makes of it.",)),
+        (False, ("The encoder is small.",)),
+    ]
+
+
+def test_repeats_are_told_by_their_words() -> None:
+    said = ("The encoder reads the image.", "The decoder writes.", "As shown in the figure, an encoder reads images.")
+    assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("Training details.\nWe train it. It takes long.", ["We train it.", "It takes long."]),
+        ("Planning tasks\nWe train it.", ["We train it."]),
+        (
+            "We add noise. The index grows with the pressure as follows:\nn = no + ns cos(kx), (2)\n"
+            "where no is at rest. It is small.",
+            ["We add noise.", "The index grows with the pressure.", FORMULA, "It is small."],
+        ),
+        (
+            "The encoder reads. The loss is defined as:\nL = La + Lb (3)\nThe weights are equal.",
+            ["The encoder reads.", FORMULA, "The weights are equal."],
+        ),
+        ("The scores of all maps\ns(p) = maxk sk(fp), (12)\nr = 1 − s (13)", [FORMULA]),
+        ("The whole sentence ends.\nL = La + Lb\n", ["The whole sentence ends.", FORMULA]),
+        ("Fig. 3 (a) is it.", ["Fig. 3 (a) is it."]),
+        ("", []),
+    ],
+)
+def test_sentences_without_heads_and_displayed_formulas(paragraph: str, expected: list[str]) -> None:
+    assert list(sentences_of(paragraph)) == expected
+
+
+def test_nothing_goes_on_behind_a_formula() -> None:
+    paragraph = "As Fig. 3 shows, the encoder reads the image.\nf = E(x) (1)\nThe encoder fills the memory bank."
+    assert sentences(paragraph) == ["As the figure shows, the encoder reads the image."]

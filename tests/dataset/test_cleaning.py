@@ -1,0 +1,142 @@
+"""What rules take out of sentences, and what they leave alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from figtune.dataset.cleaning import clean, clean_sentence, depends_on_previous, tidy, without_leading_connective
+from figtune.dataset.references import FigureRef
+from figtune.dataset.text_rules import RULES
+
+FIGURE = FigureRef("Figure", "3")
+
+# sentence, what is left (None: dropped), the rules that took something
+CASES: list[tuple[str, str | None, set[str]]] = [
+    ("Features come from a ResNet-like [16] backbone.", "Features come from a ResNet-like backbone.", {"citation"}),
+    ("Existing methods [19, 40] fail (e.g., [4], [5]).", "Existing methods fail.", {"citation"}),
+    ("Following [12], we warp it.", "Following prior work, we warp it.", {"citation"}),
+    ("[12] proposes a warp.", "Prior work proposes a warp.", {"citation"}),
+    ("We compare to BARF [20], NeRF [21], and [22].", "We compare to BARF, NeRF, and prior work.", {"citation"}),
+    ("Smith et al. [12] warp it (Doe and Roe, 2019).", "Prior work warp it.", {"citation"}),
+    ("The model by Doe and Roe (2019) fails.", "The model by prior work fails.", {"citation"}),
+    ("We compare FlowNet and Caltech [3].", "We compare FlowNet and Caltech.", {"citation"}),
+    ("In a nutshell, our contributions are as follows.", None, {"about_the_paper"}),
+    ("Values lie in the range [0, 1].", "Values lie in the range [0, 1].", set()),
+    ("Pixels lie in [0, 255] and in [12].", "Pixels lie in [0, 255] and in prior work.", {"citation"}),
+    ("The [CLS] token attends to the object.", "The [CLS] token attends to the object.", set()),
+    ("It was shown before (Doe, 2019; Roe, 2020a).", "It was shown before.", {"citation"}),
+    ("It was shown in 2019 (in Paris).", "It was shown in 2019 (in Paris).", set()),
+    ("Methods encode assumptions (see Sec. 4.2).", "Methods encode assumptions.", {"section_reference"}),
+    ("As described in Sec. 3, the encoder works.", "The encoder works.", {"section_reference"}),
+    (
+        "We scan with the technique in Section 4.1 for a second.",
+        "We scan with the technique for a second.",
+        {"section_reference"},
+    ),
+    ("See the description in Section 3.4 for details.", None, {"section_reference"}),
+    ("Results are given in Sec. 4.", None, {"section_reference"}),
+    ("The input goes to Module A.", "The input goes to Module A.", set()),
+    ("The input image section is cut.", "The input image section is cut.", set()),
+    (
+        "The images rendered with our simulator (submitted as supplementary) move.",
+        "The images rendered with our simulator move.",
+        {"supplement_reference"},
+    ),
+    ("Please refer to the supplementary material for more.", None, {"supplement_reference"}),
+    ("Details in Appendix A.2.", None, {"supplement_reference"}),
+    ("The loss in Eq. (3) is minimised.", "The loss is minimised.", {"equation_reference"}),
+    ("The encoder works, see Eq. (4).", "The encoder works.", {"equation_reference"}),
+    ("Eq. 4 holds for all inputs.", None, {"equation_reference"}),
+    ("We add the features, a = b + c, (6) where r is their number.", None, {"display_equation"}),
+    ("Given an object L = (Ss)Ss=1, we render it many times over.", None, {"flattened_formula"}),
+    ("It follows Algorithm 1.", None, {"statement_reference"}),
+    ("The accuracy (Table 3) rises.", "The accuracy rises.", {"table_reference"}),
+    ("Tab. 2 shows that the accuracy rises.", None, {"table_reference"}),
+    ("A table stands in the room.", "A table stands in the room.", set()),
+    ("This is the case of warping in Fig. 4.", "This is the case of warping.", {"other_figure_reference"}),
+    ("Figure 4 shows another thing.", None, {"other_figure_reference"}),
+    ("The outer space (Fig. 5 (b)) is far.", "The outer space is far.", {"other_figure_reference"}),
+    ("As shown in Fig. 3, it works.", "As shown in the figure, it works.", {"own_reference"}),
+    ("Figure 3 (a) shows the encoder.", "Panel (a) shows the encoder.", {"own_reference"}),
+    ("In Fig. 3.b and c, we see it.", "In panels (b) and (c), we see it.", {"own_reference"}),
+    ("Compare Fig. 3(a)-(c) to it.", "Compare panels (a) to (c) to it.", {"own_reference"}),
+    ("In Fig. 3 a model is shown.", "In the figure a model is shown.", {"own_reference"}),
+    (
+        "The warp (see Fig. 3) and the mask (Fig. 3(b)) differ.",
+        "The warp and the mask (panel b) differ.",
+        {"own_reference"},
+    ),
+    ("In Fig. 3 (top), frames move.", "In the figure (top), frames move.", {"own_reference"}),
+    ("IBRNet† is fine-tuned.", "IBRNet is fine-tuned.", {"footnote_mark"}),
+    ("Code is available at https://x.github.io/y.", None, {"address"}),
+    ("The data set (www.example.org/data) is large.", "The data set is large.", {"address"}),
+    ("The red box shows it (best viewed in color).", "The red box shows it.", {"viewing_advice"}),
+    ("Best viewed zoomed in.", None, {"viewing_advice"}),
+    ("Zoom in for details.", None, {"viewing_advice"}),
+    ("The zoom-in views show the wall.", "The zoom-in views show the wall.", set()),
+    ("See text for details.", None, {"text_reference"}),
+    ("Please see Figure 3 for an overview.", None, {"own_reference", "bare_pointer"}),
+    ("The glyph \ufffd is lost.", None, {"unreadable_glyphs"}),
+    ("The index is \\frac {a}{b} here.", None, {"latex_source"}),
+    ("L = P i ∥xi −yi∥2 + λ R (θ) , λ = 0.1 with N > 3 .", None, {"mostly_symbols"}),
+    ("This validates our analysis, i.e.", None, {"broken_off"}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "expected", "rules"), CASES)
+def test_a_sentence_keeps_what_its_reader_can_know(sentence: str, expected: str | None, rules: set[str]) -> None:
+    removed: Counter[str] = Counter()
+    assert clean_sentence(sentence, FIGURE, removed) == expected
+    assert set(removed) == rules
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule.name for rule in RULES} <= {name for _, _, rules in CASES for name in rules}
+
+
+@pytest.mark.parametrize(("sentence", "expected", "rules"), [case for case in CASES if case[1] is not None])
+def test_cleaning_what_is_clean_changes_nothing(sentence: str, expected: str, rules: set[str]) -> None:
+    removed: Counter[str] = Counter()
+    assert clean_sentence(expected, FIGURE, removed) == expected
+    assert not removed
+
+
+def test_a_sentence_goes_with_the_one_it_leans_on() -> None:
+    text = "The encoder is deep. Tab. 2 compares it. It is better than others. The decoder is shallow."
+    result = clean(text, FIGURE)
+    assert result.sentences == ("The encoder is deep.", "The decoder is shallow.")
+    assert result.removed == {"table_reference": 1, "leans_on_removed": 1}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("It is better.", True),
+        ("However, this fails.", True),
+        ("Inspired by these requirements, we build it.", True),
+        ("To do so, we build it.", True),
+        ("As shown in the figure, this is the source.", True),
+        ("As shown in the figure, the encoder is the source.", False),
+        ("This figure shows it.", False),
+        ("It can be seen that the encoder works.", False),
+        ("We build it.", False),
+        ("Item (a) is built.", False),
+    ],
+)
+def test_leaning_back(sentence: str, expected: bool) -> None:
+    assert depends_on_previous(sentence) is expected
+
+
+def test_connectives_go_where_nothing_stands_before() -> None:
+    assert without_leading_connective("However, in addition, the net works.") == "In addition, the net works."
+    assert without_leading_connective("Moreover, the net works.") == "The net works."
+    assert without_leading_connective("mIoU grows.") == "mIoU grows."
+
+
+@given(st.text(alphabet="ab ,.;()[]:Z", max_size=40))
+def test_tidying_twice_is_tidying_once(text: str) -> None:
+    assert tidy(tidy(text)) == tidy(text)

@@ -1,0 +1,25 @@
+"""Real papers with labels made by hand, where there are any: `FIGTUNE_GOLD=folder pytest tests/extraction`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, read_gold, score
+from tests.figures.paper_maker import findings_in
+
+
+@pytest.mark.skipif("FIGTUNE_GOLD" not in os.environ, reason="FIGTUNE_GOLD names no folder of labelled papers")
+def test_scores_do_not_fall() -> None:
+    labels = sorted(Path(os.environ["FIGTUNE_GOLD"]).glob(f"*{GOLD_SUFFIX}"))
+    assert labels
+    papers: list[tuple[list[Item], list[Item]]] = []
+    for path in labels:
+        pdf = path.with_name(path.name.removesuffix(GOLD_SUFFIX) + ".pdf")
+        papers.append((read_gold(path), items_of(findings_in(pdf).figures)))
+    figures, tables = score(papers, "Figure"), score(papers, "Table")
+    assert min(figures.precision, figures.recall) >= 0.985
+    assert min(tables.precision, tables.recall) >= 0.98
+    assert min(figures.mean_iou, tables.mean_iou) >= 0.98

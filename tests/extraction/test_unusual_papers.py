@@ -1,0 +1,107 @@
+"""Papers that are set or saved in uncommon ways: pages lying on their side, type that is drawn stroke by stroke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pymupdf
+import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+from PIL import Image
+
+from figtune.extraction.extract_paper import extract_paper
+from figtune.extraction.paper_cache import ExtractionTask
+from figtune.extraction.pdf_files import find_pdfs
+from figtune.extraction.records import FigureRecord
+from figtune.pdf.geometry import Box
+from tests.extraction.hostile_pdfs import write_paper
+from tests.figures.paper_maker import figures_in, near
+
+
+def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord, ...]]:
+    """The figures of every PDF in a folder, by file."""
+    return {
+        source.file: extract_paper(
+            ExtractionTask(source=source, content_dir=content_dir, dpi=100, longest_side=600)
+        ).figures
+        for source in find_pdfs(pdf_dir)
+    }
+
+
+def _write_turned(path: Path, source: Path, degrees: int) -> None:
+    """The pages of `source` lying on their side in the file, which says by how much a reader has to turn them."""
+    with pymupdf.open(source) as upright, pymupdf.open() as turned:
+        for number, page in enumerate(upright):
+            width, height = page.rect.width, page.rect.height
+            lying = turned.new_page(width=height if degrees % 180 else width, height=width if degrees % 180 else height)
+            lying.show_pdf_page(lying.rect, upright, number, rotate=degrees)
+            lying.set_rotation(degrees)
+        turned.save(path)
+
+
+def test_turned_pages_give_the_same_records_and_upright_crops(tmp_path: Path) -> None:
+    folder, content = tmp_path / "pdfs", tmp_path / "content"
+    folder.mkdir()
+    write_paper(folder / "0.pdf")
+    for degrees in (90, 180, 270):
+        _write_turned(folder / f"{degrees}.pdf", folder / "0.pdf", degrees)
+    figures = _extracted(folder, content)
+    upright = figures.pop("0.pdf")
+    assert len(upright) == 4
+    for turned in figures.values():
+        for expected, found in zip(upright, turned, strict=True):
+            assert (found.caption, found.figure_text, found.page) == (
+                expected.caption,
+                expected.figure_text,
+                expected.page,
+            )
+            assert found.region_box == pytest.approx(expected.region_box, abs=1)
+            assert found.crop
+            assert expected.crop
+            assert _difference(content / found.crop, content / expected.crop) < 4
+
+
+def _difference(one: Path, other: Path) -> float:
+    """Mean difference of two pictures in shades of grey, of 256."""
+    first, second = Image.open(one).convert("L"), Image.open(other).convert("L")
+    assert max(abs(first.width - second.width), abs(first.height - second.height)) <= 3
+    return float(np.mean(np.abs(np.asarray(first, dtype=int) - np.asarray(second.resize(first.size), dtype=int))))
+
+
+@pytest.mark.parametrize("font_type", [3, 42])
+def test_pages_in_type_that_is_drawn_are_read_like_others(tmp_path: Path, font_type: int) -> None:
+    """Matplotlib sets all its words in Type 3 fonts (ISO 32000-1, 9.6.5), whose glyphs are small drawings."""
+    path = tmp_path / "paper.pdf"
+    with rc_context({"pdf.fonttype": font_type}):
+        _write_plotted(path)
+    with pymupdf.open(path) as file:
+        assert {font[2] for font in file[0].get_fonts()} == {"Type3" if font_type == 3 else "Type0"}
+    found = figures_in(path)
+    assert list(found) == ["Figure 1"]
+    figure = found["Figure 1"]
+    assert figure.caption == "Figure 1. Readings of the probe in changing light."
+    assert figure.kind == "plot"
+    assert near(figure.region, Box(70, 247, 281, 380), 3)
+    assert set(figure.text.split()) == {"1", "2", "3", "0.0", "0.5", "1.0", "1.5", "2.0", "light", "reading"}
+
+
+def _write_plotted(path: Path) -> None:
+    """A page of 400 x 680 points: body, a plot with its labels from 70 to 281 across and 247 to 380 down, a caption."""
+    page = Figure(figsize=(400 / 72, 680 / 72))
+    FigureCanvasPdf(page)
+    plot = page.add_axes((100 / 400, 330 / 680, 180 / 400, 100 / 680))
+    plot.plot([0, 1, 2], [2, 1, 3])
+    plot.set_xlabel("light")
+    plot.set_ylabel("reading")
+    lines = [
+        (baseline, "We measure how a probe behaves when the light changes and find") for baseline in range(40, 220, 12)
+    ]
+    lines += [(390, "Figure 1. Readings of the probe in changing light.")]
+    lines += [(baseline, lines[0][1]) for baseline in range(418, 640, 12)]
+    for baseline, words in lines:
+        size = 8 if words.startswith("Figure") else 9
+        page.text(50 / 400, 1 - baseline / 680, words, fontfamily="DejaVu Serif", fontsize=size)
+    page.savefig(path)
