@@ -42,22 +42,22 @@ class Dependency:
     stage: str
     folder: Path
     command: str
-    """What the user types to make it."""
+    """Command that makes it."""
     reads: tuple[str, ...] = ()
     """Names directly below the folder that are read, hence checked before; empty for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What a stage would make, from what, and where: enough to tell whether it has to run."""
+    """Plan of a stage: its settings, inputs, folder and command; enough to decide whether it has to run."""
 
     name: str
     version: int
     folder: Path
     command: str
-    """What the user types to run it."""
+    """Command that runs it."""
     settings: Mapping[str, Value]
-    """Those it reads, by dotted name."""
+    """Settings that it reads, by dotted name."""
     layout: Mapping[str, Value] = field(default_factory=dict)
     """Settings, by dotted name, that decide how its files are laid out but not what they say: another one makes it
     anew, and what was made from it stays current."""
@@ -72,9 +72,9 @@ class Stage:
     """Folder in which the artifact is built before it takes the place of the one that is there; None for a stage that
     carries on in its own folder."""
     html_pages: tuple[str, ...] = ()
-    """Those of its files that are made for people to open."""
+    """HTML pages among its files, made for people to open."""
     always_run: str | None = None
-    """Why it runs whatever the manifest says, for what is asked for rather than made."""
+    """Reason to run regardless of the manifest, for a result that is asked for and not kept."""
 
     @property
     def build_folder(self) -> Path:
@@ -131,20 +131,20 @@ class _ManifestFingerprint:
 
 
 def provenance(stage: Stage, upstream: Mapping[str, str]) -> Provenance:
-    """Settings and inputs of a stage, given the fingerprints of what it needs."""
+    """Return the settings and inputs of a stage, given the fingerprints of its dependencies."""
     settings = {name: stage.settings[name] for name in sorted(stage.settings)}
     files = {name: stage.files[name] for name in sorted(stage.files)}
     return Provenance(settings=settings, files=files, stages={need.stage: upstream[need.stage] for need in stage.needs})
 
 
 def fingerprint(stage: Stage, origin: Provenance) -> str:
-    """The identity of what the stage would make: sha256, in hex."""
+    """Return the sha256, in hex, that identifies the artifact to be made."""
     identity = msgspec.json.encode((stage.name, stage.version, origin))
     return hashlib.sha256(identity).hexdigest()
 
 
 def read_manifest(folder: Path, command: str) -> Manifest | None:
-    """The manifest of an artifact, or None where it is not there or cannot be read: either way not current."""
+    """Return the manifest of an artifact; None where it is missing or unreadable, and so not current."""
     try:
         return read_json(folder / MANIFEST_FILE, Manifest, command)
     except (ArtifactMissingError, InputError):
@@ -167,7 +167,7 @@ def fingerprint_on_disk(stage: Stage, need: Dependency) -> str:
 
 
 def stale_reason(stage: Stage, origin: Provenance, *, force: bool) -> str | None:
-    """Why the stage has to run, in words; None where its artifact is current."""
+    """Return the reason to run the stage, in words; None where its artifact is current."""
     if stage.always_run is not None:
         return stage.always_run
     if force:
@@ -315,7 +315,7 @@ def _damage_of(path: str, entry: FileEntry) -> str | None:
 
 
 def _difference(stage: Stage, manifest: Manifest, origin: Provenance) -> str:
-    """What changed between the artifact on disk and what would be made now."""
+    """Return the differences between the artifact on disk and the one to be made now."""
     old = manifest.made_from
     reasons = []
     if manifest.stage_version != stage.version:

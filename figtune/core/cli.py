@@ -32,7 +32,7 @@ _OUTSIDE_CAUSES = {
 
 
 def run_cli(action: Callable[[], None]) -> int:
-    """Run a command's body; say what went wrong in one line, and return the exit code for it.
+    """Run a command's body; report an error in one line and return the exit code.
 
     An error that no user can cause is a fault of this program and keeps its traceback.
     """
@@ -71,10 +71,10 @@ Settings = TypeVar("Settings", bound=RunSettings)
 
 @dataclass(frozen=True)
 class StageScript(Generic[Settings]):
-    """What every stage script offers."""
+    """Entry points of a stage script."""
 
     describe: Callable[[Settings], Stage]
-    """What the stage would make, and from what."""
+    """Plan of the stage."""
     run: Callable[[Settings], StageSummary]
     """Make it, if it is not current."""
     check: Callable[[Settings], None] = lambda _: None

@@ -1,4 +1,4 @@
-"""Several processes at one stage, as a launcher starts them: which one writes, and what all of them go by.
+"""Processes of one launcher: world size, rank and the context in which they run a stage.
 
 A launcher tells each process by its environment how many there are and which one it is:
 https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
@@ -17,25 +17,25 @@ Value = TypeVar("Value")
 
 _WORLD_SIZE, _RANK = "WORLD_SIZE", "RANK"
 _OTHER_LAUNCHERS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpirun"}
-"""What launchers that do not speak to torch say about how many processes they have started."""
+"""Environment variables in which launchers other than torchrun give the number of processes."""
 _GRACE_SECONDS = 5.0
 """Seconds."""
 TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- {script}"
 
 
 class DistributedContext(Protocol):
-    """The processes that work on one stage."""
+    """Context of the processes that run one stage."""
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this is the process that writes."""
+        """True on rank 0."""
 
     def broadcast(self, decide: Callable[[], Value]) -> Value:
-        """What `decide` returns in the first process, in all of them."""
+        """Return the result of `decide` on rank 0, on all ranks."""
 
 
 class SingleProcess:
-    """One process."""
+    """Context of a single process."""
 
     is_rank_zero = True
 
@@ -45,22 +45,22 @@ class SingleProcess:
 
 
 def launched_world_size() -> int:
-    """How many processes a launcher has started this program in; 1 without one."""
+    """Return the number of processes that a launcher has started; 1 without one."""
     return int(os.environ.get(_WORLD_SIZE) or 1)
 
 
 def is_launched_rank_zero() -> bool:
-    """Whether this is the first of them."""
+    """Return True in the process that a launcher has started as rank 0."""
     return launched_world_size() == 1 or os.environ.get(_RANK, "0") == "0"
 
 
 def exit_code_suffix(code: int) -> str:
-    """An exit code in words, where a launcher hides it: torchrun always ends with 1 after an error."""
+    """Return an exit code in words, for a launcher that hides it: torchrun always ends with 1 after an error."""
     return f" (exit code {code})" if launched_world_size() > 1 else ""
 
 
 def grace_period_for_rank_zero() -> None:
-    """What ends one process has ended the others too; but the launcher stops them all when it sees the first end."""
+    """Wait in every process but rank 0, so that rank 0 can print its error before the launcher kills the job."""
     if not is_launched_rank_zero():
         time.sleep(_GRACE_SECONDS)
 

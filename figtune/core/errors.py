@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns to the shell."""
+    """Exit codes of the process."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -63,7 +63,7 @@ class NothingProducedError(FigtuneError):
 
 
 class ResourceError(FigtuneError):
-    """A package, a model, an access right, memory, disk or a lock that is not to be had."""
+    """A package, a model, an access right, memory, disk or a lock that is unavailable."""
 
     exit_code = ExitCode.RESOURCE
 

@@ -28,7 +28,7 @@ _PATIENCE = 10.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """What is wanted of the Hub, and which flags asked for it."""
+    """A repository of the Hub, and the flags that name it."""
 
     kind: Literal["model", "dataset"]
     name: str
@@ -115,7 +115,7 @@ def is_cached(repository: Repository) -> bool:
 
 
 def _cached(repository: Repository, patterns: Sequence[str] | None) -> Path | None:
-    """What an earlier run downloaded, complete, without asking the network again."""
+    """Return the snapshot of an earlier run, complete, without network."""
     try:
         return _snapshot(repository, patterns, offline=True)
     except (LocalEntryNotFoundError, HFValidationError):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic files and folders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write_dir(folder: Path) -> Iterator[Path]:
-    """The same for a whole folder. `os.replace` refuses a folder that is not empty, so the old one goes first."""
+    """Yield a temporary folder that replaces `folder` when the block ends well. `os.replace` refuses a folder that
+    is not empty, so the old one goes first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Talk and progress, on stderr. stdout belongs to data. Of several processes only the first one speaks."""
+"""Log lines and progress bars on stderr, results on stdout. Only rank 0 writes."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def _json_escapes(error: UnicodeError) -> tuple[str, int]:
 
 
 def log(message: str) -> None:
-    """One line for the user, above any progress bar."""
+    """Log one line to stderr on rank 0, above any progress bar."""
     if is_launched_rank_zero():
         log_all_ranks(message)
 
 
 def log_all_ranks(message: str) -> None:
-    """The same from any process: for what only it knows."""
+    """Log one line to stderr on any rank."""
     tqdm.write(message, file=sys.stderr)
 
 
 def print_result(text: str) -> None:
-    """Data that the user asked for, on stdout."""
+    """Print a result to stdout."""
     if not is_launched_rank_zero():
         return
     sys.stdout.write(f"{text}\n")
@@ -61,7 +61,7 @@ def print_result(text: str) -> None:
 
 
 def progress_bar(items: Iterable[Item], *, total: int | None, title: str, unit: str) -> tqdm[Item]:
-    """A progress bar over `items` on stderr; `set_postfix_str` on it shows what else matters."""
+    """Return `items` with a progress bar on stderr; `set_postfix_str` on it shows further numbers."""
     return tqdm(
         items,
         total=total,

@@ -25,7 +25,7 @@ LOCK_FILE = ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What a stage produced."""
+    """Result of a stage."""
 
     counts: Mapping[str, int]
     failed: int = 0
@@ -34,11 +34,11 @@ class StageResult:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSummary:
-    """What became of a stage."""
+    """Summary of a stage that was run or found current."""
 
     stage: Stage
     reason: str | None
-    """Why it ran; None where its artifact was current."""
+    """Reason for running; None where its artifact was current."""
     result: StageResult
     """This time, or when its artifact was made."""
     seconds: float
@@ -53,7 +53,7 @@ class PlannedStage:
 
 
 def plan(stages: Sequence[Stage], *, force: bool) -> list[PlannedStage]:
-    """What running `stages` in this order would do.
+    """Return the plan of running `stages` in this order.
 
     Needs that an earlier stage of the list makes are taken as made; all others must be on disk.
 
@@ -165,7 +165,7 @@ def _timed(stage: Stage, reason: str, produce: Callable[[Path], StageResult]) ->
 
 
 def _origin(stage: Stage, planned: Mapping[str, str]) -> Provenance:
-    """What `stage` is made from: fingerprints of its needs as planned, or else as they lie on disk."""
+    """Return the provenance of `stage`: fingerprints of its dependencies as planned, or else as they are on disk."""
     upstream = {
         need.stage: planned.get(need.stage) or artifacts.fingerprint_on_disk(stage, need) for need in stage.needs
     }

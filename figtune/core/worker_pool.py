@@ -41,17 +41,17 @@ _FROM_OUTSIDE = (signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLimits:
-    """What one task may use."""
+    """Limits of one task."""
 
     seconds: float
-    """Of wall-clock time."""
+    """Wall-clock time in seconds."""
     megabytes: int
-    """Of resident memory of the worker, what its libraries take included."""
+    """Resident memory of the worker in MB, its libraries included."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFailure:
-    """Why a task has no result."""
+    """Reason for a task without a result."""
 
     kind: FailureKind
     reason: str
@@ -59,7 +59,7 @@ class TaskFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult(Generic[Task, Result]):
-    """A task and what became of it."""
+    """A task and its result."""
 
     task: Task
     outcome: Result | TaskFailure
@@ -245,7 +245,7 @@ class _Worker(Generic[Task, Result]):
         self._join()
 
     def _received(self) -> TaskResult[Task, Result] | None:
-        """What became of the task; None where the worker says that it is ready for its first, or died before that."""
+        """Return the result of the task; None where the worker reports that it is ready for its first."""
         try:
             message = self.connection.recv()
         except (EOFError, ConnectionError):
@@ -302,7 +302,7 @@ class _Worker(Generic[Task, Result]):
 
 
 def _worker_main(connection: Connection, function: Callable[[Task], Result]) -> None:
-    """The life of a worker process."""
+    """Run tasks in a worker process until its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     connection.send(None)  # ready
     with Path(os.devnull).open("w") as nowhere:

@@ -28,13 +28,13 @@ class FigureLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """What became of a draft: an example, or the fault that kept it from being one."""
+    """Result of a draft: an example, or the reason for its rejection."""
 
     example_id: str
     task: str
     result: Example | RejectReason
     shortened: bool
-    """Whether sentences were left out to keep the completion within its bound."""
+    """True if sentences were left out to keep the completion within its bound."""
 
 
 def build_examples(
@@ -49,7 +49,7 @@ def build_examples(
 
 
 def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, custom_prompt: str | None) -> str:
-    """What an example of a task about a whole figure asks, whether or not its paper has an answer.
+    """Return the prompt of a task about a whole figure, also where its paper has no answer.
 
     Args:
         custom_prompt: what to ask in place of the task's request, after the same context.

@@ -1,4 +1,4 @@
-"""What the citing paragraphs say of a figure: the sentences that name it and those that go on about it."""
+"""Text of citing paragraphs about a figure: the sentences that name it and those that continue."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CitingPassage:
     section: str
     sentences: tuple[str, ...]
     direct: bool
-    """Whether a main clause has the figure as its matter, rather than a remark in brackets."""
+    """True if a main clause is about the figure, rather than a remark in brackets."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class CitingText:
 
     found: tuple[CitingPassage, ...]
     removed: Counter[str]
-    """What cleaning took, by rule."""
+    """Removed fragments, counted by rule."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Sentence:
     text: str | None
     """None where cleaning dropped it."""
     is_bare_pointer: bool
-    """Whether it says no more than that the figure is there."""
+    """True if it says only that the figure exists."""
     cites: bool
     direct: bool
 

@@ -51,7 +51,7 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 @dataclass(frozen=True)
 class CleanedText:
-    """What is left of a text."""
+    """Cleaned text."""
 
     sentences: tuple[str, ...]
     removed: Counter[str]
@@ -109,7 +109,8 @@ def without_leading_connective(sentence: str) -> str:
 
 
 def depends_on_previous(sentence: str) -> bool:
-    """Whether the sentence needs the one before it: it starts with a pronoun or soon comes to "these requirements"."""
+    """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
+    requirements"."""
     start = _AS_SHOWN.sub("", _LEADING_CONNECTIVE.sub("", sentence))
     start = start[:1].upper() + start[1:]
     if _STANDS_ALONE.match(start):
@@ -118,7 +119,7 @@ def depends_on_previous(sentence: str) -> bool:
 
 
 def mostly_symbols(sentence: str) -> bool:
-    """Whether so few tokens are words that the sentence is a flattened formula."""
+    """Return True if so few tokens are words that the sentence is a flattened formula."""
     tokens = [token for token in sentence.split() if not _PLAIN_NUMBER.match(token)]
     symbols = sum(_WORDLIKE.search(token) is None for token in tokens)
     return symbols >= 3 and symbols > _SYMBOLS_SHARE * len(tokens)

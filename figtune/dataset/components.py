@@ -42,7 +42,7 @@ def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
 
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of `names` that the text mentions, as whole words, in singular or plural."""
+    """Return the `names` that the text mentions, as whole words, in singular or plural."""
     phrases = _phrases(text)
     return tuple(name for name in names if _normalized(_tokens(name)) in phrases)
 

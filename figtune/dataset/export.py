@@ -35,7 +35,7 @@ class ExportMark:
 
     schema: Literal[1] = 1
     fingerprint: str
-    """Of the data set that it was made from."""
+    """Fingerprint of the data set that it was made from."""
 
 
 def export_examples(dataset_dir: Path, folder: Path) -> None:
@@ -69,7 +69,7 @@ def check_export(folder: Path) -> None:
 
 
 def _known_mark(folder: Path) -> str | None:
-    """What the folder is an export of; None where there is nothing yet."""
+    """Return the mark of the export in the folder; None where there is nothing yet."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if not (folder / MARK_FILE).is_file():

@@ -20,7 +20,7 @@ class FigureContext:
     ref: FigureRef
     kind: FigureKind
     title: str
-    """Of the paper."""
+    """Title of the paper."""
     caption: tuple[str, ...]
     """Its sentences, without the label."""
     caption_in_prompt: str
@@ -29,7 +29,7 @@ class FigureContext:
     passages: tuple[CitingPassage, ...]
     """From citing paragraphs, direct ones first."""
     is_cited: bool
-    """Whether any paragraph cites the figure, even if nothing of it could be kept."""
+    """True if any paragraph cites the figure, even if cleaning removed all of it."""
     figure_text: str
     """The words inside the figure."""
     removed: Counter[str]

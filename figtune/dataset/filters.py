@@ -24,7 +24,7 @@ SETTINGS = {
     "too_short": "--prepare.min_words",
     "no_sentence_fits": "--prepare.max_words",
 }
-"""What to change where a rule is too strict."""
+"""Setting to change where a rule is too strict, by rule."""
 
 _ENOUGH_WORDS = 8
 """Fewer words may well do without any function word ("Qualitative comparison on ScanNet")."""
@@ -33,7 +33,7 @@ _LATIN_SHARE = 0.7
 
 @dataclass(frozen=True)
 class RejectReason:
-    """Why something was rejected."""
+    """Reason for a rejection."""
 
     rule: str
     detail: str
@@ -75,7 +75,7 @@ def near_duplicate(kept: str, split: Split) -> RejectReason:
 
 
 def is_english(text: str) -> bool:
-    """Whether letters are mostly Latin and, in longer texts, one word in ten is an English function word."""
+    """Return True if letters are mostly Latin and, in longer texts, one word in ten is an English function word."""
     letters = re.findall(r"[^\W\d_]", text)
     latin = sum(letter.isascii() for letter in letters)
     if not letters or latin < _LATIN_SHARE * len(letters):

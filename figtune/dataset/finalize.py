@@ -1,4 +1,4 @@
-"""How every preparation ends: the minitrain slice, stats.json, and whether there is enough to train on."""
+"""Finalise a dataset: write minitrain and stats.json, fail if nothing is left to train on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from figtune.dataset.stats import StatsCollector
 
 @dataclass(frozen=True, kw_only=True)
 class FinalizeOptions:
-    """What is still to be known when the examples are written."""
+    """Options of the last step of a preparation."""
 
     minitrain_examples: int
     """At most so many."""

@@ -42,7 +42,7 @@ class EncodedImage:
     """An image as a data set keeps it."""
 
     facts: ImageFacts
-    """Of `data`."""
+    """Facts of `data`."""
     data: bytes
     """A PNG or JPEG file of the decoded pixels: the one given where every reader gets these from it, else a new PNG."""
     suffix: str

@@ -48,7 +48,7 @@ def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[
 
 
 def _own_part(text: str, label: str, caption: str, previous: str) -> str:
-    """What of `text` stands alone; empty where it is a piece of a sentence.
+    """Return the part of `text` that stands alone; empty where it is a fragment of a sentence.
 
     Args:
         previous: the part of the panel before, empty where no list has begun.
@@ -66,7 +66,7 @@ def _own_part(text: str, label: str, caption: str, previous: str) -> str:
 
 
 def _ends_there(after: str, label: str) -> bool:
-    """Whether a part ends where `after` begins: at a mark, or at the label of the next panel."""
+    """Return True if a part ends where `after` begins: at a mark, or at the label of the next panel."""
     following = re.escape(chr(ord(label[-1]) + 1))
     return not after or after[0] in ".;," or re.match(rf"(?:and\s+)?\(?{following}[).:]", after) is not None
 

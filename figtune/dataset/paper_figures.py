@@ -38,7 +38,7 @@ class SelectedFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class _FirstPass:
-    """What was seen of a figure."""
+    """Result of the first pass over a figure."""
 
     image_sha256: str
     """Empty where a rule is against it."""
@@ -139,5 +139,5 @@ def _first_pass(
 
 
 def _dedup_key(split: Split, image_sha256: str) -> bytes:
-    """Of pictures that are the same within one split."""
+    """Return the key shared by identical images within one split."""
     return bytes((SPLITS.index(split),)) + bytes.fromhex(image_sha256)

@@ -1,4 +1,4 @@
-"""What preparation writes: examples (`train.jsonl`, ...), rejections (`rejected.jsonl`), `stats.json`.
+"""Records of preparation: examples (`train.jsonl`, ...), rejections (`rejected.jsonl`), `stats.json`.
 
 Image paths are relative to the dataset folder.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe"]
-"""Of examples made from papers."""
+"""Task of an example made from papers."""
 CUSTOM_TASK: Literal["given"] = "given"
-"""Of examples of a data set, which gives prompt and target itself."""
+"""Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
 
 PREPARATION_VERSION = 4
@@ -39,11 +39,11 @@ class Example:
     task: Task | Literal["given"]
     image: str
     image_sha256: str
-    """Of the image file: examples with the same value share one picture."""
+    """sha256 of the image file: examples with the same value share one image."""
     prompt: str
     completion: str
     group: str
-    """What must not straddle a split: the paper_id, or a row's own id, or its image."""
+    """Group that must not straddle a split: the paper_id, or a row's own id, or its image."""
     source: str
     """Where it came from, for people: "paper.pdf, page 3, Figure 2", "scans, train row 7"."""
     kind: str
@@ -61,7 +61,7 @@ class Rejection:
     """The rule's name, as counted in stats.json."""
     detail: str
     task: str
-    """Of the example; empty where the whole figure was dropped."""
+    """Task of the example; empty where the whole figure was rejected."""
     image: str
     """Where there is one to look at, as in `Example`; empty otherwise."""
     source: str

@@ -32,7 +32,7 @@ class FigureRef:
 
     @property
     def noun(self) -> str:
-        """What a sentence calls it: "figure" or "table"."""
+        """Noun for it: "figure" or "table"."""
         return self.figure_type.lower()
 
 
@@ -46,17 +46,17 @@ def without_label(caption: str, ref: FigureRef) -> str:
 
 
 def cites(sentence: str, ref: FigureRef) -> bool:
-    """Whether the sentence refers to the subject, alone or among others."""
+    """Return True if the sentence refers to the figure, alone or among others."""
     return any(ref.name in _names(found[0]) for found in _references(ref.figure_type).finditer(sentence))
 
 
 def cites_others(sentence: str, ref: FigureRef) -> bool:
-    """Whether the sentence refers to another of the subject's type."""
+    """Return True if the sentence refers to another figure of the same type."""
     return any(_names(found[0]) - {ref.name} for found in _references(ref.figure_type).finditer(sentence))
 
 
 def is_main_subject(sentence: str, ref: FigureRef) -> bool:
-    """Whether the sentence has the subject in its main clause, rather than in brackets or after a comma."""
+    """Return True if the main clause is about the figure, rather than a remark in brackets or after a comma."""
     outside = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)|,\s*(?:see|cf\.)[^,]*$", " ", _panels_bare(sentence))
     return cites(outside, ref)
 

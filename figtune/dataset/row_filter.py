@@ -29,7 +29,7 @@ class CandidateExample:
     split: Split
     example: Example
     perceptual_hash: str
-    """Of its image, in hex."""
+    """Perceptual hash of its image, in hex."""
     shortened: bool
     """True where sentences of its text were left out."""
     remarks: tuple[Remark, ...]

@@ -35,12 +35,12 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def is_closed(sentence: str) -> bool:
-    """Whether it ends with a mark, which it does not before a formula or at the end of a lost column."""
+    """Return True if it ends with a mark; before a formula or at the end of a lost column it does not."""
     return _CLOSED.search(sentence) is not None
 
 
 def ends_in_abbreviation(sentence: str) -> bool:
-    """Whether it breaks off after "i.e." or the like."""
+    """Return True if it breaks off after "i.e." or the like."""
     return sentence.split()[-1].rstrip(".)").lower() in ABBREVIATIONS - ABBREVIATIONS_THAT_MAY_END
 
 
@@ -61,7 +61,7 @@ def whole_sentences(sentences: Sequence[str], max_words: int) -> tuple[str, ...]
 
 
 def _is_boundary(before: str, mark: str, after: str) -> bool:
-    """Whether a sentence ends at `mark` between the two texts."""
+    """Return True if a sentence ends at `mark` between the two texts."""
     if not _START.match(after):
         return False
     if mark != ".":

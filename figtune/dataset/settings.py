@@ -1,4 +1,4 @@
-"""What a user decides about examples."""
+"""Settings of dataset preparation."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class PrepareSettings:
     include_tables: bool
     """Make examples of tables too."""
     min_confidence: float
-    """Of the extraction, in [0, 1]."""
+    """Lowest confidence of the extraction, in [0, 1]."""
     min_side_pixels: int
-    """Of the shorter side of an image."""
+    """Smallest shorter side of an image in pixels."""
     max_aspect_ratio: float
     """Longer over shorter side of an image."""
     min_ink_share: float
@@ -32,16 +32,16 @@ class PrepareSettings:
     english_only: bool
     """Reject figures whose caption is in another language."""
     min_words: int
-    """Of a completion."""
+    """Fewest words of a completion."""
     max_words: int
-    """Of a completion; it ends at the last sentence that fits."""
+    """Most words of a completion, which ends at the last sentence that fits."""
     max_context_words: int
-    """Of the caption in a prompt; it ends at the last sentence that fits."""
+    """Most words of the caption in a prompt, which ends at the last sentence that fits."""
     near_duplicate_bits: int
     """Pictures whose perceptual hashes (256 bits) differ in so many bits at most count as the same."""
     minitrain_examples: int
     """At most so many of the training examples are repeated in minitrain.jsonl."""
     shard_examples: int
-    """Of every shard but the last; 0 for one file a split."""
+    """Examples per shard, all but the last; 0 for one file a split."""
     fractions: Fractions
-    """Of papers, or of rows where the data set has no such splits, for validation and test."""
+    """Fractions of papers, or of rows where the data set has no such splits, for validation and test."""

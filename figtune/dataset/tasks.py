@@ -42,22 +42,22 @@ class ExampleDraft:
     panel: str
     """Label of the panel it is about; empty for the whole figure."""
     context: tuple[tuple[str, str], ...]
-    """What the prompt tells before it asks: (name, value), in order; empty values are left out."""
+    """Context of the prompt, before the request: (name, value), in order; empty values are left out."""
     sentences: tuple[str, ...]
-    """Of the completion. Empty where the task fits the figure but the paper has nothing for it."""
+    """Sentences of the completion. Empty where the task fits the figure but the paper has nothing for it."""
     lacking: str
     """The rule that says what was missing where there are no sentences; empty otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskEntry:
-    """What tells one task from another."""
+    """Definition of a task."""
 
     name: Task
     prompt_tells: str
     """Beside the request, in words, for the data card."""
     target: str
-    """What the completion is made of, in words, for the data card."""
+    """Content of the completion, in words, for the data card."""
     phrasings: tuple[str, ...]
     """One is chosen by hash; the first is what a user gets who asks nothing special."""
     kinds: frozenset[FigureKind]
@@ -70,11 +70,11 @@ class TaskEntry:
 
     @property
     def needs_context(self) -> bool:
-        """Whether the prompt tells more than the request."""
+        """True if the prompt has context beside the request."""
         return self.prompt_tells != _NO_CONTEXT
 
     def fits(self, figure_context: FigureContext) -> bool:
-        """Whether the task can be asked about this figure at all."""
+        """Return True if the task applies to this figure."""
         if figure_context.kind in self.kinds:
             direct = (passage.sentences[0] for passage in figure_context.passages if passage.direct)
             return self.topic.search(" ".join((*figure_context.caption, *direct))) is not None
@@ -88,7 +88,7 @@ def task_entry(name: Task) -> TaskEntry:
 
 
 def plain_request(name: Task) -> str:
-    """What to ask of a figure that nothing else is known of."""
+    """Return the prompt for a figure without any context."""
     return task_entry(name).phrasings[0].format(thing="this figure")
 
 
@@ -99,7 +99,7 @@ def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 
 def _explain(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """What the citing paragraphs say beyond the caption, which the prompt gives."""
+    """Yield the sentences of citing paragraphs beyond the caption, which the prompt gives."""
     sentences = without_repeats(_said(figure_context.passages), figure_context.caption)
     section = figure_context.passages[0].section if figure_context.passages else ""
     yield ExampleDraft(

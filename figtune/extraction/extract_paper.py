@@ -155,7 +155,7 @@ def _figures(
 
 
 def citables(found: Sequence[DetectedFigure]) -> list[Citable]:
-    """What of `found` a paragraph can cite."""
+    """Return the figures and tables of `found` that a paragraph can cite."""
     return [Citable(figure.figure_type, figure.name, figure.page_index + 1) for figure in found]
 
 

@@ -26,7 +26,7 @@ from figtune.extraction.records import (
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionCounts:
-    """What came out. The four statuses add up to the PDFs given."""
+    """Counts of an extraction. The four statuses add up to the number of PDFs given."""
 
     ok: int
     no_figures: int
@@ -35,7 +35,7 @@ class ExtractionCounts:
     repaired: int
     """Of those that are ok or without figures: damaged PDFs, of which something may be missing."""
     pages: int
-    """Of papers that could be read, each counted once."""
+    """Pages of the readable papers, each counted once."""
     figures: int
     """With caption and region, like `tables`."""
     tables: int

@@ -1,4 +1,4 @@
-"""What is kept of each finished paper, so that a rerun carries on: `.papers/<paper_id>.json`.
+"""Cache of finished papers, by which a rerun continues: `.papers/<paper_id>.json`.
 
 A commit is written after every file that goes with it. Whatever was interrupted is simply not committed.
 """
@@ -28,7 +28,7 @@ class ExtractionTask:
     content_dir: Path
     dpi: int
     longest_side: int
-    """Of a crop, in pixels."""
+    """Longest side of a crop in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class PaperResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionParams:
-    """What decides the result besides the PDF."""
+    """Parameters that decide the result besides the PDF."""
 
     version: int
     dpi: int

@@ -29,9 +29,9 @@ class PdfFile:
     file: str
     """Its path relative to the folder given, with bytes that are no UTF-8 written as `\\xff`."""
     sha256: str
-    """Of its content, in hex; empty where it could not be read."""
+    """sha256 of its content in hex; empty where it is unreadable."""
     unreadable: str
-    """Why it could not be read; empty otherwise."""
+    """Reason for being unreadable; empty otherwise."""
 
     @property
     def paper_id(self) -> str:
@@ -41,7 +41,7 @@ class PdfFile:
 
 
 def pdf_hashes(pdf_dir: Path) -> dict[str, str]:
-    """What identifies the content of every PDF below `pdf_dir`, by relative path: its sha256, or why it is unreadable.
+    """Return the sha256 of every PDF below `pdf_dir` by relative path, or the reason for its being unreadable.
 
     Raises:
         InputError: no such folder, or no PDF in it.
@@ -93,7 +93,7 @@ def _source(path: Path, pdf_dir: Path) -> PdfFile:
 
 
 def unreadable(error: OSError) -> str:
-    """Why a file cannot be read, in words."""
+    """Return the reason, in words, for a file being unreadable."""
     return f"cannot be read ({(error.strerror or 'input/output error').lower()})"
 
 

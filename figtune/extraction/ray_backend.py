@@ -40,7 +40,7 @@ class _InFlight:
 
     task: ExtractionTask
     size: int
-    """Of the PDF, in bytes."""
+    """Size of the PDF in bytes."""
 
 
 def run_on_ray(
@@ -81,7 +81,7 @@ def run_on_ray(
 def _arrivals(
     under_way: dict[ObjectRef[RemoteResult | VersionMismatch], _InFlight], wanted: Mapping[str, str]
 ) -> Iterator[WorkerResult]:
-    """What has come back, taken off `under_way`; nothing after a while without."""
+    """Return the finished papers, taken off `under_way`; nothing after a timeout."""
     import ray
 
     if not under_way:

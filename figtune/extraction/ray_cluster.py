@@ -122,7 +122,8 @@ def _unreachable(address: str, error: Exception) -> ResourceError:
 
 @contextmanager
 def translate_ray_errors() -> Iterator[None]:
-    """What Ray raises for a cluster that cannot go on, as a `ResourceError`. Faults of this program stay themselves."""
+    """Translate errors of Ray for a cluster that cannot continue into `ResourceError`. Faults of this program stay
+    themselves."""
     from ray import exceptions
 
     try:
@@ -152,7 +153,7 @@ class HeadNodeProbe:
         self._seen = time.monotonic()
 
     def is_there(self) -> bool:
-        """Whether it takes connections.
+        """Return True if it accepts connections.
 
         Raises:
             ResourceError: it has taken none for too long.
@@ -170,7 +171,8 @@ class HeadNodeProbe:
 
 
 class BackPressure:
-    """How much may be on its way, so that neither the object store nor the cluster's queue grows with the papers."""
+    """Back-pressure: bounds the papers and bytes in flight, so that neither the object store nor the cluster's queue
+    grows with the number of papers."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -181,7 +183,7 @@ class BackPressure:
         self._idle = False
 
     def admits(self, sizes: Collection[int]) -> bool:
-        """Whether another PDF may go out while those of `sizes` (bytes) are out; one always may."""
+        """Return True if another PDF may be sent while those of `sizes` (bytes) are in flight; one always may."""
         return not sizes or (len(sizes) < self._most_papers and sum(sizes) < self._most_bytes)
 
     def check_nodes(self) -> None:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from figtune.extraction.worker import Extractor, WriteFailure
 
 _LIBRARIES = ("pymupdf", "numpy", "pillow", "isal", "msgspec", "tqdm")
-"""What reading a paper takes; on most of them the bytes of the result depend."""
+"""Libraries that reading a paper uses; the bytes of the result depend on most of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteTask:
-    """What to do with a PDF."""
+    """Task for a remote worker."""
 
     extract: Extractor
     task: ExtractionTask
@@ -40,7 +40,7 @@ class RemoteTask:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteResult:
-    """What became of a paper on a node."""
+    """Result of a paper on a remote node."""
 
     host: str
     outcome: PaperResult | WriteFailure | TaskFailure

@@ -1,4 +1,4 @@
-"""What extraction writes: `papers.jsonl`, `figures.jsonl`, `texts/<paper_id>.json`.
+"""Records of extraction: `papers.jsonl`, `figures.jsonl`, `texts/<paper_id>.json`.
 
 Boxes are `(x0, top, x1, bottom)` in points, origin at the top-left of the upright page, rounded to 0.1 point.
 Pages count from 1. Paths are relative to the content folder.
@@ -37,7 +37,7 @@ class PaperRecord:
     pages: int
     status: PaperStatus
     reason: str
-    """Why the status is not "ok", or what may be missing of a paper that was repaired; empty otherwise."""
+    """Reason for a status other than "ok"; empty otherwise."""
     title: str
     figures: int
     tables: int
@@ -87,12 +87,12 @@ class FigureRecord:
     crop_size: tuple[int, int] | None
     """Width and height in pixels."""
     dpi: int
-    """Of the crop; lower than the setting where the longest side was capped."""
+    """Resolution of the crop; lower than the setting where the longest side was capped."""
     kind: FigureKind
     kind_score: float
     confidence: float
     reason: str
-    """Why there is no region or no caption, or what was unsure; empty otherwise."""
+    """Reason for a missing region or caption, or for low confidence; empty otherwise."""
     figure_text: str
     """The words inside the region, in reading order."""
     panels: tuple[Panel, ...]

@@ -51,7 +51,7 @@ EXTRACTION_VERSION = 5
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
 """Files of each paper."""
 CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, *CONTENT_FOLDERS, GALLERY_FILE)
-"""What the artifact consists of. `.papers`, beside them, is for carrying on only."""
+"""Files and folders of the artifact. `.papers`, beside them, serves only to continue."""
 
 
 def extract_folder(

@@ -49,7 +49,8 @@ def propose_candidates(caption: Caption, context: PageContext) -> list[Region]:
 
 
 def _severed(region: Region, caption: Caption, context: PageContext) -> bool:
-    """Whether the region ends at the height of the caption's edge only because it was looked for on that side."""
+    """Return True if the region ends at the height of the caption's edge only because the search started on that
+    side."""
     box, words = region.box, caption.box
     if region.side == "above":
         edge = Box(box.x0, words.top, box.x1, words.top + _SEAM)

@@ -101,7 +101,8 @@ def _starts(text: PageText, style: PaperStyle) -> list[_Start]:
 
 
 def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle) -> float:
-    """What type and place say for a caption here; the mark after the label is judged for the whole paper."""
+    """Return the score of a caption start by its type and place; the mark after the label is scored for the whole
+    paper."""
     line = lines[number]
     score = 1.0
     if abs(line.size - style.size) > 0.3 and style.is_body_font(line):
@@ -118,7 +119,7 @@ def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle
 
 
 def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle) -> bool:
-    """Whether a full line of the same type stands right above."""
+    """Return True if a full line of the same type lies right above."""
     for other in lines:
         drop = line.baseline - other.baseline
         if (
@@ -132,7 +133,8 @@ def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle)
 
 
 def _usual_marks(starts: Sequence[_Start]) -> dict[str, str]:
-    """What this paper prints after "Figure 3" and "Table 3": most often among the convincing starts."""
+    """Return the mark that this paper prints after "Figure 3" and "Table 3": the most frequent among convincing
+    starts."""
     marks: dict[str, Counter[str]] = {}
     for start in starts:
         if start.score > 0:
@@ -211,7 +213,7 @@ def _room_below(
 
 
 def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence[int], last_row: Sequence[int]) -> bool:
-    """Whether a row begins where the caption does, or is centred as it is."""
+    """Return True if a row is left-aligned with the caption, or centred like it."""
     if abs(pieces.x0 - caption.x0) <= _ALIGNED:
         return True
     if abs(_middle(pieces) - _middle(caption)) > _CENTRED:
@@ -220,8 +222,8 @@ def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence
 
 
 def _was_full(last: Box, below: Box, lines: Sequence[Line], row: Sequence[int]) -> bool:
-    """Whether the first word of the row below, or a formula before it, had no room in the line above: else nobody would
-    have broken there."""
+    """Return True if the first word of the row below, or a formula before it, had no space in the line above;
+    otherwise the break would not be there."""
     words = " ".join(lines[number].text for number in row).strip()
     first = _FIRST_WORD.match(words)
     return first is not None and last.width + len(first[0]) / len(words) * below.width > below.width
@@ -267,12 +269,13 @@ def _row(lines: Sequence[Line], number: int, others: Iterable[int]) -> list[int]
 
 
 def _shares_baseline(line: Line, head: Line) -> bool:
-    """Whether the line is a piece of the printed line that `head` begins; formulas stand a little off its baseline."""
+    """Return True if the line is a piece of the printed line that `head` begins; formulas are slightly off its
+    baseline."""
     return line.horizontal and bool(line.text) and -0.8 <= (line.baseline - head.baseline) / head.size <= 0.5
 
 
 def _baseline(lines: Sequence[Line], row: Sequence[int]) -> float:
-    """Of the row's longest piece: formulas in it stand lower or higher."""
+    """Return the baseline of the row's longest piece: formulas in it are lower or higher."""
     return max((lines[number] for number in row), key=lambda line: line.box.width).baseline
 
 

@@ -1,4 +1,4 @@
-"""How far a caption and its region can be trusted, from how well the signals agree."""
+"""Confidence of a caption and its region, from the agreement of the features."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def confidence_of(caption: Caption, region: Region, proposals: Sequence[Region],
 
 
 def _margin_over_runner_up(region: Region, proposals: Sequence[Region]) -> float:
-    """How far the region is ahead of the best one of another shape on the same side."""
+    """Return the margin of the region's score over the best one of another shape on the same side."""
     rivals = [
         other.score for other in proposals if other.side == region.side and other.box.iou(region.box) < _SAME_SHAPE
     ]

@@ -1,4 +1,4 @@
-"""Figures and tables of a paper found: the one entry for whoever wants them."""
+"""Detection of the figures and tables of a paper."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DetectedFigure:
     confidence: float
     """In [0, 1], 0 where either half is missing."""
     reason: str
-    """Why a half is missing; empty otherwise."""
+    """Reason for a missing caption or region; empty otherwise."""
     text: str
     """The words inside the region, line by line."""
     panels: tuple[DetectedPanel, ...]
@@ -56,10 +56,10 @@ class DetectedFigure:
 
 @dataclass(frozen=True, slots=True)
 class PageDetections:
-    """What the lines of a page are for. Lines of captions and lines inside regions are no body text."""
+    """Roles of the lines of a page. Lines of captions and lines inside regions are no body text."""
 
     roles: tuple[Role, ...]
-    """Of each line of the page's `PageText.lines`, by type and place alone."""
+    """Role of each line of the page's `PageText.lines`, by type and place alone."""
     caption_lines: frozenset[int]
     """Positions of the lines of captions."""
     regions: tuple[Box, ...]
@@ -68,7 +68,7 @@ class PageDetections:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a paper holds."""
+    """Figures and tables of a paper, and its body style."""
 
     figures: tuple[DetectedFigure, ...]
     """By page, then from top to bottom."""
@@ -86,13 +86,13 @@ class _PageCandidates:
     proposals: tuple[tuple[Region, ...], ...]
     cells: int
     photo_scores: tuple[float, ...]
-    """Of the page's images."""
+    """Photo score of each image of the page."""
     foreground: CompressedMask | None
     """None for a page of text alone, which need not be rendered."""
 
 
 def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator) -> Detections:
-    """All captioned figures and tables, captions without a region and regions without a caption.
+    """Return all captioned figures and tables, captions without a region and regions without a caption.
 
     Args:
         document: open; pages are rendered from it.

@@ -1,4 +1,4 @@
-"""What kind of figure a region shows, by a rule that can be read.
+"""Kind of a figure (plot, diagram, photograph, mixed, table), by a rule that can be read.
 
 A table is what its caption calls a table. A figure gets points for each kind from what is seen in it (photographs,
 number labels and grid lines, words, drawn shapes) and from what its caption calls it; the kind with most points wins.
@@ -47,7 +47,7 @@ _CAPTION_POINTS: dict[FigureKind, re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class KindFeatures:
-    """What is counted inside a region and read in its caption; all but `told` in [0, 1]."""
+    """Features of a region and its caption; all but `caption_votes` in [0, 1]."""
 
     photographs: float
     """Share of the region's area under images, each counted by how like a photograph it is."""
@@ -73,7 +73,7 @@ def kind_of(figure_type: FigureType, features: KindFeatures) -> tuple[FigureKind
 def kind_features(
     region: Box, caption: str, lines: Sequence[Line], graphics: PageGraphics, photo_scores: Sequence[float]
 ) -> KindFeatures:
-    """What `region` holds and `caption` says.
+    """Return the features of `region` and `caption`.
 
     Args:
         region: in points.
@@ -103,8 +103,8 @@ def _is_grid_line(drawing: Drawing, region: Box) -> bool:
 
 
 def _caption_votes(opening: str) -> dict[FigureKind, float]:
-    """What is always a plot is one wherever it is named. Of other kinds only the first sentence speaks: later ones
-    tell how something was made or measured."""
+    """Return the votes of the caption. Words for plots count anywhere; other kinds count only in the first sentence,
+    since later ones describe how something was made or measured."""
     if _CERTAIN_PLOT.search(opening):
         return {"plot": _CERTAIN}
     title = _TITLE.match(opening)

@@ -1,4 +1,4 @@
-"""What a page shows at one pixel a point once its body text and captions are wiped off."""
+"""Foreground mask of a page: its ink at one pixel a point, without body text and captions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ForegroundMask:
 
     @classmethod
     def decompress(cls, packed: CompressedMask) -> ForegroundMask:
-        """What `packed` was made from."""
+        """Return the mask that `packed` was compressed from."""
         foreground = cls.__new__(cls)
         height, width = packed.shape
         bits = np.frombuffer(decompress(packed.bits), dtype=np.uint8)
@@ -129,8 +129,8 @@ class ForegroundMask:
         return int(np.count_nonzero(self.mask[rows, columns]))
 
     def occupied_cells(self, box: Box) -> int:
-        """How many of the page's cells of `CELL` x `CELL` points hold ink inside `box`: a measure of what there is to
-        explain, in which a table weighs as much as a photograph."""
+        """Return the number of cells of `CELL` x `CELL` points with ink inside `box`: a measure of content in which
+        a table weighs as much as a photograph."""
         rows, columns = self._window(box)
         top, x0 = rows.start - rows.start % CELL, columns.start - columns.start % CELL
         window = self.mask[top : rows.stop, x0 : columns.stop]
@@ -171,7 +171,7 @@ class ForegroundMask:
 
 
 def _longest_white(mask: Mask) -> NDArray[np.intp]:
-    """Of each row, the length of its longest run without ink."""
+    """Return the length of each row's longest run without ink."""
     places = np.arange(mask.shape[1] + 1)
     walled = np.pad(mask, ((0, 0), (0, 1)), constant_values=True)
     last = np.maximum.accumulate(np.where(walled, places, -1), axis=1)

@@ -1,4 +1,4 @@
-"""One page set out for matching: its captions, the walls between which regions lie, and the ink left to explain."""
+"""Context of region matching on one page: captions, obstacles between which regions lie, foreground left to explain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PageContext:
     text_mask: ForegroundMask
     """The part of it that is text or thin rules."""
     photo_scores: tuple[float, ...]
-    """Of each of the images, how like a photograph it is."""
+    """Photo score of each image, in [0, 1]."""
 
     @property
     def lines(self) -> Sequence[Line]:

@@ -82,7 +82,7 @@ def _rows(found: Mapping[str, SubCaption]) -> list[_PanelRow]:
 
 
 def _bands(rows: Sequence[_PanelRow], region: Box, foreground: ForegroundMask) -> list[Box]:
-    """How high each row of panels is."""
+    """Return the vertical band of each row of panels."""
     cuts = [region.top]
     first, last = rows[0].box, rows[-1].box
     bottom, below = region.bottom, region.bottom - last.bottom
@@ -103,7 +103,7 @@ def _bands(rows: Sequence[_PanelRow], region: Box, foreground: ForegroundMask) -
 
 
 def _stand_alone(rows: Sequence[_PanelRow], region: Box, foreground: ForegroundMask) -> bool:
-    """Whether nothing stands beside the labels: they are below their panels, not in front of them."""
+    """Return True if nothing lies beside the labels: they are below their panels, not in front of them."""
     return all(
         foreground.bounding_box(Box(region.x0, row.box.top + 1, row.box.x0 - 2, row.box.bottom - 1)) is None
         and foreground.bounding_box(Box(row.box.x1 + 2, row.box.top + 1, region.x1, row.box.bottom - 1)) is None
@@ -162,7 +162,7 @@ def _without_dividers(box: Box, foreground: ForegroundMask) -> Box:
 
 
 def _pieces(box: Box, foreground: ForegroundMask) -> list[Box]:
-    """What stands apart in `box`, from left to right, each tight to its ink."""
+    """Return the separate pieces in `box`, from left to right, each a tight bounding box."""
     gaps = foreground.gaps(box, vertical=False, width=_APART)
     edges = [box.x0, *(edge for gap in gaps for edge in (gap.start, gap.end)), box.x1]
     pieces = (

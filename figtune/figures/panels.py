@@ -34,7 +34,7 @@ class DetectedPanel:
 
 
 def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
-    """Whether anything speaks for panels: cheaper than `find_panels`, which needs the words of a page."""
+    """Return True if the figure may have panels: cheaper than `find_panels`, which needs the words of a page."""
     return bool(labels_in(caption)) or any(_SPOKEN_OF.search(line.text) and _holds(region, line.box) for line in lines)
 
 
@@ -61,15 +61,15 @@ def find_panels(
 
 
 def _said(label: str, parts: Mapping[str, str], printed: Mapping[str, str]) -> str:
-    """What the caption says of a panel. What is printed at the panel says more where the caption speaks of several
-    panels in the same words, or not of this one."""
+    """Return the caption of a panel. The text printed at the panel is preferred where the caption describes several
+    panels in the same words, or not this one."""
     part, own = parts.get(label, ""), printed.get(label, "")
     joint = list(parts.values()).count(part) > 1
     return own if own and (joint or not part) else part
 
 
 def _holds(region: Box, box: Box) -> bool:
-    """Whether the middle of `box` lies in `region`: boxes of words are higher than their ink."""
+    """Return True if the middle of `box` lies in `region`: boxes of words are higher than their ink."""
     x, y = (box.x0 + box.x1) / 2, (box.top + box.bottom) / 2
     return region.x0 <= x <= region.x1 and region.top <= y <= region.bottom
 
@@ -125,7 +125,7 @@ def _words_below(box: Box, height: float, others: set[Box], words: Sequence[Word
 
 
 def _goes_on_below(box: Box, height: float, word: Box) -> bool:
-    """Whether a word of the same type stands under `box`, a line further down."""
+    """Return True if a word of the same type lies under `box`, one line further down."""
     same_type = abs(word.height - height) <= 0.15 * height
     near = 0.6 * height <= word.bottom - box.bottom <= 1.5 * height
     return same_type and near and word.x0 < box.x1 + height and word.x1 > box.x0 - height

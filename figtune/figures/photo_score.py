@@ -24,7 +24,7 @@ _DRAWN, _PHOTOGRAPHED = 0.15, 0.35
 
 
 def photo_likelihood(page: GreyImage, images: Sequence[Box]) -> tuple[float, ...]:
-    """How like a photograph each image is, in [0, 1].
+    """Return the likelihood that each image is a photograph, in [0, 1].
 
     Args:
         page: uint8[H, W] at 72 dpi.

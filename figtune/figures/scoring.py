@@ -1,4 +1,4 @@
-"""What speaks for a region as the one that a caption belongs to."""
+"""Features and score of a region as a caption's match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, ce
 
 @dataclass(frozen=True, slots=True)
 class RegionFeatures:
-    """What speaks for a region, each in [0, 1]."""
+    """Region features, each in [0, 1]."""
 
     caption_distance: float
     """The caption is close."""

@@ -1,4 +1,4 @@
-"""What a caption says of each sub-figure.
+"""Parts of a caption, by sub-figure.
 
 Captions speak of panels in three ways: "(a) Input. (b) Output." with the label leading its words, "the input (a) and
 the output (b)" with the label trailing them, and "as seen in (b)", which only refers to a panel. Leading and trailing
@@ -42,7 +42,7 @@ def labels_in(caption: str) -> list[str]:
 
 
 def is_run(labels: Sequence[str]) -> bool:
-    """Whether `labels` are a, b, c, ... or A, B, C, ... without a gap."""
+    """Return True if `labels` are a, b, c, ... or A, B, C, ... without a gap."""
     return bool(labels) and labels[0] in "aA" and list(labels) == _letters(labels[0], len(labels))
 
 
@@ -97,7 +97,7 @@ def _merged(marks: Sequence[_SubfigureLabel], caption: str) -> Iterator[_Subfigu
 
 
 def _opens(before: str) -> bool:
-    """Whether a clause may begin behind `before`."""
+    """Return True if a clause may begin after `before`."""
     stripped = before.rstrip()
     return not stripped or stripped[-1] in ".:;,)]!?"
 
@@ -122,7 +122,7 @@ def _follows_text(mark: _SubfigureLabel, caption: str) -> bool:
 
 
 def _in_order(marks: Iterator[_SubfigureLabel]) -> list[_SubfigureLabel]:
-    """Of `marks`, those that continue a, b, c, ..."""
+    """Return the `marks` that continue a, b, c, ..."""
     ordered: list[_SubfigureLabel] = []
     seen: list[str] = []
     for mark in marks:

@@ -16,7 +16,7 @@ _MOST_PIECES = 400
 
 
 def may_hold_uncaptioned_regions(graphics: PageGraphics) -> bool:
-    """Whether anything painted on a page is large enough to begin a region."""
+    """Return True if any graphic of a page is large enough to start a region."""
     return next(iter(_pieces(graphics)), None) is not None
 
 

@@ -1,4 +1,4 @@
-"""What each line of a page is for: body text and the rest of a paper's frame, against what may belong to a figure."""
+"""Roles of lines: body text, headings, front matter and page furniture, against lines that may belong to a figure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BESIDE = 30.0  # points to either side of a line in which a picture makes it pa
 
 
 class Role(Enum):
-    """What a line is for."""
+    """Role of a line."""
 
     OTHER = "other"
     """Not yet known: part of a figure or table, or something rare."""
@@ -123,8 +123,8 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
 
 
 def _stands_alone(line: Line, style: PaperStyle) -> bool:
-    """Whether a single line is body for sure: a sentence in body type from the left edge of a column, or one that fills
-    a column, as the end of a list item does."""
+    """Return True if a single line is certainly body: a sentence in body type from the left edge of a column, or a
+    line that fills a column, as the last one of a list item does."""
     if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
         return False
     at_edge = any(abs(line.box.x0 - column.x0) <= _EDGE and column.contains(line.box, 4) for column in style.columns)
@@ -224,7 +224,8 @@ def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
 
 
 def _is_picture(box: Box, text: PageText) -> bool:
-    """Whether a box may be part of a figure: neither a mark beside a name, nor a rule or background across the page."""
+    """Return True if a box may be part of a figure: neither a mark beside a name, nor a rule or background across
+    the page."""
     return max(box.width, box.height) > _MARK and box.width < 0.95 * text.width and box.area < 0.5 * text.box.area
 
 
@@ -235,7 +236,7 @@ def _could_be_front(line: Line, style: PaperStyle) -> bool:
 
 
 def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:
-    """Whether the line stands among pictures. White margins of pictures reach under e-mails, so those are excepted."""
+    """Return True if the line lies among images, e-mails excepted: white margins of images reach under them."""
     if "@" in line.text:
         return False
     around = Box(line.box.x0 - _BESIDE, line.box.top, line.box.x1 + _BESIDE, (line.box.top + line.box.bottom) / 2)

@@ -28,7 +28,7 @@ _CONTINUED = 1  # page: figures of one name this near to each other are parts of
 
 
 class Citable(NamedTuple):
-    """What a paragraph can cite."""
+    """A figure or table that a paragraph can cite."""
 
     figure_type: FigureType
     name: str
@@ -56,7 +56,7 @@ def mentions_of(text: PaperText, figures: Sequence[Citable]) -> list[tuple[Menti
 
 
 def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> Sequence[int]:
-    """Of the figures of one name, the nearest to a page and those that continue it."""
+    """Return those of the figures with one name that are nearest to a page, and those that continue them."""
     if len(numbers) < 2:
         return numbers
     nearest = min((figures[number].page for number in numbers), key=lambda other: abs(other - page))

@@ -50,7 +50,7 @@ class TextBlock:
     text: str
     """Displayed formulas stand on lines of their own, and so does a heading run into a paragraph."""
     rows: tuple[TextRow, ...]
-    """Of references only, which are told apart by them."""
+    """Rows of the block; kept for references only, which are split by them."""
 
 
 def text_blocks(rows: Iterable[TextRow], style: PaperStyle, dehyphenator: Dehyphenator) -> tuple[TextBlock, ...]:
@@ -162,7 +162,8 @@ def _continues(kind: Kind, open_rows: Sequence[TextRow], row: TextRow, size: flo
 
 
 def _begins_under_head(last: TextRow, row: TextRow, size: float, pitch: float) -> bool:
-    """Whether bold words after a sentence or formula are a heading run into a new paragraph, rather than a name."""
+    """Return True if bold words after a sentence or formula are a heading run into a new paragraph, rather than a
+    name."""
     if row.has_run_in_heading:
         return True
     if not (row.text[0].isupper() and _flush(row, size)):
@@ -175,7 +176,7 @@ def _begins_under_head(last: TextRow, row: TextRow, size: float, pitch: float) -
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether the words alone tell that two rows belong together, whatever formula stretched the gap between them."""
+    """Return True if the words alone show that two rows belong together, however far a formula stretches the gap."""
     if _BROKEN.search(before) and after[0].isalpha():
         return True
     if _BULLET.match(after):
@@ -184,7 +185,7 @@ def _goes_on(before: str, after: str) -> bool:
 
 
 def _same_margin(open_rows: Sequence[TextRow], row: TextRow, size: float) -> bool:
-    """Whether a row below a formula stands where the text above the formula stood, rather than indented anew."""
+    """Return True if a row below a formula has the margin of the text above the formula, rather than a new indent."""
     if _flush(row, size):
         return True
     text = next((before for before in reversed(open_rows[1:]) if not before.formula), None)
@@ -192,7 +193,7 @@ def _same_margin(open_rows: Sequence[TextRow], row: TextRow, size: float) -> boo
 
 
 def _continues_below(open_rows: Sequence[TextRow], row: TextRow, size: float, pitch: float) -> bool:
-    """Whether a row goes on with the paragraph above it in the same column."""
+    """Return True if a row continues the paragraph above it in the same column."""
     last = open_rows[-1]
     if row.baseline - last.baseline > _LOOSE * pitch:
         return False
@@ -207,7 +208,7 @@ def _continues_below(open_rows: Sequence[TextRow], row: TextRow, size: float, pi
 
 
 def _continues_elsewhere(open_rows: Sequence[TextRow], row: TextRow, size: float) -> bool:
-    """Whether the first row of a column goes on with the last paragraph of the column before it."""
+    """Return True if the first row of a column continues the last paragraph of the column before it."""
     last = open_rows[-1]
     if _ENDED.search(last.text) and _ends_short(last, size):
         return False
@@ -223,7 +224,7 @@ def _is_item(open_rows: Sequence[TextRow]) -> bool:
 
 
 def _begins_item(last: TextRow, row: TextRow, size: float, pitch: float) -> bool:
-    """Whether a bullet or number at the start of a row makes it a list item, rather than "(3)" within a sentence."""
+    """Return True if a bullet or number at the start of a row makes it a list item, unlike "(3)" within a sentence."""
     if row.text[0] in _SYMBOLS or _ends_short(last, size):
         return True
     apart = not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch or not _flush(row, size)

@@ -1,4 +1,4 @@
-"""What a printed row says: its pieces joined, without the marks of footnotes."""
+"""Text of a printed row: its pieces joined, without footnote marks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def note_marks(lines: Iterable[Line], style: PaperStyle) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class RowTextBuilder:
-    """How the rows of a page are put into words."""
+    """Builder of the text of rows of one page."""
 
     style: PaperStyle
     note_marks: frozenset[str]
@@ -42,7 +42,8 @@ class RowTextBuilder:
         return text
 
     def _is_fraction(self, before: Line, after: Line) -> bool:
-        """Whether a line ends with a small number of its own right above the one that the next line begins with."""
+        """Return True if a line ends with a small number right above the number that starts the next line (a
+        fraction)."""
         above, below = before.spans[-1], after.spans[0]
         small = max(above.size, below.size) < _SMALL * self.style.size
         alone = before.text[: -len(above.text)].endswith((" ", "("))
@@ -58,6 +59,6 @@ class RowTextBuilder:
         return kept.strip()
 
     def _is_note_mark(self, span: Span) -> bool:
-        """Whether it is the raised number of a footnote of the page; exponents are set in a font of formulas."""
+        """Return True if it is the raised number of a footnote of the page; exponents have a math font."""
         raised = span.superscript and span.text.strip() in self.note_marks
         return raised and font_family(span.font) == font_family(self.style.font)

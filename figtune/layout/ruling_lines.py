@@ -1,4 +1,4 @@
-"""What thin straight lines set apart: rows of tables, algorithms between two, footnotes under a short one."""
+"""Ruling lines and the parts of a page they set apart: table rows, algorithms, footnotes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARK_LENGTH = 2  # characters of the mark of a footnote, at most
 
 
 def is_ruling_line(drawing: Drawing) -> bool:
-    """Whether a drawing is a thin straight line, as tables have them."""
+    """Return True if a drawing is a thin straight line, as in tables."""
     width, height = drawing.box.width, drawing.box.height
     return (width <= _RULE or height <= _RULE) and (width >= 10 or height >= 10)
 
@@ -94,6 +94,7 @@ def _note_under(rule: Box, column: Column, lines: Sequence[Line], style: PaperSt
 
 
 def _has_mark(line: Line) -> bool:
-    """Whether it begins with a small number or sign; MuPDF calls raised only what stands above what came before."""
+    """Return True if it begins with a small number or sign; MuPDF flags only text above the preceding text as
+    raised."""
     first = line.spans[0]
     return first.size < _SMALL * line.size and len(first.text.strip()) <= _MARK_LENGTH

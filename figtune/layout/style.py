@@ -36,18 +36,18 @@ class Column:
         return self.x1 - self.x0
 
     def contains(self, box: Box, tolerance: float) -> bool:
-        """Whether `box` lies between the edges, give or take `tolerance` points."""
+        """Return True if `box` lies between the edges, within `tolerance` points."""
         return self.x0 - tolerance <= box.x0 and box.x1 <= self.x1 + tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class PaperStyle:
-    """How the body of a paper is set."""
+    """Body style of a paper."""
 
     size: float
-    """Of body type, in points."""
+    """Body font size in points."""
     font: str
-    """Of body type."""
+    """Body font."""
     families: frozenset[str]
     """Font families in which the body, its headings and its formulas are set."""
     pitch: float
@@ -61,7 +61,7 @@ class PaperStyle:
     """Headers and footers that come back on other pages, as `running_key` has them."""
 
     def fills_column(self, line: Line) -> bool:
-        """Whether the line is one of prose that runs to the right edge of a column, as justified text does."""
+        """Return True if the line is prose that runs to the right edge of a column, as justified text does."""
         return line.horizontal and is_prose(line.text) and self._column_filled_by(line.box) is not None
 
     def column_of(self, box: Box) -> Column | None:
@@ -69,7 +69,7 @@ class PaperStyle:
         return next((column for column in self.columns if column.contains(box, _PROTRUSION)), None)
 
     def is_body_font(self, line: Line) -> bool:
-        """Whether the line is set in one of the body's font families."""
+        """Return True if the line is set in one of the body's font families."""
         return font_family(line.font) in self.families
 
     def _column_filled_by(self, box: Box) -> Column | None:
@@ -106,7 +106,7 @@ def running_key(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_prose(text: str) -> bool:
-    """Whether the text reads like a line of sentences: several words, mostly letters."""
+    """Return True if the text looks like prose: several words, mostly letters."""
     blanks = text.count(" ")
     return blanks >= 3 and sum(map(str.isalpha, text)) + blanks >= 0.7 * len(text)
 

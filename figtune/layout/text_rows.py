@@ -49,7 +49,7 @@ class UnclaimedLines:
 
 
 class TextRow(Struct, frozen=True, gc=False):
-    """What stands on one line of a column."""
+    """One row of text of a column."""
 
     page_index: int
     column: Column
@@ -58,24 +58,24 @@ class TextRow(Struct, frozen=True, gc=False):
     """In points from the top of the page."""
     text: str
     size: float
-    """Of most of its characters, in points."""
+    """Font size of most of its characters, in points."""
     bold: bool
-    """Whether all of its letters are."""
+    """True if all of its letters are bold."""
     starts_bold: bool
     has_run_in_heading: bool
-    """Whether it begins with a bold phrase that ends like a heading: "Training details. We train"."""
+    """True if it begins with a bold phrase that ends like a heading: "Training details. We train"."""
     run_in_heading_length: int
     """Characters of a bold phrase at its start after which a sentence begins; 0 where there is none."""
     heading: bool
-    """Whether it has the words and the look of a section heading."""
+    """True if it has the words and the type of a section heading."""
     formula: bool
-    """Whether it is part of a displayed formula."""
+    """True if it is part of a displayed formula."""
 
 
 def unclaimed_lines(
     text: PageText, roles: Sequence[Role], taken: frozenset[int], regions: Sequence[Box]
 ) -> UnclaimedLines:
-    """What is left of a page without its captions and figures.
+    """Return the lines of a page that belong to no caption and no figure.
 
     Args:
         roles: of each line.
@@ -128,8 +128,8 @@ def _is_body(line: Line, role: Role, front: float) -> bool:
 
 
 def _is_running(line: Line, style: PaperStyle) -> bool:
-    """Whether it is a header or footer set so close to the body that it passed for a part of it. A number alone within
-    the body is no page number: a reference may end with it."""
+    """Return True for a header or footer set so close to the body that its role is body. A number alone within the
+    body is no page number: a reference may end with it."""
     if line.text.isdigit() and line.baseline < style.bottom:
         return False
     near = _NEAR * style.size
@@ -144,7 +144,7 @@ def _center_in(box: Box, other: Box) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _RowBuilder:
-    """What making rows of a page's lines takes."""
+    """Builder of the rows of one page."""
 
     index: int
     style: PaperStyle
@@ -193,7 +193,7 @@ class _RowBuilder:
         return inside and (number or self._foreign_share(pieces) > _MOSTLY)
 
     def _reads_as_text(self, pieces: Sequence[Piece]) -> bool:
-        """Whether a row is text that overlaps what stands beside the number of the formula above or below it."""
+        """Return True if a row is text that overlaps the line of the formula's number above or below it."""
         first = pieces[0][0].spans[0]
         worded = font_family(first.font) == font_family(self.style.font) and _WORD.match(first.text) is not None
         return worded and is_prose(" ".join([line.text for line, _ in pieces]))
@@ -245,13 +245,13 @@ class _RowBuilder:
         return all(span.bold or self._is_symbol(span) for span in spans)
 
     def _is_symbol(self, span: Span) -> bool:
-        """Whether it is set in another family than the body, as formulas are, and short."""
+        """Return True if it is short and set in another family than the body, as formulas are."""
         return len(span.text.strip()) <= _SYMBOL and font_family(span.font) != font_family(self.style.font)
 
 
 def _run_in_heading_length(text: str, bold: str) -> int:
-    """How much of `text` is the bold phrase that it begins with. A bullet may stand before the phrase. Where no mark
-    ends it, a capital must follow."""
+    """Return the length of the bold phrase at the start of `text`. A bullet may precede the phrase. Without a final
+    mark, a capital must follow."""
     at = text.find(bold, 0, len(bold) + _BULLET)
     rest = text[at + len(bold) :].lstrip()
     ends = bold.endswith(_MARKS) or (" " in bold and _SENTENCE.match(rest) is not None)
@@ -298,7 +298,7 @@ def _attach(member: Piece, rows: list[list[Piece]], size: float) -> None:
 
 
 def _is_worded(pieces: Sequence[Piece]) -> bool:
-    """Whether most of it is words, in whatever fonts: some producers give every style of one family its own name."""
+    """Return True if most of it is words, in any font: some producers give every style of one family its own name."""
     text = "".join(line.text for line, _ in pieces)
     return sum(map(len, _WORD.findall(text))) > _MOSTLY * len(text)
 

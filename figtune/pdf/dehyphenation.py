@@ -87,7 +87,7 @@ class Dehyphenator:
         return text[:-1] + line
 
     def _is_compound(self, left: str, right: str) -> bool:
-        """Whether the hyphen between two parts of a broken word belongs to the word."""
+        """Return True if the hyphen between two parts of a broken word belongs to the word."""
         whole, hyphened = (left + right).lower(), f"{left}-{right}".lower()
         seen_whole, seen_hyphened = self._count(whole), self._count(hyphened)
         if seen_whole or seen_hyphened:
@@ -97,11 +97,11 @@ class Dehyphenator:
         return self._are_words(left.lower(), right.split("-", 1)[0].lower())
 
     def _count(self, word: str) -> int:
-        """How often the paper writes a word, in the singular or plural."""
+        """Return the number of occurrences of a word in the paper, singular or plural."""
         return self._counts[word] + self._counts[word[:-1] if word.endswith("s") else f"{word}s"]
 
     def _are_words(self, left: str, right: str) -> bool:
-        """Whether two parts of an unknown word are words that English, or this paper, puts together with a hyphen."""
+        """Return True if both parts of an unknown word are words that English, or this paper, joins with a hyphen."""
         known = self._counts[left] > 0
         if left in _COMPOUNDING or (right in _COMPOUNDED and (known or len(left) >= _LONG_PART)):
             return True
@@ -114,7 +114,7 @@ class Dehyphenator:
 
 
 def _breaks_address(text: str, line: str) -> bool:
-    """Whether a web address at the end of `text` goes on in `line`."""
+    """Return True if a web address at the end of `text` continues in `line`."""
     if not text.endswith(_WEB_BREAKS) or not _WEB.search(text, max(0, len(text) - _LONGEST_WORD)):
         return False
     return text.endswith("-") or (line[0].islower() if text[-1] == "." else _WEB_REST.match(line) is not None)
@@ -127,7 +127,7 @@ def _dictionary() -> Pyphen:
 
 
 def _may_break(word: str, at: int) -> bool:
-    """Whether a typesetter may put a hyphen into `word` there; elsewhere it was the author who did."""
+    """Return True if English hyphenation allows a break of `word` at `at`; elsewhere the author wrote the hyphen."""
     return at in _dictionary().positions(word)
 
 

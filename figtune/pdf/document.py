@@ -229,8 +229,8 @@ def _fix_refcount_leak(blocks: list[Any]) -> None:
 
 
 def _malloc_trim() -> None:
-    """What MuPDF frees is scattered, and glibc keeps it. Elsewhere there is nothing to do (malloc_trim(3) is glibc's
-    own)."""
+    """Return freed heap memory to the system: MuPDF's is scattered and glibc keeps it. No effect elsewhere
+    (malloc_trim(3) is glibc's own)."""
     trim = getattr(_C_LIBRARY, "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -358,7 +358,7 @@ def _runs(spans: Any) -> list[list[Any]]:
 
 
 def _are_apart(before: Any, after: Any) -> bool:
-    """Whether a blank stands between two spans where MuPDF guesses none; what comes before an index is part of it."""
+    """Return True if a blank separates two spans where MuPDF guesses none; text before an index belongs to it."""
     if before["text"][-1:] < _NO_BLANK_AFTER or after["text"][:1] == " " or after["size"] < before["size"]:
         return False
     blank: bool = after["bbox"][0] - before["bbox"][2] > _BLANK * after["size"]

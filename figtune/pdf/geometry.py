@@ -31,7 +31,7 @@ class Box(Struct, frozen=True, gc=False):
         return max(0.0, self.width) * max(0.0, self.height)
 
     def intersection(self, other: Box) -> Box:
-        """What both cover; inverted (area 0) if they do not touch."""
+        """Return the intersection; inverted (area 0) if the boxes do not touch."""
         return Box(
             max(self.x0, other.x0), max(self.top, other.top), min(self.x1, other.x1), min(self.bottom, other.bottom)
         )
@@ -51,7 +51,7 @@ class Box(Struct, frozen=True, gc=False):
         return shared / total if total > 0 else 0.0
 
     def contains(self, other: Box, tolerance: float = 0.0) -> bool:
-        """Whether `other` lies inside, give or take `tolerance` points."""
+        """Return True if `other` lies inside, within `tolerance` points."""
         return (
             self.x0 - tolerance <= other.x0
             and self.top - tolerance <= other.top

@@ -1,4 +1,4 @@
-"""What stands on one page, in points of the upright page, origin at the top-left.
+"""Content of one page, in points of the upright page, origin at the top-left.
 
 Two halves, because they are used differently: the text of all pages is kept for the length of a paper, the graphics
 of one page may be a hundred thousand paths. There are so many of these objects that they are made by msgspec, at a
@@ -35,15 +35,15 @@ class Line(Struct, frozen=True, gc=False):
     block: int
     """Number of the text layer's block; a block may hold several paragraphs, or one paragraph lie in several."""
     font: str
-    """Of most of its characters."""
+    """Font of most of its characters."""
     size: float
-    """Of most of its characters, in points."""
+    """Font size of most of its characters, in points."""
     bold: bool
-    """Whether most of its characters are."""
+    """True if most of its characters are bold."""
     baseline: float
     """Where most of its characters stand, in points from the page's top: subscripts do not move it."""
     horizontal: bool
-    """Whether it reads left to right on the upright page."""
+    """True if it reads left to right on the upright page."""
     number: int = 0
     """Its number within the text layer's block, in which lines without visible type are counted too."""
 
@@ -62,10 +62,10 @@ class Drawing(Struct, frozen=True, gc=False):
 
     box: Box
     color: str
-    """Of its fill or stroke: "#rrggbb"."""
+    """Color of its fill or stroke: "#rrggbb"."""
     filled: bool
     rectangle: bool
-    """Whether its outline is an upright rectangle."""
+    """True if its outline is an upright rectangle."""
 
 
 class PageText(Struct, frozen=True, gc=False):
@@ -84,7 +84,7 @@ class PageText(Struct, frozen=True, gc=False):
 
 
 class PageGraphics(Struct, frozen=True, gc=False):
-    """What is painted on a page besides text."""
+    """Graphics of a page."""
 
     images: tuple[Box, ...]
     drawings: tuple[Drawing, ...]

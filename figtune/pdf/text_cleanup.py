@@ -1,4 +1,4 @@
-"""What a PDF's text layer says, one character at a time, and what a reader should get instead."""
+"""Cleanup of the text layer: ligatures, mathematical letters, accents, characters without meaning."""
 
 from __future__ import annotations
 
