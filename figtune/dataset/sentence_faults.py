@@ -14,15 +14,15 @@ _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$
 _FIXED_GLYPHS = ((re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"), (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"))
 _FLATTENED = re.compile(
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
-    r"\b[A-Zxyzfghw](?:in|out|ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|low|high|max|min|avg|std|img|text|train|test|"
-    r"val|cop|sem|seg|inst|pos|neg|loss|total|cond|global|local|att|attn|res|feat|mask|init|proj|self|cross|recon)\b|"
-    r"[A-Za-z]\w*[−]\d|\w→\w*[−+]|[{}∥]|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
-    r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\([A-Za-z]\s?[·,]\s?[A-Za-z]?\)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
+    r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
+    r"neg|loss|total|cond|global|local|attn|feat|mask|init|proj|cross|recon)\b|"
+    r"[A-Za-z]\w*[−]\d|\w→\w*[−+]|\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
+    r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
 )
-_EQUALS = re.compile(r"[=≤≥≈<>]")
+_EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
 _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$")
 _MOST_EQUALS = 2
-_MOST_VARIABLES = 4
+_MOST_VARIABLES = 6
 
 _IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-h]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
@@ -46,7 +46,7 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
-_STRAY = re.compile(rf"(?P<before>[\w-]+),?\s+(?:{_IT})", re.IGNORECASE)
+_STRAY = re.compile(rf"(?P<before>[\w-]+)\s+(?:{_IT})", re.IGNORECASE)
 _LEADS_TO_FIGURE = frozenset(
     (
         *("in", "of", "to", "from", "by", "on", "at", "with", "and", "as", "than", "see", "per", "via", "for", "under"),
