@@ -83,6 +83,12 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
 
 
+def repeats(sentence: str, known: Iterable[str]) -> bool:
+    """Return True if most of the telling words of a sentence stand in one of `known`."""
+    words = _telling_words(sentence)
+    return any(len(words & _telling_words(other)) >= _SAME_SENTENCE * len(words) for other in known)
+
+
 def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """The sentences that say something beyond `known` and each other."""
     seen = [_telling_words(sentence) for sentence in known]

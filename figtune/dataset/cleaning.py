@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from figtune.dataset.references import FigureRef, normalize_self_references
 from figtune.dataset.sentence_faults import has_stray_reference, has_wrong_symbols, with_fixed_glyphs
-from figtune.dataset.sentences import ends_in_abbreviation, split_sentences
+from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, split_sentences
 from figtune.dataset.text_rules import RULES
 from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES, CONNECTIVES_WITHOUT_COMMA
 
@@ -33,6 +33,7 @@ _PRONOUN_FIRST = re.compile(
     r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b)"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
+_LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
     r"^(?:As\s+(?:(?:is|are|can\s+be|could\s+be|we\s+can|we|also|clearly)\s+)*\w+\s+(?:in|by|from)|In|From|On)\s+"
     r"(?:the\s+(?:figure|table|left|right|top|bottom|\w+\s+(?:rows?|columns?))|panels?\s[^,]*)(?:\s\([\w ]+\))?,\s+"
@@ -69,6 +70,8 @@ class CleanedText:
     sentences: tuple[str, ...]
     removed: Counter[str]
     """Fragments and sentences taken out or put otherwise, by rule."""
+    has_headline: bool
+    """True if the first sentence was kept: without it the others have no subject."""
 
 
 def clean(text: str, ref: FigureRef) -> CleanedText:
@@ -78,16 +81,18 @@ def clean(text: str, ref: FigureRef) -> CleanedText:
     """
     kept: list[str] = []
     removed: Counter[str] = Counter()
-    complete = True
-    for sentence in split_sentences(text):
+    complete = has_headline = True
+    for number, sentence in enumerate(split_sentences(text)):
         plain = clean_sentence(sentence, ref, removed)
+        if number == 0:
+            has_headline = plain is not None
         if plain is not None and not complete and depends_on_previous(plain):
             removed["leans_on_removed"] += 1
             plain = None
         complete = plain is not None
         if plain:
             kept.append(plain)
-    return CleanedText(sentences=tuple(kept), removed=removed)
+    return CleanedText(sentences=tuple(kept), removed=removed, has_headline=has_headline)
 
 
 def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str | None:
@@ -125,11 +130,14 @@ def without_leading_connective(sentence: str) -> str:
 def depends_on_previous(sentence: str) -> bool:
     """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
     requirements"."""
-    start = _AS_SHOWN.sub("", sentence)
-    start = start[:1].upper() + start[1:]
+    starts = {_AS_SHOWN.sub("", sentence), _AS_SHOWN.sub("", without_leading_connective(sentence))}
+    return any(_leans_back(start[:1].upper() + start[1:]) for start in starts)
+
+
+def _leans_back(start: str) -> bool:
     if _STANDS_ALONE.match(start):
         return False
-    leaning = (_DEPENDS_ON_PREVIOUS, _DEPENDS_ON_PREVIOUS_LATER, _PRONOUN_FIRST)
+    leaning = (_DEPENDS_ON_PREVIOUS, _DEPENDS_ON_PREVIOUS_LATER, _PRONOUN_FIRST, _LATER_ITEM)
     return any(pattern.match(start) for pattern in leaning)
 
 
@@ -142,6 +150,7 @@ def mostly_symbols(sentence: str) -> bool:
 
 _FAULTS = (
     ("mostly_symbols", mostly_symbols),
+    ("broken_off", ends_in_function_word),
     ("broken_off", ends_in_abbreviation),
     ("wrong_symbols", has_wrong_symbols),
     ("stray_reference", has_stray_reference),

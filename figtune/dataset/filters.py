@@ -19,6 +19,7 @@ SETTINGS = {
     "extreme_aspect_ratio": "--prepare.max_aspect_ratio",
     "blank_image": "--prepare.min_ink_share",
     "not_english": "--prepare.english_only",
+    "low_quality": "--prepare.min_quality",
     "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
     "no_id": "--data.id_column",
     "too_short": "--prepare.min_words",

@@ -15,8 +15,10 @@ _FIXED_GLYPHS = ((re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"), (re.compile(r"(?
 _FLATTENED = re.compile(
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
     r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
-    r"neg|loss|total|cond|global|local|attn|feat|mask|init|proj|cross|recon)\b|"
-    r"[A-Za-z]\w*[−]\d|\w→\w*[−+]|\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
+    r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
+    r"[A-Za-z]\w*[−]\d|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
+    r"\b(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
+    r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
     r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
 )
 _EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
@@ -41,11 +43,12 @@ _TELLS = re.compile(
 _POINTS = re.compile(
     rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on)\s+{_IT}"
     rf"(?P<tail>.*)$|^(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
-    rf"^(?:\S+\s+){{0,3}}?(?:we|We|I)\s+(?:also\s+|further\s+)?(?:{_SHOW}|{_SHOWN})\s+(?P<object>.*?)\s+(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
-    rf"^In\s+{_IT},\s+we\s+(?:also\s+|further\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
+    rf"^(?:\S+\s+){{0,3}}?(?:we|We|I)\s+(?:also\s+|further\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+(?P<object>.*?)\s+(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
+    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
+_UNNAMED_PANEL = re.compile(r"the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])")
 _STRAY = re.compile(rf"(?P<before>[\w-]+)\s+(?:{_IT})", re.IGNORECASE)
 _LEADS_TO_FIGURE = frozenset(
     (
@@ -103,6 +106,8 @@ def _is_wrong(sign: str) -> bool:
 
 def has_stray_reference(sentence: str) -> bool:
     """Return True if "the figure" stands where a citation had no preposition: `the results the figure, which ...`."""
+    if _UNNAMED_PANEL.search(sentence):
+        return True
     return any(found["before"].lower() not in _LEADS_TO_FIGURE for found in _STRAY.finditer(sentence))
 
 

@@ -67,6 +67,7 @@ CONNECTIVES_WITHOUT_COMMA = _phrases("Note that / Thus / Therefore / Hence / The
 """Those that can go without a comma too."""
 
 BACK_REFERENCES = _phrases("""
+    Specifically / More specifically / In particular / Concretely / As a further / Further, /
     It / They / This / These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby / Thus
     / Hence / Both / The former / The latter / The same / The above / The other / The reason / So / As such / Doing so /
     Otherwise / Where / Which / And / But / Or / Others / Other / Another / Because of this / Because of that /
