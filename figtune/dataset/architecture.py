@@ -19,7 +19,7 @@ _HEADLINE = re.compile(
 _SPOKEN = re.compile(rf"(?i)\b{_NOUN}\b")
 _OTHERS = re.compile(
     r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|"
-    r"visuali[sz]ations?|visuali[sz]ing|accuracy|curves?|"
+    r"visuali[sz]ations?|visuali[sz]ing|accuracy|"
     r"examples?|samples?|heat\s?maps?|"
     r"attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|histograms?|bar|charts?|"
     r"plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|quantitative|"
@@ -49,4 +49,4 @@ def is_architecture(
     says_so = _HEADLINE.search(headline) is not None
     if not has_text or kind != "diagram":
         return says_so and kind in ("diagram", "mixed", "qualitative") and len(components) != 1
-    return len(components) >= _FEWEST_NAMES and (says_so or _SPOKEN.search(" ".join((*caption, *spoken))) is not None)
+    return says_so or (len(components) >= _FEWEST_NAMES and _SPOKEN.search(" ".join((*caption, *spoken))) is not None)

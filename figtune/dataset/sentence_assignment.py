@@ -26,6 +26,7 @@ from figtune.dataset.sentences import count_words
 _FEWEST_WORDS = 12
 """Shorter shares of citing text join another one."""
 _FEWEST_ANALYZED_WORDS = 20
+_FEWEST_MECHANISM_WORDS = 3
 _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
 _CITES = re.compile(
@@ -123,14 +124,18 @@ def _standing(sentences: Sequence[str], gone: set[str]) -> tuple[str, ...]:
 
 
 def _mechanism_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the first sentence, and the others where they tell a mechanism; else all and none."""
-    others = caption[1:]
-    tells = sum(len(_MECHANISM.findall(sentence)) >= 2 for sentence in others)
-    first_stands = caption and count_words(caption[0]) >= _FEWEST_CAPTION_WORDS
+    """Return the first sentence, and the others where they tell a mechanism; else all and none.
+
+    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
+    """
+    headline, others = caption[:1], caption[1:]
     is_list = any(_LABEL.match(sentence) for sentence in caption)
-    if not first_stands or is_list or tells < 2 or depends_on_previous(others[0]):
+    told = " ".join(others)
+    if is_list or count_words(told) < _FEWEST_ANALYZED_WORDS or len(_MECHANISM.findall(told)) < _FEWEST_MECHANISM_WORDS:
         return caption, ()
-    return caption[:1], others
+    if depends_on_previous(others[0]):
+        return caption, ()
+    return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
 
 def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str]) -> list[tuple[str, ...]]:

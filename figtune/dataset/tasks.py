@@ -87,6 +87,8 @@ def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     lacking = "" if figure_context.caption else "nothing_left_of_caption"
     if figure_context.caption and not figure_context.has_headline:
         lacking = "headline_lost"
+    if not lacking and not figure_context.shares.caption:
+        lacking = "belongs_to_another_task"
     yield ExampleDraft(sentences=() if lacking else figure_context.shares.caption, lacking=lacking)
 
 
