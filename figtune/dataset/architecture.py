@@ -18,14 +18,11 @@ _HEADLINE = re.compile(
 )
 _SPOKEN = re.compile(rf"(?i)\b{_NOUN}\b")
 _OTHERS = re.compile(
-    r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|"
-    r"visuali[sz]ations?|visuali[sz]ing|accuracy|"
-    r"examples?|samples?|heat\s?maps?|"
-    r"attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|histograms?|bar|charts?|"
-    r"plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|quantitative|"
-    r"failure|dataset|"
-    r"motivation|similarity|scores?|error|loss\s+landscape|"
-    r"versus|vs\.?|effects?\s+of|impact\s+of|number\s+of)\b"
+    r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|visuali[sz]ations?|visuali[sz]ing|accuracy|curves?|"
+    r"examples?|samples?|heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
+    r"histograms?|bar|charts?|plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|"
+    r"quantitative|failure|dataset|motivation|similarity|scores?|error|loss\s+landscape|versus|vs\.?|effects?\s+of|"
+    r"impact\s+of|number\s+of)\b"
 )
 _FEWEST_NAMES = 3
 
@@ -36,8 +33,8 @@ def is_architecture(
     """Return True for a drawing of parts that work together.
 
     A diagram is one where its headline or a direct sentence about it speaks of parts, nothing in the headline speaks of
-    results or data, and it names components; another kind only where its headline says so. A drawing saved as pixels has
-    no names to read, so its headline has to say what it is.
+    results or data, and it names components; another kind only where its headline says so. A drawing saved as pixels
+    has no names to read, so its headline has to say what it is.
 
     Args:
         spoken: sentences that have the figure as their matter.
@@ -48,5 +45,5 @@ def is_architecture(
         return False
     says_so = _HEADLINE.search(headline) is not None
     if not has_text or kind != "diagram":
-        return says_so and kind in ("diagram", "mixed", "qualitative") and len(components) != 1
+        return says_so
     return says_so or (len(components) >= _FEWEST_NAMES and _SPOKEN.search(" ".join((*caption, *spoken))) is not None)

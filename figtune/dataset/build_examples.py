@@ -14,7 +14,7 @@ from figtune.dataset.records import Example, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.splits import hash_to_unit_interval
-from figtune.dataset.tasks import ExampleDraft, TaskEntry, task_entry
+from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,9 @@ def build_examples(
         entry = task_entry(name)
         if entry.fits(figure_context):
             for draft in entry.drafts(figure_context):
-                yield _build_example(entry, draft, figure_context, place, settings)
+                # Nothing is lost there: its sentences stand in an example of another task.
+                if draft.lacking != BELONGS_TO_ANOTHER_TASK:
+                    yield _build_example(entry, draft, figure_context, place, settings)
 
 
 def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, custom_prompt: str | None) -> str:

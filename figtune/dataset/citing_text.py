@@ -89,18 +89,6 @@ def repeats(sentence: str, known: Iterable[str]) -> bool:
     return any(len(words & _telling_words(other)) >= _SAME_SENTENCE * len(words) for other in known)
 
 
-def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The sentences that say something beyond `known` and each other."""
-    seen = [_telling_words(sentence) for sentence in known]
-    kept = []
-    for sentence in sentences:
-        words = _telling_words(sentence)
-        if all(len(words & other) < _SAME_SENTENCE * len(words) for other in seen):
-            kept.append(sentence)
-            seen.append(words)
-    return tuple(kept)
-
-
 def _telling_words(sentence: str) -> frozenset[str]:
     return content_words(sentence) or frozenset(sentence.lower().split())
 

@@ -16,6 +16,8 @@ from figtune.dataset.questions import ask
 from figtune.dataset.records import Task
 from figtune.extraction.records import FigureKind
 
+BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
+"""Stands for a rule where a task has no sentences because others have them: nothing is rejected."""
 _NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
@@ -88,7 +90,7 @@ def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     if figure_context.caption and not figure_context.has_headline:
         lacking = "headline_lost"
     if not lacking and not figure_context.shares.caption:
-        lacking = "belongs_to_another_task"
+        lacking = BELONGS_TO_ANOTHER_TASK
     yield ExampleDraft(sentences=() if lacking else figure_context.shares.caption, lacking=lacking)
 
 
@@ -149,7 +151,7 @@ def _lacking_citing_text(figure_context: FigureContext) -> str:
     if not figure_context.passages:
         return "nothing_left_of_citing_text"
     shares = figure_context.shares
-    return "belongs_to_another_task" if shares.explain or shares.analyze or shares.describe else "only_repeats_caption"
+    return BELONGS_TO_ANOTHER_TASK if shares.explain or shares.analyze or shares.describe else "only_repeats_caption"
 
 
 TASKS: tuple[TaskEntry, ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figtune.dataset.body_sentences import FORMULA, sentences_of
-from figtune.dataset.citing_text import CitingText, passages_about, without_repeats
+from figtune.dataset.citing_text import CitingText, passages_about, repeats
 from figtune.dataset.references import FigureRef
 from figtune.extraction.records import Mention
 
@@ -94,8 +94,10 @@ def test_direct_passages_come_before_remarks_in_brackets() -> None:
 
 
 def test_repeats_are_told_by_their_words() -> None:
-    said = ("The encoder reads the image.", "The decoder writes.", "As shown in the figure, an encoder reads images.")
-    assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)
+    known = ["the decoder writes.", "The encoder reads the image."]
+    assert repeats("The decoder writes.", known)
+    assert repeats("As shown in the figure, an encoder reads images.", known)
+    assert not repeats("The memory holds frames.", known)
 
 
 @pytest.mark.parametrize(
