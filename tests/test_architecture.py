@@ -26,13 +26,12 @@ ARROWS = {
     "dataset": {"extraction", "pdf", "core"},
     "models": {"core"},
     "batches": {"dataset", "models", "core"},
-    "answers": {"batches", "models", "core"},
-    "training": {"answers", "batches", "dataset", "models", "reports", "core"},
-    "evaluation": {"answers", "batches", "dataset", "metrics", "models", "reports", "core"},
-    "publishing": {"answers", "batches", "dataset", "models", "core"},
+    "inference": {"batches", "dataset", "extraction", "models", "core"},
+    "training": {"inference", "batches", "dataset", "models", "reports", "core"},
+    "evaluation": {"inference", "batches", "dataset", "metrics", "models", "reports", "core"},
+    "publishing": {"inference", "batches", "dataset", "models", "core"},
     "metrics": {"core"},
     "reports": {"extraction", "dataset", "metrics", "pdf", "core"},
-    "talk": {"answers", "dataset", "extraction", "models", "core"},
 }
 DATA_MODEL = "figtune.extraction.records"
 """Types of what extraction writes: they import nothing of this project, and what finds figures may use them too."""
