@@ -35,8 +35,7 @@ _PRONOUN_FIRST = re.compile(
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
-    r"^(?:As\s+(?:(?:is|are|can\s+be|could\s+be|we\s+can|we|also|clearly)\s+)*\w+\s+(?:in|by|from)|In|From|On)\s+"
-    r"(?:the\s+(?:figure|table|left|right|top|bottom|\w+\s+(?:rows?|columns?))|panels?\s[^,]*)(?:\s\([\w ]+\))?,\s+"
+    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-h]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
 )
 _STANDS_ALONE = re.compile(
     r"^(?:In\s+this\s+(?:section|paper|work|study|figure)|"

@@ -36,8 +36,8 @@ _SHOWN = (
     r"found|listed|compared|demonstrated|described|sketched|outlined)"
 )
 _TELLS = re.compile(
-    r"\b(?:that|which|where|whose|because|since|what|why|while|whereas|when|so|by|if|but|although|consist\w*|from|how|outperform\w*|"
-    r"improv\w*|achiev\w*|reach\w*|better|worse|higher|lower|than|increas\w*|decreas\w*|first|then)\b|[:;]|,\s+(?:and\s+)?\w+ing\b"
+    r"\b(?:that|which|whose|because|since|what|why|while|whereas|but|although|how|consist\w*|compris\w*|outperform\w*|"
+    r"improv\w*|achiev\w*|better|worse|higher|lower|than|increas\w*|decreas\w*|drops?|fails?)\b|:"
 )
 """Words by which a sentence about a figure says something of what is in it."""
 _POINTS = re.compile(
@@ -48,7 +48,7 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
-_UNNAMED_PANEL = re.compile(r"the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])")
+_UNNAMED_PANEL = re.compile(r"the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)")
 _STRAY = re.compile(rf"(?P<before>[\w-]+)\s+(?:{_IT})", re.IGNORECASE)
 _LEADS_TO_FIGURE = frozenset(
     (

@@ -197,7 +197,7 @@ def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:
     ("kind", "headline", "expected"),
     [
         ("diagram", "Some drawing of an encoder.", True),
-        ("diagram", "Some drawing of cats.", False),
+        ("diagram", "Comparison of attention.", False),
         ("plot", "Architecture of the network.", True),
         ("plot", "Results of the network.", False),
         ("qualitative", "Overview of our method.", True),

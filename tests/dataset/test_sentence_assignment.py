@@ -7,7 +7,10 @@ from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 
 CAPTION = ("Overview of the whole proposed network.",)
-MECHANISM = "As the figure shows, the encoder takes an image as input, extracts features of patches and passes all to the decoder."
+MECHANISM = (
+    "As the figure shows, the encoder takes an image as input, extracts features of patches and passes all "
+    "of them on to the decoder."
+)
 FINDING = (
     "The figure shows that deeper networks improve accuracy more because errors drop, which suggests a better fit."
 )
