@@ -108,7 +108,7 @@ class PrepareSettings:
     """Longer completions end at the last sentence that fits."""
     max_context_words: int = 100
     """Longer captions within a prompt end at the last sentence that fits."""
-    min_quality: float = 0.3
+    min_quality: float = 0.5
     """Targets that score lower are rejected: by length, new words, words of the figure, pointing, openings."""
     panel_images: bool = True
     """Examples about a panel show the panel's crop at full resolution, not the whole figure."""

@@ -29,6 +29,8 @@ _FEWEST_ANALYZED_WORDS = 20
 _FEWEST_MECHANISM_WORDS = 3
 _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
+_SHARED_WORDS_OF_ASIDE = 5
+"""Where a paragraph cites the figure in brackets only, more words must tell that it is about it."""
 _CITES = re.compile(
     r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
@@ -79,9 +81,8 @@ def assign_sentences(
         components: names printed in the figure; what mentions none of them is no analysis of it.
     """
     own, taken = _without_panels(caption, panels)
-    shares = _shares_of(
-        _relevant(_blocks(passages, caption), " ".join((*caption, figure_text))), is_architecture=is_architecture
-    )
+    blocks = _blocks(passages, caption, " ".join((*caption, figure_text)))
+    shares = _shares_of(blocks, is_architecture=is_architecture)
     analyze = shares["analyze"]
     describe = shares["describe"]
     told = " ".join(analyze)
@@ -138,38 +139,41 @@ def _mechanism_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tu
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
 
-def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return sentences with those that lean on them, without what the caption or an earlier block has said."""
-    blocks: list[list[str]] = []
-    for passage in passages:
-        begins = len(blocks)
-        for sentence in passage.sentences:
-            if len(blocks) > begins and depends_on_previous(sentence):
-                blocks[-1].append(sentence)
-            else:
-                blocks.append([sentence])
+def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[tuple[str, ...]]:
+    """Return sentences with those that lean on them, without what the caption or an earlier block has said.
+
+    Args:
+        known: words of the caption and the figure, by which a block is told to be about it.
+    """
+    topic = content_words(known)
     kept: list[tuple[str, ...]] = []
-    for block in blocks:
-        known = (*caption, *(sentence for other in kept for sentence in other))
-        # What leans on a repeated sentence goes with it.
-        said = [repeats(sentence, known) for sentence in block]
-        if new := block[: said.index(True) if True in said else len(block)]:
-            kept.append(tuple(new))
+    for passage in passages:
+        for block in _grouped(passage.sentences):
+            said = (*caption, *(sentence for other in kept for sentence in other))
+            repeated = [repeats(sentence, said) for sentence in block]
+            # What leans on a repeated sentence goes with it.
+            new = block[: repeated.index(True) if True in repeated else len(block)]
+            if new and _is_about(new, topic, _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE):
+                kept.append(new)
     return kept
 
 
-def _relevant(blocks: Iterable[tuple[str, ...]], known: str) -> list[tuple[str, ...]]:
-    words = content_words(known)
-    return [
-        block
-        for block in blocks
-        if any(_CITES.search(sentence) for sentence in block)
-        or len(content_words(" ".join(block)) & words) >= _SHARED_WORDS
-    ]
+def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
+    groups: list[list[str]] = []
+    for sentence in sentences:
+        if groups and depends_on_previous(sentence):
+            groups[-1].append(sentence)
+        else:
+            groups.append([sentence])
+    return [tuple(group) for group in groups]
 
 
-def _shares_of(blocks: Iterable[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
-    blocks = list(blocks)
+def _is_about(block: Iterable[str], topic: frozenset[str], shared_words: int) -> bool:
+    text = " ".join(block)
+    return _CITES.search(text) is not None or len(content_words(text) & topic) >= shared_words
+
+
+def _shares_of(blocks: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
     tasks = [_task_of(" ".join(block), is_architecture=is_architecture) for block in blocks]
     words = {
         task: sum(count_words(" ".join(block)) for block, its in zip(blocks, tasks, strict=True) if its == task)

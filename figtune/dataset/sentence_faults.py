@@ -48,7 +48,9 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
-_UNNAMED_PANEL = re.compile(r"the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)")
+_UNNAMED_PANEL = re.compile(
+    r"such as the (?:figure|table)\b|the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)"
+)
 _STRAY = re.compile(rf"(?P<before>[\w-]+)\s+(?:{_IT})", re.IGNORECASE)
 _LEADS_TO_FIGURE = frozenset(
     (

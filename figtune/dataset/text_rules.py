@@ -162,7 +162,7 @@ RULES: tuple[Rule, ...] = (
     _drop("other_figure_reference", _FIGURE),
     _drop(
         "about_the_paper",
-        r"(?i)\b(?:(?:in|throughout)\s+the\s+(?:rest|remainder)|in\s+the\s+(?:following|next)\s+sections?|go\s+through\s+each|our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
+        r"(?i)\b(?:(?:in|throughout)\s+the\s+(?:rest|remainder)|in\s+the\s+(?:following|next)\s+sections?|go\s+through\s+each|consent(?:ed)?\s+(?:to|for)\s+publication|our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
     ),
     _drop(
         "text_reference",
