@@ -76,9 +76,12 @@ def _build_example(
     example_id = _example_id(place.figure_id, entry, draft)
     sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
     completion = draft.joint.join(sentences)
-    result = _reject_reason(entry, draft, completion, settings) or _image_of(draft, place)
-    if not isinstance(result, RejectReason):
-        result = _example(example_id, entry, draft, completion, figure_context, place, result)
+    image = _reject_reason(entry, draft, completion, settings) or _image_of(draft, place)
+    result: Example | RejectReason
+    if isinstance(image, RejectReason):
+        result = image
+    else:
+        result = _example(example_id, entry, draft, completion, figure_context, place, image)
         if result.quality < settings.min_quality:
             result = RejectReason("low_quality", f"{result.quality:.2f} < {settings.min_quality:.2f}. {completion}")
     return BuildResult(

@@ -34,6 +34,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
+from figtune.metrics.short_answers import question_scores, reading_scores
 from figtune.metrics.slices import measure, not_finite
 from figtune.metrics.verdict import judge
 from figtune.models.families import family_of
@@ -109,6 +110,8 @@ def _summary(
         not_finite=tuple(sorted(each.example_id for each in predictions if not_finite(each))),
         slices=slices,
         facts=() if source == "papers" else agreement(predictions, bootstrap),
+        questions=question_scores(predictions),
+        readings=reading_scores(predictions),
     )
 
 

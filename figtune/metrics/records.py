@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from figtune.metrics.short_answer_records import QuestionScores, ReadingScores
+
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
@@ -225,3 +227,7 @@ class EvaluationSummary:
     slices: tuple[Slice, ...]
     facts: tuple[FactScores, ...]
     """Of data sets in whose references any are stated."""
+    questions: tuple[QuestionScores, ...] = ()
+    """Accuracy on short questions, by split that has any."""
+    readings: tuple[ReadingScores, ...] = ()
+    """Words read off figures, by split that has any."""

@@ -5,39 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from figtune.metrics.records import EvaluatedSplit, Prediction
+from figtune.metrics.short_answer_records import QuestionScores, ReadingScores
 
 QUESTION_TASK = "question"
 READ_TASK = "read"
 _EDGES = " .,;:!?\"'“”‘’()[]"
 _WORD = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuestionScores:
-    """Accuracy on short questions of one split."""
-
-    split: EvaluatedSplit
-    examples: int
-    tuned: float
-    """Share of exactly right answers, in [0, 1]."""
-    base: float
-    majority: float
-    """Share that the most frequent answer to each kind of question would get right."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadingScores:
-    """Words read off figures of one split, each mean over examples in [0, 1]."""
-
-    split: EvaluatedSplit
-    examples: int
-    tuned_recall: float
-    tuned_precision: float
-    base_recall: float
-    base_precision: float
 
 
 def is_exact(answer: str, reference: str) -> bool:

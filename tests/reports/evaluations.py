@@ -16,6 +16,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
+from figtune.metrics.short_answers import question_scores, reading_scores
 from figtune.metrics.slices import measure
 from figtune.metrics.verdict import judge
 
@@ -36,6 +37,8 @@ def summary_of(
         not_finite=(),
         slices=slices,
         facts=() if source == "papers" else agreement(predictions, BOOTSTRAP),
+        questions=question_scores(predictions),
+        readings=reading_scores(predictions),
     )
 
 
