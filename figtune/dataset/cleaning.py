@@ -28,9 +28,10 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
 )
 _PRONOUN_FIRST = re.compile(
-    r"^(?:(?:\w+ing|To\s+\w+|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|"
-    r"Among|Unlike|Besides|Despite|After|Before|At|All|Some|One|Most|Each|Both|None)\s+)(?:of\s+)?"
-    r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b)"
+    r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\b(?!\s+(?:figure|paper|work)\b)|"
+    r"(?:\w+ing|To\s+\w+|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
+    r"Besides|Despite|After|Before|At|All|Some|One|Most|Each|Both|None)\s+(?:of\s+)?"
+    r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b))"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")

@@ -31,6 +31,8 @@ _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
 _SHARED_WORDS_OF_ASIDE = 5
 """Where a paragraph cites the figure in brackets only, more words must tell that it is about it."""
+_BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
+"""Sections that cite a figure in brackets beside what they tell of the field."""
 _CITES = re.compile(
     r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
@@ -148,6 +150,8 @@ def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str], known: st
     topic = content_words(known)
     kept: list[tuple[str, ...]] = []
     for passage in passages:
+        if not passage.direct and _BACKGROUND.search(passage.section):
+            continue
         for block in _grouped(passage.sentences):
             said = (*caption, *(sentence for other in kept for sentence in other))
             repeated = [repeats(sentence, said) for sentence in block]

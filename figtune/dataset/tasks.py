@@ -20,6 +20,8 @@ BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
 """Stands for a rule where a task has no sentences because others have them: nothing is rejected."""
 _NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
+_DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
+"""Figures whose words are in the text layer; pictures may hold others."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
 _MOST_PRINTED_WORDS = 120
 """Words that are read off one figure; more are too small to be read in a picture of the usual size."""
@@ -215,13 +217,13 @@ TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="read",
         prompt_tells=_NO_CONTEXT,
-        target="the words printed in the figure, a label a line, in reading order",
+        target="the words printed in the diagram or plot, a label a line",
         phrasings=(
             "Read the words in {thing}.",
-            "Which words are printed in {thing}? List them in reading order.",
+            "Which words are printed in {thing}? List them, a label a line.",
             "Transcribe the text in {thing}, line by line.",
         ),
-        kinds=_FIGURES,
+        kinds=_DRAWN,
         drafts=_read,
         is_text=False,
     ),

@@ -102,3 +102,9 @@ def test_panels_take_their_part_of_the_caption_where_it_can_spare_it() -> None:
 def test_text_below_a_panel_is_its_own() -> None:
     part = PanelPart(label="a", sentences=("The image of a street at night.",), below_panel=True)
     assert assigned(panels=(part,)).panels == (part,)
+
+
+def test_background_that_cites_the_figure_in_brackets_is_not_about_it() -> None:
+    aside = CitingPassage(section="1. Introduction", sentences=(MECHANISM,), direct=False)
+    shares = assigned(aside)
+    assert (*shares.analyze, *shares.explain, *shares.describe) == ()

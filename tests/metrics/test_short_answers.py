@@ -56,4 +56,5 @@ def test_scores_are_means_of_each_split() -> None:
     (read,) = reading_scores([*questions, *readings])
     assert (read.split, read.tuned_recall, read.tuned_precision) == ("minitrain", 0.75, 1.0)
     assert (read.base_recall, read.base_precision) == (0.0, 0.0)
-    assert question_scores(readings) == reading_scores(questions) == ()
+    assert question_scores(readings) == ()
+    assert reading_scores(questions) == ()
