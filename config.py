@@ -47,6 +47,22 @@ SEED = 0
 # Which papers are held out
 SPLIT_SEED = 0
 
+with settings.one_line_errors("config.py"):
+    # Whoever edits a constant writes "samples" for a folder and "q_proj v_proj" for names.
+    globals().update(
+        settings.constants(
+            globals(),
+            {
+                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR"), Path),
+                **dict.fromkeys(("LORA_R", "LORA_ALPHA", "BATCH_SIZE", "GRADIENT_ACCUMULATION_STEPS"), int),
+                **dict.fromkeys(("MAX_LENGTH", "SEED", "SPLIT_SEED"), int),
+                **dict.fromkeys(("LORA_DROPOUT", "NUM_EPOCHS", "LEARNING_RATE"), float),
+                "MODEL_NAME": str,
+                "LORA_TARGET_MODULES": tuple[str, ...],
+            },
+        )
+    )
+
 Engine = Literal["local", "ray"]
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
@@ -223,26 +239,27 @@ class AdapterSettings:
         check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")
 
 
-TRAIN = TrainSettings(
-    epochs=NUM_EPOCHS,
-    batch_size=BATCH_SIZE,
-    max_batch_tokens=4096,
-    gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
-    learning_rate=LEARNING_RATE,
-    scheduler="cosine",
-    warmup_fraction=0.03,
-    optimizer="adamw",
-    weight_decay=0.0,
-    max_grad_norm=1.0,
-    activation_checkpointing=True,
-    auto_batch=False,
-    evaluations=10,
-    patience=0,
-    answers=4,
-    save_total_limit=2,
-    trackers=("tensorboard",),
-    seed=SEED,
-)
+with settings.one_line_errors("config.py"):
+    TRAIN = TrainSettings(
+        epochs=NUM_EPOCHS,
+        batch_size=BATCH_SIZE,
+        max_batch_tokens=4096,
+        gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
+        learning_rate=LEARNING_RATE,
+        scheduler="cosine",
+        warmup_fraction=0.03,
+        optimizer="adamw",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        activation_checkpointing=True,
+        auto_batch=False,
+        evaluations=10,
+        patience=0,
+        answers=4,
+        save_total_limit=2,
+        trackers=("tensorboard",),
+        seed=SEED,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from figtune.metrics.short_answers import is_exact, question_scores, reading_scores, word_recall_precision
-from tests.metrics.making import prediction
+from tests.metrics.sample_predictions import prediction
 
 
 @pytest.mark.parametrize(
