@@ -28,8 +28,8 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
 )
 _PRONOUN_FIRST = re.compile(
-    r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\b(?!\s+(?:figure|paper|work)\b)|"
-    r"(?:\w+ing|To\s+\w+|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
+    r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\s(?:as|into|to|for|with|by|on|in|from)\b|"
+    r"(?:\w+ing|To\s+\w+|Given|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
     r"Besides|Despite|After|Before|At|All|Some|One|Most|Each|Both|None)\s+(?:of\s+)?"
     r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b))"
 )
@@ -115,7 +115,7 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None
-    for name, is_unfit in _FAULTS:
+    for name, is_unfit in CHECKS:
         if is_unfit(plain):
             removed[name] += 1
             return None
@@ -148,7 +148,7 @@ def mostly_symbols(sentence: str) -> bool:
     return symbols >= 3 and symbols > _SYMBOLS_SHARE * len(tokens)
 
 
-_FAULTS = (
+CHECKS = (
     ("mostly_symbols", mostly_symbols),
     ("broken_off", ends_in_function_word),
     ("broken_off", ends_in_abbreviation),
