@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from figtune.dataset.records import Task
 from figtune.dataset.splits import Fractions
 
-PAPER_ONLY_SETTINGS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
+PAPER_ONLY_SETTINGS = frozenset(
+    (
+        *("tasks", "include_tables", "min_confidence", "english_only", "max_context_words", "min_quality"),
+        "panel_images",
+    )
+)
 """Choices that preparation from a data set does not look at."""
 
 LAYOUT_SETTING = "shard_examples"
@@ -37,6 +42,10 @@ class PrepareSettings:
     """Most words of a completion, which ends at the last sentence that fits."""
     max_context_words: int
     """Most words of the caption in a prompt, which ends at the last sentence that fits."""
+    min_quality: float
+    """Lowest quality of a target of sentences, in [0, 1]."""
+    panel_images: bool
+    """Examples about a panel have the panel's crop as their image, not the whole figure."""
     near_duplicate_bits: int
     """Pictures whose perceptual hashes (256 bits) differ in so many bits at most count as the same."""
     minitrain_examples: int
