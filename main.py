@@ -15,7 +15,7 @@ from importlib import import_module
 
 from config import STEPS, Config, Step, parse
 from figtune.core.cli import StageScript, run_cli, run_stages
-from figtune.core.distributed import launched_world_size
+from figtune.core.distributed import world_size
 from figtune.core.errors import UsageError
 from figtune.core.log import log
 from figtune.core.stages import plan
@@ -36,9 +36,9 @@ def run(config: Config) -> None:
     Raises:
         UsageError: a launcher has started several processes of it.
     """
-    if launched_world_size() > 1:
+    if world_size() > 1:
         raise UsageError(
-            f"main.py takes one process, but {launched_world_size()} were launched",
+            f"main.py takes one process, but {world_size()} were launched",
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)

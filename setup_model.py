@@ -20,8 +20,8 @@ from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.models.availability import check_device
 from figtune.models.choice import ModelChoice, check_choice
-from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
 from figtune.models.support import TINY_TYPES
 

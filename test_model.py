@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
-from figtune.core.cli import StageScript, run_cli
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.distributed import run_distributed
 from figtune.core.log import log, print_result
 from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.dataset.records import EXAMPLES_READ
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
-from figtune.models.launch import check_base, current, launch_check, run_distributed
+from figtune.models.availability import check_base, check_launch_and_device
 from figtune.models.records import TRAINED_MODEL
 
 if TYPE_CHECKING:
@@ -55,15 +56,14 @@ def describe(config: Config) -> Stage:
 def run(config: Config) -> StageSummary:
     """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
     produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
-    stage, shared = describe(config), current() if produce is _evaluate else None
-    folders = (config.work_dir, config.output_dir)
-    return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, distributed=shared)
+    stage, folders, shared = describe(config), (config.work_dir, config.output_dir), produce is _evaluate
+    return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, shared=shared)
 
 
 def check(config: Config) -> None:
     """See that launcher and device are as asked, and that the base model is to be had."""
     if not config.compare:
-        launch_check("test_model.py")(config)
+        check_launch_and_device("test_model.py", config.device)
         check_base(config.output_dir, config.model.name)
 
 
@@ -82,7 +82,11 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run_cli(lambda: run_distributed([SCRIPT], parse(argv, "test_model.py", __doc__)))
+    return run_cli(lambda: _run_all(parse(argv, "test_model.py", __doc__)))
+
+
+def _run_all(config: Config) -> None:
+    run_distributed(lambda: run_stages([SCRIPT], config), on_cpu=config.device == "cpu")
 
 
 def _request(config: Config) -> Stage:

@@ -19,12 +19,12 @@ from pathlib import Path
 from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
-from figtune.core.cli import StageScript, run_cli
-from figtune.core.distributed import is_launched_rank_zero
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.distributed import is_rank_zero, run_distributed
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.models.launch import check_base, current, launch_check, run_distributed
+from figtune.models.availability import check_base, check_launch_and_device
 from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
@@ -59,7 +59,7 @@ def run(config: Config) -> StageSummary:
     """Make OUTPUT if it is not current."""
     folders = (config.work_dir, config.output_dir)
     return run_if_stale(
-        describe(config), partial(_produce, config), lock_folders=folders, force=config.force, distributed=current()
+        describe(config), partial(_produce, config), lock_folders=folders, force=config.force, shared=True
     )
 
 
@@ -67,7 +67,7 @@ def check(config: Config) -> None:
     """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
     from figtune.training.loggers import check_trackers
 
-    launch_check(SCRIPT_FILE)(config)
+    check_launch_and_device(SCRIPT_FILE, config.device)
     check_base(config.model_dir, config.model.name)
     check_trackers(config.train.trackers)
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_distributed([SCRIPT, *after_training(config)], config)
+    run_distributed(lambda: run_stages([SCRIPT, *after_training(config)], config), on_cpu=config.device == "cpu")
 
 
 def _produce(config: Config, folder: Path) -> StageResult:
@@ -99,7 +99,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         device=config.device,
         model_by=commands.SETUP,
     )
-    if is_launched_rank_zero():
+    if is_rank_zero():
         write_bytes(folder / CONFIG_FILE, encode(config))
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from figtune.core.distributed import is_launched_rank_zero
+from figtune.core.distributed import is_rank_zero
 
 Item = TypeVar("Item")
 
@@ -43,7 +43,7 @@ def _json_escapes(error: UnicodeError) -> tuple[str, int]:
 
 def log(message: str) -> None:
     """Log one line to stderr on rank 0, above any progress bar."""
-    if is_launched_rank_zero():
+    if is_rank_zero():
         log_all_ranks(message)
 
 
@@ -54,7 +54,7 @@ def log_all_ranks(message: str) -> None:
 
 def print_result(text: str) -> None:
     """Print a result to stdout."""
-    if not is_launched_rank_zero():
+    if not is_rank_zero():
         return
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -69,6 +69,6 @@ def progress_bar(items: Iterable[Item], *, total: int | None, title: str, unit: 
         unit=unit,
         file=sys.stderr,
         dynamic_ncols=True,
-        disable=not is_launched_rank_zero(),
+        disable=not is_rank_zero(),
         mininterval=_SECONDS_ON_A_SCREEN if sys.stderr.isatty() else _SECONDS_IN_A_LOG,
     )

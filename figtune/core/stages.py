@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from figtune.core import artifacts
 from figtune.core.artifacts import Provenance, Stage
-from figtune.core.distributed import DistributedContext, SingleProcess, launched_world_size
+from figtune.core.distributed import broadcast, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError, ResourceError, UsageError
 from figtune.core.io import remove_partial_files
 from figtune.core.jsonl import read_json
@@ -75,7 +75,7 @@ def run_if_stale(
     *,
     lock_folders: Sequence[Path],
     force: bool,
-    distributed: DistributedContext | None = None,
+    shared: bool = False,
 ) -> StageSummary:
     """Run `produce` if the stage's artifact is not current, then declare it finished.
 
@@ -84,33 +84,31 @@ def run_if_stale(
     Args:
         produce: writes the artifact into the folder that it is given.
         lock_folders: folders that no other run may write to meanwhile.
-        distributed: the processes that run `produce` together, for a stage that can be shared. The first one looks,
-        locks and
-            writes; the others follow it.
+        shared: all processes of a launcher may run `produce` together. Rank 0 decides, locks and writes; the others
+            follow it.
 
     Raises:
         ArtifactMissingError: something the stage needs is not there, or not as it was made.
         ResourceError: another run holds a lock, or the machine lacks room, open files or memory.
         UsageError: several processes were launched for a stage that cannot be shared.
     """
-    if distributed is None and launched_world_size() > 1:
+    if world_size() > 1 and not shared:
         raise UsageError(
-            f"{stage.name} runs in one process, but {launched_world_size()} were launched",
+            f"{stage.name} runs in one process, but {world_size()} were launched",
             f"run {stage.command} without a launcher; only training and evaluation take one",
         )
-    distributed = distributed or SingleProcess()
     if stage.always_run is not None:
         return _timed(stage, stage.always_run, produce)
-    with locked(*lock_folders) if distributed.is_rank_zero else nullcontext():
-        origin, reason = distributed.broadcast(lambda: _begun(stage, force=force))
+    with locked(*lock_folders) if is_rank_zero() else nullcontext():
+        origin, reason = broadcast(lambda: _begun(stage, force=force))
         if reason is None:
             return StageSummary(stage=stage, reason=None, result=_recorded(stage), seconds=0.0)
         with (
-            _cleared_on_failure(stage) if distributed.is_rank_zero else nullcontext(),
+            _cleared_on_failure(stage) if is_rank_zero() else nullcontext(),
             shortages_explained(stage.folder),
         ):
             summary = _timed(stage, reason, produce)
-            if distributed.is_rank_zero:
+            if is_rank_zero():
                 artifacts.write_manifest(stage, origin, summary.result.counts, summary.result.failed)
     return summary
 

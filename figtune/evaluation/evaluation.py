@@ -13,6 +13,7 @@ from figtune.answers.decoding import Decoding
 from figtune.answers.journal import Journal
 from figtune.answers.trained import read_trained
 from figtune.core import commands
+from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import write_json
@@ -39,7 +40,6 @@ from figtune.metrics.verdict import judge
 from figtune.models.families import family_of
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
-from figtune.models.ranks import ProcessGroup, broadcast, gather, is_rank_zero, shard, world_size
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
 
@@ -92,7 +92,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         journal.finish()
         return summary
 
-    return ProcessGroup().broadcast(summed_up)
+    return broadcast(summed_up)
 
 
 def _summary(
@@ -122,7 +122,7 @@ def _predictions(
 ) -> list[Prediction]:
     """All of them in the first process, none in the others."""
     done = journal.resume(len(items), trial.batch_size) if is_rank_zero() else []
-    if rest := items[broadcast(len(done)) :]:
+    if rest := items[broadcast(lambda: len(done)) :]:
         loaded = load_tuned_model(output_dir, chosen_device(trial.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, trial.decoding)
         coming = _coming(predictor, rest, journal, trial.batch_size)

@@ -13,11 +13,11 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from figtune.core.distributed import is_rank_zero
 from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
 from figtune.models.family import PROJECTOR
 from figtune.models.noise import without_peft_deprecations
-from figtune.models.ranks import is_rank_zero
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 

@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from figtune.core.distributed import barrier, shard
 from figtune.core.images import WHITE, read_image
 from figtune.core.io import atomic_write
 from figtune.core.log import log, progress_bar
 from figtune.models.encoder import encoder_digest, encoder_present
 from figtune.models.family import Family
 from figtune.models.loading import LoadedModel
-from figtune.models.ranks import barrier, shard
 from figtune.models.records import ImageFit
 
 _TENSOR = "features"

@@ -10,9 +10,9 @@ from collections import deque
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from figtune.core import distributed
 from figtune.core.errors import NothingProducedError
 from figtune.core.log import log, progress_bar
-from figtune.models import ranks
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import evaluations_since_best
 from figtune.training.schedule import TrainingSchedule
@@ -141,7 +141,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint that the Trainer has just written."""
         # Every process writes a file of its own into it.
-        ranks.barrier()
-        if ranks.is_rank_zero():
+        distributed.barrier()
+        if distributed.is_rank_zero():
             self._checkpoints.mark_complete(state.global_step)
-        ranks.barrier()
+        distributed.barrier()

@@ -13,11 +13,11 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 from figtune.batches.bundles import Bundle
 from figtune.batches.order import Limits, Order, steady_batches
 from figtune.batches.training_data import BatchDataset, Collator, Items
+from figtune.core.distributed import barrier, is_rank_zero, world_size
 from figtune.core.log import log
 from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.noise import without_training_noise
-from figtune.models.ranks import barrier, is_rank_zero, world_size
 from figtune.models.records import ANSWERS_FILE
 from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of

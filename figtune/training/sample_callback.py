@@ -13,10 +13,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from figtune.answers.decoding import Decoding
 from figtune.answers.generation import generate_answers
 from figtune.batches.training_data import Pictures
+from figtune.core import distributed
 from figtune.core.jsonl import read_records, write_records
 from figtune.core.log import log
 from figtune.dataset.records import Example
-from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
 
@@ -85,7 +85,7 @@ class SampleGenerationCallback(TrainerCallback):
             )
             for example, text in zip(self._examples, answers, strict=True)
         ]
-        if ranks.is_rank_zero():
+        if distributed.is_rank_zero():
             write_records(self._file, self.lines)
 
     def _batches(self) -> list[Sequence[Example]]:

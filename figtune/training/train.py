@@ -10,12 +10,11 @@ import msgspec
 import torch
 
 from figtune.batches.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
-from figtune.core.distributed import TORCHRUN
+from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.log import log
 from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
-from figtune.models.ranks import is_rank_zero, world_size
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import best_step, metrics_lines

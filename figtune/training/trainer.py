@@ -18,9 +18,9 @@ from figtune.batches.ahead import ReadAhead
 from figtune.batches.bundles import Bundle
 from figtune.batches.forward import summed_loss
 from figtune.batches.training_data import BatchDataset, Collator, unpacked
+from figtune.core.distributed import all_reduce_sum, rank, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.models.adapters import save_adapter
-from figtune.models.ranks import all_reduce_sum, process_rank, world_size
 from figtune.training.throughput import ThroughputMeter
 
 Tensors = dict[str, Tensor]
@@ -166,7 +166,7 @@ class FigureTrainer(Trainer):
         Under FSDP every process must take part in as many forward passes as the others.
         """
         rounds = ceil(len(batches) / world_size())
-        mine = [turn * world_size() + process_rank() for turn in range(rounds)]
+        mine = [turn * world_size() + rank() for turn in range(rounds)]
         read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
         prefetcher = ReadAhead(read, 2)
         try:

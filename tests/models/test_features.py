@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from figtune.core.distributed import process_group
 from figtune.core.errors import ResourceError
 from figtune.models.encoder import AbsentEncoder, encoder_digest
 from figtune.models.family import PROJECTOR
 from figtune.models.features import FeatureStore, fitted, picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.ranks import process_group
 from tests.models.tuned import CPU, moved_model, pictures, pixels_of
 from tests.processes import Launched
 
