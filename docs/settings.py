@@ -28,7 +28,7 @@ def settings_page() -> str:
     config = Config()
     nested = [field.name for field in fields(config) if is_dataclass(getattr(config, field.name))]
     sections = [_section("Run", config, "", skip=nested)]
-    sections += [_section(f"--{name}.*", getattr(config, name), f"{name}.", skip=()) for name in nested]
+    sections += [_section(name.capitalize(), getattr(config, name), f"{name}.", skip=()) for name in nested]
     return "\n".join([INTRODUCTION, *sections, _presets()])
 
 
