@@ -316,6 +316,10 @@ class Config:
     """Do the steps again even where nothing has changed."""
     strict: bool = False
     """Exit with 7 where some input failed, rather than carry on with the rest."""
+    quiet: bool = False
+    """Log warnings and errors only, and show no progress bars."""
+    verbose: bool = False
+    """Log debug lines and the messages of libraries too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
@@ -333,6 +337,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
+        check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         check_setting(self.workers >= 0, "workers", "0 or more")
         if self.memory is not None:
             parse_size(self.memory)
@@ -511,6 +516,8 @@ def _without_requests(config: Config) -> Config:
         dry_run=fresh.dry_run,
         force=fresh.force,
         strict=fresh.strict,
+        quiet=fresh.quiet,
+        verbose=fresh.verbose,
     )
 
 

@@ -12,6 +12,7 @@ figure of a paper or a folder of images; with --serve it opens a page; with --co
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.distributed import run_distributed
-from figtune.core.log import log, print_result
+from figtune.core.log import print_result
 from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
@@ -32,6 +33,8 @@ from figtune.models.records import TRAINED_MODEL
 
 if TYPE_CHECKING:
     from figtune.answers.decoding import Decoding
+
+logger = logging.getLogger("figtune")
 
 
 def describe(config: Config) -> Stage:
@@ -125,7 +128,7 @@ def _evaluate(config: Config) -> StageResult:
     size, decoding = config.test.batch_size, _decoding(config)
     trial = Trial(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
-    log(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
+    logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 

@@ -8,6 +8,7 @@ Without a launcher, everything here is about a single process, and neither torch
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
+
+logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -161,9 +164,8 @@ def _initialize(*, on_cpu: bool) -> Callable[[], int]:
 
 def _report(failure: Exception) -> None:
     if not is_rank_zero() and isinstance(failure, FigtuneError):
-        from figtune.core.log import log_all_ranks
-
-        log_all_ranks(f"error in process {rank()}: {failure}{exit_code_suffix(failure.exit_code)}")
+        suffix = exit_code_suffix(failure.exit_code)
+        logger.error(f"error in process {rank()}: {failure}{suffix}", extra={"on_all_ranks": True})
 
 
 def _is_first_to_fail(count_failure: Callable[[], int]) -> bool:

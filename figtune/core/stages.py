@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,9 @@ from figtune.core.distributed import broadcast, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError, ResourceError, UsageError
 from figtune.core.io import remove_partial_files
 from figtune.core.jsonl import read_json
-from figtune.core.log import log
 from figtune.core.shortages import shortages_explained
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 
@@ -102,6 +104,7 @@ def run_if_stale(
     with locked(*lock_folders) if is_rank_zero() else nullcontext():
         origin, reason = broadcast(lambda: _begun(stage, force=force))
         if reason is None:
+            logger.debug(f"{stage.name}: the manifest in {stage.folder} is current")
             return StageSummary(stage=stage, reason=None, result=_recorded(stage), seconds=0.0)
         with (
             _cleared_on_failure(stage) if is_rank_zero() else nullcontext(),
@@ -110,6 +113,7 @@ def run_if_stale(
             summary = _timed(stage, reason, produce)
             if is_rank_zero():
                 artifacts.write_manifest(stage, origin, summary.result.counts, summary.result.failed)
+                logger.debug(f"{stage.name}: wrote the manifest in {stage.folder}")
     return summary
 
 
@@ -156,7 +160,7 @@ def _recorded(stage: Stage) -> StageResult:
 
 
 def _timed(stage: Stage, reason: str, produce: Callable[[Path], StageResult]) -> StageSummary:
-    log(f"{stage.name}: {reason}")
+    logger.info(f"{stage.name}: {reason}")
     started = time.monotonic()
     result = produce(stage.build_folder)
     return StageSummary(stage=stage, reason=reason, result=result, seconds=time.monotonic() - started)
@@ -183,6 +187,7 @@ def locked(*folders: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
+                logger.debug(f"locked {folder}")
             except Timeout:
                 raise ResourceError(
                     f"another run is at work in {folder}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 from figtune.core.errors import NothingProducedError
 from figtune.core.images import REMARKS
 from figtune.core.jsonl import write_json, write_records
-from figtune.core.log import log
 from figtune.dataset.filters import SETTINGS
 from figtune.dataset.records import (
     MINITRAIN_FILE,
@@ -23,6 +23,8 @@ from figtune.dataset.records import (
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.splits import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +51,23 @@ def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: Final
     _require_examples(stats, dataset_dir)
     _say_what_is_odd(stats)
     for split in stats.empty_splits:
-        log(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
+        logger.warning(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
     return stats
 
 
 def _say_what_is_odd(stats: Stats) -> None:
     for remark, meaning in REMARKS.items():
         if count := stats.image_remarks.get(remark):
-            log(f"examples whose image has {meaning}: {count:,} of {stats.figures_used:,}")
+            logger.warning(f"examples whose image has {meaning}: {count:,} of {stats.figures_used:,}")
     if stats.duplicates:
         total = sum(stats.examples["train"].values())
-        log(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
+        logger.warning(
+            f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}"
+        )
     if count := stats.figure_rejections.get("no_id"):
-        log(f"rows left out since they have no id in --data.id_column, by which to choose their split: {count:,}")
+        logger.warning(
+            f"rows left out since they have no id in --data.id_column, by which to choose their split: {count:,}"
+        )
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from figtune.core.errors import InputError
-from figtune.core.log import log
 from figtune.dataset.records import SPLITS, Split
 from figtune.dataset.splits import Fractions, expected_splits, split_of
+
+logger = logging.getLogger(__name__)
 
 _OWN_SPLITS: Mapping[str, Split] = {
     "train": "train",
@@ -60,7 +62,7 @@ def assign_splits(parts: Sequence[str], fractions: Fractions, source: str) -> Sp
         raise InputError(f'{source} has no part "train", only {", ".join(parts)}', "name its training part train")
     for part in parts:
         if part not in known:
-            log(f"{source}: the part {part} is neither train, validation nor test and is left alone")
+            logger.warning(f"{source}: the part {part} is neither train, validation nor test and is left alone")
     drawn = replace(
         fractions,
         val=0.0 if "val" in known.values() else fractions.val,

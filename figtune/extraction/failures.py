@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from figtune.core.jsonl import read_records
-from figtune.core.log import log
 from figtune.extraction.records import PAPERS_FILE, PaperRecord
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 
@@ -19,6 +21,6 @@ def log_failures(content_dir: Path, made_by: str) -> None:
         ("repaired", [paper for paper in papers if paper.repaired]),
     ):
         for paper in chosen[:_SHOWN]:
-            log(f"{name}: {paper.file!a}: {paper.reason}")
+            logger.warning(f"{name}: {paper.file!a}: {paper.reason}")
         if len(chosen) > _SHOWN:
-            log(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")
+            logger.warning(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")
