@@ -7,7 +7,6 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,8 @@ from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
 from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
+from figtune.dataset.settings import DataSettings, PrepareSettings
+from figtune.extraction.settings import ExtractSettings
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -46,126 +47,51 @@ SEED = 0
 # Which papers are held out
 SPLIT_SEED = 0
 
-Engine = Literal["local", "ray"]
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
-@dataclass(frozen=True)
-class ExtractSettings:
-    """How papers are taken apart."""
-
-    dpi: int = 200
-    """Resolution of crops, in dots per inch."""
-    longest_side: int = 2048
-    """Crops are rendered at a lower dpi where their longest side would exceed this, in pixels."""
-    timeout_seconds: float = 120.0
-    """A PDF that takes longer is recorded as failed."""
-    memory_mb: int = 2048
-    """A PDF that needs more memory is recorded as failed."""
-    engine: Engine = "local"
-    """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
-    ray_address: str = ""
-    """HOST:PORT of the cluster, of which this machine must be a node, or auto to find it; left out, Ray starts one here
-    for as long as it takes."""
-
-    def __post_init__(self) -> None:
-        check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
-        check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
-        check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
-        check_setting(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
-        check_setting(
-            re.fullmatch(r"(auto|[^/\s]+:\d{1,5})?", self.ray_address) is not None,
-            "extract.ray_address",
-            "auto or HOST:PORT",
-        )
-        check_pair(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
+EXTRACT = ExtractSettings(
+    dpi=200,
+    longest_side=2048,
+    timeout_seconds=120.0,
+    memory_mb=2048,
+    engine="local",
+    ray_address="",
+)
 
 
-@dataclass(frozen=True)
-class PrepareSettings:
-    """Which figures become training examples, and how."""
-
-    tasks: tuple[Task, ...] = TASKS
-    """Tasks to make examples for."""
-    include_tables: bool = False
-    """Make examples of tables too."""
-    min_confidence: float = 0.5
-    """Figures whose extraction is less sure than this are rejected."""
-    min_side_pixels: int = 64
-    """Crops with a shorter side are rejected."""
-    max_aspect_ratio: float = 8.0
-    """Crops whose longer side exceeds the shorter one by more than this factor are rejected."""
-    min_ink_share: float = 0.005
-    """Crops with a smaller share of pixels that differ from the background are rejected as blank."""
-    english_only: bool = True
-    """Figures with a caption in another language are rejected."""
-    min_words: int = 5
-    """Completions with fewer words are rejected."""
-    max_words: int = 200
-    """Longer completions end at the last sentence that fits."""
-    max_context_words: int = 100
-    """Longer captions within a prompt end at the last sentence that fits."""
-    near_duplicate_bits: int = 16
-    """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
-    minitrain_examples: int = 100
-    """Training examples that are evaluated too, to tell memorised from learned."""
-    shard_examples: int = 0
-    """Examples of each split are written in files of so many, for tools that read them side by side; 0 for one file."""
-    val_fraction: float = 0.1
-    """Share of papers for validation during training."""
-    test_fraction: float = 0.15
-    """Share of papers held out for the test."""
-    split_seed: int = SPLIT_SEED
-    """Another seed deals the papers to other splits."""
-
-    def __post_init__(self) -> None:
-        check_setting(len(self.tasks) > 0, "prepare.tasks", "at least one task")
-        check_setting(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
-        check_setting(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
-        check_setting(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
-        check_setting(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
-        check_setting(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
-        check_setting(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
-        check_setting(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
-        check_setting(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")
-        check_setting(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
-        check_setting(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
-        check_setting(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
-        check_setting(
-            self.val_fraction + self.test_fraction < 1,
-            "prepare.val_fraction",
-            "small enough to leave papers for training beside --prepare.test_fraction",
-        )
+PREPARE = PrepareSettings(
+    tasks=TASKS,
+    include_tables=False,
+    min_confidence=0.5,
+    min_side_pixels=64,
+    max_aspect_ratio=8.0,
+    min_ink_share=0.005,
+    english_only=True,
+    min_words=5,
+    max_words=200,
+    max_context_words=100,
+    near_duplicate_bits=16,
+    minitrain_examples=100,
+    shard_examples=0,
+    val_fraction=0.1,
+    test_fraction=0.15,
+    split_seed=SPLIT_SEED,
+)
 
 
-@dataclass(frozen=True)
-class DataSettings:
-    """An image-caption data set as the source of examples, in place of papers."""
-
-    source: str = ""
-    """Hub id, folder (saved by `datasets`, Parquet, imagefolder), or a Parquet, JSONL or CSV file; empty for papers."""
-    revision: str | None = None
-    """Branch, tag or commit of the Hub repository."""
-    image_column: str = "image"
-    """Images: encoded bytes, or paths relative to the data set's folder."""
-    target_column: str = "caption"
-    """Texts that the model learns to write."""
-    prompt_column: str = ""
-    """Texts that ask for them; empty for --data.prompt everywhere."""
-    id_column: str = ""
-    """What rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
-    limit: int = 0
-    """Rows to read of each part of the data set, from its beginning, for a quick try; 0 for all."""
-    prompt: str = "Describe this image."
-    """Asked of rows that have no prompt of their own."""
-
-    def __post_init__(self) -> None:
-        check_setting(bool(self.image_column), "data.image_column", "the name of a column")
-        check_setting(bool(self.target_column), "data.target_column", "the name of a column")
-        check_setting(bool(self.prompt.strip()), "data.prompt", "a text")
-        check_setting(self.limit >= 0, "data.limit", "at least 0")
+DATA = DataSettings(
+    source="",
+    revision=None,
+    image_column="image",
+    target_column="caption",
+    prompt_column="",
+    id_column="",
+    limit=0,
+    prompt="Describe this image.",
+)
 
 
 @dataclass(frozen=True)
@@ -327,9 +253,9 @@ class Config:
     Left out, they warn where it will not fit into what is here."""
     workers: int = 0
     """Processes that read papers; 0 is one per CPU core, of the whole cluster with --extract.engine ray."""
-    extract: ExtractSettings = field(default_factory=ExtractSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    extract: ExtractSettings = EXTRACT
+    data: DataSettings = DATA
+    prepare: PrepareSettings = PREPARE
     model: ModelSettings = field(default_factory=ModelSettings)
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     train: TrainSettings = TRAIN
@@ -395,7 +321,7 @@ def _demo() -> Config:
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
-        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
+        prepare=replace(PREPARE, minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
         model=ModelSettings(name="tiny-gemma3", max_length=256),
         adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
         train=replace(
@@ -415,7 +341,8 @@ def _paligemma_brain() -> Config:
     return Config(
         work_dir=Path("work/paligemma-brain"),
         output_dir=Path("output/paligemma-brain"),
-        data=DataSettings(
+        data=replace(
+            DATA,
             source="gokulsabari/brain-xray",
             target_column="caption",
             id_column="id",
@@ -424,7 +351,7 @@ def _paligemma_brain() -> Config:
             "it covers, and what it may mean clinically.",
         ),
         # One row in a hundred is more than a thousand, enough to follow the training by.
-        prepare=PrepareSettings(val_fraction=0.01, max_words=250),
+        prepare=replace(PREPARE, val_fraction=0.01, max_words=250),
         model=ModelSettings(name="google/paligemma-3b-pt-224"),
         adapter=AdapterSettings(mode="projector", freeze=("vision", "text")),
         train=replace(TRAIN, epochs=1, learning_rate=2e-5),

@@ -106,8 +106,7 @@ def _talk(config: Config) -> StageResult:
     from figtune.talk.server import serve
     from figtune.talk.terms import Request, Terms
 
-    extract, words = config.extract, config.prepare.max_context_words
-    reading = Reading(extract.dpi, extract.longest_side, extract.timeout_seconds, extract.memory_mb, words)
+    reading = Reading(config.extract, config.prepare.max_context_words)
     terms = Terms(config.device, config.test.batch_size, _decoding(config), reading, config.strict)
     request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
     if config.test_image is None:

@@ -70,6 +70,8 @@ def configure_logging(*, quiet: bool = False, verbose: bool = False) -> None:
         verbose: debug records too, each with the name of its logger, and the messages of libraries.
     """
     _PROGRAM.addHandler(_HANDLER)
+    # Ray and others put a handler on the root logger, which would write every line again.
+    _PROGRAM.propagate = False
     _PROGRAM.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     _HANDLER.setFormatter(logging.Formatter("%(name)s: %(message)s" if verbose else "%(message)s"))
     if verbose:

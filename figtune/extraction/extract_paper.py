@@ -147,7 +147,11 @@ def _figures(
             picture = None
             if figure.region is not None:
                 picture = render_crop(
-                    document, figure.page_index, figure.region, dpi=task.dpi, longest_side=task.longest_side
+                    document,
+                    figure.page_index,
+                    figure.region,
+                    dpi=task.settings.dpi,
+                    longest_side=task.settings.longest_side,
                 )
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
             records.append(_record(task, figure_id, figure, picture, cited))
@@ -185,7 +189,7 @@ def _record(
         region_box=_rounded(figure.region),
         crop=f"{CROPS_FOLDER}/{task.source.paper_id}/{figure_id}.png" if picture else None,
         crop_size=(picture.width, picture.height) if picture else None,
-        dpi=picture.dpi if picture else task.dpi,
+        dpi=picture.dpi if picture else task.settings.dpi,
         kind=figure.kind,
         kind_score=round(figure.kind_score, 3),
         confidence=round(figure.confidence, 3),

@@ -16,6 +16,7 @@ from figtune.dataset.records import Task
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
 from figtune.extraction.run import extract_folder
+from figtune.extraction.settings import ExtractSettings
 from figtune.extraction.worker import run_locally
 
 _WANTED = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
@@ -26,12 +27,7 @@ _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
 class Reading:
     """How a paper is read."""
 
-    dpi: int
-    """Of crops."""
-    longest_side: int
-    """Of crops, in pixels."""
-    timeout_s: float
-    memory_mb: int
+    extract: ExtractSettings
     max_context_words: int
     """Of a caption within a prompt."""
 
@@ -75,10 +71,7 @@ def read_paper(pdf: Path, folder: Path, reading: Reading) -> Paper:
     extract_folder(
         shelf,
         content,
-        dpi=reading.dpi,
-        longest_side=reading.longest_side,
-        timeout_s=reading.timeout_s,
-        memory_mb=reading.memory_mb,
+        reading.extract,
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=1),

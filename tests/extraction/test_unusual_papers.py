@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
+from config import EXTRACT
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.paper_cache import ExtractionTask
 from figtune.extraction.pdf_files import find_pdfs
@@ -25,7 +27,7 @@ def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord
     """The figures of every PDF in a folder, by file."""
     return {
         source.file: extract_paper(
-            ExtractionTask(source=source, content_dir=content_dir, dpi=100, longest_side=600)
+            ExtractionTask(source=source, content_dir=content_dir, settings=replace(EXTRACT, dpi=100, longest_side=600))
         ).figures
         for source in find_pdfs(pdf_dir)
     }

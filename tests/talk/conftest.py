@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from config import EXTRACT
 from figtune.models.records import BASE_FOLDER
 from figtune.talk.paper import Reading
 from figtune.talk.terms import Request, Terms
 from tests.answers.trained import greedy, write_trained_model
 
-READING = Reading(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
+READING = Reading(extract=replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0), max_context_words=100)
 TERMS = Terms("cpu", 2, greedy(5), READING, strict=False)
 CAPTION = Request("caption", custom_prompt=None, usual=None)
 

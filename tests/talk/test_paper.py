@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config import EXTRACT
 from figtune.core.errors import InputError, UsageError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
@@ -21,7 +22,7 @@ from tests.talk.conftest import CAPTION, READING, TERMS
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
     """As the demo reads it."""
-    reading = Reading(dpi=200, longest_side=2048, timeout_s=120.0, memory_mb=2048, max_context_words=100)
+    reading = Reading(extract=EXTRACT, max_context_words=100)
     return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), reading)
 
 
