@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.core import commands
@@ -30,9 +29,6 @@ from figtune.dataset.records import EXAMPLES_READ
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 from figtune.models.availability import check_base, check_launch_and_device
 from figtune.models.records import TRAINED_MODEL
-
-if TYPE_CHECKING:
-    from figtune.answers.decoding import Decoding
 
 logger = logging.getLogger("figtune")
 
@@ -73,7 +69,7 @@ def check(config: Config) -> None:
 def check_request(config: Config) -> None:
     """See that what is to be asked about can be read, and that a page can be served."""
     if config.test_image is not None:
-        from figtune.talk.preflight import check_subject
+        from figtune.inference.preflight import check_subject
 
         check_subject(config.test_image, config.figure, config.answers)
     if config.serve:
@@ -101,21 +97,24 @@ def _request(config: Config) -> Stage:
 
 
 def _talk(config: Config) -> StageResult:
-    from figtune.talk.answers import answer_about
-    from figtune.talk.paper import Reading
-    from figtune.talk.server import serve
-    from figtune.talk.terms import Request, Terms
+    from figtune.inference.ask import ask_about
+    from figtune.inference.prompt_spec import PromptSpec
+    from figtune.inference.serve import serve
+    from figtune.inference.settings import InferenceSettings, PaperSettings
+    from figtune.inference.web_server import Access
 
-    reading = Reading(config.extract, config.prepare.max_context_words)
-    terms = Terms(config.device, config.test.batch_size, _decoding(config), reading, config.strict)
-    request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
+    paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)
+    settings = InferenceSettings(
+        device=config.device, batch_size=config.test.batch_size, decoding=config.test, paper=paper, strict=config.strict
+    )
+    dataset_prompt = config.data.prompt if config.data.source else None
+    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=dataset_prompt)
     if config.test_image is None:
-        serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
+        access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
+        serve(config.output_dir, spec, settings, access)
         return StageResult(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
-    return StageResult(
-        counts=vars(answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers))
-    )
+    return StageResult(counts=vars(ask_about(config.output_dir, about, spec, settings, figure=figure, answers=answers)))
 
 
 def _evaluate(config: Config) -> StageResult:
@@ -124,8 +123,8 @@ def _evaluate(config: Config) -> StageResult:
     from figtune.models.records import FEATURES_FOLDER
 
     drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    size, decoding = config.test.batch_size, _decoding(config)
-    trial = Trial(device=config.device, batch_size=size, decoding=decoding, bootstrap=drawn)
+    size = config.test.batch_size
+    trial = Trial(device=config.device, batch_size=size, decoding=config.test, bootstrap=drawn)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
     logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
@@ -137,12 +136,6 @@ def _compare(config: Config) -> StageResult:
 
     print_result(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
     return StageResult(counts={"runs": len(config.compare)})
-
-
-def _decoding(config: Config) -> Decoding:
-    from figtune.answers.decoding import Decoding
-
-    return Decoding(config.test.max_new_tokens, config.test.temperature, config.test.top_p, config.test.seed)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import torch
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.journal import Journal
-from figtune.answers.trained import read_trained
 from figtune.core import commands
 from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
@@ -23,6 +20,9 @@ from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.evaluated import Evaluated, evaluated_examples, pictures, with_room
 from figtune.evaluation.guesses import TrainingGuesses
 from figtune.evaluation.predictions import Predictor, grey_features
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.inference.resumable_jsonl import ResumableJsonl
+from figtune.inference.settings import Decoding
 from figtune.metrics.facts import agreement
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import (
@@ -72,15 +72,15 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
         ResourceError: the base model is not to be had, or memory is too small.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     examples = evaluated_examples(dataset_dir)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = with_room(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
         log("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    journal = Journal(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_identity(dataset_dir, output_dir, trial)
+    journal = ResumableJsonl(
+        kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_identity(dataset_dir, output_dir, trial)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, trial)
 
@@ -89,7 +89,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, trial: Tri
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last, since a run that ends before this line finds its predictions again.
-        journal.finish()
+        journal.commit()
         return summary
 
     return broadcast(summed_up)
@@ -113,7 +113,7 @@ def _summary(
 
 
 def _predictions(
-    journal: Journal[Prediction],
+    journal: ResumableJsonl[Prediction],
     items: Sequence[Evaluated],
     dataset_dir: Path,
     output_dir: Path,
@@ -143,7 +143,7 @@ def _predictor(
 
 
 def _coming(
-    predictor: Predictor, items: Sequence[Evaluated], journal: Journal[Prediction], batch_size: int
+    predictor: Predictor, items: Sequence[Evaluated], journal: ResumableJsonl[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """What all processes predict, in the first one. Each batch is on the disk before the next one begins."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import Answer, generate_answers
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
 from figtune.dataset.records import Example
 from figtune.evaluation.evaluated import Evaluated
+from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.settings import Decoding
 from figtune.metrics.records import Guess, Outcome, Prediction
 from figtune.metrics.texts import chrf, rouge_l
 from figtune.models.family import TokenisedRow

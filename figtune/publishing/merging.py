@@ -12,10 +12,10 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
-from figtune.answers.trained import read_trained
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir
 from figtune.core.log import log
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
@@ -49,7 +49,7 @@ def merge(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is not to be had, memory is too small, or the models disagree.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     device, family = chosen_device(device_name), family_of(record.family, record.name)
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     examples = checked_examples(dataset_dir, family, processor, record)

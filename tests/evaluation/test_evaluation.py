@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from figtune.answers.generation import generate_answers
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import training_row
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
@@ -24,13 +23,14 @@ from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.evaluated import Evaluated, exchanged_pictures
 from figtune.evaluation.evaluation import Trial, evaluate
 from figtune.evaluation.predictions import Predictor, grey_features
+from figtune.inference.generate import generate_answers
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.family import PROJECTOR
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import BASE_FOLDER, ModelRecord
-from tests.answers.trained import greedy, write_dataset, write_trained_model
+from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 
 TRIAL = Trial(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
 

@@ -16,7 +16,7 @@ from figtune.evaluation.evaluation import Trial, evaluate
 from figtune.metrics.intervals import Bootstrap
 from figtune.metrics.records import EvaluationSummary
 from figtune.models.setup import set_up_model
-from tests.answers.trained import greedy
+from tests.inference.trained_model import greedy
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS, run
 

@@ -14,7 +14,7 @@ import test_model
 from figtune.core.artifacts import Provenance, Stage, write_manifest
 from figtune.core.errors import ExitCode
 from figtune.evaluation.evaluated import evaluated_examples, pictures
-from tests.answers.trained import write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.processes import Launched
 
 FLAGS = ("--device", "cpu", "--test.batch_size", "1", "--test.max_new_tokens", "24", "--test.bootstrap_samples", "100")

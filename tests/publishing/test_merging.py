@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from figtune.answers.trained import read_trained
 from figtune.batches.rows import prompt_row
 from figtune.core.errors import ArtifactMissingError, ResourceError
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import save_adapter
 from figtune.models.families import family_of
 from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
@@ -24,7 +24,7 @@ from figtune.models.setup import set_up_model
 from figtune.publishing import merging
 from figtune.publishing.agreement import Agreement, agreement, checked_examples, logits_on
 from figtune.publishing.merging import merge, merged, over_full_weights
-from tests.answers.trained import write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.models.tuned import choice
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, datase
         write_wholly_trained_model(tmp_path, name)
     else:
         write_trained_model(tmp_path, name=name, mode=mode)
-    record = read_trained(tmp_path)
+    record = read_adapter_record(tmp_path)
     family = family_of(record.family, record.name)
     examples = checked_examples(dataset, family, load_processor(tmp_path / "processor"), record)
     tuned = over_full_weights(record, tmp_path, family, CPU)
@@ -128,7 +128,7 @@ def test_the_card_loads_it_as_printed(
 
 def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:
     processor = load_processor(written.folder)
-    family = family_of(read_trained(trained).family, "")
+    family = family_of(read_adapter_record(trained).family, "")
     prompt = "Write the caption of this figure. The paper says: we train it."
     content = [{"type": "image", "image": Image.new("RGB", (50, 40))}, {"type": "text", "text": prompt}]
     asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(  # type: ignore[assignment]

@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.answers.generation import generate_answers
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
+from figtune.inference.ask import ask_about
+from figtune.inference.generate import generate_answers
+from figtune.inference.prompt_spec import PromptSpec
 from figtune.models.features import picture_features
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
-from figtune.talk.answers import answer_about
-from figtune.talk.terms import Request
-from tests.answers.trained import greedy
 from tests.extraction import hostile_pdfs
-from tests.talk.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, SETTINGS
+from tests.inference.trained_model import greedy
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def image(tmp_path: Path) -> Path:
 
 
 def ask(
-    output: Path, about: Path, request: Request = CAPTION, *, figure: str | None = None, answers: Path | None = None
+    output: Path, about: Path, spec: PromptSpec = CAPTION, *, figure: str | None = None, answers: Path | None = None
 ) -> None:
-    answer_about(output, about, request, TERMS, figure=figure, answers=answers)
+    ask_about(output, about, spec, SETTINGS, figure=figure, answers=answers)
 
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,18 +80,18 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
 
 
 @pytest.mark.parametrize(
-    ("request_", "prompt"),
+    ("spec", "prompt"),
     [
-        (Request("caption", custom_prompt=None, usual="Report on this scan."), "Report on this scan."),
-        (Request("caption", custom_prompt="How many?", usual="Report on this scan."), "How many?"),
+        (PromptSpec(task="caption", custom_prompt=None, dataset_prompt="Report on this scan."), "Report on this scan."),
+        (PromptSpec(task="caption", custom_prompt="How many?", dataset_prompt="Report on this scan."), "How many?"),
         (
-            Request("describe", custom_prompt=None, usual=None),
+            PromptSpec(task="describe", custom_prompt=None, dataset_prompt=None),
             "Write a technical description of what this figure illustrates.",
         ),
     ],
 )
-def test_what_is_asked_about_an_image(request_: Request, prompt: str) -> None:
-    assert request_.of_image() == prompt
+def test_what_is_asked_about_an_image(spec: PromptSpec, prompt: str) -> None:
+    assert spec.image_prompt() == prompt
 
 
 def test_nothing_trained_yet_names_the_command(tmp_path: Path, image: Path) -> None:
@@ -147,7 +147,7 @@ def _absent(path: Path) -> None:
         (_text, r"a\.png is no image, or a broken one"),
         (_truncated, r"a\.png is no image, or a broken one"),
         (_enormous, r"a\.png has more than 40 million pixels"),
-        (_pipe, r"a\.png is no image, or a broken one: not a regular file"),
+        (_pipe, r"a\.png is not a regular file"),
         (_absent, r"there is no image .*a\.png"),
     ],
 )
@@ -163,7 +163,7 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
         (hostile_pdfs.write_encrypted, r"a\.pdf is encrypted"),
         (hostile_pdfs.write_scan, r"a\.pdf has no text layer: it seems to be a scan"),
         (hostile_pdfs.write_web_page, r"a\.pdf is not a PDF"),
-        (_pipe, r"there is no paper .*a\.pdf"),
+        (_pipe, r"a\.pdf is not a regular file"),
         (_absent, r"there is no paper .*a\.pdf"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_prompt_longer_than_the_model_reads_is_refused(unloadable: Path, image
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"request": replace(CAPTION, custom_prompt="  ")}, "the prompt is empty"),
+        ({"spec": replace(CAPTION, custom_prompt="  ")}, "the prompt is empty"),
         ({"figure": "3"}, "--figure is for papers"),
         ({"answers": Path("answers.jsonl")}, "--answers is for folders"),
     ],

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from PIL import Image
 
-from figtune.answers.answering import Question, answers_to
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import Answer
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
+from figtune.inference import ask_folder as folder_module
+from figtune.inference.ask import ask_about
+from figtune.inference.ask_folder import AskCounts, ImageAnswer
+from figtune.inference.generate import Answer
+from figtune.inference.predict import Question, predict
+from figtune.inference.settings import Decoding
 from figtune.models.loading import LoadedModel
-from figtune.talk import folder as folder_module
-from figtune.talk.answers import answer_about
-from figtune.talk.folder import Counts, ImageAnswer
-from tests.talk.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, SETTINGS
 
 NAMES = ["0.png", "1.jpg", "2.png", "3.PNG", "sub/4.png"]
 
@@ -39,12 +39,12 @@ def lines(text: str) -> list[ImageAnswer]:
     return [msgspec.json.decode(line, type=ImageAnswer) for line in text.splitlines()]
 
 
-def ask(output: Path, images: Path, answers: Path | None = None) -> Counts:
-    return answer_about(output, images, CAPTION, TERMS, figure=None, answers=answers)
+def ask(output: Path, images: Path, answers: Path | None = None) -> AskCounts:
+    return ask_about(output, images, CAPTION, SETTINGS, figure=None, answers=answers)
 
 
 def test_every_image_has_its_line(output: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ask(output, images) == Counts(answered=4, failed=1)
+    assert ask(output, images) == AskCounts(answered=4, failed=1)
     said = capsys.readouterr()
     answers = lines(said.out)
     assert [answer.image for answer in answers] == NAMES
@@ -53,7 +53,7 @@ def test_every_image_has_its_line(output: Path, images: Path, capsys: pytest.Cap
     assert not any(problems)
     assert answers[0].answer
     assert "2.png is no image" in said.err
-    answer_about(output, images / "sub" / "4.png", CAPTION, TERMS, figure=None, answers=None)
+    ask_about(output, images / "sub" / "4.png", CAPTION, SETTINGS, figure=None, answers=None)
     assert capsys.readouterr().out == f"{answers[4].answer}\n", "the same as when asked alone"
 
 
@@ -61,7 +61,7 @@ def test_strict_ends_in_an_error_after_all_are_answered(
     output: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(PartialError, match="images without an answer: 1"):
-        answer_about(output, images, CAPTION, replace(TERMS, strict=True), figure=None, answers=None)
+        ask_about(output, images, CAPTION, replace(SETTINGS, strict=True), figure=None, answers=None)
     assert len(lines(capsys.readouterr().out)) == len(NAMES)
 
 
@@ -76,9 +76,9 @@ def test_an_interrupted_run_carries_on_and_writes_the_same_bytes(
             asked.append(0)
             raise KeyboardInterrupt
         asked.append(len(questions))
-        return answers_to(loaded, questions, decoding)
+        return predict(loaded, questions, decoding)
 
-    monkeypatch.setattr(folder_module, "answers_to", interrupted)
+    monkeypatch.setattr(folder_module, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ask(output, images, tmp_path / "answers.jsonl")
     assert not (tmp_path / "answers.jsonl").exists()
@@ -90,7 +90,7 @@ def test_an_interrupted_run_carries_on_and_writes_the_same_bytes(
 def test_another_question_does_not_carry_on(output: Path, images: Path, tmp_path: Path) -> None:
     ask(output, images, tmp_path / "answers.jsonl")
     other = replace(CAPTION, custom_prompt="What?")
-    answer_about(output, images, other, TERMS, figure=None, answers=tmp_path / "answers.jsonl")
+    ask_about(output, images, other, SETTINGS, figure=None, answers=tmp_path / "answers.jsonl")
     assert {line.prompt for line in lines((tmp_path / "answers.jsonl").read_text())} == {"What?"}
 
 
@@ -99,7 +99,7 @@ def test_pipes_and_dangling_links_are_reported(
 ) -> None:
     os.mkfifo(images / "0a.png")
     (images / "0b.png").symlink_to("nowhere.png")
-    assert ask(output, images, tmp_path / "answers.jsonl") == Counts(answered=4, failed=3)
+    assert ask(output, images, tmp_path / "answers.jsonl") == AskCounts(answered=4, failed=3)
 
 
 def test_folders_that_cannot_be_used(unloadable: Path, images: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lines written as they come: what a killed run has written, the next one does not do again."""
+"""A JSONL file written batch by batch, which a killed run leaves for the next one to continue."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _PREFIX = ".unfinished-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Journal(Generic[Line]):
-    """A file of lines that grows batch by batch, and gets its name when it is whole."""
+class ResumableJsonl(Generic[Line]):
+    """A file of lines that grows under a temporary name, and gets its own name when it is complete."""
 
     kind: type[Line]
     final: Path
-    identity: str
-    """Of model, data and settings: lines of anything else are not carried on."""
+    fingerprint: str
+    """Hash of model, data and settings: lines with another one are not continued."""
 
     @property
     def path(self) -> Path:
-        """Where the lines are until they are whole."""
-        return self.final.with_name(f"{_PREFIX}{self.identity[:16]}-{self.final.name}")
+        """Path of the file until it is complete."""
+        return self.final.with_name(f"{_PREFIX}{self.fingerprint[:16]}-{self.final.name}")
 
     def resume(self, total: int, batch_size: int) -> list[Line]:
-        """Lines of whole batches that an earlier run wrote; the rest is forgotten.
+        """Return the lines of whole batches that an earlier run wrote, and drop the rest.
 
         Batches stay the same whether a run is interrupted or not, and with them every last digit of a loss.
         """
@@ -49,12 +49,12 @@ class Journal(Generic[Line]):
         return [msgspec.json.decode(line, type=self.kind) for line in whole]
 
     def append(self, lines: Sequence[Line]) -> None:
-        """Write a batch, and see that it reaches the disk."""
+        """Write a batch, and flush it to the disk."""
         with self.path.open("ab") as file:
             file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
 
-    def finish(self) -> None:
+    def commit(self) -> None:
         """Give the file its name."""
         self.path.replace(self.final)

@@ -11,22 +11,24 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from benchmarks.page_attacks import Attacker, Tally, attack
 from figtune.core.errors import ResourceError
-from figtune.talk.server import serve
+from figtune.inference.serve import serve
+from figtune.inference.web_server import Access
 from tests.browser import Tab
 from tests.conftest import ROOT
-from tests.talk.conftest import CAPTION, TERMS
+from tests.inference.conftest import CAPTION, SETTINGS, write_slow_paper
 
 expect.set_options(timeout=60_000)  # a busy machine is no fault
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-_GRADIOS_OWN = "warning: Method not implemented."
-"""Gradio says so each time that an answer has ended; it means nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_an_image_is_asked_about(page: Page, tab: Tab, address: str, tmp_path: P
     expect(page.locator("#prompt textarea")).to_have_value("Describe this figure.")
     page.locator("#prompt textarea").fill("What colour is it?")
     assert all(answers(page))
-    assert [said for said in tab.complaints if said != _GRADIOS_OWN] == []
+    assert tab.complaints == []
     assert [url for url in tab.requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
@@ -92,7 +94,7 @@ def test_a_figure_of_a_paper_is_picked_and_asked_about(page: Page, tab: Tab, add
     expect(page.locator("#picture")).to_contain_text("Figure 3")
     page.locator("#prompt textarea").fill("Caption: The probe head.\nWhat is the query?")
     assert all(answers(page))
-    assert [said for said in tab.complaints if said != _GRADIOS_OWN] == []
+    assert tab.complaints == []
     assert [url for url in tab.requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
@@ -160,32 +162,50 @@ def test_nothing_of_the_machine_is_shown(page: Page, output: Path, address: str,
         assert not [text for text in told if f'"{secret}' in text or f"={secret}" in text], secret
 
 
-@pytest.mark.parametrize(
-    ("path", "host", "status"),
-    [
-        ("/gradio_api/file=/etc/hostname", "127.0.0.1", 403),
-        ("/gradio_api/file=config.py", "127.0.0.1", 403),
-        ("/gradio_api/info", "127.0.0.1", 404),
-        ("/gradio_api/openapi.json", "127.0.0.1", 404),
-        ("/monitoring", "127.0.0.1", 404),
-        ("/", "attacker.example", 400),
-        ("/", "localhost", 200),
-    ],
-)
-def test_what_is_none_of_a_visitors_business(address: str, path: str, host: str, status: int) -> None:
-    assert _status(urllib.request.Request(f"{address}{path}", headers={"Host": host})) == status
+def test_every_attack_on_the_page_holds(address: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (40, 30), "teal").save(secret)
+    tally = Tally()
+    with closing(Attacker(address, None, tally)) as attacker:
+        attack(attacker, secret)
+    assert tally.broken == []
+    assert tally.tried > 300
+
+
+@pytest.fixture
+def attacker(address: str) -> Iterator[Attacker]:
+    with closing(Attacker(address, None, Tally())) as client:
+        yield client
+
+
+def test_a_slow_paper_is_refused_and_holds_nobody_up(attacker: Attacker, tmp_path: Path) -> None:
+    slow, quick = write_slow_paper(tmp_path / "slow.pdf"), tmp_path / "quick.png"
+    Image.new("RGB", (40, 30), "teal").save(quick)
+    first = attacker.upload(slow.read_bytes(), "slow.pdf").json()[0]
+    second = attacker.upload(quick.read_bytes(), "quick.png").json()[0]
+    with ThreadPoolExecutor() as threads:
+        refused = threads.submit(attacker.call, "_open", [attacker.file(first)], "slow")
+        assert "quick.png is open" in attacker.call("_open", [attacker.file(second)], "quick")
+        assert not refused.done()
+        assert "slow.pdf: takes longer than 20 seconds" in refused.result()
+
+
+def test_a_picture_bomb_is_refused_by_its_worker(attacker: Attacker, tmp_path: Path) -> None:
+    Image.new("I;16", (16_000, 12_000)).save(tmp_path / "bomb.png")
+    bomb = attacker.upload((tmp_path / "bomb.png").read_bytes(), "bomb.png").json()[0]
+    assert "bomb.png is open" not in attacker.call("_open", [attacker.file(bomb)])
 
 
 def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(unloadable: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ResourceError, match=f"127.0.0.1:{port} cannot be listened at: address already in use; .*--serve_port"
+            ResourceError, match=f"cannot listen on 127.0.0.1:{port}: address already in use; .*--serve_port"
         ):
-            serve(unloadable, CAPTION, TERMS, host="127.0.0.1", port=port)
+            serve(unloadable, CAPTION, SETTINGS, Access(host="127.0.0.1", port=port, password=None))
 
 
 def test_without_gradio_the_page_says_what_to_install(unloadable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ResourceError, match=r"needs Gradio; install it with: pip install -r requirements-serve\.txt"):
-        serve(unloadable, CAPTION, TERMS, host="127.0.0.1", port=0)
+    with pytest.raises(ResourceError, match=r"needs the package gradio; .* pip install -r requirements-serve\.txt"):
+        serve(unloadable, CAPTION, SETTINGS, Access(host="127.0.0.1", port=0, password=None))

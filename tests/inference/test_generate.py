@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig
 
-from figtune.answers.decoding import Decoding, drawing
-from figtune.answers.generation import Answer, generate_answers
 from figtune.batches.collation import generation_batch
 from figtune.batches.rows import prompt_row
+from figtune.inference.generate import Answer, generate_answers, sampling_processors
+from figtune.inference.settings import Decoding
 from figtune.models.features import fitted, picture_features
 from figtune.models.loading import LoadedModel, load_tuned_model
-from tests.answers.trained import greedy, write_trained_model
+from tests.inference.trained_model import greedy, write_trained_model
 
 LENGTH = 8
 PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]
@@ -140,7 +140,7 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
     logits = torch.tensor([0.5, 0.25, 0.2, 0.05]).log().expand(rows, -1)
     prompts, features = [str(number) for number in range(rows)], torch.zeros(rows, 1, 1)
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=0.9, seed=0)
-    scores = drawing(decoding, prompts, features)(torch.LongTensor([[0]]), logits)
+    scores = sampling_processors(decoding, prompts, features)(torch.LongTensor([[0]]), logits)
     shares = torch.bincount(scores.argmax(dim=1), minlength=4) / rows
     expected = torch.tensor([0.5, 0.25, 0.2, 0.0]) / 0.95
     # Five standard errors: sqrt(.25 / 4000) is 0.008.
@@ -151,5 +151,7 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
 def test_another_picture_is_another_lot() -> None:
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=1.0, seed=0)
     features = torch.stack([torch.zeros(1, 1), torch.ones(1, 1)])
-    first, second = drawing(decoding, ["What?", "What?"], features)(torch.LongTensor([[0]]), torch.zeros(2, 50))
+    first, second = sampling_processors(decoding, ["What?", "What?"], features)(
+        torch.LongTensor([[0]]), torch.zeros(2, 50)
+    )
     assert not torch.equal(first, second)

@@ -11,19 +11,20 @@ from figtune.core.errors import InputError, UsageError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import SPLITS, Example, examples_file
-from figtune.talk.answers import answer_about
-from figtune.talk.paper import Paper, Reading, chosen_figure, read_paper
-from figtune.talk.preflight import is_paper
+from figtune.inference.ask import ask_about
+from figtune.inference.paper_figures import Paper, read_paper, select_figure
+from figtune.inference.preflight import is_paper
+from figtune.inference.settings import PaperSettings
 from tests.conftest import ROOT, Demo
 from tests.extraction import hostile_pdfs
-from tests.talk.conftest import CAPTION, READING, TERMS
+from tests.inference.conftest import CAPTION, PAPER, SETTINGS
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
     """As the demo reads it."""
-    reading = Reading(extract=EXTRACT, max_context_words=100)
-    return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), reading)
+    paper_settings = PaperSettings(extract=EXTRACT, max_context_words=100)
+    return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), paper_settings)
 
 
 def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, demo: Demo) -> None:
@@ -44,7 +45,7 @@ def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, d
 
 
 def test_own_words_come_after_the_same_context(paper: Paper) -> None:
-    figure = chosen_figure(paper, "3")
+    figure = select_figure(paper, "3")
     asked = paper.prompt(figure, "explain", None).splitlines()
     assert paper.prompt(figure, "explain", "What is the query?").splitlines() == [*asked[:-1], "What is the query?"]
     assert [line.split(":")[0] for line in asked[:-1]] == ["Title", "Section", "Caption"]
@@ -63,25 +64,25 @@ def test_own_words_come_after_the_same_context(paper: Paper) -> None:
     ],
 )
 def test_a_figure_is_named_as_people_name_it(paper: Paper, wanted: str, label: str) -> None:
-    figure = chosen_figure(paper, wanted)
+    figure = select_figure(paper, wanted)
     assert f"{figure.figure_type} {figure.name}" == label
     assert figure.caption.startswith(label)
 
 
 def test_a_figure_that_is_not_there_lists_those_that_are(paper: Paper) -> None:
     with pytest.raises(InputError, match=r"has no Figure 9; it has Figure 1, 2, 3, 4, 5, 6, 7; Table 1, 2"):
-        chosen_figure(paper, "9")
+        select_figure(paper, "9")
     with pytest.raises(UsageError, match=r"ray_probes\.pdf has Figure 1, .*--figure 3"):
-        chosen_figure(paper, None)
+        select_figure(paper, None)
     with pytest.raises(UsageError, match="names no figure"):
-        chosen_figure(paper, "the last one")
+        select_figure(paper, "the last one")
 
 
 def test_a_question_about_a_figure_is_answered(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile_pdfs.write_paper(tmp_path / "small.pdf", pages=1)
-    answer_about(output, tmp_path / "small.pdf", CAPTION, TERMS, figure="1", answers=None)
+    ask_about(output, tmp_path / "small.pdf", CAPTION, SETTINGS, figure="1", answers=None)
     said = capsys.readouterr()
     assert said.out.strip()
     assert "small.pdf, page 1: Figure 1" in said.err
@@ -94,7 +95,7 @@ def test_a_paper_without_figures_says_so(tmp_path: Path) -> None:
     document.new_page().insert_textbox(pymupdf.Rect(50, 50, 500, 700), hostile_pdfs.BODY * 3)
     document.save(tmp_path / "letter.pdf")
     with pytest.raises(InputError, match=r"letter\.pdf has no figure or table with a caption"):
-        read_paper(tmp_path / "letter.pdf", tmp_path, READING)
+        read_paper(tmp_path / "letter.pdf", tmp_path, PAPER)
 
 
 def test_a_paper_is_known_by_what_is_in_it(tmp_path: Path) -> None:

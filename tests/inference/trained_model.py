@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from figtune.answers.decoding import Decoding
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, Task, examples_file
+from figtune.inference.settings import Decoding
 from figtune.models.choice import ModelChoice
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model

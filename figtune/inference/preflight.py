@@ -1,4 +1,4 @@
-"""Checks of what the model is asked about, before torch is imported or anything is loaded."""
+"""Checks of the file that the model is asked about, before torch is imported or anything is loaded."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def is_paper(path: Path) -> bool:
 
 
 def check_subject(about: Path, figure: str | None, answers: Path | None) -> None:
-    """See that an image, a PDF or a folder can be asked about as it is asked.
+    """Check that an image, a PDF or a folder can be used with these flags.
 
     Raises:
-        InputError: there is no such file, it is none that can be read, or no image.
-        UsageError: `figure` or `answers` for what has no use for it.
+        InputError: no such file, an unreadable one, or no image.
+        UsageError: `figure` or `answers` without use.
     """
     if not about.exists():
         what = "paper" if is_paper(about) else "image"

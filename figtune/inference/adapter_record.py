@@ -1,4 +1,4 @@
-"""What training has left in an output folder, checked before it is loaded."""
+"""The record of a trained adapter, checked before the adapter is loaded."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, TRAINED_MODEL, Mo
 
 @dataclass(frozen=True)
 class _AdapterOrigin:
-    """The part of peft's `adapter_config.json` that says what the adapter was trained on."""
+    """The base model in peft's `adapter_config.json`."""
 
     base_model_name_or_path: str
     revision: str | None = None
 
 
-def read_trained(output_dir: Path) -> ModelRecord:
-    """The base model and the settings of the adapter in `output_dir`.
+def read_adapter_record(output_dir: Path) -> ModelRecord:
+    """Return the base model and the settings of the adapter in `output_dir`.
 
     Raises:
-        ArtifactMissingError: nothing has been trained there, or its files are not as they were made.
+        ArtifactMissingError: no trained adapter there, or its files have changed since they were written.
         InputError: the adapter is of another base model than `model.json` says.
     """
     adapter = output_dir / ADAPTER_FOLDER
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ArtifactMissingError(
             f"there is no trained adapter in {output_dir}",
-            f"say with --output_dir where one is, or make it with: {commands.TRAIN} and the same flags",
+            f"give its folder with --output_dir, or make it with: {commands.TRAIN} and the same flags",
         )
     check_recorded(output_dir, commands.TRAIN, TRAINED_MODEL, "the model")
     record = read_json(output_dir / MODEL_FILE, ModelRecord, commands.TRAIN)
