@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,9 +18,9 @@ from figtune.core.errors import InputError, UsageError
 from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
+from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
-from figtune.inference.settings import Decoding
-from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
+from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
 
@@ -94,53 +94,23 @@ DATA = DataSettings(
 )
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """The base model and how it reads an example."""
-
-    name: str = MODEL_NAME
-    """Hub id, a local folder in the Hub's layout, or "tiny-gemma3": built on the spot, for demos and tests."""
-    revision: str | None = None
-    """Branch, tag or commit of the Hub repository."""
-    dtype: Dtype = "auto"
-    """Of the frozen weights; "auto" is bfloat16 where the device has it, and on older cards 4 bits computed in float32.
-    Trained weights are always float32."""
-    image_fit: ImageFit = "squash"
-    """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
-    trained, or "letterbox", with white borders."""
-    max_length: int = MAX_LENGTH
-    """Text tokens of prompt and completion together; image tokens are not counted."""
-
-    def __post_init__(self) -> None:
-        check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
-        check_setting(self.max_length >= 16, "model.max_length", "16 or more")
+MODEL = ModelSettings(
+    name=MODEL_NAME,
+    revision=None,
+    dtype="auto",
+    image_fit="squash",
+    max_length=MAX_LENGTH,
+)
 
 
-@dataclass(frozen=True)
-class AdapterSettings:
-    """Parameter-efficient fine-tuning: which weights are trained."""
-
-    mode: AdapterMode = "lora"
-    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
-    decoder, or every weight ("full")."""
-    rank: int = LORA_R
-    """Of the LoRA matrices."""
-    alpha: int = LORA_ALPHA
-    """LoRA scale: updates count alpha / rank."""
-    dropout: float = LORA_DROPOUT
-    """Dropout before the LoRA matrices."""
-    targets: tuple[str, ...] = LORA_TARGET_MODULES
-    """Where LoRA matrices go: "decoder", "projector" (trained whole), "vision" (linear layers of the encoder), joined
-    with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and qlora read it."""
-    freeze: tuple[Part, ...] = ()
-    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
-    every other part is trained; elsewhere it forbids what the targets must not name."""
-
-    def __post_init__(self) -> None:
-        check_setting(self.rank >= 1, "adapter.rank", "1 or more")
-        check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
-        check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
-        check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")
+ADAPTER = AdapterSettings(
+    mode="lora",
+    rank=LORA_R,
+    alpha=LORA_ALPHA,
+    dropout=LORA_DROPOUT,
+    targets=LORA_TARGET_MODULES,
+    freeze=(),
+)
 
 
 TRAIN = TrainSettings(
@@ -163,21 +133,6 @@ TRAIN = TrainSettings(
     trackers=("tensorboard",),
     seed=SEED,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestSettings(Decoding):
-    """The evaluation, and answers about single images."""
-
-    batch_size: int
-    """Examples per forward pass."""
-    bootstrap_samples: int
-    """Bootstrap resamples (over papers) for the 95 % intervals."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_setting(self.batch_size >= 1, "test.batch_size", "1 or more")
-        check_setting(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
 
 
 TEST = TestSettings(
@@ -259,8 +214,8 @@ class Config:
     extract: ExtractSettings = EXTRACT
     data: DataSettings = DATA
     prepare: PrepareSettings = PREPARE
-    model: ModelSettings = field(default_factory=ModelSettings)
-    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    model: ModelSettings = MODEL
+    adapter: AdapterSettings = ADAPTER
     train: TrainSettings = TRAIN
     test: TestSettings = TEST
 
@@ -328,8 +283,8 @@ def _demo() -> Config:
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
         prepare=replace(PREPARE, minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
-        model=ModelSettings(name="tiny-gemma3", max_length=256),
-        adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
+        model=replace(MODEL, name="tiny-gemma3", max_length=256),
+        adapter=replace(ADAPTER, rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
         train=replace(
             TRAIN,
             epochs=40,
@@ -358,8 +313,8 @@ def _paligemma_brain() -> Config:
         ),
         # One row in a hundred is more than a thousand, enough to follow the training by.
         prepare=replace(PREPARE, val_fraction=0.01, max_words=250),
-        model=ModelSettings(name="google/paligemma-3b-pt-224"),
-        adapter=AdapterSettings(mode="projector", freeze=("vision", "text")),
+        model=replace(MODEL, name="google/paligemma-3b-pt-224"),
+        adapter=replace(ADAPTER, mode="projector", freeze=("vision", "text")),
         train=replace(TRAIN, epochs=1, learning_rate=2e-5),
     )
 
@@ -369,7 +324,7 @@ def _paligemma_brain_lora() -> Config:
     return replace(
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
-        adapter=AdapterSettings(mode="lora", rank=32, alpha=64),
+        adapter=replace(ADAPTER, mode="lora", rank=32, alpha=64),
         train=replace(TRAIN, epochs=1, learning_rate=1e-4, scheduler="cosine"),
     )
 
@@ -379,7 +334,7 @@ def _gemma3_qlora() -> Config:
     return Config(
         work_dir=Path("work/gemma3-qlora"),
         output_dir=Path("output/gemma3-qlora"),
-        adapter=AdapterSettings(mode="qlora"),
+        adapter=replace(ADAPTER, mode="qlora"),
         train=replace(TRAIN, batch_size=1, gradient_accumulation_steps=16),
         test=replace(TEST, batch_size=4),
     )
