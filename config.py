@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.core import settings
-from figtune.core.errors import InputError, UsageError
-from figtune.core.settings import check_pair, check_setting
+from figtune.core.errors import InputError, UsageError, one_line_excepthook
+from figtune.core.settings import check_pair, check_setting, convert_fields
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
@@ -23,6 +23,8 @@ from figtune.extraction.settings import ExtractSettings
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
+
+sys.excepthook = one_line_excepthook  # for a constant that makes no sense
 
 # Where things are
 PDF_DIR = Path("papers")
@@ -220,6 +222,7 @@ class Config:
     test: TestSettings = TEST
 
     def __post_init__(self) -> None:
+        convert_fields(self, "")
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
         check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         check_setting(self.workers >= 0, "workers", "0 or more")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -135,3 +139,48 @@ def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> Non
         if isinstance(node, ast.keyword) or (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
     ]
     assert sum(isinstance(value, ast.Name) and value.id == constant for value in defaults) == 1
+
+
+def _edited(name: str, value: str) -> config.Config:
+    """Return the defaults of config.py with another value of a constant, as a user types it."""
+    text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", Path(config.__file__).read_text(encoding="utf-8"))
+    assert count == 1
+    module = ModuleType("edited_config")
+    module.__file__ = config.__file__
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, module.__name__, module)
+        exec(compile(text, module.__name__, "exec"), module.__dict__)
+        parsed: config.Config = module.parse((), "main.py", "")
+    return parsed
+
+
+def test_constants_edited_naturally_mean_what_they_say() -> None:
+    assert _edited("PDF_DIR", '"samples"').pdf_dir == Path("samples")
+    assert _edited("LORA_TARGET_MODULES", '"q_proj"').adapter.targets == ("q_proj",)
+    assert _edited("LORA_TARGET_MODULES", '["q_proj", "v_proj"]').adapter.targets == ("q_proj", "v_proj")
+    assert _edited("NUM_EPOCHS", "2").train.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("BATCH_SIZE", '"four"', "--train.batch_size: Expected `int`, got `str`, in config.py"),
+        ("PDF_DIR", "7", "--pdf_dir: Expected"),
+        ("LORA_R", "1.5", "--adapter.rank: Expected `int`, got `float`"),
+        ("LEARNING_RATE", "0", "--train.learning_rate must be a number above 0"),
+    ],
+)
+def test_constants_that_make_no_sense_are_refused(name: str, value: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        _edited(name, value)
+    assert complaint in str(caught.value)
+
+
+def test_a_constant_that_makes_no_sense_ends_a_script_in_one_line(tmp_path: Path) -> None:
+    for path in ("figtune", "extract_content.py"):
+        (tmp_path / path).symlink_to(Path(config.__file__).parent / path)
+    text = Path(config.__file__).read_text(encoding="utf-8")
+    (tmp_path / "config.py").write_text(re.sub(r"(?m)^BATCH_SIZE = .*$", "BATCH_SIZE = 0", text), encoding="utf-8")
+    command = [sys.executable, "-c", "import extract_content"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: --train.batch_size must be 1 or more; give another value\n")

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -29,6 +29,37 @@ def check_setting(condition: bool, name: str, wanted: str) -> None:
     """
     if not condition:
         raise UsageError(f"--{name} must be {wanted}", "give another value")
+
+
+def convert_fields(settings: object, prefix: str) -> None:
+    """Give the fields of a new frozen dataclass the types that they declare, where a constant was edited naturally.
+
+    A text stands for a path or for a tuple of one, a list for a tuple.
+
+    Args:
+        prefix: of the flags of the fields, such as `train.`.
+
+    Raises:
+        UsageError: a value has another type.
+    """
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if dataclasses.is_dataclass(value):
+            continue
+        if isinstance(value, str) and get_origin(kind) is tuple:
+            value = (value,)
+        try:
+            converted = msgspec.convert(_plain_items(value), kind, dec_hook=_path)
+        except msgspec.ValidationError as misfit:
+            raise UsageError(f"--{prefix}{name}: {misfit}, in config.py", "give another value") from None
+        if converted != getattr(settings, name):
+            object.__setattr__(settings, name, converted)
+
+
+def _plain_items(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_plain_items(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def check_pair(condition: bool, name: str, wanted: str) -> None:
