@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.core import settings
-from figtune.core.errors import InputError, UsageError, one_line_excepthook
-from figtune.core.settings import check_pair, check_setting, convert_fields
+from figtune.core.errors import InputError, UsageError
+from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
@@ -23,8 +23,6 @@ from figtune.extraction.settings import ExtractSettings
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
-
-sys.excepthook = one_line_excepthook  # for a constant that makes no sense
 
 # Where things are
 PDF_DIR = Path("papers")
@@ -49,102 +47,106 @@ SEED = 0
 # Which papers are held out
 SPLIT_SEED = 0
 
+with settings.one_line_errors("config.py"):
+    # Whoever edits a constant writes "samples" for a folder and "q_proj v_proj" for names.
+    globals().update(
+        settings.constants(
+            globals(),
+            {
+                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR"), Path),
+                **dict.fromkeys(("LORA_R", "LORA_ALPHA", "BATCH_SIZE", "GRADIENT_ACCUMULATION_STEPS"), int),
+                **dict.fromkeys(("MAX_LENGTH", "SEED", "SPLIT_SEED"), int),
+                **dict.fromkeys(("LORA_DROPOUT", "NUM_EPOCHS", "LEARNING_RATE"), float),
+                "MODEL_NAME": str,
+                "LORA_TARGET_MODULES": tuple[str, ...],
+            },
+        )
+    )
+
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
 
-
-EXTRACT = ExtractSettings(
-    dpi=200,
-    longest_side=2048,
-    timeout_seconds=120.0,
-    memory_mb=2048,
-    engine="local",
-    ray_address="",
-)
-
-
-PREPARE = PrepareSettings(
-    tasks=TASKS,
-    include_tables=False,
-    min_confidence=0.5,
-    min_side_pixels=64,
-    max_aspect_ratio=8.0,
-    min_ink_share=0.005,
-    english_only=True,
-    min_words=5,
-    max_words=200,
-    max_context_words=100,
-    near_duplicate_bits=16,
-    minitrain_examples=100,
-    shard_examples=0,
-    val_fraction=0.1,
-    test_fraction=0.15,
-    split_seed=SPLIT_SEED,
-)
-
-
-DATA = DataSettings(
-    source="",
-    revision=None,
-    image_column="image",
-    target_column="caption",
-    prompt_column="",
-    id_column="",
-    limit=0,
-    prompt="Describe this image.",
-)
-
-
-MODEL = ModelSettings(
-    name=MODEL_NAME,
-    revision=None,
-    dtype="auto",
-    image_fit="squash",
-    max_length=MAX_LENGTH,
-)
-
-
-ADAPTER = AdapterSettings(
-    mode="lora",
-    rank=LORA_R,
-    alpha=LORA_ALPHA,
-    dropout=LORA_DROPOUT,
-    targets=LORA_TARGET_MODULES,
-    freeze=(),
-)
-
-
-TRAIN = TrainSettings(
-    epochs=NUM_EPOCHS,
-    batch_size=BATCH_SIZE,
-    max_batch_tokens=4096,
-    gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
-    learning_rate=LEARNING_RATE,
-    scheduler="cosine",
-    warmup_fraction=0.03,
-    optimizer="adamw",
-    weight_decay=0.0,
-    max_grad_norm=1.0,
-    activation_checkpointing=True,
-    auto_batch=False,
-    evaluations=10,
-    patience=0,
-    answers=4,
-    save_total_limit=2,
-    trackers=("tensorboard",),
-    seed=SEED,
-)
-
-
-TEST = TestSettings(
-    max_new_tokens=256,
-    temperature=0.0,
-    top_p=1.0,
-    seed=0,
-    batch_size=8,
-    bootstrap_samples=2000,
-)
+with settings.one_line_errors("config.py"):
+    EXTRACT = ExtractSettings(
+        dpi=200,
+        longest_side=2048,
+        timeout_seconds=120.0,
+        memory_mb=2048,
+        engine="local",
+        ray_address="",
+    )
+    PREPARE = PrepareSettings(
+        tasks=TASKS,
+        include_tables=False,
+        min_confidence=0.5,
+        min_side_pixels=64,
+        max_aspect_ratio=8.0,
+        min_ink_share=0.005,
+        english_only=True,
+        min_words=5,
+        max_words=200,
+        max_context_words=100,
+        near_duplicate_bits=16,
+        minitrain_examples=100,
+        shard_examples=0,
+        val_fraction=0.1,
+        test_fraction=0.15,
+        split_seed=SPLIT_SEED,
+    )
+    DATA = DataSettings(
+        source="",
+        revision=None,
+        image_column="image",
+        target_column="caption",
+        prompt_column="",
+        id_column="",
+        limit=0,
+        prompt="Describe this image.",
+    )
+    MODEL = ModelSettings(
+        name=MODEL_NAME,
+        revision=None,
+        dtype="auto",
+        image_fit="squash",
+        max_length=MAX_LENGTH,
+    )
+    ADAPTER = AdapterSettings(
+        mode="lora",
+        rank=LORA_R,
+        alpha=LORA_ALPHA,
+        dropout=LORA_DROPOUT,
+        targets=LORA_TARGET_MODULES,
+        freeze=(),
+    )
+    TRAIN = TrainSettings(
+        epochs=NUM_EPOCHS,
+        batch_size=BATCH_SIZE,
+        max_batch_tokens=4096,
+        gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
+        learning_rate=LEARNING_RATE,
+        scheduler="cosine",
+        warmup_fraction=0.03,
+        optimizer="adamw",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        activation_checkpointing=True,
+        auto_batch=False,
+        evaluations=10,
+        patience=0,
+        answers=4,
+        save_total_limit=2,
+        trackers=("tensorboard",),
+        seed=SEED,
+    )
+    TEST = TestSettings(
+        max_new_tokens=256,
+        temperature=0.0,
+        top_p=1.0,
+        seed=0,
+        batch_size=8,
+        bootstrap_samples=2000,
+    )
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,6 @@ class Config:
     test: TestSettings = TEST
 
     def __post_init__(self) -> None:
-        convert_fields(self, "")
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
         check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         check_setting(self.workers >= 0, "workers", "0 or more")

@@ -26,6 +26,7 @@ from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.dataset.records import EXAMPLES_READ
+from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 from figtune.models.availability import check_base, check_launch_and_device
 from figtune.models.records import TRAINED_MODEL
@@ -43,6 +44,7 @@ def describe(config: Config) -> Stage:
         folder=config.evaluation_dir,
         command=commands.TEST,
         settings=flatten(config.test, "test."),
+        files={"adapter": adapter_fingerprint(config.output_dir) or ""},
         needs=(
             Dependency(stage="prepare", folder=config.dataset_dir, command=commands.PREPARE, reads=EXAMPLES_READ),
             Dependency(stage="train", folder=config.output_dir, command=commands.TRAIN, reads=TRAINED_MODEL),
@@ -118,23 +120,24 @@ def _talk(config: Config) -> StageResult:
 
 
 def _evaluate(config: Config) -> StageResult:
-    from figtune.evaluation.evaluation import Trial, evaluate
-    from figtune.metrics.intervals import Bootstrap
+    from figtune.evaluation.evaluate import EvalSettings, evaluate
+    from figtune.metrics.bootstrap import Bootstrap
     from figtune.models.records import FEATURES_FOLDER
 
-    drawn = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    size = config.test.batch_size
-    trial = Trial(device=config.device, batch_size=size, decoding=config.test, bootstrap=drawn)
-    summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, trial)
+    bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
+    settings = EvalSettings(config.device, config.test.batch_size, config.test, bootstrap)
+    summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
     logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 
 def _compare(config: Config) -> StageResult:
-    from figtune.metrics.intervals import Bootstrap
-    from figtune.reports.comparison import comparison
+    from figtune.evaluation.staleness import read_evaluation
+    from figtune.metrics.bootstrap import Bootstrap
+    from figtune.reports.comparison import comparison_table
 
-    print_result(comparison(config.compare, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
+    runs = [read_evaluation(output) for output in config.compare]
+    print_result(comparison_table(runs, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
     return StageResult(counts={"runs": len(config.compare)})
 
 

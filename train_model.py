@@ -25,8 +25,8 @@ from figtune.core.distributed import is_rank_zero, run_distributed
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.export.post_training import post_training_stages
 from figtune.models.availability import check_base, check_launch_and_device
-from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
@@ -58,10 +58,15 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> StageSummary:
     """Make OUTPUT if it is not current."""
+    from figtune.evaluation.staleness import warn_if_stale
+
     folders = (config.work_dir, config.output_dir)
-    return run_if_stale(
+    summary = run_if_stale(
         describe(config), partial(_produce, config), lock_folders=folders, force=config.force, shared=True
     )
+    if is_rank_zero():
+        warn_if_stale(config.output_dir)
+    return summary
 
 
 def check(config: Config) -> None:
@@ -82,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_distributed(lambda: run_stages([SCRIPT, *after_training(config)], config), on_cpu=config.device == "cpu")
+    run_distributed(lambda: run_stages([SCRIPT, *post_training_stages(config)], config), on_cpu=config.device == "cpu")
 
 
 def _produce(config: Config, folder: Path) -> StageResult:

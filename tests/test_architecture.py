@@ -29,7 +29,7 @@ ARROWS = {
     "inference": {"batches", "dataset", "extraction", "models", "core"},
     "training": {"inference", "batches", "dataset", "models", "reports", "core"},
     "evaluation": {"inference", "batches", "dataset", "metrics", "models", "reports", "core"},
-    "publishing": {"inference", "batches", "dataset", "models", "core"},
+    "export": {"inference", "batches", "dataset", "models", "core"},
     "metrics": {"core"},
     "reports": {"extraction", "dataset", "metrics", "pdf", "core"},
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
-from types import TracebackType
 
 
 class ExitCode(IntEnum):
@@ -74,12 +72,3 @@ class PartialError(FigtuneError):
     """Some input failed and the user asked for all of it (`--strict`)."""
 
     exit_code = ExitCode.PARTIAL
-
-
-def one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Report an error of the user in one line where it comes before `run_cli`: in a constant of config.py."""
-    if not isinstance(error, FigtuneError):
-        sys.__excepthook__(kind, error, trace)
-        return
-    sys.stderr.write(f"error: {error}\n")
-    raise SystemExit(int(error.exit_code))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, get_origin, get_type_hints
 
@@ -31,37 +33,6 @@ def check_setting(condition: bool, name: str, wanted: str) -> None:
         raise UsageError(f"--{name} must be {wanted}", "give another value")
 
 
-def convert_fields(settings: object, prefix: str) -> None:
-    """Give the fields of a new frozen dataclass the types that they declare, where a constant was edited naturally.
-
-    A text stands for a path or for a tuple of one, a list for a tuple.
-
-    Args:
-        prefix: of the flags of the fields, such as `train.`.
-
-    Raises:
-        UsageError: a value has another type.
-    """
-    for name, kind in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        if dataclasses.is_dataclass(value):
-            continue
-        if isinstance(value, str) and get_origin(kind) is tuple:
-            value = (value,)
-        try:
-            converted = msgspec.convert(_plain_items(value), kind, dec_hook=_path)
-        except msgspec.ValidationError as misfit:
-            raise UsageError(f"--{prefix}{name}: {misfit}, in config.py", "give another value") from None
-        if converted != getattr(settings, name):
-            object.__setattr__(settings, name, converted)
-
-
-def _plain_items(value: object) -> object:
-    if isinstance(value, list | tuple):
-        return [_plain_items(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 def check_pair(condition: bool, name: str, wanted: str) -> None:
     """Refuse a setting that does not go with the others.
 
@@ -70,6 +41,48 @@ def check_pair(condition: bool, name: str, wanted: str) -> None:
     """
     if not condition:
         raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
+def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[str, object]:
+    """Convert constants that people edit to the types that settings have: a path may be written as text, a list of
+    names as one text with blanks or commas, an int where a float is meant.
+
+    Args:
+        given: values by name, others among them.
+        kinds: types of the constants by name.
+
+    Raises:
+        UsageError: a value of another type.
+    """
+    found: dict[str, object] = {}
+    for name, kind in kinds.items():
+        value = given[name]
+        if isinstance(value, str) and get_origin(kind) is tuple:
+            value = tuple(value.replace(",", " ").split())
+        plain = str(value) if isinstance(value, Path) else value
+        try:
+            converted: object = msgspec.convert(plain, kind, dec_hook=_path)
+            # An int where a float is meant stays as it was written: 3 epochs are not shown as 3.0.
+            found[name] = value if type(value) is int and kind is float else converted
+        except msgspec.ValidationError as misfit:
+            raise UsageError(f"{name} = {value!r}: {_lowered(str(misfit))}", "write another value") from None
+    return found
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+@contextmanager
+def one_line_errors(where: str) -> Iterator[None]:
+    """End the program with one line and the exit code for usage where a default cannot be used: it is made while
+    `where` is imported, before any command line could catch the error.
+    """
+    try:
+        yield
+    except UsageError as error:
+        sys.stderr.write(f"error: {where}: {error}\n")
+        raise SystemExit(error.exit_code) from None
 
 
 def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
@@ -126,7 +139,7 @@ def _merge(defaults: object, given: object) -> object:
 def _path(kind: type[object], value: object) -> object:
     if not (issubclass(kind, Path) and isinstance(value, str)):
         raise TypeError(f"Expected a path, got `{value}`")
-    return Path(value)
+    return Path(value).expanduser()
 
 
 def _unknown_names(kind: type[object], plain: object, prefix: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from figtune.core.settings import check_setting, convert_fields
+from figtune.core.settings import check_setting
 from figtune.dataset.records import Task
 
 PAPER_ONLY_SETTINGS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
@@ -59,7 +59,6 @@ class PrepareSettings:
     """Seed of the train, val and test assignment."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "prepare.")
         check_setting(len(self.tasks) > 0, "prepare.tasks", "at least one task")
         check_setting(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
         check_setting(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
@@ -101,7 +100,6 @@ class DataSettings:
     """Asked of rows that have no prompt of their own."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "data.")
         check_setting(bool(self.image_column), "data.image_column", "the name of a column")
         check_setting(bool(self.target_column), "data.target_column", "the name of a column")
         check_setting(bool(self.prompt.strip()), "data.prompt", "a text")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from figtune.core.settings import check_setting, convert_fields
+from figtune.core.settings import check_setting
 from figtune.inference.settings import Decoding
 
 
@@ -18,7 +18,6 @@ class TestSettings(Decoding):
     """Bootstrap resamples (over papers) for the 95 % intervals."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "test.")
         super().__post_init__()
         check_setting(self.batch_size >= 1, "test.batch_size", "1 or more")
         check_setting(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from figtune.core.settings import check_pair, check_setting, convert_fields
+from figtune.core.settings import check_pair, check_setting
 from figtune.core.worker_pool import TaskLimits
 
 EngineName = Literal["local", "ray"]
@@ -32,7 +32,6 @@ class ExtractSettings:
     for as long as it takes."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "extract.")
         check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
         check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
         check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.core import commands
 from figtune.core.artifacts import check_recorded
 from figtune.core.errors import ArtifactMissingError, InputError
+from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_json
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, TRAINED_MODEL, ModelRecord
 
@@ -42,3 +44,11 @@ def read_adapter_record(output_dir: Path) -> ModelRecord:
             f"train again with: {commands.TRAIN} --force",
         )
     return record
+
+
+def adapter_fingerprint(output_dir: Path) -> str | None:
+    """Return the sha256, in hex, of `model.json` and the trained weights in OUTPUT; None if there are none."""
+    files = (output_dir / MODEL_FILE, output_dir / ADAPTER_FOLDER / "adapter_model.safetensors")
+    if not all(file.is_file() for file in files):
+        return None
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()

@@ -12,6 +12,7 @@ from transformers import ProcessorMixin
 
 from figtune.core import commands
 from figtune.core.errors import InputError, ResourceError, UsageError
+from figtune.core.number_format import count
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
@@ -86,6 +87,6 @@ def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decodi
         return generate_answers(loaded, [question.prompt for question in questions], features, decoding)
     except torch.OutOfMemoryError:
         raise ResourceError(
-            f"{len(questions)} images at a time do not fit into GPU memory",
+            f"a batch of {count(len(questions), 'images')} does not fit into GPU memory",
             "make --test.batch_size smaller, or give --device cpu",
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from figtune.core.settings import check_setting, convert_fields
+from figtune.core.settings import check_setting
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 
 
@@ -26,7 +26,6 @@ class ModelSettings:
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "model.")
         check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
         check_setting(self.max_length >= 16, "model.max_length", "16 or more")
 
@@ -52,7 +51,6 @@ class AdapterSettings:
     every other part is trained; elsewhere it forbids what the targets must not name."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "adapter.")
         check_setting(self.rank >= 1, "adapter.rank", "1 or more")
         check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
         check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")

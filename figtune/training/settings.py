@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from figtune.core.settings import check_setting, convert_fields
+from figtune.core.settings import check_setting
 
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
@@ -55,7 +55,6 @@ class TrainSettings:
     """Seed of the order of examples, of dropout and of the first adapter weights."""
 
     def __post_init__(self) -> None:
-        convert_fields(self, "train.")
         check_setting(0 < self.epochs < inf, "train.epochs", "a number above 0")
         check_setting(self.batch_size >= 1, "train.batch_size", "1 or more")
         check_setting(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
