@@ -189,9 +189,9 @@ class Config:
     export: Path | None = None
     """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
     prompt: str | None = None
-    """What to ask about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
+    """Question about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
     task: Task = "caption"
-    """What to ask about --test_image where there is no --prompt."""
+    """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
     4 bits for small cards), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
@@ -211,8 +211,8 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
-    """What training must fit into, such as 16GB: setup and training stop where it will not, and say what to change.
-    Left out, they warn where it will not fit into what is here."""
+    """Memory that training must fit into, such as 16GB: setup and training stop where it does not, and say what to
+    change. Left out, they warn where it does not fit into what is here."""
     workers: int = 0
     """Processes that read papers; 0 is one per CPU core, of the whole cluster with --extract.engine ray."""
     extract: ExtractSettings = EXTRACT
@@ -256,27 +256,27 @@ class Config:
 
     @property
     def content_dir(self) -> Path:
-        """What `extract` makes."""
+        """Return the folder that `extract` makes."""
         return self.work_dir / "content"
 
     @property
     def dataset_dir(self) -> Path:
-        """What `prepare` makes."""
+        """Return the folder that `prepare` makes."""
         return self.work_dir / "dataset"
 
     @property
     def model_dir(self) -> Path:
-        """What `setup` makes."""
+        """Return the folder that `setup` makes."""
         return self.work_dir / "model"
 
     @property
     def tokenizer_file(self) -> Path:
-        """Of the model that `setup` has configured, if it has."""
+        """Return the path of the tokenizer of the model that `setup` configures."""
         return self.model_dir / "processor" / "tokenizer.json"
 
     @property
     def evaluation_dir(self) -> Path:
-        """What `test` makes."""
+        """Return the folder that `test` makes."""
         return self.output_dir / "evaluation"
 
 
@@ -372,7 +372,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
 
 
 def _base(arguments: Sequence[str]) -> Config:
-    """What the flags change: the defaults, a preset, or a settings file."""
+    """Return the settings that the flags change: the defaults, a preset, or a settings file."""
     first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first_look.add_argument("--preset")
     first_look.add_argument("--config")
@@ -390,7 +390,7 @@ def _base(arguments: Sequence[str]) -> Config:
 
 
 def _without_requests(config: Config) -> Config:
-    """What was asked of one run is no setting of the next."""
+    """Reset what was asked of one run only: it is no setting of the next."""
     fresh = Config()
     return replace(
         config,

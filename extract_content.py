@@ -29,7 +29,7 @@ _WHERE = ("extract.engine", "extract.ray_address")
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.extraction.records import GALLERY_FILE
     from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
 

@@ -25,7 +25,7 @@ from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.dataset.content_folder import CONTENT_READ
     from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
     from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS

@@ -27,7 +27,7 @@ from figtune.models.support import TINY_TYPES
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.models.origin import files_of
     from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
 

@@ -35,7 +35,7 @@ logger = logging.getLogger("figtune")
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     if config.test_image is not None or config.serve or config.compare:
         return _request(config)
     return Stage(
@@ -91,7 +91,7 @@ def _run_all(config: Config) -> None:
 
 
 def _request(config: Config) -> Stage:
-    """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
+    """Describe a request: its answer is not kept, so nothing can be current; loading checks the adapter."""
     why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
     return Stage(
         name="test", version=0, folder=config.output_dir, command=commands.TEST, settings={}, outputs=(), always_run=why

@@ -36,7 +36,7 @@ _WATCHING = "train.trackers"
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.dataset.records import LEARNED_FROM
     from figtune.models.records import CURVES_FILE, OUTPUT_CONTENTS, TRAINING_VERSION
 

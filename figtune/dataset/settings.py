@@ -93,7 +93,7 @@ class DataSettings:
     prompt_column: str
     """Texts that ask for them; empty for --data.prompt everywhere."""
     id_column: str
-    """What rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
+    """Column that rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
     limit: int
     """Rows to read of each part of the data set, from its beginning, for a quick try; 0 for all."""
     prompt: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, wor
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import write_json
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
@@ -43,6 +44,8 @@ from figtune.models.features import prepared_features
 from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     processor = load_processor(output_dir / PROCESSOR_FOLDER)
     items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
     if items[0].split != "test":
-        log("no example is held out for the test: only some that were trained on are evaluated")
+        logger.warning("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = ResumableJsonl(
         kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)

@@ -33,7 +33,7 @@ class ExtractionCounts:
     duplicate: int
     failed: int
     repaired: int
-    """Of those that are ok or without figures: damaged PDFs, of which something may be missing."""
+    """Damaged PDFs among those that are ok or without figures, of which something may be missing."""
     pages: int
     """Pages of the readable papers, each counted once."""
     figures: int

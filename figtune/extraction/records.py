@@ -42,7 +42,7 @@ class PaperRecord:
     figures: int
     tables: int
     repaired: bool = False
-    """Whether the PDF was damaged (cut off, say) and had to be repaired to be read."""
+    """True where the PDF was damaged (cut off, say) and had to be repaired to be read."""
     text_key: str = ""
     """Hash of how its text begins, the same whatever the file is called; empty where nothing was read."""
 
