@@ -70,9 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.extraction.extract_paper import extract_paper
-    from figtune.extraction.failures import log_failures
     from figtune.extraction.records import PAPERS_FILE
-    from figtune.extraction.run import choose_engine, extract_folder
+    from figtune.extraction.run import choose_engine, extract_folder, log_failures
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(

@@ -32,9 +32,8 @@ from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, sc
 from config import EXTRACT
 from figtune.core.log import progress_bar
 from figtune.extraction.extract_paper import citables, extract_paper, text_of
-from figtune.extraction.render import render_crop
+from figtune.extraction.render import ThumbnailDocument, render_crop
 from figtune.extraction.run import extract_folder
-from figtune.extraction.thumbnails import ThumbnailDocument
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures
 from figtune.layout.mentions import mentions_of

@@ -25,8 +25,7 @@ from figtune.extraction.records import (
     PaperRecord,
     PaperText,
 )
-from figtune.extraction.render import Crop, render_crop
-from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks

@@ -6,6 +6,7 @@ are read, on what was interrupted, or on what had been in the folder before.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
 from figtune.core.shortages import shortages_explained
 from figtune.core.worker_pool import TaskFailure, TaskLimits
@@ -40,9 +42,12 @@ from figtune.extraction.records import (
     PAPERS_FILE,
     TEXTS_FOLDER,
     THUMBNAILS_FOLDER,
+    PaperRecord,
 )
 from figtune.extraction.settings import ExtractSettings
 from figtune.extraction.worker import Engine, Extractor, WriteFailure, run_locally
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "CONTENT_FILES",
@@ -51,8 +56,12 @@ __all__ = [
     "ExtractionCounts",
     "choose_engine",
     "extract_folder",
+    "log_failures",
     "pdf_hashes",
 ]
+
+_SHOWN = 5
+"""Papers of each kind that are named."""
 
 EXTRACTION_VERSION = 5
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
@@ -151,3 +160,16 @@ def _result(source: PdfFile, outcome: PaperResult | TaskFailure) -> PaperResult:
     if isinstance(outcome, TaskFailure):
         return PaperResult(paper=failed_paper(source, outcome.reason), figures=())
     return outcome
+
+
+def log_failures(content_dir: Path, made_by: str) -> None:
+    """Tell the first few of each kind with their reasons, and where to find the others."""
+    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, made_by)
+    for name, chosen in (
+        ("failed", [paper for paper in papers if paper.status == "failed"]),
+        ("repaired", [paper for paper in papers if paper.repaired]),
+    ):
+        for paper in chosen[:_SHOWN]:
+            logger.warning(f"{name}: {paper.file!a}: {paper.reason}")
+        if len(chosen) > _SHOWN:
+            logger.warning(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")
