@@ -21,7 +21,7 @@ from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
-from figtune.evaluation.predictor import Predictor, grey_features
+from figtune.evaluation.predictor import Predictor
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
 from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import Decoding
@@ -40,8 +40,8 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
-from figtune.models.features import prepared_features
-from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.feature_cache import image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
 
@@ -78,8 +78,9 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     """
     record = read_adapter_record(output_dir)
     examples = read_eval_items(dataset_dir)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
+    family = family_of(record.family, record.name)
+    processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
+    items = fitting(examples, family, processor, record.max_length)
     if items[0].split != "test":
         logger.warning("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
@@ -129,7 +130,7 @@ def _predictions(
     """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
     if rest := items[broadcast(lambda: len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(settings.device), commands.TRAIN, encoder=False)
+        loaded = load_tuned_model(output_dir, resolve_device(settings.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
         done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
@@ -139,10 +140,10 @@ def _predictions(
 def _predictor(
     loaded: LoadedModel, items: Sequence[EvalItem], dataset_dir: Path, features_dir: Path, decoding: Decoding
 ) -> Predictor:
+    files = image_files(loaded, image_paths(items, dataset_dir))
     return Predictor(
         loaded=loaded,
-        features=prepared_features(features_dir, loaded, image_paths(items, dataset_dir)),
-        grey=grey_features(loaded),
+        images=prepared_features(features_dir, loaded, files),
         decoding=decoding,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )

@@ -23,9 +23,11 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.batches.collation import generation_batch
-from figtune.batches.rows import prompt_row
+from figtune.batching.collator import prompt_batch
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.inference.settings import Decoding
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import concatenate
 from figtune.models.loading import LoadedModel
 
 _SMALLEST = torch.finfo(torch.float32).tiny
@@ -46,7 +48,7 @@ class Answer:
 def generate_answers(
     loaded: LoadedModel,
     prompts: Sequence[str],
-    features: Tensor,
+    images: Sequence[ImageInputs],
     decoding: Decoding,
     streamer: BaseStreamer | None = None,
 ) -> list[Answer]:
@@ -56,14 +58,18 @@ def generate_answers(
 
     Args:
         prompts: B texts.
-        features: float[B, T, V] of the vision encoder, one of each prompt's image; or pixels, float32[B, 3, H, W].
+        images: image of each prompt.
         streamer: receives the prompts' tokens first, then int64[B] whenever each answer has one token more.
     """
-    stop_ids = loaded.family.stop_ids(loaded.processor)
-    pad_id = loaded.processor.tokenizer.pad_token_id
-    rows = [prompt_row(loaded.family, loaded.processor, prompt) for prompt in prompts]
-    batch = generation_batch(rows, pad_id).to(loaded.device)
-    embeddings = loaded.family.image_embeddings(loaded.model, features.to(loaded.device))
+    family, processor = loaded.family, loaded.processor
+    stop_ids = family.stop_ids(processor)
+    pad_id = processor.tokenizer.pad_token_id
+    pairs = zip(prompts, images, strict=True)
+    tokenized = [tokenize_prompt(family, processor, prompt, image.layout) for prompt, image in pairs]
+    batch = prompt_batch(tokenized, pad_id).to(loaded.device)
+    tensors = concatenate([image.tensors for image in images])
+    on_device = {name: tensor.to(loaded.device) for name, tensor in tensors.items()}
+    embeddings = family.image_embeddings(loaded.model, on_device)
     # The model's own settings turn sampling on, and would be merged into those of a single call.
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=decoding.max_new_tokens, eos_token_id=list(stop_ids), pad_token_id=pad_id
@@ -71,28 +77,30 @@ def generate_answers(
     generated = loaded.model.generate(  # type: ignore[operator]
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
-        token_type_ids=batch.token_type_ids,
+        **family.token_inputs(batch.bidirectional, batch.attention_mask),
         mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
-        logits_processor=sampling_processors(decoding, prompts, features),
+        logits_processor=sampling_processors(decoding, prompts, images),
         streamer=streamer,
     )
     answers = generated[:, batch.input_ids.shape[1] :].tolist()
     return [_answer(loaded, ids, stop_ids) for ids in answers]
 
 
-def sampling_processors(decoding: Decoding, prompts: Sequence[str], features: Tensor) -> LogitsProcessorList:
+def sampling_processors(
+    decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs]
+) -> LogitsProcessorList:
     """Return the logits processors of a batch that turn greedy decoding into sampling; none at temperature 0.
 
     Args:
         prompts: B texts.
-        features: float[B, T, V] of the prompts' images.
+        images: image of each prompt.
     """
     processors = LogitsProcessorList()
     if decoding.temperature > 0:
         processors.append(TemperatureLogitsWarper(decoding.temperature))
         if decoding.top_p < 1:
             processors.append(TopPLogitsWarper(decoding.top_p))
-        pairs = zip(prompts, features, strict=True)
+        pairs = zip(prompts, images, strict=True)
         processors.append(_GumbelNoise([_seed(decoding.seed, prompt, image) for prompt, image in pairs]))
     return processors
 
@@ -109,9 +117,10 @@ class _GumbelNoise(LogitsProcessor):
         return scores.float() + noise.to(scores.device)
 
 
-def _seed(seed: int, prompt: str, image: Tensor) -> int:
+def _seed(seed: int, prompt: str, image: ImageInputs) -> int:
     digest = hashlib.sha256(f"{seed} {prompt}".encode())
-    digest.update(image.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for tensor in image.tensors.values():
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
 
+from figtune.batching.tokenization import prompt_length
 from figtune.core import commands
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.core.number_format import count
@@ -17,9 +17,9 @@ from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.models.families import family_of
-from figtune.models.family import Family
-from figtune.models.features import picture_features
-from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.family import Family, Processor
+from figtune.models.feature_cache import encode_image
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import PROCESSOR_FOLDER
 
 
@@ -41,11 +41,11 @@ def check_prompt(output_dir: Path, prompt: str) -> None:
         InputError: it is too long, or the adapter is of another base model.
     """
     record = read_adapter_record(output_dir)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    check_prompt_length(family_of(record.family, record.name), processor, prompt, record.max_length)
+    family = family_of(record.family, record.name)
+    check_prompt_length(family, family.load_processor(output_dir / PROCESSOR_FOLDER), prompt, record.max_length)
 
 
-def check_prompt_length(family: Family, processor: ProcessorMixin, prompt: str, max_length: int) -> None:
+def check_prompt_length(family: Family, processor: Processor, prompt: str, max_length: int) -> None:
     """Check that a prompt is shorter than the sequences that the model was trained on.
 
     Raises:
@@ -54,8 +54,7 @@ def check_prompt_length(family: Family, processor: ProcessorMixin, prompt: str, 
     """
     if not prompt.strip():
         raise UsageError("the prompt is empty", "ask something about the image with --prompt")
-    prefix = family.prefix(processor, prompt)
-    tokens = len(prefix.input_ids) - prefix.image_tokens
+    tokens = prompt_length(family, processor, prompt)
     if tokens >= max_length:
         raise InputError(
             f"the prompt takes {tokens} text tokens, and the model was trained on at most {max_length}",
@@ -73,7 +72,7 @@ def load_model(output_dir: Path, device: str) -> LoadedModel:
         ArtifactMissingError, InputError, ResourceError: see `read_adapter_record` and `load_tuned_model`.
     """
     read_adapter_record(output_dir)
-    return load_tuned_model(output_dir, chosen_device(device), commands.TRAIN)
+    return load_tuned_model(output_dir, resolve_device(device), commands.TRAIN)
 
 
 def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:
@@ -83,8 +82,8 @@ def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decodi
         ResourceError: the GPU has too little memory for them.
     """
     try:
-        features = torch.stack([picture_features(loaded, question.image) for question in questions])
-        return generate_answers(loaded, [question.prompt for question in questions], features, decoding)
+        images = [encode_image(loaded, question.image) for question in questions]
+        return generate_answers(loaded, [question.prompt for question in questions], images, decoding)
     except torch.OutOfMemoryError:
         raise ResourceError(
             f"a batch of {count(len(questions), 'images')} does not fit into GPU memory",

@@ -20,7 +20,8 @@ from figtune.core.errors import ResourceError
 from figtune.inference.generate import generate_answers
 from figtune.inference.predict import Question, check_prompt_length
 from figtune.inference.settings import Decoding
-from figtune.models.features import picture_features
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -50,8 +51,8 @@ def stream_answers(loaded: LoadedModel, question: Question, decoding: Decoding) 
     """
     check_prompt_length(loaded.family, loaded.processor, question.prompt, loaded.record.max_length)
     with _FORWARD_LOCK:
-        features = picture_features(loaded, question.image)[None]
-    tuned, base = (_stream_one(loaded, question.prompt, features, decoding) for _ in range(2))
+        image = encode_image(loaded, question.image)
+    tuned, base = (_stream_one(loaded, question.prompt, image, decoding) for _ in range(2))
     texts = {"tuned": "", "base": ""}
     running = {"tuned": tuned, "base": base}
     try:
@@ -103,13 +104,13 @@ class _TokenStream(BaseStreamer):
         """Do nothing: the answer that `generate` returns marks the end."""
 
 
-def _stream_one(loaded: LoadedModel, prompt: str, features: Tensor, decoding: Decoding) -> Generator[str]:
+def _stream_one(loaded: LoadedModel, prompt: str, image: ImageInputs, decoding: Decoding) -> Generator[str]:
     """Yield one growing answer, computed only while its next part is waited for."""
     stream = _TokenStream()
 
     def run() -> None:
         try:
-            stream.received.put(generate_answers(loaded, [prompt], features, decoding, stream)[0].text)
+            stream.received.put(generate_answers(loaded, [prompt], [image], decoding, stream)[0].text)
         except _StreamClosedError:
             return
         except Exception as failure:  # noqa: BLE001 - raised again in the consumer

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from figtune.batches.training_data import TrainingExamples
+from figtune.batching.dataset import DatasetSplits
 from figtune.core.io import write_text
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, Example
+from figtune.models.families import family_of
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
@@ -48,7 +49,7 @@ def write_card(
     record: ModelRecord,
     settings: TrainSettings,
     summary: TrainingSummary,
-    examples: TrainingExamples,
+    examples: DatasetSplits,
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
@@ -78,7 +79,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     )
 
 
-def _data(examples: TrainingExamples, summary: TrainingSummary, terms: CardTerms) -> str:
+def _data(examples: DatasetSplits, summary: TrainingSummary, terms: CardTerms) -> str:
     rows = [
         f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
         f"{len({example.group for example in part}):,} | {_tasks(part)} |"
@@ -156,4 +157,6 @@ def _loading(record: ModelRecord) -> str:
         else 'model = PeftModel.from_pretrained(base, "adapter").eval()',
         'processor = AutoProcessor.from_pretrained("processor")',
     )
-    return "\n".join(("## Loading\n\nIn this folder:\n\n```python", *lines, "```"))
+    packages = family_of(record.family, record.name).processor_packages
+    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
+    return "\n".join((f"## Loading\n\nIn this folder{needed}:\n\n```python", *lines, "```"))

@@ -26,6 +26,8 @@ from figtune.extraction.worker import run_locally
 from tests.extraction import extractors
 from tests.extraction.extractors import extract_by_name, extract_slowly
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -19,7 +19,7 @@ from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, 
 from figtune.inference.ask import ask_about
 from figtune.inference.generate import generate_answers
 from figtune.inference.prompt_spec import PromptSpec
-from figtune.models.features import picture_features
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
 from tests.extraction import hostile_pdfs
@@ -42,7 +42,7 @@ def ask(
 
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load_tuned_model(output, torch.device("cpu"), "train")
-    features = picture_features(loaded, Image.open(image))[None]
+    features = [encode_image(loaded, Image.open(image))]
     expected = generate_answers(loaded, ["Describe this figure."], features, greedy(5))[0].text
     ask(output, image)
     assert capsys.readouterr().out == f"{expected}\n" != "\n"

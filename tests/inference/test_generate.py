@@ -11,20 +11,22 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig
 
-from figtune.batches.collation import generation_batch
-from figtune.batches.rows import prompt_row
+from figtune.batching.collator import prompt_batch
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.inference.generate import Answer, generate_answers, sampling_processors
 from figtune.inference.settings import Decoding
-from figtune.models.features import fitted, picture_features
+from figtune.models.family import ImageInputs, ImageLayout
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from tests.inference.trained_model import greedy, write_trained_model
+from tests.models.tuned import TINY_NAMES, pixels_of, plain_pixels
 
 LENGTH = 8
 PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]
 PROMPTS = ["Describe this figure.", "What?", "Explain this figure. The paper says: " + "we train it. " * 4, "a b c"]
 
 
-@pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma"])
+@pytest.fixture(scope="module", params=[name for name in TINY_NAMES if name != "tiny-paligemma2"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("trained")
     write_trained_model(folder, name=request.param)
@@ -42,27 +44,27 @@ def loaded(model: LoadedModel) -> Iterator[LoadedModel]:
     model.model.generation_config = before
 
 
-def features_of(loaded: LoadedModel) -> torch.Tensor:
-    return torch.stack([picture_features(loaded, picture) for picture in PICTURES])
+def features_of(loaded: LoadedModel) -> list[ImageInputs]:
+    return [encode_image(loaded, picture) for picture in PICTURES]
 
 
 def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[int]:
     """Without cache, padding and `generate`: the whole row again for every token."""
-    row = prompt_row(loaded.family, loaded.processor, prompt)
-    side = int(loaded.model.config.vision_config.image_size)
-    pixels = loaded.family.pixel_values(loaded.processor, [fitted(picture, "letterbox", side)])
+    family = loaded.family
+    row = tokenize_prompt(family, loaded.processor, prompt, family.image_layout(loaded.processor, picture.size))
+    pixels = plain_pixels(loaded, pixels_of(loaded, [picture]))
     said: list[int] = []
     with torch.no_grad():
         for _ in range(LENGTH):
             longer = replace(
-                row, input_ids=(*row.input_ids, *said), token_type_ids=(*row.token_type_ids, *(0 for _ in said))
+                row, input_ids=(*row.input_ids, *said), bidirectional=(*row.bidirectional, *(False for _ in said))
             )
-            batch = generation_batch([longer], 0)
+            batch = prompt_batch([longer], 0)
             output = loaded.tuned(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
-                token_type_ids=batch.token_type_ids,
-                pixel_values=pixels,
+                **family.token_inputs(batch.bidirectional, batch.attention_mask),
+                **pixels,
             )
             said.append(int(output.logits[0, -1].argmax()))
     return said
@@ -134,11 +136,16 @@ def test_hardly_any_temperature_is_hardly_any_lot(loaded: LoadedModel) -> None:
     assert cold == generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
 
 
+def of_value(value: float) -> ImageInputs:
+    """An image of one feature."""
+    return ImageInputs(layout=ImageLayout(tokens=1), tensors={"features": torch.full((1, 1), value)})
+
+
 def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
     """Of four tokens the last is outside the likeliest 90 %; the others share its part."""
     rows = 4000
     logits = torch.tensor([0.5, 0.25, 0.2, 0.05]).log().expand(rows, -1)
-    prompts, features = [str(number) for number in range(rows)], torch.zeros(rows, 1, 1)
+    prompts, features = [str(number) for number in range(rows)], [of_value(0)] * rows
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=0.9, seed=0)
     scores = sampling_processors(decoding, prompts, features)(torch.LongTensor([[0]]), logits)
     shares = torch.bincount(scores.argmax(dim=1), minlength=4) / rows
@@ -150,7 +157,7 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
 
 def test_another_picture_is_another_lot() -> None:
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=1.0, seed=0)
-    features = torch.stack([torch.zeros(1, 1), torch.ones(1, 1)])
+    features = [of_value(0), of_value(1)]
     first, second = sampling_processors(decoding, ["What?", "What?"], features)(
         torch.LongTensor([[0]]), torch.zeros(2, 50)
     )

@@ -13,7 +13,7 @@ from figtune.core.errors import InputError
 from figtune.inference.generate import generate_answers
 from figtune.inference.predict import Question
 from figtune.inference.streaming import stream_answers
-from figtune.models.features import picture_features
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from tests.inference.trained_model import greedy
 
@@ -30,7 +30,7 @@ def loaded(output: Path) -> LoadedModel:
 
 
 def alone(loaded: LoadedModel) -> str:
-    features = picture_features(loaded, QUESTION.image)[None]
+    features = [encode_image(loaded, QUESTION.image)]
     return generate_answers(loaded, [QUESTION.prompt], features, greedy(12))[0].text
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from figtune.batches.training_data import TrainingExamples
+from figtune.batching.dataset import DatasetSplits
 from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.training.model_card import write_card
@@ -52,7 +52,7 @@ EXAMPLE = Example(
 def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
     record = read_adapter_record(folder)
     record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
-    examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
+    examples = DatasetSplits(train=[example] * 3, val=[], minitrain=[])
     write_card(folder, record, SETTINGS, SUMMARY, examples, [])
     return (folder / "README.md").read_text()
 

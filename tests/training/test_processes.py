@@ -27,8 +27,8 @@ from figtune.core.distributed import check_launch, process_group
 from figtune.core.errors import ExitCode, UsageError
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
-from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible
