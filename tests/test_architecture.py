@@ -40,7 +40,7 @@ TORCH = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 WITHOUT_TORCH = ("core", "pdf", "layout", "figures", "extraction", "dataset", "metrics", "reports")
 NO_SUBJECTS = ("What ", "Whether ", "Of ", "Those ", "So many ")
 """Beginnings of sentences that do not say what a thing is."""
-STILL_TO_REWORD = ("batches", "models", "training")
+STILL_TO_REWORD = ("models", "training")
 DISTRIBUTED = ROOT / "figtune" / "core" / "distributed.py"
 """The one module below models that uses torch, within functions: importing it stays cheap."""
 MODULES = sorted((ROOT / "figtune").rglob("*.py"))

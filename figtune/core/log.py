@@ -82,11 +82,6 @@ def configure_logging(*, quiet: bool = False, verbose: bool = False) -> None:
             logging.getLogger(name).setLevel(logging.INFO)
 
 
-def log(message: str) -> None:
-    """Log one line on rank 0."""
-    _PROGRAM.info(message)
-
-
 def print_result(text: str) -> None:
     """Print a result to stdout."""
     if not is_rank_zero():
