@@ -10,12 +10,10 @@ gallery.html.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.core import commands
@@ -26,15 +24,12 @@ from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
-if TYPE_CHECKING:
-    from figtune.extraction.worker import Engine
-
 _WHERE = ("extract.engine", "extract.ray_address")
 """Settings that leave no trace in what is made."""
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.extraction.records import GALLERY_FILE
     from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
 
@@ -73,35 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_cli(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
 
 
-def _engine(config: Config) -> Engine:
-    if config.extract.engine == "ray":
-        from figtune.extraction.ray_backend import run_on_ray
-
-        return partial(run_on_ray, address=config.extract.ray_address, workers=config.workers)
-    from figtune.extraction.worker import run_locally
-
-    return partial(run_locally, workers=config.workers or os.cpu_count() or 1)
-
-
 def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.extraction.extract_paper import extract_paper
-    from figtune.extraction.failures import log_failures
     from figtune.extraction.records import PAPERS_FILE
-    from figtune.extraction.run import extract_folder
-    from figtune.figures.caption_labels import CaptionLabels
+    from figtune.extraction.run import choose_engine, extract_folder, log_failures
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(
         config.pdf_dir,
         folder,
-        dpi=config.extract.dpi,
-        longest_side=config.extract.longest_side,
-        labels=CaptionLabels(config.extract.figure_labels, config.extract.table_labels),
-        timeout_s=config.extract.timeout_seconds,
-        memory_mb=config.extract.memory_mb,
+        config.extract,
         redo=config.force,
         extract=extract_paper,
-        engine=_engine(config),
+        engine=choose_engine(config.extract, config.workers),
     )
     write_gallery(folder)
     log_failures(folder, commands.EXTRACT)

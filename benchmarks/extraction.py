@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,11 +31,11 @@ from tempfile import TemporaryDirectory
 import pymupdf
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, read_styles, score
+from config import EXTRACT
 from figtune.core.log import progress_bar
 from figtune.extraction.extract_paper import citables, extract_paper, text_of
-from figtune.extraction.render import render_crop
+from figtune.extraction.render import ThumbnailDocument, render_crop
 from figtune.extraction.run import extract_folder
-from figtune.extraction.thumbnails import ThumbnailDocument
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures
 from figtune.layout.mentions import mentions_of
@@ -130,10 +130,7 @@ def _whole(folders: Sequence[Path], workers: int) -> Whole:
             extract_folder(
                 folder,
                 Path(content),
-                dpi=DPI,
-                longest_side=LONGEST_SIDE,
-                timeout_s=SECONDS,
-                memory_mb=MEGABYTES,
+                replace(EXTRACT, dpi=DPI, longest_side=LONGEST_SIDE, timeout_seconds=SECONDS, memory_mb=MEGABYTES),
                 redo=True,
                 extract=extract_paper,
                 engine=partial(run_locally, workers=workers),

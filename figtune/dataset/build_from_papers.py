@@ -45,7 +45,7 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, settings: PrepareSett
     prune_images(dataset_dir, writing.stored_images)
     ending = FinalizeOptions(
         minitrain_examples=settings.minitrain_examples,
-        expected_splits=tuple(expected_splits(settings.fractions)),
+        expected_splits=tuple(expected_splits(settings)),
         data_set="",
     )
     return finalize_dataset(dataset_dir, collector, ending)

@@ -6,6 +6,7 @@ described at https://huggingface.co/docs/trl/dataset_formats for vision-language
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,9 +18,11 @@ from figtune.core.artifacts import read_manifest
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.core.jsonl import read_json, write_json
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.dataset.records import SPLITS, Example, Split
 from figtune.dataset.shards import example_files, stream_examples
+
+logger = logging.getLogger(__name__)
 
 MARK_FILE = "figtune_export.json"
 
@@ -49,14 +52,14 @@ def export_examples(dataset_dir: Path, folder: Path) -> None:
     if manifest is None:
         raise ArtifactMissingError(f"{dataset_dir} is missing or unfinished", f"make it with: {commands.PREPARE}")
     if _known_mark(folder) == manifest.fingerprint:
-        log(f"export: up to date -> {folder}")
+        logger.info(f"export: up to date -> {folder}")
         return
     with atomic_write_dir(folder) as temporary:
         for split in SPLITS:
             _write_split(dataset_dir, split, temporary)
         write_text(temporary / "README.md", _CARD)
         write_json(temporary / MARK_FILE, ExportMark(fingerprint=manifest.fingerprint))
-    log(f"export: done -> {folder}")
+    logger.info(f"export: done -> {folder}")
 
 
 def check_export(folder: Path) -> None:

@@ -147,6 +147,6 @@ DATASET_CONTENTS = (
     IMAGES_FOLDER,
 )
 LEARNED_FROM = (*(examples_file(split) for split in SPLITS[:2]), *SPLITS[:2], MINITRAIN_FILE, IMAGES_FOLDER)
-"""What of it training reads."""
+"""Files and folders that training reads."""
 EXAMPLES_READ = (*(examples_file(split) for split in SPLITS), *SPLITS, MINITRAIN_FILE, IMAGES_FOLDER)
-"""What of it evaluation reads: it also guesses from the training texts."""
+"""Files and folders that evaluation reads: it also guesses from the training texts."""

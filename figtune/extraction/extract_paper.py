@@ -25,8 +25,7 @@ from figtune.extraction.records import (
     PaperRecord,
     PaperText,
 )
-from figtune.extraction.render import Crop, render_crop
-from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
 from figtune.figures.caption_lookalikes import caption_lookalikes
 from figtune.figures.coverage import MOST, share_without_role
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
@@ -66,7 +65,7 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
         texts = read_texts(document)
         _check_for_text(document, texts)
         dehyphenator = dehyphenator_for(texts)
-        detections = detect_figures(document, texts, dehyphenator, task.labels)
+        detections = detect_figures(document, texts, dehyphenator, task.settings.labels)
         text = text_of(task.source.paper_id, texts, detections, dehyphenator)
         figures = _figures(task, document, detections.figures, texts, text)
         _write_thumbnails(task, document, detections.figures)
@@ -177,7 +176,11 @@ def _figures(
             picture = None
             if figure.region is not None:
                 picture = render_crop(
-                    document, figure.page_index, figure.region, dpi=task.dpi, longest_side=task.longest_side
+                    document,
+                    figure.page_index,
+                    figure.region,
+                    dpi=task.settings.dpi,
+                    longest_side=task.settings.longest_side,
                 )
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
             records.append(_record(task, figure_id, figure, pages[figure.page_index], picture, cited))
@@ -220,7 +223,7 @@ def _record(
         region_box=_rounded(figure.region, page),
         crop=f"{CROPS_FOLDER}/{task.source.paper_id}/{figure_id}.png" if picture else None,
         crop_size=(picture.width, picture.height) if picture else None,
-        dpi=max(1, round(picture.dpi * page.scale)) if picture else task.dpi,
+        dpi=max(1, round(picture.dpi * page.scale)) if picture else task.settings.dpi,
         kind=figure.kind,
         kind_score=round(figure.kind_score, 3),
         confidence=round(figure.confidence, 3),

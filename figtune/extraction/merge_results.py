@@ -33,9 +33,9 @@ class ExtractionCounts:
     duplicate: int
     failed: int
     repaired: int
-    """Of those that are ok or without figures: damaged PDFs, of which something may be missing."""
+    """Damaged PDFs among those that are ok or without figures, of which something may be missing."""
     unclear: int
-    """Of the same: papers most of whose characters have no role in the layout."""
+    """Papers among the same most of whose characters have no role in the layout."""
     pages: int
     """Pages of the readable papers, each counted once."""
     figures: int

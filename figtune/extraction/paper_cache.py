@@ -12,8 +12,10 @@ from typing import Literal
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, write_json
+from figtune.core.worker_pool import TaskLimits
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.extraction.settings import ExtractSettings
 from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 
 CACHE_FOLDER = ".papers"
@@ -27,11 +29,7 @@ class ExtractionTask:
 
     source: PdfFile
     content_dir: Path
-    dpi: int
-    longest_side: int
-    """Longest side of a crop in pixels."""
-    labels: CaptionLabels = ANY_LABEL
-    """Words that captions begin with."""
+    settings: ExtractSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +51,21 @@ class ExtractionParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResourceLimits:
-    """The limits that a paper ran into: with others it may well succeed."""
-
-    seconds: float
-    megabytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class CacheEntry:
     """A finished paper, failed ones included."""
 
     schema: Literal[1] = 1
     sha256: str
     recipe: ExtractionParams
-    limits_hit: ResourceLimits | None
+    limits_hit: TaskLimits | None
+    """Limits that the paper ran into: with others it may well succeed."""
     result: PaperResult
     files: dict[str, int]
     """Sizes in bytes by path relative to the content folder."""
 
 
 def write_entry(
-    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits_hit: ResourceLimits | None, result: PaperResult
+    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits_hit: TaskLimits | None, result: PaperResult
 ) -> None:
     """Declare a paper finished, with the files of it that lie in `content_dir` now."""
     paths = paths_of(content_dir, source.paper_id) if result.paper.status != "failed" else []
@@ -86,7 +77,7 @@ def write_entry(
 
 
 def current_entry(
-    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits: ResourceLimits
+    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits: TaskLimits
 ) -> CacheEntry | None:
     """The paper's commit, if it was made from the same content by the same recipe and its files are all there."""
     found = read_entry(content_dir, source.paper_id)

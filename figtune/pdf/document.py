@@ -92,7 +92,7 @@ class Document:
 
     @property
     def repaired(self) -> bool:
-        """Whether the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
+        """True where the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
 
         That shows when the file is opened or when a damaged part is first needed: ask once everything is read.
         """
@@ -313,7 +313,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _is_authors_own(annotation: Any) -> bool:
-    """Whether an annotation is an embedded film or scene, or a button, which LaTeX's animations are made of."""
+    """Return True for an embedded film or scene, or a button, which LaTeX's animations are made of."""
     mupdf = pymupdf.mupdf
     kind = mupdf.pdf_annot_type(annotation)
     if kind == mupdf.PDF_ANNOT_WIDGET:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from figtune.core.jsonl import write_records
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.splits import Fractions
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Mention, PaperRecord
 
 CHOICES = PrepareSettings(
@@ -31,7 +30,9 @@ CHOICES = PrepareSettings(
     near_duplicate_bits=12,
     minitrain_examples=5,
     shard_examples=0,
-    fractions=Fractions(val=0.2, test=0.3, seed=0),
+    val_fraction=0.2,
+    test_fraction=0.3,
+    split_seed=0,
 )
 
 PLAIN_FIGURE = FigureRecord(

@@ -12,11 +12,10 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.panel_images import panel_pixels
 from figtune.dataset.records import Example
-from figtune.dataset.splits import Fractions
 from figtune.extraction.records import Panel
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, write_content
 
-SETTINGS = replace(CHOICES, fractions=Fractions(val=0.0, test=0.0, seed=0), tasks=("describe",), min_side_pixels=20)
+SETTINGS = replace(CHOICES, val_fraction=0.0, test_fraction=0.0, split_seed=0, tasks=("describe",), min_side_pixels=20)
 
 
 def test_points_become_pixels_of_the_crop() -> None:

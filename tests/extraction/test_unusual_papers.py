@@ -13,11 +13,11 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
+from config import EXTRACT
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.paper_cache import ExtractionTask
 from figtune.extraction.pdf_files import find_pdfs
 from figtune.extraction.records import FigureRecord
-from figtune.figures.caption_labels import CaptionLabels
 from figtune.pdf.geometry import Box
 from tests.extraction.hostile_pdfs import write_paper
 from tests.figures.paper_maker import figures_in, near
@@ -27,7 +27,7 @@ def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord
     """The figures of every PDF in a folder, by file."""
     return {
         source.file: extract_paper(
-            ExtractionTask(source=source, content_dir=content_dir, dpi=100, longest_side=600)
+            ExtractionTask(source=source, content_dir=content_dir, settings=replace(EXTRACT, dpi=100, longest_side=600))
         ).figures
         for source in find_pdfs(pdf_dir)
     }
@@ -115,9 +115,10 @@ def test_a_label_that_is_not_known_is_named(tmp_path: Path) -> None:
         other.save(tmp_path / "other.pdf")
     (tmp_path / "paper.pdf").unlink()
     (source,) = find_pdfs(tmp_path)
-    task = ExtractionTask(source=source, content_dir=tmp_path / "content", dpi=100, longest_side=600)
+    settings = replace(EXTRACT, dpi=100, longest_side=600)
+    task = ExtractionTask(source=source, content_dir=tmp_path / "content", settings=settings)
     assert 'lines begin with "Prilog 1:": see --extract.figure_labels' in extract_paper(task).paper.reason
-    labelled = replace(task, labels=CaptionLabels(figure=("Prilog",)))
+    labelled = replace(task, settings=replace(settings, figure_labels=("Prilog",)))
     assert [figure.name for figure in extract_paper(labelled).figures] == ["1", "2", "3"]
 
 
