@@ -47,6 +47,7 @@ SEED = 0
 SPLIT_SEED = 0
 
 Engine = Literal["local", "ray"]
+OcrMode = Literal["auto", "never", "always"]
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -64,6 +65,11 @@ class ExtractSettings:
     """A PDF that takes longer is recorded as failed."""
     memory_mb: int = 2048
     """A PDF that needs more memory is recorded as failed."""
+    ocr: OcrMode = "auto"
+    """Read pages by OCR where their text layer is missing or scrambled, if it is installed
+    (`pip install -r requirements-ocr.txt`); "never", or "always" on every page."""
+    ocr_figures: bool = False
+    """Add the words in pictures, read by OCR, to the text of figures."""
     engine: Engine = "local"
     """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
     ray_address: str = ""

@@ -14,6 +14,10 @@ from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, write_json
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.pdf.ocr_engine import engine_version
+
+OcrMode = Literal["auto", "never", "always"]
+"""Where OCR reads pages: where the text layer is missing or scrambled, nowhere, everywhere."""
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -29,6 +33,9 @@ class ExtractionTask:
     dpi: int
     longest_side: int
     """Longest side of a crop in pixels."""
+    ocr: OcrMode = "auto"
+    ocr_figures: bool = False
+    """Add the words in pictures to the text of figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,8 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
+    ocr: OcrMode
+    ocr_figures: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,8 @@ class CacheEntry:
     sha256: str
     recipe: ExtractionParams
     limits_hit: ResourceLimits | None
+    ocr_engine: str | None
+    """Engine and version, "" for none installed, where OCR was used or would have been; None for a sound text layer."""
     result: PaperResult
     files: dict[str, int]
     """Sizes in bytes by path relative to the content folder."""
@@ -75,10 +86,16 @@ def write_entry(
     """Declare a paper finished, with the files of it that lie in `content_dir` now."""
     paths = paths_of(content_dir, source.paper_id) if result.paper.status != "failed" else []
     files = {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
-    write_json(
-        _path(content_dir, source.paper_id),
-        CacheEntry(sha256=source.sha256, recipe=recipe, limits_hit=limits_hit, result=result, files=files),
+    needs_ocr = bool(result.paper.ocr_reason) or result.paper.status == "failed" or recipe.ocr_figures
+    entry = CacheEntry(
+        sha256=source.sha256,
+        recipe=recipe,
+        limits_hit=limits_hit,
+        ocr_engine=engine_version() if needs_ocr else None,
+        result=result,
+        files=files,
     )
+    write_json(_path(content_dir, source.paper_id), entry)
 
 
 def current_entry(
@@ -88,7 +105,7 @@ def current_entry(
     found = read_entry(content_dir, source.paper_id)
     if found is None or (found.sha256, found.recipe) != (source.sha256, recipe):
         return None
-    if found.limits_hit not in (None, limits):
+    if found.limits_hit not in (None, limits) or found.ocr_engine not in (None, engine_version()):
         return None
     return found if all(_size(content_dir / path) == size for path, size in found.files.items()) else None
 

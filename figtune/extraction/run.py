@@ -26,6 +26,7 @@ from figtune.extraction.merge_results import (
 from figtune.extraction.paper_cache import (
     ExtractionParams,
     ExtractionTask,
+    OcrMode,
     PaperResult,
     ResourceLimits,
     current_entry,
@@ -65,6 +66,8 @@ def extract_folder(
     redo: bool,
     extract: Extractor,
     engine: Engine,
+    ocr: OcrMode = "auto",
+    ocr_figures: bool = False,
 ) -> ExtractionCounts:
     """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
 
@@ -77,6 +80,8 @@ def extract_folder(
         extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
             crops and thumbnails in the content folder.
         engine: where the workers are.
+        ocr: which pages are read by OCR.
+        ocr_figures: whether the words in pictures are added to the text of figures.
 
     Raises:
         InputError: no such folder, or no PDF in it.
@@ -84,12 +89,21 @@ def extract_folder(
             what is finished stays.
     """
     sources = find_pdfs(pdf_dir)
-    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
+    recipe = ExtractionParams(
+        version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side, ocr=ocr, ocr_figures=ocr_figures
+    )
     limits = ResourceLimits(seconds=timeout_s, megabytes=memory_mb)
     originals = list(unique_by_content(sources).values())
     with shortages_explained(content_dir):
         stale = [source for source in originals if redo or current_entry(content_dir, source, recipe, limits) is None]
-        task = partial(ExtractionTask, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
+        task = partial(
+            ExtractionTask,
+            content_dir=content_dir,
+            dpi=dpi,
+            longest_side=longest_side,
+            ocr=ocr,
+            ocr_figures=ocr_figures,
+        )
         _extract_all([task(source=source) for source in stale], recipe, limits, extract, engine)
         delete_stale_outputs(content_dir, originals)
         return merge_results(content_dir, sources)

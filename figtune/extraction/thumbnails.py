@@ -8,12 +8,13 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.extraction.records import THUMBNAIL_DPI
-from figtune.pdf.document import Document, GreyImage
+from figtune.pdf.document import GreyImage
+from figtune.pdf.ocr_document import OcrDocument
 
 _QUALITY = 70
 
 
-class ThumbnailDocument(Document):
+class ThumbnailDocument(OcrDocument):
     """A document that keeps a thumbnail of every page it renders, since rendering anew costs as much as finding
     the figures does."""
 

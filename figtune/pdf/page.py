@@ -76,6 +76,8 @@ class PageText(Struct, frozen=True, gc=False):
     width: float
     height: float
     lines: tuple[Line, ...]
+    meaningless: int = 0
+    """Number of characters that `lines` leave out because they are unmapped, of private use, or control characters."""
 
     @property
     def box(self) -> Box:
