@@ -47,6 +47,5 @@ def text_source(document: OcrDocument, mode: OcrMode) -> TextSource:
         return TextSource(texts, reason, "", "--extract.ocr auto would read it")
     if not (engine := engine_version()):
         return TextSource(texts, reason, "", f"to have it read: {INSTALL}")
-    for index in pages:
-        document.recognize(index)
+    document.recognize(pages)
     return TextSource(read_texts(document), reason, engine, "")

@@ -6,6 +6,7 @@ Tesseract is imported when the first page is read, never before: most papers nee
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -22,7 +23,7 @@ DPI = 200
 
 _LANGUAGE = "eng"
 _POINTS_PER_INCH = 72.0
-_LEAST_CONFIDENCE = 0.2  # words below it are mostly lines of drawings taken for letters
+_LEAST_CONFIDENCE = 0.3  # of a line in the mean: below it are mostly lines of drawings taken for letters
 
 Layout = Literal["page", "scattered"]
 """A page in columns and paragraphs, or words anywhere, as in a figure."""
@@ -106,17 +107,16 @@ def _model_folder() -> Path:
     return Path(str(found[0].locate())).resolve().parent
 
 
-def _lines(tesserocr: Any, iterator: Any, scale: float) -> list[RecognizedLine]:
-    """Walk over all words; what stands between two starts of a line is one line."""
+def _lines(tesserocr: Any, iterator: Any, scale: float) -> Iterator[RecognizedLine]:
+    """Walk over all words; those between two starts of a line are one line."""
     level = tesserocr.RIL
-    lines: list[RecognizedLine] = []
     words: list[RecognizedWord] = []
     block = paragraph = -1
     baseline = height = 0.0
     for word in tesserocr.iterate_level(iterator, level.WORD):
         if word.IsAtBeginningOf(level.TEXTLINE):
-            if words:
-                lines.append(RecognizedLine(tuple(words), baseline, height, block, paragraph))
+            if _is_legible(words):
+                yield RecognizedLine(tuple(words), baseline, height, block, paragraph)
             words = []
             block += word.IsAtBeginningOf(level.BLOCK)
             paragraph += word.IsAtBeginningOf(level.PARA)
@@ -124,9 +124,12 @@ def _lines(tesserocr: Any, iterator: Any, scale: float) -> list[RecognizedLine]:
             height = word.RowAttributes()["row_height"] * scale
         if (read := _word(word, level.WORD, scale)) is not None:
             words.append(read)
-    if words:
-        lines.append(RecognizedLine(tuple(words), baseline, height, block, paragraph))
-    return lines
+    if _is_legible(words):
+        yield RecognizedLine(tuple(words), baseline, height, block, paragraph)
+
+
+def _is_legible(words: Sequence[RecognizedWord]) -> bool:
+    return bool(words) and sum(word.confidence for word in words) >= _LEAST_CONFIDENCE * len(words)
 
 
 def _baseline(ends: Any, scale: float) -> float:
@@ -134,9 +137,8 @@ def _baseline(ends: Any, scale: float) -> float:
 
 
 def _word(word: Any, level: Any, scale: float) -> RecognizedWord | None:
-    confidence = word.Confidence(level) / 100
     bounds = word.BoundingBox(level)
-    if bounds is None or confidence < _LEAST_CONFIDENCE or not (text := word.GetUTF8Text(level).strip()):
+    if bounds is None or not (text := word.GetUTF8Text(level).strip()):
         return None
     x0, top, x1, bottom = (value * scale for value in bounds)
-    return RecognizedWord(text, Box(x0, top, x1, bottom), confidence)
+    return RecognizedWord(text, Box(x0, top, x1, bottom), word.Confidence(level) / 100)

@@ -6,6 +6,7 @@ those of the straight page, which differs from the page as it is by the turn abo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from figtune.pdf.document import Document, GreyImage
 from figtune.pdf.geometry import Box
 from figtune.pdf.ocr import DPI, recognize
 from figtune.pdf.page import PageGraphics, PageText, Word
-from figtune.pdf.recognized_text import RecognizedPage, recognized_page
+from figtune.pdf.recognized_text import MeasuredPage, RecognizedPage, measure_page, recognized_pages
 from figtune.pdf.text_layer import is_picture_of_page
 
 
@@ -30,13 +31,17 @@ class OcrDocument(Document):
         self._scan_graphics: dict[int, PageGraphics] = {}
         self._straight: tuple[int, GreyImage] | None = None
 
-    def recognize(self, index: int) -> PageText:
-        """Read the page at `index` by OCR; from now on its words, and of a scan its graphics and pixels, are those.
+    def recognize(self, indices: Iterable[int]) -> None:
+        """Read the pages at `indices` by OCR; from now on their words, and of scans the graphics and pixels, are those.
 
         Raises:
             ResourceError: OCR is not installed.
-            UnreadablePaperError: the page cannot be rendered.
+            UnreadablePaperError: a page cannot be rendered.
         """
+        measured = [self._read(index) for index in indices]
+        self._recognized.update((page.text.index, page) for page in recognized_pages(measured))
+
+    def _read(self, index: int) -> MeasuredPage:
         from figtune.pdf.scan_graphics import graphics_in  # SciPy, which papers with a text layer need not wait for
         from figtune.pdf.scan_pixels import skew_of
 
@@ -47,11 +52,9 @@ class OcrDocument(Document):
             self._skews[index] = skew_of(pixels)
             pixels = self._straight_page(index)
         lines = recognize(pixels, DPI)
-        page = recognized_page(index, layer.box, lines, pixels, DPI)
         if scanned:
-            self._scan_graphics[index] = graphics_in(pixels, DPI, [word.box for word in page.words])
-        self._recognized[index] = page
-        return page.text
+            self._scan_graphics[index] = graphics_in(pixels, DPI, [word.box for line in lines for word in line.words])
+        return measure_page(index, layer.box, lines, pixels, DPI)
 
     def confidence_in(self, index: int, box: Box) -> float:
         """Return how sure OCR is of the words in `box` of the page at `index`, in [0, 1]; 1 where it has a text

@@ -5,6 +5,7 @@ OCR knows no fonts. The height of a line tells its size, the thickness of stroke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -19,15 +20,30 @@ from figtune.pdf.page import Line, PageText, Span, Word
 from figtune.pdf.text_cleanup import normalize_glyphs
 
 FONT = "OCR"
-_LINE_HEIGHT = 0.9  # em from descender to ascender, in Times as in Helvetica
-_SAME_HEIGHT = 0.15  # share by which lines of one size may differ: one without descenders is lower
+_ADVANCES = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        (
+            *(444, 500, 444, 500, 444, 333, 500, 500, 278, 278, 500, 278, 778, 500, 500, 500, 500, 333, 389, 278, 500),
+            *(500, 722, 500, 500, 444, 722, 667, 667, 722, 611, 556, 722, 722, 333, 389, 722, 611, 889, 722, 722, 556),
+            *(722, 667, 556, 611, 722, 722, 944, 722, 722, 611),
+        ),
+        strict=True,
+    )
+)
+"""Widths of the letters of Times, in thousandths of an em. Other text fonts are up to a tenth wider, in every size."""
+_DIGIT, _SIGN = 500, 300  # of the same
+_BEARINGS = 0.05  # em of white at both ends of a word, which its ink lacks
+_BOLD_WIDTH = 1.06  # of bold letters, in regular ones
+_MEASURABLE = 12  # letters of a line from which their widths tell its size, to 2 % in one line of prose
+_LINE_HEIGHT = 0.9  # em from descender to ascender, which tells the size of shorter lines, to 10 %
+_SAME_SIZE = 0.08  # share by which the lines of a paragraph may differ
 _SIZE_STEP = 0.1  # points
-_WORD_HEIGHT = 0.68  # em of a word's ink in the mean; for small type, whose line height the engine puts too high
-_SMALL = 8.0  # points of line height below which the engine's figure is a lower limit of its own
+_SCATTER = 0.04  # share by which measures of one size differ: 9 and 10 points are 0.11 apart
 _GAP = 1.1  # em between words from which they are two lines, as in tables and over gutters
 _ASCENT, _DESCENT = 0.7, 0.22  # em above and below the baseline that a line's box has at least
 _INK = 140  # greys below are ink, where strokes are measured
-_BOLD = 1.25  # times the usual thickness of strokes: bold type of Times has 1.5
+_BOLD = 1.3  # times the usual thickness of strokes: bold type of Times has 1.5
 _FEWEST_LETTERS = 3  # of a word whose strokes can be measured
 
 
@@ -52,20 +68,21 @@ class RecognizedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """Words of one line without a wide gap."""
+class MeasuredPage:
+    """A page as read, with the measures of its type, before they are compared over the paper."""
 
-    words: tuple[RecognizedWord, ...]
-    bold: tuple[bool, ...]
-    size: float
-    baseline: float
-    block: int
+    index: int
+    """From 0."""
+    box: Box
+    lines: tuple[RecognizedLine, ...]
+    sizes: tuple[float, ...]
+    """Size of each line's type in points."""
+    strokes: tuple[tuple[float, ...], ...]
+    """Thickness of each word's strokes in em; 0 for a word too short to tell."""
 
 
-def recognized_page(
-    index: int, box: Box, lines: Sequence[RecognizedLine], pixels: GreyImage, dpi: int
-) -> RecognizedPage:
-    """Return the text of a page.
+def measure_page(index: int, box: Box, lines: Sequence[RecognizedLine], pixels: GreyImage, dpi: int) -> MeasuredPage:
+    """Measure the type of a page.
 
     Args:
         index: of the page, from 0.
@@ -74,33 +91,67 @@ def recognized_page(
         pixels: that they were read from, uint8[H, W].
         dpi: of `pixels`.
     """
-    pieces = list(_pieces(lines, pixels, dpi))
+    raw = [_raw_size(line) for line in lines]
+    strokes = tuple(
+        tuple(_stroke(word, pixels, dpi) / size for word in line.words) for line, size in zip(lines, raw, strict=True)
+    )
+    return MeasuredPage(index, box, tuple(lines), tuple(_paragraph_sizes(lines, raw)), strokes)
+
+
+def recognized_pages(pages: Sequence[MeasuredPage]) -> Iterator[RecognizedPage]:
+    """Yield the pages of one paper in the form of text layers: what is bold and what is of one size shows over all."""
+    thickness = [stroke for page in pages for row in page.strokes for stroke in row if stroke > 0]
+    limit = _BOLD * median(thickness) if thickness else 0.0
+    usual = _usual_sizes(pages)
+    for page in pages:
+        yield _recognized_page(page, limit, usual)
+
+
+def _recognized_page(page: MeasuredPage, limit: float, usual: Sequence[float]) -> RecognizedPage:
     made: list[Line] = []
     words: list[Word] = []
     confidences: list[float] = []
     numbers: dict[int, int] = {}
-    for piece in pieces:
-        number = numbers[piece.block] = numbers.get(piece.block, -1) + 1
-        line = _line(piece, number)
-        for word in piece.words:
-            if cleaned := normalize_glyphs(word.text).strip():
-                words.append(Word(cleaned, word.box, len(made)))
-                confidences.append(word.confidence)
-        made.append(line)
-    return RecognizedPage(PageText(index, box.x1, box.bottom, tuple(made)), tuple(words), tuple(confidences))
-
-
-def _pieces(lines: Sequence[RecognizedLine], pixels: GreyImage, dpi: int) -> Iterator[_Piece]:
-    sizes = _sizes(lines)
-    thickness = [
-        [_stroke(word, pixels, dpi) / size for word in line.words] for line, size in zip(lines, sizes, strict=True)
-    ]
-    measured = [value for row in thickness for value in row if value > 0]
-    usual = median(measured) if measured else 0.0
-    for line, size, strokes in zip(lines, sizes, thickness, strict=True):
-        bold = [value > _BOLD * usual for value in strokes]
+    for line, raw, strokes in zip(page.lines, page.sizes, page.strokes, strict=True):
+        bold = _weights(line.words, [stroke > limit for stroke in strokes])
+        size = _snapped(raw / _BOLD_WIDTH if all(bold) else raw, usual)
         for first, last in _cuts(line.words, size):
-            yield _Piece(line.words[first:last], tuple(bold[first:last]), size, line.baseline, line.block)
+            number = numbers[line.block] = numbers.get(line.block, -1) + 1
+            piece = line.words[first:last]
+            for word in piece:
+                if cleaned := normalize_glyphs(word.text).strip():
+                    words.append(Word(cleaned, word.box, len(made)))
+                    confidences.append(word.confidence)
+            made.append(_line(piece, bold[first:last], size, line, number))
+    text = PageText(page.index, page.box.x1, page.box.bottom, tuple(made))
+    return RecognizedPage(text, tuple(words), tuple(confidences))
+
+
+def _usual_sizes(pages: Sequence[MeasuredPage]) -> list[float]:
+    """Return the sizes of a paper's type, the commonest first: measured ones scatter about them."""
+    letters: Counter[int] = Counter()
+    for page in pages:
+        for line, size in zip(page.lines, page.sizes, strict=True):
+            letters[round(size / _SIZE_STEP)] += sum(len(word.text) for word in line.words)
+    sizes: list[float] = []
+    while letters:
+        around = {step: sum(letters[near] for near in _steps_about(step)) for step in letters}
+        peak = max(sorted(around), key=lambda step: around[step])
+        centre = sum(near * letters[near] for near in _steps_about(peak)) / around[peak]
+        sizes.append(round(centre * _SIZE_STEP, 1))
+        for near in _steps_about(round(centre)):
+            letters.pop(near, None)
+        letters.pop(peak, None)
+    return sizes
+
+
+def _steps_about(step: int) -> range:
+    reach = round(_SCATTER * step)
+    return range(step - reach, step + reach + 1)
+
+
+def _snapped(size: float, usual: Sequence[float]) -> float:
+    return next((known for known in usual if abs(known - size) <= _SCATTER * known), round(size, 1))
 
 
 def _cuts(words: Sequence[RecognizedWord], size: float) -> Iterator[tuple[int, int]]:
@@ -113,33 +164,39 @@ def _cuts(words: Sequence[RecognizedWord], size: float) -> Iterator[tuple[int, i
     yield first, len(words)
 
 
-def _sizes(lines: Sequence[RecognizedLine]) -> list[float]:
-    """Return the size of each line's type: the median of the line and its neighbours of the same paragraph that are
-    about as high."""
-    raw = [_raw_size(line) for line in lines]
-    sizes: list[float] = []
+def _paragraph_sizes(lines: Sequence[RecognizedLine], raw: Sequence[float]) -> Iterator[float]:
+    """Yield the size of each line's type: the median of the line and its neighbours in the same paragraph that are
+    about as large."""
     for number, line in enumerate(lines):
         near = [
             raw[other]
             for other in range(max(0, number - 2), min(len(lines), number + 3))
-            if lines[other].block == line.block
-            and lines[other].paragraph == line.paragraph
-            and abs(raw[other] - raw[number]) <= _SAME_HEIGHT * raw[number]
+            if (lines[other].block, lines[other].paragraph) == (line.block, line.paragraph)
+            and abs(raw[other] - raw[number]) <= _SAME_SIZE * raw[number]
         ]
-        sizes.append(round(round(median(near) / _SIZE_STEP) * _SIZE_STEP, 1))
-    return sizes
+        yield median(near)
 
 
 def _raw_size(line: RecognizedLine) -> float:
-    if line.height >= _SMALL:
-        return line.height / _LINE_HEIGHT
-    ink = median(word.box.height for word in line.words)
-    return max(1.0, min(line.height / _LINE_HEIGHT, ink / _WORD_HEIGHT))
+    """Return the size in points from the widths of the line's words, or from its height where it has few letters."""
+    letters = sum(character in _ADVANCES for word in line.words for character in word.text)
+    if letters < _MEASURABLE:
+        return max(1.0, line.height / _LINE_HEIGHT)
+    ems = sum(sum(map(_advance, word.text)) / 1000 - _BEARINGS for word in line.words)
+    return max(1.0, sum(word.box.width for word in line.words) / ems)
+
+
+def _advance(character: str) -> int:
+    return _ADVANCES.get(character) or (_DIGIT if character.isalnum() else _SIGN)
+
+
+def _has_strokes(word: RecognizedWord) -> bool:
+    return sum(map(str.isalpha, word.text)) >= _FEWEST_LETTERS
 
 
 def _stroke(word: RecognizedWord, pixels: GreyImage, dpi: int) -> float:
     """Return the mean width in points of the strokes that a row of pixels crosses; 0 for a word too short to tell."""
-    if len(word.text) < _FEWEST_LETTERS or not any(map(str.isalpha, word.text)):
+    if not _has_strokes(word):
         return 0.0
     scale = dpi / 72.0
     rows = slice(round(word.box.top * scale), round(word.box.bottom * scale))
@@ -149,38 +206,43 @@ def _stroke(word: RecognizedWord, pixels: GreyImage, dpi: int) -> float:
     return float(np.count_nonzero(ink) / strokes / scale) if strokes else 0.0
 
 
-def _line(piece: _Piece, number: int) -> Line:
-    spans = tuple(_spans(piece))
-    boxes = Box.around(word.box for word in piece.words)
+def _line(
+    words: Sequence[RecognizedWord], bold: Sequence[bool], size: float, line: RecognizedLine, number: int
+) -> Line:
+    spans = tuple(_spans(words, bold, size))
+    ink = Box.around(word.box for word in words)
     main = max(spans, key=lambda span: len(span.text.strip()))
     return Line(
         text="".join([span.text for span in spans]).strip(),
         box=Box(
-            boxes.x0,
-            min(boxes.top, piece.baseline - _ASCENT * piece.size),
-            boxes.x1,
-            max(boxes.bottom, piece.baseline + _DESCENT * piece.size),
+            ink.x0,
+            min(ink.top, line.baseline - _ASCENT * size),
+            ink.x1,
+            max(ink.bottom, line.baseline + _DESCENT * size),
         ),
         spans=spans,
-        block=piece.block,
+        block=line.block,
         font=main.font,
-        size=main.size,
+        size=size,
         bold=main.bold,
-        baseline=piece.baseline,
+        baseline=line.baseline,
         horizontal=True,
         number=number,
     )
 
 
-def _spans(piece: _Piece) -> Iterator[Span]:
-    """Yield runs of words in one weight; a word too short to be measured goes with the one before it."""
+def _weights(words: Sequence[RecognizedWord], bold: Sequence[bool]) -> list[bool]:
+    """Return True for each bold word; one too short to be measured goes with the word before it."""
     weights: list[bool] = []
-    for word, bold in zip(piece.words, piece.bold, strict=True):
-        short = len(word.text) < _FEWEST_LETTERS or not any(map(str.isalpha, word.text))
-        weights.append(weights[-1] if short and weights else bold)
-    texts = [normalize_glyphs(word.text) for word in piece.words]
-    for bold, run in groupby(range(len(texts)), key=lambda position: weights[position]):
+    for word, measured in zip(words, bold, strict=True):
+        weights.append(measured if _has_strokes(word) or not weights else weights[-1])
+    return weights
+
+
+def _spans(words: Sequence[RecognizedWord], bold: Sequence[bool], size: float) -> Iterator[Span]:
+    """Yield runs of words in one weight."""
+    for weight, run in groupby(range(len(words)), key=lambda position: bold[position]):
         positions = list(run)
-        text = " ".join(texts[position] for position in positions)
-        blank = " " if positions[-1] + 1 < len(texts) else ""
-        yield Span(text + blank, f"{FONT}-Bold" if bold else FONT, piece.size, bold, False, False)
+        text = " ".join(normalize_glyphs(words[position].text) for position in positions)
+        blank = " " if positions[-1] + 1 < len(words) else ""
+        yield Span(text + blank, f"{FONT}-Bold" if weight else FONT, size, weight, False, False)
