@@ -15,7 +15,7 @@ _STRAIGHT = 0.04  # degrees: half a pixel over a page 800 pixels wide, which nob
 _DARK = 0.6  # of the paper's grey: ink, where the angle is measured
 _PAPER = 90  # percentile of a tile's greys that is its paper, unless a picture covers it
 _TILE = 64  # pixels of the side of a tile in which the paper's grey is measured
-_DARK_TILE = 0.8  # of the page's paper: a tile that is darker shows a picture
+_DARK_TILE = 0.8  # of the paper's grey: a pixel that is darker is ink, and a tile that is darker shows a picture
 _NOISE = 3.5  # standard deviations of the paper's grey that count as paper
 _MOST_NOISE = 0.12  # of the range of greys: what differs more is no noise
 
@@ -70,12 +70,14 @@ def whitened(pixels: GreyImage) -> GreyImage:
 
 
 def _paper(pixels: GreyImage) -> NDArray[np.float32]:
-    """Return the paper's grey at every pixel: that of its tile, smoothed; under pictures that of the whole page."""
+    """Return the paper's grey at every pixel: the middle one of its tile, smoothed; under pictures that of the page."""
     height, width = pixels.shape
     down, across = max(1, height // _TILE), max(1, width // _TILE)
     tiles = pixels[: down * (height // down), : across * (width // across)]
     tiles = tiles.reshape(down, height // down, across, width // across).swapaxes(1, 2).reshape(down, across, -1)
-    light = np.percentile(tiles, _PAPER, axis=2)
+    bright = np.percentile(tiles, _PAPER, axis=2)
+    without_ink = np.where(tiles >= _DARK_TILE * bright[..., None], tiles, np.nan)
+    light = np.nanmedian(without_ink, axis=2)
     page = float(np.median(light[light >= _DARK_TILE * light.max()]))
     light[light < _DARK_TILE * page] = page
     smooth = ndimage.median_filter(light, size=5, mode="nearest")
