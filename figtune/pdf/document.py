@@ -116,7 +116,8 @@ class Document:
             display_list = self._display_list(index)
             box = _box(display_list.rect)
             blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
-            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)), _meaningless(blocks))
+            spans = [span["text"] for block in blocks for line in block["lines"] for span in line["spans"]]
+            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)), sum(map(count_meaningless, spans)))
 
     def words(self, text: PageText) -> tuple[Word, ...]:
         """The words of the page that `text` was read from, in the order of its lines."""
@@ -316,12 +317,6 @@ def _lines(blocks: Any) -> Iterator[Line]:
         for place, line in enumerate(block["lines"]):
             if visible := [span for span in line["spans"] if span["size"] >= _SMALLEST_TYPE]:
                 yield _line(line, visible, number, place)
-
-
-def _meaningless(blocks: Any) -> int:
-    return sum(
-        [count_meaningless(span["text"]) for block in blocks for line in block["lines"] for span in line["spans"]]
-    )
 
 
 def _line(line: Any, visible: list[Any], block: int, number: int) -> Line:

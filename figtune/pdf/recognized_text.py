@@ -5,9 +5,10 @@ OCR knows no fonts. The height of a line tells its size, the thickness of stroke
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from statistics import median
 
@@ -20,6 +21,9 @@ from figtune.pdf.page import Line, PageText, Span, Word
 from figtune.pdf.text_cleanup import normalize_glyphs
 
 FONT = "OCR"
+_LABEL = re.compile(r"(?:fig(?:ures?|s?\.)?|tab(?:les?|\.)?)", re.IGNORECASE)
+_NUMBER = re.compile(r"([\dl|!IO]+)([a-z]?[.,:;)]*)")
+_DIGITS = str.maketrans("l|!IO", "11110")
 _ADVANCES = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -115,9 +119,10 @@ def _recognized_page(page: MeasuredPage, limit: float, usual: Sequence[float]) -
     for line, raw, strokes in zip(page.lines, page.sizes, page.strokes, strict=True):
         bold = _weights(line.words, [stroke > limit for stroke in strokes])
         size = _snapped(raw / _BOLD_WIDTH if all(bold) else raw, usual)
-        for first, last in _cuts(line.words, size):
+        repaired = _with_numbers(line.words)
+        for first, last in _cuts(repaired, size):
             number = numbers[line.block] = numbers.get(line.block, -1) + 1
-            piece = line.words[first:last]
+            piece = repaired[first:last]
             for word in piece:
                 if cleaned := normalize_glyphs(word.text).strip():
                     words.append(Word(cleaned, word.box, len(made)))
@@ -229,6 +234,20 @@ def _line(
         horizontal=True,
         number=number,
     )
+
+
+def _with_numbers(words: Sequence[RecognizedWord]) -> list[RecognizedWord]:
+    """Return the words with digits in the numbers of figures and tables, where the engine takes "1" for "|" or "l".
+
+    Labels in capitals may have Roman numbers: "TABLE I".
+    """
+    repaired = list(words)
+    for number, (label, word) in enumerate(pairwise(words), start=1):
+        match = _NUMBER.fullmatch(word.text)
+        roman = label.text.isupper() and not set(word.text).isdisjoint("I")
+        if match and not roman and _LABEL.fullmatch(label.text):
+            repaired[number] = replace(word, text=match[1].translate(_DIGITS) + match[2])
+    return repaired
 
 
 def _weights(words: Sequence[RecognizedWord], bold: Sequence[bool]) -> list[bool]:

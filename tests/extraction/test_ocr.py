@@ -210,6 +210,8 @@ def test_asked_for_and_not_installed_it_ends_in_one_line(
 def test_only_papers_that_need_ocr_are_read_anew_when_it_changes(
     papers: Path, scanned: PaperResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / f"{scanned.paper.paper_id}.json").write_text("{}")
     recipe = ExtractionParams(version=1, dpi=100, longest_side=600, ocr="auto", ocr_figures=False)
     limits = ResourceLimits(seconds=60, megabytes=1000)
     source: PdfFile = task(papers / "scan.pdf", tmp_path).source
