@@ -19,7 +19,7 @@ from figtune.core.distributed import launched_world_size
 from figtune.core.errors import UsageError
 from figtune.core.log import log
 from figtune.core.stages import plan
-from figtune.publishing.finishing import after_training
+from figtune.export.post_training import post_training_stages
 
 STAGE_SCRIPTS: dict[Step, str] = {
     "extract": "extract_content",
@@ -42,7 +42,7 @@ def run(config: Config) -> None:
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
-    run_stages([*(_script(step) for step in steps), *after_training(config)], config)
+    run_stages([*(_script(step) for step in steps), *post_training_stages(config)], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from figtune.core.distributed import is_launched_rank_zero
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.export.post_training import post_training_stages
 from figtune.models.launch import check_base, current, launch_check, run_distributed
-from figtune.publishing.finishing import after_training
 
 SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
@@ -57,10 +58,15 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> StageSummary:
     """Make OUTPUT if it is not current."""
+    from figtune.evaluation.staleness import warn_if_stale
+
     folders = (config.work_dir, config.output_dir)
-    return run_if_stale(
+    summary = run_if_stale(
         describe(config), partial(_produce, config), lock_folders=folders, force=config.force, distributed=current()
     )
+    if is_launched_rank_zero():
+        warn_if_stale(config.output_dir)
+    return summary
 
 
 def check(config: Config) -> None:
@@ -81,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_distributed([SCRIPT, *after_training(config)], config)
+    run_distributed([SCRIPT, *post_training_stages(config)], config)
 
 
 def _produce(config: Config, folder: Path) -> StageResult:
@@ -100,7 +106,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         model_by=commands.SETUP,
     )
     if is_launched_rank_zero():
-        write_bytes(folder / CONFIG_FILE, encode(config))
+        write_bytes(folder / CONFIG_FILE, encode(replace(config, serve_password=None)))
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

@@ -27,9 +27,9 @@ from figtune.core import commands
 from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
 from figtune.dataset.records import Example, examples_file
-from figtune.evaluation.evaluated import exchanged_pictures
-from figtune.evaluation.predictions import grey_features
-from figtune.metrics.intervals import Bootstrap, estimate
+from figtune.evaluation.eval_items import mismatched_images
+from figtune.evaluation.predictor import grey_features
+from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.records import Estimate
 from figtune.models.features import PictureStore, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
@@ -82,7 +82,7 @@ def _scored(work: Path, output: Path) -> list[Scored]:
     loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
     features = prepared_features(work / "model" / "features", loaded, images)
-    others, grey = exchanged_pictures(examples), grey_features(loaded)
+    others, grey = mismatched_images(examples), grey_features(loaded)
     progress = progress_bar(examples, total=len(examples), title="scoring", unit="example")
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 

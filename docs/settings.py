@@ -28,12 +28,12 @@ def settings_page() -> str:
     config = Config()
     nested = [field.name for field in fields(config) if is_dataclass(getattr(config, field.name))]
     sections = [_section("Run", config, "", skip=nested)]
-    sections += [_section(f"--{name}.*", getattr(config, name), f"{name}.", skip=()) for name in nested]
+    sections += [_section(name.capitalize(), getattr(config, name), f"{name}.", skip=()) for name in nested]
     return "\n".join([INTRODUCTION, *sections, _presets()])
 
 
 def _section(title: str, settings: object, prefix: str, *, skip: list[str] | tuple[str, ...]) -> str:
-    documented = dict(_field_docstrings(type(settings)))
+    documented = {name: text for kind in type(settings).__mro__[-2::-1] for name, text in _field_docstrings(kind)}
     rows = [
         f"| `--{prefix}{field.name}` | {_value(getattr(settings, field.name))} | {documented[field.name]} |"
         for field in fields(settings)  # type: ignore[arg-type]  # a dataclass, as is_dataclass has seen

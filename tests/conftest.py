@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from tests.browser import Tab
 
 ROOT = Path(__file__).parent.parent
+_SLOW_FIXTURES = {"demo", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of the whole pipeline and of pages in a browser as slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from figtune.core.log import print_result
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["figtune.training.train", "figtune.evaluation.evaluation", "figtune.dataset.build_from_papers", "main", __name__]
+    ["figtune.training.train", "figtune.evaluation.evaluate", "figtune.dataset.build_from_papers", "main", __name__]
 )
 SMALL = ("--train.epochs", "1", "--train.evaluations", "1", "--train.answers", "0", "--test.max_new_tokens", "2")
 _CLEAN = (3, 4, 5, 6)

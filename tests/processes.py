@@ -13,7 +13,7 @@ from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["figtune.training.train", "figtune.evaluation.evaluation", "train_model", "test_model", __name__]
+    ["figtune.training.train", "figtune.evaluation.evaluate", "train_model", "test_model", __name__]
 )
 
 _TO_END = 5.0  # seconds

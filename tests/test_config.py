@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import config
 from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
+from tests.conftest import ROOT
 
 
 def _parse(*arguments: str) -> config.Config:
@@ -135,3 +139,53 @@ def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> Non
         if isinstance(node, ast.keyword) or (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
     ]
     assert sum(isinstance(value, ast.Name) and value.id == constant for value in defaults) == 1
+
+
+def _with_edited(tmp_path: Path, constant: str, value: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code beside a copy of config.py in which a constant is edited."""
+    text = Path(config.__file__).read_text(encoding="utf-8")
+    edited, count = re.subn(rf"(?m)^{constant} = .*$", lambda _: f"{constant} = {value}", text)
+    assert count == 1
+    (tmp_path / "config.py").write_text(edited, encoding="utf-8")
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; {code}"]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "field", "expected"),
+    [
+        ("PDF_DIR", '"samples"', "pdf_dir", "PosixPath('samples')"),
+        ("WORK_DIR", '"work/mine"', "work_dir", "PosixPath('work/mine')"),
+        ("OUTPUT_DIR", 'Path("there")', "output_dir", "PosixPath('there')"),
+        ("LORA_TARGET_MODULES", '"q_proj"', "adapter.targets", "('q_proj',)"),
+        ("LORA_TARGET_MODULES", '"q_proj, v_proj"', "adapter.targets", "('q_proj', 'v_proj')"),
+        ("LORA_TARGET_MODULES", '["q_proj", "v_proj"]', "adapter.targets", "('q_proj', 'v_proj')"),
+        ("LEARNING_RATE", "1", "train.learning_rate", "1"),
+        ("NUM_EPOCHS", "0.5", "train.epochs", "0.5"),
+    ],
+)
+def test_a_constant_may_be_edited_as_one_would_write_it(
+    tmp_path: Path, constant: str, value: str, field: str, expected: str
+) -> None:
+    ran = _with_edited(tmp_path, constant, value, f"import config; print(repr(config.parse([], '', '').{field}))")
+    assert (ran.stdout.strip(), ran.stderr) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "complaint"),
+    [
+        ("PDF_DIR", "7", "error: config.py: PDF_DIR = 7: expected a path, got `7`; write another value"),
+        ("LEARNING_RATE", '"2e-4"', "error: config.py: LEARNING_RATE = '2e-4': expected `float`, got `str`"),
+        ("BATCH_SIZE", "2.5", "error: config.py: BATCH_SIZE = 2.5: expected `int`, got `float`; write another value"),
+        ("LORA_R", "True", "error: config.py: LORA_R = True: expected `int`, got `bool`; write another value"),
+        ("LORA_TARGET_MODULES", "3", "error: config.py: LORA_TARGET_MODULES = 3: expected `array`, got `int`"),
+        ("LEARNING_RATE", "-1", "error: config.py: --train.learning_rate must be a number above 0"),
+        ("LORA_R", "0", "error: --adapter.rank must be 1 or more; give another value"),
+        ("MODEL_NAME", '""', "error: --model.name must be a Hub id or a folder; give another value"),
+    ],
+)
+def test_a_constant_that_makes_no_sense_is_one_line(tmp_path: Path, constant: str, value: str, complaint: str) -> None:
+    ran = _with_edited(tmp_path, constant, value, "import main; sys.exit(main.main(['--dry_run']))")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(complaint)
+    assert ran.stderr.count("\n") == 1

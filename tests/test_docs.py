@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from docs.packages import PICTURE, package_imports, packages_picture
 from docs.settings import PAGE, settings_page
 
 
 def test_the_settings_page_is_what_the_code_makes() -> None:
     assert PAGE.read_text(encoding="utf-8") == settings_page(), "run: python -m docs.settings"
+
+
+def test_the_drawing_of_the_packages_is_what_the_imports_make() -> None:
+    made = packages_picture(package_imports())
+    assert PICTURE.read_text(encoding="utf-8") == made, "run: python -m docs.packages"

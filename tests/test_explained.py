@@ -38,9 +38,9 @@ def _config(model: Shapes) -> PreTrainedConfig:
 def _lora_numbers(config: PreTrainedConfig, rank: int) -> int:
     """Two thin matrices beside each matrix of the decoder: rank * (in + out)."""
     text = config.text_config
-    width, logits = text.hidden_size, text.intermediate_size
+    width, inner = text.hidden_size, text.intermediate_size
     queries, keys = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
-    ends = 2 * (width + queries) + 2 * (width + keys) + 3 * (width + logits)
+    ends = 2 * (width + queries) + 2 * (width + keys) + 3 * (width + inner)
     return int(rank * ends * text.num_hidden_layers)
 
 

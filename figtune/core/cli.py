@@ -14,6 +14,7 @@ from figtune.core.artifacts import Stage
 from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
 from figtune.core.errors import ExitCode, FigtuneError, PartialError
 from figtune.core.log import escape_what_stdout_lacks, log, print_result
+from figtune.core.number_format import count
 from figtune.core.shortages import shortage_behind
 from figtune.core.stages import StageSummary, plan
 
@@ -116,7 +117,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
 def _line(summary: StageSummary) -> str:
     if summary.reason is None:
         return f"{summary.stage.name:8} up to date        -> {summary.stage.folder}"
-    counts = ", ".join(f"{count:,} {name}" for name, count in summary.result.counts.items())
+    counts = ", ".join(count(number, name) for name, number in summary.result.counts.items())
     # What is asked for rather than made lies in no folder.
     where = "" if summary.stage.always_run is not None else f"  -> {summary.stage.folder}"
     return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -39,6 +41,48 @@ def check_pair(condition: bool, name: str, wanted: str) -> None:
     """
     if not condition:
         raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
+def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[str, object]:
+    """Convert constants that people edit to the types that settings have: a path may be written as text, a list of
+    names as one text with blanks or commas, an int where a float is meant.
+
+    Args:
+        given: values by name, others among them.
+        kinds: types of the constants by name.
+
+    Raises:
+        UsageError: a value of another type.
+    """
+    found: dict[str, object] = {}
+    for name, kind in kinds.items():
+        value = given[name]
+        if isinstance(value, str) and get_origin(kind) is tuple:
+            value = tuple(value.replace(",", " ").split())
+        plain = str(value) if isinstance(value, Path) else value
+        try:
+            converted: object = msgspec.convert(plain, kind, dec_hook=_path)
+            # An int where a float is meant stays as it was written: 3 epochs are not shown as 3.0.
+            found[name] = value if type(value) is int and kind is float else converted
+        except msgspec.ValidationError as misfit:
+            raise UsageError(f"{name} = {value!r}: {_lowered(str(misfit))}", "write another value") from None
+    return found
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+@contextmanager
+def one_line_errors(where: str) -> Iterator[None]:
+    """End the program with one line and the exit code for usage where a default cannot be used: it is made while
+    `where` is imported, before any command line could catch the error.
+    """
+    try:
+        yield
+    except UsageError as error:
+        sys.stderr.write(f"error: {where}: {error}\n")
+        raise SystemExit(error.exit_code) from None
 
 
 def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
@@ -95,7 +139,7 @@ def _merge(defaults: object, given: object) -> object:
 def _path(kind: type[object], value: object) -> object:
     if not (issubclass(kind, Path) and isinstance(value, str)):
         raise TypeError(f"Expected a path, got `{value}`")
-    return Path(value)
+    return Path(value).expanduser()
 
 
 def _unknown_names(kind: type[object], plain: object, prefix: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -12,20 +12,6 @@ from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.vocabulary import ENGLISH_FUNCTION_WORDS
 from figtune.extraction.records import FigureRecord
 
-SETTINGS = {
-    "table_kept_apart": "--prepare.include_tables",
-    "low_confidence": "--prepare.min_confidence",
-    "image_too_small": "--prepare.min_side_pixels",
-    "extreme_aspect_ratio": "--prepare.max_aspect_ratio",
-    "blank_image": "--prepare.min_ink_share",
-    "not_english": "--prepare.english_only",
-    "near_duplicate_across_splits": "--prepare.near_duplicate_bits",
-    "no_id": "--data.id_column",
-    "too_short": "--prepare.min_words",
-    "no_sentence_fits": "--prepare.max_words",
-}
-"""Setting to change where a rule is too strict, by rule."""
-
 _ENOUGH_WORDS = 8
 """Fewer words may well do without any function word ("Qualitative comparison on ScanNet")."""
 _LATIN_SHARE = 0.7

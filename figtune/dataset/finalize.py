@@ -11,7 +11,7 @@ from figtune.core.errors import NothingProducedError
 from figtune.core.images import REMARKS
 from figtune.core.jsonl import write_json, write_records
 from figtune.core.log import log
-from figtune.dataset.filters import SETTINGS
+from figtune.core.number_format import count
 from figtune.dataset.records import (
     MINITRAIN_FILE,
     REJECTED_FILE,
@@ -20,6 +20,7 @@ from figtune.dataset.records import (
     Split,
     Stats,
 )
+from figtune.dataset.rule_meanings import SETTINGS, meaning, rejection_lines
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.splits import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
@@ -46,6 +47,8 @@ def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: Final
     minitrain = _write_minitrain(dataset_dir, ending.minitrain_examples)
     stats = collector.stats(minitrain, ending.expected_splits, ending.data_set)
     write_json(dataset_dir / STATS_FILE, stats)
+    for line in rejection_lines(stats):
+        log(line)
     _require_examples(stats, dataset_dir)
     _say_what_is_odd(stats)
     for split in stats.empty_splits:
@@ -54,14 +57,14 @@ def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: Final
 
 
 def _say_what_is_odd(stats: Stats) -> None:
-    for remark, meaning in REMARKS.items():
-        if count := stats.image_remarks.get(remark):
-            log(f"examples whose image has {meaning}: {count:,} of {stats.figures_used:,}")
+    for remark, shown in REMARKS.items():
+        if number := stats.image_remarks.get(remark):
+            log(f"examples whose image has {shown}: {number:,} of {stats.figures_used:,}")
     if stats.duplicates:
         total = sum(stats.examples["train"].values())
         log(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
-    if count := stats.figure_rejections.get("no_id"):
-        log(f"rows left out since they have no id in --data.id_column, by which to choose their split: {count:,}")
+    if number := stats.figure_rejections.get("no_id"):
+        log(f"rows left out since they have no id in --data.id_column, by which to choose their split: {number:,}")
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
@@ -99,7 +102,8 @@ def _nothing_used(stats: Stats, dataset_dir: Path) -> NothingProducedError:
     what = "rows" if stats.data_set else "figures"
     change = f"change {SETTINGS[rule]}" if rule in SETTINGS else f"give {_other_input(stats)}"
     return NothingProducedError(
-        f"none of {stats.figures} {what} can be used, most often by the rule {rule} ({counts[rule]} times)",
+        f"none of {count(stats.figures, what)} can be used, most often by the rule {rule} ({counts[rule]:,} times), "
+        f"against those {meaning(rule)}",
         f"{change}; each case is in {dataset_dir / REJECTED_FILE}",
     )
 

@@ -1,1 +1,1 @@
-"""Base and tuned model tried on the examples that were held out."""
+"""Evaluation of base and tuned model on held-out examples."""

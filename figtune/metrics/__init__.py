@@ -1,1 +1,1 @@
-"""Pure functions over predictions and references."""
+"""Metrics, confidence intervals and the verdict: pure functions over predictions and references."""

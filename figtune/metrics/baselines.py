@@ -1,4 +1,4 @@
-"""Answers that need no model, from training examples alone: what fine-tuning must beat to be worth its while."""
+"""Model-free baselines: answers built from training examples alone."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-from figtune.metrics.cider import words_of
 from figtune.metrics.records import Baseline
+from figtune.metrics.text_metrics import cider_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """An example as the baselines see it."""
+class BaselineExample:
+    """Fields of an example that baselines read."""
 
     task: str
     group: str
     prompt: str
     text: str
-    picture_hash: int | None
-    """Perceptual hash of its picture; None where the picture cannot be read."""
+    image_hash: int | None
+    """Perceptual hash of the image; None if the image cannot be read."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """Texts compared by the words they share, rare words counting more: cosine of TF-IDF (Salton & Buckley 1988)."""
+class TfidfIndex:
+    """Cosine similarity of TF-IDF vectors (Salton & Buckley 1988), by an inverted index."""
 
     texts: Sequence[str]
 
-    def to(self, text: str) -> NDArray[np.float64]:
-        """Similarity of every text to this one, 0 to 1: float64[N]."""
+    def similarities(self, text: str) -> NDArray[np.float64]:
+        """Return the similarity of every indexed text to this one, float64[N] in [0, 1]."""
         found = np.zeros(len(self.texts))
-        for word, weight in self._weights(Counter(words_of(text))).items():
+        for word, weight in self._weights(Counter(cider_words(text))).items():
             places, weights = self._postings[word]
             found[places] += weight * weights
         return found
 
     @cached_property
     def centrality(self) -> NDArray[np.float64]:
-        """Sum of the similarities of every text to all: float64[N]."""
+        """Sum of each text's similarities to all texts, float64[N]."""
         found = np.zeros(len(self.texts))
         for places, weights in self._postings.values():
             found[places] += weights.sum() * weights
@@ -52,17 +52,17 @@ class Likeness:
 
     @cached_property
     def _counts(self) -> list[Counter[str]]:
-        return [Counter(words_of(text)) for text in self.texts]
+        return [Counter(cider_words(text)) for text in self.texts]
 
     @cached_property
-    def _rarity(self) -> dict[str, float]:
-        """0 for words that all texts have: they tell nothing."""
+    def _idf(self) -> dict[str, float]:
+        """Inverse document frequency by word; 0 for words in every text."""
         frequency = Counter(word for counts in self._counts for word in counts)
         return {word: math.log(len(self.texts) / texts) for word, texts in frequency.items()}
 
     @cached_property
     def _postings(self) -> dict[str, tuple[NDArray[np.intp], NDArray[np.float64]]]:
-        """For every word the texts that have it, and its weight in each."""
+        """Inverted index: word -> (positions of texts, weights in them)."""
         gathered: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         for place, counts in enumerate(self._counts):
             for word, weight in self._weights(counts).items():
@@ -73,65 +73,66 @@ class Likeness:
         }
 
     def _weights(self, counts: Counter[str]) -> dict[str, float]:
-        """Of known words that tell something, with length 1 together."""
-        rarity = self._rarity
+        """Return L2-normalised weights of the indexed words with an idf above 0."""
+        rarity = self._idf
         weights = {word: count * rarity[word] for word, count in counts.items() if rarity.get(word)}
         norm = math.sqrt(sum(weight * weight for weight in weights.values()))
         return {word: weight / norm for word, weight in weights.items()}
 
 
-class Guesser:
-    """The baselines, for the examples of one task."""
+class TaskBaselines:
+    """Baselines of one task."""
 
-    def __init__(self, known: Sequence[Known]) -> None:
-        """
+    def __init__(self, known: Sequence[BaselineExample]) -> None:
+        """Index the training examples of a task.
+
         Args:
-            known: training examples of the task, at least one.
+            known: at least one example.
         """
-        self._known = known
-        self._prompts = Likeness([each.prompt for each in known])
-        self._central = Likeness([each.text for each in known]).centrality
+        self._examples = known
+        self._prompts = TfidfIndex([each.prompt for each in known])
+        self._central = TfidfIndex([each.text for each in known]).centrality
         self._groups = np.array([each.group for each in known])
         self._constant: dict[Baseline, str] = {
             "frequent words": frequent_words([each.text for each in known]),
             "typical text": known[int(np.argmax(self._central))].text,
         }
 
-    def guesses(self, asked: Known) -> dict[Baseline, str]:
-        """What each baseline says; the nearest ones only where there is an example of another group."""
+    def answers(self, asked: BaselineExample) -> dict[Baseline, str]:
+        """Return the answer of each baseline; nearest neighbours only where an example of another group exists."""
         answers = dict(self._constant)
         others = self._groups != asked.group
         if others.any():
-            if asked.picture_hash is not None:
-                answers["nearest picture"] = self._nearest(-self._differing_bits(asked.picture_hash), others)
-            answers["nearest prompt"] = self._nearest(self._prompts.to(asked.prompt).round(9), others)
+            if asked.image_hash is not None:
+                answers["nearest picture"] = self._nearest(-self._hash_distances(asked.image_hash), others)
+            answers["nearest prompt"] = self._nearest(self._prompts.similarities(asked.prompt).round(9), others)
         return answers
 
-    def _differing_bits(self, picture_hash: int) -> NDArray[np.float64]:
+    def _hash_distances(self, picture_hash: int) -> NDArray[np.float64]:
         return np.array(
             [
-                math.inf if each.picture_hash is None else (each.picture_hash ^ picture_hash).bit_count()
-                for each in self._known
+                math.inf if each.image_hash is None else (each.image_hash ^ picture_hash).bit_count()
+                for each in self._examples
             ]
         )
 
     def _nearest(self, nearness: NDArray[np.float64], allowed: NDArray[np.bool_]) -> str:
-        """Of several equally near ones the text that is most like all others, so that chance has no say."""
+        """Return the text of the nearest example; ties go to the text with the highest centrality."""
         nearest = allowed & (nearness == nearness[allowed].max())
-        return self._known[int(np.argmax(np.where(nearest, self._central, -1.0)))].text
+        return self._examples[int(np.argmax(np.where(nearest, self._central, -1.0)))].text
 
 
-def guessers(known: Sequence[Known]) -> Mapping[str, Guesser]:
-    """One for each task."""
-    by_task: defaultdict[str, list[Known]] = defaultdict(list)
+def fit_baselines(known: Sequence[BaselineExample]) -> Mapping[str, TaskBaselines]:
+    """Build the baselines of each task."""
+    by_task: defaultdict[str, list[BaselineExample]] = defaultdict(list)
     for each in known:
         by_task[each.task].append(each)
-    return {task: Guesser(members) for task, members in by_task.items()}
+    return {task: TaskBaselines(members) for task, members in by_task.items()}
 
 
 def frequent_words(texts: Sequence[str]) -> str:
-    """The words most often used, in the order of their number, as many as a text of median length has."""
-    words = [words_of(text) for text in texts]
+    """Return the most frequent words by descending frequency, as many as the median text has."""
+    words = [cider_words(text) for text in texts]
     counts = Counter(word for of_text in words for word in of_text)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     return " ".join(ordered[: median_low([len(of_text) for of_text in words])])

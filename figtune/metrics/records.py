@@ -1,11 +1,13 @@
-"""What evaluation writes: `predictions.jsonl`, one line an example, and `metrics.json`.
+"""Records of evaluation: `predictions.jsonl`, one line per example, and `metrics.json`.
 
-Losses are nats per completion token, the end token included. CIDEr-D runs from 0 to 10; BLEU-4, chrF and ROUGE-L run
-from 0 to 100. A "paper" of a data set is what its rows share: an id, or the image.
+Losses are in nats per completion token, EOS included. CIDEr-D is in [0, 10]; BLEU-4, chrF and ROUGE-L are in [0, 100].
+For a data set, "paper" means the split group of a row: its id, or its image. Differences are positive where the tuned
+model is better.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,23 +15,28 @@ EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
 Baseline = Literal["frequent words", "typical text", "nearest picture", "nearest prompt"]
-"""Answers that need no model: the most frequent words of the task's training texts; the training text that is most like
-all others; the text of the training picture that looks most alike; that of the training prompt with the likest words.
+"""Model-free answers: the most frequent words of the task's training texts; the most central training text; the text of
+the training image with the nearest perceptual hash; the text of the training prompt with the nearest TF-IDF vector.
 """
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 System = Literal["base", "tuned"] | Baseline
 
 Source = Literal["papers", "images", "groups"]
-"""Where the examples come from: papers, images each for itself, or rows of a data set that share ids."""
+"""Source of the examples: papers, single images, or rows of a data set grouped by id."""
 Score = Literal["loss", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF"]
 Change = Literal["better", "worse", "not shown"]
-Looking = Literal["looks", "ignores", "at known ones only", "not shown", "untested"]
-"""Whether the right picture helps the tuned model; "at known ones only": those that it was trained on."""
-SIGNIFICANT = 0.05
-"""A change that chance makes at least as large less often than this is called one."""
+Effect = Literal["better", "worse", "mixed", "not shown"]
+"""Effect of fine-tuning on loss and answers together; "mixed" where they, or answers and baselines, disagree."""
+ImageUse = Literal["uses image", "ignores", "memorised only", "not shown", "untested"]
+"""Use of the image by the tuned model; "memorised only": the right image lowers the loss on training images alone."""
+SIGNIFICANCE_LEVEL = 0.05
+"""Significance level alpha."""
+MIN_EFFECT: Mapping[Score, float] = {"loss": 0.02, "CIDEr-D": 0.05, "BLEU-4": 0.5, "ROUGE-L": 0.5, "chrF": 0.5}
+"""Smallest difference that counts, however significant. Loss: 0.02 nats per token, 2 % of the perplexity. Answers:
+half a point of 100, and of CIDEr-D the same share of its range. Chosen, not measured."""
 
-EVALUATION_VERSION = 2
-"""Bumped by hand when a rule of evaluation changes: evaluations are made anew then."""
+EVALUATION_VERSION = 3
+"""Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -39,22 +46,22 @@ EVALUATION_CONTENTS = (PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What one model, base or tuned, made of one example."""
+class ModelResult:
+    """Result of one model, base or tuned, on one example."""
 
     loss: float | None
-    """Of the reference, given image and prompt; None where it was no finite number."""
+    """Loss of the reference given image and prompt; None if not finite."""
     answer: str
     answer_tokens: int
     stopped: bool
-    """Whether the answer ended by itself, rather than at the longest length allowed."""
+    """True if the answer ended with EOS, False if it was cut at the length limit."""
     chrf: float
     rouge_l: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
-    """What a baseline says to one example."""
+class BaselineAnswer:
+    """Answer of a baseline to one example."""
 
     baseline: Baseline
     answer: str
@@ -64,7 +71,7 @@ class Guess:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Base and tuned model on one example."""
+    """Results of base and tuned model on one example."""
 
     schema: Literal[2] = 2
     example_id: str
@@ -72,29 +79,29 @@ class Prediction:
     task: str
     kind: str
     group: str
-    """The paper, or the row of a data set."""
+    """Split group: the paper, or a row's id or image."""
     source: str
     image: str
-    """Relative to the data set folder."""
+    """Image path relative to the data set folder."""
     wrong_image: str | None
-    """The image that `wrong_image_loss` is about; None where the split has only one image."""
+    """Image used for `wrong_image_loss`; None if the split has only one image."""
     prompt: str
     reference: str
     tokens: int
-    """Of the reference as the losses count them: cut to the longest length, with its end token."""
-    base: Outcome
-    tuned: Outcome
+    """Tokens of the reference in the losses: truncated to the length limit, EOS included."""
+    base: ModelResult
+    tuned: ModelResult
     wrong_image_loss: float | None
-    """Of the tuned model, with another image of the split in place of the right one; None too where not finite."""
+    """Loss of the tuned model given a mismatched image of the split; None also if not finite."""
     grey_image_loss: float | None
-    """Of the tuned model, with an even grey in place of the right image; None where not finite."""
-    guesses: tuple[Guess, ...]
-    """Without those whose nearest example would be of the same paper, there being no other."""
+    """Loss of the tuned model given a uniform grey image; None if not finite."""
+    guesses: tuple[BaselineAnswer, ...]
+    """Answers of baselines; nearest-neighbour ones only if an example of another group exists."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean and its 95 % bootstrap interval over papers, which takes two papers or more."""
+    """Mean with its 95 % bootstrap interval over papers; the interval needs at least two papers."""
 
     value: float
     low: float | None
@@ -102,60 +109,58 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
-    """A difference that is positive where fine-tuning, or the right picture, is better."""
+class PairedDifference:
+    """Paired difference, positive where fine-tuning (or the right image) is better: the drop of a loss, the rise of a
+    score. Tables, report, comparison and JSON all use this sign."""
 
     value: float
     low: float | None
     high: float | None
     p: float
-    """How often chance makes a difference at least as large: paired sign-flip test over papers, two-sided. Not
-    corrected for the number of comparisons."""
+    """p-value of the two-sided paired sign-flip test over papers, not corrected for multiple comparisons."""
 
-    @property
-    def change(self) -> Change:
-        """What the test allows to be said."""
-        if self.p >= SIGNIFICANT or self.value == 0:
+    def change(self, least: float) -> Change:
+        """Return the change if it is significant and at least `least` in size."""
+        if self.p >= SIGNIFICANCE_LEVEL or self.value == 0 or abs(self.value) < least:
             return "not shown"
         return "better" if self.value > 0 else "worse"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One model or baseline over a slice of the predictions."""
+    """Scores of one model or baseline over a slice."""
 
     system: System
     loss: Estimate | None
-    """Mean over tokens, of the examples where both models have a finite loss; None for baselines, and where there are
-    none."""
+    """Mean over tokens of the examples where both models have a finite loss; None for baselines, or without any."""
     perplexity: Estimate | None
-    """exp of the loss and of the ends of its interval."""
+    """exp of the loss and of its interval."""
     cider: Estimate
-    """Mean over answers; how rare words are is counted over the references of the split."""
+    """Mean over answers; document frequencies are counted over the references of the split."""
     bleu4: Estimate
-    """Of all answers together."""
+    """Corpus score over all answers."""
     rouge_l: Estimate
     """Mean over answers."""
     chrf: Estimate
     """Mean over answers."""
     words: float
-    """Mean length of an answer."""
+    """Mean length of an answer in words."""
     repetition: float
-    """Share of the 4-word sequences of an answer that it has said before, mean over answers."""
+    """rep-4: share of repeated 4-grams within an answer, mean over answers."""
     variety: float
-    """Share of different pairs of words among all pairs of all answers."""
+    """distinct-2: distinct word bigrams / all word bigrams, over all answers."""
     stopped: float | None
-    """Share of answers that ended by themselves; None for baselines."""
+    """Share of answers that ended with EOS; None for baselines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """Base against tuned model over one split: all of it, one task of it, or one kind of figure."""
+    """Scores of base and tuned model over a split, or over one task or kind of figure in it."""
 
     split: EvaluatedSplit
     by: Literal["all", "task", "kind"]
     name: str
-    """The task or the kind; empty for all."""
+    """Task or kind; empty for the whole split."""
     examples: int
     papers: int
     tokens: int
@@ -163,65 +168,67 @@ class Slice:
     base: Scores
     tuned: Scores
     baselines: tuple[Scores, ...]
-    """Those that have an answer to every example of the split."""
-    gains: dict[Score, Gain]
-    """Of the tuned model over the base model; of the loss its drop. Without the loss where there is no finite one."""
-    image_gain: Gain | None
-    """Loss of the tuned model with a wrong image less that with the right one: positive if it looks."""
-    grey_gain: Gain | None
-    """The same against an even grey."""
+    """Baselines that have an answer to every example of the split."""
+    gains: dict[Score, PairedDifference]
+    """Tuned against base model by score; without the loss if no example has a finite one."""
+    image_gain: PairedDifference | None
+    """Loss of the tuned model given a mismatched image minus given the right one."""
+    grey_gain: PairedDifference | None
+    """Loss of the tuned model given a grey image minus given the right one."""
     not_finite: int
-    """Examples where a loss was no finite number: they are left out of the means that it belongs to."""
+    """Examples with a loss that is not finite, which are left out of its mean."""
 
     @property
     def systems(self) -> tuple[Scores, ...]:
-        """Everything that answered."""
+        """Tuned model, base model, then baselines."""
         return (self.tuned, self.base, *self.baselines)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FactScores:
-    """How often answers agree with references on a fact that rules can read off both."""
+    """Agreement of answers with references on one extracted fact."""
 
     split: EvaluatedSplit
     fact: str
     stated: int
-    """Examples whose reference states it."""
+    """Examples whose reference states the fact."""
     examples: int
     agreement: dict[System, Estimate]
-    """Share of the stated ones in which the answer states the same, and nothing else of its kind."""
+    """Share of those in which the answer states exactly the same values."""
     silent: dict[System, float]
-    """Share of the stated ones in which the answer states nothing of the kind."""
+    """Share of those in which the answer states no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the numbers say, in words."""
+    """Verdict on an evaluation, in words."""
 
     headline: str
-    """What must not be overlooked: that the model ignores its pictures. Empty otherwise."""
+    """Warning above the sentence: loss and answers disagree, or the model ignores its images. Empty otherwise."""
     sentence: str
-    helped: Change
-    """By the loss."""
-    looking: Looking
+    helped: Effect
+    """Effect by loss and answers, at least `MIN_EFFECT` in size."""
+    looking: ImageUse
     notes: tuple[str, ...]
-    """What must be known to read the sentence rightly, one plain sentence each."""
+    """Caveats, one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSummary:
-    """`metrics.json`: the whole evaluation in numbers."""
+    """Content of `metrics.json`."""
 
     schema: Literal[2] = 2
     base_model: str
     demo: bool
-    """Whether the base model is the tiny one with random weights."""
+    """True if the base model is a tiny one with random weights."""
+    adapter: str = ""
+    """Fingerprint (sha256, hex) of the evaluated adapter; empty in files of older versions."""
     source: Source
     verdict: Verdict
     left_out: int
-    """Examples whose prompts leave no room for an answer."""
+    """Examples whose prompt leaves no room for an answer."""
     not_finite: tuple[str, ...]
-    """Ids of the examples where a loss was no finite number."""
+    """Ids of the examples with a loss that is not finite."""
     slices: tuple[Slice, ...]
     facts: tuple[FactScores, ...]
-    """Of data sets in whose references any are stated."""
+    """Facts stated in references of a data set; empty for papers."""

@@ -1,237 +1,349 @@
-"""What the numbers say, in words that claim no more than tests and intervals allow."""
+"""Verdict on an evaluation in words, limited to claims that tests and intervals support."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figtune.metrics.records import Change, Estimate, EvaluatedSplit, Gain, Looking, Score, Slice, Source, Verdict
-from figtune.metrics.words import WORDS, Words
+from figtune.core.number_format import count, fixed, p_value, percent
+from figtune.metrics.records import (
+    MIN_EFFECT,
+    Change,
+    Effect,
+    EvaluatedSplit,
+    ImageUse,
+    PairedDifference,
+    Score,
+    Scores,
+    Slice,
+    Source,
+    Verdict,
+)
+from figtune.metrics.terminology import TERMINOLOGY, Terminology
 
-_FEW_PAPERS = 6
-"""With fewer, even a change of the same sign in all of them comes about by chance more often than once in twenty."""
-_NOTABLE_GAP = 0.1
-"""Nats per token by which training figures must have gained more before it is called memorising."""
-_NO_GAIN = 0.02
-"""Nats per token: a model that the right picture helps by less than 2 % of its perplexity ignores it."""
+_MIN_GROUPS = 6
+"""Fewest groups with which the sign-flip test can reach alpha = 0.05: 2 / 2^6 = 0.031."""
+_MEMORISATION_GAP = 0.1
+"""Nats per token by which the loss must have fallen further on training figures to be called memorisation."""
+_MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
+"""Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
+_DEGENERATE_REP_4 = 0.5
+"""rep-4 from which answers count as degenerate (human text: below 0.01; greedy decoding: 0.44 in Welleck 2020)."""
+_ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
-def judge(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
-    """Did it help, on what, does it look at the picture: one sentence, and what limits it.
+def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
+    """Summarize an evaluation: effect of fine-tuning, by task, use of the image, and caveats.
 
     Args:
-        slices: as measured, at least one of them whole.
-        demo: whether the base model is the tiny one with random weights.
+        slices: at least one of them a whole split.
+        demo: True if the base model is a tiny one with random weights.
     """
-    words = WORDS[source]
+    terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
     whole = wholes.get("test") or wholes["minitrain"]
     tasks = [part for part in slices if part.split == whole.split and part.by == "task"]
     trained = wholes.get("minitrain") if whole.split == "test" else None
-    sentence = f"{_whether_it_helped(whole, words)}{_on_what(tasks)}; {_whether_it_looks(whole, trained)}."
+    sentence = f"{_effect_clause(whole, terms)}{_task_clause(tasks)}; {_image_use_clause(whole, trained)}."
     return Verdict(
         headline=_headline(whole, trained),
         sentence=sentence,
-        helped=whole.gains["loss"].change if "loss" in whole.gains else "not shown",
-        looking=looking(whole, trained),
-        notes=tuple(_notes(wholes, whole, words, demo=demo)),
+        helped=overall_effect(whole),
+        looking=image_use(whole, trained),
+        notes=tuple(_notes(wholes, whole, terms, demo=demo)),
     )
 
 
-def looking(whole: Slice, trained: Slice | None) -> Looking:
-    """Whether the tuned model looks at its pictures: by a paired test, and by how little a wrong one costs at most.
+def image_use(whole: Slice, trained: Slice | None) -> ImageUse:
+    """Return the use of the image, by the paired test and the upper bound of what a mismatched image costs.
 
     Args:
-        trained: the same of the training examples, where `whole` is of others.
+        trained: slice of the training examples, if `whole` is of held-out ones.
     """
     gain = whole.image_gain
     if gain is None:
         return "untested"
-    if gain.change == "better" and gain.value >= _NO_GAIN:
-        return "looks"
-    if gain.change != "better" and _most(gain) >= _NO_GAIN:
+    if gain.change(_MIN_IMAGE_GAIN) == "better":
+        return "uses image"
+    if gain.change(0) != "better" and _upper_bound(gain) >= _MIN_IMAGE_GAIN:
         return "not shown"
     known = trained.image_gain if trained is not None else None
-    if known is not None and _most(known) >= _NO_GAIN:
-        return "at known ones only" if _least(known) > 0 else "not shown"
+    if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
+        return "memorised only" if _lower_bound(known) > 0 else "not shown"
     return "ignores"
 
 
-def _most(gain: Gain) -> float:
+def _upper_bound(gain: PairedDifference) -> float:
     return gain.value if gain.high is None else gain.high
 
 
-def _least(gain: Gain) -> float:
+def _lower_bound(gain: PairedDifference) -> float:
     return gain.value if gain.low is None else gain.low
 
 
+def overall_effect(whole: Slice) -> Effect:
+    """Return the effect of fine-tuning, by loss and answers together.
+
+    "not shown" where no loss is finite; "mixed" where loss and answers changed in opposite ways, where scores of the
+    answers disagree, and where one of them got better although every baseline scores higher or the answers repeat
+    themselves.
+    """
+    found: set[Effect] = {_loss_change(whole), answer_effect(whole)} - {"not shown"}
+    if not found or "loss" not in whole.gains:
+        return "not shown"
+    if "mixed" in found or len(found) > 1 or (found == {"better"} and _flaws(whole)):
+        return "mixed"
+    return found.pop()
+
+
+def answer_effect(whole: Slice) -> Effect:
+    """Return the effect on answers: better or worse if no score says the opposite, else mixed."""
+    found = {whole.gains[score].change(MIN_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
+    if not found:
+        return "not shown"
+    return "mixed" if len(found) > 1 else found.pop()
+
+
+def _loss_change(whole: Slice) -> Change:
+    return whole.gains["loss"].change(MIN_EFFECT["loss"]) if "loss" in whole.gains else "not shown"
+
+
+def _score_value(scores: Scores, score: Score) -> float:
+    values: dict[Score, float] = {
+        "CIDEr-D": scores.cider.value,
+        "BLEU-4": scores.bleu4.value,
+        "ROUGE-L": scores.rouge_l.value,
+        "chrF": scores.chrf.value,
+    }
+    return values[score]
+
+
+def beats(one: Scores, other: Scores) -> bool:
+    """Return True if `one` is higher by more scores than `other`, by at least `MIN_EFFECT` each."""
+    differences = [
+        (_score_value(one, score) - _score_value(other, score)) / MIN_EFFECT[score] for score in _ANSWER_SCORES
+    ]
+    return sum(each >= 1 for each in differences) > sum(each <= -1 for each in differences)
+
+
+def _beaten_by_all(whole: Slice) -> bool:
+    return bool(whole.baselines) and all(beats(baseline, whole.tuned) for baseline in whole.baselines)
+
+
+def _flaws(whole: Slice) -> list[str]:
+    """List the flaws of answers that a lower loss does not outweigh, as clauses."""
+    flaws = []
+    if whole.tuned.words < 1:
+        flaws.append("its answers are empty or nearly so")
+    elif whole.tuned.repetition >= _DEGENERATE_REP_4:
+        flaws.append(f"its answers repeat themselves ({percent(whole.tuned.repetition)} of their 4-word sequences)")
+    if _beaten_by_all(whole):
+        baselines = count(len(whole.baselines), "baselines")
+        which = "the baseline, which needs" if len(whole.baselines) == 1 else f"all {baselines}, which need"
+        flaws.append(f"{which} no model, answer{'s' if len(whole.baselines) == 1 else ''} better")
+    return flaws
+
+
 def _headline(whole: Slice, trained: Slice | None) -> str:
-    if looking(whole, trained) != "ignores":
-        return ""
-    return f"This model {_ignores(whole)} its pictures: what it writes hardly depends on what they show."
+    parts = []
+    if overall_effect(whole) == "mixed":
+        parts.append(f"Mixed result: {_disagreement(whole)}.")
+    if image_use(whole, trained) == "ignores":
+        parts.append(f"This model {_ignores_verb(whole)} its images: its answers hardly depend on them.")
+    return " ".join(parts)
 
 
-def _ignores(whole: Slice) -> str:
-    return "seems to ignore" if whole.papers < _FEW_PAPERS else "ignores"
+def _disagreement(whole: Slice) -> str:
+    """Describe the disagreement without numbers: `the loss fell, but its answers are worse ...`."""
+    losses: dict[Change, str] = {
+        "better": "the loss fell",
+        "worse": "the loss rose",
+        "not shown": "the loss is not shown to have changed",
+    }
+    clauses = [losses[_loss_change(whole)], _answers_clause(whole), *_flaws(whole)]
+    first, *rest = [clause for clause in clauses if clause]
+    return f"{first}, but {join_names(rest)}" if rest else first
 
 
-def _whether_it_helped(whole: Slice, words: Words) -> str:
-    place = words.places[whole.split]
+def _answers_clause(whole: Slice) -> str:
+    return {
+        "better": "its answers are better than the base model's",
+        "worse": "its answers are worse than the base model's",
+        "mixed": "its answers are better by some scores and worse by others",
+        "not shown": "",
+    }[answer_effect(whole)]
+
+
+def _ignores_verb(whole: Slice) -> str:
+    return "seems to ignore" if whole.papers < _MIN_GROUPS else "ignores"
+
+
+def _effect_clause(whole: Slice, terms: Terminology) -> str:
+    place = terms.places[whole.split]
     if "loss" not in whole.gains:
-        return f"Whether fine-tuning helped {place} cannot be told: no loss is a finite number"
-    drop = whole.gains["loss"]
-    course = _course(whole)
-    match drop.change:
-        case "better":
-            return f"Fine-tuning helped {place}: {course} ({_evidence(drop)})"
-        case "worse":
-            return f"Fine-tuning made the model worse {place}: {course} ({_evidence(drop)})"
-        case "not shown":
-            better = "better" if drop.value >= 0 else "worse"
-            return (
-                f"Fine-tuning is not shown to make the model {better} {place}: "
-                f"{course} ({_evidence(drop)}{_too_few(whole, words)})"
-            )
+        return f"The effect of fine-tuning {place} is unknown: no loss is finite"
+    drop, verdict = whole.gains["loss"], overall_effect(whole)
+    openings: dict[Effect, str] = {
+        "better": "Fine-tuning helped",
+        "worse": "Fine-tuning made the model worse",
+        "mixed": "Fine-tuning has mixed effects",
+        "not shown": "Fine-tuning is not shown to make the model " + ("better" if drop.value >= 0 else "worse"),
+    }
+    too_few, clauses = "", _clauses_beside_the_loss(whole)
+    if verdict == "not shown":
+        too_few = _too_few_groups(whole, terms)
+        if drop.change(0) != "not shown":
+            openings["not shown"] = "Fine-tuning made no difference that counts"
+            clauses = f", less than the {fixed(MIN_EFFECT['loss'], 2)} that count"
+    return f"{openings[verdict]} {place}: {_loss_change_text(whole)} ({_interval_text(drop)}{too_few}){clauses}"
 
 
-def _too_few(whole: Slice, words: Words) -> str:
+def _clauses_beside_the_loss(whole: Slice) -> str:
+    """Describe the change of the answers, then their flaws; empty with too few groups for a test."""
+    if whole.papers < _MIN_GROUPS:
+        return ""
+    loss, answers = _loss_change(whole), answer_effect(whole)
+    clauses = ""
+    if answers != "not shown":
+        clauses = f", {'and' if answers == loss else 'but'} {_answers_clause(whole)}"
+    if flaws := _flaws(whole):
+        clauses += f", {'but' if 'better' in (loss, answers) and 'but' not in clauses else 'and'} {join_names(flaws)}"
+    return clauses
+
+
+def _too_few_groups(whole: Slice, terms: Terminology) -> str:
     if whole.papers == 1:
-        return f": one {words.group} proves nothing"
-    return f": {whole.papers} {words.groups} are too few to prove anything" if whole.papers < _FEW_PAPERS else ""
+        return f": one {terms.group} allows no test"
+    return f": {whole.papers} {terms.groups} are too few for a significant result" if whole.papers < _MIN_GROUPS else ""
 
 
-def _course(whole: Slice) -> str:
+def _loss_change_text(whole: Slice) -> str:
     drop = whole.gains["loss"].value
     if not drop:
-        return f"the loss stayed at {_value(whole.tuned.loss)} nats per token"
+        return f"the loss stayed at {_loss_text(whole.tuned)} nats per token"
     went = "fell" if drop > 0 else "rose"
-    ends = f"from {_value(whole.base.loss)} to {_value(whole.tuned.loss)}"
-    return f"the loss {went} by {_number(abs(drop))} nats per token, {ends}"
+    ends = f"from {_loss_text(whole.base)} to {_loss_text(whole.tuned)}"
+    return f"the loss {went} by {fixed(abs(drop), 2)} nats per token, {ends}"
 
 
-def _on_what(tasks: Sequence[Slice]) -> str:
-    """Which tasks the change is sure for; nothing to say about a single task, or where no test can tell."""
-    if len(tasks) < 2 or all(task.papers < _FEW_PAPERS for task in tasks):
+def _task_clause(tasks: Sequence[Slice]) -> str:
+    """Describe the change by task; empty for a single task, or with too few groups for a test."""
+    if len(tasks) < 2 or all(task.papers < _MIN_GROUPS for task in tasks):
         return ""
-    changes = {task.name: task.gains["loss"].change for task in tasks if "loss" in task.gains}
+    changes = {task.name: _loss_change(task) for task in tasks if "loss" in task.gains}
     phrases: dict[Change, str] = {"better": "better", "worse": "worse", "not shown": "not shown to be different"}
     parts = [
-        f"{phrase} at {listed(names)}"
+        f"{phrase} at {join_names(names)}"
         for change, phrase in phrases.items()
         if (names := [name for name, found in changes.items() if found == change])
     ]
     return f", {', '.join(parts)}"
 
 
-def _whether_it_looks(whole: Slice, trained: Slice | None) -> str:
+def _image_use_clause(whole: Slice, trained: Slice | None) -> str:
     gain = whole.image_gain
     if gain is None:
-        return "whether it looks at the picture could not be tested, since no picture could be exchanged for another"
-    cost = f"a wrong one costs it {_number(gain.value)} nats per token ({_evidence(gain)})"
-    match looking(whole, trained):
-        case "looks":
-            return f"it looks at the picture: {cost}"
+        return "use of the image could not be tested, since the split has only one image"
+    cost = f"{_mismatch_cost(gain)} ({_interval_text(gain)})"
+    match image_use(whole, trained):
+        case "uses image":
+            return f"it uses the image: {cost}"
         case "ignores":
-            return f"it {_ignores(whole)} the picture: {cost}"
-        case "at known ones only":
-            return f"it knows the pictures it was trained on, but new ones do not help it: {cost}"
+            return f"it {_ignores_verb(whole)} the image: {cost}"
+        case "memorised only":
+            return f"it uses the images that it was trained on, but not new ones: {cost}"
         case "not shown" | "untested":
-            return f"it is not shown to look at the picture: {cost}"
+            return f"it is not shown to use the image: {cost}"
 
 
-def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, words: Words, *, demo: bool) -> list[str]:
+def _mismatch_cost(gain: PairedDifference) -> str:
+    moved = "raises" if gain.value >= 0 else "lowers"
+    return f"a mismatched image {moved} its loss by {fixed(abs(gain.value), 2)} nats per token"
+
+
+def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology, *, demo: bool) -> list[str]:
     notes = []
     if demo:
         notes.append(
             "This is the demo model: tiny, with random weights before training. It shows that every stage works; "
-            "its answers say nothing about what a real model can do."
+            "its answers do not show what a real model can do."
         )
     if whole.split == "minitrain":
         notes.append(
-            f"No {words.group} was held out for the test: every number here is about training {words.pictures} and "
-            f"none about new ones. {words.more}."
+            f"No {terms.group} was held out for the test: all numbers are of training {terms.images}. "
+            f"{terms.test_split_remedy}."
         )
-    notes += [note for part in wholes.values() for note in _on_losses(part, words)]
-    notes += _on_answers(whole)
-    notes += _on_baselines(whole)
+    notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
+    notes += _answer_notes(whole)
+    notes += _baseline_notes(whole)
     if whole.split == "test" and "minitrain" in wholes:
-        notes += _on_memorising(whole, wholes["minitrain"], words)
+        notes += _memorisation_notes(whole, wholes["minitrain"], terms)
     return notes
 
 
-def _on_losses(whole: Slice, words: Words) -> list[str]:
+def _nonfinite_notes(whole: Slice, terms: Terminology) -> list[str]:
     if not whole.not_finite:
         return []
     return [
-        f"{words.titles[whole.split]}: a loss is no finite number for {whole.not_finite} of {whole.examples} examples, "
-        "which are left out of the means that it belongs to; metrics.json names them."
+        f"{terms.titles[whole.split]}: the loss is not finite for {whole.not_finite:,} of "
+        f"{count(whole.examples, 'examples')}, which are excluded from its mean; metrics.json lists them."
     ]
 
 
-def _on_answers(whole: Slice) -> list[str]:
+def _answer_notes(whole: Slice) -> list[str]:
     notes = []
-    if whole.papers >= _FEW_PAPERS:
+    if whole.papers >= _MIN_GROUPS:
         named: dict[Change, list[Score]] = {"better": [], "worse": [], "not shown": []}
         for score, gain in whole.gains.items():
             if score != "loss":
-                named[gain.change].append(score)
+                named[gain.change(MIN_EFFECT[score])].append(score)
         phrases = {"better": "better by", "worse": "worse by", "not shown": "not shown to be different by"}
-        parts = [f"{phrases[change]} {listed(scores)}" for change, scores in named.items() if scores]
+        parts = [f"{phrases[change]} {join_names(scores)}" for change, scores in named.items() if scores]
         notes.append(f"Its answers are {', '.join(parts)}.")
     stopped = whole.tuned.stopped or 0.0
     if stopped < 0.5:
-        share = f"Only {stopped:.0%}" if stopped else "None"
+        share = f"Only {percent(stopped)}" if stopped else "None"
         notes.append(
-            f"{share} of the tuned model's answers ended by themselves; answers are cut at --test.max_new_tokens."
+            f"{share} of the tuned model's answers ended with EOS; longer answers are cut at --test.max_new_tokens."
         )
     return notes
 
 
-def _on_baselines(whole: Slice) -> list[str]:
-    """Whether something that needs no model scores as high."""
-    best = max(whole.baselines, key=lambda each: each.cider.value, default=None)
-    if best is None or best.cider.value <= 0 or best.cider.value < whole.tuned.cider.value:
+def _baseline_notes(whole: Slice) -> list[str]:
+    """Name the best baseline, where its CIDEr-D is at least that of the tuned model."""
+    best = max(whole.baselines, key=lambda each: (each.cider.value, each.chrf.value), default=None)
+    if best is None or not (best.cider.value > 0 and best.cider.value >= whole.tuned.cider.value):
         return []
     return [
-        f'The baseline "{best.system}", which needs no model, reaches a CIDEr-D of {_number(best.cider.value)}, '
-        f"the tuned model {_number(whole.tuned.cider.value)}."
+        f'The baseline "{best.system}", which needs no model, reaches a CIDEr-D of {fixed(best.cider.value, 2)}, '
+        f"the tuned model {fixed(whole.tuned.cider.value, 2)}."
     ]
 
 
-def _on_memorising(test: Slice, minitrain: Slice, words: Words) -> list[str]:
+def _memorisation_notes(test: Slice, minitrain: Slice, terms: Terminology) -> list[str]:
     notes = []
-    known = f"On training {words.pictures}"
+    known = f"On training {terms.images}"
     drops = [part.gains["loss"].value for part in (test, minitrain) if "loss" in part.gains]
-    if len(drops) == 2 and drops[1] - drops[0] > _NOTABLE_GAP:
-        beyond = words.places["test"].removeprefix("on ")
-        notes.append(f"{known} {_course(minitrain)}: what goes beyond the {beyond} is memorised.")
+    if len(drops) == 2 and drops[1] - drops[0] > _MEMORISATION_GAP:
+        beyond = terms.places["test"].removeprefix("on ")
+        notes.append(f"{known} {_loss_change_text(minitrain)}: what exceeds the {beyond} is memorisation.")
     if minitrain.image_gain is not None:
         gain = minitrain.image_gain
-        notes.append(f"{known} a wrong picture costs it {_number(gain.value)} nats per token ({_evidence(gain)}).")
+        notes.append(f"{known} {_mismatch_cost(gain)} ({_interval_text(gain)}).")
     return notes
 
 
-def _evidence(gain: Gain) -> str:
-    """`95 % interval 0.10 to 0.20, p = 0.03`"""
+def _interval_text(gain: PairedDifference) -> str:
+    """Return `95 % interval 0.10 to 0.20, p = 0.03`."""
     if gain.low is None or gain.high is None:
         return "no interval"
-    return f"95 % interval {_number(gain.low)} to {_number(gain.high)}, {chance(gain)}"
+    return f"95 % interval {fixed(gain.low, 2)} to {fixed(gain.high, 2)}, {p_value(gain.p)}"
 
 
-def chance(gain: Gain) -> str:
-    """`p = 0.03`, `p < 0.001`"""
-    return f"p = {gain.p:.2g}" if gain.p >= 0.001 else "p < 0.001"
+def _loss_text(scores: Scores) -> str:
+    assert scores.loss is not None, "there is a drop only of a loss"
+    return fixed(scores.loss.value, 2)
 
 
-def _value(estimate: Estimate | None) -> str:
-    assert estimate is not None, "there is a drop only of a loss"
-    return _number(estimate.value)
-
-
-def _number(value: float) -> str:
-    """Two decimals, and no minus before a zero."""
-    return f"{round(value, 2) + 0.0:.2f}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+def join_names(names: Sequence[str]) -> str:
+    """Return `a`, `a and b` or `a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

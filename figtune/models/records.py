@@ -15,7 +15,7 @@ Part = Literal["vision", "projector", "text"]
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 
-SETUP_VERSION = 2
+SETUP_VERSION = 3
 TRAINING_VERSION = 2
 MERGE_VERSION = 1
 """Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""

@@ -42,6 +42,12 @@ _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 _CAPPED_FINAL_NORM = 2.0
 """Where logits are capped, larger ones would all be the cap."""
+_GEMMA_EMBEDDING = 0.008
+_GEMMA_FINAL_NORM = 20.0
+"""For the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those of
+Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer, outweighs
+everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm makes up for
+small rows of the output layer."""
 
 Settings = dict[str, int | float | str | bool | list[str]]
 
@@ -97,7 +103,7 @@ def build_tiny_gemma3(folder: Path) -> None:
 
 def build_tiny_paligemma(folder: Path) -> None:
     """Write a PaliGemma of about a million random weights, the same to the byte every time."""
-    _build_paligemma(folder, {"model_type": "gemma"}, _FINAL_NORM)
+    _build_paligemma(folder, {"model_type": "gemma"}, _GEMMA_FINAL_NORM)
 
 
 def build_tiny_paligemma2(folder: Path) -> None:
@@ -143,7 +149,10 @@ def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: Process
         for parameter in projector.parameters():
             if parameter.ndim == 2:
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
-    torch.nn.init.constant_(model.model.language_model.norm.weight, final_norm)
+    decoder = model.model.language_model
+    torch.nn.init.constant_(decoder.norm.weight, final_norm)
+    if decoder.config.model_type == "gemma":
+        decoder.embed_tokens.weight.data.mul_(_GEMMA_EMBEDDING / _INIT)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)

@@ -1,1 +1,1 @@
-"""The pages that people look at: figure gallery, data set preview, training curves, evaluation."""
+"""Reports: figure gallery, data set preview and card, training curves, evaluation, comparison."""

@@ -1,9 +1,9 @@
-"""The data set's `README.md`: sources, counts, splits, tasks, lengths; and `lengths.svg`, the plot in it."""
+"""Data set card: `README.md` with sources, counts, splits, tasks and rules, and its plot `lengths.svg`."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from figtune.core import commands
+from figtune.core import commands, number_format
 from figtune.core.images import REMARKS
 from figtune.core.io import atomic_write, write_text
 from figtune.core.jsonl import read_json
@@ -22,16 +22,16 @@ from figtune.dataset.records import (
     STATS_FILE,
     Stats,
 )
+from figtune.dataset.rule_meanings import meaning
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.stats import summary_of
 from figtune.dataset.tasks import TASKS
-from figtune.reports.tokens import TokenCounter, token_counter
 
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
 
-# Markdown, so nothing is escaped as HTML; the card holds counts and names of this project only, no text of a paper.
+# No HTML escaping in Markdown; the card holds counts and names of this project only, no text of a paper.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
@@ -39,23 +39,24 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_TEMPLATES.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 @dataclass(frozen=True)
-class _Lengths:
-    """Of all examples, by task: how often there is each length."""
+class _LengthCounts:
+    """Histograms of example lengths by task."""
 
     words: dict[str, Counter[int]]
-    """Of completions."""
+    """Words of completions."""
     tokens: dict[str, Counter[int]]
-    """Of prompts and completions together; empty where no tokenizer is at hand."""
+    """Tokens of prompt and completion together; empty without a tokenizer."""
 
 
 def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `README.md` and `lengths.svg` beside the examples.
 
     Args:
-        tokenizer_file: of the model, if it has been set up.
+        tokenizer_file: tokenizer of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
@@ -79,10 +80,10 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
 
 
 def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]]) -> None:
-    """Draw lengths as histograms, one a task, as SVG of reproducible bytes.
+    """Draw length histograms by task into a byte-reproducible SVG.
 
     Args:
-        rows: by unit, such as "words", then by task: how often there is each length.
+        rows: counts by unit ("words" or "tokens"), task and length.
     """
     tasks = sorted({task for lengths in rows.values() for task in lengths})
     with matplotlib.rc_context({"svg.hashsalt": "figtune", "font.size": 9}), atomic_write(path) as temporary:
@@ -99,7 +100,7 @@ def write_lengths(path: Path, rows: Mapping[str, Mapping[str, Mapping[int, int]]
         figure.savefig(temporary, metadata={"Date": None, "Creator": None})
 
 
-def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
+def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _LengthCounts:
     words: defaultdict[str, Counter[int]] = defaultdict(Counter)
     tokens: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for split in SPLITS:
@@ -107,4 +108,25 @@ def _lengths(dataset_dir: Path, count_tokens: TokenCounter | None) -> _Lengths:
             words[example.task][count_words(example.completion)] += 1
             if count_tokens is not None:
                 tokens[example.task][count_tokens(example.prompt) + count_tokens(example.completion)] += 1
-    return _Lengths(words=words, tokens=tokens)
+    return _LengthCounts(words=words, tokens=tokens)
+
+
+TokenCounter = Callable[[str], int]
+
+
+def token_counter(tokenizer_file: Path) -> TokenCounter | None:
+    """Return a function that counts the tokens of a text without special tokens; None if no model is set up yet.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+    """
+    if not tokenizer_file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return count

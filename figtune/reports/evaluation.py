@@ -1,55 +1,60 @@
-"""`report.html`: did it help, on what, does it look at the picture; then every figure with both answers."""
+"""Evaluation report `report.html`: verdict, scores by slice, image gain, facts, and every figure with both answers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from figtune.core.io import write_text
+from figtune.core.number_format import p_value, signed
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
+    MIN_EFFECT,
     Baseline,
     Change,
+    Effect,
     EvaluationSummary,
     FactScores,
-    Gain,
+    PairedDifference,
     Prediction,
+    Score,
     Slice,
     System,
 )
-from figtune.metrics.verdict import chance
-from figtune.metrics.words import WORDS, Words
-from figtune.reports.page import render_page
+from figtune.metrics.terminology import TERMINOLOGY, Terminology
+from figtune.reports.render import render_page
 
-_LEVELS: Mapping[Change, str] = {"better": "good", "worse": "bad", "not shown": "unsure"}
+_LEVELS: Mapping[Change | Effect, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
+_NOTICE_PLACE = "<main>"
+_NOTICE = "Not the adapter that lies here now: "
 _TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
 _BASELINE_SOURCES: Mapping[Baseline, str] = {
-    "frequent words": "the most frequent words of the task's training texts, as many as such a text has",
-    "typical text": "the training text of the task that is most like all others",
-    "nearest picture": "the text of the training picture that looks most alike, by perceptual hash",
-    "nearest prompt": "the text of the training prompt with the likest words",
+    "frequent words": "the most frequent words of the task's training texts, as many as the median text has",
+    "typical text": "the most central training text of the task, by TF-IDF",
+    "nearest picture": "the text of the training image with the nearest perceptual hash",
+    "nearest prompt": "the text of the training prompt with the nearest TF-IDF vector",
 }
-
-_LARGEST_PERPLEXITY = 99_999
 
 
 @dataclass(frozen=True)
-class Scale:
-    """The range that the intervals of a column are drawn in, zero always inside."""
+class AxisRange:
+    """Value range of the drawn intervals in a column; contains zero."""
 
     lowest: float
     highest: float
 
     def percent(self, value: float) -> float:
-        """Where `value` lies, from 0 at the left to 100 at the right."""
+        """Return the position of a value in percent, from 0 (left) to 100 (right)."""
         return round(100 * (value - self.lowest) / (self.highest - self.lowest), 2)
 
 
 @dataclass(frozen=True)
 class Whisker:
-    """A gain in words and as a mark on a line: positions in percent."""
+    """Difference as text and as a mark on a line; positions in percent."""
 
     value: str
     interval: str
@@ -61,8 +66,8 @@ class Whisker:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A slice with its gains ready to draw."""
+class SliceRow:
+    """Slice with its differences ready to draw."""
 
     title: str
     slice: Slice
@@ -72,16 +77,16 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Block:
-    """The rows of one split."""
+class SplitBlock:
+    """Rows of one split."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[SliceRow, ...]
 
 
 @dataclass(frozen=True)
 class FactBlock:
-    """The facts of one split, and everything that was asked for them."""
+    """Facts of one split and the systems scored on them."""
 
     title: str
     systems: tuple[System, ...]
@@ -91,31 +96,30 @@ class FactBlock:
 def evaluation_page(
     summary: EvaluationSummary, predictions: Sequence[Prediction], *, images: str, curves: str | None
 ) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
         images: the data set folder relative to the page, quoted for a URL.
-        curves: the picture of the training curves relative to the page, where there is one.
+        curves: the training curves relative to the page, if there are any.
     """
-    words = WORDS[summary.source]
+    terms = TERMINOLOGY[summary.source]
     return render_page(
         "Evaluation",
         "evaluation.html",
         {
             "summary": summary,
-            "words": words,
+            "terms": terms,
             "wholes": [part for part in summary.slices if part.by == "all"],
-            "blocks": _blocks(summary.slices, words),
-            "facts": _fact_blocks(summary.facts, words),
+            "blocks": _blocks(summary.slices, terms),
+            "facts": _fact_blocks(summary.facts, terms),
             "baselines": _BASELINE_SOURCES,
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
-            "perplexity": _perplexity,
-            "signed": _signed,
-            "chance": chance,
-            "levels": _LEVELS,
+            "level": lambda score, gain: _level(gain, score),
+            "min_effect": MIN_EFFECT,
+            "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
-            "drop_of": _drop_of,
+            "drop_of": _loss_drop,
             "image_source": lambda image: f"{images}/{quote(image)}",
             "splits": [split for split in EVALUATED_SPLITS if any(each.split == split for each in predictions)],
             "tasks": _names(prediction.task for prediction in predictions),
@@ -125,42 +129,53 @@ def evaluation_page(
 
 
 def relative_url(target: Path, folder: Path) -> str:
-    """How a page in `folder` refers to `target`."""
+    """Return the URL of `target` relative to a page in `folder`."""
     return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
 
 
-def _perplexity(value: float) -> str:
-    """A random model's runs into millions, of which nobody needs every digit."""
-    if value >= _LARGEST_PERPLEXITY:
-        return f"over {_LARGEST_PERPLEXITY:,}"
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+def mark_stale(page: Path, command: str) -> None:
+    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent.
+
+    Args:
+        command: the command that makes the report again.
+    """
+    if not page.is_file():
+        return
+    text = page.read_text(encoding="utf-8")
+    if _NOTICE in text:
+        return
+    notice = (
+        f'<div class="card bad"><b>{_NOTICE}</b>this page is about an earlier one. Make it anew with '
+        f"<code>{escape(command)}</code></div>"
+    )
+    write_text(page, text.replace(_NOTICE_PLACE, f"{_NOTICE_PLACE}\n{notice}", 1))
 
 
 def _names(names: Iterable[str]) -> list[str]:
     return sorted(set(names) - {""})
 
 
-def _drop_of(prediction: Prediction) -> float:
-    """By how much fine-tuning lowered the loss of one example; 0 where a loss is no finite number."""
+def _loss_drop(prediction: Prediction) -> float:
+    """Return the drop of the loss of one example; 0 if a loss is not finite."""
     base, tuned = prediction.base.loss, prediction.tuned.loss
     return 0.0 if base is None or tuned is None else round(base - tuned, 4)
 
 
-def _blocks(slices: Sequence[Slice], words: Words) -> list[Block]:
+def _blocks(slices: Sequence[Slice], terms: Terminology) -> list[SplitBlock]:
     drops = _scale(part.gains.get("loss") for part in slices)
     gains = _scale(gain for part in slices for gain in (part.image_gain, part.grey_gain))
     blocks = []
-    for split, title in words.titles.items():
+    for split, title in terms.titles.items():
         of_split = [part for part in slices if part.split == split]
-        rows = tuple(_row(part, drops, gains, words) for part in of_split if _worth_a_row(part, slices))
+        rows = tuple(_row(part, drops, gains, terms) for part in of_split if _worth_a_row(part, slices))
         if rows:
-            blocks.append(Block(title=title, rows=rows))
+            blocks.append(SplitBlock(title=title, rows=rows))
     return blocks
 
 
-def _fact_blocks(facts: Sequence[FactScores], words: Words) -> list[FactBlock]:
+def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBlock]:
     blocks = []
-    for split, title in words.titles.items():
+    for split, title in terms.titles.items():
         chosen = tuple(each for each in facts if each.split == split)
         if chosen:
             asked = [system for system in chosen[0].agreement if all(system in each.agreement for each in chosen)]
@@ -169,37 +184,37 @@ def _fact_blocks(facts: Sequence[FactScores], words: Words) -> list[FactBlock]:
 
 
 def _worth_a_row(part: Slice, slices: Sequence[Slice]) -> bool:
-    """A task or kind that is the only one says what the whole has said."""
+    """Return False for the only task or kind of a split, which repeats the whole."""
     alike = [other for other in slices if other.split == part.split and other.by == part.by]
     return part.by == "all" or len(alike) > 1
 
 
-def _row(part: Slice, drops: Scale, gains: Scale, words: Words) -> Row:
-    return Row(
+def _row(part: Slice, drops: AxisRange, gains: AxisRange, terms: Terminology) -> SliceRow:
+    return SliceRow(
         title=part.name or "all",
         slice=part,
-        loss_drop=_whisker(part.gains.get("loss"), drops, words),
-        image_gain=_whisker(part.image_gain, gains, words),
-        grey_gain=_whisker(part.grey_gain, gains, words),
+        loss_drop=_whisker(part.gains.get("loss"), drops, terms),
+        image_gain=_whisker(part.image_gain, gains, terms),
+        grey_gain=_whisker(part.grey_gain, gains, terms),
     )
 
 
-def _scale(gains: Iterable[Gain | None]) -> Scale:
+def _scale(gains: Iterable[PairedDifference | None]) -> AxisRange:
     ends = [end for each in gains if each for end in (each.low, each.value, each.high) if end is not None]
     lowest, highest = min(0.0, *ends, 0.0), max(0.0, *ends, 0.0)
     margin = 0.04 * (highest - lowest) or 1.0
-    return Scale(lowest - margin, highest + margin)
+    return AxisRange(lowest - margin, highest + margin)
 
 
-def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
+def _whisker(gain: PairedDifference | None, scale: AxisRange, terms: Terminology) -> Whisker | None:
     if gain is None:
         return None
     low = gain.value if gain.low is None else gain.low
     high = gain.value if gain.high is None else gain.high
     return Whisker(
-        value=_signed(gain.value),
-        interval=f"one {words.group}" if gain.low is None else f"{_signed(low)} to {_signed(high)}, {chance(gain)}",
-        level=_LEVELS[gain.change],
+        value=signed(gain.value),
+        interval=f"one {terms.group}" if gain.low is None else f"{signed(low)} to {signed(high)}, {p_value(gain.p)}",
+        level=_level(gain, "loss"),
         zero=scale.percent(0),
         at=scale.percent(gain.value),
         low=scale.percent(low),
@@ -207,7 +222,6 @@ def _whisker(gain: Gain | None, scale: Scale, words: Words) -> Whisker | None:
     )
 
 
-def _signed(value: float) -> str:
-    """`+0.12`, `−0.12`, `0.00`."""
-    text = f"{abs(value):.2f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+def _level(gain: PairedDifference, score: Score) -> str:
+    """Return the CSS class of a difference: good or bad only if significant and at least `MIN_EFFECT`."""
+    return _LEVELS[gain.change(MIN_EFFECT[score])]

@@ -1,4 +1,4 @@
-"""The gallery: every paper with its pages, what was found on them, and what was not."""
+"""Figure gallery: every paper with its pages, detected figures and captions, and failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from figtune.extraction.records import (
     FigureRecord,
     PaperRecord,
 )
-from figtune.reports.page import render_page
+from figtune.reports.render import render_page
 
 _POINTS_PER_INCH = 72
 _GOOD, _UNSURE = 0.8, 0.5  # confidence from which a figure is shown as good, and from which as unsure
@@ -30,7 +30,7 @@ _GOOD, _UNSURE = 0.8, 0.5  # confidence from which a figure is shown as good, an
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A box drawn on a page, in points."""
+    """Box drawn on a page, in points."""
 
     figure_id: str
     look: str
@@ -44,20 +44,20 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """A page with findings."""
+    """Page with detected figures."""
 
     number: int
     source: str
     width: float
-    """In points."""
+    """Page width in points."""
     height: float
-    """In points."""
+    """Page height in points."""
     outlines: tuple[Outline, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FigureView:
-    """A figure and how sure it is."""
+    """Figure with its confidence level."""
 
     record: FigureRecord
     trust: str
@@ -65,13 +65,13 @@ class FigureView:
 
     @property
     def complete(self) -> bool:
-        """Whether it has both a caption and a region."""
+        """True if it has both a caption and a region."""
         return bool(self.record.caption and self.record.region_box)
 
 
 @dataclass(frozen=True, slots=True)
 class PaperView:
-    """A paper that could be read."""
+    """Paper that was read."""
 
     record: PaperRecord
     pages: tuple[PageView, ...]
@@ -83,7 +83,7 @@ def write_gallery(content_dir: Path) -> None:
 
     Raises:
         ArtifactMissingError: the records are not there.
-        InputError: a record is not what it should be.
+        InputError: a record is invalid.
     """
     papers = read_records(content_dir / PAPERS_FILE, PaperRecord, commands.EXTRACT)
     figures = read_records(content_dir / FIGURES_FILE, FigureRecord, commands.EXTRACT)

@@ -1,4 +1,4 @@
-"""`preview.html`: what a model will learn from, to be looked at before it does; and what was left out, and why."""
+"""Data set preview `preview.html`: a sample of the examples of every task, and of the rejections by rule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from figtune.core import commands
 from figtune.core.io import write_text
 from figtune.core.jsonl import read_json, stream_records
+from figtune.core.number_format import count
 from figtune.dataset.records import (
     PREVIEW_FILE,
     REJECTED_FILE,
@@ -26,13 +27,13 @@ from figtune.dataset.records import (
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.splits import hash_to_unit_interval
-from figtune.reports.page import render_page
-from figtune.reports.tokens import TokenCounter, token_counter
+from figtune.reports.data_card import TokenCounter, token_counter
+from figtune.reports.render import render_page
 
 _EXAMPLES_OF_EACH = 6
-"""For every split and task."""
+"""Examples shown per split and task."""
 _REJECTIONS_OF_EACH = 5
-"""For every rule."""
+"""Rejections shown per rule."""
 _WORDS_FOR_FIGURES = {"groups": "papers", "units": "figures", "rejected": "figures and tables"}
 _WORDS_FOR_ROWS = {"groups": "groups", "units": "rows", "rejected": "rows"}
 
@@ -41,19 +42,19 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class ShownExample:
-    """An example with what the page says about it."""
+    """Example as shown on the page."""
 
     split: Split
     example: Example
     image_url: str
     prompt_length: str
-    """In words, and in tokens where they can be told."""
+    """Length in words, and in tokens if a tokenizer is available."""
     completion_length: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownRejection:
-    """A rejection with its picture, where there is one that can be shown."""
+    """Rejection with its image, if it can be shown."""
 
     rejection: Rejection
     image_url: str
@@ -63,7 +64,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `preview.html` beside the examples: a sample by hash of every split and task, and of every rule.
 
     Args:
-        tokenizer_file: of the model, if it has been set up.
+        tokenizer_file: tokenizer of the model, if it has been set up.
 
     Raises:
         ArtifactMissingError: the data set is not there.
@@ -97,8 +98,8 @@ def _examples(dataset_dir: Path, count_tokens: TokenCounter | None) -> list[Show
 
 
 def _length(text: str, count_tokens: TokenCounter | None) -> str:
-    words = f"{count_words(text)} words"
-    return words if count_tokens is None else f"{words}, {count_tokens(text)} tokens"
+    words = count(count_words(text), "words")
+    return words if count_tokens is None else f"{words}, {count(count_tokens(text), 'tokens')}"
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
@@ -119,7 +120,7 @@ def _rejections(dataset_dir: Path) -> list[ShownRejection]:
 
 
 def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]:
-    """`size` items of each kind, drawn by their names: the same ones on every run.
+    """Yield `size` items of each kind, sampled by a hash of their names: the same on every run.
 
     Args:
         items: (kind, name, item).

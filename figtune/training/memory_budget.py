@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from figtune.core.errors import UsageError
+from figtune.core.number_format import count, gigabytes
 from figtune.models.records import AdapterRecord
 from figtune.training.settings import TrainSettings
 
@@ -90,8 +91,10 @@ def parse_size(text: str) -> int:
     """Parse a size in bytes: "16GB" and "24000 MB" are decimal, "16GiB" is binary.
 
     Raises:
-        UsageError: it is not a size.
+        UsageError: it is not a size, or has no unit: nobody who writes 16 means 16 bytes.
     """
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+        raise UsageError(f'"{text}" has no unit', "give --memory such as 16GB, 16GiB or 24000MB")
     match = _SIZE.fullmatch(text.strip())
     if match is None or not (size := _bytes(*match.groups())):
         raise UsageError(f'"{text}" is not a memory size', "give --memory such as 16GB, 16GiB or 24000MB")
@@ -116,8 +119,8 @@ def memory_lines(use: MemoryUse) -> list[str]:
         ("logits", use.logits),
         ("libraries, gaps", use.overhead),
     ]
-    count = f"{use.batch.examples} example{'s' if use.batch.examples > 1 else ''}"
-    lines = [f"{'memory':28}{'GB':>8}  (for {count} of {use.batch.text_tokens} text tokens)"]
+    batch = count(use.batch.examples, "examples")
+    lines = [f"{'memory':28}{'GB':>8}  (for {batch} of {count(use.batch.text_tokens, 'text tokens')})"]
     lines += [f"{name:28}{size / _GB:>8.2f}" for name, size in rows if size]
     lines.append(f"{'together':28}{use.training / _GB:>8.2f}")
     if use.encoding:
@@ -129,7 +132,7 @@ def shortfall_message(use: MemoryUse, available: int, where: str) -> str:
     """Return the shortfall as a clause; empty if the memory suffices."""
     if use.peak <= available:
         return ""
-    return f"training takes up to {use.peak / _GB:.1f} GB, and {where} has {available / _GB:.1f} GB"
+    return f"training takes up to {gigabytes(use.peak)}, and {where} has {gigabytes(available)}"
 
 
 def suggest_settings(config: StepConfig, available: int, estimate: Callable[[StepConfig], MemoryUse]) -> str:
@@ -149,7 +152,7 @@ def suggest_settings(config: StepConfig, available: int, estimate: Callable[[Ste
             flags.append(found[-1].flags)
             least = found[-1].config
     least_peak = estimate(least).peak
-    return f"choose a smaller model with --model.name: this one takes {least_peak / _GB:.1f} GB however it is set"
+    return f"choose a smaller model with --model.name: this one takes {gigabytes(least_peak)} however it is set"
 
 
 def first_changes(config: StepConfig) -> list[SettingChange]:

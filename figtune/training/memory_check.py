@@ -13,6 +13,7 @@ import torch
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.log import log
+from figtune.core.number_format import gigabytes
 from figtune.models.choice import ModelChoice
 from figtune.models.hub import find_model
 from figtune.models.loading import base_folder, chosen_device
@@ -142,7 +143,7 @@ def _judge(use: MemoryUse, step: StepConfig, budget: MemoryBudget, estimate: Cal
     """Raise only for a budget given with --memory: the estimate is of the worst-case batch, so otherwise it warns."""
     problem = shortfall_message(use, budget.size, budget.title)
     if not problem:
-        log(f"memory: at most {use.peak / 1e9:.1f} GB of {budget.size / 1e9:.1f} GB ({budget.title})")
+        log(f"memory: at most {gigabytes(use.peak)} of {gigabytes(budget.size)} ({budget.title})")
         return
     remedy = suggest_settings(step, budget.size, estimate)
     if budget.requested is not None:

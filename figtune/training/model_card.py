@@ -8,6 +8,7 @@ from pathlib import Path
 
 from figtune.batches.training_data import TrainingExamples
 from figtune.core.io import write_text
+from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.training.outputs import TrainingSummary
@@ -117,7 +118,7 @@ def _steps_sentence(summary: TrainingSummary) -> str:
         else ""
     )
     kept = "" if summary.val_loss is None else f" The adapter is that of step {summary.kept_step:,}, the best on val."
-    return f"{summary.steps:,} optimizer steps{stopped}.{kept}"
+    return f"{count(summary.steps, 'optimizer steps')}{stopped}.{kept}"
 
 
 def _number(value: float | None) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.batches.training_data import Pictures
 from figtune.core.jsonl import read_records, write_records
 from figtune.core.log import log
 from figtune.dataset.records import Example
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models import ranks
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine

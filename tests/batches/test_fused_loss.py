@@ -13,6 +13,8 @@ import torch
 
 from figtune.batches import fused_loss
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

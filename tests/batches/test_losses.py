@@ -16,7 +16,7 @@ from figtune.models.family import TokenisedRow
 from figtune.models.features import fitted, picture_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.records import BASE_FOLDER, AdapterMode
-from tests.answers.trained import write_trained_model
+from tests.inference.trained_model import write_trained_model
 from tests.models.tuned import plain_fields
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.records import SPLITS, Example, Split, examples_file
 from figtune.dataset.shards import digest_of_examples, example_files, stream_examples, writing_examples
-from figtune.evaluation.evaluated import evaluated_examples
+from figtune.evaluation.eval_items import read_eval_items
 from tests.dataset.content_maker import CHOICES, figure, write_content
 
 
@@ -49,7 +49,7 @@ def test_shards_hold_the_same_lines_in_the_same_order(content: Path, tmp_path: P
         assert digest_of_examples(sharded, split) == digest_of_examples(whole, split)
         assert digest_of_examples(whole, split) == sha256_of(whole / examples_file(split))
     assert read_examples(sharded) == read_examples(whole)
-    assert evaluated_examples(sharded) == evaluated_examples(whole)
+    assert read_eval_items(sharded) == read_eval_items(whole)
     for name in ("minitrain.jsonl", "rejected.jsonl", "stats.json"):
         assert (sharded / name).read_bytes() == (whole / name).read_bytes()
 

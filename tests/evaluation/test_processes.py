@@ -13,9 +13,11 @@ import pytest
 import test_model
 from figtune.core.artifacts import Provenance, Stage, write_manifest
 from figtune.core.errors import ExitCode
-from figtune.evaluation.evaluated import evaluated_examples, pictures
-from tests.answers.trained import write_dataset, write_trained_model
+from figtune.evaluation.eval_items import image_paths, read_eval_items
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.processes import Launched
+
+pytestmark = pytest.mark.slow
 
 FLAGS = ("--device", "cpu", "--test.batch_size", "1", "--test.max_new_tokens", "24", "--test.bootstrap_samples", "100")
 
@@ -67,7 +69,7 @@ def test_two_processes_of_which_one_was_killed_make_the_bytes_of_one(made: Path,
 def test_what_ends_one_process_ends_both_and_is_told_once(made: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(made, tmp_path / "broken")
     dataset = folder / "work" / "dataset"
-    seen = sorted(pictures(evaluated_examples(dataset), dataset).items())
+    seen = sorted(image_paths(read_eval_items(dataset), dataset).items())
     broken = seen[1][1]
     broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     launched = Launched(2, test_model.main, flags(folder), log=tmp_path / "log")

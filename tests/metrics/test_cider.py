@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figtune.metrics.cider import Consensus, words_of
+from figtune.metrics.text_metrics import CiderD, cider_words
 
 REFERENCES = (
     "A plot of accuracy over training time for three methods.",
@@ -28,22 +28,22 @@ WORDS = st.lists(st.sampled_from("abcdef"), max_size=12).map(" ".join)
 def test_scores_are_those_of_pycocoevalcap() -> None:
     # pycocoevalcap 1.2, Cider().compute_score on the lower-case words of these texts.
     published = [4.541545031204855, 3.5629684332517146, 0.0, 10.0, 0.11897934377600905]
-    assert Consensus(REFERENCES).scores(ANSWERS) == pytest.approx(published, abs=1e-12)
+    assert CiderD(REFERENCES).scores(ANSWERS) == pytest.approx(published, abs=1e-12)
 
 
 def test_case_and_punctuation_do_not_count() -> None:
-    assert words_of("The U-Net's (left) loss, 0.5!") == ["the", "u-net's", "left", "loss", "0.5"]
+    assert cider_words("The U-Net's (left) loss, 0.5!") == ["the", "u-net's", "left", "loss", "0.5"]
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5))
 def test_scores_stay_in_their_range_whatever_the_texts(pairs: list[tuple[str, str]]) -> None:
-    scores = Consensus(tuple(reference for _, reference in pairs)).scores([answer for answer, _ in pairs])
+    scores = CiderD(tuple(reference for _, reference in pairs)).scores([answer for answer, _ in pairs])
     assert all(0 <= score <= 10 + 1e-9 for score in scores)
 
 
 def test_what_every_reference_says_is_worth_nothing() -> None:
-    assert Consensus(("a plot",)).scores(["a plot"]) == [0]
-    shared, particular = Consensus(("a plot of loss here", "a plot of speed there")).scores(["a plot of", "loss here"])
+    assert CiderD(("a plot",)).scores(["a plot"]) == [0]
+    shared, particular = CiderD(("a plot of loss here", "a plot of speed there")).scores(["a plot of", "loss here"])
     assert shared == 0
     assert particular == 0, "of the other reference"
-    assert Consensus(("a plot of loss here", "a plot of speed there")).scores(["loss here", ""])[0] > 0
+    assert CiderD(("a plot of loss here", "a plot of speed there")).scores(["loss here", ""])[0] > 0

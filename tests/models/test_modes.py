@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
 from figtune.batches.forward import summed_loss
 from figtune.batches.losses import completion_losses
 from figtune.batches.rows import prompt_row
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json, write_json
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models.adapters import save_adapter
 from figtune.models.features import picture_features, prepared_features
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
+from transformers import ProcessorMixin
 
+from figtune.batches.rows import training_row
 from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.core.jsonl import read_json
 from figtune.models.families import family_of
+from figtune.models.family import Family
 from figtune.models.loading import family_of_folder, load_base_model, load_processor, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
@@ -126,3 +131,26 @@ def test_a_model_kept_in_bfloat16_begins_with_a_float32_adapter(tmp_path: Path) 
     set_up_model(tmp_path / "model", choice(str(folder)))
     weights = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
+def test_tiny_models_begin_near_uniform_guesses(
+    tiny_folders: dict[str, Path], families: dict[str, Family], processors: dict[str, ProcessorMixin], name: str
+) -> None:
+    kind = name.removeprefix("tiny-")
+    family, processor = families[kind.removesuffix("2")], processors[kind]
+    model = load_base_model(tiny_folders[kind], family, torch.float32, CPU, "sdpa")
+    text = "The plot shows how the accuracy of the method grows over time, and that of the baseline does not."
+    row = training_row(family, processor, "Write the caption of this figure.", text, 256)
+    ids, count = torch.tensor([row.input_ids]), row.learned_tokens
+    pixels = family.pixel_values(processor, [Image.effect_noise((112, 112), 64).convert("RGB")])
+    with torch.no_grad():
+        logits = model(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            token_type_ids=torch.tensor([row.token_type_ids]),
+            pixel_values=pixels,
+        ).logits[0]
+    loss = torch.nn.functional.cross_entropy(logits[-count - 1 : -1], ids[0, -count:])
+    uniform = math.log(logits.shape[-1])
+    assert uniform - 1 < float(loss) < uniform + 3

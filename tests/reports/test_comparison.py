@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.reports.comparison import comparison
+from figtune.evaluation.staleness import read_evaluation
+from figtune.inference.adapter_record import adapter_fingerprint
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.reports.comparison import comparison_table as compared
 from tests.conftest import ROOT
-from tests.metrics.making import prediction
-from tests.reports.evaluations import BOOTSTRAP, write_evaluation
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import BOOTSTRAP, write_evaluation
+
+
+def comparison(outputs: Sequence[Path], bootstrap: Bootstrap) -> str:
+    return compared([read_evaluation(output) for output in outputs], bootstrap)
+
 
 BETTER, WORSE = "A plot of accuracy over time.", "Nothing at all."
 
@@ -41,7 +50,7 @@ def test_tuned_and_base_models_stand_side_by_side(runs: tuple[Path, Path]) -> No
 
 def test_the_paired_test_is_against_the_first(runs: tuple[Path, Path]) -> None:
     text = comparison(runs, BOOTSTRAP)
-    assert f"{runs[1]} against {runs[0]}, paired sign-flip test over 6 papers:" in text
+    assert f"{runs[1]} against {runs[0]}, paired sign-flip test over 6 papers (+ better, - worse):" in text
     drop = " ".join(_cells(text, "  drop of the loss"))
     assert drop == "+0.50 95 % interval +0.50 to +0.50, p = 0.031 better"
     assert _cells(text, "  chrF")[-1] == "better"
@@ -53,8 +62,8 @@ def test_other_examples_are_named_as_such(runs: tuple[Path, Path], tmp_path: Pat
     third = tmp_path / "third"
     write_evaluation(third, [prediction(n) for n in range(7)])
     text = comparison([*runs, third], BOOTSTRAP)
-    assert text.count("a set of examples of its own") == 2
-    assert f"(a set of examples of its own: not to be compared with the other tables; {third})" in text
+    assert text.count("another set of examples") == 2
+    assert f"(another set of examples, not comparable with the other tables: {third})" in text
     assert f"{third} against" not in text
     assert f"{runs[1]} against" in text
 
@@ -63,7 +72,7 @@ def test_losses_over_other_tokens_are_not_tested(runs: tuple[Path, Path], tmp_pa
     third = tmp_path / "third"
     write_evaluation(third, [prediction(n, tokens=12) for n in range(6)])
     text = comparison([runs[0], third], BOOTSTRAP)
-    assert "losses and perplexities are not to be compared" in text
+    assert "losses and perplexities are not comparable" in text
     assert "drop of the loss" not in text
     assert "  chrF" in text
 
@@ -86,3 +95,27 @@ def test_the_table_is_all_there_is_on_stdout_and_needs_no_torch(runs: tuple[Path
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Held-out papers: 6 examples from 6 papers\n")
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def _write_adapter(output: Path, weights: bytes) -> None:
+    (output / "adapter").mkdir(exist_ok=True)
+    (output / "model.json").write_text("{}")
+    (output / "adapter" / "adapter_model.safetensors").write_bytes(weights)
+
+
+def test_an_evaluation_of_another_adapter_is_not_compared(runs: tuple[Path, Path]) -> None:
+    _write_adapter(runs[1], b"first")
+    fingerprint = adapter_fingerprint(runs[1])
+    assert fingerprint is not None
+    write_evaluation(runs[1], [prediction(n) for n in range(6)], adapter=fingerprint)
+    assert "against" in comparison(runs, BOOTSTRAP)
+    _write_adapter(runs[1], b"later")
+    with pytest.raises(ArtifactMissingError, match=r"another adapter.*make it anew with: python test_model\.py"):
+        comparison(runs, BOOTSTRAP)
+
+
+def test_numbers_and_predictions_of_two_evaluations_are_not_mixed(runs: tuple[Path, Path]) -> None:
+    predictions = runs[0] / "evaluation" / "predictions.jsonl"
+    predictions.write_text("".join(predictions.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]))
+    with pytest.raises(InputError, match="not of one evaluation"):
+        comparison(runs, BOOTSTRAP)

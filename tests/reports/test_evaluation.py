@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from figtune.metrics.records import Baseline, Prediction, Source
-from figtune.reports.evaluation import Scale, evaluation_page, relative_url
-from tests.metrics.making import prediction
-from tests.reports.evaluations import summary_of
+from figtune.reports.evaluation import AxisRange, evaluation_page, relative_url
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import summary_of
 
 HOSTILE = "</p><script>alert('&')</script><img src=x onerror=alert(1)>"
 
@@ -152,19 +152,19 @@ def test_perplexities_stay_readable() -> None:
 
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
     page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
-    assert "cut at 1 tokens" in page.html
-    assert page.html.count("(an empty answer)") == 1
+    assert "cut at 1 token<" in page.html
+    assert page.html.count("(empty answer)") == 1
 
 
 def test_an_estimate_without_interval_says_why() -> None:
     page = page_of([prediction(1, wrong_image=None, wrong_image_loss=None)])
     assert [element.text for element in page.all("span", "quiet")].count("one paper") == 7
-    assert "no other picture" in page.html
+    assert "no other image" in page.html
 
 
 @pytest.mark.parametrize(("value", "percent"), [(-1.0, 0.0), (0.0, 25.0), (3.0, 100.0)])
 def test_a_scale_runs_from_left_to_right(value: float, percent: float) -> None:
-    assert Scale(-1.0, 3.0).percent(value) == percent
+    assert AxisRange(-1.0, 3.0).percent(value) == percent
 
 
 def test_models_and_baselines_stand_in_one_table() -> None:
@@ -177,7 +177,7 @@ def test_models_and_baselines_stand_in_one_table() -> None:
 
 def test_a_model_that_ignores_its_pictures_is_called_that_first_of_all() -> None:
     page = page_of([prediction(n, tuned_loss=1.0, wrong_image_loss=1.0) for n in range(6)])
-    headline = "This model ignores its pictures: what it writes hardly depends on what they show."
+    headline = "This model ignores its images: its answers hardly depend on them."
     assert [element.text for element in page.all("p", "headline")] == [headline]
     assert page.html.index(headline) < page.html.index("Fine-tuning helped")
     assert not page_of([prediction(n) for n in range(6)]).all("p", "headline")
@@ -187,8 +187,8 @@ def test_losses_that_are_no_numbers_are_said_to_be_none() -> None:
     page = page_of([prediction(1, base_loss=None, grey_image_loss=None), prediction(2)])
     assert "1 not finite" in page.html
     assert "loss not finite" in page.html
-    assert "with an even grey not finite" in page.html
-    assert "loss is no finite number" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
+    assert "with a uniform grey not finite" in page.html
+    assert "loss is not finite" in page_of([prediction(1, base_loss=None, tuned_loss=None)]).html
 
 
 def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:

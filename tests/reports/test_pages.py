@@ -13,8 +13,8 @@ from figtune.metrics.records import PREDICTIONS_FILE, Prediction
 from figtune.reports.evaluation import evaluation_page
 from tests.browser import Tab
 from tests.conftest import Demo
-from tests.metrics.making import prediction
-from tests.reports.evaluations import summary_of
+from tests.metrics.sample_predictions import prediction
+from tests.reports.sample_evaluations import summary_of
 
 ATTACK = "</p><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 SHOWN = "cards => cards.filter(card => card.checkVisibility()).map(card => ({...card.dataset}))"
@@ -113,7 +113,7 @@ def test_pictures_far_down_are_not_read_before_they_are_looked_at(tab: Tab, tmp_
 def test_a_model_that_ignores_its_pictures_is_called_that_where_nobody_can_miss_it(tab: Tab, tmp_path: Path) -> None:
     page = _report(tmp_path, [prediction(n, tuned_loss=1.0, wrong_image_loss=1.0) for n in range(6)])
     tab.page.goto(page.as_uri())
-    headline = tab.page.get_by_text("This model ignores its pictures")
+    headline = tab.page.get_by_text("This model ignores its images")
     box = headline.bounding_box()
     assert box is not None
     assert box["y"] < 300, "in the first screen, above every number"

@@ -65,14 +65,16 @@ def use(chosen: StepConfig) -> MemoryUse:
         ("15.5gb", 15_500_000_000),
         ("16G", 16 * GB),
         (" 1 TB ", 1000 * GB),
-        ("80000000000", 80 * GB),
+        ("80000000000B", 80 * GB),
     ],
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB", "16", " 16 ", "16.5", "80000000000"]
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give --memory such as 16GB"):
         parse_size(text)

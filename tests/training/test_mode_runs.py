@@ -15,7 +15,7 @@ from figtune.batches.rows import training_row
 from figtune.core.images import read_image
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
-from figtune.evaluation.evaluation import evaluate
+from figtune.evaluation.evaluate import evaluate
 from figtune.metrics.records import Prediction
 from figtune.models.encoder import AbsentEncoder
 from figtune.models.features import picture_features
@@ -24,9 +24,11 @@ from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
 from figtune.training.callbacks import CheckpointCallback
-from tests.evaluation.test_evaluation import TRIAL
+from tests.evaluation.test_evaluate import TRIAL
 from tests.models.tuned import CPU, choice
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+
+pytestmark = pytest.mark.slow
 
 MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
     "vision": ("lora", ("decoder+vision",), ()),

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from figtune.answers.trained import read_trained
 from figtune.batches.training_data import TrainingExamples
 from figtune.dataset.records import CUSTOM_TASK, Example
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary
-from tests.answers.trained import write_trained_model
 from tests.hub_server import serving
+from tests.inference.trained_model import write_trained_model
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS
 
@@ -50,7 +50,7 @@ EXAMPLE = Example(
 
 
 def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
-    record = read_trained(folder)
+    record = read_adapter_record(folder)
     record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
     examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
     write_card(folder, record, SETTINGS, SUMMARY, examples, [])

@@ -39,6 +39,8 @@ from tests.processes import Launched
 from tests.training.fsdp_process import save_sharded, train_and_carry_on
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TORCHRUN = f"{sys.executable} -m torch.distributed.run"
 FLAGS = (

@@ -1,0 +1,1 @@
+"""Post-training export: merge the adapter and upload it to the Hub."""

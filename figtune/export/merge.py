@@ -1,0 +1,179 @@
+"""Merge of adapter and base model into one that loads and serves without peft, checked against the adapter."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from torch.nn import functional as F
+from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
+
+from figtune.core.errors import ResourceError
+from figtune.core.io import atomic_write_dir, write_text
+from figtune.core.log import log
+from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.models.adapters import adapter_config, load_adapter
+from figtune.models.damage import damage_explained
+from figtune.models.families import family_of
+from figtune.models.family import Family
+from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
+from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.targets import targets_of
+from figtune.models.whole import WholeModel
+
+_SINGLE_SHARD = "1000GB"
+"""Shard size above any model, so that the file names of the artifact are known in advance."""
+_PROBES = 16
+_LAYER_TOLERANCE = 1e-4
+"""Largest allowed error of a merged layer's float32 output, relative to its maximum; measured: 1e-6."""
+
+
+def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> MergeCheck:
+    """Write the merged model into `folder`, in bfloat16 and the Hub's layout, with its processor and a card.
+
+    Each layer is merged in float32 and rounded once, into the unquantized base weights even after QLoRA. `folder`
+    appears only after the model, read back from disk, agrees with the adapter. One model is in memory at a time, in its
+    stored dtype.
+
+    Args:
+        dataset_dir: data set whose examples are compared.
+        device_name: "auto", "cpu" or "cuda".
+
+    Raises:
+        ArtifactMissingError: no data set, or nothing trained.
+        ResourceError: the base model is unavailable, memory is too small, or the models disagree.
+    """
+    record = read_adapter_record(output_dir)
+    device, family = chosen_device(device_name), family_of(record.family, record.name)
+    processor = load_processor(output_dir / PROCESSOR_FOLDER)
+    examples = sample_examples(dataset_dir, family, processor, record)
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic_write_dir(folder) as temporary:
+        tuned = load_unquantized(record, output_dir, family, device)
+        expected = completion_logits(tuned, examples)
+        log(f"merge: adapter and {record.name}, layer by layer")
+        _save(merge_weights(tuned, torch.bfloat16), processor, family, temporary)
+        del tuned
+        gc.collect()
+        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa")
+        found = compare_logits(expected, completion_logits(again, examples))
+        _require_agreement(found)
+        write_merged_card(temporary, record, found)
+    return found
+
+
+@torch.no_grad()
+def merge_weights(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Merge the trained weights into the base model, in `dtype`. `tuned` is consumed.
+
+    Raises:
+        ResourceError: the output of a merged layer differs from that with its LoRA matrices.
+    """
+    if isinstance(tuned, WholeModel):
+        model: PreTrainedModel = tuned.get_base_model()
+    else:
+        for name, layer in tuned.named_modules():
+            if isinstance(layer, LoraLayer):
+                _merge_layer(name, layer, dtype)
+        model = tuned.unload()
+    torch.nn.Module.to(model, dtype)
+    return model
+
+
+def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
+    base = layer.get_base_layer()
+    weight = base.weight.float()
+    summed = weight + layer.get_delta_weight("default").float()
+    probes = torch.randn(_PROBES, base.in_features, generator=torch.Generator().manual_seed(0)).to(weight.device)
+    beside = layer.lora_B["default"](layer.lora_A["default"](probes)) * layer.scaling["default"]
+    wanted = F.linear(probes, weight) + beside
+    error = float((F.linear(probes, summed) - wanted).abs().max() / wanted.abs().max())
+    if not error < _LAYER_TOLERANCE:
+        raise ResourceError(f"{name} cannot be merged: its output differs by {error:.1e}", "use the adapter as it is")
+    base.weight.data = summed.to(dtype)
+
+
+def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, device: torch.device) -> PeftModel:
+    """Load the adapter onto the unquantized base model, in its stored dtype."""
+    base = base_folder(record, output_dir)
+    with damage_explained(f"{base} cannot be loaded", "download the model again"):
+        stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
+    model = load_base_model(base, family, stored, device, "sdpa")
+    if record.adapter.mode != "full":
+        return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
+    config = adapter_config(record.adapter, record.base, record.commit)
+    whole = WholeModel(model, config, targets_of(record.adapter).whole)
+    whole.replace(output_dir / ADAPTER_FOLDER)
+    return whole.eval()
+
+
+def _save(model: PreTrainedModel, processor: ProcessorMixin, family: Family, folder: Path) -> None:
+    model.save_pretrained(folder, max_shard_size=_SINGLE_SHARD)
+    if not getattr(processor, "chat_template", None):
+        # Servers send conversations; this template lays them out as in training.
+        processor.chat_template = family.chat_template
+    processor.save_pretrained(folder)
+
+
+def _require_agreement(found: MergeCheck) -> None:
+    if not found.passes:
+        raise ResourceError(
+            f"the merged model disagrees with the adapter: {found.sentence}",
+            "use the adapter as it is, and report this with the lines above",
+        )
+
+
+def serving_commands(folder: Path | str) -> tuple[str, ...]:
+    """Return commands that serve a merged model at /v1/chat/completions."""
+    return (f"vllm serve {folder}", f"transformers serve {folder}")
+
+
+def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) -> None:
+    """Write `README.md` beside the weights, with the front matter that the Hub reads."""
+    base = f"base_model: {record.base}\nbase_model_relation: finetune\n" if record.commit else ""
+    quantised = (
+        "\n\nThe adapter was trained over a text decoder in 4 bits and is merged into the full weights, which are more "
+        "exact than what it was trained over, though not the same."
+        if record.adapter.mode == "qlora"
+        else ""
+    )
+    commands = "\n".join(serving_commands("."))
+    write_text(
+        folder / CARD_FILE,
+        f"""---
+{base}library_name: transformers
+pipeline_tag: image-text-to-text
+---
+
+# {record.name}, fine-tuned and merged
+
+Base model and adapter in one, in bfloat16. Merged in float32 and rounded once; read back from the disk, the merged
+model was compared with the adapter on the base model: {agreement.sentence}.{quantised}
+
+## Loading
+
+In this folder:
+
+```python
+from transformers import AutoModelForImageTextToText, AutoProcessor
+model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()
+processor = AutoProcessor.from_pretrained(".")
+```
+
+## Serving
+
+In this folder, either of:
+
+```bash
+{commands}
+```
+
+Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
+temperature 0. The prompts stand in the data set that the adapter was trained on.
+""",
+    )

@@ -1,0 +1,135 @@
+"""Check of a merged model: its predictions against the adapter's on a few examples of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel, ProcessorMixin
+
+from figtune.batches.rows import training_row
+from figtune.core import commands
+from figtune.core.errors import InputError, NothingProducedError
+from figtune.core.images import read_image
+from figtune.core.jsonl import read_records
+from figtune.core.number_format import count, fixed, percent
+from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.shards import stream_examples
+from figtune.models.family import Family, TokenisedRow
+from figtune.models.features import fitted
+from figtune.models.records import ModelRecord
+
+EXAMPLES = 8
+_MAX_DIVERGENCE = 0.02
+"""Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
+_MIN_TOP1_AGREEMENT = 0.95
+_TIE = 0.05
+"""Nats by which two tokens may differ for the first model and count as equally likely: bfloat16 logits from 8 to 16 are
+multiples of 1/16, and a model near uniform has many such pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeCheckExample:
+    """Tokenized example with its pixels, float32[1, 3, H, W]."""
+
+    row: TokenisedRow
+    pixels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeCheck:
+    """Agreement of two models' predictions over the completions of a few examples."""
+
+    examples: int
+    tokens: int
+    divergence: float
+    """Kullback-Leibler divergence KL(first || second), mean over tokens, in nats."""
+    top1_agreement: float
+    """Share of tokens at which both models have the same most likely token, ties within `_TIE` included."""
+
+    @property
+    def passes(self) -> bool:
+        """True if rounding to bfloat16 explains the difference."""
+        return self.divergence <= _MAX_DIVERGENCE and self.top1_agreement >= _MIN_TOP1_AGREEMENT
+
+    @property
+    def sentence(self) -> str:
+        """Result as part of a sentence."""
+        return (
+            f"over {count(self.tokens, 'tokens')} of {count(self.examples, 'examples')} the predictions diverge by "
+            f"{self.divergence:.1e} nats per token (allowed: {_MAX_DIVERGENCE:g}), and the top token is the same "
+            f"at {fixed(100 * self.top1_agreement, 1)} % (at least {percent(_MIN_TOP1_AGREEMENT)})"
+        )
+
+
+def sample_examples(
+    dataset_dir: Path, family: Family, processor: ProcessorMixin, record: ModelRecord
+) -> list[MergeCheckExample]:
+    """Return evenly spaced training examples.
+
+    Raises:
+        ArtifactMissingError: there is no data set.
+        InputError: an image cannot be read.
+        NothingProducedError: none leaves room for its completion.
+    """
+    examples = read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE) or list(
+        stream_examples(dataset_dir, "train")
+    )
+    checked = []
+    for example in examples[:: max(1, len(examples) // EXAMPLES)][:EXAMPLES]:
+        try:
+            row = training_row(family, processor, example.prompt, example.completion, record.max_length)
+        except InputError:
+            continue
+        image = fitted(read_image(dataset_dir / example.image), record.image_fit, _side(processor))
+        checked.append(MergeCheckExample(row=row, pixels=family.pixel_values(processor, [image])))
+    if not checked:
+        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
+    return checked
+
+
+def _side(processor: ProcessorMixin) -> int:
+    return int(processor.image_processor.size["height"])
+
+
+@torch.inference_mode()
+def completion_logits(model: PreTrainedModel | PeftModel, examples: Sequence[MergeCheckExample]) -> list[Tensor]:
+    """Return the logits at the completion tokens of each example, float32[N, V], on the CPU.
+
+    Uses the model's own forward pass from pixels to logits, as users of the model call it.
+    """
+    device = next(model.parameters()).device
+    return [_logits(model, example, device) for example in examples]
+
+
+def _logits(model: PreTrainedModel | PeftModel, example: MergeCheckExample, device: torch.device) -> Tensor:
+    ids = torch.tensor([example.row.input_ids], device=device)
+    output = model(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        token_type_ids=torch.tensor([example.row.token_type_ids], device=device),
+        pixel_values=example.pixels.to(device),
+        logits_to_keep=example.row.learned_tokens + 1,
+        use_cache=False,
+    )
+    predicted: Tensor = output.logits[0, :-1].float().cpu()
+    return predicted
+
+
+def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCheck:
+    """Compare logits for the same examples, float32[N, V] each."""
+    divergence, agreeing, tokens = 0.0, 0, 0
+    for wanted, found in zip(first, second, strict=True):
+        logs = F.log_softmax(wanted, dim=-1)
+        divergence += float(F.kl_div(F.log_softmax(found, dim=-1), logs, reduction="sum", log_target=True))
+        chosen = logs.gather(-1, found.argmax(dim=-1, keepdim=True)).squeeze(-1)
+        agreeing += int((chosen >= logs.max(dim=-1).values - _TIE).sum())
+        tokens += len(wanted)
+    return MergeCheck(
+        examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=agreeing / tokens
+    )

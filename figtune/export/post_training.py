@@ -1,0 +1,143 @@
+"""Post-training stages: a merged model, and an upload to the Hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from figtune.core import commands
+from figtune.core.artifacts import Dependency, Stage
+from figtune.core.cli import RunSettings, StageScript
+from figtune.core.errors import UsageError
+from figtune.core.log import log
+from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER, TRAINED_MODEL
+
+
+class ExportSettings(RunSettings, Protocol):
+    """Settings that the post-training stages read."""
+
+    @property
+    def output_dir(self) -> Path:
+        """OUTPUT folder with the trained adapter."""
+
+    @property
+    def work_dir(self) -> Path:
+        """Work folder whose lock is held."""
+
+    @property
+    def dataset_dir(self) -> Path:
+        """Data set whose examples check the merged model."""
+
+    @property
+    def device(self) -> str:
+        """Device that models run on."""
+
+    @property
+    def merge(self) -> bool:
+        """True to merge the model."""
+
+    @property
+    def push_to_hub(self) -> str | None:
+        """Target repository, USER/NAME; None for no upload."""
+
+    @property
+    def push_public(self) -> bool:
+        """True to create a public repository."""
+
+
+Settings = TypeVar("Settings", bound=ExportSettings)
+
+
+def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
+    """Return the requested stages, which read OUTPUT after training.
+
+    Raises:
+        UsageError: requested in each of several processes.
+    """
+    asked: list[StageScript[Settings]] = []
+    if settings.merge:
+        asked.append(StageScript(describe=_merge_stage, run=_run_merge))
+    if settings.push_to_hub is not None:
+        asked.append(StageScript(describe=_push_stage, run=_run_push, check=_check_push))
+    if asked and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "one process is enough for --merge and --push_to_hub",
+            f"leave them out here, and run `{commands.TRAIN}` with them afterwards, without a launcher",
+        )
+    return asked
+
+
+def _needs(settings: ExportSettings) -> tuple[Dependency, ...]:
+    return (Dependency(stage="train", folder=settings.output_dir, command=commands.TRAIN, reads=TRAINED_MODEL),)
+
+
+def _merge_stage(settings: ExportSettings) -> Stage:
+    return Stage(
+        name="merge",
+        version=MERGE_VERSION,
+        folder=settings.output_dir / MERGED_FOLDER,
+        command=f"{commands.TRAIN} --merge",
+        settings={},
+        needs=_needs(settings),
+        outputs=MERGED_CONTENTS,
+        apart=settings.output_dir / ".partial-merged",
+    )
+
+
+def _run_merge(settings: ExportSettings) -> StageSummary:
+    from figtune.export.merge import serving_commands
+
+    stage = _merge_stage(settings)
+    summary = _run_stage(settings, stage, partial(_merge, settings))
+    log(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
+    return summary
+
+
+def _merge(settings: ExportSettings, folder: Path) -> StageResult:
+    from figtune.export.merge import export_merged
+
+    agreement = export_merged(settings.dataset_dir, settings.output_dir, folder, settings.device)
+    log(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
+    return StageResult(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
+
+
+def _push_stage(settings: ExportSettings) -> Stage:
+    return Stage(
+        name="push",
+        version=1,
+        folder=settings.output_dir,
+        command=f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}",
+        settings={},
+        needs=_needs(settings),
+        outputs=(),
+        always_run="asked for with --push_to_hub",
+    )
+
+
+def _check_push(settings: ExportSettings) -> None:
+    """Check the access to the Hub before hours of training."""
+    from figtune.export.hub_upload import Upload, check_access
+
+    check_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))
+
+
+def _run_push(settings: ExportSettings) -> StageSummary:
+    return _run_stage(settings, _push_stage(settings), partial(_push, settings))
+
+
+def _push(settings: ExportSettings, _: Path) -> StageResult:
+    from figtune.export.hub_upload import Upload, push_adapter, push_merged
+
+    upload = Upload(repository=settings.push_to_hub or "", public=settings.push_public)
+    files = push_adapter(settings.output_dir, upload)
+    if settings.merge:
+        files += push_merged(settings.output_dir / MERGED_FOLDER, settings.output_dir, upload)
+    return StageResult(counts={"files": files})
+
+
+def _run_stage(settings: ExportSettings, stage: Stage, produce: Callable[[Path], StageResult]) -> StageSummary:
+    return run_if_stale(stage, produce, lock_folders=(settings.work_dir, settings.output_dir), force=settings.force)

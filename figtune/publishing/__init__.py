@@ -1,1 +1,0 @@
-"""What becomes of an adapter after training: merged, and put on the Hub."""

@@ -1,0 +1,36 @@
+"""HTML rendering for all pages: self-contained files that open from disk and load nothing from the network.
+
+Texts of PDFs, data sets and models are always escaped; as a second line, the page's content security policy forbids
+network access.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from figtune.core import number_format
+from figtune.dataset.rule_meanings import meaning
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals.update(number_format.FORMATS, meaning=meaning)
+
+
+def render_page(title: str, body_template: str, context: Mapping[str, object]) -> str:
+    """Render a complete HTML page.
+
+    Args:
+        title: shown in the tab and as the heading.
+        body_template: file name in `templates/` that extends `page.html` and fills its block `body` (and, where needed,
+            `subtitle`, `style` and `script`).
+        context: variables of the template; an undefined one is an error.
+    """
+    return _ENVIRONMENT.get_template(body_template).render({**context, "title": title})

@@ -1,0 +1,181 @@
+"""A merged model says what its adapter says: in float32 to the last digits, in bfloat16 as far as rounding lets it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from figtune.batches.rows import prompt_row
+from figtune.core.errors import ArtifactMissingError, ResourceError
+from figtune.export import merge as merging
+from figtune.export.merge import export_merged, load_unquantized, merge_weights
+from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.models.adapters import save_adapter
+from figtune.models.families import family_of
+from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
+from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
+from figtune.models.setup import set_up_model
+from tests.inference.trained_model import write_dataset, write_trained_model
+from tests.models.tuned import choice
+
+CPU = torch.device("cpu")
+MODES: tuple[AdapterMode, ...] = get_args(AdapterMode)
+NAMES = ("tiny-gemma3", "tiny-paligemma")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    write_dataset(folder / "dataset", test_papers=1)
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUTPUT with LoRA that has moved."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_trained_model(folder, name=request.param)
+    return folder
+
+
+def loaded_from(folder: Path) -> LoadedModel:
+    return load_tuned_model(folder, CPU, "train")
+
+
+def write_wholly_trained_model(folder: Path, name: str) -> None:
+    """Every weight a little off the base model's."""
+    record = AdapterRecord(mode="full", rank=1, alpha=1, dropout=0.0, targets=())
+    set_up_model(folder, dataclasses.replace(choice(name), adapter=record))
+    tuned = load_tuned_model(folder, CPU, "setup", trainable=True).tuned
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=generator)
+    save_adapter(tuned, folder / ADAPTER_FOLDER)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", NAMES)
+def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, dataset: Path, tmp_path: Path) -> None:
+    if mode == "full":
+        write_wholly_trained_model(tmp_path, name)
+    else:
+        write_trained_model(tmp_path, name=name, mode=mode)
+    record = read_adapter_record(tmp_path)
+    family = family_of(record.family, record.name)
+    examples = sample_examples(dataset, family, load_processor(tmp_path / "processor"), record)
+    tuned = load_unquantized(record, tmp_path, family, CPU)
+    with tuned.disable_adapter():
+        base = completion_logits(tuned, examples)
+    expected = completion_logits(tuned, examples)
+    found = completion_logits(merge_weights(tuned, torch.float32), examples)
+    for untrained, wanted, got in zip(base, expected, found, strict=True):
+        assert (untrained - wanted).abs().max() > 0.1, "training has changed something"
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=2e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """A merged model on the disk, and what was found about it."""
+
+    folder: Path
+    agreement: MergeCheck
+
+
+@pytest.fixture(scope="module")
+def written(trained: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Merged:
+    folder = tmp_path_factory.mktemp("merging") / "merged"
+    return Merged(folder, export_merged(dataset, trained, folder, "cpu"))
+
+
+def test_what_is_written_is_bfloat16_and_close(written: Merged) -> None:
+    assert written.agreement.divergence < 0.01
+    assert written.agreement.passes
+    with safe_open(written.folder / "model.safetensors", framework="pt") as tensors:
+        names = tuple(tensors.keys())
+        assert {tensors.get_slice(name).get_dtype() for name in names} == {"BF16"}
+        assert not [name for name in names if "lora" in name or "base_layer" in name or "modules_to_save" in name]
+    assert [path.name for path in written.folder.parent.iterdir()] == ["merged"]
+    assert {path.name for path in written.folder.iterdir()} <= set(MERGED_CONTENTS)
+
+
+def test_the_card_loads_it_as_printed(
+    written: Merged, trained: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (written.folder / "README.md").read_text()
+    assert "vllm serve ." in card
+    assert written.agreement.sentence in card
+    code = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(written.folder)
+    names: dict[str, object] = {}
+    exec(code, names)
+    model = names["model"]
+    assert isinstance(model, PreTrainedModel)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    loaded = loaded_from(trained)
+    examples = sample_examples(dataset, loaded.family, loaded.processor, loaded.record)
+    assert compare_logits(completion_logits(loaded.tuned, examples), completion_logits(model, examples)).passes
+
+
+def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:
+    processor = load_processor(written.folder)
+    family = family_of(read_adapter_record(trained).family, "")
+    prompt = "Write the caption of this figure. The paper says: we train it."
+    content = [{"type": "image", "image": Image.new("RGB", (50, 40))}, {"type": "text", "text": prompt}]
+    asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(  # type: ignore[assignment]
+        [{"role": "user", "content": content}],  # type: ignore[arg-type]  # its types know text alone
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=True,
+    )
+    told = asked["input_ids"][0]
+    assert tuple(told) == prompt_row(family, processor, prompt).input_ids
+    before = prompt_row(family, load_processor(trained / "processor"), prompt)
+    assert tuple(told) == before.input_ids, "the template changes nothing about how figtune itself asks"
+
+
+def test_a_model_that_disagrees_is_not_left_behind(
+    trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*arguments: object, **settings: object) -> object:
+        model = load_base_model(*arguments, **settings)  # type: ignore[arg-type]
+        if arguments[0] == base:
+            return model
+        torch.nn.init.normal_(model.model.language_model.layers[0].mlp.up_proj.weight)
+        return model
+
+    base = trained / "base"
+    monkeypatch.setattr(merging, "load_base_model", damaged)
+    with pytest.raises(ResourceError, match="disagrees with the adapter"):
+        export_merged(dataset, trained, tmp_path / "merged", "cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_that_computes_something_else_is_named(trained: Path) -> None:
+    tuned = loaded_from(trained).tuned
+    layer = tuned.get_base_model().model.language_model.layers[0].mlp.up_proj
+    layer.get_delta_weight = lambda _: torch.ones_like(layer.get_base_layer().weight)
+    with pytest.raises(ResourceError, match=r"up_proj cannot be merged"):
+        merge_weights(tuned, torch.float32)
+
+
+def test_without_an_adapter_the_command_is_named(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissingError, match=r"python train_model\.py"):
+        export_merged(dataset, tmp_path, tmp_path / "merged", "cpu")
+
+
+def test_ties_that_rounding_decides_are_no_disagreement() -> None:
+    first = torch.tensor([[2.0, 1.99, 0.0], [2.0, 0.0, 0.0]])
+    tied = compare_logits([first], [torch.tensor([[1.99, 2.0, 0.0], [2.0, 0.0, 0.0]])])
+    assert (tied.tokens, tied.top1_agreement, tied.passes) == (2, 1.0, True)
+    other = compare_logits([first], [torch.tensor([[2.0, 1.99, 0.0], [0.0, 2.0, 0.0]])])
+    assert (other.top1_agreement, other.passes) == (0.5, False)

@@ -1,0 +1,69 @@
+"""Predictions made up for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
+from figtune.metrics.records import Baseline, BaselineAnswer, EvaluatedSplit, ModelResult, Prediction
+from figtune.metrics.text_metrics import chrf, rouge_l
+
+
+class Given(TypedDict, total=False):
+    """What a test cares about; everything else is the same for all."""
+
+    split: EvaluatedSplit
+    task: str
+    kind: str
+    group: str
+    image: str
+    prompt: str
+    reference: str
+    tokens: int
+    base_answer: str
+    tuned_answer: str
+    base_loss: float | None
+    tuned_loss: float | None
+    wrong_image: str | None
+    wrong_image_loss: float | None
+    grey_image_loss: float | None
+    stopped: bool
+    guesses: Mapping[Baseline, str]
+
+
+def prediction(number: int, **given: Unpack[Given]) -> Prediction:
+    """The prediction with this number."""
+    reference = given.get("reference", "A plot of accuracy over time.")
+    stopped = given.get("stopped", True)
+    return Prediction(
+        example_id=f"example-{number}",
+        split=given.get("split", "test"),
+        task=given.get("task", "caption"),
+        kind=given.get("kind", "plot"),
+        group=given.get("group", f"paper-{number}"),
+        source=f"paper-{number}.pdf, page 1, Figure {number}",
+        image=given.get("image", f"images/{number}.png"),
+        wrong_image=given.get("wrong_image", "images/other.png"),
+        prompt=given.get("prompt", "Describe this figure."),
+        reference=reference,
+        tokens=given.get("tokens", 10),
+        base=_outcome(given.get("base_answer", "Nothing."), given.get("base_loss", 3.0), reference, stopped=stopped),
+        tuned=_outcome(given.get("tuned_answer", reference), given.get("tuned_loss", 1.0), reference, stopped=stopped),
+        wrong_image_loss=given.get("wrong_image_loss", 1.5),
+        grey_image_loss=given.get("grey_image_loss", 1.25),
+        guesses=tuple(
+            BaselineAnswer(baseline=name, answer=text, chrf=chrf(text, reference), rouge_l=rouge_l(text, reference))
+            for name, text in given.get("guesses", {}).items()
+        ),
+    )
+
+
+def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> ModelResult:
+    return ModelResult(
+        loss=loss,
+        answer=answer,
+        answer_tokens=len(answer.split()) + 1,
+        stopped=stopped,
+        chrf=chrf(answer, reference),
+        rouge_l=rouge_l(answer, reference),
+    )
