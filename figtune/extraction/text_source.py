@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from figtune.extraction.paper_cache import OcrMode
 from figtune.pdf.compressed_pages import read_texts
+from figtune.pdf.layer_faults import faults_in_words, layer_faults
 from figtune.pdf.ocr_document import OcrDocument
 from figtune.pdf.ocr_engine import INSTALL, engine_version
 from figtune.pdf.page import PageText
-from figtune.pdf.text_layer import faults_in_words, layer_faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from PIL import Image
 
 from figtune.pdf.document import Document, GreyImage
 from figtune.pdf.geometry import Box
+from figtune.pdf.layer_faults import is_picture_of_page
 from figtune.pdf.ocr import DPI, recognize
 from figtune.pdf.page import PageGraphics, PageText, Word
 from figtune.pdf.recognized_text import MeasuredPage, RecognizedPage, measure_page, recognized_pages
-from figtune.pdf.text_layer import is_picture_of_page
 
 
 class OcrDocument(Document):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from figtune.pdf.geometry import Box
+from figtune.pdf.layer_faults import faults_in_words, layer_faults, scrambled_fonts
 from figtune.pdf.page import Drawing, Line, PageGraphics, PageText, Span
-from figtune.pdf.text_layer import faults_in_words, layer_faults, scrambled_fonts
 
 PAGE = Box(0, 0, 600, 800)
 ENGLISH = "we train the networks on images of many scenes and report the results for each of the common benchmarks"
