@@ -20,6 +20,8 @@ from figtune.pdf.ocr import DPI, recognize
 from figtune.pdf.page import PageGraphics, PageText, Word
 from figtune.pdf.recognized_text import MeasuredPage, RecognizedPage, measure_page, recognized_pages
 
+_LONGEST_SIDE = 3400  # pixels of a page: A3 at the usual resolution
+
 
 class OcrDocument(Document):
     """An open PDF whose pages can be read by OCR one by one; until then they are as `Document` has them."""
@@ -27,6 +29,7 @@ class OcrDocument(Document):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._recognized: dict[int, RecognizedPage] = {}
+        self._dpis: dict[int, int] = {}
         self._skews: dict[int, float] = {}
         self._scan_graphics: dict[int, PageGraphics] = {}
         self._straight: tuple[int, GreyImage] | None = None
@@ -47,14 +50,15 @@ class OcrDocument(Document):
 
         layer = super().text(index)
         scanned = is_picture_of_page(layer, super().graphics(index))
-        pixels = super().grey(index, DPI)
+        dpi = self._dpis[index] = _dpi_for(layer.box)
+        pixels = super().grey(index, dpi)
         if scanned:
             self._skews[index] = skew_of(pixels)
             pixels = self._straight_page(index)
-        lines = recognize(pixels, DPI)
+        lines = recognize(pixels, dpi)
         if scanned:
-            self._scan_graphics[index] = graphics_in(pixels, DPI, [word.box for line in lines for word in line.words])
-        return measure_page(index, layer.box, lines, pixels, DPI)
+            self._scan_graphics[index] = graphics_in(pixels, dpi, [word.box for line in lines for word in line.words])
+        return measure_page(layer, lines, pixels, dpi)
 
     def confidence_in(self, index: int, box: Box) -> float:
         """Return how sure OCR is of the words in `box` of the page at `index`, in [0, 1]; 1 where it has a text
@@ -81,7 +85,7 @@ class OcrDocument(Document):
         if index not in self._skews:
             return super().grey(index, dpi)
         page = self._straight_page(index)
-        factor = dpi / DPI
+        factor = dpi / self._dpis[index]
         height, width = (int(np.ceil(size * factor - 0.01)) for size in page.shape)
         return np.asarray(Image.fromarray(page).resize((width, height), Image.Resampling.BOX))
 
@@ -99,10 +103,15 @@ class OcrDocument(Document):
         return np.ascontiguousarray(page[rows, columns])
 
     def _straight_page(self, index: int) -> GreyImage:
-        """The scanned page at `index` at `DPI`, straight and white; the last one is kept."""
+        """The scanned page at `index`, straight and white; the last one is kept."""
         from figtune.pdf.scan_pixels import straightened, whitened
 
         if self._straight is None or self._straight[0] != index:
-            pixels = whitened(straightened(super().grey(index, DPI), self._skews[index]))
+            pixels = whitened(straightened(super().grey(index, self._dpis[index]), self._skews[index]))
             self._straight = index, pixels
         return self._straight[1]
+
+
+def _dpi_for(page: Box) -> int:
+    """Return the resolution to read a page at: some scanners write a point for every pixel."""
+    return max(1, min(DPI, int(_LONGEST_SIDE * 72.0 / max(page.width, page.height, 1.0))))

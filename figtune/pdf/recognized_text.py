@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 from statistics import median
 
 import numpy as np
+from msgspec import structs
 
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
@@ -75,9 +76,8 @@ class RecognizedPage:
 class MeasuredPage:
     """A page as read, with the measures of its type, before they are compared over the paper."""
 
-    index: int
-    """From 0."""
-    box: Box
+    layer: PageText
+    """Text layer of the page, which the lines read take the place of."""
     lines: tuple[RecognizedLine, ...]
     sizes: tuple[float, ...]
     """Size of each line's type in points."""
@@ -85,12 +85,11 @@ class MeasuredPage:
     """Thickness of each word's strokes in em; 0 for a word too short to tell."""
 
 
-def measure_page(index: int, box: Box, lines: Sequence[RecognizedLine], pixels: GreyImage, dpi: int) -> MeasuredPage:
+def measure_page(layer: PageText, lines: Sequence[RecognizedLine], pixels: GreyImage, dpi: int) -> MeasuredPage:
     """Measure the type of a page.
 
     Args:
-        index: of the page, from 0.
-        box: the whole page.
+        layer: text layer of the page.
         lines: as `recognize` returns them, in the order of reading.
         pixels: that they were read from, uint8[H, W].
         dpi: of `pixels`.
@@ -99,7 +98,7 @@ def measure_page(index: int, box: Box, lines: Sequence[RecognizedLine], pixels: 
     strokes = tuple(
         tuple(_stroke(word, pixels, dpi) / size for word in line.words) for line, size in zip(lines, raw, strict=True)
     )
-    return MeasuredPage(index, box, tuple(lines), tuple(_paragraph_sizes(lines, raw)), strokes)
+    return MeasuredPage(layer, tuple(lines), tuple(_paragraph_sizes(lines, raw)), strokes)
 
 
 def recognized_pages(pages: Sequence[MeasuredPage]) -> Iterator[RecognizedPage]:
@@ -128,7 +127,7 @@ def _recognized_page(page: MeasuredPage, limit: float, usual: Sequence[float]) -
                     words.append(Word(cleaned, word.box, len(made)))
                     confidences.append(word.confidence)
             made.append(_line(piece, bold[first:last], size, line, number))
-    text = PageText(page.index, page.box.x1, page.box.bottom, tuple(made))
+    text = structs.replace(page.layer, lines=tuple(made), meaningless=0)
     return RecognizedPage(text, tuple(words), tuple(confidences))
 
 

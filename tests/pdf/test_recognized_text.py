@@ -8,9 +8,10 @@ from PIL import Image, ImageDraw
 
 from figtune.pdf.geometry import Box
 from figtune.pdf.ocr import RecognizedLine, RecognizedWord
+from figtune.pdf.page import PageText
 from figtune.pdf.recognized_text import RecognizedPage, measure_page, recognized_pages
 
-PAGE = Box(0, 0, 600, 800)
+LAYER = PageText(0, 600.0, 800.0, ())
 BLANK = np.full((800, 600), 255, np.uint8)
 PROSE = "learn features from images while networks predict depth"
 ADVANCE = {"i": 0.278, "l": 0.278, "t": 0.278, "f": 0.333, "r": 0.333, "s": 0.389, "m": 0.778, "w": 0.722}
@@ -28,7 +29,7 @@ def line(text: str, size: float, top: float, *, gaps: float = 0.25, confidence: 
 
 def read(*lines: RecognizedLine, pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]] = BLANK) -> RecognizedPage:
     """One page made of `lines`, read from `pixels` at 72 dpi."""
-    (page,) = recognized_pages([measure_page(0, PAGE, lines, pixels, 72)])
+    (page,) = recognized_pages([measure_page(LAYER, lines, pixels, 72)])
     return page
 
 
