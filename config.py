@@ -19,6 +19,7 @@ from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
 from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
+from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
 from figtune.inference.settings import Decoding
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.training.memory_budget import parse_size
@@ -87,6 +88,10 @@ class ExtractSettings:
     (`pip install -r requirements-ocr.txt`); "never", or "always" on every page."""
     ocr_figures: bool = False
     """Add the words in pictures, read by OCR, to the text of figures."""
+    figure_labels: tuple[str, ...] = FIGURE_LABELS
+    """Words that captions of figures begin with, in any case and with or without a point."""
+    table_labels: tuple[str, ...] = TABLE_LABELS
+    """Words that captions of tables begin with."""
     engine: Engine = "local"
     """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
     ray_address: str = ""
@@ -96,6 +101,8 @@ class ExtractSettings:
     def __post_init__(self) -> None:
         check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
         check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
+        check_setting(all(word.strip() for word in self.figure_labels), "extract.figure_labels", "words")
+        check_setting(all(word.strip() for word in self.table_labels), "extract.table_labels", "words")
         check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
         check_setting(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
         check_setting(

@@ -98,6 +98,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.extraction.failures import log_failures
     from figtune.extraction.records import PAPERS_FILE
     from figtune.extraction.run import extract_folder
+    from figtune.figures.caption_labels import CaptionLabels
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(
@@ -105,6 +106,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         folder,
         dpi=config.extract.dpi,
         longest_side=config.extract.longest_side,
+        labels=CaptionLabels(config.extract.figure_labels, config.extract.table_labels),
         timeout_s=config.extract.timeout_seconds,
         memory_mb=config.extract.memory_mb,
         redo=config.force,

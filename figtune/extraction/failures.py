@@ -17,6 +17,7 @@ def log_failures(content_dir: Path, made_by: str) -> None:
     for name, chosen in (
         ("failed", [paper for paper in papers if paper.status == "failed"]),
         ("repaired", [paper for paper in papers if paper.repaired]),
+        ("unclear", [paper for paper in papers if paper.unclear and not paper.repaired]),
     ):
         for paper in chosen[:_SHOWN]:
             log(f"{name}: {paper.file!a}: {paper.reason}")

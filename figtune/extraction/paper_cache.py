@@ -14,6 +14,7 @@ from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, write_json
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.pdf.ocr_engine import engine_version
 
 OcrMode = Literal["auto", "never", "always"]
@@ -36,6 +37,8 @@ class ExtractionTask:
     ocr: OcrMode = "auto"
     ocr_figures: bool = False
     """Add the words in pictures to the text of figures."""
+    labels: CaptionLabels = ANY_LABEL
+    """Words that captions begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,9 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
-    ocr: OcrMode
-    ocr_figures: bool
+    ocr: OcrMode = "auto"
+    ocr_figures: bool = False
+    labels: CaptionLabels = ANY_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,10 +43,11 @@ from figtune.extraction.records import (
     THUMBNAILS_FOLDER,
 )
 from figtune.extraction.worker import Engine, Extractor, WriteFailure
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 
 __all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
 
-EXTRACTION_VERSION = 5
+EXTRACTION_VERSION = 6
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -68,6 +69,7 @@ def extract_folder(
     engine: Engine,
     ocr: OcrMode = "auto",
     ocr_figures: bool = False,
+    labels: CaptionLabels = ANY_LABEL,
 ) -> ExtractionCounts:
     """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
 
@@ -82,6 +84,7 @@ def extract_folder(
         engine: where the workers are.
         ocr: which pages are read by OCR.
         ocr_figures: whether the words in pictures are added to the text of figures.
+        labels: that captions begin with.
 
     Raises:
         InputError: no such folder, or no PDF in it.
@@ -90,7 +93,12 @@ def extract_folder(
     """
     sources = find_pdfs(pdf_dir)
     recipe = ExtractionParams(
-        version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side, ocr=ocr, ocr_figures=ocr_figures
+        version=EXTRACTION_VERSION,
+        dpi=dpi,
+        longest_side=longest_side,
+        ocr=ocr,
+        ocr_figures=ocr_figures,
+        labels=labels,
     )
     limits = ResourceLimits(seconds=timeout_s, megabytes=memory_mb)
     originals = list(unique_by_content(sources).values())
@@ -103,6 +111,7 @@ def extract_folder(
             longest_side=longest_side,
             ocr=ocr,
             ocr_figures=ocr_figures,
+            labels=labels,
         )
         _extract_all([task(source=source) for source in stale], recipe, limits, extract, engine)
         delete_stale_outputs(content_dir, originals)

@@ -6,7 +6,7 @@ those of the straight page, which differs from the page as it is by the turn abo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,15 @@ class OcrDocument(Document):
         """
         measured = [self._read(index) for index in indices]
         self._recognized.update((page.text.index, page) for page in recognized_pages(measured))
+
+    def set_view(self, scale: float, turns: Mapping[int, int]) -> None:
+        """Read pages from now on at another scale, and some of them turned; those read by OCR are read anew."""
+        super().set_view(scale, turns)
+        read = sorted(self._recognized)
+        for known in (self._recognized, self._skews, self._scan_graphics):
+            known.clear()
+        self._straight = None
+        self.recognize(read)
 
     def _read(self, index: int) -> MeasuredPage:
         from figtune.pdf.scan_graphics import graphics_in  # SciPy, which papers with a text layer need not wait for

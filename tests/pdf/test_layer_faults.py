@@ -19,7 +19,7 @@ def page(index: int, lines: list[str], *, font: str = "Body", meaningless: int =
     made = [
         Line(text, box, (Span(text, font, 10, False, False, False),), 0, font, 10, False, 60, True) for text in lines
     ]
-    return PageText(index, PAGE.x1, PAGE.bottom, tuple(made), meaningless)
+    return PageText(index, PAGE.x1, PAGE.bottom, tuple(made), meaningless=meaningless)
 
 
 def shifted(text: str, by: int) -> str:
