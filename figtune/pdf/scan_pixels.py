@@ -14,6 +14,7 @@ _COARSE, _FINE = 0.25, 0.05  # degrees from one angle tried to the next
 _STRAIGHT = 0.04  # degrees: half a pixel over a page 800 pixels wide, which nobody sees
 _DARK = 0.6  # of the paper's grey: ink, where the angle is measured
 _PAPER = 90  # percentile of a tile's greys that is its paper, unless a picture covers it
+_WHITE_SHARE = 0.3  # of a page's pixels that are pure white where it needs no whitening
 _TILE = 64  # pixels of the side of a tile in which the paper's grey is measured
 _DARK_TILE = 0.8  # of the paper's grey: a pixel that is darker is ink, and a tile that is darker shows a picture
 _NOISE = 3.5  # standard deviations of the paper's grey that count as paper
@@ -58,14 +59,12 @@ def straightened(pixels: NDArray[np.uint8], skew: float) -> NDArray[np.uint8]:
 def whitened(pixels: GreyImage) -> GreyImage:
     """Return `pixels` with the paper at 255 whatever its shade, and noise of the paper gone; ink keeps its shades.
 
-    A page without noise on white paper comes back as it is.
+    A page whose paper is white already comes back as it is, with the light grounds of its figures.
     """
-    paper = _paper(pixels)
-    light = pixels.astype(np.float32) / paper
-    noise = _noise_of(light)
-    if noise == 0 and float(paper.min()) == 255.0:
+    if np.count_nonzero(pixels == 255) >= _WHITE_SHARE * pixels.size:
         return pixels
-    ceiling = 1 - min(_MOST_NOISE, _NOISE * noise)
+    light = pixels.astype(np.float32) / _paper(pixels)
+    ceiling = 1 - min(_MOST_NOISE, _NOISE * _noise_of(light))
     return np.rint(np.clip(light / ceiling, 0, 1) * 255).astype(np.uint8)
 
 

@@ -49,6 +49,12 @@ def test_a_straight_page_and_an_empty_one_are_left_as_they_are() -> None:
     assert whitened(page) is page
 
 
+def test_the_light_ground_of_a_figure_on_white_paper_stays() -> None:
+    page = lined_page().copy()
+    page[300:700, 60:760] = 245
+    assert np.array_equal(whitened(page), page)
+
+
 def test_grey_noisy_and_unevenly_lit_paper_becomes_white_and_ink_stays_dark() -> None:
     page = lined_page()
     light = np.linspace(190, 240, page.shape[1])[None, :]
