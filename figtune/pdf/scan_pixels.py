@@ -65,7 +65,8 @@ def whitened(pixels: GreyImage) -> GreyImage:
         return pixels
     light = pixels.astype(np.float32) / _paper(pixels)
     ceiling = 1 - min(_MOST_NOISE, _NOISE * _noise_of(light))
-    return np.rint(np.clip(light / ceiling, 0, 1) * 255).astype(np.uint8)
+    white: GreyImage = np.rint(np.clip(light / ceiling, 0, 1) * 255).astype(np.uint8)
+    return white
 
 
 def _paper(pixels: GreyImage) -> NDArray[np.float32]:

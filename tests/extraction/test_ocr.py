@@ -94,7 +94,7 @@ def task(path: Path, content: Path) -> ExtractionTask:
 
 def by_type(result: PaperResult) -> dict[str, FigureRecord]:
     """Figures by type; the papers here hold one of each."""
-    found = {figure.figure_type: figure for figure in result.figures}
+    found: dict[str, FigureRecord] = {figure.figure_type: figure for figure in result.figures}
     assert len(found) == len(result.figures)
     return found
 
