@@ -29,9 +29,8 @@ _SIGNS = 0.25  # share of signs from which a font of words is scrambled
 _FEW_IN_FONT = 200  # letters in words of a font: too few to count how often each occurs
 _COMMON = frozenset("etaoinsr")
 _COMMON_SHARE = 0.42
-"""Share of the commonest letters in words: 0.58 to 0.69 in 46 fonts of 26 English papers, about as much in other languages
-of the Latin alphabet; letters
-that are shifted in it come to 0.4 at most."""
+"""Share of the commonest letters in words: 0.58 to 0.69 in 46 fonts of 26 English papers, about as much in other
+languages of the Latin alphabet; letters that are shifted in it come to 0.4 at most."""
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
 
