@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
@@ -114,13 +114,14 @@ def detect_figures(
         _page_candidates(document, text, _on_page(captions, text.index), style.on(text.index)) for text in texts
     ]
     side_priors = _side_priors(all_candidates)
+    frame = _with_captions(style, captions)
     figures: list[DetectedFigure] = []
     pages: list[PageDetections] = []
     for page_candidates, text in zip(all_candidates, texts, strict=True):
         chosen = _matched_regions(
             page_candidates, [side_priors[caption.figure_type] for caption in page_candidates.captions]
         )
-        found = list(_figures(document, text, page_candidates, chosen, side_priors, style.on(text.index)))
+        found = list(_figures(document, text, page_candidates, chosen, side_priors, frame.on(text.index)))
         figures.extend(sorted(found, key=_reading_order))
         pages.append(
             PageDetections(
@@ -130,6 +131,15 @@ def detect_figures(
             )
         )
     return Detections(tuple(figures), tuple(pages), style)
+
+
+def _with_captions(style: PaperStyle, captions: Sequence[Caption]) -> PaperStyle:
+    """Extend the body's top and bottom to the captions: in a paper of few pages each may begin or end with a float."""
+    return replace(
+        style,
+        top=min([style.top, *(caption.box.top for caption in captions)]),
+        bottom=max([style.bottom, *(caption.box.bottom for caption in captions)]),
+    )
 
 
 def _on_page(captions: Sequence[Caption], index: int) -> list[Caption]:

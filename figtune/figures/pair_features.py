@@ -21,6 +21,8 @@ _CUT = 0.15, 0.85  # share of a line inside a region between which the region's 
 _BODY_SIZE = 0.5  # points that prose of body type may differ from it
 _SLACK = 1.5  # em that a region may stick out of the body
 _OUT = 3.0  # em out of the body from which more tells no more
+_HEADER_LETTERS = 6  # that a header has at least; chosen, not fitted
+_HEADER_SIZE = 0.8  # of the body's type; chosen, not fitted
 _BEYOND = 1.5  # em beyond a region in which ink shows that it goes on
 _PITCH = 1.45  # em from line to line of a caption
 _SAME_SIZE = 0.6  # points
@@ -80,7 +82,7 @@ def pair_features(
             _is_body_prose(line, style) and box.contains(line.box, 2) for line, role in zip(lines, roles, strict=True)
         ),
         cut=_counted(_is_cut(line, box) for line in lines),
-        outside=_outside(box, style),
+        outside=_outside(box, style, lines),
         beyond=_beyond(box, region, style, unclaimed),
         unfinished=_unfinished(caption, region, lines, roles),
         neglected=_neglected(caption.box, style, unclaimed),
@@ -107,15 +109,26 @@ def _is_cut(line: Line, box: Box) -> bool:
     return _CUT[0] < line.box.overlap(box) / line.box.area < _CUT[1]
 
 
-def _outside(box: Box, style: PaperStyle) -> float:
+def _outside(box: Box, style: PaperStyle, lines: Sequence[Line]) -> float:
+    """Return how far a region sticks out of the body: sideways, or upwards and downwards to text such as a header has.
+
+    In a short paper a float may well stand above the highest line of prose; one that holds a header or a title is wrong.
+    """
     slack = _SLACK * style.size
+    texts = [line.box for line in lines if _may_be_header(line, style) and box.contains(line.box, 2)]
     most = max(
-        style.top - box.top,
-        box.bottom - style.bottom,
         style.columns[0].x0 - box.x0,
         box.x1 - style.columns[-1].x1,
+        *(style.top - box.top for text in texts if text.bottom < style.top - slack),
+        *(box.bottom - style.bottom for text in texts if text.top > style.bottom + slack),
     )
     return min(1.0, max(0.0, (most - slack) / (_OUT * style.size)))
+
+
+def _may_be_header(line: Line, style: PaperStyle) -> bool:
+    """Return True for prose, and for several words in about the body's size: labels in figures are smaller."""
+    several = " " in line.text and sum(map(str.isalpha, line.text)) >= _HEADER_LETTERS
+    return is_prose(line.text) or (several and line.size >= _HEADER_SIZE * style.size)
 
 
 def _beyond(box: Box, region: Region, style: PaperStyle, unclaimed: ForegroundMask) -> float:
