@@ -20,6 +20,7 @@ from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
+from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -73,6 +74,8 @@ with settings.one_line_errors("config.py"):
         longest_side=2048,
         timeout_seconds=120.0,
         memory_mb=2048,
+        figure_labels=FIGURE_LABELS,
+        table_labels=TABLE_LABELS,
         engine="local",
         ray_address="",
     )
@@ -87,6 +90,8 @@ with settings.one_line_errors("config.py"):
         min_words=5,
         max_words=200,
         max_context_words=100,
+        min_quality=0.5,
+        panel_images=True,
         near_duplicate_bits=16,
         minitrain_examples=100,
         shard_examples=0,

@@ -10,7 +10,12 @@ from pathlib import Path
 from figtune.core.settings import check_setting
 from figtune.dataset.records import Task
 
-PAPER_ONLY_SETTINGS = frozenset(("tasks", "include_tables", "min_confidence", "english_only", "max_context_words"))
+PAPER_ONLY_SETTINGS = frozenset(
+    (
+        *("tasks", "include_tables", "min_confidence", "english_only", "max_context_words", "min_quality"),
+        "panel_images",
+    )
+)
 """Settings that preparation from a data set does not look at."""
 
 LAYOUT_SETTING = "shard_examples"
@@ -45,6 +50,10 @@ class PrepareSettings:
     """Longer completions end at the last sentence that fits."""
     max_context_words: int
     """Longer captions within a prompt end at the last sentence that fits."""
+    min_quality: float
+    """Targets that score lower are rejected: by length, new words, words of the figure, pointing, openings."""
+    panel_images: bool
+    """Examples about a panel show the panel's crop at full resolution, not the whole figure."""
     near_duplicate_bits: int
     """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
     minitrain_examples: int
@@ -65,6 +74,7 @@ class PrepareSettings:
         check_setting(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
         check_setting(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
         check_setting(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
+        check_setting(0 <= self.min_quality <= 1, "prepare.min_quality", "from 0 to 1")
         check_setting(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
         check_setting(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
         check_setting(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")

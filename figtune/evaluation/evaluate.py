@@ -38,6 +38,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
+from figtune.metrics.short_answers import question_scores, reading_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.feature_cache import image_files, prepared_features
@@ -116,6 +117,8 @@ def _summary(
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
         facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
+        questions=question_scores(predictions),
+        readings=reading_scores(predictions),
     )
 
 

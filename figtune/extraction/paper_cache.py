@@ -16,6 +16,7 @@ from figtune.core.worker_pool import TaskLimits
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
 from figtune.extraction.settings import ExtractSettings
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -46,6 +47,7 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
+    labels: CaptionLabels = ANY_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,8 @@ class PaperRecord:
     tables: int
     repaired: bool = False
     """True where the PDF was damaged (cut off, say) and had to be repaired to be read."""
+    unclear: bool = False
+    """True where most of its characters have no role in its layout."""
     text_key: str = ""
     """Hash of how its text begins, the same whatever the file is called; empty where nothing was read."""
 

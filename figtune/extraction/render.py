@@ -84,14 +84,15 @@ class ThumbnailDocument(Document):
         """The page at `index` in grey: uint8[H, W]."""
         pixels = super().grey(index, dpi)
         factor = round(dpi / THUMBNAIL_DPI)
-        if factor * THUMBNAIL_DPI == dpi and index not in self._thumbnails:
-            self._thumbnails[index] = _jpeg(pixels, factor)
+        if self.scale == 1.0 and factor * THUMBNAIL_DPI == dpi and index not in self._thumbnails:
+            self._thumbnails[index] = _jpeg(self.turned_back(index, pixels), factor)
         return pixels
 
     def thumbnail(self, index: int) -> bytes:
         """The page at `index` as grey JPEG at `THUMBNAIL_DPI`."""
         if index not in self._thumbnails:
-            self.grey(index, THUMBNAIL_DPI)
+            pixels = super().grey(index, THUMBNAIL_DPI / self.scale)
+            self._thumbnails[index] = _jpeg(self.turned_back(index, pixels), 1)
         return self._thumbnails[index]
 
 

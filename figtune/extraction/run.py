@@ -63,7 +63,7 @@ __all__ = [
 _SHOWN = 5
 """Papers of each kind that are named."""
 
-EXTRACTION_VERSION = 5
+EXTRACTION_VERSION = 6
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -95,7 +95,9 @@ def extract_folder(
             what is finished stays.
     """
     sources = find_pdfs(pdf_dir)
-    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=settings.dpi, longest_side=settings.longest_side)
+    recipe = ExtractionParams(
+        version=EXTRACTION_VERSION, dpi=settings.dpi, longest_side=settings.longest_side, labels=settings.labels
+    )
     limits = settings.limits
     originals = list(unique_by_content(sources).values())
     with shortages_explained(content_dir):
@@ -168,6 +170,7 @@ def log_failures(content_dir: Path, made_by: str) -> None:
     for name, chosen in (
         ("failed", [paper for paper in papers if paper.status == "failed"]),
         ("repaired", [paper for paper in papers if paper.repaired]),
+        ("unclear", [paper for paper in papers if paper.unclear and not paper.repaired]),
     ):
         for paper in chosen[:_SHOWN]:
             logger.warning(f"{name}: {paper.file!a}: {paper.reason}")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from figtune.core.settings import check_pair, check_setting
 from figtune.core.worker_pool import TaskLimits
+from figtune.figures.caption_labels import CaptionLabels
 
 EngineName = Literal["local", "ray"]
 
@@ -25,6 +26,10 @@ class ExtractSettings:
     """A PDF that takes longer is recorded as failed."""
     memory_mb: int
     """A PDF that needs more memory is recorded as failed."""
+    figure_labels: tuple[str, ...]
+    """Words that captions of figures begin with, in any case and with or without a point."""
+    table_labels: tuple[str, ...]
+    """Words that captions of tables begin with."""
     engine: EngineName
     """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
     ray_address: str
@@ -34,6 +39,8 @@ class ExtractSettings:
     def __post_init__(self) -> None:
         check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
         check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
+        check_setting(all(word.strip() for word in self.figure_labels), "extract.figure_labels", "words")
+        check_setting(all(word.strip() for word in self.table_labels), "extract.table_labels", "words")
         check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
         check_setting(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
         check_setting(
@@ -42,6 +49,11 @@ class ExtractSettings:
             "auto or HOST:PORT",
         )
         check_pair(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
+
+    @property
+    def labels(self) -> CaptionLabels:
+        """Words that captions begin with."""
+        return CaptionLabels(self.figure_labels, self.table_labels)
 
     @property
     def limits(self) -> TaskLimits:

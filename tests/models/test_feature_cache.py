@@ -177,6 +177,7 @@ def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_three_processes_each_compute_a_share_and_read_all(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
