@@ -74,6 +74,8 @@ with settings.one_line_errors("config.py"):
         longest_side=2048,
         timeout_seconds=120.0,
         memory_mb=2048,
+        ocr="auto",
+        ocr_figures=False,
         figure_labels=FIGURE_LABELS,
         table_labels=TABLE_LABELS,
         engine="local",

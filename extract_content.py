@@ -32,6 +32,7 @@ def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
     from figtune.extraction.records import GALLERY_FILE
     from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
+    from figtune.pdf.ocr_engine import engine_version
 
     settings = flatten(config.extract, "extract.")
     return Stage(
@@ -39,7 +40,10 @@ def describe(config: Config) -> Stage:
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
         command=commands.EXTRACT,
-        settings={name: value for name, value in settings.items() if name not in _WHERE},
+        settings={
+            **{name: value for name, value in settings.items() if name not in _WHERE},
+            "ocr engine": engine_version() if config.extract.ocr != "never" or config.extract.ocr_figures else "",
+        },
         files=pdf_hashes(config.pdf_dir),
         outputs=CONTENT_FILES,
         bulk=CONTENT_FOLDERS,
@@ -55,9 +59,15 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that the engine can be used."""
+    """See that the engine and OCR can be used where they are asked for."""
     if config.extract.engine == "ray":
         require("ray", "--extract.engine ray", "requirements-cluster.txt")
+    for asked, flag in (
+        (config.extract.ocr == "always", "--extract.ocr always"),
+        (config.extract.ocr_figures, "--extract.ocr_figures"),
+    ):
+        if asked:
+            require("tesserocr", flag, "requirements-ocr.txt")
 
 
 SCRIPT = StageScript(describe=describe, run=run, check=check)

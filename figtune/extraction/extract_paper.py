@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from figtune.extraction.records import (
     PaperText,
 )
 from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
+from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.caption_lookalikes import caption_lookalikes
 from figtune.figures.coverage import MOST, share_without_role
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
@@ -33,10 +35,10 @@ from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
 from figtune.layout.sections import paper_text
 from figtune.layout.text_rows import body_rows, unclaimed_lines
-from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import Dehyphenator, dehyphenator_for
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
+from figtune.pdf.ocr_document import OcrDocument
 from figtune.pdf.page import PageText
 
 _FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
@@ -57,20 +59,25 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
 
     Raises:
         UnreadablePaperError: no PDF, encrypted, without pages, or too damaged.
-        NoTextError: a scan, or nothing on any page.
+        NoTextError: a scan that OCR has not read, or nothing on any page.
+        ResourceError: OCR is installed and cannot read its model.
         OSError: the content folder cannot be written.
     """
     _check_header(task.source.path)
     with closing(ThumbnailDocument(task.source.path)) as document:
-        texts = read_texts(document)
-        _check_for_text(document, texts)
+        source = text_source(document, task.settings.ocr)
+        texts = source.texts
+        _check_for_text(document, source)
         dehyphenator = dehyphenator_for(texts)
         detections = detect_figures(document, texts, dehyphenator, task.settings.labels)
         text = text_of(task.source.paper_id, texts, detections, dehyphenator)
-        figures = _figures(task, document, detections.figures, texts, text)
+        found = _confident_by_text(document, detections.figures)
+        if task.settings.ocr_figures:
+            found = _with_picture_words(document, texts, found)
+        figures = _figures(task, document, found, texts, text)
         _write_thumbnails(task, document, detections.figures)
         paper = _paper(
-            task, texts, text, figures, repaired=document.repaired, unknown=share_without_role(texts, detections)
+            task, source, text, figures, repaired=document.repaired, unknown=share_without_role(texts, detections)
         )
     write_json(task.content_dir / TEXTS_FOLDER / f"{task.source.paper_id}.json", text)
     return PaperResult(paper=paper, figures=figures)
@@ -83,13 +90,16 @@ def _check_header(path: Path) -> None:
             raise UnreadablePaperError(f"{path.name} is not a PDF", "replace it with one")
 
 
-def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
-    letters = sum(sum(map(str.isalpha, line.text)) for text in texts for line in text.lines)
+def _check_for_text(document: Document, source: TextSource) -> None:
+    letters = sum(sum(map(str.isalpha, line.text)) for text in source.texts for line in text.lines)
     if letters >= _FEWEST_LETTERS:
         return
     name = document.path.name
-    if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
-        raise NoTextError(f"{name} has no text layer: it seems to be a scan", "run it through OCR first")
+    if source.engine:
+        raise NoTextError(f"{name}: {source.reason}, and OCR finds no words on them", "replace it with a better scan")
+    if any(document.graphics(text.index).images for text in source.texts[:_PAGES_LOOKED_AT]):
+        problem = f"{name} has no text layer: it seems to be a scan"
+        raise NoTextError(f"{problem}; {source.unread}" if source.unread else problem, "run it through OCR first")
     if letters == 0:
         raise NoTextError(
             f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF"
@@ -110,7 +120,7 @@ def text_of(paper_id: str, texts: Sequence[PageText], detections: Detections, de
 
 def _paper(
     task: ExtractionTask,
-    texts: Sequence[PageText],
+    source: TextSource,
     text: PaperText,
     figures: Sequence[FigureRecord],
     *,
@@ -119,7 +129,8 @@ def _paper(
 ) -> PaperRecord:
     complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
     reasons = (
-        "" if complete else _without_captions(texts, figures),
+        "" if complete else _without_captions(source.texts, figures),
+        f"{source.reason}; {source.unread}" if source.unread else "",
         REPAIRED if repaired else "",
         _UNCLEAR.format(unknown) if unknown > MOST else "",
     )
@@ -127,7 +138,7 @@ def _paper(
         paper_id=task.source.paper_id,
         file=task.source.file,
         sha256=task.source.sha256,
-        pages=len(texts),
+        pages=len(source.texts),
         status="ok" if complete else "no_figures",
         reason="; ".join(filter(None, reasons)),
         title=text.title,
@@ -136,6 +147,8 @@ def _paper(
         repaired=repaired,
         unclear=unknown > MOST,
         text_key=_text_key(text),
+        ocr_reason=source.reason,
+        ocr_engine=source.engine,
     )
 
 
@@ -158,6 +171,32 @@ def _text_key(text: PaperText) -> str:
         if len(first) >= _KEY_CHARACTERS:
             break
     return hashlib.sha256(first[:_KEY_CHARACTERS].encode()).hexdigest()[:16] if first else ""
+
+
+def _confident_by_text(document: OcrDocument, found: Sequence[DetectedFigure]) -> list[DetectedFigure]:
+    """Lower the confidence of figures whose caption OCR has read, to its share that the words of the caption have."""
+    return [
+        replace(figure, confidence=figure.confidence * document.confidence_in(figure.page_index, figure.caption_box))
+        if figure.caption_box
+        else figure
+        for figure in found
+    ]
+
+
+def _with_picture_words(
+    document: OcrDocument, texts: Sequence[PageText], found: Sequence[DetectedFigure]
+) -> list[DetectedFigure]:
+    """Add the words in their pictures to the text of figures."""
+    from figtune.extraction.picture_words import picture_words
+
+    read = [
+        picture_words(document, texts[figure.page_index], figure.region) if figure.region is not None else ""
+        for figure in found
+    ]
+    return [
+        replace(figure, text="\n".join(filter(None, (figure.text, words))))
+        for figure, words in zip(found, read, strict=True)
+    ]
 
 
 def _figures(

@@ -15,8 +15,9 @@ from figtune.core.jsonl import read_json, write_json
 from figtune.core.worker_pool import TaskLimits
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
-from figtune.extraction.settings import ExtractSettings
+from figtune.extraction.settings import ExtractSettings, OcrMode
 from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
+from figtune.pdf.ocr_engine import engine_version
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -47,6 +48,8 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
+    ocr: OcrMode = "auto"
+    ocr_figures: bool = False
     labels: CaptionLabels = ANY_LABEL
 
 
@@ -59,6 +62,8 @@ class CacheEntry:
     recipe: ExtractionParams
     limits_hit: TaskLimits | None
     """Limits that the paper ran into: with others it may well succeed."""
+    ocr_engine: str | None
+    """Engine and version, "" for none installed, where OCR was used or would have been; None for a sound text layer."""
     result: PaperResult
     files: dict[str, int]
     """Sizes in bytes by path relative to the content folder."""
@@ -70,10 +75,16 @@ def write_entry(
     """Declare a paper finished, with the files of it that lie in `content_dir` now."""
     paths = paths_of(content_dir, source.paper_id) if result.paper.status != "failed" else []
     files = {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
-    write_json(
-        _path(content_dir, source.paper_id),
-        CacheEntry(sha256=source.sha256, recipe=recipe, limits_hit=limits_hit, result=result, files=files),
+    needs_ocr = bool(result.paper.ocr_reason) or result.paper.status == "failed" or recipe.ocr_figures
+    entry = CacheEntry(
+        sha256=source.sha256,
+        recipe=recipe,
+        limits_hit=limits_hit,
+        ocr_engine=engine_version() if needs_ocr else None,
+        result=result,
+        files=files,
     )
+    write_json(_path(content_dir, source.paper_id), entry)
 
 
 def current_entry(
@@ -83,7 +94,7 @@ def current_entry(
     found = read_entry(content_dir, source.paper_id)
     if found is None or (found.sha256, found.recipe) != (source.sha256, recipe):
         return None
-    if found.limits_hit not in (None, limits):
+    if found.limits_hit not in (None, limits) or found.ocr_engine not in (None, engine_version()):
         return None
     return found if all(_size(content_dir / path) == size for path, size in found.files.items()) else None
 

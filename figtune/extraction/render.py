@@ -16,6 +16,7 @@ from PIL import Image
 from figtune.extraction.records import THUMBNAIL_DPI
 from figtune.pdf.document import Document, GreyImage
 from figtune.pdf.geometry import Box
+from figtune.pdf.ocr_document import OcrDocument
 
 _POINTS_PER_INCH = 72.0
 _PADDING = 1.0  # points kept around a region, which is tight to ink
@@ -72,7 +73,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-class ThumbnailDocument(Document):
+class ThumbnailDocument(OcrDocument):
     """A document that keeps a thumbnail of every page it renders, since rendering anew costs as much as finding
     the figures does."""
 

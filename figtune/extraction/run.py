@@ -96,7 +96,12 @@ def extract_folder(
     """
     sources = find_pdfs(pdf_dir)
     recipe = ExtractionParams(
-        version=EXTRACTION_VERSION, dpi=settings.dpi, longest_side=settings.longest_side, labels=settings.labels
+        version=EXTRACTION_VERSION,
+        dpi=settings.dpi,
+        longest_side=settings.longest_side,
+        ocr=settings.ocr,
+        ocr_figures=settings.ocr_figures,
+        labels=settings.labels,
     )
     limits = settings.limits
     originals = list(unique_by_content(sources).values())

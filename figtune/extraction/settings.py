@@ -12,6 +12,8 @@ from figtune.core.worker_pool import TaskLimits
 from figtune.figures.caption_labels import CaptionLabels
 
 EngineName = Literal["local", "ray"]
+OcrMode = Literal["auto", "never", "always"]
+"""Where OCR reads pages: where the text layer is missing or scrambled, nowhere, everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,11 @@ class ExtractSettings:
     """A PDF that takes longer is recorded as failed."""
     memory_mb: int
     """A PDF that needs more memory is recorded as failed."""
+    ocr: OcrMode
+    """Read pages by OCR where their text layer is missing or scrambled, if it is installed
+    (`pip install -r requirements-ocr.txt`); "never", or "always" on every page."""
+    ocr_figures: bool
+    """Add the words in pictures, read by OCR, to the text of figures."""
     figure_labels: tuple[str, ...]
     """Words that captions of figures begin with, in any case and with or without a point."""
     table_labels: tuple[str, ...]

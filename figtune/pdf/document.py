@@ -24,6 +24,7 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.overprint import drawn_once
 from figtune.pdf.page import PageGraphics, PageText, Word
 from figtune.pdf.page_view import scale_page, sideways
+from figtune.pdf.text_cleanup import count_meaningless
 from figtune.pdf.text_layer import box_of, drawing_of, lines_of, words_of
 
 GreyImage = NDArray[np.uint8]
@@ -115,7 +116,10 @@ class Document:
             blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
             lines = drawn_once(tuple(lines_of(blocks)))
             turn = self._turns.get(index, 0)
-            return PageText(index, box.x1, box.bottom, lines, turn, self.scale, 0 if turn else sideways(blocks))
+            spans = [span["text"] for block in blocks for line in block["lines"] for span in line["spans"]]
+            useless = sum(map(count_meaningless, spans))
+            lying = 0 if turn else sideways(blocks)
+            return PageText(index, box.x1, box.bottom, lines, turn, self.scale, lying, useless)
 
     def set_view(self, scale: float, turns: Mapping[int, int]) -> None:
         """Read pages from now on at another scale, and some of them turned.

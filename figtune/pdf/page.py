@@ -82,6 +82,8 @@ class PageText(Struct, frozen=True, gc=False):
     """Points of this text for a point of the page as it is shown."""
     sideways: int = 0
     """Degrees by which it should be turned clockwise, where most of its text lies on its side."""
+    meaningless: int = 0
+    """Number of characters that `lines` leave out because they are unmapped, of private use, or control characters."""
 
     def as_shown(self, box: Box) -> Box:
         """Return `box` in points of the page as a reader shows it, origin top-left."""

@@ -49,6 +49,13 @@ def normalize_glyphs(text: str) -> str:
     return compose_accents(spelled)
 
 
+def count_meaningless(text: str) -> int:
+    """Return the number of characters that `normalize_glyphs` drops because they mean nothing to a reader."""
+    if not _SUSPECT.search(text):
+        return 0
+    return sum(_spelled(character) == "" for character in _CUT_MATH_LETTER.sub("x", text))
+
+
 def compose_accents(text: str) -> str:
     """`text` with accents joined to their letters, and strokes to the signs that they strike out."""
     if not _APART.search(text):
