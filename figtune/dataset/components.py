@@ -39,7 +39,7 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
 
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of `names` that the text mentions, as whole words, in singular or plural."""
+    """Return those of `names` that the text mentions, as whole words, in singular or plural."""
     plain = " ".join(token.strip(_MARKS).casefold() for token in text.split())
     return tuple(
         name for name in names if re.search(rf"(?<!\w){re.escape(name.casefold().removesuffix('s'))}s?(?!\w)", plain)

@@ -40,7 +40,7 @@ class ExampleDraft:
     context: tuple[tuple[str, str], ...] = ()
     """Context of the prompt before its request: (name, value), in order; empty values are left out."""
     sentences: tuple[str, ...]
-    """Of the completion. Empty where the task fits the figure but the paper has nothing for it."""
+    """Sentences of the completion. Empty where the task fits the figure but the paper has nothing for it."""
     joint: str = " "
     """Stands between the sentences."""
     lacking: str

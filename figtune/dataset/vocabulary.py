@@ -64,7 +64,7 @@ CONNECTIVES = _phrases("""
 """They join a sentence to the one before and can go where it stands first, before a comma."""
 
 CONNECTIVES_WITHOUT_COMMA = _phrases("Note that / Thus / Therefore / Hence / Then / Also / Notably / Finally / However")
-"""Those that can go without a comma too."""
+"""Openings that can go without a comma too."""
 
 BACK_REFERENCES = _phrases("""
     Specifically / More specifically / In particular / Concretely / As a further / Further, /

@@ -1,4 +1,4 @@
-"""What looks most like captions in a paper in which none was found: the same word before rising numbers."""
+"""Lines that look most like captions in a paper in which none was found: the same word before rising numbers."""
 
 from __future__ import annotations
 

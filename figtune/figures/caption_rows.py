@@ -107,7 +107,7 @@ def row_at(lines: Sequence[Line], number: int, others: Iterable[int], columns: C
 
 
 def _is_gutter(left: float, right: float, columns: Columns) -> bool:
-    """Whether the white between two pieces of a line is that between two columns."""
+    """Tell if the white between two pieces of a line is that between two columns."""
     return any(
         left <= column.x1 + _HANGING and right >= beside.x0 - _HANGING / 2
         for column, beside in pairwise(columns)
@@ -147,7 +147,7 @@ def _next_row(
 
 
 def _is_parted(row: Box, top: float, rules: Sequence[Box]) -> bool:
-    """Whether a rule as wide as the row stands between it and `top`."""
+    """Tell if a rule as wide as the row stands between it and `top`."""
     return any(
         top <= rule.top
         and rule.bottom <= (row.top + row.bottom) / 2
@@ -169,7 +169,7 @@ def _room_below(
 
 
 def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence[int], last_row: Sequence[int]) -> bool:
-    """Whether a row begins where the caption does, or is centred as it is."""
+    """Tell if a row begins where the caption does, or is centred as it is."""
     if abs(pieces.x0 - caption.x0) <= _ALIGNED:
         return True
     if abs(_middle(pieces) - _middle(caption)) > _CENTRED:
@@ -178,7 +178,7 @@ def _is_set_like(pieces: Box, caption: Box, lines: Sequence[Line], row: Sequence
 
 
 def _was_full(last: Box, below: Box, lines: Sequence[Line], row: Sequence[int]) -> bool:
-    """Whether the first word of the row below, or a formula before it, had no room in the line above: else nobody would
+    """Tell if the first word of the row below, or a formula before it, had no room in the line above: else nobody would
     have broken there."""
     words = " ".join(lines[number].text for number in row).strip()
     first = _FIRST_WORD.match(words)
@@ -204,12 +204,12 @@ def _is_type_of(line: Line, first: Line) -> bool:
 
 
 def _shares_baseline(line: Line, head: Line) -> bool:
-    """Whether the line is a piece of the printed line that `head` begins; formulas stand a little off its baseline."""
+    """Tell if the line is a piece of the printed line that `head` begins; formulas stand a little off its baseline."""
     return line.horizontal and bool(line.text) and -0.8 <= (line.baseline - head.baseline) / head.size <= 0.5
 
 
 def _baseline(lines: Sequence[Line], row: Sequence[int]) -> float:
-    """Of the row's longest piece: formulas in it stand lower or higher."""
+    """Return the baseline of the row's longest piece: formulas in it stand lower or higher."""
     return max((lines[number] for number in row), key=lambda line: line.box.width).baseline
 
 

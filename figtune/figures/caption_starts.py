@@ -103,7 +103,7 @@ def _candidates(text: PageText, style: PaperStyle, labels: CaptionLabels) -> Ite
 
 
 def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle) -> float:
-    """What type and place say for a caption here; the mark after the label is judged for the whole paper."""
+    """Score a caption here by its type and place; the mark after the label is judged for the whole paper."""
     line = lines[number]
     score = 1.0
     if abs(line.size - style.size) > 0.3 and style.is_body_font(line):
@@ -122,7 +122,7 @@ def _convincing(lines: Sequence[Line], number: int, rest: str, style: PaperStyle
 
 
 def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle) -> bool:
-    """Whether a full line of the same type stands right above."""
+    """Tell if a full line of the same type stands right above."""
     for other in lines:
         drop = line.baseline - other.baseline
         if (
@@ -136,7 +136,7 @@ def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle)
 
 
 def _usual_marks(starts: Sequence[Start]) -> dict[str, str]:
-    """What this paper prints after "Figure 3" and "Table 3": most often among the convincing starts."""
+    """Return the mark after "Figure 3" and "Table 3" in this paper: the most frequent one of convincing starts."""
     marks: dict[str, Counter[str]] = {}
     for start in starts:
         if start.score > 0:

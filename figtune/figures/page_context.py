@@ -144,7 +144,7 @@ def _furniture_drawings(
 
 
 def _stands_out(box: Box, body: Box) -> bool:
-    """Whether a box or an upright rule is as large as the body and outside it: part of a frame around the page."""
+    """Tell if a box or an upright rule is as large as the body and outside it: part of a frame around the page."""
     around = box.contains(body, _FRAME_INSIDE)
     beside = box.width <= _FRAME_RULE and box.height >= body.height and (box.x1 <= body.x0 or box.x0 >= body.x1)
     return around or beside

@@ -1,4 +1,4 @@
-"""What a caption and its region show once they are chosen, beside the signals that chose them."""
+"""Features of a caption and its region once they are chosen, beside the signals that chose them."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _unfinished(caption: Caption, region: Region, lines: Sequence[Line], roles: 
 
 
 def _is_below(line: Box, caption: Box, region: Box) -> bool:
-    """Whether a line begins where the caption does, or within its width; the first row of a table does not."""
+    """Tell if a line begins where the caption does, or within its width; the first row of a table does not."""
     if abs(line.x0 - caption.x0) <= _ALIGNED:
         return True
     return caption.x0 <= line.x0 < caption.x1 and not region.contains(line, _ALIGNED)

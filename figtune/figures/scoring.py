@@ -79,7 +79,7 @@ def score_region(box: Box, side: Side, cut: Gap | None, caption: Caption, contex
 
 
 def _crosses_gutter(box: Box, caption: Box, columns: Columns) -> bool:
-    """Whether the box reaches into another column than the one that holds the caption."""
+    """Tell if the box reaches into another column than the one that holds the caption."""
     own = next((column for column in columns if column.contains(caption, _OUT_OF_COLUMN)), None)
     return own is not None and any(
         min(box.x1, other.x1) - max(box.x0, other.x0) > _REACH for other in columns if other != own

@@ -32,7 +32,7 @@ class Column:
         return self.x1 - self.x0
 
     def contains(self, box: Box, tolerance: float) -> bool:
-        """Whether `box` lies between the edges, give or take `tolerance` points."""
+        """Tell if `box` lies between the edges, give or take `tolerance` points."""
         return self.x0 - tolerance <= box.x0 and box.x1 <= self.x1 + tolerance
 
 
@@ -52,7 +52,7 @@ def columns_of(even: Sequence[Line], odd: Sequence[Line], width: float) -> tuple
 
 
 def _is_dense(line: Line) -> bool:
-    """Whether few characters make a long line, as in Chinese."""
+    """Tell if few characters make a long line, as in Chinese."""
     return len(line.text) >= _MINIMUM_PROSE / 2 and line.box.width >= _DENSE * line.size * len(line.text)
 
 

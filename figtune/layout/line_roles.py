@@ -110,7 +110,7 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
 
 
 def _mark_abstract(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
-    """What goes on below the heading of the abstract is body, also where it is narrower than a column."""
+    """Take what goes on below the heading of the abstract as body, also where it is narrower than a column."""
     start = next((number for number, line in enumerate(lines) if line.horizontal and ABSTRACT.match(line.text)), None)
     if start is None:
         return

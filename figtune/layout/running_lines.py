@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class RunningLines:
-    """What comes back at which height."""
+    """Text and height that come back on other pages."""
 
     places: frozenset[tuple[str, int]]
     """Texts with their numbers masked, and heights in bands of `_BAND` points."""
@@ -79,7 +79,7 @@ def _outermost(lines: Iterable[Line], upright: Sequence[Line], *, inward: int) -
 
 
 def _goes_on(line: Line, other: Line, inward: int) -> bool:
-    """Whether `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
+    """Tell if `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
     step = inward * (other.baseline - line.baseline)
     return (
         0 < step <= _PITCH * line.size

@@ -40,9 +40,9 @@ class PaperStyle:
     pitch: float
     """From line to line of the body, in em of its size."""
     columns: Columns
-    """Of the page at hand."""
+    """Columns of the page at hand."""
     facing: Columns
-    """Of pages with odd index, where two-sided setting shifts them."""
+    """Columns of pages with odd index, where two-sided setting shifts them."""
     top: float
     bottom: float
     """Between them the body stands on every page."""

@@ -25,7 +25,7 @@ def drawn_once(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 
 def _half(line: Line) -> str:
-    """What a line says where it says it twice on the room of once, else nothing."""
+    """Return the text of a line that prints it twice on the room of once, else nothing."""
     text = line.text
     middle = len(text) // 2
     twice = text[:middle] == text[-middle:] and len(text) - 2 * middle <= 1
