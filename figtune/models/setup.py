@@ -11,9 +11,11 @@ from figtune.core.jsonl import write_json
 from figtune.core.log import log
 from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.families import family_of
 from figtune.models.hub import ModelFolder, find_model
-from figtune.models.loading import family_of_folder, load_processor
+from figtune.models.loading import family_of_folder
 from figtune.models.parameters import parameter_table, table_lines
+from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -44,7 +46,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     record = _record(choice, found, tiny=tiny)
     table = _begin_adapter(model_dir, found.folder, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        load_processor(found.folder).save_pretrained(folder)
+        copy_processor(found.folder, folder, family_of(record.family, record.name))
     for line in table_lines(table):
         log(line)
     write_json(model_dir / PARAMETERS_FILE, table)
