@@ -9,6 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
@@ -22,9 +23,12 @@ from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 
 _DOWNLOAD = "download the model again"
+WEIGHTS_FILE = "adapter_model.safetensors"
+_ENCODER_LEVEL = ("base_model.model.model.vision_tower.", "vision_model.")
+"""Prefix of the vision encoder's weights, and the level that follows it in transformers 4 and in vLLM."""
 _DECODER = r"(.*language_model\.layers\.\d+\.(self_attn|mlp)\.({names}))"
-_VISION = r"(.*vision_tower\.encoder\.layers\.\d+\.(self_attn|mlp)\.({names}))"
-"""Names of linear layers in full. Both halves of a model call some of theirs alike, such as q_proj."""
+_VISION = r"(.*vision_tower\.(vision_model\.)?encoder\.layers\.\d+\.(self_attn|mlp)\.({names}))"
+"""Names of linear layers in full, in transformers 5 and 4. Both halves of a model call some of theirs alike, such as q_proj."""
 
 
 def adapter_config(adapter: AdapterRecord, base: str, commit: str | None) -> LoraConfig:
@@ -134,7 +138,24 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+    _name_for_every_version(folder / WEIGHTS_FILE)
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def _name_for_every_version(file: Path) -> None:
+    """Name LoRA matrices of the vision encoder as transformers 4 does.
+
+    peft loads such names under transformers 5 as well, while 4 would skip those of 5 in silence.
+    """
+    prefix, level = _ENCODER_LEVEL
+    with safe_open(file, framework="pt") as tensors:
+        if not any(name.startswith(prefix) for name in tensors.keys()):  # noqa: SIM118 - not a mapping
+            return
+    renamed = {
+        name.replace(prefix, f"{prefix}{level}", 1) if name.startswith(prefix) else name: weight
+        for name, weight in load_file(file).items()
+    }
+    save_file(renamed, file, metadata={"format": "pt"})
 
 
 def _gathered(tuned: PeftModel) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ _TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
     "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<start_of_image>{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
-    "{% endfor %}{{ '\n' }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
 )
 """The processor itself sets the image's markers and soft tokens between empty lines."""
 

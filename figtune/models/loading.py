@@ -37,8 +37,8 @@ from figtune.models.support import model_type_of
 from figtune.models.targets import targets_of, trains_vision
 from figtune.models.whole import WEIGHTS_FILE, WholeModel
 
-_NOT_IN_FOUR_BITS = [r".*vision_tower", rf".*{PROJECTOR}", "lm_head"]
-"""As bitsandbytes matches them: from the start of a layer's full name. They take the place of its own exceptions."""
+NOT_IN_FOUR_BITS = ["model.vision_tower", f"model.{PROJECTOR}", "lm_head"]
+"""Full names of modules, as transformers 4 and 5 match them. They take the place of the library's own exceptions."""
 _REMEDY = "download the model again; if it is one that this program made, make it again with --force"
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
@@ -185,7 +185,7 @@ def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=_NOT_IN_FOUR_BITS,
+        llm_int8_skip_modules=NOT_IN_FOUR_BITS,
     )
 
 

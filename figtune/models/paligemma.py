@@ -22,7 +22,7 @@ _TEMPLATE = (
     "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
     "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<image>{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
-    "{% endfor %}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
 )
 """The processor itself repeats the image's token, and sets `<bos>` after it and a new line at the end."""
 
