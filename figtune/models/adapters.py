@@ -28,7 +28,7 @@ _ENCODER_LEVEL = ("base_model.model.model.vision_tower.", "vision_model.")
 """Prefix of the vision encoder's weights, and the level that follows it in transformers 4 and in vLLM."""
 _DECODER = r"(.*language_model\.layers\.\d+\.(self_attn|mlp)\.({names}))"
 _VISION = r"(.*vision_tower\.(vision_model\.)?encoder\.layers\.\d+\.(self_attn|mlp)\.({names}))"
-"""Names of linear layers in full, in transformers 5 and 4. Both halves of a model call some of theirs alike, such as q_proj."""
+"""Names of linear layers in full, in transformers 5 and 4. Both halves of a model name some alike, such as q_proj."""
 
 
 def adapter_config(adapter: AdapterRecord, base: str, commit: str | None) -> LoraConfig:

@@ -26,7 +26,9 @@ def write_hub_base(folder: Path, model_type: str) -> None:
     if model_type == "paligemma":
         (folder / "processor_config.json").unlink()
     else:
-        _write(folder / "processor_config.json", {key: processor[key] for key in ("image_seq_length", "processor_class")})
+        _write(
+            folder / "processor_config.json", {key: processor[key] for key in ("image_seq_length", "processor_class")}
+        )
     _write(folder / "preprocessor_config.json", image_processor)
     _split_tokenizer(folder, _read(folder / "tokenizer_config.json"))
 
