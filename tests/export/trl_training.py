@@ -1,6 +1,7 @@
 """Two steps of TRL on an export, by the Python of an environment with trl.
 
-Run as `python trl_training.py BASE PROCESSOR EXPORT`. Prints JSON: the target tokens of each example's batch, and the loss at each step.
+Run as `python trl_training.py BASE PROCESSOR EXPORT`. Prints JSON: the target
+tokens of each example, and the loss at each step.
 """
 
 from __future__ import annotations
