@@ -19,6 +19,7 @@ from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
 from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
+from figtune.inference.settings import Decoding
 from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -256,29 +257,29 @@ with settings.one_line_errors("config.py"):
     )
 
 
-@dataclass(frozen=True)
-class TestSettings:
+@dataclass(frozen=True, kw_only=True)
+class TestSettings(Decoding):
     """The evaluation, and answers about single images."""
 
-    batch_size: int = 8
+    batch_size: int
     """Examples per forward pass."""
-    max_new_tokens: int = 256
-    """Longest answer, in tokens."""
-    temperature: float = 0.0
-    """0 takes the likeliest token every time; above it tokens are drawn by lot, from the model's distribution at 1."""
-    top_p: float = 1.0
-    """Tokens are drawn from the likeliest ones that have this probability together."""
-    seed: int = 0
-    """Of the drawing: with the same one the same answers come."""
-    bootstrap_samples: int = 2000
-    """Times that the papers are drawn again for the 95 % intervals."""
+    bootstrap_samples: int
+    """Bootstrap resamples (over papers) for the 95 % intervals."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_setting(self.batch_size >= 1, "test.batch_size", "1 or more")
-        check_setting(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
-        check_setting(0 <= self.temperature < inf, "test.temperature", "0 or more")
-        check_setting(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
         check_setting(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
+
+
+TEST = TestSettings(
+    max_new_tokens=256,
+    temperature=0.0,
+    top_p=1.0,
+    seed=0,
+    batch_size=8,
+    bootstrap_samples=2000,
+)
 
 
 @dataclass(frozen=True)
@@ -305,9 +306,12 @@ class Config:
     serve: bool = False
     """Open a page to talk to the model in the browser, instead of the evaluation."""
     serve_host: str = "127.0.0.1"
-    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it."""
+    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it and has the
+    password."""
     serve_port: int = 7860
     """Port the page is served at; 0 takes a free one."""
+    serve_password: str | None = None
+    """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
     merge: bool = False
     """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
     push_to_hub: str | None = None
@@ -346,7 +350,7 @@ class Config:
     model: ModelSettings = field(default_factory=ModelSettings)
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     train: TrainSettings = TRAIN
-    test: TestSettings = field(default_factory=TestSettings)
+    test: TestSettings = TEST
 
     def __post_init__(self) -> None:
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
@@ -374,6 +378,9 @@ class Config:
             "as another folder than those that other stages make",
         )
         check_setting(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
+        check_setting(
+            self.serve_password is None or len(self.serve_password) >= 8, "serve_password", "8 characters or more"
+        )
 
     @property
     def content_dir(self) -> Path:
@@ -418,7 +425,7 @@ def _demo() -> Config:
             learning_rate=6e-3,
             activation_checkpointing=False,
         ),
-        test=TestSettings(batch_size=16, max_new_tokens=192),
+        test=replace(TEST, batch_size=16, max_new_tokens=192),
     )
 
 
@@ -460,7 +467,7 @@ def _gemma3_qlora() -> Config:
         output_dir=Path("output/gemma3-qlora"),
         adapter=AdapterSettings(mode="qlora"),
         train=replace(TRAIN, batch_size=1, gradient_accumulation_steps=16),
-        test=TestSettings(batch_size=4),
+        test=replace(TEST, batch_size=4),
     )
 
 
@@ -522,6 +529,7 @@ def _without_requests(config: Config) -> Config:
         figure=fresh.figure,
         answers=fresh.answers,
         serve=fresh.serve,
+        serve_password=fresh.serve_password,
         compare=fresh.compare,
         prompt=fresh.prompt,
         task=fresh.task,

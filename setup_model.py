@@ -21,14 +21,14 @@ from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.families import TINY_TYPES
 from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
-from figtune.models.support import TINY_TYPES
 
 
 def describe(config: Config) -> Stage:
     """What this stage would make, and from what."""
-    from figtune.models.origin import files_of
+    from figtune.models.choice import local_model_fingerprint
     from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
 
     return Stage(
@@ -41,7 +41,7 @@ def describe(config: Config) -> Stage:
             **flatten(config.adapter, "adapter."),
             "train.seed": config.train.seed,
         },
-        files=files_of(config.model.name),
+        files=local_model_fingerprint(config.model.name),
         outputs=MODEL_CONTENTS,
         apart=config.work_dir / ".partial-model",
     )
@@ -59,7 +59,7 @@ def check(config: Config) -> None:
     check_choice(_choice(config))
     check_device(config.device)
     if config.model.name not in TINY_TYPES:
-        from figtune.models.hub import check_model
+        from figtune.models.model_files import check_model
 
         check_model(config.model.name, config.model.revision)
 

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from config import Config, parse
-from figtune.answers.trained import adapter_fingerprint
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli
@@ -26,12 +24,10 @@ from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.dataset.records import EXAMPLES_READ
+from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
 from figtune.models.launch import check_base, current, launch_check, run_distributed
 from figtune.models.records import TRAINED_MODEL
-
-if TYPE_CHECKING:
-    from figtune.answers.decoding import Decoding
 
 
 def describe(config: Config) -> Stage:
@@ -72,7 +68,7 @@ def check(config: Config) -> None:
 def check_request(config: Config) -> None:
     """See that what is to be asked about can be read, and that a page can be served."""
     if config.test_image is not None:
-        from figtune.talk.preflight import check_subject
+        from figtune.inference.preflight import check_subject
 
         check_subject(config.test_image, config.figure, config.answers)
     if config.serve:
@@ -96,21 +92,31 @@ def _request(config: Config) -> Stage:
 
 
 def _talk(config: Config) -> StageResult:
-    from figtune.talk.answers import answer_about
-    from figtune.talk.paper import Reading
-    from figtune.talk.server import serve
-    from figtune.talk.terms import Request, Terms
+    from figtune.inference.ask import ask_about
+    from figtune.inference.prompt_spec import PromptSpec
+    from figtune.inference.serve import serve
+    from figtune.inference.settings import InferenceSettings, PaperSettings
+    from figtune.inference.web_server import Access
 
-    extract, words = config.extract, config.prepare.max_context_words
-    reading = Reading(extract.dpi, extract.longest_side, extract.timeout_seconds, extract.memory_mb, words)
-    terms = Terms(config.device, config.test.batch_size, _decoding(config), reading, config.strict)
-    request = Request(config.task, config.prompt, config.data.prompt if config.data.source else None)
+    extract = config.extract
+    paper = PaperSettings(
+        dpi=extract.dpi,
+        longest_side=extract.longest_side,
+        timeout_s=extract.timeout_seconds,
+        memory_mb=extract.memory_mb,
+        max_context_words=config.prepare.max_context_words,
+    )
+    settings = InferenceSettings(
+        device=config.device, batch_size=config.test.batch_size, decoding=config.test, paper=paper, strict=config.strict
+    )
+    dataset_prompt = config.data.prompt if config.data.source else None
+    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=dataset_prompt)
     if config.test_image is None:
-        serve(config.output_dir, request, terms, host=config.serve_host, port=config.serve_port)
+        access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
+        serve(config.output_dir, spec, settings, access)
         return StageResult(counts={"page served": 1})
     about, figure, answers = config.test_image, config.figure, config.answers
-    counts = answer_about(config.output_dir, about, request, terms, figure=figure, answers=answers)
-    return StageResult(counts=vars(counts))
+    return StageResult(counts=vars(ask_about(config.output_dir, about, spec, settings, figure=figure, answers=answers)))
 
 
 def _evaluate(config: Config) -> StageResult:
@@ -119,7 +125,7 @@ def _evaluate(config: Config) -> StageResult:
     from figtune.models.records import FEATURES_FOLDER
 
     bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    settings = EvalSettings(config.device, config.test.batch_size, _decoding(config), bootstrap)
+    settings = EvalSettings(config.device, config.test.batch_size, config.test, bootstrap)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
     log(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
@@ -133,12 +139,6 @@ def _compare(config: Config) -> StageResult:
     runs = [read_evaluation(output) for output in config.compare]
     print_result(comparison_table(runs, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
     return StageResult(counts={"runs": len(config.compare)})
-
-
-def _decoding(config: Config) -> Decoding:
-    from figtune.answers.decoding import Decoding
-
-    return Decoding(config.test.max_new_tokens, config.test.temperature, config.test.top_p, config.test.seed)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         model_by=commands.SETUP,
     )
     if is_launched_rank_zero():
-        write_bytes(folder / CONFIG_FILE, encode(config))
+        write_bytes(folder / CONFIG_FILE, encode(replace(config, serve_password=None)))
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

@@ -37,9 +37,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.core.io import atomic_write_dir
 from figtune.models import families
-from figtune.models import support as supported
 from figtune.models.gemma3 import Gemma3
-from figtune.models.support import Support
 
 PACKAGES = (
     "gguf==0.19.0",
@@ -52,12 +50,6 @@ IMAGE_SIDE, STRIDE, WIDTH, IMAGE_TOKENS = 448, 32, 1280, 49
 VOCABULARY = 262_208
 """Of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
 SEED = 0
-SUPPORT = Support(
-    model_type="efficient_gemma",
-    title="Gemma 3 270M with EfficientNet-Lite0",
-    examples=(),
-    refused_dtypes=("float16",),
-)
 
 
 class LiteEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]  # transformers types no subclassing
@@ -86,7 +78,7 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.network._fc = nn.Identity()
         for layer in self.network.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                # A counter without a dimension has no bytes to be told apart by.
+                # A counter without a dimension has no bytes to be told one_per_row by.
                 layer.num_batches_tracked = torch.zeros(1, dtype=torch.int64)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -118,8 +110,9 @@ class EfficientGemma(Gemma3ForConditionalGeneration):  # type: ignore[no-untyped
 class EfficientGemmaFamily(Gemma3):
     """Prompts, masks and projection are Gemma 3's."""
 
-    support = SUPPORT
-    title = SUPPORT.title
+    model_type = "efficient_gemma"
+    display_name = "Gemma 3 270M with EfficientNet-Lite0"
+    examples = ()
 
 
 def register() -> None:
@@ -128,7 +121,6 @@ def register() -> None:
     AutoModel.register(LiteEncoderConfig, LiteEncoder)
     AutoConfig.register(EfficientGemmaConfig.model_type, EfficientGemmaConfig)
     AutoModelForImageTextToText.register(EfficientGemmaConfig, EfficientGemma)
-    supported.SUPPORTED = (*supported.SUPPORTED, SUPPORT)
     families.FAMILIES = (*families.FAMILIES, EfficientGemmaFamily())
 
 

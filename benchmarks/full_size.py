@@ -27,14 +27,14 @@ from PIL import Image, ImageDraw
 
 from benchmarks.full_size_model import SIZES, build
 from config import TRAIN
-from figtune.batches.collation import TrainingBatch
-from figtune.batches.forward import summed_loss
-from figtune.batches.rows import training_row
-from figtune.batches.training_data import Collator, Item, Items, unpacked
+from figtune.batching.collator import Collator, TrainingBatch, split_model_inputs
+from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.io import sha256_of
 from figtune.models.choice import ModelChoice
-from figtune.models.features import PictureStore, prepared_features
-from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.feature_cache import ImageSource, image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--examples", type=int, default=1, help="in one forward pass")
     parser.add_argument("--text_tokens", type=int, default=200, help="of each example, about")
     options = parser.parse_args(arguments)
-    device = chosen_device("auto")
+    device = resolve_device("auto")
     measure = Measure(device)
     base = build(options.model, options.folder)
     work = options.folder / f"{options.model}-{options.mode}"
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = load_tuned_model(work, device, "this benchmark", trainable=True, encoder=False)
     files = _pictures(work / "pictures", options.examples)
     with measure.part("encode one picture" if len(files) == 1 else f"encode {len(files)} pictures"):
-        store = prepared_features(work / FEATURES_FOLDER, loaded, files)
+        store = prepared_features(work / FEATURES_FOLDER, loaded, image_files(loaded, files))
     batch, pictures = _batch(loaded, store, files, options.text_tokens)
     before = _frozen(loaded.tuned)
     _step(measure, loaded, batch, pictures)
@@ -160,28 +160,32 @@ def _pictures(folder: Path, count: int) -> dict[str, Path]:
 
 
 def _batch(
-    loaded: LoadedModel, store: PictureStore, files: dict[str, Path], text_tokens: int
-) -> tuple[TrainingBatch, torch.Tensor]:
+    loaded: LoadedModel, store: ImageSource, files: dict[str, Path], text_tokens: int
+) -> tuple[TrainingBatch, dict[str, torch.Tensor]]:
     """An example a picture. The text is longer than it may be, and cut."""
-    row = training_row(loaded.family, loaded.processor, PROMPT, SENTENCE * text_tokens, text_tokens)
-    items = Items(items=[Item.of(row, sha256) for sha256 in files], truncated=0, left_out=0)
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=store)
-    batch, pictures = unpacked(collator(items.bundles(tuple((index,) for index in range(len(files))))))
-    return batch.to(loaded.device), pictures.to(loaded.device)
+    examples = []
+    for sha256 in files:
+        text, layout = SENTENCE * text_tokens, store.layout(sha256)
+        tokens = tokenize_example(loaded.family, loaded.processor, PROMPT, text, layout, text_tokens)
+        examples.append(CompactExample.of(tokens, sha256))
+    split = TokenizedSplit(examples=examples, truncated=0, left_out=0)
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=store)
+    batch, images = split_model_inputs(collator(split.groups(tuple((index,) for index in range(len(files))))))
+    return batch.to(loaded.device), {name: tensor.to(loaded.device) for name, tensor in images.items()}
 
 
-def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, pictures: torch.Tensor) -> None:
+def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, images: dict[str, torch.Tensor]) -> None:
     loaded.tuned.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, fused=True)
     with measure.part("forward"):
-        loss = summed_loss(loaded.tuned, loaded.family, batch, pictures) / batch.learned_tokens
+        loss = CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch, images) / batch.num_target_tokens
     with measure.part("backward"):
         loss.backward()  # type: ignore[no-untyped-call]
     with measure.part("optimizer"):
         optimizer.step()
-    sys.stdout.write(f"loss {loss.item():.4f} nats per token over {batch.learned_tokens} tokens\n")
+    sys.stdout.write(f"loss {loss.item():.4f} nats per token over {batch.num_target_tokens} tokens\n")
     if not torch.isfinite(loss):
         raise SystemExit("the loss is not finite")
 
@@ -217,7 +221,7 @@ def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[
     precision = precision_of(loaded.record, loaded.device)
     model = describe_model(loaded.base, loaded.record.name, precision, loaded.record.adapter)
     tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())
-    shape = BatchShape(examples=examples, text_tokens=tokens, target_tokens=batch.learned_tokens // examples)
+    shape = BatchShape(examples=examples, text_tokens=tokens, target_tokens=batch.num_target_tokens // examples)
     return ["estimated:", *memory_lines(memory_use(model, replace(TRAIN, activation_checkpointing=True), shape))]
 
 

@@ -29,7 +29,7 @@ from transformers import (
 from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.core.io import atomic_write_dir
 from figtune.core.log import progress_bar
-from figtune.models.tiny_tokenizer import tiny_tokenizer
+from figtune.models.tiny import tiny_tokenizer
 
 _SEED = 0
 _FILE_BYTES = 1_000_000_000

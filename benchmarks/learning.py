@@ -18,20 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 import main as pipeline
 from benchmarks import efficient_gemma
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import training_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
 from figtune.dataset.records import Example, examples_file
 from figtune.evaluation.eval_items import mismatched_images
-from figtune.evaluation.predictor import grey_features
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.records import Estimate
-from figtune.models.features import PictureStore, prepared_features
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
 from figtune.models.loading import LoadedModel, load_tuned_model
 
 SETTINGS = (
@@ -81,22 +82,26 @@ def _scored(work: Path, output: Path) -> list[Scored]:
     examples = read_records(dataset / examples_file("test"), Example, commands.PREPARE)
     loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
     images = {example.image_sha256: dataset / example.image for example in examples}
-    features = prepared_features(work / "model" / "features", loaded, images)
-    others, grey = mismatched_images(examples), grey_features(loaded)
+    features = prepared_features(work / "model" / "features", loaded, image_files(loaded, images))
+    others, grey = mismatched_images(examples), encode_image(loaded, Image.new("RGB", (64, 64), "grey"))
     progress = progress_bar(examples, total=len(examples), title="scoring", unit="example")
     return [_score(loaded, features, grey, example, others[example.image_sha256]) for example in progress]
 
 
-def _score(loaded: LoadedModel, features: PictureStore, grey: torch.Tensor, example: Example, other: Example) -> Scored:
-    row = training_row(loaded.family, loaded.processor, example.prompt, example.completion, loaded.record.max_length)
-    right = features[example.image_sha256][None]
+def _score(loaded: LoadedModel, features: ImageSource, grey: ImageInputs, example: Example, other: Example) -> Scored:
+    family, limit = loaded.family, loaded.record.max_length
+    images = [read_inputs(features, each.image_sha256) for each in (example, other)] + [grey]
+    rows = [
+        tokenize_example(family, loaded.processor, example.prompt, example.completion, image.layout, limit)
+        for image in images
+    ]
+    row, tensors = rows[0], [image.tensors for image in images]
     with loaded.tuned.disable_adapter():
-        (before,) = completion_losses(loaded, [row], right)
-    images = torch.stack([right[0], features[other.image_sha256], grey])
-    after, wrong, at_grey = completion_losses(loaded, [row] * len(images), images)
+        (before,) = per_example_loss(loaded, rows[:1], tensors[:1])
+    after, wrong, at_grey = per_example_loss(loaded, rows, tensors)
     return Scored(
         example=example,
-        tokens=row.learned_tokens,
+        tokens=row.num_target_tokens,
         before=before,
         after=after,
         wrong_image=wrong,

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where data sets and results go")
     parser.add_argument("--rows", nargs="+", type=int, default=[2000, 20000], help="sizes of the data sets")
-    parser.add_argument("--stored", nargs="+", settings=("parquet", "saved"), default=["parquet"], help="in which form")
+    parser.add_argument("--stored", nargs="+", choices=("parquet", "saved"), default=["parquet"], help="in which form")
     options = parser.parse_args(arguments)
     sys.stdout.write("stored    rows      seconds  rows/s  peak MB  again s\n")
     for stored in options.stored:

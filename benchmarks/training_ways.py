@@ -15,11 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.batches.bundles import Bundle, apart, packed
-from figtune.batches.collation import training_batch
-from figtune.batches.forward import summed_loss
-from figtune.models.family import IGNORED, PROJECTOR, Family, TokenisedRow
-from figtune.models.noise import without_training_noise
+from figtune.batching.collator import training_batch
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
+from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, TokenizedExample
+from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
 PROMPT, SHORTEST, LONGEST = 24, 60, 180
@@ -55,7 +55,7 @@ class Figure:
     """float[3, H, W]"""
     features: Tensor
     """float[T, V]"""
-    rows: tuple[TokenisedRow, ...]
+    rows: tuple[TokenizedExample, ...]
 
 
 def _small_gemma3() -> PreTrainedConfig:
@@ -86,71 +86,74 @@ SMALL: dict[str, Callable[[], PreTrainedConfig]] = {"gemma3": _small_gemma3, "pa
 """Models for CPUs, by family."""
 
 
-def from_pixels(tuned: PeftModel, _: Family, figures: Sequence[Figure]) -> Tensor:
+def from_pixels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
-    loss: Tensor = tuned(**_plain(figures), pixel_values=pixels, use_cache=False).loss
+    loss: Tensor = tuned(**_plain(family, figures), pixel_values=pixels, use_cache=False).loss
     return loss
 
 
 def from_fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     with torch.no_grad():
         pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
-        features = family.vision_features(tuned.get_base_model(), pixels)
+        features = family.features(tuned.get_base_model(), {"pixel_values": pixels})
     return _every_logit(tuned, family, figures, features)
 
 
 def from_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
-    features = torch.stack([figure.features for figure in figures for _ in figure.rows])
+    features = torch.cat([figure.features for figure in figures for _ in figure.rows])
     return _every_logit(tuned, family, figures, features)
 
 
 def _every_logit(tuned: PeftModel, family: Family, figures: Sequence[Figure], features: Tensor) -> Tensor:
-    embeddings = family.image_embeddings(tuned.get_base_model(), features)
+    embeddings = family.embeddings(tuned.get_base_model(), features)
     seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
-    loss: Tensor = tuned(**_plain(figures), mm_encoder_outputs=seen, use_cache=False).loss
+    loss: Tensor = tuned(**_plain(family, figures), mm_encoder_outputs=seen, use_cache=False).loss
     return loss
 
 
 def at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     rows = [row for figure in figures for row in figure.rows]
-    features = torch.stack([figure.features for figure in figures for _ in figure.rows])
-    return _mean_loss(tuned, family, apart(rows), features)
+    features = torch.cat([figure.features for figure in figures for _ in figure.rows])
+    return _mean_loss(tuned, family, one_per_row(rows), features)
 
 
 def shared(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     by_name = {str(index): figure for index, figure in enumerate(figures)}
     bundles = [bundle for name, figure in by_name.items() for bundle in _bundles(name, figure)]
-    lines = packed(bundles)
-    features = torch.stack([by_name[bundle.image_sha256].features for line in lines for bundle in line])
+    lines = pack(bundles)
+    features = torch.cat([by_name[bundle.image_sha256].features for line in lines for bundle in line])
     return _mean_loss(tuned, family, lines, features)
 
 
-def _bundles(name: str, figure: Figure) -> list[Bundle]:
+def _bundles(name: str, figure: Figure) -> list[SharedPrefixGroup]:
     """One where the family's image tokens can be shared."""
-    if figure.rows[0].shared_length:
-        return [Bundle(image_sha256=name, rows=figure.rows)]
-    return [Bundle(image_sha256=name, rows=(row,)) for row in figure.rows]
+    if figure.rows[0].shared_prefix_length:
+        return [SharedPrefixGroup(image_sha256=name, examples=figure.rows)]
+    return [SharedPrefixGroup(image_sha256=name, examples=(row,)) for row in figure.rows]
 
 
-def _mean_loss(tuned: PeftModel, family: Family, lines: Sequence[Sequence[Bundle]], features: Tensor) -> Tensor:
+def _mean_loss(
+    tuned: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor
+) -> Tensor:
     batch = training_batch(lines, family, 0).to(features.device)
-    return summed_loss(tuned, family, batch, features) / batch.learned_tokens
+    return CompletionLoss(tuned, family).loss_sum(batch, {FEATURES: features}) / batch.num_target_tokens
 
 
-def _plain(figures: Sequence[Figure]) -> dict[str, Tensor]:
+def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
     """A padded row for each example, as the library takes them: int64[B, L] each."""
     rows = [row for figure in figures for row in figure.rows]
     padded: dict[str, tuple[Sequence[Sequence[int]], int]] = {
         "input_ids": ([row.input_ids for row in rows], 0),
         "attention_mask": ([[1] * len(row.input_ids) for row in rows], 0),
-        "token_type_ids": ([row.token_type_ids for row in rows], 0),
-        "labels": ([row.labels for row in rows], IGNORED),
+        "bidirectional": ([row.bidirectional for row in rows], False),
+        "labels": ([row.labels for row in rows], IGNORE_INDEX),
     }
     device = figures[0].features.device
-    return {
+    fields = {
         name: pad_sequence([torch.tensor(values) for values in lists], True, filler).to(device)
         for name, (lists, filler) in padded.items()
     }
+    return {**fields, **family.token_inputs(fields.pop("bidirectional"), fields["attention_mask"])}
 
 
 def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
@@ -160,11 +163,11 @@ def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
     with device:
         model = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
-    for name, weight in getattr(model.model, PROJECTOR).named_parameters():
+    for name, weight in model.model.multi_modal_projector.named_parameters():
         if "norm" not in name:
             # Gemma 3's starts at zero.
             weight.data.normal_(std=0.02)
-    with without_training_noise():
+    with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
     for weight in trained_weights(tuned):
         weight.data = weight.data.float()
@@ -184,13 +187,13 @@ def figures_of(
     for _ in range(count):
         pixels = torch.randn(3, side, side, generator=generator).to(device)
         with torch.no_grad():
-            features = family.vision_features(tuned.get_base_model(), pixels[None])[0]
+            features = family.features(tuned.get_base_model(), {"pixel_values": pixels[None]})
         rows = tuple(_row(config, len(features), generator) for _ in range(TASKS))
         figures.append(Figure(pixels=pixels, features=features, rows=rows))
     return figures
 
 
-def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenisedRow:
+def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenizedExample:
     """Random text about a picture, laid out as the family has it."""
     scale = image_tokens / 256
     length = int(scale * torch.randint(SHORTEST, LONGEST, (), generator=generator))
@@ -199,10 +202,11 @@ def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator
     image = [config.image_token_id] * image_tokens
     gemma3 = config.model_type == "gemma3"
     block = [2, config.boi_token_index, *image, config.eoi_token_index] if gemma3 else [*image, 2]
-    types = [int(gemma3 and token == config.image_token_id) for token in block] + [0] * prompt
-    return TokenisedRow(
+    prefix = [not gemma3 or token == config.image_token_id for token in block] + [not gemma3] * prompt
+    return TokenizedExample(
         input_ids=(*block, *text),
-        token_type_ids=(*types, *[int(not gemma3)] * length),
+        bidirectional=(*prefix, *[False] * length),
         prompt_length=len(block) + prompt,
-        shared_length=len(block) if gemma3 else 0,
+        shared_prefix_length=len(block) if gemma3 else 0,
+        image=ImageLayout(tokens=image_tokens),
     )

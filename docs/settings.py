@@ -33,7 +33,7 @@ def settings_page() -> str:
 
 
 def _section(title: str, settings: object, prefix: str, *, skip: list[str] | tuple[str, ...]) -> str:
-    documented = dict(_field_docstrings(type(settings)))
+    documented = {name: text for kind in type(settings).__mro__[-2::-1] for name, text in _field_docstrings(kind)}
     rows = [
         f"| `--{prefix}{field.name}` | {_value(getattr(settings, field.name))} | {documented[field.name]} |"
         for field in fields(settings)  # type: ignore[arg-type]  # a dataclass, as is_dataclass has seen

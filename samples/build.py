@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build the papers asked for and say what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to")
-    parser.add_argument("--only", settings=stems(), nargs="+", default=stems(), help="build these papers alone")
+    parser.add_argument("--only", choices=stems(), nargs="+", default=stems(), help="build these papers alone")
     chosen = parser.parse_args(arguments)
     chosen.output.mkdir(parents=True, exist_ok=True)
     for stem in chosen.only:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from tests.browser import Tab
 
 ROOT = Path(__file__).parent.parent
+_SLOW_FIXTURES = {"demo", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of the whole pipeline and of pages in a browser as slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True)
@@ -102,14 +111,19 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def families() -> dict[str, Family]:
     """By `model_type`."""
-    from figtune.models.families import family_of
+    from figtune.models.families import FAMILIES
 
-    return {name: family_of(name, name) for name in ("gemma3", "paligemma")}
+    return {family.model_type: family for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")
 def processors(tiny_folders: dict[str, Path]) -> dict[str, object]:
     """By `model_type`."""
-    from figtune.models.loading import load_processor
+    from figtune.models.families import family_of_folder
 
-    return {name: load_processor(folder) for name, folder in tiny_folders.items()}
+    processors: dict[str, object] = {}
+    for name, folder in tiny_folders.items():
+        family = family_of_folder(folder, name)
+        processors[name] = family.load_processor(folder)
+        processors.setdefault(family.model_type, processors[name])
+    return processors

@@ -14,6 +14,8 @@ from PIL import Image
 from tests.conftest import ROOT, Demo, Ran, run_script
 from tests.extraction.hostile_pdfs import write_paper
 
+pytestmark = pytest.mark.slow
+
 
 def _one_line(ran: Ran, code: int, *words: str) -> None:
     assert ran.code == code, ran.stderr

@@ -11,6 +11,8 @@ from transformers import Gemma3Config, PaliGemmaConfig, PreTrainedConfig
 
 from config import TRAIN
 from docs.draw import GEMMA, PALIGEMMA, Shapes, learning_rates, model_picture, schedule_picture
+from figtune.models.families import family_of
+from figtune.models.family import ImageLayout
 from figtune.models.precision import Precision
 from figtune.models.records import AdapterMode, AdapterRecord
 from figtune.training.memory_budget import StepConfig
@@ -71,8 +73,19 @@ def test_the_numbers_trained_are_those_of_the_modes() -> None:
 )
 def test_the_memory_is_what_setup_prints(model: Shapes, mode: AdapterMode, examples: int, stated: str) -> None:
     adapter = AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.05, targets=("decoder",))
-    precision = Precision(dtype=torch.bfloat16, four_bit=mode == "qlora", remark=None)
-    spec = ModelSpec(config=_config(model), name=model.title, precision=precision, adapter=adapter)
+    precision = Precision(dtype=torch.bfloat16, four_bit=mode == "qlora", note=None)
+    config = _config(model)
+    side = config.vision_config.image_size
+    patches = (side // config.vision_config.patch_size) ** 2
+    spec = ModelSpec(
+        config=config,
+        family=family_of(config.model_type, model.title),
+        name=model.title,
+        precision=precision,
+        adapter=adapter,
+        image=ImageLayout(tokens=getattr(config, "mm_tokens_per_image", patches)),
+        pixels={"pixel_values": torch.empty(1, 3, side, side)},
+    )
     step = StepConfig(
         adapter=adapter,
         max_length=512,

@@ -15,7 +15,7 @@ from huggingface_hub import constants
 
 import main
 import test_model
-from figtune.models.hub import find_model
+from figtune.models.model_files import find_model
 from tests.conftest import ROOT
 from tests.hub_server import LocalHub, Refusal, serving
 

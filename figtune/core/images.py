@@ -51,6 +51,10 @@ _FLAT_SHARE = 1 / 256
 """A range narrower than this share of its largest value would be one level in 8 bits: it is not spread."""
 _PHOTOMETRIC = 262
 """The TIFF tag that is 0 where 0 is white."""
+_PNG_EXIF = (b"eXIf", b"Raw profile type exif")
+"""Marks of chunks in which a PNG may state an orientation."""
+_SIDEWAYS = (5, 6, 7, 8)
+"""Orientations in which width and height are exchanged."""
 _EIGHT_BIT_MODES = ("1", "L", "P", "RGB")
 _ADDRESS = re.compile(r" ?at 0x[0-9a-f]+|0x[0-9a-f]{6,}")
 
@@ -76,6 +80,27 @@ class DecodedImage:
 def read_image(path: Path) -> Image.Image:
     """Return the pixels of an image file as RGB, upright, on white. See `decode_file`."""
     return decode_file(path).rgb
+
+
+def read_image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of the upright image in a file, without decoding its pixels.
+
+    Raises:
+        InputError: see `read_image_bytes`; or the header is none of an image.
+    """
+    data = read_image_bytes(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS)) as image:
+                # Pillow decodes a whole PNG to find its orientation, which may stand after the pixels.
+                if image.format == "PNG" and not any(mark in data for mark in _PNG_EXIF):
+                    return image.size
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
+                return image.size[::-1] if turned else image.size
+    except Exception as fault:  # noqa: BLE001 - decoders raise anything for damaged files, see `decode_image`
+        reason = type(fault).__name__
+        raise InputError(f"{path} is no image, or a broken one: {reason}", "replace or remove it") from None
 
 
 def decode_file(path: Path) -> DecodedImage:

@@ -61,7 +61,7 @@ def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[st
             value = tuple(value.replace(",", " ").split())
         plain = str(value) if isinstance(value, Path) else value
         try:
-            converted = msgspec.convert(plain, kind, dec_hook=_path)
+            converted: object = msgspec.convert(plain, kind, dec_hook=_path)
             # An int where a float is meant stays as it was written: 3 epochs are not shown as 3.0.
             found[name] = value if type(value) is int and kind is float else converted
         except msgspec.ValidationError as misfit:

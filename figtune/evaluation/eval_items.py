@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import ProcessorMixin
-
-from figtune.batches.rows import tell_of_misfits, training_row
+from figtune.batching.tokenization import check_room, log_too_long
 from figtune.core import commands
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import MINITRAIN_FILE, Example
 from figtune.dataset.shards import stream_examples
 from figtune.metrics.records import EvaluatedSplit
-from figtune.models.family import Family
+from figtune.models.family import Family, Processor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +50,7 @@ def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
     return evaluated
 
 
-def fitting(items: Sequence[EvalItem], family: Family, processor: ProcessorMixin, max_length: int) -> list[EvalItem]:
+def fitting(items: Sequence[EvalItem], family: Family, processor: Processor, max_length: int) -> list[EvalItem]:
     """Return the items whose prompt leaves room for a completion, and log the others.
 
     Raises:
@@ -62,12 +60,12 @@ def fitting(items: Sequence[EvalItem], family: Family, processor: ProcessorMixin
     misfits: dict[str, InputError] = {}
     for item in items:
         try:
-            training_row(family, processor, item.example.prompt, item.example.completion, max_length)
+            check_room(family, processor, item.example.prompt, max_length)
         except InputError as misfit:
             misfits[item.example.example_id] = misfit
             continue
         kept.append(item)
-    tell_of_misfits(misfits)
+    log_too_long(misfits)
     if not kept:
         raise NothingProducedError("no prompt leaves room for an answer", "raise --model.max_length and train again")
     return kept

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import torch
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.journal import Journal
-from figtune.answers.trained import adapter_fingerprint, read_trained
 from figtune.core import commands
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
@@ -22,7 +19,10 @@ from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
-from figtune.evaluation.predictor import Predictor, grey_features
+from figtune.evaluation.predictor import Predictor
+from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
+from figtune.inference.resumable_jsonl import ResumableJsonl
+from figtune.inference.settings import Decoding
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_agreement
@@ -38,8 +38,8 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
-from figtune.models.features import prepared_features
-from figtune.models.loading import LoadedModel, chosen_device, load_processor, load_tuned_model
+from figtune.models.feature_cache import image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.ranks import ProcessGroup, broadcast, gather, is_rank_zero, shard, world_size
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
@@ -73,15 +73,16 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         NothingProducedError: there are no examples, or none whose prompt leaves room for an answer.
         ResourceError: the base model is unavailable, or memory is too small.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     examples = read_eval_items(dataset_dir)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
-    items = fitting(examples, family_of(record.family, record.name), processor, record.max_length)
+    family = family_of(record.family, record.name)
+    processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
+    items = fitting(examples, family, processor, record.max_length)
     if items[0].split != "test":
         log("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    journal = Journal(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, identity=_fingerprint(dataset_dir, output_dir, settings)
+    journal = ResumableJsonl(
+        kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
     )
     predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings)
     adapter = adapter_fingerprint(output_dir) or ""
@@ -91,7 +92,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         write_json(folder / METRICS_FILE, summary)
         _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
-        journal.finish()
+        journal.commit()
         return summary
 
     return ProcessGroup().broadcast(summed_up)
@@ -116,7 +117,7 @@ def _summary(
 
 
 def _predictions(
-    journal: Journal[Prediction],
+    journal: ResumableJsonl[Prediction],
     items: Sequence[EvalItem],
     dataset_dir: Path,
     output_dir: Path,
@@ -126,7 +127,7 @@ def _predictions(
     """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
     if rest := items[broadcast(len(done)) :]:
-        loaded = load_tuned_model(output_dir, chosen_device(settings.device), commands.TRAIN, encoder=False)
+        loaded = load_tuned_model(output_dir, resolve_device(settings.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
         done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
@@ -136,17 +137,17 @@ def _predictions(
 def _predictor(
     loaded: LoadedModel, items: Sequence[EvalItem], dataset_dir: Path, features_dir: Path, decoding: Decoding
 ) -> Predictor:
+    files = image_files(loaded, image_paths(items, dataset_dir))
     return Predictor(
         loaded=loaded,
-        features=prepared_features(features_dir, loaded, image_paths(items, dataset_dir)),
-        grey=grey_features(loaded),
+        images=prepared_features(features_dir, loaded, files),
         decoding=decoding,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )
 
 
 def _iter_predictions(
-    predictor: Predictor, items: Sequence[EvalItem], journal: Journal[Prediction], batch_size: int
+    predictor: Predictor, items: Sequence[EvalItem], journal: ResumableJsonl[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]

@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from PIL import Image
-from torch import Tensor
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import Answer, generate_answers
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import training_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_example
 from figtune.dataset.records import Example
 from figtune.evaluation.eval_items import EvalItem
+from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.settings import Decoding
 from figtune.metrics.records import BaselineAnswer, ModelResult, Prediction
 from figtune.metrics.text_metrics import chrf, rouge_l
-from figtune.models.family import TokenisedRow
-from figtune.models.features import FeatureStore, PixelStore, picture_features
+from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
+from figtune.models.feature_cache import ImageSource, encode_image, read_inputs
 from figtune.models.loading import LoadedModel
 
 _GREY = (128, 128, 128)
@@ -34,22 +32,20 @@ class Predictor:
     """Base and tuned model with everything needed to predict batches of examples."""
 
     loaded: LoadedModel
-    features: FeatureStore | PixelStore
-    """Features of every image, by sha256."""
-    grey: Tensor
-    """Features float[T, V], or pixels float32[3, H, W], of a uniform grey image."""
+    images: ImageSource
     decoding: Decoding
     baseline_answers: Callable[[Example], tuple[BaselineAnswer, ...]]
     """Baseline answers to an example."""
+    _grey: dict[ImageLayout, ImageInputs] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(self, items: Sequence[EvalItem]) -> list[Prediction]:
         """Predict a batch: one forward pass per kind of loss, one generation per model."""
-        rows = [self._row(item) for item in items]
-        right = self._features([item.example.image_sha256 for item in items])
+        right = [read_inputs(self.images, item.example.image_sha256) for item in items]
+        rows = [self._row(item, image) for item, image in zip(items, right, strict=True)]
         base = self._model_results(items, rows, right, tuned=False)
         tuned = self._model_results(items, rows, right, tuned=True)
-        grey = completion_losses(self.loaded, rows, self.grey[None].expand(len(rows), *self.grey.shape))
-        wrong = self._wrong_image_losses(items, rows)
+        grey = self._losses(items, [self._grey_image(image) for image in right])
+        wrong = self._wrong_image_losses(items)
         return [
             Prediction(
                 example_id=item.example.example_id,
@@ -62,7 +58,7 @@ class Predictor:
                 wrong_image=None if item.mismatched is None else item.mismatched.image,
                 prompt=item.example.prompt,
                 reference=item.example.completion,
-                tokens=row.learned_tokens,
+                tokens=row.num_target_tokens,
                 base=of_base,
                 tuned=of_tuned,
                 wrong_image_loss=of_wrong,
@@ -74,42 +70,56 @@ class Predictor:
             )
         ]
 
-    def _row(self, item: EvalItem) -> TokenisedRow:
-        loaded = self.loaded
-        return training_row(
-            loaded.family, loaded.processor, item.example.prompt, item.example.completion, loaded.record.max_length
+    def _row(self, item: EvalItem, image: ImageInputs) -> TokenizedExample:
+        loaded, example = self.loaded, item.example
+        return tokenize_example(
+            loaded.family,
+            loaded.processor,
+            example.prompt,
+            example.completion,
+            image.layout,
+            loaded.record.max_length,
         )
 
     def _model_results(
-        self, items: Sequence[EvalItem], rows: Sequence[TokenisedRow], features: Tensor, *, tuned: bool
+        self,
+        items: Sequence[EvalItem],
+        rows: Sequence[TokenizedExample],
+        images: Sequence[ImageInputs],
+        *,
+        tuned: bool,
     ) -> list[ModelResult]:
         with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
-            losses = completion_losses(self.loaded, rows, features)
+            losses = per_example_loss(self.loaded, rows, [image.tensors for image in images])
             prompts = [item.example.prompt for item in items]
-            answers = generate_answers(self.loaded, prompts, features, self.decoding)
+            answers = generate_answers(self.loaded, prompts, images, self.decoding)
         return [
             _model_result(loss, answer, item.example.completion)
             for loss, answer, item in zip(losses, answers, items, strict=True)
         ]
 
-    def _wrong_image_losses(self, items: Sequence[EvalItem], rows: Sequence[TokenisedRow]) -> list[float | None]:
-        others = [item.mismatched for item in items]
-        known = [position for position, other in enumerate(others) if other is not None]
+    def _wrong_image_losses(self, items: Sequence[EvalItem]) -> list[float | None]:
         losses: list[float | None] = [None] * len(items)
+        known = [(position, item, item.mismatched) for position, item in enumerate(items) if item.mismatched]
         if known:
-            wrong = self._features([other.image_sha256 for other in others if other is not None])
-            found = completion_losses(self.loaded, [rows[position] for position in known], wrong)
-            for position, loss in zip(known, found, strict=True):
+            wrong = [read_inputs(self.images, other.image_sha256) for _, _, other in known]
+            found = self._losses([item for _, item, _ in known], wrong)
+            for (position, _, _), loss in zip(known, found, strict=True):
                 losses[position] = _finite(loss)
         return losses
 
-    def _features(self, digests: Sequence[str]) -> Tensor:
-        return torch.stack([self.features[digest] for digest in digests])
+    def _losses(self, items: Sequence[EvalItem], images: Sequence[ImageInputs]) -> list[float]:
+        rows = [self._row(item, image) for item, image in zip(items, images, strict=True)]
+        return per_example_loss(self.loaded, rows, [image.tensors for image in images])
 
-
-def grey_features(loaded: LoadedModel) -> Tensor:
-    """Return features float[T, V] of a uniform grey image, or pixels float32[3, H, W] if the encoder is trained."""
-    return picture_features(loaded, Image.new("RGB", (_GREY_SIDE, _GREY_SIDE), _GREY))
+    def _grey_image(self, image: ImageInputs) -> ImageInputs:
+        """Return a uniform grey image of the same shape as another, as the model takes it."""
+        if image.layout not in self._grey:
+            rows, columns = image.layout.grid or (1, 1)
+            grey = Image.new("RGB", (_GREY_SIDE * columns, _GREY_SIDE * rows), _GREY)
+            # Not letterboxed: borders would be visible.
+            self._grey[image.layout] = encode_image(self.loaded, grey, "squash")
+        return self._grey[image.layout]
 
 
 def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from figtune.answers.trained import adapter_fingerprint
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
 from figtune.core.jsonl import read_json, read_records
 from figtune.core.log import log
+from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.compare import EvaluatedRun
 from figtune.metrics.records import (
     EVALUATION_FOLDER,

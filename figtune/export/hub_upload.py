@@ -18,9 +18,9 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from figtune.answers.trained import read_trained
 from figtune.core.errors import ResourceError, UsageError
 from figtune.core.log import log
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -73,14 +73,14 @@ def push_adapter(output_dir: Path, upload: Upload) -> int:
         UsageError: not a repository name.
         ResourceError: no token, no right to write there, or no network.
     """
-    record = read_trained(output_dir)
+    record = read_adapter_record(output_dir)
     with _staged_folder(output_dir, _PUSHED, record) as folder:
         return _push(folder, upload.repository, upload, "Upload adapter")
 
 
 def push_merged(merged: Path, output_dir: Path, upload: Upload) -> int:
     """Upload a merged model to USER/NAME-merged; raises and returns as `push_adapter` does."""
-    with _staged_folder(merged, MERGED_CONTENTS, read_trained(output_dir)) as folder:
+    with _staged_folder(merged, MERGED_CONTENTS, read_adapter_record(output_dir)) as folder:
         return _push(folder, f"{upload.repository}-merged", upload, "Upload merged model")
 
 

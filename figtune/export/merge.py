@@ -13,20 +13,20 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
-from figtune.answers.trained import read_trained
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.core.log import log
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
-from figtune.models.adapters import adapter_config, load_adapter
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
-from figtune.models.loading import base_folder, chosen_device, load_base_model, load_processor
+from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.loading import base_folder, load_base_model, resolve_device
+from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
-from figtune.models.whole import WholeModel
 
 _SINGLE_SHARD = "1000GB"
 """Shard size above any model, so that the file names of the artifact are known in advance."""
@@ -54,9 +54,9 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is unavailable, memory is too small, or the models disagree.
     """
-    record = read_trained(output_dir)
-    device, family = chosen_device(device_name), family_of(record.family, record.name)
-    processor = load_processor(output_dir / PROCESSOR_FOLDER)
+    record = read_adapter_record(output_dir)
+    device, family = resolve_device(device_name), family_of(record.family, record.name)
+    processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_write_dir(folder) as temporary:
@@ -83,7 +83,7 @@ def merge_weights(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
     Raises:
         ResourceError: the output of a merged layer differs from that with its LoRA matrices.
     """
-    if isinstance(tuned, WholeModel):
+    if isinstance(tuned, FullFinetuneModel):
         model: PreTrainedModel = tuned.get_base_model()
     else:
         for name, layer in tuned.named_modules():
@@ -115,10 +115,10 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     model = load_base_model(base, family, stored, device, "sdpa")
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
-    config = adapter_config(record.adapter, record.base, record.commit)
-    whole = WholeModel(model, config, targets_of(record.adapter).whole)
-    whole.replace(output_dir / ADAPTER_FOLDER)
-    return whole.eval()
+    config = adapter_config(record.adapter, family, record.base, record.commit)
+    full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
+    full.load_weights(output_dir / ADAPTER_FOLDER)
+    return full.eval()
 
 
 def copy_description(base: Path, folder: Path, dtype: torch.dtype) -> None:
@@ -168,6 +168,8 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         if record.adapter.mode == "qlora"
         else ""
     )
+    packages = family_of(record.family, record.name).processor_packages
+    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
     commands = "\n".join(serving_commands("."))
     write_text(
         folder / CARD_FILE,
@@ -183,7 +185,7 @@ model was compared with the adapter on the base model: {agreement.sentence}.{qua
 
 ## Loading
 
-In this folder:
+In this folder{needed}:
 
 ```python
 from transformers import AutoModelForImageTextToText, AutoProcessor

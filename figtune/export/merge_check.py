@@ -10,9 +10,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedModel
 
-from figtune.batches.rows import training_row
+from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.images import read_image
@@ -20,8 +20,7 @@ from figtune.core.jsonl import read_records
 from figtune.core.number_format import count, fixed, percent
 from figtune.dataset.records import MINITRAIN_FILE, Example
 from figtune.dataset.shards import stream_examples
-from figtune.models.family import Family, TokenisedRow
-from figtune.models.features import fitted
+from figtune.models.family import Family, Processor, TokenizedExample
 from figtune.models.records import ModelRecord
 
 EXAMPLES = 8
@@ -35,10 +34,11 @@ multiples of 1/16, and a model near uniform has many such pairs."""
 
 @dataclass(frozen=True, kw_only=True)
 class MergeCheckExample:
-    """Tokenized example with its pixels, float32[1, 3, H, W]."""
+    """Tokenized example with its image."""
 
-    row: TokenisedRow
-    pixels: Tensor
+    example: TokenizedExample
+    inputs: dict[str, Tensor]
+    """Extra inputs of the model's own forward pass, for a batch of one row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class MergeCheck:
 
 
 def sample_examples(
-    dataset_dir: Path, family: Family, processor: ProcessorMixin, record: ModelRecord
+    dataset_dir: Path, family: Family, processor: Processor, record: ModelRecord
 ) -> list[MergeCheckExample]:
     """Return evenly spaced training examples.
 
@@ -82,19 +82,21 @@ def sample_examples(
     )
     checked = []
     for example in examples[:: max(1, len(examples) // EXAMPLES)][:EXAMPLES]:
+        image = read_image(dataset_dir / example.image)
+        layout = family.image_layout(processor, image.size)
         try:
-            row = training_row(family, processor, example.prompt, example.completion, record.max_length)
+            tokens = tokenize_example(family, processor, example.prompt, example.completion, layout, record.max_length)
         except InputError:
             continue
-        image = fitted(read_image(dataset_dir / example.image), record.image_fit, _side(processor))
-        checked.append(MergeCheckExample(row=row, pixels=family.pixel_values(processor, [image])))
+        bidirectional = torch.tensor([tokens.bidirectional])
+        inputs = {
+            **family.pixel_inputs(family.image_inputs(processor, image, record.image_fit)),
+            **family.token_inputs(bidirectional, torch.ones_like(bidirectional, dtype=torch.int64)),
+        }
+        checked.append(MergeCheckExample(example=tokens, inputs=inputs))
     if not checked:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     return checked
-
-
-def _side(processor: ProcessorMixin) -> int:
-    return int(processor.image_processor.size["height"])
 
 
 @torch.inference_mode()
@@ -108,13 +110,12 @@ def completion_logits(model: PreTrainedModel | PeftModel, examples: Sequence[Mer
 
 
 def _logits(model: PreTrainedModel | PeftModel, example: MergeCheckExample, device: torch.device) -> Tensor:
-    ids = torch.tensor([example.row.input_ids], device=device)
+    ids = torch.tensor([example.example.input_ids], device=device)
     output = model(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        token_type_ids=torch.tensor([example.row.token_type_ids], device=device),
-        pixel_values=example.pixels.to(device),
-        logits_to_keep=example.row.learned_tokens + 1,
+        **{name: tensor.to(device) for name, tensor in example.inputs.items()},
+        logits_to_keep=example.example.num_target_tokens + 1,
         use_cache=False,
     )
     predicted: Tensor = output.logits[0, :-1].float().cpu()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from figtune.core.io import sha256_of
+from figtune.models.families import TINY_TYPES, family_of, model_type_of
 from figtune.models.records import AdapterRecord, Dtype, ImageFit
-from figtune.models.support import TINY_TYPES, model_type_of, refuse_overflow, support_of
 from figtune.models.targets import targets_of
+
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,9 @@ def check_choice(choice: ModelChoice) -> None:
     targets_of(choice.adapter)
     model_type = _model_type(choice)
     if model_type is not None:
-        refuse_overflow(support_of(model_type, choice.name), choice.dtype)
+        family = family_of(model_type, choice.name)
+        targets_of(choice.adapter, family)
+        family.check_dtype(choice.dtype)
 
 
 def _model_type(choice: ModelChoice) -> str | None:
@@ -62,3 +67,19 @@ def _cached(choice: ModelChoice) -> Path | None:
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
+
+
+def local_model_fingerprint(name: str) -> dict[str, str]:
+    """Return a cheap fingerprint of a local model folder: sha256 of small files, size of weights. Empty otherwise.
+
+    A Hub repository is identified by its name and revision, and setup records which commit that was.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return {}
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", _WEIGHTS))
+    return {path.name: _identity(path) for path in files}
+
+
+def _identity(path: Path) -> str:
+    return f"{path.stat().st_size} bytes" if path.suffix == _WEIGHTS else sha256_of(path)

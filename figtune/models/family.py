@@ -1,110 +1,348 @@
-"""What differs between model families, as one small interface, and an example as a model reads it."""
+"""The contract of a model family: everything that differs between vision-language models, in one class.
+
+A family is one file beside this one, a subclass of `Family`, and one entry in `families.py`. Nothing outside
+`figtune.models` names a module, a layer, a token or an input of a particular model. The file imports torch and
+transformers inside its methods only: what can be refused before weights are loaded is checked without them.
+
+What a family states:
+
+- identity: `model_type`, `display_name`, `examples`, `unsupported_dtypes`;
+- `parts`: module paths of vision encoder, projector and text decoder, and the linear layers that LoRA names mean in
+  each;
+- images: `image_layout` (image tokens of an image of a given size: fixed, variable or tiled), `image_inputs` (the
+  tensors that the vision encoder takes, `pixel_values` and whatever goes with them; those of several images are
+  concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
+  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens);
+- text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`;
+- attention: `PromptTokens.bidirectional` marks tokens that attend to each other in both directions; in the layer types
+  of `bidirectional_layers` a token attends to those before it OR to those of its block, in all others causally; sliding
+  layers bound by their window what is causal, and the block too where `window_bounds_blocks` says so;
+- positions: `positions`, one axis of rotary positions, or three for M-RoPE;
+- the library: `token_inputs` and `pixel_inputs`, extra arguments of transformers' own `forward` and `generate`, and
+  `load_processor` where AutoProcessor does not do.
+
+The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder. Gemma 4, for one, would state a variable
+`image_layout`, `image_position_ids` beside its patches in `image_inputs`, a `bidirectional_layers` of sliding layers
+alone, and `mm_token_type_ids` in `token_inputs`.
+
+Notation: B rows, L tokens, T image tokens, V numbers of a feature, D numbers of a decoder state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image
-from torch import Tensor
-from transformers import PreTrainedModel, ProcessorMixin
+from figtune.core.errors import ResourceError, UsageError
+from figtune.models.records import Dtype, ImageFit, Part
 
-from figtune.models.support import Support
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """Label of a token that takes no part in the loss."""
+FEATURES = "features"
+"""Name of cached features, float[T, V], where an image's tensors are not those of `image_inputs`."""
+REMEDY = "download the model again; if it is one that this program made, make it again with --force"
+"""Advice for a model's files that cannot be read."""
+FULL = "full_attention"
+SLIDING = "sliding_attention"
+"""Layer types, as `layer_types` of a text decoder's configuration names them."""
 
-PROJECTOR = "multi_modal_projector"
-"""The module between vision encoder and text decoder, named alike in all families here."""
+
+class Processor(Protocol):
+    """Tokenizer and image processor of a model, as transformers' ProcessorMixin has them."""
+
+    # The attributes that are read of these, such as the ids of image tokens, differ from model to model.
+    tokenizer: Any
+    image_processor: Any
+    chat_template: str | dict[str, str] | None
+
+    def save_pretrained(self, save_directory: str | Path) -> object:
+        """Write the files that it was read from into a folder."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenisedRow:
-    """One example as the model reads it, without its pixels: image block and prompt, then completion and stop token.
+class ImageLayout:
+    """Image tokens of one image."""
 
-    `input_ids: int[L]`, `token_type_ids: int[L]`. The first `prompt_length` tokens are read, the others are learned.
-    """
+    tokens: int
+    """Image tokens T, markers not included."""
+    grid: tuple[int, ...] = ()
+    """Rows and columns of tiles or patches, in families where they vary."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageInputs:
+    """One image as a model takes it."""
+
+    layout: ImageLayout
+    tensors: dict[str, Tensor]
+    """`{"features": float[T, V]}`, or the tensors of `Family.image_inputs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTokens:
+    """Image block and prompt of one example."""
 
     input_ids: tuple[int, ...]
-    token_type_ids: tuple[int, ...]
+    """int[L]"""
+    bidirectional: tuple[bool, ...]
+    """bool[L], true where a token attends to all others that are true."""
+    image_tokens: int
+    """Tokens that stand for the image, its markers included, rather than for text."""
+    shared_prefix_length: int
+    """Length of the causal prefix shared by all examples of one image; 0 where the image attends to the prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedExample:
+    """One example as the model reads it, without its pixels: image block and prompt, then completion and stop token."""
+
+    input_ids: tuple[int, ...]
+    """int[L]"""
+    bidirectional: tuple[bool, ...]
+    """bool[L], true where a token attends to all others that are true."""
     prompt_length: int
-    shared_length: int
-    """So many of the first tokens see nothing of those after them: other examples about the picture can share them."""
+    """Tokens that are read; the others are targets."""
+    shared_prefix_length: int
+    """Length of the causal prefix shared by all examples of one image."""
+    image: ImageLayout
     truncated: bool = False
-    """The completion was longer than there was room for."""
+    """True where the completion was longer than the maximum length."""
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """`int[L]`: the completion and its stop token; everything before is IGNORED."""
-        return (IGNORED,) * self.prompt_length + self.input_ids[self.prompt_length :]
+        """`int[L]`: the completion and its stop token; IGNORE_INDEX before them."""
+        return (IGNORE_INDEX,) * self.prompt_length + self.input_ids[self.prompt_length :]
 
     @property
-    def learned_tokens(self) -> int:
-        """Tokens that the loss is taken over."""
+    def num_target_tokens(self) -> int:
+        """Number of tokens that the loss is taken over."""
         return len(self.input_ids) - self.prompt_length
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prefix:
-    """What comes before a completion: `input_ids: int[L]`, `token_type_ids: int[L]`."""
+class LoraLayers:
+    """Linear layers of one part that LoRA can adapt."""
 
-    input_ids: tuple[int, ...]
-    token_type_ids: tuple[int, ...]
-    image_tokens: int
-    """How many of them stand for the image, its markers included, rather than for text."""
-    shared_length: int
-    """How many of the first ones see nothing of the others."""
+    path: str
+    """Path of the list of layers, its last components; each layer has `self_attn` and `mlp`."""
+    names: tuple[str, ...]
+    """Names of the linear layers in them, in the order of the model."""
+
+    def pattern(self, names: Sequence[str]) -> str:
+        """Return a regular expression of the full names of some of the linear layers, for peft."""
+        # In transformers 4 the encoder of Gemma 3 and PaliGemma is a level deeper: adapters load in both.
+        path = self.path.replace(".", r"\.").replace(r"vision_tower\.", r"vision_tower\.(vision_model\.)?")
+        return rf"(.*{path}\.\d+\.(self_attn|mlp)\.({'|'.join(names)}))"
 
 
-class Family(Protocol):
-    """A kind of model: how it wants its tokens, and where its parts are."""
+@dataclass(frozen=True, kw_only=True)
+class ModelParts:
+    """Where the three parts of a model are: paths below the class that transformers loads."""
 
-    support: Support
-    """What is known of it without its weights."""
-    title: str
-    """For people."""
-    completion_type: int
-    """Token type of the completion."""
-    mutual_type: int
-    """Token type of what sees all of itself; other tokens see what is before them."""
-    first_position: int
-    """Position id of a row's first token."""
+    vision_encoder: str
+    projector: str
+    text_decoder: str
+    vision_layers: LoraLayers
+    decoder_layers: LoraLayers
+
+    @property
+    def vision_name(self) -> str:
+        """Name of the vision encoder's module, the last component of its path."""
+        return self.vision_encoder.rpartition(".")[2]
+
+    @property
+    def projector_name(self) -> str:
+        """Name of the projector's module, the last component of its path."""
+        return self.projector.rpartition(".")[2]
+
+    def part_of(self, weight: str) -> Part:
+        """Return the part that a weight belongs to, by its full name; the output layer is the text decoder's."""
+        components = weight.split(".")
+        if self.vision_name in components:
+            return "vision"
+        return "projector" if self.projector_name in components else "text"
+
+
+DECODER_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear layers of a decoder block, the same names in Llama, Gemma, Gemma 2 and Gemma 3."""
+SIGLIP_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+"""Linear layers of a SigLIP block."""
+SIGLIP_GEMMA_PARTS = ModelParts(
+    vision_encoder="model.vision_tower",
+    projector="model.multi_modal_projector",
+    text_decoder="model.language_model",
+    vision_layers=LoraLayers(path="vision_tower.encoder.layers", names=SIGLIP_LAYERS),
+    decoder_layers=LoraLayers(path="language_model.layers", names=DECODER_LAYERS),
+)
+"""Parts of Gemma 3 and PaliGemma."""
+
+
+class Family(ABC):
+    """A kind of model; see the contract at the top of this file."""
+
+    model_type: str
+    """`model_type` of its `config.json`."""
+    display_name: str
+    """Name in messages and reports."""
+    examples: tuple[str, ...]
+    """Hub ids of models of this family."""
+    unsupported_dtypes: tuple[Dtype, ...] = ()
+    """Dtypes in which the model overflows."""
+    parts: ModelParts = SIGLIP_GEMMA_PARTS
     chat_template: str
-    """Jinja: a conversation of one picture and one prompt, laid out as `prefix` does, for servers that ask in those."""
+    """Jinja: a conversation of one image and one prompt, laid out as `tokenize` does, for models without one."""
+    first_position: int = 0
+    """Position id of a row's first token."""
+    vision_depth: str = "num_hidden_layers"
+    """Name of the number of layers in `vision_config`."""
+    tokens_vary: bool = False
+    """True where the number of image tokens depends on the size of the image."""
+    bidirectional_layers: frozenset[str] = frozenset((FULL, SLIDING))
+    """Layer types in which `PromptTokens.bidirectional` counts; the others are causal."""
+    window_bounds_blocks: bool = True
+    """In sliding layers, True for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
+    completion_lead: str = ""
+    """Text between prompt and completion that is tokenized with the completion."""
 
-    def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
-        """Image block and prompt, tokenised apart from any completion."""
-        ...
+    processor_packages: tuple[str, ...] = ()
+    """Packages that transformers' own processor needs and this project does not."""
 
-    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
-        """Tokens that end an answer; the first is the one that training appends."""
-        ...
+    def check_dtype(self, dtype: Dtype) -> None:
+        """Refuse a dtype in which the family overflows.
 
-    def pixel_values(self, processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
-        """RGB images as the vision encoder takes them: float32[B, 3, H, W]."""
-        ...
+        Raises:
+            UsageError: it does.
+        """
+        if dtype in self.unsupported_dtypes:
+            raise UsageError(
+                f"{self.display_name} overflows in {dtype}: its losses become NaN and its answers empty",
+                "choose --model.dtype bfloat16 or float32",
+            )
 
-    def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
-        """What the vision encoder sees, just before the projector: float[B, T, V], T tokens of V numbers an image."""
-        ...
+    def load_processor(self, folder: Path) -> Processor:
+        """Load tokenizer and image processor of a model's folder.
 
-    def image_embeddings(self, model: PreTrainedModel, seen: Tensor) -> Tensor:
-        """Pictures in the decoder's space: float[B, T, D].
+        Raises:
+            ResourceError: the folder has none that can be read.
+        """
+        from transformers import AutoProcessor, ProcessorMixin
+
+        from figtune.models.damage import damage_explained
+
+        with damage_explained(f"{folder} has no processor that can be read", REMEDY):
+            # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
+            processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
+        if not isinstance(processor, ProcessorMixin):
+            raise ResourceError(
+                f"{folder} has no image processor beside its tokenizer", "give a model that sees images"
+            )
+        return processor
+
+    @abstractmethod
+    def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
+        """Return the image tokens of an image, without reading its pixels.
 
         Args:
-            seen: `vision_features`, float[B, T, V]; or pixels, float32[B, 3, H, W], where the vision encoder is trained
-                and what it saw once is not what it sees now.
+            size: width and height of the upright image, in pixels.
         """
-        ...
+
+    @abstractmethod
+    def image_inputs(self, processor: Processor, image: Image.Image, fit: ImageFit) -> dict[str, Tensor]:
+        """Return an RGB image as the vision encoder takes it, each tensor to be concatenated on its first axis.
+
+        Args:
+            fit: "letterbox" keeps the proportions with white borders, "squash" fills the encoder's square.
+        """
+
+    @abstractmethod
+    def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
+        """Return image block and prompt, tokenized apart from any completion."""
+
+    @abstractmethod
+    def stop_ids(self, processor: Processor) -> tuple[int, ...]:
+        """Return the tokens that end an answer; the first is the one that training appends."""
+
+    @abstractmethod
+    def features(self, model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return what the vision encoder makes of images, just before the projector: float[T, V], T over all images."""
+
+    @abstractmethod
+    def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Return what the decoder reads in place of image tokens, float[T, D], of `features`: float[T, V].
+
+        Computed in the projector's own dtype: float32 where it is trained.
+        """
+
+    def image_embeddings(self, model: PreTrainedModel, images: Mapping[str, Tensor]) -> Tensor:
+        """Return the embeddings, float[T, D], of images given by cached features or by the encoder's inputs."""
+        features = images[FEATURES] if FEATURES in images else self.features(model, images)
+        return self.embeddings(model, features)
+
+    def positions(self, example: TokenizedExample) -> tuple[Sequence[int], ...]:
+        """Return the rotary positions of an example that stands alone: int[A, L], A = 1, or 3 for M-RoPE."""
+        return (range(self.first_position, self.first_position + len(example.input_ids)),)
+
+    def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Return what the library's own `forward` and `generate` take besides ids and mask.
+
+        Args:
+            bidirectional: bool[B, L]
+            attention_mask: int64[B, L], 0 on padding.
+        """
+        del bidirectional, attention_mask
+        return {}
+
+    def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return `image_inputs` of one image as the library's own `forward` takes them, for a batch of one row."""
+        return dict(inputs)
+
+    def largest_image(self, processor: Processor) -> tuple[int, int]:
+        """Return width and height of an image that takes the most image tokens: a square one, in most families."""
+        del processor
+        return (64, 64)
+
+    def without_vision_layers(self, config: PreTrainedConfig) -> PreTrainedConfig:
+        """Return the configuration of the same model with a vision encoder of no layers: of no size when loaded."""
+        changed = deepcopy(config)
+        setattr(changed.vision_config, self.vision_depth, 0)
+        return changed
 
 
-def are_pixels(seen: Tensor) -> bool:
-    """Whether pictures are given as float32[B, 3, H, W], rather than as features, float[B, T, V]."""
-    return seen.ndim == 4
+def text_ids(processor: Processor, text: str) -> tuple[int, ...]:
+    """Return the tokens of plain text: no markers added, and text that reads like a control token stays text."""
+    return tuple(processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
 
-def text_ids(processor: ProcessorMixin, text: str) -> tuple[int, ...]:
-    """Tokens of plain text: no markers added, and text that reads like a control token stays text."""
-    tokenizer = processor.tokenizer
-    return tuple(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
+    """Return an RGB image as an image processor of square images should get it.
+
+    Args:
+        side: of the vision encoder's square, in pixels.
+
+    Returns:
+        "letterbox": `side` x `side` with white borders, proportions kept. "squash": as it is; the processor resizes it
+        to the square whatever its proportions.
+    """
+    return image if fit == "squash" else letterbox(image, (side, side))
+
+
+def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return an RGB image of the given width and height, proportions kept, with white borders."""
+    from PIL import Image as PillowImage
+    from PIL import ImageOps
+
+    # An image so thin that a pixel's width of it would not be left is thickened first.
+    least = -(-image.height // size[1]), -(-image.width // size[0])
+    if image.width < least[0] or image.height < least[1]:
+        image = image.resize((max(image.width, least[0]), max(image.height, least[1])))
+    return ImageOps.pad(image, size, method=PillowImage.Resampling.LANCZOS, color=(255, 255, 255))

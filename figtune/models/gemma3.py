@@ -7,98 +7,112 @@ wrap it in turns and end on `<end_of_turn>`, as their chat template does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import torch
-from PIL import Image
-from torch import Tensor
-from transformers import PreTrainedModel, ProcessorMixin
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
+from figtune.models.records import ImageFit
 
-from figtune.models.family import PROJECTOR, Prefix, are_pixels, text_ids
-from figtune.models.support import GEMMA3
-
-_IMAGE = 1
-"""Token type of the image's soft tokens: a run of them is one block that sees all of itself."""
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 
-_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
-    "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<start_of_image>{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
-)
-"""The processor itself sets the image's markers and soft tokens between empty lines."""
-
-
-class Gemma3:
+class Gemma3(Family):
     """See `figtune.models.family.Family`."""
 
-    support = GEMMA3
-    title = GEMMA3.title
-    completion_type = 0
-    mutual_type = _IMAGE
-    first_position = 0
-    chat_template = _TEMPLATE
+    model_type = "gemma3"
+    display_name = "Gemma 3"
+    examples: tuple[str, ...] = (
+        "google/gemma-3-4b-pt",
+        "google/gemma-3-12b-pt",
+        "google/gemma-3-27b-pt",
+        "google/gemma-3-4b-it",
+    )
+    unsupported_dtypes = ("float16",)
+    # The processor itself sets the image's markers and soft tokens between empty lines.
+    chat_template = (
+        "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}"
+        "{{ message['content'] | trim }}"
+        "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<start_of_image>{% endfor %}"
+        "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
+        "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
+    )
 
-    def prefix(self, processor: ProcessorMixin, prompt: str) -> Prefix:
-        """Image block and prompt. The image is blind to the prompt: examples about it can share all up to its end."""
+    def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
+        """Return 256 tokens for any image (of the real models)."""
+        del size
+        return ImageLayout(tokens=processor.image_seq_length)  # type: ignore[attr-defined]
+
+    def image_inputs(self, processor: Processor, image: Image.Image, fit: ImageFit) -> dict[str, Tensor]:
+        """Return `pixel_values: float32[1, 3, H, W]`, one view: pan-and-scan would add crops and their tokens."""
+        import torch
+
+        square = fit_to_square(image, fit, processor.image_processor.size["height"])
+        prepared = processor.image_processor([[square]], do_pan_and_scan=False, return_tensors="pt")
+        return {"pixel_values": torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)}
+
+    def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
+        """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""
         tokenizer = processor.tokenizer
-        soft_tokens = (tokenizer.image_token_id,) * processor.image_seq_length  # type: ignore[attr-defined]
-        image = (tokenizer.boi_token_id, *soft_tokens, tokenizer.eoi_token_id)
-        text = f"\n\n{prompt.strip()}"
-        shared = (tokenizer.bos_token_id, *_opening(processor), *image)
-        ids = (*shared, *text_ids(processor, text), *_closing(processor))
-        types = tuple(_IMAGE if token == tokenizer.image_token_id else 0 for token in ids)
-        return Prefix(input_ids=ids, token_type_ids=types, image_tokens=len(image), shared_length=len(shared))
+        soft_token: int = tokenizer.image_token_id
+        block = (tokenizer.boi_token_id, *(soft_token,) * image.tokens, tokenizer.eoi_token_id)
+        shared = (tokenizer.bos_token_id, *_opening(processor), *block)
+        ids = (*shared, *text_ids(processor, f"\n\n{prompt.strip()}"), *_closing(processor))
+        return PromptTokens(
+            input_ids=ids,
+            bidirectional=tuple(token == soft_token for token in ids),
+            image_tokens=len(block),
+            shared_prefix_length=len(shared),
+        )
 
-    def stop_ids(self, processor: ProcessorMixin) -> tuple[int, ...]:
-        """`<eos>`; `<end_of_turn>` first for a model that takes turns."""
+    def stop_ids(self, processor: Processor) -> tuple[int, ...]:
+        """Return `<eos>`, after `<end_of_turn>` for a model that takes turns."""
         tokenizer = processor.tokenizer
         end = tokenizer.convert_tokens_to_ids("<eos>")
         return (_turn_ends(tokenizer), end) if _takes_turns(processor) else (end,)
 
-    def pixel_values(self, processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
-        """One view per image: pan-and-scan would add crops and their tokens."""
-        nested = [[image] for image in images]
-        prepared = processor.image_processor(nested, do_pan_and_scan=False, return_tensors="pt")
-        return torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)
-
-    def vision_features(self, model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
-        """Patches pooled as the projector does first thing: a sixteenth of the numbers to keep, for the real model."""
+    def features(self, model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return patches pooled as the projector does first: a sixteenth of the numbers to keep, for the real model."""
         tower = model.model.vision_tower
-        patches = tower(pixel_values=pixel_values.to(tower.dtype)).last_hidden_state
-        projector = getattr(model.model, PROJECTOR)
+        patches = tower(pixel_values=inputs["pixel_values"].to(tower.dtype)).last_hidden_state
+        projector = model.model.multi_modal_projector
         side = projector.patches_per_image
         squares = patches.transpose(1, 2).reshape(len(patches), -1, side, side).contiguous()
-        pooled: Tensor = projector.avg_pool(squares).flatten(2).transpose(1, 2)
+        pooled: Tensor = projector.avg_pool(squares).flatten(2).transpose(1, 2).flatten(0, 1)
         return pooled
 
-    def image_embeddings(self, model: PreTrainedModel, seen: Tensor) -> Tensor:
-        """Norm and projection, in the projector's own dtype: float32 where it is trained."""
-        features = self.vision_features(model, seen) if are_pixels(seen) else seen
-        projector = getattr(model.model, PROJECTOR)
+    def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Return norm and projection."""
+        projector = model.model.multi_modal_projector
         weight: Tensor = projector.mm_input_projection_weight
-        return torch.matmul(projector.mm_soft_emb_norm(features.to(weight.dtype)), weight)
+        embedded: Tensor = projector.mm_soft_emb_norm(features.to(weight.dtype)) @ weight
+        return embedded
+
+    def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Return token types: 1 on soft tokens, each run of which is one bidirectional block."""
+        return {"token_type_ids": bidirectional * attention_mask}
 
 
-def _takes_turns(processor: ProcessorMixin) -> bool:
-    return "<start_of_turn>" in (getattr(processor, "chat_template", None) or "")
+def _takes_turns(processor: Processor) -> bool:
+    return "<start_of_turn>" in (processor.chat_template or "")
 
 
 def _turn_ends(tokenizer: object) -> int:
     return int(tokenizer.convert_tokens_to_ids("<end_of_turn>"))  # type: ignore[attr-defined]
 
 
-def _opening(processor: ProcessorMixin) -> tuple[int, ...]:
-    """What stands between `<bos>` and the image. Newlines in a row are one token: they are encoded together."""
+def _opening(processor: Processor) -> tuple[int, ...]:
+    """Return the tokens between `<bos>` and the image. Newlines in a row are one token, so they go together."""
     if not _takes_turns(processor):
         return text_ids(processor, "\n\n")
     start = processor.tokenizer.convert_tokens_to_ids("<start_of_turn>")
     return (start, *text_ids(processor, "user\n\n\n"))
 
 
-def _closing(processor: ProcessorMixin) -> tuple[int, ...]:
-    """What stands between the prompt and the completion."""
+def _closing(processor: Processor) -> tuple[int, ...]:
+    """Return the tokens between the prompt and the completion."""
     newline = text_ids(processor, "\n")
     if not _takes_turns(processor):
         return newline

@@ -58,9 +58,9 @@ def check_device(device: str) -> None:
         ResourceError: there is no CUDA device.
     """
     if device == "cuda":
-        from figtune.models.loading import chosen_device
+        from figtune.models.loading import resolve_device
 
-        chosen_device(device)
+        resolve_device(device)
 
 
 def check_base(folder: Path, name: str) -> None:
@@ -77,7 +77,7 @@ def check_base(folder: Path, name: str) -> None:
     except FigtuneError:
         return
     if not record.tiny and record.name == name:
-        from figtune.models.hub import check_model
+        from figtune.models.model_files import check_model
 
         check_model(record.base, record.commit)
 

@@ -13,44 +13,38 @@ from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
-    ProcessorMixin,
 )
 from transformers.utils import logging as transformers_logging
 
 from figtune.core.errors import ResourceError, UsageError
 from figtune.core.jsonl import read_json
 from figtune.core.log import log
-from figtune.models.adapters import adapter_config, load_adapter
 from figtune.models.damage import damage_explained
-from figtune.models.encoder import remove_encoder, without_layers
 from figtune.models.families import family_of
-from figtune.models.family import PROJECTOR, Family
-from figtune.models.hub import find_model
-from figtune.models.noise import without_loading_noise
+from figtune.models.family import REMEDY, Family, ModelParts, Processor
+from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
+from figtune.models.lora import adapter_config, load_adapter
+from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
+from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
-from figtune.models.support import model_type_of
 from figtune.models.targets import targets_of, trains_vision
-from figtune.models.whole import WEIGHTS_FILE, WholeModel
+from figtune.models.vision_tower import unload_vision_tower
 
-NOT_IN_FOUR_BITS = ["model.vision_tower", f"model.{PROJECTOR}", "lm_head"]
-"""Full names of modules, as transformers 4 and 5 match them. They take the place of the library's own exceptions."""
-_REMEDY = "download the model again; if it is one that this program made, make it again with --force"
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model with its adapter, what prepares its input, and how it is to read examples."""
+    """A model with its adapter and its processor."""
 
     record: ModelRecord
     family: Family
-    processor: ProcessorMixin
+    processor: Processor
     model: PreTrainedModel
     """The base model; the adapter's layers are inside."""
     tuned: PeftModel
@@ -63,43 +57,20 @@ class LoadedModel:
 
     @property
     def trains_vision(self) -> bool:
-        """Whether the vision encoder is trained, so that pictures go through it each time."""
+        """True where the vision encoder is trained, so that images go through it each time."""
         return trains_vision(self.record.adapter)
 
 
-def chosen_device(name: str) -> torch.device:
-    """ "auto", "cpu" or "cuda" as a device.
+def resolve_device(name: str) -> torch.device:
+    """Return the device for "auto", "cpu" or "cuda".
 
     Raises:
         ResourceError: there is no CUDA card.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise ResourceError("no CUDA card is to be found", "leave out --device, or give --device cpu")
+        raise ResourceError("no CUDA device found", "leave out --device, or give --device cpu")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def load_processor(folder: Path) -> ProcessorMixin:
-    """Tokenizer and image processor of a model's folder.
-
-    Raises:
-        ResourceError: the folder has none that can be read.
-    """
-    with damage_explained(f"{folder} has no processor that can be read", _REMEDY):
-        # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
-        processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
-    if not isinstance(processor, ProcessorMixin):
-        raise ResourceError(f"{folder} has no image processor beside its tokenizer", "give a model that sees images")
-    return processor
-
-
-def family_of_folder(folder: Path, name: str) -> Family:
-    """The family of the model in a folder, from its own configuration.
-
-    Raises:
-        ResourceError: it is not supported, or its configuration cannot be read.
-    """
-    return family_of(model_type_of(folder, name), name)
 
 
 def load_base_model(
@@ -112,7 +83,7 @@ def load_base_model(
     four_bit: bool = False,
     encoder: bool = True,
 ) -> PreTrainedModel:
-    """A base model, frozen and in evaluation mode.
+    """Load a base model, frozen and in evaluation mode.
 
     Args:
         attention: "sdpa" or "eager"; "sdpa" gives way to "eager" in decoders that it cannot serve.
@@ -120,32 +91,32 @@ def load_base_model(
         encoder: False leaves the vision encoder on the disk.
 
     Raises:
-        UsageError: a kernel that ignores the family's attention masks.
+        UsageError: a kernel that ignores attention masks.
         ResourceError: weights are missing or unreadable, or memory is too small.
     """
     if "flash" in attention:
         raise UsageError(
-            f"FlashAttention kernels ignore the attention between image tokens that {family.title} was trained with",
+            "FlashAttention kernels ignore the attention masks that image tokens and packed rows need",
             "choose the attention sdpa",
         )
     _show_loading(folder)
-    with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", _REMEDY):
+    with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with without_loading_noise(unused_weights=not encoder):
+        with suppress_unused_weights_table(unused_weights=not encoder):
             model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
                 folder,
-                config=config if encoder else without_layers(config),
+                config=config if encoder else family.without_vision_layers(config),
                 dtype=dtype,
-                attn_implementation=kernels(config, attention),
+                attn_implementation=attn_implementations(config, attention),
                 device_map={"": device},
-                quantization_config=_nf4(dtype) if four_bit else None,
+                quantization_config=_nf4(dtype, family.parts) if four_bit else None,
                 use_safetensors=True,
                 trust_remote_code=False,
             )
     if not encoder:
-        remove_encoder(model)
-        model.config.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
-    _keep_layout(model)
+        unload_vision_tower(model, family.parts)
+        setattr(model.config.vision_config, family.vision_depth, getattr(config.vision_config, family.vision_depth))
+    _disable_bnb_cpu_repack(model)
     model.requires_grad_(False)
     model.train(False)
     return model
@@ -162,7 +133,7 @@ def _shortage_explained(device: torch.device) -> Iterator[None]:
         ) from None
 
 
-def _keep_layout(model: PreTrainedModel) -> None:
+def _disable_bnb_cpu_repack(model: PreTrainedModel) -> None:
     """Keep 4-bit weights as they are on a CPU that has AVX512-BF16.
 
     The first look without gradients would lay them out anew there, for a kernel through which no gradient goes back:
@@ -173,24 +144,31 @@ def _keep_layout(model: PreTrainedModel) -> None:
             layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # no tensor
 
 
-def kernels(config: PreTrainedConfig, attention: str) -> dict[str, str]:
-    """Per half of the model: sdpa cannot cap attention logits, as the decoder of PaliGemma 2 does."""
+def attn_implementations(config: PreTrainedConfig, attention: str) -> dict[str, str]:
+    """Return the attention of each half: sdpa cannot cap attention logits, as the decoder of PaliGemma 2 does."""
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
     return {"text_config": "eager" if capped else attention, "vision_config": attention}
 
 
-def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+def not_in_four_bits(parts: ModelParts) -> list[str]:
+    """Return the full names of modules that QLoRA does not quantize, as bitsandbytes matches them in transformers 4
+    and 5; they take the place of its own exceptions.
+    """
+    return [parts.vision_encoder, parts.projector, "lm_head"]
+
+
+def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=NOT_IN_FOUR_BITS,
+        llm_int8_skip_modules=not_in_four_bits(parts),
     )
 
 
 def base_folder(record: ModelRecord, beside: Path) -> Path:
-    """Where the base model of a record is on this machine, downloaded where it is not.
+    """Return the folder of a record's base model on this machine, downloaded where it is not there yet.
 
     Args:
         beside: the folder that the record was read from.
@@ -205,11 +183,11 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
 def load_tuned_model(
     folder: Path, device: torch.device, made_by: str, *, trainable: bool = False, encoder: bool = True
 ) -> LoadedModel:
-    """The base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
+    """Load the base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
     Args:
         made_by: the command that makes the folder, for the remedy of the error.
-        encoder: False leaves a frozen vision encoder on the disk; `figtune.models.features` fetches it when needed.
+        encoder: False leaves a frozen vision encoder on the disk; `figtune.models.feature_cache` loads it when needed.
 
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
@@ -222,8 +200,8 @@ def load_tuned_model(
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
     precision = precision_of(record, device)
-    if precision.remark:
-        _say_once(precision.remark)
+    if precision.note:
+        _say_once(precision.note)
     model = load_base_model(
         base,
         family,
@@ -233,11 +211,11 @@ def load_tuned_model(
         four_bit=precision.four_bit,
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
     )
-    tuned = _tuned(model, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    tuned = _tuned(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
     return LoadedModel(
         record=record,
         family=family,
-        processor=load_processor(folder / PROCESSOR_FOLDER),
+        processor=family.load_processor(folder / PROCESSOR_FOLDER),
         model=tuned.get_base_model(),
         tuned=tuned.eval(),
         device=device,
@@ -247,23 +225,23 @@ def load_tuned_model(
 
 
 def _tuned(
-    model: PreTrainedModel, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
+    model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
 ) -> PeftModel:
     if record.adapter.mode != "full":
         return load_adapter(model, folder, trainable=trainable)
-    config = adapter_config(record.adapter, record.base, record.commit)
-    whole = WholeModel(model, config, targets_of(record.adapter).whole)
+    config = adapter_config(record.adapter, family, record.base, record.commit)
+    tuned = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
     # Setup leaves the folder empty: training begins with the base model's own weights.
     if (folder / WEIGHTS_FILE).is_file():
-        whole.replace(folder)
+        tuned.load_weights(folder)
     if trainable:
-        whole.begin(precision.dtype)
-    return whole
+        tuned.make_trainable(precision.dtype)
+    return tuned
 
 
 @cache
-def _say_once(remark: str) -> None:
-    log(remark)
+def _say_once(note: str) -> None:
+    log(note)
 
 
 def _show_loading(folder: Path) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from figtune.models.families import family_of
 from figtune.models.records import ModelRecord
-from figtune.models.support import refuse_overflow, support_of
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -20,7 +20,7 @@ class Precision:
     """Of the frozen weights, or of computing with them where they are kept in 4 bits."""
     four_bit: bool
     """Whether the text decoder's linear layers are kept in 4 bits (NF4)."""
-    remark: str | None
+    note: str | None
     """What was chosen without being asked for, with its cost, for people."""
 
 
@@ -30,27 +30,27 @@ def precision_of(record: ModelRecord, device: torch.device) -> Precision:
     Raises:
         UsageError: the family overflows in the dtype that was asked for.
     """
-    refuse_overflow(support_of(record.family, record.name), record.dtype)
+    family_of(record.family, record.name).check_dtype(record.dtype)
     four_bit = record.adapter.mode == "qlora"
     if record.dtype != "auto":
-        return Precision(dtype=_DTYPES[record.dtype], four_bit=four_bit, remark=None)
+        return Precision(dtype=_DTYPES[record.dtype], four_bit=four_bit, note=None)
     if record.tiny:
         # Its losses are compared to the sixth digit, and its matrices are too small to be worth anything else.
-        return Precision(dtype=torch.float32, four_bit=four_bit, remark=None)
+        return Precision(dtype=torch.float32, four_bit=four_bit, note=None)
     if device.type == "cpu":
         return _on_cpu(four_bit=four_bit)
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return Precision(dtype=torch.bfloat16, four_bit=four_bit, remark=None)
+        return Precision(dtype=torch.bfloat16, four_bit=four_bit, note=None)
     return _on_older_card(record, four_bit=four_bit)
 
 
 def _on_cpu(*, four_bit: bool) -> Precision:
     """bfloat16 only where the CPU multiplies it itself; elsewhere it is emulated, and many times slower."""
     if _cpu_has_bfloat16():
-        remark = "the CPU computes bfloat16 by itself, which is faster than float32: the frozen weights are kept in it"
-        return Precision(dtype=torch.bfloat16, four_bit=four_bit, remark=remark)
-    remark = "the CPU has no bfloat16 of its own: the weights are kept in float32, faster here but twice the memory"
-    return Precision(dtype=torch.float32, four_bit=four_bit, remark=None if four_bit else remark)
+        note = "the CPU computes bfloat16 by itself, which is faster than float32: the frozen weights are kept in it"
+        return Precision(dtype=torch.bfloat16, four_bit=four_bit, note=note)
+    note = "the CPU has no bfloat16 of its own: the weights are kept in float32, faster here but twice the memory"
+    return Precision(dtype=torch.float32, four_bit=four_bit, note=None if four_bit else note)
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -65,12 +65,12 @@ def _arm_has_bfloat16() -> bool:
 def _on_older_card(record: ModelRecord, *, four_bit: bool) -> Precision:
     """Cards before Ampere, such as T4 and V100: float16 overflows, and float32 weights are too large for them."""
     if record.adapter.mode == "full":
-        remark = "the card has no bfloat16: all weights and all computing are float32, which is several times slower"
-        return Precision(dtype=torch.float32, four_bit=False, remark=remark)
+        note = "the card has no bfloat16: all weights and all computing are float32, which is several times slower"
+        return Precision(dtype=torch.float32, four_bit=False, note=note)
     weights = "" if four_bit else "the text decoder's weights are kept in 4 bits, which costs some accuracy, and "
     return Precision(
         dtype=torch.float32,
         four_bit=True,
-        remark=f"the card has no bfloat16: {weights}computing is float32, several times slower than bfloat16 on newer "
+        note=f"the card has no bfloat16: {weights}computing is float32, several times slower than bfloat16 on newer "
         "cards (--model.dtype float32 keeps all weights in float32)",
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from figtune.core.io import write_text
 from figtune.models.family import Family
-from figtune.models.loading import load_processor
 from figtune.models.records import CHAT_TEMPLATE_FILE, PROCESSOR_FILES
 
 
@@ -26,5 +25,5 @@ def copy_processor(base: Path, folder: Path, family: Family) -> None:
     for name in PROCESSOR_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
-    if not getattr(load_processor(folder), "chat_template", None):
+    if not family.load_processor(folder).chat_template:
         write_text(folder / CHAT_TEMPLATE_FILE, family.chat_template)

@@ -1,20 +1,21 @@
-"""Setting a model up: its base fetched, its adapter begun, both described in files that training and testing read."""
+"""Set a model up: fetch its base, start its adapter, and describe both in files that training and evaluation read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 
 from figtune.core.io import atomic_write_dir
 from figtune.core.jsonl import write_json
 from figtune.core.log import log
-from figtune.models.adapters import adapter_config, model_outline, new_adapter, save_adapter
 from figtune.models.choice import ModelChoice, check_choice
-from figtune.models.families import family_of
-from figtune.models.hub import ModelFolder, find_model
-from figtune.models.loading import family_of_folder
-from figtune.models.parameters import parameter_table, table_lines
+from figtune.models.families import family_of_folder
+from figtune.models.family import Family, ModelParts
+from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
+from figtune.models.model_files import ModelFolder, find_model
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
@@ -24,11 +25,14 @@ from figtune.models.records import (
     PROCESSOR_FOLDER,
     ModelRecord,
     ParameterTable,
+    Part,
+    PartCount,
 )
-from figtune.models.support import refuse_overflow
 from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
-from figtune.models.whole import WholeModel
+
+_TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector", "text": "text decoder"}
+_ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
 
 
 def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
@@ -43,11 +47,12 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     check_choice(choice)
     tiny = choice.name in TINY_MODELS
     found = _build(model_dir, choice.name) if tiny else _fetch(choice)
-    record = _record(choice, found, tiny=tiny)
-    table = _begin_adapter(model_dir, found.folder, record, choice.seed)
+    family = family_of_folder(found.folder, choice.name)
+    record = _record(choice, family, found, tiny=tiny)
+    table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family_of(record.family, record.name))
-    for line in table_lines(table):
+        copy_processor(found.folder, folder, family)
+    for line in format_table(table):
         log(line)
     write_json(model_dir / PARAMETERS_FILE, table)
     write_json(model_dir / MODEL_FILE, record)
@@ -64,21 +69,21 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
     description = find_model(choice.name, choice.revision, weights=False)
     family = family_of_folder(description.folder, choice.name)
-    refuse_overflow(family.support, choice.dtype)
+    targets_of(choice.adapter, family)
+    family.check_dtype(choice.dtype)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
-    log(f"model {choice.name}{at}: {family.title}, in {found.folder}")
+    log(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
     return found
 
 
-def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelRecord:
-    family = family_of_folder(found.folder, choice.name)
+def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bool) -> ModelRecord:
     local = BASE_FOLDER if tiny else str(found.folder)
     return ModelRecord(
         name=choice.name,
         base=choice.name if found.commit else local,
         commit=found.commit,
-        family=family.support.model_type,
+        family=family.model_type,
         tiny=tiny,
         dtype=choice.dtype,
         image_fit=choice.image_fit,
@@ -87,15 +92,41 @@ def _record(choice: ModelChoice, found: ModelFolder, *, tiny: bool) -> ModelReco
     )
 
 
-def _begin_adapter(model_dir: Path, base: Path, record: ModelRecord, seed: int) -> ParameterTable:
-    config = adapter_config(record.adapter, record.base, record.commit)
-    outline = model_outline(base)
+def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRecord, seed: int) -> ParameterTable:
+    config = adapter_config(record.adapter, family, record.base, record.commit)
+    model = meta_model(base)
     with atomic_write_dir(model_dir / ADAPTER_FOLDER) as folder:
         if record.adapter.mode == "full":
-            # The folder stays empty: training begins with the base model's own weights.
-            whole = WholeModel(outline, config, targets_of(record.adapter).whole)
-            whole.begin(torch.float32)
-            return parameter_table(whole)
-        tuned = new_adapter(outline, base, config, seed)
+            # The folder stays empty: training starts from the base model's own weights.
+            full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
+            full.make_trainable(torch.float32)
+            return parameter_table(full, family.parts)
+        tuned = new_adapter(model, family, base, config, seed)
         save_adapter(tuned, folder)
-    return parameter_table(tuned)
+    return parameter_table(tuned, family.parts)
+
+
+def parameter_table(tuned: PeftModel, parts: ModelParts) -> ParameterTable:
+    """Count the parameters of each part. A projector that is trained stands for the frozen one that it replaces."""
+    trained = dict.fromkeys(_ROWS, 0)
+    frozen = dict.fromkeys(_ROWS, 0)
+    for name, parameter in tuned.named_parameters():
+        if ".original_module." in name:
+            continue
+        title = _TITLES[parts.part_of(name)]
+        counts = trained if parameter.requires_grad else frozen
+        counts[f"LoRA in the {title}" if "lora_" in name else title] += parameter.numel()
+    rows = tuple(
+        PartCount(part=row, trained=trained[row], frozen=frozen[row]) for row in _ROWS if trained[row] or frozen[row]
+    )
+    count = sum(trained.values())
+    return ParameterTable(parts=rows, trained=count, total=count + sum(frozen.values()))
+
+
+def format_table(table: ParameterTable) -> list[str]:
+    """Return the table as text, a line each."""
+    lines = [f"{'part':28}{'trained':>16}{'frozen':>18}"]
+    lines += [f"{part.part:28}{part.trained:>16,}{part.frozen:>18,}" for part in table.parts]
+    share = table.trained / table.total
+    lines.append(f"{'together':28}{table.trained:>16,}{table.total - table.trained:>18,}  ({share:.2%} is trained)")
+    return lines

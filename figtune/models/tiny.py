@@ -5,27 +5,32 @@ They are for demos and tests: random weights, a small vocabulary, and nothing kn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    GemmaTokenizer,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     PaliGemmaProcessor,
     PreTrainedModel,
-    ProcessorMixin,
     SiglipImageProcessorPil,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessorPil,
 )
 from transformers.utils import logging as transformers_logging
 
-from figtune.core.io import atomic_write_dir
-from figtune.models.family import PROJECTOR
-from figtune.models.tiny_tokenizer import tiny_tokenizer
+from figtune.core.io import atomic_write_dir, write_text
+from figtune.models.families import family_of
 
 _SEED = 0
 _WIDTH = 128
@@ -40,6 +45,12 @@ _INIT = 0.05
 _PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
+_LLAMA_FINAL_NORM = 2.0
+"""For a decoder whose output layer is not the table of its embeddings."""
+_TILE_SIDE = 56
+_TILES = 2
+"""Tiles in a row or a column, at most."""
+_SCALE_FACTOR = 2
 _CAPPED_FINAL_NORM = 2.0
 """Where logits are capped, larger ones would all be the cap."""
 _GEMMA_EMBEDDING = 0.008
@@ -48,6 +59,14 @@ _GEMMA_FINAL_NORM = 20.0
 Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer, outweighs
 everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm makes up for
 small rows of the output layer."""
+
+_WORDS_FILE = "tiny_words.txt"
+_CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+_BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_PRINTABLE = [chr(code) for code in range(33, 127)]
+_NEWLINES = ("\n", "\n\n")
+_PIECES = 20_000
+"""More than the words of the file have: then each word ends up as one token."""
 
 Settings = dict[str, int | float | str | bool | list[str]]
 
@@ -98,7 +117,7 @@ def build_tiny_gemma3(folder: Path) -> None:
         image_token_index=tokenizer.image_token_id,
         initializer_range=_INIT,
     )
-    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor, _FINAL_NORM)
+    _save(folder, lambda: Gemma3ForConditionalGeneration(config), processor.save_pretrained, _FINAL_NORM)
 
 
 def build_tiny_paligemma(folder: Path) -> None:
@@ -129,31 +148,92 @@ def _build_paligemma(folder: Path, decoder: Settings, final_norm: float) -> None
         projection_dim=_WIDTH,
         hidden_size=_WIDTH,
     )
-    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor, final_norm)
+    _save(folder, lambda: PaliGemmaForConditionalGeneration(config), processor.save_pretrained, final_norm)
+
+
+def build_tiny_smolvlm2(folder: Path) -> None:
+    """Write a SmolVLM2 of about a million random weights, the same to the byte every time: at most 2 x 2 tiles."""
+    tokenizer = tiny_tokenizer({"image_token": "<image>"})
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, _TILES + 1) for column in range(1, _TILES + 1)]
+    markers = ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<global-img>", *tiles]
+    tokenizer.add_special_tokens({"additional_special_tokens": markers})
+    tokenizer.bos_token, tokenizer.eos_token = markers[:2]
+    images = SmolVLMImageProcessorPil(
+        size={"longest_edge": _TILES * _TILE_SIDE}, max_image_size={"longest_edge": _TILE_SIDE}
+    )
+    config = SmolVLMConfig(
+        text_config={**_DECODER, "model_type": "llama", "vocab_size": len(tokenizer), "initializer_range": _INIT},
+        vision_config={**_VISION, "image_size": _TILE_SIDE},
+        image_token_id=tokenizer.image_token_id,
+        scale_factor=_SCALE_FACTOR,
+    )
+    processor: dict[str, object] = {
+        "image_seq_len": (_TILE_SIDE // _PATCH_SIDE // _SCALE_FACTOR) ** 2,
+        "processor_class": "SmolVLMProcessor",
+    }
+
+    def save_processor(target: Path) -> None:
+        tokenizer.save_pretrained(target)
+        images.save_pretrained(target)
+        write_text(target / "processor_config.json", json.dumps(processor, indent=2) + "\n")
+
+    _save(folder, lambda: SmolVLMForConditionalGeneration(config), save_processor, _LLAMA_FINAL_NORM)
 
 
 TINY_MODELS: dict[str, Callable[[Path], None]] = {
     "tiny-gemma3": build_tiny_gemma3,
     "tiny-paligemma": build_tiny_paligemma,
     "tiny-paligemma2": build_tiny_paligemma2,
+    "tiny-smolvlm2": build_tiny_smolvlm2,
 }
 """Reserved model names and what builds them."""
 
 
-def _save(folder: Path, build: Callable[[], PreTrainedModel], processor: ProcessorMixin, final_norm: float) -> None:
+def _save(
+    folder: Path, build: Callable[[], PreTrainedModel], save_processor: Callable[[Path], object], final_norm: float
+) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = build()
         # Gemma 3's projector starts at zero: pictures would have no effect.
-        projector = getattr(model.model, PROJECTOR)
-        for parameter in projector.parameters():
+        parts = family_of(model.config.model_type, folder.name).parts
+        for parameter in model.get_submodule(parts.projector).parameters():
             if parameter.ndim == 2:
                 torch.nn.init.normal_(parameter, std=_PROJECTION)
-    decoder = model.model.language_model
-    torch.nn.init.constant_(decoder.norm.weight, final_norm)
-    if decoder.config.model_type == "gemma":
-        decoder.embed_tokens.weight.data.mul_(_GEMMA_EMBEDDING / _INIT)
+    decoder = model.get_submodule(parts.text_decoder)
+    torch.nn.init.constant_(decoder.norm.weight, final_norm)  # type: ignore[arg-type, union-attr]
+    if getattr(decoder.config, "model_type", None) == "gemma":
+        decoder.embed_tokens.weight.data.mul_(_GEMMA_EMBEDDING / _INIT)  # type: ignore[operator, union-attr]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
-        processor.save_pretrained(temporary)
+        save_processor(temporary)
+
+
+def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:
+    """Gemma's tokenizer class with a vocabulary of a few thousand.
+
+    Args:
+        markers: names and texts of image tokens, `{"boi_token": "<start_of_image>", ...}`.
+    """
+    vocabulary, merges = _vocabulary_and_merges()
+    return GemmaTokenizer(
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]  # it takes pairs
+        add_bos_token=True,
+        extra_special_tokens=markers,
+    )
+
+
+def _vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the words."""
+    words = resources.files(__package__).joinpath(_WORDS_FILE).read_text(encoding="utf-8").split()
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=_PIECES, min_frequency=1, initial_alphabet=_PRINTABLE, show_progress=False)
+    learner.train_from_iterator((f"▁{word}" for word in words), trainer)
+    learned = json.loads(learner.to_str())["model"]
+    pieces = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
+    tokens = [*_CONTROL, *_BYTES, *_NEWLINES, *pieces]
+    merges = [("\n", "\n"), *((left, right) for left, right in learned["merges"])]
+    return {token: index for index, token in enumerate(tokens)}, merges

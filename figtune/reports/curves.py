@@ -26,10 +26,9 @@ class Curves:
     """Step of the weights that were kept."""
 
 
-def write_curves(path: Path, curves: Curves) -> None:
-    """Draw losses (nats per token) and the learning rate into a PNG file, byte-identical for the same run."""
+def draw_curves(curves: Curves) -> Figure:
+    """Draw losses (nats per token) above the learning rate."""
     figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     losses.plot(*_columns(curves.train), color="#9aa5b1", linewidth=1, label="training batches")
     losses.plot(*_columns(curves.minitrain), color="#2563eb", marker="o", markersize=3, label="minitrain")
@@ -47,6 +46,12 @@ def write_curves(path: Path, curves: Curves) -> None:
     for axes in (losses, rate):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def write_curves(path: Path, curves: Curves) -> None:
+    """Write the curves into a PNG file, byte-identical for the same run."""
+    canvas = FigureCanvasAgg(draw_curves(curves))
     with atomic_write(path) as file:
         # Without matplotlib's version, so that the file depends on the run alone.
         canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]

@@ -15,11 +15,11 @@ from figtune.core.jsonl import read_json
 from figtune.core.log import log
 from figtune.core.number_format import gigabytes
 from figtune.models.choice import ModelChoice
-from figtune.models.hub import find_model
-from figtune.models.loading import base_folder, chosen_device
+from figtune.models.families import TINY_TYPES, model_type_of
+from figtune.models.loading import base_folder, resolve_device
+from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
-from figtune.models.support import TINY_TYPES, model_type_of
 from figtune.training.memory_budget import (
     MemoryUse,
     StepConfig,
@@ -55,7 +55,7 @@ class MemoryBudget:
         """Budget in bytes."""
         if self.requested is not None:
             return self.requested
-        device = chosen_device(self.device)
+        device = resolve_device(self.device)
         if device.type == "cuda":
             return torch.cuda.mem_get_info(device)[1]
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -65,12 +65,12 @@ class MemoryBudget:
         """Name of the budget in messages."""
         if self.requested is not None:
             return "--memory"
-        device = chosen_device(self.device)
+        device = resolve_device(self.device)
         return torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
 
     def precision(self, record: ModelRecord) -> Precision:
         """Return the precision of the weights. A card that is only planned for is assumed to support bfloat16."""
-        device = chosen_device(self.device)
+        device = resolve_device(self.device)
         planned_card = self.requested is not None and self.device == "auto" and device.type == "cpu"
         return precision_of(
             replace(record, dtype="bfloat16") if planned_card and record.dtype == "auto" else record, device

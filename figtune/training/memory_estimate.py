@@ -7,29 +7,32 @@ three layers; each further layer adds what the third one adds.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from peft import PeftModel, get_peft_model
+from PIL import Image
 from torch import Tensor
 from torch.nn import Parameter
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
-from figtune.batches.bundles import Bundle
-from figtune.batches.collation import TrainingBatch, training_batch
-from figtune.batches.forward import summed_loss
-from figtune.models.adapters import adapter_config
+from figtune.batching.collator import TrainingBatch, training_batch
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.packing import one_per_row
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
-from figtune.models.family import TokenisedRow
-from figtune.models.loading import kernels
-from figtune.models.noise import without_peft_deprecations
+from figtune.models.family import FEATURES, Family, ImageLayout, TokenizedExample
+from figtune.models.feature_cache import concatenate
+from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.loading import attn_implementations
+from figtune.models.lora import adapter_config
 from figtune.models.precision import Precision
+from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord, Part
 from figtune.models.targets import targets_of
-from figtune.models.whole import WholeModel, part_of
 from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
 from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak
 from figtune.training.settings import TrainSettings
@@ -48,9 +51,14 @@ class ModelSpec:
     """A model as its `config.json` describes it, how its weights are held, and what of it is trained."""
 
     config: PreTrainedConfig
+    family: Family
     name: str
     precision: Precision
     adapter: AdapterRecord
+    image: ImageLayout
+    """Image tokens of the largest image."""
+    pixels: dict[str, Tensor]
+    """The largest image as the vision encoder takes it."""
 
     @property
     def trains_vision(self) -> bool:
@@ -76,19 +84,30 @@ class StaticMemory:
 
 
 def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
-    """Describe a model from the folder that holds its `config.json`.
+    """Return the model of a folder that holds its `config.json` and its processor; weights are not needed.
 
     Raises:
-        ResourceError: it cannot be read.
+        ResourceError: they cannot be read.
     """
     with damage_explained(f"the config.json in {folder} cannot be read", "download the model again"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return ModelSpec(config=config, name=name, precision=precision, adapter=adapter)
+    family = family_of(config.model_type, name)
+    processor = family.load_processor(folder)
+    size = family.largest_image(processor)
+    return ModelSpec(
+        config=config,
+        family=family,
+        name=name,
+        precision=precision,
+        adapter=adapter,
+        image=family.image_layout(processor, size),
+        pixels=family.image_inputs(processor, Image.new("RGB", size), "squash"),
+    )
 
 
 def worst_case_batch(model: ModelSpec, step: StepConfig) -> BatchShape:
     """Return the largest batch: examples of maximum length, nearly all of it target tokens."""
-    fitting = (step.train.max_batch_tokens - _image_tokens(model.config)) // step.max_length
+    fitting = (step.train.max_batch_tokens - model.image.tokens) // step.max_length
     return BatchShape(
         examples=max(1, min(step.train.batch_size, fitting)),
         text_tokens=step.max_length,
@@ -131,18 +150,20 @@ def step_memory(model: ModelSpec, batch: BatchShape, *, activation_checkpointing
         return _trace_step(model, model.config, batch, activation_checkpointing)
     layers = model.config.text_config.num_hidden_layers
     two, three = (
-        _trace_step(model, _shortened(model.config, count), batch, activation_checkpointing) for count in (2, 3)
+        _trace_step(
+            model, model.family.without_vision_layers(_shortened(model.config, count)), batch, activation_checkpointing
+        )
+        for count in (2, 3)
     )
     return PeakMemory(total=two.total + (layers - 2) * (three.total - two.total), logits=three.logits)
 
 
 def _shortened(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
-    """The same model with fewer layers in its decoder, and none in its vision encoder."""
+    """Return the configuration of the same model with fewer layers in its decoder."""
     short = copy.deepcopy(config)
     short.text_config.num_hidden_layers = layers
     if kinds := getattr(short.text_config, "layer_types", None):
         short.text_config.layer_types = [kinds[layer % len(kinds)] for layer in range(layers)]
-    short.vision_config.num_hidden_layers = 0
     return short
 
 
@@ -153,14 +174,16 @@ def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
     outline.requires_grad_(False)
     # peft would speak of the folder that the outline came from.
     outline.name_or_path = model.name
-    outline.set_attn_implementation(kernels(config, ATTENTION))
-    peft_config = adapter_config(model.adapter, model.name, None)
+    outline.set_attn_implementation(attn_implementations(config, ATTENTION))
+    peft_config = adapter_config(model.adapter, model.family, model.name, None)
     if model.adapter.mode == "full":
-        whole = WholeModel(outline, peft_config, targets_of(model.adapter).whole)
-        for parameter in whole.trained.values():
+        full = FullFinetuneModel(
+            outline, peft_config, model.family.parts, targets_of(model.adapter).fully_trained_parts
+        )
+        for parameter in full.trained.values():
             parameter.requires_grad_(True)
-        return whole
-    with without_peft_deprecations():
+        return full
+    with suppress_peft_deprecations():
         tuned = get_peft_model(outline, peft_config)
     for parameter in tuned.parameters():
         if parameter.requires_grad:
@@ -172,19 +195,19 @@ def _weights(tuned: PeftModel, model: ModelSpec) -> dict[Part, int]:
     """Bytes by part. What is trained is float32."""
     sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
     for name, parameter in tuned.named_parameters():
-        sizes[part_of(name)] += _bytes_each(name, parameter, model.precision) * parameter.numel()
+        sizes[model.family.parts.part_of(name)] += _bytes_each(name, parameter, model) * parameter.numel()
     return {part: round(size) for part, size in sizes.items()}
 
 
-def _bytes_each(name: str, parameter: Parameter, precision: Precision) -> float:
+def _bytes_each(name: str, parameter: Parameter, model: ModelSpec) -> float:
     if parameter.requires_grad:
         return _TRAINED_BYTES
-    quantised = precision.four_bit and _is_decoder_matrix(name, parameter)
-    return _FOUR_BIT if quantised else precision.dtype.itemsize
+    quantised = model.precision.four_bit and _is_decoder_matrix(model.family, name, parameter)
+    return _FOUR_BIT if quantised else model.precision.dtype.itemsize
 
 
-def _is_decoder_matrix(name: str, parameter: Parameter) -> bool:
-    return ".language_model.layers." in name and parameter.ndim == 2 and "lora_" not in name
+def _is_decoder_matrix(family: Family, name: str, parameter: Parameter) -> bool:
+    return f".{family.parts.decoder_layers.path}." in name and parameter.ndim == 2 and "lora_" not in name
 
 
 def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
@@ -198,13 +221,13 @@ def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
         return size * trained if size < _TRAINED_BYTES else 0
     if not model.precision.four_bit:
         return 0
-    largest: int = max(each.numel() for name, each in tuned.named_parameters() if _is_decoder_matrix(name, each))
+    named = tuned.named_parameters()
+    largest: int = max(each.numel() for name, each in named if _is_decoder_matrix(model.family, name, each))
     return size * largest
 
 
 def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, checkpointing: bool) -> PeakMemory:
     tuned = _tuned(model, config)
-    family = family_of(config.model_type, model.name)
     tuned.train()
     if checkpointing:
         tuned.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
@@ -212,59 +235,55 @@ def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, c
         if parameter.requires_grad:
             # As from the second pass of a step on.
             parameter.grad = torch.empty_like(parameter)
-    inputs, pictures = _batch(model, config, batch), _pictures(model, batch)
+    loss = CompletionLoss(tuned, model.family)
+    inputs, images = _batch(model, batch), _images(model, tuned, batch)
 
     def step() -> None:
-        summed_loss(tuned, family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
+        loss.loss_sum(inputs, images).backward()  # type: ignore[no-untyped-call]
 
     return trace_peak(step, logits_dim=config.text_config.vocab_size)
 
 
-def _batch(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape) -> TrainingBatch:
-    """Examples of the batch's size, of no meaning."""
-    family = family_of(config.model_type, model.name)
-    image = (config.image_token_id,) * _image_tokens(config)
-    row = TokenisedRow(
-        input_ids=image + (0,) * batch.text_tokens,
-        token_type_ids=(family.mutual_type,) * len(image) + (family.completion_type,) * batch.text_tokens,
-        prompt_length=len(image) + batch.text_tokens - batch.target_tokens,
-        shared_length=len(image),
+def _batch(model: ModelSpec, batch: BatchShape) -> TrainingBatch:
+    """Return examples of the batch's size, of no meaning."""
+    tokens = model.image.tokens
+    example = TokenizedExample(
+        input_ids=(model.config.image_token_id,) * tokens + (0,) * batch.text_tokens,
+        bidirectional=(True,) * tokens + (False,) * batch.text_tokens,
+        prompt_length=tokens + batch.text_tokens - batch.target_tokens,
+        shared_prefix_length=tokens,
+        image=model.image,
     )
-    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(batch.examples)]
-    return training_batch(lines, family, 0)
+    return training_batch(one_per_row([example] * batch.examples), model.family, 0)
 
 
-def _pictures(model: ModelSpec, batch: BatchShape) -> Tensor:
-    """Pixels where the vision encoder is trained, and what it has seen where it is not."""
-    vision = model.config.vision_config
+def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, Tensor]:
+    """Return pixels where the vision encoder is trained, and cached features where it is not."""
+    pixels = _without_data(model.pixels)
     if model.trains_vision:
-        return torch.empty(batch.examples, 3, vision.image_size, vision.image_size, device=META)
-    tokens = _image_tokens(model.config)
-    return torch.empty(batch.examples, tokens, vision.hidden_size, device=META, dtype=model.precision.dtype)
-
-
-def _image_tokens(config: PreTrainedConfig) -> int:
-    """That stand for a picture in a row."""
-    pooled = getattr(config, "mm_tokens_per_image", None)
-    patches = (int(config.vision_config.image_size) // int(config.vision_config.patch_size)) ** 2
-    return patches if pooled is None else int(pooled)
-
-
-def _encoding(model: ModelSpec) -> int:
-    """What the vision encoder takes to look at one picture, beside weights."""
-    tuned = _tuned(model, _with_layers_of_decoder(model.config, 2))
-    family = family_of(model.config.model_type, model.name)
-    side = model.config.vision_config.image_size
-    pixels = torch.empty(1, 3, side, side, device=META)
+        return concatenate([pixels] * batch.examples)
+    found: list[Tensor] = []
 
     def encode() -> None:
         with torch.no_grad():
-            family.vision_features(tuned.get_base_model(), pixels)
+            found.append(model.family.features(tuned.get_base_model(), pixels).to(model.precision.dtype))
+
+    trace_peak(encode, logits_dim=0)
+    return concatenate([{FEATURES: features} for features in found * batch.examples])
+
+
+def _without_data(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put an image's tensors on the meta device, but for those that decide shapes: masks and positions."""
+    return {name: tensor.to(META) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _encoding(model: ModelSpec) -> int:
+    """Return the memory of encoding one image, beside weights."""
+    tuned = _tuned(model, _shortened(model.config, 2))
+    pixels = _without_data(model.pixels)
+
+    def encode() -> None:
+        with torch.no_grad():
+            model.family.features(tuned.get_base_model(), pixels)
 
     return trace_peak(encode, logits_dim=0).total
-
-
-def _with_layers_of_decoder(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
-    whole = _shortened(config, layers)
-    whole.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers
-    return whole

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from figtune.batches.training_data import TrainingExamples
+from figtune.batching.dataset import DatasetSplits
 from figtune.core.io import write_text
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, Example
+from figtune.models.families import family_of
+from figtune.models.family import Family
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.targets import trains_vision
 from figtune.training.outputs import TrainingSummary
@@ -21,6 +23,11 @@ _OF_EVERY_MODE = ("mode", "freeze")
 
 _LEAST_LORA = "Needs transformers 4.57 or later and peft 0.21 or later; older ones were not tried."
 _LEAST_FULL = "Needs transformers 5 or later: older ones name weights differently, and the assertion refuses them."
+_LEAST_UNTRIED = "Tried with transformers 5 and peft 0.21; older ones were not."
+_NOT_FITTED = (
+    "In training and in test_model.py images get white borders up to whole tiles. Without them the last tiles "
+    "are stretched, and answers can differ."
+)
 _FOUR_BITS = (
     "The adapter was trained and evaluated over a text decoder in 4 bits. Without the quantization the base model is "
     "loaded whole, and the answers are not quite those of the evaluation."
@@ -61,7 +68,7 @@ def write_card(
     record: ModelRecord,
     settings: TrainSettings,
     summary: TrainingSummary,
-    examples: TrainingExamples,
+    examples: DatasetSplits,
     lines: list[MetricsLine],
 ) -> None:
     """Write `README.md` with the front matter that the Hub reads."""
@@ -91,7 +98,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     )
 
 
-def _data(examples: TrainingExamples, summary: TrainingSummary, terms: CardTerms) -> str:
+def _data(examples: DatasetSplits, summary: TrainingSummary, terms: CardTerms) -> str:
     rows = [
         f"| {split} | {len(part):,} | {len({example.image_sha256 for example in part}):,} | "
         f"{len({example.group for example in part}):,} | {_tasks(part)} |"
@@ -157,9 +164,21 @@ def _cell(value: object) -> str:
 
 def _loading(record: ModelRecord) -> str:
     """Return the code that asks the model in plain transformers, and the versions that it is right in."""
-    notes = [_LEAST_FULL if record.adapter.mode == "full" else _LEAST_LORA]
+    family = family_of(record.family, record.name)
+    needed = (
+        f"; its processor needs `pip install {' '.join(packages)}`" if (packages := family.processor_packages) else ""
+    )
+    notes = [_least_versions(record, family)]
     if record.adapter.mode == "qlora":
         notes.append(_FOUR_BITS)
     if record.adapter.mode != "full" and trains_vision(record.adapter):
         notes.append(_VISION_LORA)
-    return f"## Loading\n\nIn this folder:\n\n```python\n{usage_code(record)}\n```\n\n{' '.join(notes)}"
+    if family.tokens_vary and record.image_fit == "letterbox":
+        notes.append(_NOT_FITTED)
+    return f"## Loading\n\nIn this folder{needed}:\n\n```python\n{usage_code(record)}\n```\n\n{' '.join(notes)}"
+
+
+def _least_versions(record: ModelRecord, family: Family) -> str:
+    if record.adapter.mode == "full":
+        return _LEAST_FULL
+    return _LEAST_UNTRIED if family.tokens_vary else _LEAST_LORA

@@ -96,6 +96,9 @@ def _on_one_device(
     if any(tensor.is_meta for tensor in _tensors((args, kwargs))):
         if func is _aten.index.Tensor:
             args = (args[0], [index for mask in args[1] for index in _indices(mask)])  # type: ignore[attr-defined]
+        if func is _aten._to_copy.default and kwargs.get("device") is not None:
+            # Where the real step would copy nothing: all its tensors are on one device.
+            kwargs = {**kwargs, "device": META}
         moved = tree_map_only(Tensor, lambda tensor: tensor.to(META), (args, kwargs))
         return moved[0], moved[1]
     if func is _aten._to_copy.default and kwargs.get("device") == META and not args[0].is_floating_point():  # type: ignore[attr-defined]

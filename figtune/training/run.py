@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from figtune.batches.bundles import Bundle
-from figtune.batches.order import Limits, Order, steady_batches
-from figtune.batches.training_data import BatchDataset, Collator, Items
+from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, eval_batches
+from figtune.batching.collator import Collator
+from figtune.batching.dataset import BatchDataset, TokenizedSplit
+from figtune.batching.packing import SharedPrefixGroup
 from figtune.core.log import log
 from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
-from figtune.models.noise import without_training_noise
+from figtune.models.quiet import suppress_training_warnings
 from figtune.models.ranks import barrier, is_rank_zero, world_size
 from figtune.models.records import ANSWERS_FILE
 from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
@@ -42,7 +43,7 @@ class RunContext:
     loaded: LoadedModel
     settings: TrainSettings
     schedule: TrainingSchedule
-    splits: Mapping[str, Items]
+    splits: Mapping[str, TokenizedSplit]
     samples: list[Example]
     """Examples answered at each evaluation."""
     collator: Collator
@@ -93,10 +94,10 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
         raise
 
 
-def batch_order(items: Items, settings: TrainSettings) -> Order:
+def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGroupedSampler:
     """Return the batches of each epoch, in order."""
-    return Order(
-        items.extents(),
+    return LengthGroupedSampler(
+        split.lengths(),
         _limits(settings),
         seed=settings.seed,
         epochs=settings.epochs,
@@ -161,12 +162,14 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
         tensorboard = TensorBoardCallback(context.output_dir, samples)
         callbacks.append(tensorboard)
     try:
-        with without_training_noise():
+        with suppress_training_warnings():
             trainer = FigureTrainer(
                 tuned=context.loaded.tuned,
                 arguments=_arguments(context, anew=start is None),
                 train=BatchDataset(splits["train"], batch_order(splits["train"], settings)),
-                evaluated={name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].items},
+                evaluated={
+                    name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
+                },
                 collator=context.collator,
                 callbacks=callbacks,
                 throughput=ThroughputMeter(context.loaded.device, context.schedule, step),
@@ -188,19 +191,19 @@ def _sample_callback(context: RunContext, start: Path | None) -> SampleGeneratio
     return SampleGenerationCallback(
         file=context.checkpoints.folder / ANSWERS_FILE,
         loaded=context.loaded,
-        features=context.collator.features,
+        images=context.collator.images,
         examples=context.samples,
         batch_size=context.settings.batch_size,
         start=step_of(start) if start else None,
     )
 
 
-def _evaluated(items: Items, settings: TrainSettings) -> list[list[Bundle]]:
-    return [items.bundles(batch) for batch in steady_batches(items.extents(), _limits(settings))]
+def _evaluated(split: TokenizedSplit, settings: TrainSettings) -> list[list[SharedPrefixGroup]]:
+    return [split.groups(batch) for batch in eval_batches(split.lengths(), _limits(settings))]
 
 
-def _limits(settings: TrainSettings) -> Limits:
-    return Limits(examples=settings.batch_size, tokens=settings.max_batch_tokens)
+def _limits(settings: TrainSettings) -> BatchLimits:
+    return BatchLimits(examples=settings.batch_size, tokens=settings.max_batch_tokens)
 
 
 def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:

@@ -7,16 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
-from figtune.batches.training_data import Pictures
 from figtune.core.jsonl import read_records, write_records
 from figtune.core.log import log
 from figtune.dataset.records import Example
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
 from figtune.models import ranks
+from figtune.models.feature_cache import ImageSource, read_inputs
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
 
@@ -41,14 +40,14 @@ class SampleGenerationCallback(TrainerCallback):
         *,
         file: Path,
         loaded: LoadedModel,
-        features: Pictures,
+        images: ImageSource,
         examples: Sequence[Example],
         batch_size: int,
         start: int | None,
     ) -> None:
         self._file = file
         self._loaded = loaded
-        self._features = features
+        self._images = images
         self._examples = examples
         self._batch_size = batch_size
         if not examples:
@@ -95,6 +94,6 @@ class SampleGenerationCallback(TrainerCallback):
         ]
 
     def _answers(self, batch: Sequence[Example]) -> list[str]:
-        features = torch.stack([self._features[example.image_sha256] for example in batch])
+        images = [read_inputs(self._images, example.image_sha256) for example in batch]
         prompts = [example.prompt for example in batch]
-        return [answer.text for answer in generate_answers(self._loaded, prompts, features, _GREEDY)]
+        return [answer.text for answer in generate_answers(self._loaded, prompts, images, _GREEDY)]

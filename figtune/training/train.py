@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 import torch
 
-from figtune.batches.training_data import Collator, Items, TrainingExamples, read_examples, tokenised
+from figtune.batching.collator import Collator
+from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN
 from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.log import log
-from figtune.models.features import prepared_features
-from figtune.models.loading import LoadedModel, chosen_device, load_tuned_model
+from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
+from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.ranks import is_rank_zero, world_size
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
@@ -58,20 +59,20 @@ def train(
     """
     examples = read_examples(dataset_dir)
     _log_devices(settings, device)
-    loaded = load_tuned_model(model_dir, chosen_device(device), model_by, trainable=True, encoder=False)
-    splits = _tokenized(loaded, examples)
-    if not splits["train"].items:
+    loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
+    files = image_files(loaded, examples.images(dataset_dir))
+    splits = _tokenized(loaded, examples, files)
+    if not splits["train"].examples:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
-    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, examples.images(dataset_dir))
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, features=features)
+    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
+    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=features)
 
     def context(chosen: TrainSettings) -> RunContext:
-        train_items = splits["train"]
-        steps_per_epoch = batch_order(train_items, chosen).steps
+        steps_per_epoch = batch_order(splits["train"], chosen).steps
         return RunContext(
             loaded=loaded,
             settings=chosen,
-            schedule=training_schedule(len(train_items.items), steps_per_epoch, chosen),
+            schedule=training_schedule(len(splits["train"].examples), steps_per_epoch, chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
@@ -90,10 +91,10 @@ def train(
     return summary
 
 
-def _tokenized(loaded: LoadedModel, examples: TrainingExamples) -> dict[str, Items]:
+def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
     """Tokenize each split."""
     return {
-        name: tokenised(loaded.family, loaded.processor, split, loaded.record.max_length)
+        name: tokenize_split(loaded.family, loaded.processor, split, images, loaded.record.max_length)
         for name, split in vars(examples).items()
     }
 
@@ -127,7 +128,7 @@ def _candidates(settings: TrainSettings) -> list[TrainSettings]:
     return [settings, *smaller_batch_configs(settings)]
 
 
-def _run_id(examples: TrainingExamples, model_dir: Path, settings: TrainSettings) -> str:
+def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -> str:
     """Return the identity of a run: a checkpoint with another one cannot be resumed from.
 
     It holds for any number of processes: two take in one step what one process accumulates in two passes.
@@ -140,16 +141,16 @@ def _run_id(examples: TrainingExamples, model_dir: Path, settings: TrainSettings
     return digest.hexdigest()
 
 
-def _summary(items: Items, result: RunResult, lines: list[MetricsLine]) -> TrainingSummary:
+def _summary(split: TokenizedSplit, result: RunResult, lines: list[MetricsLine]) -> TrainingSummary:
     best = best_step(result.log_history)
     kept = lines[-1].step if best is None else best
     at_kept = next(line for line in lines if line.step == kept)
     minitrain = [line.minitrain_loss for line in lines if line.minitrain_loss is not None]
     losses = [line.loss for line in lines if line.loss is not None]
     return TrainingSummary(
-        examples=len(items.items),
-        truncated=items.truncated,
-        left_out=items.left_out,
+        examples=len(split.examples),
+        truncated=split.truncated,
+        left_out=split.left_out,
         steps=lines[-1].step,
         planned_steps=result.context.schedule.steps,
         kept_step=kept,

@@ -4,22 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
-from figtune.batches.ahead import ReadAhead
-from figtune.batches.bundles import Bundle
-from figtune.batches.forward import summed_loss
-from figtune.batches.training_data import BatchDataset, Collator, unpacked
+from figtune.batching.collator import Collator, split_model_inputs
+from figtune.batching.dataset import BatchDataset
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.packing import SharedPrefixGroup
+from figtune.batching.prefetch import Prefetcher
 from figtune.core.errors import NothingProducedError
-from figtune.models.adapters import save_adapter
+from figtune.models.lora import save_adapter
 from figtune.models.ranks import all_reduce_sum, process_rank, world_size
 from figtune.training.throughput import ThroughputMeter
 
@@ -35,13 +37,14 @@ class FigureTrainer(Trainer):
         tuned: PeftModel,
         arguments: TrainingArguments,
         train: BatchDataset,
-        evaluated: Mapping[str, Sequence[Sequence[Bundle]]],
+        evaluated: Mapping[str, Sequence[Sequence[SharedPrefixGroup]]],
         collator: Collator,
         callbacks: list[TrainerCallback],
         throughput: ThroughputMeter,
     ) -> None:
+        loss = CompletionLoss(tuned, collator.family)
         super().__init__(
-            model=tuned,
+            model=loss,
             args=arguments,
             train_dataset=train,
             # The Trainer requires one for its evaluations; `evaluate` reads `evaluated` instead.
@@ -52,22 +55,23 @@ class FigureTrainer(Trainer):
         self._train = train
         self._evaluated = evaluated
         self._collator = collator
+        self._tuned = tuned
         self._throughput = throughput
-        self._prefetcher: ReadAhead[Tensors] | None = None
+        self._prefetcher: Prefetcher[Tensors] | None = None
         # With these the Trainer counts the target tokens of all batches of a step and leaves the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
-    def get_train_dataloader(self) -> DataLoader[list[Bundle]]:
+    def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
         """Return a loader of the composed batches in order; accelerate deals them out to the processes."""
-        loader: DataLoader[list[Bundle]] = DataLoader(
+        loader: DataLoader[list[SharedPrefixGroup]] = DataLoader(
             self._train,
             batch_size=1,
             sampler=SequentialSampler(self._train),
             collate_fn=lambda batches: self._collator(batches[0]),
             pin_memory=self.args.dataloader_pin_memory,
         )
-        prepared: DataLoader[list[Bundle]] = self.accelerator.prepare(loader)
+        prepared: DataLoader[list[SharedPrefixGroup]] = self.accelerator.prepare(loader)
         return prepared
 
     def get_batch_samples(
@@ -76,7 +80,7 @@ class FigureTrainer(Trainer):
         """Return the batches of a step and the number of target tokens in them, over all processes."""
         if self._prefetcher is None or self._prefetcher.source is not epoch_iterator:
             self._stop_prefetching()
-            self._prefetcher = ReadAhead(epoch_iterator, num_batches + 1)
+            self._prefetcher = Prefetcher(epoch_iterator, num_batches + 1)
         taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(
             self._prefetcher, num_batches, device
         )
@@ -91,19 +95,20 @@ class FigureTrainer(Trainer):
 
     def compute_loss(
         self,
-        model: PeftModel,
+        model: nn.Module,
         inputs: Tensors,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return this batch's share of the mean over the target tokens of the step: accumulated = one big batch."""
-        batch, pictures = unpacked(inputs)
-        count = num_items_in_batch if num_items_in_batch is not None else batch.learned_tokens
+        batch, _ = split_model_inputs(inputs)
+        count = num_items_in_batch if num_items_in_batch is not None else batch.num_target_tokens
         self._throughput.add_tokens(batch.tokens)
         # Gradients are averaged over the processes afterwards.
-        return world_size() * summed_loss(model, self._collator.family, batch, pictures) / count
+        loss: Tensor = model(inputs)
+        return world_size() * loss / count
 
-    def _clip_grad_norm(self, model: PeftModel) -> Tensor:
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip the gradients. A loss that is not finite shows here too.
 
         Raises:
@@ -141,26 +146,48 @@ class FigureTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the adapter of a checkpoint, without the Hub requests of the Trainer's own method."""
-        save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
+        save_adapter(self._tuned, Path(output_dir or str(self.args.output_dir)))
 
-    def _mean_loss(self, batches: Sequence[Sequence[Bundle]]) -> float:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        with self._as_peft_model():
+            super()._load_from_checkpoint(resume_from_checkpoint, self._tuned)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        with self._as_peft_model():
+            super()._save_optimizer_and_scheduler(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with self._as_peft_model():
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    @contextmanager
+    def _as_peft_model(self) -> Iterator[None]:
+        """Show the Trainer the model inside the loss, where a checkpoint is of its adapter alone."""
+        held = self.model, self.model_wrapped
+        self.model = self.model_wrapped = self._tuned
+        try:
+            yield
+        finally:
+            self.model, self.model_wrapped = held
+
+    def _mean_loss(self, batches: Sequence[Sequence[SharedPrefixGroup]]) -> float:
         """Return the cross-entropy per target token over all `batches`, in evaluation mode and without gradients."""
-        tuned: PeftModel = self.model
-        was_training = tuned.training
-        tuned.eval()
+        loss_of: nn.Module = self.model  # type: ignore[assignment]  # the Trainer may have none
+        was_training = loss_of.training
+        loss_of.eval()
         total, count = 0.0, 0.0
         with torch.no_grad():
             for counts, tensors in self._shard(batches):
-                batch, pictures = unpacked(self._prepare_inputs(tensors))
-                loss = summed_loss(tuned, self._collator.family, batch, pictures)
+                inputs = self._prepare_inputs(tensors)
+                loss = loss_of(inputs)
                 if counts:
                     total += float(loss)
-                    count += batch.learned_tokens
-        tuned.train(was_training)
+                    count += split_model_inputs(inputs)[0].num_target_tokens
+        loss_of.train(was_training)
         total, count = all_reduce_sum([total, count])
         return total / count
 
-    def _shard(self, batches: Sequence[Sequence[Bundle]]) -> Iterator[tuple[bool, Tensors]]:
+    def _shard(self, batches: Sequence[Sequence[SharedPrefixGroup]]) -> Iterator[tuple[bool, Tensors]]:
         """Yield this process's batches, each with False where it only repeats one.
 
         Under FSDP every process must take part in as many forward passes as the others.
@@ -168,7 +195,7 @@ class FigureTrainer(Trainer):
         rounds = ceil(len(batches) / world_size())
         mine = [turn * world_size() + process_rank() for turn in range(rounds)]
         read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
-        prefetcher = ReadAhead(read, 2)
+        prefetcher = Prefetcher(read, 2)
         try:
             yield from prefetcher
         finally:

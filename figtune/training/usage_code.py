@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from figtune.models.loading import NOT_IN_FOUR_BITS
+from figtune.models.families import family_of
+from figtune.models.family import ModelParts
+from figtune.models.loading import not_in_four_bits
 from figtune.models.records import ImageFit, ModelRecord
 
 _IMAGE: dict[ImageFit, tuple[str, ...]] = {
@@ -32,7 +34,10 @@ def usage_code(record: ModelRecord) -> str:
     The image is fitted and the prompt laid out as in training; the answer is that of greedy decoding.
     """
     whole, four_bit = record.adapter.mode == "full", record.adapter.mode == "qlora"
-    pillow = "Image, ImageOps" if record.image_fit == "letterbox" else "Image"
+    family = family_of(record.family, record.name)
+    # Families whose images have any number of tokens cut them into tiles; the code leaves that to their processor.
+    fit: ImageFit = "squash" if family.tokens_vary else record.image_fit
+    pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
     names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"
     lines = (
         *(() if whole else ("from peft import PeftModel",)),
@@ -40,11 +45,11 @@ def usage_code(record: ModelRecord) -> str:
         *(("from safetensors.torch import load_file",) if whole else ()),
         f"from transformers import {names}",
         "",
-        *(_quantization() if four_bit else ()),
+        *(_quantization(family.parts) if four_bit else ()),
         *_model(record, whole=whole, four_bit=four_bit),
         'processor = AutoProcessor.from_pretrained("processor")',
         "",
-        *_IMAGE[record.image_fit],
+        *_IMAGE[fit],
         _ASK,
     )
     return "\n".join(lines)
@@ -64,8 +69,8 @@ def _model(record: ModelRecord, *, whole: bool, four_bit: bool) -> tuple[str, ..
     )
 
 
-def _quantization() -> tuple[str, ...]:
-    skipped = ", ".join(f'"{name}"' for name in NOT_IN_FOUR_BITS)
+def _quantization(parts: ModelParts) -> tuple[str, ...]:
+    skipped = ", ".join(f'"{name}"' for name in not_in_four_bits(parts))
     return (
         "quantization = BitsAndBytesConfig(",
         "    load_in_4bit=True,",

@@ -17,6 +17,8 @@ from figtune.core import worker_pool
 from figtune.core.errors import ResourceError
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits, run_tasks
 
+pytestmark = pytest.mark.slow
+
 LIMITS = TaskLimits(seconds=60, megabytes=1000)
 
 
@@ -210,9 +212,12 @@ def test_a_system_without_room_for_processes_is_waited_for(monkeypatch: pytest.M
         list(run_tasks(double, range(20), workers=3, limits=LIMITS))
 
 
-def test_a_function_that_cannot_be_loaded_is_no_endless_loop() -> None:
-    def local(number: int) -> int:
+def test_a_function_that_cannot_be_loaded_is_no_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_here(number: int) -> int:
         return number
 
-    with pytest.raises((AttributeError, ResourceError)):
-        list(run_tasks(local, [1], workers=1, limits=LIMITS))
+    # Found by name in this process, and missing in workers, which import this module anew.
+    only_here.__qualname__ = "only_here"
+    monkeypatch.setitem(globals(), "only_here", only_here)
+    with pytest.raises(ResourceError):
+        list(run_tasks(only_here, [1], workers=1, limits=LIMITS))

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.damaged_images import main
 
 
+@pytest.mark.slow
 def test_every_damaged_image_is_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "images"), "--images", "60"]) == 0
     assert "74 of 74 rows accounted for" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 
 import prepare_data
 from config import Config, PrepareSettings
-from figtune.batches.training_data import read_examples
+from figtune.batching.dataset import read_examples
 from figtune.core.artifacts import LIST_FILE, FileEntry, Stage, provenance, write_manifest
 from figtune.core.errors import ArtifactMissingError
 from figtune.core.io import sha256_of

@@ -12,25 +12,26 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from figtune.answers.generation import generate_answers
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import training_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.core.images import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images
 from figtune.evaluation.evaluate import EvalSettings, evaluate
-from figtune.evaluation.predictor import Predictor, grey_features
+from figtune.evaluation.predictor import Predictor
+from figtune.inference.generate import generate_answers
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
-from figtune.models.family import PROJECTOR
-from figtune.models.features import picture_features
-from figtune.models.loading import load_tuned_model
+from figtune.models.family import ImageInputs, TokenizedExample
+from figtune.models.feature_cache import encode_image
+from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import BASE_FOLDER, ModelRecord
-from tests.answers.trained import greedy, write_dataset, write_trained_model
+from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 
 TRIAL = EvalSettings(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
 
@@ -89,22 +90,31 @@ def test_every_example_has_its_prediction_in_order(finished: House) -> None:
     assert sorted(finished.files()) == ["metrics.json", "predictions.jsonl", "report.html"]
 
 
+def row_of(loaded: LoadedModel, each: Prediction, image: ImageInputs) -> TokenizedExample:
+    family, processor = loaded.family, loaded.processor
+    return tokenize_example(family, processor, each.prompt, each.reference, image.layout, loaded.record.max_length)
+
+
+def loss_of(loaded: LoadedModel, each: Prediction, image: ImageInputs) -> float:
+    return per_example_loss(loaded, [row_of(loaded, each, image)], [image.tensors])[0]
+
+
 def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
     loaded = load_tuned_model(finished.output, torch.device("cpu"), "train")
     for each in finished.predictions():
-        row = training_row(loaded.family, loaded.processor, each.prompt, each.reference, loaded.record.max_length)
-        right = picture_features(loaded, read_image(finished.dataset / each.image))[None]
-        losses = [completion_losses(loaded, [row], seen)[0] for seen in (right, grey_features(loaded)[None])]
+        right = encode_image(loaded, read_image(finished.dataset / each.image))
+        grey = encode_image(loaded, Image.new("RGB", (64, 64), (128, 128, 128)))
+        losses = [loss_of(loaded, each, image) for image in (right, grey)]
         assert [each.tuned.loss, each.grey_image_loss] == pytest.approx(losses, abs=2e-4)
         assert (each.wrong_image is None) == (each.wrong_image_loss is None) == (each.split == "minitrain")
         if each.wrong_image is not None:
-            wrong = picture_features(loaded, read_image(finished.dataset / each.wrong_image))[None]
-            assert each.wrong_image_loss == pytest.approx(completion_losses(loaded, [row], wrong)[0], abs=2e-4)
-        assert each.tuned.answer == generate_answers(loaded, [each.prompt], right, TRIAL.decoding)[0].text
+            wrong = encode_image(loaded, read_image(finished.dataset / each.wrong_image))
+            assert each.wrong_image_loss == pytest.approx(loss_of(loaded, each, wrong), abs=2e-4)
+        assert each.tuned.answer == generate_answers(loaded, [each.prompt], [right], TRIAL.decoding)[0].text
         with loaded.tuned.disable_adapter():
-            assert each.base.loss == pytest.approx(completion_losses(loaded, [row], right)[0], abs=2e-4)
-            assert each.base.answer == generate_answers(loaded, [each.prompt], right, TRIAL.decoding)[0].text
-        assert each.tokens == row.learned_tokens
+            assert each.base.loss == pytest.approx(loss_of(loaded, each, right), abs=2e-4)
+            assert each.base.answer == generate_answers(loaded, [each.prompt], [right], TRIAL.decoding)[0].text
+        assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
 def test_the_summary_on_disk_is_the_one_returned(finished: House, house: House) -> None:
@@ -181,7 +191,7 @@ def test_a_prompt_that_is_too_long_is_left_out_and_told_of(house: House, capsys:
 
 def test_a_model_that_cannot_see_is_found_out(house: House) -> None:
     weights = house.output / BASE_FOLDER / "model.safetensors"
-    blinded = {name: tensor * (PROJECTOR not in name) for name, tensor in load_file(weights).items()}
+    blinded = {name: tensor * ("multi_modal_projector" not in name) for name, tensor in load_file(weights).items()}
     save_file(blinded, weights, metadata={"format": "pt"})
     summary = house.evaluate()
     for part in summary.slices:

@@ -16,9 +16,11 @@ from figtune.evaluation.evaluate import EvalSettings, evaluate
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary
 from figtune.models.setup import set_up_model
-from tests.answers.trained import greedy
+from tests.inference.trained_model import greedy
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS, run
+
+pytestmark = pytest.mark.slow
 
 COLORS = ("red", "green", "blue", "black", "orange", "purple")
 TEXTS = (

@@ -14,8 +14,10 @@ import test_model
 from figtune.core.artifacts import Provenance, Stage, write_manifest
 from figtune.core.errors import ExitCode
 from figtune.evaluation.eval_items import image_paths, read_eval_items
-from tests.answers.trained import write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.processes import Launched
+
+pytestmark = pytest.mark.slow
 
 FLAGS = ("--device", "cpu", "--test.batch_size", "1", "--test.max_new_tokens", "24", "--test.bootstrap_samples", "100")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from figtune.answers.trained import adapter_fingerprint
 from figtune.core.errors import ArtifactMissingError
 from figtune.evaluation.staleness import read_evaluation, warn_if_stale
+from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_FOLDER, REPORT_FILE
 from figtune.reports.evaluation import evaluation_page
 from tests.metrics.sample_predictions import prediction

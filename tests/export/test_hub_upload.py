@@ -11,8 +11,8 @@ from huggingface_hub import constants
 
 from figtune.core.errors import ResourceError, UsageError
 from figtune.export.hub_upload import Upload, check_access, push_adapter, push_merged
-from tests.answers.trained import write_trained_model
 from tests.hub_server import LocalHub, Refusal, serving
+from tests.inference.trained_model import write_trained_model
 
 NAME = "someone/figures"
 TOKEN = "hf_secret"

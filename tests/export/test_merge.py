@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,23 +13,25 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from figtune.answers.trained import read_trained
-from figtune.batches.rows import prompt_row
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import ArtifactMissingError, ResourceError
 from figtune.export import merge as merging
 from figtune.export.merge import export_merged, load_unquantized, merge_weights
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
-from figtune.models.adapters import save_adapter
+from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.families import family_of
-from figtune.models.loading import LoadedModel, load_base_model, load_processor, load_tuned_model
+from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from tests.answers.trained import write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 from tests.models.tuned import choice
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 MODES: tuple[AdapterMode, ...] = get_args(AdapterMode)
-NAMES = ("tiny-gemma3", "tiny-paligemma")
+NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,10 @@ def loaded_from(folder: Path) -> LoadedModel:
     return load_tuned_model(folder, CPU, "train")
 
 
+def decoder_of(model: PreTrainedModel) -> Any:
+    return model.get_submodule(family_of(model.config.model_type, "").parts.text_decoder)
+
+
 def write_wholly_trained_model(folder: Path, name: str) -> None:
     """Every weight a little off the base model's."""
     record = AdapterRecord(mode="full", rank=1, alpha=1, dropout=0.0, targets=())
@@ -70,9 +76,9 @@ def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, datase
         write_wholly_trained_model(tmp_path, name)
     else:
         write_trained_model(tmp_path, name=name, mode=mode)
-    record = read_trained(tmp_path)
+    record = read_adapter_record(tmp_path)
     family = family_of(record.family, record.name)
-    examples = sample_examples(dataset, family, load_processor(tmp_path / "processor"), record)
+    examples = sample_examples(dataset, family, family.load_processor(tmp_path / "processor"), record)
     tuned = load_unquantized(record, tmp_path, family, CPU)
     with tuned.disable_adapter():
         base = completion_logits(tuned, examples)
@@ -115,6 +121,10 @@ def test_the_card_loads_it_as_printed(
     assert "vllm serve ." in card
     assert written.agreement.sentence in card
     code = card.split("```python\n")[1].split("```")[0]
+    if packages := family_of(read_adapter_record(trained).family, "").processor_packages:
+        # These are not installed here: the model loads without its processor.
+        assert f"pip install {' '.join(packages)}" in card
+        code = "\n".join(line for line in code.splitlines() if not line.startswith("processor"))
     monkeypatch.chdir(written.folder)
     names: dict[str, object] = {}
     exec(code, names)
@@ -127,19 +137,24 @@ def test_the_card_loads_it_as_printed(
 
 
 def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:
-    processor = load_processor(written.folder)
-    family = family_of(read_trained(trained).family, "")
+    family = family_of(read_adapter_record(trained).family, "")
+    processor: Any = family.load_processor(written.folder)
+    if family.processor_packages:
+        # Its own processor is not installed here; what the template says is tried beside the tokens of prompts.
+        assert processor.chat_template == family.chat_template
+        return
     prompt = "Write the caption of this figure. The paper says: we train it."
     content = [{"type": "image", "image": Image.new("RGB", (50, 40))}, {"type": "text", "text": prompt}]
-    asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(  # type: ignore[assignment]
-        [{"role": "user", "content": content}],  # type: ignore[arg-type]  # its types know text alone
+    asked: Mapping[str, list[list[int]]] = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
         tokenize=True,
         return_dict=True,
         add_generation_prompt=True,
     )
     told = asked["input_ids"][0]
-    assert tuple(told) == prompt_row(family, processor, prompt).input_ids
-    before = prompt_row(family, load_processor(trained / "processor"), prompt)
+    layout = family.image_layout(processor, (50, 40))
+    assert tuple(told) == tokenize_prompt(family, processor, prompt, layout).input_ids
+    before = tokenize_prompt(family, family.load_processor(trained / "processor"), prompt, layout)
     assert tuple(told) == before.input_ids, "the template changes nothing about how figtune itself asks"
 
 
@@ -150,7 +165,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
         model = load_base_model(*arguments, **settings)  # type: ignore[arg-type]
         if arguments[0] == base:
             return model
-        torch.nn.init.normal_(model.model.language_model.layers[0].mlp.up_proj.weight)
+        torch.nn.init.normal_(decoder_of(model).layers[0].mlp.up_proj.weight)
         return model
 
     base = trained / "base"
@@ -162,7 +177,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
 
 def test_a_layer_that_computes_something_else_is_named(trained: Path) -> None:
     tuned = loaded_from(trained).tuned
-    layer = tuned.get_base_model().model.language_model.layers[0].mlp.up_proj
+    layer = decoder_of(tuned.get_base_model()).layers[0].mlp.up_proj
     layer.get_delta_weight = lambda _: torch.ones_like(layer.get_base_layer().weight)
     with pytest.raises(ResourceError, match=r"up_proj cannot be merged"):
         merge_weights(tuned, torch.float32)

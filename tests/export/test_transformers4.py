@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from figtune.export.merge import export_merged
 from figtune.models.records import PROCESSOR_FILES
 from figtune.models.setup import set_up_model
-from tests.answers.trained import write_dataset
+from tests.inference.trained_model import write_dataset
 from tests.models.hub_layout import MODEL_TYPES, TOKENIZER_MODEL, write_hub_base
 from tests.models.tuned import choice
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from figtune.batches.rows import training_row
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.artifacts import Stage, provenance, write_manifest
 from figtune.core.jsonl import read_records
 from figtune.dataset.export import export_examples
 from figtune.dataset.records import DATASET_CONTENTS, Example, examples_file
 from figtune.models.families import family_of
-from figtune.models.loading import load_processor
 from figtune.models.setup import set_up_model
-from tests.answers.trained import write_dataset
+from tests.inference.trained_model import write_dataset
 from tests.models.hub_layout import write_hub_base
 from tests.models.tuned import choice
 
@@ -39,10 +38,14 @@ def test_trl_learns_the_completions_and_nothing_else(tmp_path: Path) -> None:
     write_manifest(stage, provenance(stage, {}), {})
     export_examples(dataset, tmp_path / "export")
     found = _trained(base, model / "processor", tmp_path / "export")
-    family, processor = family_of("gemma3", ""), load_processor(model / "processor")
+    family = family_of("gemma3", "")
+    processor = family.load_processor(model / "processor")
+    layout = family.image_layout(processor, (180, 120))
     examples = read_records(dataset / examples_file("train"), Example, "")
     assert examples is not None
-    rows = [training_row(family, processor, example.prompt, example.completion, 128) for example in examples]
+    rows = [
+        tokenize_example(family, processor, example.prompt, example.completion, layout, 128) for example in examples
+    ]
     assert found["targets"] == [[label for label in row.labels if label >= 0] for row in rows]
     assert len(found["losses"]) == 2
 

@@ -20,7 +20,7 @@ from figtune.extraction.worker import run_locally
 from tests.extraction.hostile_pdfs import BODY, UNREADABLE, write_endless_page, write_image_bomb, write_paper
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-FUZZED = int(os.environ.get("FIGTUNE_FUZZ", "300"))
+FUZZED = int(os.environ.get("FIGTUNE_FUZZ", "100"))
 """Damaged papers to try: `FIGTUNE_FUZZ=5000 pytest tests/extraction/test_extract_paper.py -k damage` for a long run."""
 
 
@@ -85,6 +85,7 @@ def test_a_paper_gives_records_text_crops_and_thumbnails(pdf_dir: Path, tmp_path
     assert [section.heading for section in text.sections] == ["1. Introduction"]
 
 
+@pytest.mark.slow
 def test_every_kind_of_bad_pdf_costs_itself_only(pdf_dir: Path, tmp_path: Path) -> None:
     for name, (write, _) in UNREADABLE.items():
         write(pdf_dir / f"{name}.pdf")
@@ -166,12 +167,14 @@ def test_an_endless_page_is_given_up(pdf_dir: Path, tmp_path: Path) -> None:
     assert papers(tmp_path / "content")["endless.pdf"].reason == "takes longer than 1 seconds"
 
 
+@pytest.mark.slow
 def test_a_long_document_is_read_to_its_end(pdf_dir: Path, tmp_path: Path) -> None:
     write_paper(pdf_dir / "thesis.pdf", pages=110)
     counts = run(pdf_dir, tmp_path / "content")
     assert (counts.pages, counts.figures, counts.tables, counts.mentions) == (110, 110, 110, 220)
 
 
+@pytest.mark.slow
 def test_damage_of_any_kind_leaves_one_record_each(pdf_dir: Path, tmp_path: Path) -> None:
     write_paper(pdf_dir / "good.pdf")
     whole = [(pdf_dir / "good.pdf").read_bytes(), *(path.read_bytes() for path in sorted(SAMPLES.glob("*.pdf")))]
@@ -187,8 +190,9 @@ def test_damage_of_any_kind_leaves_one_record_each(pdf_dir: Path, tmp_path: Path
     assert counts.ok + counts.no_figures + counts.duplicate + counts.failed == FUZZED + 1
     assert records["good.pdf"].status in ("ok", "duplicate")
     assert not [paper.reason for paper in records.values() if "fault of this program" in paper.reason]
-    for figure in figures(content):
-        assert figure.crop is None or (content / figure.crop).exists()
+    crops = [figure.crop for figure in figures(content) if figure.crop is not None]
+    assert len(crops) > FUZZED // 4
+    assert [crop for crop in crops if not (content / crop).exists()] == []
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, read_gold, score
 from tests.figures.paper_maker import findings_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif("FIGTUNE_GOLD" not in os.environ, reason="FIGTUNE_GOLD names no folder of labelled papers")
 def test_scores_do_not_fall() -> None:

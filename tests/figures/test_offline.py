@@ -37,6 +37,7 @@ def test_a_native_look_up_would_be_noticed(tmp_path: Path) -> None:
     assert _run_offline(tmp_path / "three", "-c", child).stdout == f"{-signal.SIGSYS}\n"
 
 
+@pytest.mark.slow
 def test_papers_are_read_without_a_socket_or_a_temporary_file(tmp_path: Path) -> None:
     pdf_dir, work, temporary = tmp_path / "papers", tmp_path / "work", tmp_path / "temporary"
     pdf_dir.mkdir()

@@ -12,23 +12,35 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from figtune.answers.decoding import Decoding
-from figtune.answers.generation import generate_answers
-from figtune.batches.forward import summed_loss
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import prompt_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json, write_json
-from figtune.models.adapters import save_adapter
-from figtune.models.features import picture_features, prepared_features
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
+from figtune.models.family import FEATURES, ImageInputs
+from figtune.models.feature_cache import encode_image, image_files, prepared_features
+from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
-from figtune.models.parameters import parameter_table
+from figtune.models.lora import save_adapter
 from figtune.models.records import AdapterMode, Dtype, ModelRecord, ParameterTable, Part
-from figtune.models.setup import set_up_model
-from figtune.models.whole import WholeModel, part_of
-from tests.models.tuned import CPU, PROMPT, batch_of, choice, pictures, rows_of
+from figtune.models.setup import parameter_table, set_up_model
+from tests.models.tuned import (
+    CPU,
+    PROMPT,
+    TINY_NAMES,
+    batch_of,
+    choice,
+    features_of,
+    joined,
+    pictures,
+    rows_of,
+    summed_loss,
+)
 
-NAMES = ("tiny-gemma3", "tiny-paligemma2")
+pytestmark = pytest.mark.slow
+
+NAMES = tuple(name for name in TINY_NAMES if name != "tiny-paligemma")
 
 
 def set_up(
@@ -53,12 +65,17 @@ def to_test(folder: Path) -> LoadedModel:
     return load_tuned_model(folder, CPU, "setup")
 
 
-def seen(loaded: LoadedModel) -> Tensor:
-    return torch.stack([picture_features(loaded, picture) for picture in pictures()])
+def seen(loaded: LoadedModel) -> list[ImageInputs]:
+    return features_of(loaded)
 
 
-def loss_of(loaded: LoadedModel, given: Tensor) -> Tensor:
-    return summed_loss(loaded.tuned, loaded.family, batch_of(loaded, rows_of(loaded)), given)
+def loss_of(loaded: LoadedModel, given: list[ImageInputs]) -> Tensor:
+    return summed_loss(loaded, batch_of(loaded, rows_of(loaded)), given)
+
+
+def in_part(loaded: LoadedModel, part: Part) -> list[str]:
+    """Names of trained weights."""
+    return [name for name in trained(loaded) if loaded.family.parts.part_of(name) == part]
 
 
 def trained(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
@@ -78,17 +95,17 @@ def learn(loaded: LoadedModel, steps: int = 2) -> list[float]:
     return losses
 
 
-def gradients_of(loaded: LoadedModel, given: Tensor) -> dict[str, Tensor]:
+def gradients_of(loaded: LoadedModel, given: list[ImageInputs]) -> dict[str, Tensor]:
     loaded.tuned.zero_grad()
     loss_of(loaded, given).backward()  # type: ignore[no-untyped-call]
     return {name: each.grad for name, each in trained(loaded).items() if each.grad is not None}
 
 
-def losses_of(loaded: LoadedModel, given: Tensor) -> list[float]:
-    return completion_losses(loaded, rows_of(loaded), given)
+def losses_of(loaded: LoadedModel, given: list[ImageInputs]) -> list[float]:
+    return per_example_loss(loaded, rows_of(loaded), [image.tensors for image in given])
 
 
-def answers_of(loaded: LoadedModel, given: Tensor) -> list[str]:
+def answers_of(loaded: LoadedModel, given: list[ImageInputs]) -> list[str]:
     decoding = Decoding(max_new_tokens=6, temperature=0.0, top_p=1.0, seed=0)
     return [answer.text for answer in generate_answers(loaded, [PROMPT] * len(given), given, decoding)]
 
@@ -97,13 +114,13 @@ def answers_of(loaded: LoadedModel, given: Tensor) -> list[str]:
 def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora", ("decoder+vision",))
     loaded = to_train(tmp_path)
-    in_vision = [each for each in trained(loaded) if "vision_tower.encoder.layers." in each]
+    in_vision = in_part(loaded, "vision")
     layers = loaded.model.config.vision_config.num_hidden_layers
     assert len(in_vision) == 2 * 6 * layers  # A and B, in six linear layers.
     assert all("lora_" in each for each in trained(loaded))
-    assert any("language_model.layers." in each for each in trained(loaded))
+    assert len(in_vision) + len(in_part(loaded, "text")) == len(trained(loaded)) > len(in_vision)
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
-    assert table == parameter_table(loaded.tuned)
+    assert table == parameter_table(loaded.tuned, loaded.family.parts)
     counted = {part.part: part.trained for part in table.parts}
     assert counted["LoRA in the vision encoder"] == sum(trained(loaded)[each].numel() for each in in_vision)
 
@@ -112,7 +129,8 @@ def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: s
 def test_plain_names_of_layers_reach_into_the_decoder_alone(tmp_path: Path, name: str) -> None:
     """peft itself would put LoRA into the vision encoder's q_proj too."""
     set_up(tmp_path, name, "lora", ("q_proj",))
-    assert all("language_model" in each for each in trained(to_train(tmp_path)))
+    loaded = to_train(tmp_path)
+    assert in_part(loaded, "text") == list(trained(loaded))
 
 
 @pytest.mark.parametrize("name", NAMES[:1])
@@ -121,11 +139,11 @@ def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: 
     set_up(tmp_path, name, "full", freeze=freeze, dtype="bfloat16")
     loaded = to_train(tmp_path)
     for each, parameter in loaded.model.named_parameters():
-        frozen = part_of(each) in freeze
+        frozen = loaded.family.parts.part_of(each) in freeze
         assert parameter.requires_grad is not frozen
         assert parameter.dtype == (torch.bfloat16 if frozen else torch.float32)
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
-    assert table == parameter_table(loaded.tuned)
+    assert table == parameter_table(loaded.tuned, loaded.family.parts)
     assert table.total == sum(each.numel() for each in loaded.model.parameters())
 
 
@@ -194,7 +212,7 @@ def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, n
     set_up(tmp_path / "rough", name, "full", dtype="bfloat16")
     exact, rough = to_train(tmp_path / "exact"), to_train(tmp_path / "rough")
     computed: set[torch.dtype] = set()
-    for layer in rough.model.model.language_model.modules():
+    for layer in rough.model.get_submodule(rough.family.parts.text_decoder).modules():
         if isinstance(layer, torch.nn.Linear):
             layer.register_forward_hook(lambda *seen: computed.add(seen[-1].dtype))
     wanted, found = loss_of(exact, seen(exact)), loss_of(rough, seen(rough))
@@ -203,7 +221,7 @@ def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, n
     assert found.item() != wanted.item()
     found.backward()  # type: ignore[no-untyped-call]
     gradients = {each: parameter.grad for each, parameter in trained(rough).items()}
-    assert {part_of(each) for each, gradient in gradients.items() if gradient is not None} == {
+    assert {rough.family.parts.part_of(each) for each, gradient in gradients.items() if gradient is not None} == {
         "vision",
         "projector",
         "text",
@@ -218,7 +236,7 @@ def test_qlora_keeps_the_decoders_layers_in_four_bits_and_nothing_else(tmp_path:
     loaded = to_train(tmp_path)
     quantised = {each for each, parameter in loaded.model.named_parameters() if parameter.dtype == torch.uint8}
     assert len(quantised) == 7 * loaded.model.config.text_config.num_hidden_layers
-    assert all("language_model.layers." in each and ".base_layer." in each for each in quantised)
+    assert all(f".{loaded.family.parts.decoder_layers.path}." in each and ".base_layer." in each for each in quantised)
     assert {parameter.dtype for parameter in trained(loaded).values()} == {torch.float32}
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32, torch.uint8}
 
@@ -287,7 +305,7 @@ def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, n
     asked = dataclasses.replace(loaded.record.adapter, targets=("decoder", "projector", "vision"))
     uncached = dataclasses.replace(loaded, record=dataclasses.replace(loaded.record, adapter=asked))
     pixels = seen(uncached)
-    assert pixels.shape[1] == 3
+    assert all(FEATURES not in each.tensors for each in pixels)
     found = []
     for given in (features, pixels):
         loss = loss_of(loaded, given)
@@ -301,7 +319,7 @@ def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, n
 def test_a_trained_vision_encoder_is_given_pixels_and_switched_off_with_the_rest(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora", ("vision",))
     loaded = load_tuned_model(tmp_path, CPU, "setup", trainable=True, encoder=False)
-    assert all("vision_tower" in each for each in trained(loaded))
+    assert in_part(loaded, "vision") == list(trained(loaded))
     base = losses_of(loaded, seen(loaded))
     first, *_, last = learn(loaded, 4)
     assert last < first
@@ -324,10 +342,10 @@ def test_nothing_is_kept_of_a_vision_encoder_that_is_trained(
     for number, picture in enumerate(pictures()):
         files[str(number)] = tmp_path / f"{number}.png"
         picture.save(files[str(number)])
-    store = prepared_features(tmp_path / "features", loaded, files)
+    store = prepared_features(tmp_path / "features", loaded, image_files(loaded, files))
     assert capsys.readouterr().err.count("features: off, since the vision encoder is trained") == 1
     for number, picture in enumerate(pictures()):
-        assert torch.equal(store[str(number)], picture_features(loaded, picture))
+        torch.testing.assert_close(store.tensors(str(number)), encode_image(loaded, picture).tensors, rtol=0, atol=0)
     assert not (tmp_path / "features").exists()
 
 
@@ -343,7 +361,11 @@ def test_the_decoder_of_paligemma2_caps_its_attention_as_the_library_does(tmp_pa
     given = seen(loaded)
     with loaded.tuned.disable_adapter():
         ours = losses_of(loaded, given)
-    other = dataclasses.replace(loaded, model=eager, tuned=WholeModel(eager, loaded.tuned.peft_config["default"], ()))
+    other = dataclasses.replace(
+        loaded,
+        model=eager,
+        tuned=FullFinetuneModel(eager, loaded.tuned.peft_config["default"], loaded.family.parts, ()),
+    )
     assert losses_of(other, given) == pytest.approx(ours, rel=1e-5)
     capping = {layer.self_attn.attn_logit_softcapping for layer in eager.model.language_model.layers}
     assert capping == {50.0}
@@ -358,18 +380,18 @@ def test_paligemma2_answers_with_the_likeliest_token_again_and_again(tmp_path: P
     learn(loaded)
     loaded.tuned.eval()
     picture = seen(loaded)[:1]
-    embeddings = loaded.family.image_embeddings(loaded.model, picture)
-    row = prompt_row(loaded.family, loaded.processor, PROMPT)
-    ids, types = list(row.input_ids), list(row.token_type_ids)
+    embeddings = loaded.family.image_embeddings(loaded.model, joined(picture))
+    row = tokenize_prompt(loaded.family, loaded.processor, PROMPT, picture[0].layout)
+    ids, prefix = list(row.input_ids), list(row.bidirectional)
     for _ in range(6):
         # Without cache and padding: the whole row again for every token.
         with torch.no_grad():
             output = loaded.tuned(
                 input_ids=torch.tensor([ids]),
-                token_type_ids=torch.tensor([types]),
+                token_type_ids=1 - torch.tensor([prefix]).long(),
                 mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
             )
         ids.append(int(output.logits[0, -1].argmax()))
-        types.append(loaded.family.completion_type)
+        prefix.append(False)
     said = loaded.processor.tokenizer.decode(ids[len(row.input_ids) :], skip_special_tokens=True)
     assert answers_of(loaded, picture) == [said.strip()]

@@ -48,7 +48,7 @@ def cpu(monkeypatch: pytest.MonkeyPatch, *, avx512_bf16: bool = False, amx: bool
 def test_cards_with_bfloat16_use_it(monkeypatch: pytest.MonkeyPatch, mode: AdapterMode, family: str) -> None:
     card(monkeypatch, bfloat16=True)
     found = precision_of(record(mode=mode, family=family), CUDA)
-    assert (found.dtype, found.four_bit, found.remark) == (torch.bfloat16, mode == "qlora", None)
+    assert (found.dtype, found.four_bit, found.note) == (torch.bfloat16, mode == "qlora", None)
 
 
 @pytest.mark.parametrize("family", ["gemma3", "paligemma"])
@@ -59,10 +59,10 @@ def test_older_cards_compute_in_float32_on_four_bit_weights_and_say_what_it_cost
     card(monkeypatch, bfloat16=False)
     found = precision_of(record(mode=mode, family=family), CUDA)
     assert (found.dtype, found.four_bit) == (torch.float32, True)
-    assert found.remark is not None
-    assert "no bfloat16" in found.remark
-    assert "slower" in found.remark
-    assert ("costs some accuracy" in found.remark) is (mode != "qlora")
+    assert found.note is not None
+    assert "no bfloat16" in found.note
+    assert "slower" in found.note
+    assert ("costs some accuracy" in found.note) is (mode != "qlora")
 
 
 def test_every_weight_cannot_be_trained_in_four_bits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_every_weight_cannot_be_trained_in_four_bits(monkeypatch: pytest.MonkeyP
 def test_what_is_asked_for_is_done_without_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
     card(monkeypatch, bfloat16=False)
     found = precision_of(record(dtype="float32"), CUDA)
-    assert (found.dtype, found.four_bit, found.remark) == (torch.float32, False, None)
+    assert (found.dtype, found.four_bit, found.note) == (torch.float32, False, None)
 
 
 def test_a_cpu_uses_bfloat16_only_where_it_multiplies_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_cpu_uses_bfloat16_only_where_it_multiplies_it_itself(monkeypatch: pyt
     cpu(monkeypatch, amx=True)
     found = precision_of(record(), CPU)
     assert (found.dtype, found.four_bit) == (torch.bfloat16, False)
-    assert "faster than float32" in str(found.remark)
+    assert "faster than float32" in str(found.note)
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA])
@@ -93,7 +93,7 @@ def test_tiny_models_are_float32_everywhere(monkeypatch: pytest.MonkeyPatch, dev
     cpu(monkeypatch, amx=True)
     card(monkeypatch, bfloat16=True)
     found = precision_of(record(tiny=True), device)
-    assert (found.dtype, found.remark) == (torch.float32, None)
+    assert (found.dtype, found.note) == (torch.float32, None)
 
 
 def test_float16_is_refused_where_the_family_overflows_in_it() -> None:

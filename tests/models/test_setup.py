@@ -12,25 +12,24 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import ProcessorMixin
 
-from figtune.batches.rows import training_row
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.core.jsonl import read_json
-from figtune.models.families import family_of
+from figtune.models.families import FAMILIES, family_of, family_of_folder
 from figtune.models.family import Family
-from figtune.models.loading import family_of_folder, load_base_model, load_processor, load_tuned_model
+from figtune.models.loading import load_base_model, load_tuned_model
 from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
-from tests.models.tuned import CPU, choice
+from tests.models.tuned import CPU, TINY_NAMES, choice
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
+@pytest.mark.parametrize("name", TINY_NAMES)
 def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
     set_up_model(tmp_path / "first", choice(name))
     set_up_model(tmp_path / "second", choice(name))
@@ -100,9 +99,10 @@ def test_truncated_weights_are_refused(tmp_path: Path, tiny_folders: dict[str, P
         load_tuned_model(tmp_path, CPU, "setup")
 
 
-def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_a_folder_without_a_processor_is_refused(tmp_path: Path, family: Family) -> None:
     with pytest.raises(ResourceError, match="no processor that can be read"):
-        load_processor(tmp_path)
+        family.load_processor(tmp_path)
 
 
 def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
@@ -133,23 +133,24 @@ def test_a_model_kept_in_bfloat16_begins_with_a_float32_adapter(tmp_path: Path) 
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma", "tiny-paligemma2"])
-def test_tiny_models_begin_near_uniform_guesses(
-    tiny_folders: dict[str, Path], families: dict[str, Family], processors: dict[str, ProcessorMixin], name: str
-) -> None:
-    kind = name.removeprefix("tiny-")
-    family, processor = families[kind.removesuffix("2")], processors[kind]
-    model = load_base_model(tiny_folders[kind], family, torch.float32, CPU, "sdpa")
+@pytest.mark.parametrize("name", TINY_NAMES)
+def test_tiny_models_begin_near_uniform_guesses(tiny_folders: dict[str, Path], name: str) -> None:
+    folder = tiny_folders[name.removeprefix("tiny-")]
+    family = family_of_folder(folder, name)
+    processor = family.load_processor(folder)
+    model = load_base_model(folder, family, torch.float32, CPU, "sdpa")
     text = "The plot shows how the accuracy of the method grows over time, and that of the baseline does not."
-    row = training_row(family, processor, "Write the caption of this figure.", text, 256)
-    ids, count = torch.tensor([row.input_ids]), row.learned_tokens
-    pixels = family.pixel_values(processor, [Image.effect_noise((112, 112), 64).convert("RGB")])
+    image = Image.effect_noise((112, 112), 64).convert("RGB")
+    layout = family.image_layout(processor, image.size)
+    row = tokenize_example(family, processor, "Write the caption of this figure.", text, layout, 256)
+    ids, prefix, count = torch.tensor([row.input_ids]), torch.tensor([row.bidirectional]), row.num_target_tokens
+    mask = torch.ones_like(ids)
     with torch.no_grad():
         logits = model(
             input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            token_type_ids=torch.tensor([row.token_type_ids]),
-            pixel_values=pixels,
+            attention_mask=mask,
+            **family.token_inputs(prefix, mask),
+            **family.pixel_inputs(family.image_inputs(processor, image, "squash")),
         ).logits[0]
     loss = torch.nn.functional.cross_entropy(logits[-count - 1 : -1], ids[0, -count:])
     uniform = math.log(logits.shape[-1])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
 from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.families import TINY_TYPES
+from figtune.models.family import DECODER_LAYERS, SIGLIP_LAYERS
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
-from figtune.models.support import TINY_TYPES
-from figtune.models.targets import DECODER_LAYERS, PARTS, VISION_LAYERS, Targets, targets_of, trains_vision
+from figtune.models.targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
 from tests.hub_server import COMMIT, serving
 
@@ -32,13 +33,13 @@ def choice(name: str, of: AdapterRecord, dtype: Dtype = "auto") -> ModelChoice:
     ("asked", "wanted"),
     [
         (("decoder",), Targets(decoder=DECODER_LAYERS)),
-        (("decoder+projector",), Targets(decoder=DECODER_LAYERS, whole=("projector",))),
-        (("projector", "decoder"), Targets(decoder=DECODER_LAYERS, whole=("projector",))),
-        (("decoder", "+vision"), Targets(decoder=DECODER_LAYERS, vision=VISION_LAYERS)),
-        (("decoder+vision",), Targets(decoder=DECODER_LAYERS, vision=VISION_LAYERS)),
+        (("decoder+projector",), Targets(decoder=DECODER_LAYERS, fully_trained_parts=("projector",))),
+        (("projector", "decoder"), Targets(decoder=DECODER_LAYERS, fully_trained_parts=("projector",))),
+        (("decoder", "+vision"), Targets(decoder=DECODER_LAYERS, vision=SIGLIP_LAYERS)),
+        (("decoder+vision",), Targets(decoder=DECODER_LAYERS, vision=SIGLIP_LAYERS)),
         (("v_proj", "q_proj"), Targets(decoder=("q_proj", "v_proj"))),
-        (("vision", "up_proj"), Targets(decoder=("up_proj",), vision=VISION_LAYERS)),
-        (("projector",), Targets(whole=("projector",))),
+        (("vision", "up_proj"), Targets(decoder=("up_proj",), vision=SIGLIP_LAYERS)),
+        (("projector",), Targets(fully_trained_parts=("projector",))),
     ],
 )
 @pytest.mark.parametrize("mode", ["lora", "qlora"])
@@ -51,7 +52,7 @@ def test_targets_are_names_and_words_joined_by_plus_or_spaces(
 @given(st.sets(st.sampled_from(PARTS), max_size=2))
 def test_full_mode_trains_what_is_not_frozen(frozen: set[Part]) -> None:
     targets = targets_of(adapter(mode="full", freeze=tuple(frozen)))
-    assert set(targets.parts) == set(targets.whole) == set(PARTS) - frozen
+    assert set(targets.parts) == set(targets.fully_trained_parts) == set(PARTS) - frozen
     assert trains_vision(adapter(mode="full", freeze=tuple(frozen))) is ("vision" not in frozen)
 
 

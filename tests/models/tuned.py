@@ -10,17 +10,19 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from figtune.batches.bundles import Bundle, apart
-from figtune.batches.collation import TrainingBatch, training_batch
-from figtune.batches.rows import training_row
+from figtune.batching.collator import TrainingBatch, training_batch
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.packing import PackedRow, one_per_row
+from figtune.batching.tokenization import tokenize_example
 from figtune.models.choice import ModelChoice
-from figtune.models.family import IGNORED, TokenisedRow
-from figtune.models.features import fitted, image_side
+from figtune.models.family import IGNORE_INDEX, ImageInputs, TokenizedExample
+from figtune.models.feature_cache import concatenate, encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterRecord
 from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")
+TINY_NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-paligemma2", "tiny-smolvlm2")
 PROMPT = "Write the caption of this figure."
 CAPTIONS = (
     "The encoder reads the image.",
@@ -30,7 +32,7 @@ CAPTIONS = (
 
 
 def choice(name: str, targets: Sequence[str] = ("decoder", "projector"), rank: int = 4) -> ModelChoice:
-    """What to set up, small."""
+    """Return what to set up, small."""
     adapter = AdapterRecord(mode="lora", rank=rank, alpha=2 * rank, dropout=0.0, targets=tuple(targets))
     return ModelChoice(
         name=name, revision=None, dtype="float32", image_fit="letterbox", max_length=128, adapter=adapter, seed=0
@@ -38,7 +40,7 @@ def choice(name: str, targets: Sequence[str] = ("decoder", "projector"), rank: i
 
 
 def moved_model(folder: Path, name: str) -> LoadedModel:
-    """A tiny model whose adapter has been moved at random."""
+    """Load a tiny model whose adapter has been moved at random."""
     set_up_model(folder, choice(name))
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True)
     generator = torch.Generator().manual_seed(3)
@@ -50,7 +52,7 @@ def moved_model(folder: Path, name: str) -> LoadedModel:
 
 
 def pictures() -> list[Image.Image]:
-    """Three that differ."""
+    """Draw three that differ, in their sizes too."""
     drawn = []
     for index, color in enumerate(("red", "green", "blue")):
         picture = Image.new("RGB", (120, 60 + 30 * index), "white")
@@ -59,37 +61,75 @@ def pictures() -> list[Image.Image]:
     return drawn
 
 
-def pixels_of(loaded: LoadedModel) -> Tensor:
-    """`pictures()` as the vision encoder takes them: float32[3, 3, H, W]."""
-    fit = loaded.record.image_fit
-    return loaded.family.pixel_values(
-        loaded.processor, [fitted(picture, fit, image_side(loaded)) for picture in pictures()]
-    )
+def features_of(loaded: LoadedModel) -> list[ImageInputs]:
+    """Return `pictures()` as cached features."""
+    return [encode_image(loaded, picture) for picture in pictures()]
 
 
-def rows_of(loaded: LoadedModel, captions: Sequence[str] = CAPTIONS) -> list[TokenisedRow]:
-    """A row a caption."""
-    return [training_row(loaded.family, loaded.processor, PROMPT, caption, 128) for caption in captions]
+def pixels_of(loaded: LoadedModel, images: Sequence[Image.Image] = ()) -> list[ImageInputs]:
+    """Return images, or else `pictures()`, as the vision encoder takes them."""
+    family, processor, fit = loaded.family, loaded.processor, loaded.record.image_fit
+    return [
+        ImageInputs(
+            layout=family.image_layout(processor, picture.size), tensors=family.image_inputs(processor, picture, fit)
+        )
+        for picture in images or pictures()
+    ]
 
 
-def batch_of(loaded: LoadedModel, rows: Sequence[TokenisedRow]) -> TrainingBatch:
-    """A line a row, in the order given."""
-    return lines_of(loaded, apart(rows))
+def joined(images: Sequence[ImageInputs]) -> dict[str, Tensor]:
+    """Return the tensors of all images, as a batch has them."""
+    return concatenate([image.tensors for image in images])
 
 
-def lines_of(loaded: LoadedModel, lines: Sequence[Sequence[Bundle]]) -> TrainingBatch:
-    """Lines of bundles."""
-    return training_batch(lines, loaded.family, loaded.processor.tokenizer.pad_token_id)
+def rows_of(loaded: LoadedModel, captions: Sequence[str] = CAPTIONS) -> list[TokenizedExample]:
+    """Return an example a caption, about the picture of the same number."""
+    family, processor = loaded.family, loaded.processor
+    return [
+        tokenize_example(family, processor, PROMPT, caption, family.image_layout(processor, picture.size), 128)
+        for caption, picture in zip(captions, pictures(), strict=False)
+    ]
 
 
-def plain_fields(loaded: LoadedModel, rows: Sequence[TokenisedRow]) -> dict[str, Tensor]:
-    """The same as the library takes them, which then makes masks and positions of its own: int64[B, L] each."""
+def batch_of(loaded: LoadedModel, rows: Sequence[TokenizedExample]) -> TrainingBatch:
+    """Return a pack row an example, in the order given."""
+    return batch_of_rows(loaded, one_per_row(rows))
+
+
+def batch_of_rows(loaded: LoadedModel, rows: Sequence[PackedRow]) -> TrainingBatch:
+    """Return pack rows as a batch."""
+    return training_batch(rows, loaded.family, loaded.processor.tokenizer.pad_token_id)
+
+
+def summed_loss(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> Tensor:
+    """Return the summed loss of a batch: float32[]."""
+    return CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch, joined(images))
+
+
+def target_logits(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> tuple[Tensor, Tensor]:
+    """Return the logits at the targets of a batch, and these."""
+    return CompletionLoss(loaded.tuned, loaded.family).logits_at_targets(batch, joined(images))
+
+
+def plain_fields(loaded: LoadedModel, rows: Sequence[TokenizedExample]) -> dict[str, Tensor]:
+    """Return examples as the library takes them, which then makes masks and positions of its own: int64[B, L] each."""
     pad = loaded.processor.tokenizer.pad_token_id
     fields = {
         "input_ids": [torch.tensor(row.input_ids) for row in rows],
         "attention_mask": [torch.ones(len(row.input_ids), dtype=torch.int64) for row in rows],
-        "token_type_ids": [torch.tensor(row.token_type_ids) for row in rows],
+        "bidirectional": [torch.tensor(row.bidirectional) for row in rows],
         "labels": [torch.tensor(row.labels) for row in rows],
     }
-    fillers = {"input_ids": pad, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORED}
-    return {name: pad_sequence(tensors, True, fillers[name]) for name, tensors in fields.items()}
+    fillers = {"input_ids": pad, "attention_mask": 0, "bidirectional": False, "labels": IGNORE_INDEX}
+    padded = {name: pad_sequence(tensors, True, fillers[name]) for name, tensors in fields.items()}
+    bidirectional = padded.pop("bidirectional")
+    return {**padded, **loaded.family.token_inputs(bidirectional, padded["attention_mask"])}
+
+
+def plain_pixels(loaded: LoadedModel, images: Sequence[ImageInputs]) -> dict[str, Tensor]:
+    """Return the encoder's inputs of images as the library takes them, for a batch of a row an image.
+
+    Where images have different numbers of tiles, those with fewer are padded with zeros, as the library does.
+    """
+    each = [loaded.family.pixel_inputs(image.tensors) for image in images]
+    return {name: pad_sequence([tensors[name].squeeze(0) for tensors in each], batch_first=True) for name in each[0]}

@@ -161,6 +161,7 @@ def test_texts_of_a_long_document_are_those_of_its_pages(tmp_path: Path) -> None
         assert texts[3:5] == [document.text(3), document.text(4)]
 
 
+@pytest.mark.slow
 def test_pictures_of_a_long_document_are_let_go_page_by_page(tmp_path: Path) -> None:
     """MuPDF alone would keep 6 MB of each page, 126 MB more at the end than at the start."""
     path = tmp_path / "pictures.pdf"

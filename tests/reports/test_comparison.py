@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from figtune.answers.trained import adapter_fingerprint
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.evaluation.staleness import read_evaluation
+from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.reports.comparison import comparison_table as compared
 from tests.conftest import ROOT

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch.profiler import ProfilerActivity, profile
 
 from config import TRAIN
-from figtune.batches.bundles import Bundle
-from figtune.batches.collation import training_batch
-from figtune.batches.forward import summed_loss
-from figtune.batches.rows import training_row
-from figtune.models.features import image_side
+from figtune.batching.collator import training_batch
+from figtune.batching.loss import CompletionLoss
+from figtune.batching.packing import one_per_row
+from figtune.batching.tokenization import tokenize_example
+from figtune.models.feature_cache import concatenate, encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype
@@ -23,6 +24,8 @@ from figtune.models.setup import set_up_model
 from figtune.training.memory_budget import BatchShape, StepConfig
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
 from tests.models.tuned import CPU, PROMPT, choice
+
+pytestmark = pytest.mark.slow
 
 TEXT = "The encoder reads the image. " * 40
 
@@ -47,6 +50,8 @@ CASES = (
     Case(name="tiny-paligemma", examples=3),
     Case(name="tiny-paligemma", mode="projector", dtype="bfloat16"),
     Case(name="tiny-paligemma2", checkpointing=True),
+    Case(name="tiny-smolvlm2", examples=2),
+    Case(name="tiny-smolvlm2", targets=("decoder", "projector", "vision"), checkpointing=True),
 )
 
 
@@ -75,23 +80,21 @@ def prepared(folder: Path, case: Case) -> LoadedModel:
 
 def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], BatchShape]:
     """A step, and what it reads."""
-    row = training_row(loaded.family, loaded.processor, PROMPT, TEXT, 128)
-    lines = [[Bundle(image_sha256="", rows=(row,))] for _ in range(examples)]
-    inputs = training_batch(lines, loaded.family, 0)
-    image = sum(token == loaded.model.config.image_token_id for token in row.input_ids)
-    side = image_side(loaded)
-    width = loaded.model.config.vision_config.hidden_size
-    pictures = (
-        torch.zeros(examples, 3, side, side)
-        if loaded.trains_vision
-        else torch.zeros(examples, image, width, dtype=loaded.dtype)
-    )
+    family, processor = loaded.family, loaded.processor
+    picture = Image.new("RGB", family.largest_image(processor))
+    image = encode_image(loaded, picture)
+    row = tokenize_example(family, processor, PROMPT, TEXT, image.layout, 128)
+    inputs = training_batch(one_per_row([row] * examples), family, 0)
+    tensors = concatenate([image.tensors] * examples)
+    loss = CompletionLoss(loaded.tuned, family)
 
     def step() -> None:
-        summed_loss(loaded.tuned, loaded.family, inputs, pictures).backward()  # type: ignore[no-untyped-call]
+        loss.loss_sum(inputs, tensors).backward()  # type: ignore[no-untyped-call]
 
     batch = BatchShape(
-        examples=examples, text_tokens=len(row.input_ids) - image, target_tokens=inputs.learned_tokens // examples
+        examples=examples,
+        text_tokens=len(row.input_ids) - image.layout.tokens,
+        target_tokens=inputs.num_target_tokens // examples,
     )
     return step, batch
 

@@ -10,23 +10,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from figtune.batches.losses import completion_losses
-from figtune.batches.rows import training_row
+from figtune.batching.loss import per_example_loss
+from figtune.batching.tokenization import tokenize_example
 from figtune.core.images import read_image
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.evaluation.evaluate import evaluate
 from figtune.metrics.records import Prediction
-from figtune.models.encoder import AbsentEncoder
-from figtune.models.features import picture_features
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
 from figtune.models.targets import trains_vision
+from figtune.models.vision_tower import UnloadedVisionTower
 from figtune.training.callbacks import CheckpointCallback
 from tests.evaluation.test_evaluate import TRIAL
 from tests.models.tuned import CPU, choice
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+
+pytestmark = pytest.mark.slow
 
 MODES: dict[str, tuple[AdapterMode, tuple[str, ...], tuple[Part, ...]]] = {
     "vision": ("lora", ("decoder+vision",), ()),
@@ -59,11 +61,12 @@ def with_encoder(*given: Any, **named: Any) -> LoadedModel:
 
 
 def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list[float]:
-    row = training_row(loaded.family, loaded.processor, each.prompt, each.reference, loaded.record.max_length)
-    seen = picture_features(loaded, read_image(dataset / each.image))[None]
-    tuned = completion_losses(loaded, [row], seen)
+    image = encode_image(loaded, read_image(dataset / each.image))
+    family, limit = loaded.family, loaded.record.max_length
+    row = tokenize_example(family, loaded.processor, each.prompt, each.reference, image.layout, limit)
+    tuned = per_example_loss(loaded, [row], [image.tensors])
     with loaded.tuned.disable_adapter():
-        return [*tuned, *completion_losses(loaded, [row], seen)]
+        return [*tuned, *per_example_loss(loaded, [row], [image.tensors])]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,10 @@ def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list
         ("projector", "tiny-gemma3"),
         ("full", "tiny-paligemma2"),
         ("text", "tiny-gemma3"),
+        ("vision", "tiny-smolvlm2"),
+        ("qlora", "tiny-smolvlm2"),
+        ("projector", "tiny-smolvlm2"),
+        ("full", "tiny-smolvlm2"),
     ],
 )
 def test_a_mode_trains_and_is_evaluated_against_its_base(
@@ -86,7 +93,8 @@ def test_a_mode_trains_and_is_evaluated_against_its_base(
     on_save = CheckpointCallback.on_save
 
     def looked_at(self: CheckpointCallback, *given: Any, **named: Any) -> None:
-        had_encoder.add(not isinstance(named["model"].get_base_model().model.vision_tower, AbsentEncoder))
+        modules = named["model"].modules()
+        had_encoder.add(not any(isinstance(module, UnloadedVisionTower) for module in modules))
         on_save(self, *given, **named)
 
     monkeypatch.setattr(CheckpointCallback, "on_save", looked_at)

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from figtune.answers.answering import Question, answers_to, load_for_answers
-from figtune.answers.trained import read_trained
-from figtune.batches.training_data import TrainingExamples
+from figtune.batching.dataset import DatasetSplits
 from figtune.dataset.records import CUSTOM_TASK, Example
-from figtune.models.adapters import save_adapter
+from figtune.inference.adapter_record import read_adapter_record
+from figtune.inference.predict import Question, load_model, predict
 from figtune.models.loading import load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary
 from figtune.training.usage_code import usage_code
-from tests.answers.trained import greedy, write_trained_model
 from tests.hub_server import serving
+from tests.inference.trained_model import greedy, write_trained_model
 from tests.models.tuned import PROMPT, choice, pictures
 from tests.training.runs import SETTINGS
 
@@ -52,9 +52,9 @@ EXAMPLE = Example(
 
 
 def card_of(folder: Path, mode: AdapterMode, example: Example = EXAMPLE) -> str:
-    record = read_trained(folder)
+    record = read_adapter_record(folder)
     record = dataclasses.replace(record, adapter=dataclasses.replace(record.adapter, mode=mode))
-    examples = TrainingExamples(train=[example] * 3, val=[], minitrain=[])
+    examples = DatasetSplits(train=[example] * 3, val=[], minitrain=[])
     write_card(folder, record, SETTINGS, SUMMARY, examples, [])
     return (folder / "README.md").read_text()
 
@@ -75,8 +75,8 @@ def asked_by(code: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def answer_of(output: Path) -> str:
     """Return the answer that test_model.py prints."""
-    question = Question(picture=pictures()[0], prompt=PROMPT)
-    (answer,) = answers_to(load_for_answers(output, "cpu"), [question], greedy(256))
+    question = Question(image=pictures()[0], prompt=PROMPT)
+    (answer,) = predict(load_model(output, "cpu"), [question], greedy(256))
     return answer.text
 
 
@@ -124,7 +124,7 @@ def test_the_readme_answers_as_figtune_does(
 
 def test_the_readme_has_the_lines_of_the_card(tmp_path: Path) -> None:
     write_trained_model(tmp_path)
-    record = dataclasses.replace(read_trained(tmp_path), base="google/gemma-3-4b-pt")
+    record = dataclasses.replace(read_adapter_record(tmp_path), base="google/gemma-3-4b-pt")
     assert f"```python\n{usage_code(record)}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -27,8 +27,8 @@ from figtune.core.distributed import check_launch
 from figtune.core.errors import ExitCode, UsageError
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
-from figtune.models.adapters import save_adapter
 from figtune.models.loading import load_tuned_model
+from figtune.models.lora import save_adapter
 from figtune.models.ranks import process_group
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
@@ -38,6 +38,8 @@ from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.training.fsdp_process import save_sharded, train_and_carry_on
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = f"{sys.executable} -m torch.distributed.run"

@@ -26,6 +26,8 @@ from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.training.runs import SETTINGS, run, write_examples
 
+pytestmark = pytest.mark.slow
+
 OVERFITTING = dataclasses.replace(
     SETTINGS, learning_rate=2e-2, epochs=10, evaluations=10, patience=1, save_total_limit=1
 )

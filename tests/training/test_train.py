@@ -26,6 +26,8 @@ from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,1 +1,0 @@
-"""Examples as a model reads them: tokens, batches, masks, and the one way they go through it."""

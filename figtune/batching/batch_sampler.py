@@ -1,0 +1,139 @@
+"""Length-grouped batches in random order, with the examples of an image kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+
+from figtune.batching.packing import first_fit_decreasing
+
+LENGTH_JITTER = 0.25
+"""Share by which lengths are stretched at random before they are sorted: so batches differ from epoch to epoch."""
+OPEN_BATCHES = 8
+"""Batches filled at a time: enough to use up remainders, too few to mix short with long."""
+
+IndexGroup = tuple[int, ...]
+"""Examples, by index, that share a prefix in one sequence."""
+IndexBatch = tuple[IndexGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleLength:
+    """Tokens of one example."""
+
+    prefix: Hashable
+    """Key of the shared prefix: examples with the same key have their first `shared` tokens in common."""
+    shared: int
+    """Tokens of the shared prefix."""
+    own: int
+    """Tokens after the shared prefix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """Upper bounds for one batch."""
+
+    examples: int
+    tokens: int
+    """Token budget including padding; a single longer example forms its own batch."""
+
+
+class LengthGroupedSampler:
+    """Batches of every epoch, determined by seed and epoch alone; every epoch has the same number.
+
+    The number is a multiple of `batches_per_step` where there are that many examples: two processes then take in one
+    step what one process accumulates in two. It is always a multiple of `processes`, if need be by empty batches, which
+    come last.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[ExampleLength],
+        limits: BatchLimits,
+        *,
+        seed: int,
+        epochs: float,
+        processes: int,
+        batches_per_step: int,
+    ) -> None:
+        self._examples = examples
+        self._limits = limits
+        self._seed = seed
+        self._groups = _groups(examples, limits)
+        most = max(len(self._compose(epoch)[0]) for epoch in range(max(1, ceil(epochs))))
+        self.steps = ceil(most / batches_per_step)
+        """Optimizer steps in an epoch."""
+        self._full = min(len(examples), batches_per_step * self.steps)
+        self._empty = -self._full % processes
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return self._full + self._empty
+
+    def batches(self, epoch: int) -> list[IndexBatch]:
+        """Return the batches of an epoch: every example once."""
+        batches, generator = self._compose(epoch)
+        while len(batches) < self._full:
+            largest = max(range(len(batches)), key=lambda index: sum(map(len, batches[index])))
+            batches[largest : largest + 1] = _halves(batches[largest])
+        shuffled = [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+        return [*shuffled, *[()] * self._empty]
+
+    def _compose(self, epoch: int) -> tuple[list[IndexBatch], torch.Generator]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+        jitter = 1 + LENGTH_JITTER * torch.rand(len(self._groups), generator=generator, dtype=torch.float64)
+        lengths = torch.tensor([_length(self._examples, group) for group in self._groups], dtype=torch.float64)
+        sequence = torch.argsort(lengths * jitter, descending=True, stable=True).tolist()
+        return _fill(self._examples, (self._groups[index] for index in sequence), self._limits), generator
+
+
+def eval_batches(examples: Sequence[ExampleLength], limits: BatchLimits) -> list[IndexBatch]:
+    """Return batches with every example once, the longest first: for evaluation."""
+    groups = sorted(_groups(examples, limits), key=lambda group: -_length(examples, group))
+    return _fill(examples, groups, limits)
+
+
+def _groups(examples: Sequence[ExampleLength], limits: BatchLimits) -> list[IndexGroup]:
+    """Group examples by prefix; those of a prefix that has too many for a batch in several groups."""
+    by_prefix: dict[Hashable, list[list[int]]] = {}
+    for index, example in enumerate(examples):
+        groups = by_prefix.setdefault(example.prefix, [[]])
+        if groups[-1] and not _fits(examples, [(*groups[-1], index)], limits):
+            groups.append([])
+        groups[-1].append(index)
+    return [tuple(group) for groups in by_prefix.values() for group in groups]
+
+
+def _fill(examples: Sequence[ExampleLength], groups: Iterable[IndexGroup], limits: BatchLimits) -> list[IndexBatch]:
+    """Put each group into the first of the latest batches that has room for it."""
+    batches: list[list[IndexGroup]] = []
+    for group in groups:
+        unfinished = batches[-OPEN_BATCHES:]
+        fitting = next((batch for batch in unfinished if _fits(examples, [*batch, group], limits)), None)
+        if fitting is None:
+            batches.append([group])
+        else:
+            fitting.append(group)
+    return [tuple(batch) for batch in batches]
+
+
+def _fits(examples: Sequence[ExampleLength], batch: Sequence[IndexGroup], limits: BatchLimits) -> bool:
+    if sum(map(len, batch)) > limits.examples:
+        return False
+    lengths = [_length(examples, group) for group in batch]
+    return max(lengths) * len(first_fit_decreasing(lengths)) <= limits.tokens
+
+
+def _length(examples: Sequence[ExampleLength], group: IndexGroup) -> int:
+    return examples[group[0]].shared + sum(examples[index].own for index in group)
+
+
+def _halves(batch: IndexBatch) -> tuple[IndexBatch, IndexBatch]:
+    """Halve the groups of a batch, or else the examples of its only one."""
+    if len(batch) > 1:
+        return batch[: len(batch) // 2], batch[len(batch) // 2 :]
+    (group,) = batch
+    return (group[: len(group) // 2],), (group[len(group) // 2 :],)

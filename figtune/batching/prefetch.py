@@ -1,0 +1,73 @@
+"""Prefetch: a thread reads and collates the batches of the next steps while the device works on this one.
+
+A thread, not processes: reading half a megabyte of features for a picture and copying it wait for the disk and for
+memory, which a thread does beside the model's work; forking a process that runs threads of its own is unsafe, and a
+fresh one would import the libraries for seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+import torch
+
+POLL_SECONDS = 0.2
+"""Seconds between checks whether the consumer has closed."""
+
+Element = TypeVar("Element")
+
+
+class Prefetcher(Generic[Element]):
+    """Iterate over `source` in order, with up to `depth` elements ready before they are asked for.
+
+    `source` is used by a thread of its own from then on; what it raises is raised where its element is asked for.
+    """
+
+    def __init__(self, source: Iterator[Element], depth: int) -> None:
+        self.source = source
+        self._ready: Queue[Future[Element]] = Queue(depth)
+        self._end: Future[Element] | None = None
+        self._closed = Event()
+        self._device = torch.cuda.current_device() if torch.cuda.is_available() else None
+        Thread(target=self._read, name="prefetch", daemon=True).start()
+
+    def __iter__(self) -> Iterator[Element]:
+        return self
+
+    def __next__(self) -> Element:
+        element = self._end or self._ready.get()
+        if element.exception() is not None:
+            self._end = element
+        return element.result()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closed.set()
+
+    def _read(self) -> None:
+        if self._device is not None:
+            # A thread starts on the first card, whichever the others are on.
+            torch.cuda.set_device(self._device)
+        ended = False
+        while not ended:
+            element: Future[Element] = Future()
+            try:
+                element.set_result(next(self.source))
+            except BaseException as failure:  # noqa: BLE001 - the end of `source` among them
+                element.set_exception(failure)
+                ended = True
+            ended = not self._put(element) or ended
+
+    def _put(self, element: Future[Element]) -> bool:
+        """Return False where the consumer has closed."""
+        while not self._closed.is_set():
+            try:
+                self._ready.put(element, timeout=POLL_SECONDS)
+            except Full:
+                continue
+            return True
+        return False

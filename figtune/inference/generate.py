@@ -1,0 +1,132 @@
+"""Generation: greedy decoding or sampling, in left-padded batches, each answer as it would be alone.
+
+Sampling is batch-invariant by the Gumbel-max trick: the most likely token after noise is a sample of the model's
+distribution (Maddison et al., A* Sampling, 2014, section 2), and each answer has a noise generator of its own. So an
+answer depends on the seed, its prompt and its image: never on the answers beside it in a batch, or on those before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.generation.streamers import BaseStreamer
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from figtune.batching.collator import prompt_batch
+from figtune.batching.tokenization import tokenize_prompt
+from figtune.inference.settings import Decoding
+from figtune.models.family import ImageInputs
+from figtune.models.feature_cache import concatenate
+from figtune.models.loading import LoadedModel
+
+_SMALLEST = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Text that a model generated."""
+
+    text: str
+    tokens: int
+    """Number of tokens, the stop token included."""
+    stopped: bool
+    """True if it ended with a stop token, False at the maximum length."""
+
+
+@torch.inference_mode()
+def generate_answers(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    images: Sequence[ImageInputs],
+    decoding: Decoding,
+    streamer: BaseStreamer | None = None,
+) -> list[Answer]:
+    """Answer each prompt about its image.
+
+    With the tuned model, or with the base model inside `loaded.tuned.disable_adapter()`.
+
+    Args:
+        prompts: B texts.
+        images: image of each prompt.
+        streamer: receives the prompts' tokens first, then int64[B] whenever each answer has one token more.
+    """
+    family, processor = loaded.family, loaded.processor
+    stop_ids = family.stop_ids(processor)
+    pad_id = processor.tokenizer.pad_token_id
+    pairs = zip(prompts, images, strict=True)
+    tokenized = [tokenize_prompt(family, processor, prompt, image.layout) for prompt, image in pairs]
+    batch = prompt_batch(tokenized, pad_id).to(loaded.device)
+    tensors = concatenate([image.tensors for image in images])
+    on_device = {name: tensor.to(loaded.device) for name, tensor in tensors.items()}
+    embeddings = family.image_embeddings(loaded.model, on_device)
+    # The model's own settings turn sampling on, and would be merged into those of a single call.
+    loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False, max_new_tokens=decoding.max_new_tokens, eos_token_id=list(stop_ids), pad_token_id=pad_id
+    )
+    generated = loaded.model.generate(  # type: ignore[operator]
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        **family.token_inputs(batch.bidirectional, batch.attention_mask),
+        mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+        logits_processor=sampling_processors(decoding, prompts, images),
+        streamer=streamer,
+    )
+    answers = generated[:, batch.input_ids.shape[1] :].tolist()
+    return [_answer(loaded, ids, stop_ids) for ids in answers]
+
+
+def sampling_processors(
+    decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs]
+) -> LogitsProcessorList:
+    """Return the logits processors of a batch that turn greedy decoding into sampling; none at temperature 0.
+
+    Args:
+        prompts: B texts.
+        images: image of each prompt.
+    """
+    processors = LogitsProcessorList()
+    if decoding.temperature > 0:
+        processors.append(TemperatureLogitsWarper(decoding.temperature))
+        if decoding.top_p < 1:
+            processors.append(TopPLogitsWarper(decoding.top_p))
+        pairs = zip(prompts, images, strict=True)
+        processors.append(_GumbelNoise([_seed(decoding.seed, prompt, image) for prompt, image in pairs]))
+    return processors
+
+
+class _GumbelNoise(LogitsProcessor):
+    """Add Gumbel noise to the logits, each row's from its own generator on the CPU: the same on every device."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - the interface has both
+        rows = [torch.empty(scores.shape[1]).exponential_(generator=generator) for generator in self._generators]
+        noise = torch.stack(rows).clamp_min(_SMALLEST).log().neg()
+        return scores.float() + noise.to(scores.device)
+
+
+def _seed(seed: int, prompt: str, image: ImageInputs) -> int:
+    digest = hashlib.sha256(f"{seed} {prompt}".encode())
+    for tensor in image.tensors.values():
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
+
+
+def _answer(loaded: LoadedModel, ids: Sequence[int], stop_ids: Sequence[int]) -> Answer:
+    """Cut at the first stop token; padding follows it."""
+    end = next((position for position, token in enumerate(ids) if token in stop_ids), None)
+    kept = ids if end is None else ids[:end]
+    text = loaded.processor.tokenizer.decode(kept, skip_special_tokens=True)
+    return Answer(text=text.strip(), tokens=len(kept) + (end is not None), stopped=end is not None)

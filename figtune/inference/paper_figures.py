@@ -1,0 +1,126 @@
+"""Figures of one paper: extracted as stage 1 does, with the prompts that training would build for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from figtune.core.errors import InputError, UsageError
+from figtune.core.jsonl import read_records
+from figtune.dataset.build_examples import figure_prompt
+from figtune.dataset.figure_context import build_context
+from figtune.dataset.records import Task
+from figtune.extraction.extract_paper import extract_paper
+from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
+from figtune.extraction.run import extract_folder
+from figtune.extraction.worker import run_locally
+from figtune.inference.settings import PaperSettings
+
+_FIGURE_NAME = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
+_TYPES: tuple[FigureType, ...] = ("Figure", "Table")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """An extracted paper."""
+
+    record: PaperRecord
+    figures: tuple[FigureRecord, ...]
+    """Figures with a name and a crop."""
+    content_dir: Path
+    settings: PaperSettings
+
+    def crop(self, figure: FigureRecord) -> Path:
+        """Return the path of a figure's crop."""
+        return self.content_dir / str(figure.crop)
+
+    def prompt(self, figure: FigureRecord, task: Task, custom_prompt: str | None) -> str:
+        """Build the prompt of a training example; a custom prompt replaces the request after its context."""
+        material = build_context(figure, self.record, self.settings.max_context_words)
+        return figure_prompt(material, figure.figure_id, task, custom_prompt)
+
+
+def read_paper(pdf: Path, folder: Path, settings: PaperSettings) -> Paper:
+    """Extract one paper in a worker process, as stage 1 does, with limits of time and memory.
+
+    Args:
+        folder: an empty folder for the extracted content; it must outlive the paper.
+
+    Raises:
+        InputError: no such file, an unreadable PDF, or no figures in it.
+    """
+    if not pdf.is_file():
+        raise InputError(f"there is no paper {pdf}", "check the path")
+    shelf = folder / "papers"
+    shelf.mkdir()
+    # Under its own name: ids come from it, and the phrasing of prompts from ids.
+    (shelf / f"{pdf.stem}.pdf").symlink_to(pdf.resolve())
+    content = folder / "content"
+    extract_folder(
+        shelf,
+        content,
+        dpi=settings.dpi,
+        longest_side=settings.longest_side,
+        timeout_s=settings.timeout_s,
+        memory_mb=settings.memory_mb,
+        redo=False,
+        extract=extract_paper,
+        engine=partial(run_locally, workers=1),
+    )
+    return open_paper(folder, settings)
+
+
+def open_paper(folder: Path, settings: PaperSettings) -> Paper:
+    """Return the paper that `read_paper` has read into `folder`.
+
+    Raises:
+        InputError: it could not be read, or has no figures.
+    """
+    content = folder / "content"
+    (record,) = read_records(content / PAPERS_FILE, PaperRecord, "the same command")
+    if record.status == "failed":
+        named = record.reason.startswith(record.file)
+        raise InputError(
+            record.reason if named else f"{record.file}: {record.reason}",
+            "give another paper, or an image of the figure",
+        )
+    found = read_records(content / FIGURES_FILE, FigureRecord, "the same command")
+    figures = tuple(figure for figure in found if figure.name and figure.crop)
+    if not figures:
+        raise InputError(f"{record.file} has no figure or table with a caption", "give another paper, or an image")
+    return Paper(record=record, figures=figures, content_dir=content, settings=settings)
+
+
+def select_figure(paper: Paper, wanted: str | None) -> FigureRecord:
+    """Return the figure called "3", "Figure 3" or "Table 2".
+
+    Raises:
+        UsageError: none is named.
+        InputError: the paper has no such figure.
+    """
+    names = list_figures(paper.figures)
+    available = f"{paper.record.file} has {names}"
+    if wanted is None:
+        raise UsageError(available, 'name one with --figure, such as --figure 3 or --figure "Table 1"')
+    match = _FIGURE_NAME.fullmatch(wanted.strip())
+    if match is None:
+        raise UsageError(f'--figure "{wanted}" names no figure', available)
+    figure_type: FigureType = "Table" if match["table"] else "Figure"
+    name = match["name"].rstrip(".:").casefold()
+    fitting = [each for each in paper.figures if (each.figure_type, each.name.casefold()) == (figure_type, name)]
+    if not fitting:
+        raise InputError(f"{paper.record.file} has no {figure_type} {match['name']}", f"it has {names}")
+    return max(fitting, key=lambda each: each.confidence)
+
+
+def list_figures(figures: Sequence[FigureRecord]) -> str:
+    """Return the names of figures as "Figure 1, 2, 3; Table 1"."""
+    parts = []
+    for figure_type in _TYPES:
+        names = dict.fromkeys(figure.name for figure in figures if figure.figure_type == figure_type)
+        if names:
+            parts.append(f"{figure_type} {', '.join(names)}")
+    return "; ".join(parts)

@@ -1,0 +1,43 @@
+"""Prompts about an image or a figure: of a task, of a data set, or in the user's own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from figtune.core.log import log
+from figtune.dataset.records import Task
+from figtune.dataset.tasks import plain_request, task_entry
+from figtune.extraction.records import FigureRecord
+from figtune.inference.paper_figures import Paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSpec:
+    """Which prompt to build."""
+
+    task: Task
+    custom_prompt: str | None
+    """Text in place of the task's request."""
+    dataset_prompt: str | None
+    """Prompt of every example of a model trained on a data set, without tasks; None for one trained on papers."""
+
+    def image_prompt(self) -> str:
+        """Build the prompt about an image without context."""
+        if self.custom_prompt is not None:
+            return self.custom_prompt
+        return plain_request(self.task) if self.dataset_prompt is None else self.dataset_prompt
+
+    def figure_prompt(self, paper: Paper, figure: FigureRecord) -> str:
+        """Build the prompt about a figure of a paper, as in training."""
+        if self.dataset_prompt is not None:
+            return self.image_prompt()
+        return paper.prompt(figure, self.task, self.custom_prompt)
+
+    def log_missing_context(self) -> None:
+        """Log it if the task was trained with more context in the prompt than an image alone has."""
+        entry = task_entry(self.task)
+        if self.custom_prompt is None and self.dataset_prompt is None and entry.needs_context:
+            log(
+                f"{entry.name} was trained with {entry.prompt_tells} in the prompt, which an image alone lacks; "
+                "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
+            )

@@ -1,0 +1,145 @@
+"""LoRA adapters in peft's format: matrices in decoder and vision encoder, and the projector trained fully."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+
+from figtune.models.damage import damage_explained
+from figtune.models.family import Family
+from figtune.models.quiet import suppress_peft_deprecations
+from figtune.models.ranks import is_rank_zero
+from figtune.models.records import AdapterRecord
+from figtune.models.targets import targets_of
+from figtune.models.vision_tower import stored_weights
+
+_ENCODER = "base_model.model.model.vision_tower."
+"""Prefix of the vision encoder's LoRA matrices, after which transformers 4 and vLLM have a level `vision_model`."""
+
+
+def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: str | None) -> LoraConfig:
+    """Return peft's configuration.
+
+    The projector is trained fully rather than through LoRA: it is small, and in Gemma 3 a bare parameter. In mode
+    "full" peft has no part in what is trained; see `figtune.models.full_finetune`.
+
+    Raises:
+        UsageError: a target that does not exist, a part both frozen and trained, or nothing to train.
+    """
+    targets, parts = targets_of(adapter, family), family.parts
+    # Full names of layers: both halves of a model call some of theirs alike, such as q_proj.
+    chosen = ((parts.decoder_layers, targets.decoder), (parts.vision_layers, targets.vision))
+    patterns = [layers.pattern(names) for layers, names in chosen if names]
+    by_peft = targets.fully_trained_parts if adapter.mode != "full" else ()
+    return LoraConfig(
+        base_model_name_or_path=base,
+        revision=commit,
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules="|".join(patterns) or DUMMY_TARGET_MODULES,
+        modules_to_save=[parts.projector_name] if "projector" in by_peft else None,
+        task_type="CAUSAL_LM",
+    )
+
+
+def meta_model(folder: Path) -> PreTrainedModel:
+    """Build the base model without its weights, on the meta device: to count and to configure, whatever its size."""
+    problem = f"{folder} describes no model that can be built"
+    with torch.device("meta"), damage_explained(problem, "download the model again"):
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        )
+    model.requires_grad_(False)
+    return model
+
+
+def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: LoraConfig, seed: int) -> PeftModel:
+    """Build an adapter that changes nothing yet, on a model on the meta device.
+
+    Args:
+        folder: of the base model, whose projector the adapter's starts from.
+    """
+    # peft would write the folder that the model came from.
+    model.name_or_path = config.base_model_name_or_path
+    with torch.random.fork_rng(devices=[]), suppress_peft_deprecations():
+        torch.manual_seed(seed)
+        tuned = get_peft_model(model, config)
+        for layer in tuned.modules():
+            if isinstance(layer, LoraLayer):
+                _begin(layer)
+    if config.modules_to_save:
+        trained = tuned.get_base_model().get_submodule(family.parts.projector).modules_to_save["default"]
+        stored = stored_weights(folder, family.parts.projector_name)
+        weights = {name: weight.to(torch.float32) for name, weight in stored.items()}
+        trained.load_state_dict(weights, assign=True)
+        trained.requires_grad_(True)
+    return tuned
+
+
+def _begin(layer: LoraLayer) -> None:
+    """Allocate real weights for the matrices that peft has put on the meta device with the rest."""
+    layer.lora_A.to_empty(device="cpu")
+    layer.lora_B.to_empty(device="cpu")
+    layer.reset_lora_parameters("default", init_lora_weights=True)
+
+
+def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
+    """Load an adapter onto its base model, every trained weight in float32: bfloat16 would lose small steps.
+
+    Raises:
+        ResourceError: its files are damaged, or of another model.
+    """
+    remedy = "make it again with the same command and --force, or give another folder"
+    with suppress_peft_deprecations(), damage_explained(f"the adapter in {folder} cannot be loaded", remedy):
+        tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+    return tuned
+
+
+def save_adapter(tuned: PeftModel, folder: Path) -> None:
+    """Write an adapter in peft's format, without the card that peft writes: ours stands beside the folder.
+
+    Rank 0 writes; where weights are spread over processes, all of them have to call this.
+    """
+    is_sharded = any(isinstance(weight, DTensor) for weight in tuned.parameters())
+    weights = _gathered(tuned) if is_sharded else None
+    if not is_rank_zero():
+        return
+    # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
+    tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+    _name_for_every_version(folder / "adapter_model.safetensors")
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def _name_for_every_version(file: Path) -> None:
+    """Name LoRA matrices of the vision encoder of Gemma 3 and PaliGemma as transformers 4 does.
+
+    peft loads such names under transformers 5 as well, while 4 would skip those of 5 in silence.
+    """
+    with safe_open(file, framework="pt") as tensors:
+        if not any(name.startswith(_ENCODER) for name in tensors.keys()):  # noqa: SIM118 - not a mapping
+            return
+    renamed = {
+        name.replace(_ENCODER, f"{_ENCODER}vision_model.", 1) if name.startswith(_ENCODER) else name: weight
+        for name, weight in load_file(file).items()
+    }
+    save_file(renamed, file, metadata={"format": "pt"})
+
+
+def _gathered(tuned: PeftModel) -> dict[str, torch.Tensor]:
+    """Return the trained weights, unsharded, on rank 0; nothing on the others."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    weights: dict[str, torch.Tensor] = get_model_state_dict(tuned, options=options)  # type: ignore[assignment]
+    return weights

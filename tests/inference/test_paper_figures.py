@@ -1,0 +1,106 @@
+"""A figure of a paper is found and asked about exactly as training examples are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from figtune.core.errors import InputError, UsageError
+from figtune.core.io import sha256_of
+from figtune.core.jsonl import read_records
+from figtune.dataset.records import SPLITS, Example, examples_file
+from figtune.inference.ask import ask_about
+from figtune.inference.paper_figures import Paper, read_paper, select_figure
+from figtune.inference.preflight import is_paper
+from figtune.inference.settings import PaperSettings
+from tests.conftest import ROOT, Demo
+from tests.extraction import hostile_pdfs
+from tests.inference.conftest import CAPTION, PAPER, SETTINGS
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    """As the demo reads it."""
+    paper_settings = PaperSettings(dpi=200, longest_side=2048, timeout_s=120.0, memory_mb=2048, max_context_words=100)
+    return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), paper_settings)
+
+
+def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, demo: Demo) -> None:
+    examples = [
+        example
+        for split in SPLITS
+        for example in read_records(demo.work_dir / "dataset" / examples_file(split), Example, "prepare")
+        if example.source.startswith("ray_probes.pdf")
+    ]
+    compared = 0
+    for figure in paper.figures:
+        for example in examples:
+            if example.task != "given" and example.example_id == f"{figure.figure_id}-{example.task}":
+                assert paper.prompt(figure, example.task, None) == example.prompt
+                assert sha256_of(paper.crop(figure)) == example.image_sha256
+                compared += 1
+    assert compared > 10
+
+
+def test_own_words_come_after_the_same_context(paper: Paper) -> None:
+    figure = select_figure(paper, "3")
+    asked = paper.prompt(figure, "explain", None).splitlines()
+    assert paper.prompt(figure, "explain", "What is the query?").splitlines() == [*asked[:-1], "What is the query?"]
+    assert [line.split(":")[0] for line in asked[:-1]] == ["Title", "Section", "Caption"]
+    assert paper.prompt(figure, "caption", "What is the query?") == "What is the query?"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "label"),
+    [
+        ("3", "Figure 3"),
+        (" Figure 3 ", "Figure 3"),
+        ("fig. 3", "Figure 3"),
+        ("Fig.3:", "Figure 3"),
+        ("Table 2", "Table 2"),
+        ("tab. 2", "Table 2"),
+    ],
+)
+def test_a_figure_is_named_as_people_name_it(paper: Paper, wanted: str, label: str) -> None:
+    figure = select_figure(paper, wanted)
+    assert f"{figure.figure_type} {figure.name}" == label
+    assert figure.caption.startswith(label)
+
+
+def test_a_figure_that_is_not_there_lists_those_that_are(paper: Paper) -> None:
+    with pytest.raises(InputError, match=r"has no Figure 9; it has Figure 1, 2, 3, 4, 5, 6, 7; Table 1, 2"):
+        select_figure(paper, "9")
+    with pytest.raises(UsageError, match=r"ray_probes\.pdf has Figure 1, .*--figure 3"):
+        select_figure(paper, None)
+    with pytest.raises(UsageError, match="names no figure"):
+        select_figure(paper, "the last one")
+
+
+def test_a_question_about_a_figure_is_answered(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile_pdfs.write_paper(tmp_path / "small.pdf", pages=1)
+    ask_about(output, tmp_path / "small.pdf", CAPTION, SETTINGS, figure="1", answers=None)
+    said = capsys.readouterr()
+    assert said.out.strip()
+    assert "small.pdf, page 1: Figure 1" in said.err
+
+
+def test_a_paper_without_figures_says_so(tmp_path: Path) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    document.new_page().insert_textbox(pymupdf.Rect(50, 50, 500, 700), hostile_pdfs.BODY * 3)
+    document.save(tmp_path / "letter.pdf")
+    with pytest.raises(InputError, match=r"letter\.pdf has no figure or table with a caption"):
+        read_paper(tmp_path / "letter.pdf", tmp_path, PAPER)
+
+
+def test_a_paper_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    hostile_pdfs.write_paper(tmp_path / "upload", pages=1)
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert is_paper(tmp_path / "upload")
+    assert is_paper(tmp_path / "absent.PDF")
+    assert not is_paper(tmp_path / "image.png")
+    assert not is_paper(tmp_path)

@@ -1,0 +1,161 @@
+"""What is trained: where it sits, in which dtype, and that it changes nothing before training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from figtune.core.errors import UsageError
+from figtune.core.jsonl import read_json, write_json
+from figtune.models.families import family_of
+from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
+from figtune.models.lora import adapter_config, load_adapter, save_adapter
+from figtune.models.records import AdapterMode, AdapterRecord, ModelRecord, ParameterTable
+from figtune.models.setup import format_table, parameter_table, set_up_model
+from tests.models.tuned import (
+    CPU,
+    TINY_NAMES,
+    batch_of,
+    choice,
+    features_of,
+    moved_model,
+    pixels_of,
+    plain_fields,
+    plain_pixels,
+    rows_of,
+    summed_loss,
+)
+
+NAMES = [name for name in TINY_NAMES if name != "tiny-paligemma2"]
+
+
+def trained_names(loaded: LoadedModel) -> list[str]:
+    return [name for name, parameter in loaded.tuned.named_parameters() if parameter.requires_grad]
+
+
+def set_up(folder: Path, name: str, mode: AdapterMode, targets: tuple[str, ...]) -> LoadedModel:
+    asked = choice(name, targets)
+    set_up_model(folder, dataclasses.replace(asked, adapter=dataclasses.replace(asked.adapter, mode=mode)))
+    return load_tuned_model(folder, CPU, "setup", trainable=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decoder_lora_sits_in_the_decoder_alone(tmp_path: Path, name: str) -> None:
+    loaded = set_up(tmp_path, name, "lora", ("decoder",))
+    names = trained_names(loaded)
+    layers = 2 * 7  # A and B, in seven linear layers.
+    assert len(names) == layers * len({name.split(".layers.")[1].split(".")[0] for name in names})
+    assert all(f"{loaded.family.parts.text_decoder}.layers." in name and ".lora_" in name for name in names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_layers_can_be_named(tmp_path: Path, name: str) -> None:
+    names = trained_names(set_up(tmp_path, name, "lora", ("q_proj", "v_proj")))
+    assert {name.split(".self_attn.")[1].split(".")[0] for name in names} == {"q_proj", "v_proj"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_projector_mode_trains_the_projector_whole(tmp_path: Path, name: str) -> None:
+    loaded = set_up(tmp_path, name, "projector", ("decoder",))
+    names = trained_names(loaded)
+    assert names
+    assert all(f"{loaded.family.parts.projector}.modules_to_save." in name for name in names)
+
+
+@pytest.mark.parametrize("asked", [("decoder+projector",), ("decoder", "projector")])
+def test_decoder_and_projector_can_be_trained_together(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    names = trained_names(set_up(tmp_path, "tiny-gemma3", "lora", asked))
+    assert any("multi_modal_projector" in name for name in names)
+    assert any("language_model" in name for name in names)
+
+
+def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    adapter = AdapterRecord(mode="lora", rank=4, alpha=8, dropout=0.0, targets=("q_proj", "out_proj"))
+    with pytest.raises(UsageError, match=r"no out_proj to adapt; .*decoder projector vision q_proj k_proj"):
+        adapter_config(adapter, family_of("gemma3", ""), "a model", None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_adapter_changes_no_answer(tmp_path: Path, name: str) -> None:
+    loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
+    fields = {**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))}
+    with torch.no_grad():
+        tuned = loaded.tuned(**fields).logits
+        with loaded.tuned.disable_adapter():
+            base = loaded.tuned(**fields).logits
+    assert torch.equal(tuned, base)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_trained_weights_are_float32_on_a_base_of_any_dtype(
+    tmp_path: Path, tiny_folders: dict[str, Path], dtype: torch.dtype
+) -> None:
+    set_up_model(tmp_path, choice("tiny-gemma3"))
+    family = family_of("gemma3", "")
+    base = load_base_model(tiny_folders["gemma3"], family, dtype, CPU, "sdpa")
+    tuned = load_adapter(base, tmp_path / "adapter", trainable=True)
+    dtypes = {(parameter.requires_grad, parameter.dtype) for parameter in tuned.parameters()}
+    assert dtypes == {(True, torch.float32), (False, dtype)}
+
+
+def test_a_small_step_is_not_lost_on_a_bfloat16_base(tmp_path: Path, tiny_folders: dict[str, Path]) -> None:
+    set_up_model(tmp_path, choice("tiny-gemma3"))
+    family = family_of("gemma3", "")
+    base = load_base_model(tiny_folders["gemma3"], family, torch.bfloat16, CPU, "sdpa")
+    tuned = load_adapter(base, tmp_path / "adapter", trainable=True)
+    weights = [parameter for name, parameter in tuned.named_parameters() if "lora_A" in name]
+    before = [weight.detach().clone() for weight in weights]
+    optimizer = torch.optim.SGD(weights, lr=1e-5)
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    moved = sum(int((weight != old).sum()) for weight, old in zip(weights, before, strict=True))
+    assert moved > 0.99 * sum(weight.numel() for weight in weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: str) -> None:
+    loaded = moved_model(tmp_path / "model", name)
+    save_adapter(loaded.tuned, tmp_path / "model" / "adapter")
+    again = load_tuned_model(tmp_path / "model", CPU, "setup", trainable=True)
+    ours, theirs = loaded.tuned.state_dict(), again.tuned.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    config = json.loads((tmp_path / "model" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "base"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parameter_table_counts_what_is_really_there(tmp_path: Path, name: str) -> None:
+    loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
+    table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
+    assert table == parameter_table(loaded.tuned, loaded.family.parts)
+    assert table.trained == sum(p.numel() for p in loaded.tuned.parameters() if p.requires_grad)
+    base = load_base_model(tmp_path / "base", loaded.family, torch.float32, CPU, "sdpa")
+    lora = next(part.trained for part in table.parts if part.part.startswith("LoRA"))
+    assert table.total == sum(p.numel() for p in base.parameters()) + lora
+    assert f"{table.trained:,}" in format_table(table)[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bfloat16_base_learns_through_float32_adapters(
+    tmp_path: Path, tiny_folders: dict[str, Path], name: str
+) -> None:
+    exact = moved_model(tmp_path, name)
+    save_adapter(exact.tuned, tmp_path / "adapter")
+    record = read_json(tmp_path / "model.json", ModelRecord, "setup")
+    write_json(tmp_path / "model.json", dataclasses.replace(record, dtype="bfloat16"))
+    rough = load_tuned_model(tmp_path, CPU, "setup", trainable=True)
+    losses = []
+    for loaded in (exact, rough):
+        loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded)), features_of(loaded))
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert rough.model.dtype == torch.bfloat16
+    gradients = [parameter.grad for parameter in rough.tuned.parameters() if parameter.requires_grad]
+    assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
