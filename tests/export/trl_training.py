@@ -18,7 +18,7 @@ from trl import SFTConfig, SFTTrainer
 
 def main(base: str, processor_folder: str, export: str) -> None:
     """Train and print."""
-    processor = AutoProcessor.from_pretrained(processor_folder)
+    processor = AutoProcessor.from_pretrained(processor_folder)  # type: ignore[no-untyped-call]
     with TemporaryDirectory() as folder:
         examples = load_dataset(export, cache_dir=folder)["train"]
         settings = SFTConfig(
