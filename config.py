@@ -7,11 +7,9 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,8 +17,11 @@ from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
 from figtune.core.settings import check_pair, check_setting
 from figtune.dataset.records import Task
-from figtune.inference.settings import Decoding
-from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
+from figtune.dataset.settings import DataSettings, PrepareSettings
+from figtune.evaluation.settings import TestSettings
+from figtune.extraction.settings import ExtractSettings
+from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
 
@@ -63,178 +64,68 @@ with settings.one_line_errors("config.py"):
         )
     )
 
-Engine = Literal["local", "ray"]
 Step = Literal["extract", "prepare", "setup", "train", "test"]
 STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
 TASKS: tuple[Task, ...] = get_args(Task)
 
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """How papers are taken apart."""
-
-    dpi: int = 200
-    """Resolution of crops, in dots per inch."""
-    longest_side: int = 2048
-    """Crops are rendered at a lower dpi where their longest side would exceed this, in pixels."""
-    timeout_seconds: float = 120.0
-    """A PDF that takes longer is recorded as failed."""
-    memory_mb: int = 2048
-    """A PDF that needs more memory is recorded as failed."""
-    engine: Engine = "local"
-    """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
-    ray_address: str = ""
-    """HOST:PORT of the cluster, of which this machine must be a node, or auto to find it; left out, Ray starts one here
-    for as long as it takes."""
-
-    def __post_init__(self) -> None:
-        check_setting(36 <= self.dpi <= 1200, "extract.dpi", "from 36 to 1200")
-        check_setting(self.longest_side >= 64, "extract.longest_side", "64 or more")
-        check_setting(0 < self.timeout_seconds < inf, "extract.timeout_seconds", "a number above 0")
-        check_setting(self.memory_mb >= 256, "extract.memory_mb", "256 or more")
-        check_setting(
-            re.fullmatch(r"(auto|[^/\s]+:\d{1,5})?", self.ray_address) is not None,
-            "extract.ray_address",
-            "auto or HOST:PORT",
-        )
-        check_pair(self.engine == "ray" or not self.ray_address, "extract.ray_address", "with --extract.engine ray")
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """Which figures become training examples, and how."""
-
-    tasks: tuple[Task, ...] = TASKS
-    """Tasks to make examples for."""
-    include_tables: bool = False
-    """Make examples of tables too."""
-    min_confidence: float = 0.5
-    """Figures whose extraction is less sure than this are rejected."""
-    min_side_pixels: int = 64
-    """Crops with a shorter side are rejected."""
-    max_aspect_ratio: float = 8.0
-    """Crops whose longer side exceeds the shorter one by more than this factor are rejected."""
-    min_ink_share: float = 0.005
-    """Crops with a smaller share of pixels that differ from the background are rejected as blank."""
-    english_only: bool = True
-    """Figures with a caption in another language are rejected."""
-    min_words: int = 5
-    """Completions with fewer words are rejected."""
-    max_words: int = 200
-    """Longer completions end at the last sentence that fits."""
-    max_context_words: int = 100
-    """Longer captions within a prompt end at the last sentence that fits."""
-    near_duplicate_bits: int = 16
-    """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
-    minitrain_examples: int = 100
-    """Training examples that are evaluated too, to tell memorised from learned."""
-    shard_examples: int = 0
-    """Examples of each split are written in files of so many, for tools that read them side by side; 0 for one file."""
-    val_fraction: float = 0.1
-    """Share of papers for validation during training."""
-    test_fraction: float = 0.15
-    """Share of papers held out for the test."""
-    split_seed: int = SPLIT_SEED
-    """Another seed deals the papers to other splits."""
-
-    def __post_init__(self) -> None:
-        check_setting(len(self.tasks) > 0, "prepare.tasks", "at least one task")
-        check_setting(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
-        check_setting(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
-        check_setting(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")
-        check_setting(0 <= self.min_ink_share < 1, "prepare.min_ink_share", "from 0 to below 1")
-        check_setting(self.max_context_words >= 1, "prepare.max_context_words", "1 or more")
-        check_setting(0 <= self.near_duplicate_bits < 256, "prepare.near_duplicate_bits", "from 0 to 255")
-        check_setting(self.minitrain_examples >= 1, "prepare.minitrain_examples", "1 or more")
-        check_setting(self.shard_examples >= 0, "prepare.shard_examples", "0 or more")
-        check_setting(1 <= self.min_words <= self.max_words, "prepare.min_words", "from 1 to --prepare.max_words")
-        check_setting(0 <= self.val_fraction < 1, "prepare.val_fraction", "from 0 to below 1")
-        check_setting(0 <= self.test_fraction < 1, "prepare.test_fraction", "from 0 to below 1")
-        check_setting(
-            self.val_fraction + self.test_fraction < 1,
-            "prepare.val_fraction",
-            "small enough to leave papers for training beside --prepare.test_fraction",
-        )
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """An image-caption data set as the source of examples, in place of papers."""
-
-    source: str = ""
-    """Hub id, folder (saved by `datasets`, Parquet, imagefolder), or a Parquet, JSONL or CSV file; empty for papers."""
-    revision: str | None = None
-    """Branch, tag or commit of the Hub repository."""
-    image_column: str = "image"
-    """Images: encoded bytes, or paths relative to the data set's folder."""
-    target_column: str = "caption"
-    """Texts that the model learns to write."""
-    prompt_column: str = ""
-    """Texts that ask for them; empty for --data.prompt everywhere."""
-    id_column: str = ""
-    """What rows of one split share, such as a patient: texts, numbers or dates; empty for the image itself."""
-    limit: int = 0
-    """Rows to read of each part of the data set, from its beginning, for a quick try; 0 for all."""
-    prompt: str = "Describe this image."
-    """Asked of rows that have no prompt of their own."""
-
-    def __post_init__(self) -> None:
-        check_setting(bool(self.image_column), "data.image_column", "the name of a column")
-        check_setting(bool(self.target_column), "data.target_column", "the name of a column")
-        check_setting(bool(self.prompt.strip()), "data.prompt", "a text")
-        check_setting(self.limit >= 0, "data.limit", "at least 0")
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """The base model and how it reads an example."""
-
-    name: str = MODEL_NAME
-    """Hub id, a local folder in the Hub's layout, or "tiny-gemma3": built on the spot, for demos and tests."""
-    revision: str | None = None
-    """Branch, tag or commit of the Hub repository."""
-    dtype: Dtype = "auto"
-    """Of the frozen weights; "auto" is bfloat16 where the device has it, and on older cards 4 bits computed in float32.
-    Trained weights are always float32."""
-    image_fit: ImageFit = "squash"
-    """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
-    trained, or "letterbox", with white borders."""
-    max_length: int = MAX_LENGTH
-    """Text tokens of prompt and completion together; image tokens are not counted."""
-
-    def __post_init__(self) -> None:
-        check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
-        check_setting(self.max_length >= 16, "model.max_length", "16 or more")
-
-
-@dataclass(frozen=True)
-class AdapterSettings:
-    """Parameter-efficient fine-tuning: which weights are trained."""
-
-    mode: AdapterMode = "lora"
-    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
-    decoder, or every weight ("full")."""
-    rank: int = LORA_R
-    """Of the LoRA matrices."""
-    alpha: int = LORA_ALPHA
-    """LoRA scale: updates count alpha / rank."""
-    dropout: float = LORA_DROPOUT
-    """Dropout before the LoRA matrices."""
-    targets: tuple[str, ...] = LORA_TARGET_MODULES
-    """Where LoRA matrices go: "decoder", "projector" (trained whole), "vision" (linear layers of the encoder), joined
-    with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and qlora read it."""
-    freeze: tuple[Part, ...] = ()
-    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
-    every other part is trained; elsewhere it forbids what the targets must not name."""
-
-    def __post_init__(self) -> None:
-        check_setting(self.rank >= 1, "adapter.rank", "1 or more")
-        check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
-        check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
-        check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")
-
-
 with settings.one_line_errors("config.py"):
+    EXTRACT = ExtractSettings(
+        dpi=200,
+        longest_side=2048,
+        timeout_seconds=120.0,
+        memory_mb=2048,
+        ocr="auto",
+        ocr_figures=False,
+        figure_labels=FIGURE_LABELS,
+        table_labels=TABLE_LABELS,
+        engine="local",
+        ray_address="",
+    )
+    PREPARE = PrepareSettings(
+        tasks=TASKS,
+        include_tables=False,
+        min_confidence=0.5,
+        min_side_pixels=64,
+        max_aspect_ratio=8.0,
+        min_ink_share=0.005,
+        english_only=True,
+        min_words=5,
+        max_words=200,
+        max_context_words=100,
+        min_quality=0.5,
+        panel_images=True,
+        near_duplicate_bits=16,
+        minitrain_examples=100,
+        shard_examples=0,
+        val_fraction=0.1,
+        test_fraction=0.15,
+        split_seed=SPLIT_SEED,
+    )
+    DATA = DataSettings(
+        source="",
+        revision=None,
+        image_column="image",
+        target_column="caption",
+        prompt_column="",
+        id_column="",
+        limit=0,
+        prompt="Describe this image.",
+    )
+    MODEL = ModelSettings(
+        name=MODEL_NAME,
+        revision=None,
+        dtype="auto",
+        image_fit="squash",
+        max_length=MAX_LENGTH,
+    )
+    ADAPTER = AdapterSettings(
+        mode="lora",
+        rank=LORA_R,
+        alpha=LORA_ALPHA,
+        dropout=LORA_DROPOUT,
+        targets=LORA_TARGET_MODULES,
+        freeze=(),
+    )
     TRAIN = TrainSettings(
         epochs=NUM_EPOCHS,
         batch_size=BATCH_SIZE,
@@ -255,31 +146,14 @@ with settings.one_line_errors("config.py"):
         trackers=("tensorboard",),
         seed=SEED,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestSettings(Decoding):
-    """The evaluation, and answers about single images."""
-
-    batch_size: int
-    """Examples per forward pass."""
-    bootstrap_samples: int
-    """Bootstrap resamples (over papers) for the 95 % intervals."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_setting(self.batch_size >= 1, "test.batch_size", "1 or more")
-        check_setting(self.bootstrap_samples >= 100, "test.bootstrap_samples", "100 or more")
-
-
-TEST = TestSettings(
-    max_new_tokens=256,
-    temperature=0.0,
-    top_p=1.0,
-    seed=0,
-    batch_size=8,
-    bootstrap_samples=2000,
-)
+    TEST = TestSettings(
+        max_new_tokens=256,
+        temperature=0.0,
+        top_p=1.0,
+        seed=0,
+        batch_size=8,
+        bootstrap_samples=2000,
+    )
 
 
 @dataclass(frozen=True)
@@ -322,9 +196,9 @@ class Config:
     export: Path | None = None
     """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
     prompt: str | None = None
-    """What to ask about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
+    """Question about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
     task: Task = "caption"
-    """What to ask about --test_image where there is no --prompt."""
+    """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
     4 bits for small cards), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
@@ -337,23 +211,28 @@ class Config:
     """Do the steps again even where nothing has changed."""
     strict: bool = False
     """Exit with 7 where some input failed, rather than carry on with the rest."""
+    quiet: bool = False
+    """Log warnings and errors only, and show no progress bars."""
+    verbose: bool = False
+    """Log debug lines and the messages of libraries too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
-    """What training must fit into, such as 16GB: setup and training stop where it will not, and say what to change.
-    Left out, they warn where it will not fit into what is here."""
+    """Memory that training must fit into, such as 16GB: setup and training stop where it does not, and say what to
+    change. Left out, they warn where it does not fit into what is here."""
     workers: int = 0
     """Processes that read papers; 0 is one per CPU core, of the whole cluster with --extract.engine ray."""
-    extract: ExtractSettings = field(default_factory=ExtractSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    prepare: PrepareSettings = field(default_factory=PrepareSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    extract: ExtractSettings = EXTRACT
+    data: DataSettings = DATA
+    prepare: PrepareSettings = PREPARE
+    model: ModelSettings = MODEL
+    adapter: AdapterSettings = ADAPTER
     train: TrainSettings = TRAIN
     test: TestSettings = TEST
 
     def __post_init__(self) -> None:
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
+        check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         check_setting(self.workers >= 0, "workers", "0 or more")
         if self.memory is not None:
             parse_size(self.memory)
@@ -384,27 +263,27 @@ class Config:
 
     @property
     def content_dir(self) -> Path:
-        """What `extract` makes."""
+        """Return the folder that `extract` makes."""
         return self.work_dir / "content"
 
     @property
     def dataset_dir(self) -> Path:
-        """What `prepare` makes."""
+        """Return the folder that `prepare` makes."""
         return self.work_dir / "dataset"
 
     @property
     def model_dir(self) -> Path:
-        """What `setup` makes."""
+        """Return the folder that `setup` makes."""
         return self.work_dir / "model"
 
     @property
     def tokenizer_file(self) -> Path:
-        """Of the model that `setup` has configured, if it has."""
+        """Return the path of the tokenizer of the model that `setup` configures."""
         return self.model_dir / "processor" / "tokenizer.json"
 
     @property
     def evaluation_dir(self) -> Path:
-        """What `test` makes."""
+        """Return the folder that `test` makes."""
         return self.output_dir / "evaluation"
 
 
@@ -414,9 +293,9 @@ def _demo() -> Config:
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
         output_dir=Path("output/demo"),
-        prepare=PrepareSettings(minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
-        model=ModelSettings(name="tiny-gemma3", max_length=256),
-        adapter=AdapterSettings(rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
+        prepare=replace(PREPARE, minitrain_examples=24, val_fraction=0.0, test_fraction=0.34),
+        model=replace(MODEL, name="tiny-gemma3", max_length=256),
+        adapter=replace(ADAPTER, rank=32, alpha=32, dropout=0.0, targets=("decoder", "projector")),
         train=replace(
             TRAIN,
             epochs=40,
@@ -434,7 +313,8 @@ def _paligemma_brain() -> Config:
     return Config(
         work_dir=Path("work/paligemma-brain"),
         output_dir=Path("output/paligemma-brain"),
-        data=DataSettings(
+        data=replace(
+            DATA,
             source="gokulsabari/brain-xray",
             target_column="caption",
             id_column="id",
@@ -443,9 +323,9 @@ def _paligemma_brain() -> Config:
             "it covers, and what it may mean clinically.",
         ),
         # One row in a hundred is more than a thousand, enough to follow the training by.
-        prepare=PrepareSettings(val_fraction=0.01, max_words=250),
-        model=ModelSettings(name="google/paligemma-3b-pt-224"),
-        adapter=AdapterSettings(mode="projector", freeze=("vision", "text")),
+        prepare=replace(PREPARE, val_fraction=0.01, max_words=250),
+        model=replace(MODEL, name="google/paligemma-3b-pt-224"),
+        adapter=replace(ADAPTER, mode="projector", freeze=("vision", "text")),
         train=replace(TRAIN, epochs=1, learning_rate=2e-5),
     )
 
@@ -455,7 +335,7 @@ def _paligemma_brain_lora() -> Config:
     return replace(
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
-        adapter=AdapterSettings(mode="lora", rank=32, alpha=64),
+        adapter=replace(ADAPTER, mode="lora", rank=32, alpha=64),
         train=replace(TRAIN, epochs=1, learning_rate=1e-4, scheduler="cosine"),
     )
 
@@ -465,7 +345,7 @@ def _gemma3_qlora() -> Config:
     return Config(
         work_dir=Path("work/gemma3-qlora"),
         output_dir=Path("output/gemma3-qlora"),
-        adapter=AdapterSettings(mode="qlora"),
+        adapter=replace(ADAPTER, mode="qlora"),
         train=replace(TRAIN, batch_size=1, gradient_accumulation_steps=16),
         test=replace(TEST, batch_size=4),
     )
@@ -499,7 +379,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
 
 
 def _base(arguments: Sequence[str]) -> Config:
-    """What the flags change: the defaults, a preset, or a settings file."""
+    """Return the settings that the flags change: the defaults, a preset, or a settings file."""
     first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first_look.add_argument("--preset")
     first_look.add_argument("--config")
@@ -517,7 +397,7 @@ def _base(arguments: Sequence[str]) -> Config:
 
 
 def _without_requests(config: Config) -> Config:
-    """What was asked of one run is no setting of the next."""
+    """Reset what was asked of one run only: it is no setting of the next."""
     fresh = Config()
     return replace(
         config,
@@ -536,6 +416,8 @@ def _without_requests(config: Config) -> Config:
         dry_run=fresh.dry_run,
         force=fresh.force,
         strict=fresh.strict,
+        quiet=fresh.quiet,
+        verbose=fresh.verbose,
     )
 
 

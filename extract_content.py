@@ -10,12 +10,10 @@ gallery.html.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.core import commands
@@ -26,17 +24,15 @@ from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
-if TYPE_CHECKING:
-    from figtune.extraction.worker import Engine
-
 _WHERE = ("extract.engine", "extract.ray_address")
 """Settings that leave no trace in what is made."""
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.extraction.records import GALLERY_FILE
     from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
+    from figtune.pdf.ocr_engine import engine_version
 
     settings = flatten(config.extract, "extract.")
     return Stage(
@@ -44,7 +40,10 @@ def describe(config: Config) -> Stage:
         version=EXTRACTION_VERSION,
         folder=config.content_dir,
         command=commands.EXTRACT,
-        settings={name: value for name, value in settings.items() if name not in _WHERE},
+        settings={
+            **{name: value for name, value in settings.items() if name not in _WHERE},
+            "ocr engine": engine_version() if config.extract.ocr != "never" or config.extract.ocr_figures else "",
+        },
         files=pdf_hashes(config.pdf_dir),
         outputs=CONTENT_FILES,
         bulk=CONTENT_FOLDERS,
@@ -60,9 +59,15 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that the engine can be used."""
+    """See that the engine and OCR can be used where they are asked for."""
     if config.extract.engine == "ray":
         require("ray", "--extract.engine ray", "requirements-cluster.txt")
+    for asked, flag in (
+        (config.extract.ocr == "always", "--extract.ocr always"),
+        (config.extract.ocr_figures, "--extract.ocr_figures"),
+    ):
+        if asked:
+            require("tesserocr", flag, "requirements-ocr.txt")
 
 
 SCRIPT = StageScript(describe=describe, run=run, check=check)
@@ -73,33 +78,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_cli(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
 
 
-def _engine(config: Config) -> Engine:
-    if config.extract.engine == "ray":
-        from figtune.extraction.ray_backend import run_on_ray
-
-        return partial(run_on_ray, address=config.extract.ray_address, workers=config.workers)
-    from figtune.extraction.worker import run_locally
-
-    return partial(run_locally, workers=config.workers or os.cpu_count() or 1)
-
-
 def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.extraction.extract_paper import extract_paper
-    from figtune.extraction.failures import log_failures
     from figtune.extraction.records import PAPERS_FILE
-    from figtune.extraction.run import extract_folder
+    from figtune.extraction.run import choose_engine, extract_folder, log_failures
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(
         config.pdf_dir,
         folder,
-        dpi=config.extract.dpi,
-        longest_side=config.extract.longest_side,
-        timeout_s=config.extract.timeout_seconds,
-        memory_mb=config.extract.memory_mb,
+        config.extract,
         redo=config.force,
         extract=extract_paper,
-        engine=_engine(config),
+        engine=choose_engine(config.extract, config.workers),
     )
     write_gallery(folder)
     log_failures(folder, commands.EXTRACT)

@@ -9,17 +9,20 @@ Stages talk only through the folders they write, so any of them can be run again
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from config import STEPS, Config, Step, parse
 from figtune.core.cli import StageScript, run_cli, run_stages
-from figtune.core.distributed import launched_world_size
+from figtune.core.distributed import world_size
 from figtune.core.errors import UsageError
-from figtune.core.log import log
+from figtune.core.log import configure_logging
 from figtune.core.stages import plan
 from figtune.export.post_training import post_training_stages
+
+logger = logging.getLogger("figtune")
 
 STAGE_SCRIPTS: dict[Step, str] = {
     "extract": "extract_content",
@@ -36,9 +39,10 @@ def run(config: Config) -> None:
     Raises:
         UsageError: a launcher has started several processes of it.
     """
-    if launched_world_size() > 1:
+    configure_logging(quiet=config.quiet, verbose=config.verbose)
+    if world_size() > 1:
         raise UsageError(
-            f"main.py takes one process, but {launched_world_size()} were launched",
+            f"main.py takes one process, but {world_size()} were launched",
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
@@ -61,7 +65,7 @@ def _without_extraction(steps: list[Step], config: Config) -> list[Step]:
         return steps
     if steps == ["extract"]:
         raise UsageError("--data.source leaves nothing to extract", "give other --steps, or leave it out for papers")
-    log(f"extract: left out, since the examples come from {config.data.source}")
+    logger.info(f"extract: left out, since the examples come from {config.data.source}")
     return [step for step in steps if step != "extract"]
 
 
@@ -72,7 +76,7 @@ def _with_setup(steps: list[Step], config: Config) -> list[Step]:
     (setup,) = plan([_script("setup").describe(config)], force=False)
     if setup.reason is None:
         return steps
-    log(f"setup: added, since train needs it ({setup.reason})")
+    logger.info(f"setup: added, since train needs it ({setup.reason})")
     return [step for step in STEPS if step in {*steps, "setup"}]
 
 

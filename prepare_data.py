@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from config import Config, parse
 from figtune.core import commands
@@ -24,13 +23,9 @@ from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
-if TYPE_CHECKING:
-    from figtune.dataset.hub_dataset import DataSource
-    from figtune.dataset.settings import PrepareSettings
-
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.dataset.content_folder import CONTENT_READ
     from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
     from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS
@@ -54,7 +49,7 @@ def describe(config: Config) -> Stage:
         return stage
     read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in PAPER_ONLY_SETTINGS}
     return replace(
-        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=source_fingerprint(_source(config))
+        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=source_fingerprint(config.data)
     )
 
 
@@ -75,7 +70,7 @@ def check(config: Config) -> None:
     if config.data.source:
         from figtune.dataset.hub_dataset import check_source
 
-        check_source(_source(config))
+        check_source(config.data)
 
 
 def check_request(config: Config) -> None:
@@ -101,33 +96,12 @@ def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.reports.preview import write_preview
 
     if config.data.source:
-        stats = prepare_rows(_source(config), folder, _choices(config))
+        stats = prepare_rows(config.data, folder, config.prepare)
     else:
-        stats = prepare_examples(config.content_dir, folder, _choices(config))
+        stats = prepare_examples(config.content_dir, folder, config.prepare)
     write_data_card(folder, config.tokenizer_file)
     write_preview(folder, config.tokenizer_file)
     return StageResult(counts=stats.summary)
-
-
-def _source(config: Config) -> DataSource:
-    from figtune.dataset.dataset_rows import Columns
-    from figtune.dataset.hub_dataset import DataSource
-
-    data = config.data
-    columns = Columns(
-        image=data.image_column, target=data.target_column, prompt=data.prompt_column, row_id=data.id_column
-    )
-    return DataSource(name=data.source, revision=data.revision, columns=columns, prompt=data.prompt, limit=data.limit)
-
-
-def _choices(config: Config) -> PrepareSettings:
-    from figtune.dataset.settings import PrepareSettings
-    from figtune.dataset.splits import Fractions
-
-    chosen = config.prepare
-    same = {each.name: getattr(chosen, each.name) for each in fields(PrepareSettings) if each.name != "fractions"}
-    held_out = Fractions(val=chosen.val_fraction, test=chosen.test_fraction, seed=chosen.split_seed)
-    return PrepareSettings(**same, fractions=held_out)
 
 
 if __name__ == "__main__":

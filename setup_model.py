@@ -20,14 +20,14 @@ from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.models.availability import check_device
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import TINY_TYPES
-from figtune.models.launch import check_device
 from figtune.models.records import AdapterRecord
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.models.choice import local_model_fingerprint
     from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
 

@@ -12,26 +12,30 @@ figure of a paper or a folder of images; with --serve it opens a page; with --co
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
 from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
-from figtune.core.cli import StageScript, run_cli
-from figtune.core.log import log, print_result
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.distributed import run_distributed
+from figtune.core.log import print_result
 from figtune.core.optional import require
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.dataset.records import EXAMPLES_READ
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
-from figtune.models.launch import check_base, current, launch_check, run_distributed
+from figtune.models.availability import check_base, check_launch_and_device
 from figtune.models.records import TRAINED_MODEL
+
+logger = logging.getLogger("figtune")
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     if config.test_image is not None or config.serve or config.compare:
         return _request(config)
     return Stage(
@@ -53,15 +57,14 @@ def describe(config: Config) -> Stage:
 def run(config: Config) -> StageSummary:
     """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
     produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
-    stage, shared = describe(config), current() if produce is _evaluate else None
-    folders = (config.work_dir, config.output_dir)
-    return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, distributed=shared)
+    stage, folders, shared = describe(config), (config.work_dir, config.output_dir), produce is _evaluate
+    return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, shared=shared)
 
 
 def check(config: Config) -> None:
     """See that launcher and device are as asked, and that the base model is to be had."""
     if not config.compare:
-        launch_check("test_model.py")(config)
+        check_launch_and_device("test_model.py", config.device)
         check_base(config.output_dir, config.model.name)
 
 
@@ -80,11 +83,15 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run_cli(lambda: run_distributed([SCRIPT], parse(argv, "test_model.py", __doc__)))
+    return run_cli(lambda: _run_all(parse(argv, "test_model.py", __doc__)))
+
+
+def _run_all(config: Config) -> None:
+    run_distributed(lambda: run_stages([SCRIPT], config), on_cpu=config.device == "cpu")
 
 
 def _request(config: Config) -> Stage:
-    """What is said is not kept, so there is nothing that could be current; the adapter is checked when it is loaded."""
+    """Describe a request: its answer is not kept, so nothing can be current; loading checks the adapter."""
     why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
     return Stage(
         name="test", version=0, folder=config.output_dir, command=commands.TEST, settings={}, outputs=(), always_run=why
@@ -98,14 +105,7 @@ def _talk(config: Config) -> StageResult:
     from figtune.inference.settings import InferenceSettings, PaperSettings
     from figtune.inference.web_server import Access
 
-    extract = config.extract
-    paper = PaperSettings(
-        dpi=extract.dpi,
-        longest_side=extract.longest_side,
-        timeout_s=extract.timeout_seconds,
-        memory_mb=extract.memory_mb,
-        max_context_words=config.prepare.max_context_words,
-    )
+    paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)
     settings = InferenceSettings(
         device=config.device, batch_size=config.test.batch_size, decoding=config.test, paper=paper, strict=config.strict
     )
@@ -127,7 +127,7 @@ def _evaluate(config: Config) -> StageResult:
     bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
     settings = EvalSettings(config.device, config.test.batch_size, config.test, bootstrap)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
-    log(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
+    logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
-from figtune.core.cli import StageScript, run_cli
-from figtune.core.distributed import is_launched_rank_zero
+from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.distributed import is_rank_zero, run_distributed
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.export.post_training import post_training_stages
-from figtune.models.launch import check_base, current, launch_check, run_distributed
+from figtune.models.availability import check_base, check_launch_and_device
 
 SCRIPT_FILE = "train_model.py"
 CONFIG_FILE = "config.json"
@@ -36,7 +36,7 @@ _WATCHING = "train.trackers"
 
 
 def describe(config: Config) -> Stage:
-    """What this stage would make, and from what."""
+    """Describe what this stage would make, and from what."""
     from figtune.dataset.records import LEARNED_FROM
     from figtune.models.records import CURVES_FILE, OUTPUT_CONTENTS, TRAINING_VERSION
 
@@ -62,9 +62,9 @@ def run(config: Config) -> StageSummary:
 
     folders = (config.work_dir, config.output_dir)
     summary = run_if_stale(
-        describe(config), partial(_produce, config), lock_folders=folders, force=config.force, distributed=current()
+        describe(config), partial(_produce, config), lock_folders=folders, force=config.force, shared=True
     )
-    if is_launched_rank_zero():
+    if is_rank_zero():
         warn_if_stale(config.output_dir)
     return summary
 
@@ -73,7 +73,7 @@ def check(config: Config) -> None:
     """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
     from figtune.training.loggers import check_trackers
 
-    launch_check(SCRIPT_FILE)(config)
+    check_launch_and_device(SCRIPT_FILE, config.device)
     check_base(config.model_dir, config.model.name)
     check_trackers(config.train.trackers)
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_distributed([SCRIPT, *post_training_stages(config)], config)
+    run_distributed(lambda: run_stages([SCRIPT, *post_training_stages(config)], config), on_cpu=config.device == "cpu")
 
 
 def _produce(config: Config, folder: Path) -> StageResult:
@@ -105,7 +105,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         device=config.device,
         model_by=commands.SETUP,
     )
-    if is_launched_rank_zero():
+    if is_rank_zero():
         write_bytes(folder / CONFIG_FILE, encode(replace(config, serve_password=None)))
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 

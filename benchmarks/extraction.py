@@ -3,12 +3,14 @@
     python -m benchmarks.extraction papers
     python -m benchmarks.extraction --workers 4 papers more_papers
     python -m benchmarks.extraction --no-crops papers
+    python -m benchmarks.extraction --no-crops --labels labels --styles venues/styles.json papers venues
 
 Prints CPU seconds a page for every part, and their ratio to what PyMuPDF alone needs to read and render the same pages;
 the same for all that `extract_content.py` does to papers, with one worker and with several: wall-clock seconds, the
 peak memory of the largest worker, and how much faster as many processes are that do nothing but count, which is what
-the machine has to give. For PDFs with `<stem>.gold.json` beside them also precision, recall, IoU and precision by
-confidence.
+the machine has to give. For PDFs with `<stem>.gold.json` beside them, or in the folder of `--labels`, also precision,
+recall and IoU, the same by style where `--styles` says what style a paper has, and by the least confidence that is
+kept.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,12 +30,12 @@ from tempfile import TemporaryDirectory
 
 import pymupdf
 
-from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, score
+from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, read_styles, score
+from config import EXTRACT
 from figtune.core.log import progress_bar
 from figtune.extraction.extract_paper import citables, extract_paper, text_of
-from figtune.extraction.render import render_crop
+from figtune.extraction.render import ThumbnailDocument, render_crop
 from figtune.extraction.run import extract_folder
-from figtune.extraction.thumbnails import ThumbnailDocument
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures
 from figtune.layout.mentions import mentions_of
@@ -90,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--no-crops", action="store_true", help="leave crops out, and the whole program, which has them"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="for the second run of the whole")
+    parser.add_argument("--labels", type=Path, help="folder of labels of PDFs that have none beside them")
+    parser.add_argument("--styles", type=Path, help='JSON file: {"<stem>": {"style": ...}, ...}')
     options = parser.parse_args(arguments)
+    styles = read_styles(options.styles) if options.styles else {}
     crops: bool = not options.no_crops
     paths = sorted(path for folder in options.folders for path in folder.rglob("*.pdf"))
     if not paths:
@@ -98,17 +103,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [_whole(options.folders, workers) for workers in dict.fromkeys((1, options.workers))] if crops else []
     tally = Tally()
     scored: list[tuple[Sequence[Item], Sequence[Item]]] = []
+    by_style: dict[str, list[tuple[Sequence[Item], Sequence[Item]]]] = {}
     for path in progress_bar(paths, total=len(paths), title="papers", unit="paper"):
         found = _measure(path, tally, crops=crops)
         gold = path.with_name(path.stem + GOLD_SUFFIX)
+        if options.labels and not gold.exists():
+            gold = options.labels / gold.name
         if gold.exists():
             scored.append((read_gold(gold), found))
+            by_style.setdefault(styles.get(path.stem, "other"), []).append(scored[-1])
     report = [
         f"{len(paths)} papers, {tally.pages} pages, {tally.figures} regions",
         *_costs(tally, crops=crops),
         *_wholes(runs, tally),
     ]
-    sys.stdout.write("\n".join([*report, *(_scores(scored) if scored else [])]) + "\n")
+    sys.stdout.write(
+        "\n".join([*report, *(_scores(scored) if scored else []), *(_by_style(by_style) if styles else [])]) + "\n"
+    )
     return 0
 
 
@@ -119,10 +130,7 @@ def _whole(folders: Sequence[Path], workers: int) -> Whole:
             extract_folder(
                 folder,
                 Path(content),
-                dpi=DPI,
-                longest_side=LONGEST_SIDE,
-                timeout_s=SECONDS,
-                memory_mb=MEGABYTES,
+                replace(EXTRACT, dpi=DPI, longest_side=LONGEST_SIDE, timeout_seconds=SECONDS, memory_mb=MEGABYTES),
                 redo=True,
                 extract=extract_paper,
                 engine=partial(run_locally, workers=workers),
@@ -168,11 +176,12 @@ def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
         with tally.booked("body and mentions"):
             text = text_of(path.stem, texts, findings, vocabulary)
             mentions_of(text, citables(findings.figures))
-        items = items_of(findings.figures)
+        items = items_of(findings.figures, texts)
         tally.figures += len(items)
         with tally.booked("crops"):
-            for item in items if crops else ():
-                render_crop(document, item.page - 1, item.box, dpi=DPI, longest_side=LONGEST_SIDE)
+            for figure in findings.figures if crops else ():
+                if figure.region is not None:
+                    render_crop(document, figure.page_index, figure.region, dpi=DPI, longest_side=LONGEST_SIDE)
     _measure_floor(path, items if crops else [], tally)
     return items
 
@@ -244,11 +253,32 @@ def _scores(papers: Sequence[tuple[Sequence[Item], Sequence[Item]]]) -> list[str
             f"{counts.precision:>10.3f}{counts.recall:>10.3f}{counts.mean_iou:>10.3f}{counts.kinds:>10}"
         )
     judged = judge(papers)
-    lines += ["", "confidence  kept  precision"]
+    total = sum(len(gold) for gold, _ in papers)
+    lines += ["", "confidence  kept  precision  recall  right below  wrong below"]
     for least in CONFIDENCES:
         kept = [one for one in judged if one.item.confidence >= least]
         right = sum(one.right for one in kept)
-        lines.append(f"   >= {least:.2f} {len(kept):>6}  {right / max(1, len(kept)):>9.3f}")
+        right_below = sum(one.right for one in judged) - right
+        wrong_below = len(judged) - len(kept) - right_below
+        lines.append(
+            f"   >= {least:.2f} {len(kept):>6} {right / max(1, len(kept)):>10.3f} {right / max(1, total):>7.3f}"
+            f" {right_below:>12} {wrong_below:>12}"
+        )
+    return lines
+
+
+def _by_style(papers: Mapping[str, Sequence[tuple[Sequence[Item], Sequence[Item]]]]) -> list[str]:
+    lines = [
+        "",
+        f"{'style':<28}" + "".join(f"{head:>10}" for head in ("papers", "gold", "pairs", "precision", "recall")),
+    ]
+    for style, those in sorted(papers.items()):
+        counts = [score(those, figure_type) for figure_type in ("Figure", "Table")]
+        gold, found, pairs = (sum(getattr(one, name) for one in counts) for name in ("gold", "found", "pairs"))
+        lines.append(
+            f"{style:<28}{len(those):>10}{gold:>10}{pairs:>10}"
+            f"{pairs / max(1, found):>10.3f}{pairs / max(1, gold):>10.3f}"
+        )
     return lines
 
 

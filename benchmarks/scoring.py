@@ -16,6 +16,7 @@ from pathlib import Path
 
 from figtune.figures.detector import DetectedFigure
 from figtune.pdf.geometry import Box
+from figtune.pdf.page import PageText
 
 REGION_IOU = 0.8
 CAPTION_SIMILARITY = 0.9
@@ -75,13 +76,26 @@ def read_gold(path: Path) -> list[Item]:
     return [Item(item["type"], item["page"], Box(*item["bbox"]), item["caption"], item["kind"], 1.0) for item in items]
 
 
-def items_of(figures: Sequence[DetectedFigure]) -> list[Item]:
-    """What extraction found, regions without a caption included: they count as wrong."""
+def items_of(figures: Sequence[DetectedFigure], texts: Sequence[PageText]) -> list[Item]:
+    """Return what extraction found, in points of the pages as shown. A region without a caption claims nothing, and is
+    left out."""
     return [
-        Item(figure.figure_type, figure.page_index + 1, figure.region, figure.caption, figure.kind, figure.confidence)
+        Item(
+            figure.figure_type,
+            figure.page_index + 1,
+            texts[figure.page_index].as_shown(figure.region),
+            figure.caption,
+            figure.kind,
+            figure.confidence,
+        )
         for figure in figures
-        if figure.region is not None
+        if figure.region is not None and figure.caption
     ]
+
+
+def read_styles(path: Path) -> dict[str, str]:
+    """Return the style of each paper by the stem of its file, from `{"<stem>": {"style": ...}, ...}`."""
+    return {stem: entry["style"] for stem, entry in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def score(papers: Sequence[tuple[Sequence[Item], Sequence[Item]]], figure_type: str) -> Score:

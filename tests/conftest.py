@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from figtune.core.log import configure_logging
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -58,6 +60,12 @@ def run_script(script: str, *arguments: str, cwd: Path = ROOT, variables: Mappin
     environment = {**os.environ, **(variables or {})}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> None:
+    """Log as a stage script does; a test of another level leaves none behind."""
+    configure_logging()
 
 
 @pytest.fixture(scope="session")

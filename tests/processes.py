@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from figtune.core.log import configure_logging
+
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     ["figtune.training.train", "figtune.evaluation.evaluate", "train_model", "test_model", __name__]
@@ -60,4 +62,5 @@ def _enter(
         os.environ.update({name: str(count) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")})
         os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    configure_logging()
     sys.exit(action(*arguments))

@@ -180,8 +180,8 @@ def test_a_constant_may_be_edited_as_one_would_write_it(
         ("LORA_R", "True", "error: config.py: LORA_R = True: expected `int`, got `bool`; write another value"),
         ("LORA_TARGET_MODULES", "3", "error: config.py: LORA_TARGET_MODULES = 3: expected `array`, got `int`"),
         ("LEARNING_RATE", "-1", "error: config.py: --train.learning_rate must be a number above 0"),
-        ("LORA_R", "0", "error: --adapter.rank must be 1 or more; give another value"),
-        ("MODEL_NAME", '""', "error: --model.name must be a Hub id or a folder; give another value"),
+        ("LORA_R", "0", "error: config.py: --adapter.rank must be 1 or more; give another value"),
+        ("MODEL_NAME", '""', "error: config.py: --model.name must be a Hub id or a folder; give another value"),
     ],
 )
 def test_a_constant_that_makes_no_sense_is_one_line(tmp_path: Path, constant: str, value: str, complaint: str) -> None:

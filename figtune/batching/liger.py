@@ -6,6 +6,7 @@ tensors of their size.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -13,7 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from figtune.core.log import log
+logger = logging.getLogger(__name__)
+
 
 DEVICES = frozenset({"cuda"})
 """Device types that the kernel is compiled for."""
@@ -44,7 +46,7 @@ def _liger() -> SoftcappedLoss | None:
         from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy as liger
     except (PackageNotFoundError, ImportError):
         return None
-    log(f"loss: made by liger-kernel {installed}")
+    logger.info(f"loss: made by liger-kernel {installed}")
 
     def loss(states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
         # Left to itself it takes so few tokens at a time that it reads the whole head for each 32 of them.

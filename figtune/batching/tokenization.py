@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from itertools import islice
 
 from figtune.core.errors import InputError
-from figtune.core.log import log
 from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, TokenizedExample, text_ids
+
+logger = logging.getLogger(__name__)
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)")
 _WORD_END = re.compile(r"\S(?=\s)")
@@ -75,7 +77,7 @@ def log_too_long(refused: Mapping[str, InputError]) -> None:
     """Log one line for all examples, by their id, that `tokenize_example` has refused, however many there are."""
     for example_id, refusal in islice(refused.items(), 1):
         others = f" and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        log(f"{example_id}{others} left out: {refusal}")
+        logger.warning(f"{example_id}{others} left out: {refusal}")
 
 
 def _room(prompt: PromptTokens, max_length: int) -> int:

@@ -119,7 +119,7 @@ class Manifest:
     software: dict[str, str]
     """For information; not part of the fingerprint."""
     files_sha256: str = ""
-    """Of `.files.jsonl`, in hex; empty in manifests of earlier versions."""
+    """sha256 of `.files.jsonl`, in hex; empty in manifests of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)

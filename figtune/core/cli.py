@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -13,10 +14,12 @@ from typing import Generic, Protocol, TypeVar
 from figtune.core.artifacts import Stage
 from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
 from figtune.core.errors import ExitCode, FigtuneError, PartialError
-from figtune.core.log import escape_what_stdout_lacks, log, print_result
+from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_result
 from figtune.core.number_format import count
 from figtune.core.shortages import shortage_behind
 from figtune.core.stages import StageSummary, plan
+
+logger = logging.getLogger(__name__)
 
 _OUTSIDE_CAUSES = {
     errno.EACCES: "change its permissions, or give another path",
@@ -38,10 +41,11 @@ def run_cli(action: Callable[[], None]) -> int:
     An error that no user can cause is a fault of this program and keeps its traceback.
     """
     escape_what_stdout_lacks()
+    configure_logging()
     try:
         action()
     except KeyboardInterrupt:
-        log("interrupted: what is finished is kept; the same command carries on")
+        logger.warning("interrupted: what is finished is kept; the same command carries on")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever reads stdout, `head` say, has seen enough; Python would complain again when it flushes at its end.
@@ -65,6 +69,14 @@ class RunSettings(Protocol):
     @property
     def strict(self) -> bool:
         """End in an error where some input failed."""
+
+    @property
+    def quiet(self) -> bool:
+        """Log warnings and errors only."""
+
+    @property
+    def verbose(self) -> bool:
+        """Log debug records and library messages too."""
 
 
 Settings = TypeVar("Settings", bound=RunSettings)
@@ -91,6 +103,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
         FigtuneError: what a stage raises; whatever its check can tell, before any stage has begun.
         PartialError: `settings.strict`, and some input of a stage failed, now or when it was last made.
     """
+    configure_logging(quiet=settings.quiet, verbose=settings.verbose)
     for script in scripts:
         script.check_request(settings)
     planned = plan([script.describe(settings) for script in scripts], force=settings.force)
@@ -103,7 +116,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
             script.check(settings)
     for script in scripts:
         summary = script.run(settings)
-        log(_line(summary))
+        logger.info(_line(summary))
         if settings.strict and summary.result.failed:
             raise PartialError(
                 f"{summary.stage.name}: inputs that failed or are damaged: {summary.result.failed:,}",
@@ -111,7 +124,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
             )
     for entry in planned:
         for page in entry.stage.html_pages:
-            log(f"look at: {entry.stage.folder / page}")
+            logger.info(f"look at: {entry.stage.folder / page}")
 
 
 def _line(summary: StageSummary) -> str:
@@ -127,13 +140,15 @@ def _told(failure: Exception) -> int:
     """Say what went wrong; return the exit code for it."""
     known = shortage_behind(failure) or failure
     if isinstance(known, FigtuneError):
-        log(f"error: {known}{exit_code_suffix(known.exit_code)}")
+        logger.error(f"error: {known}{exit_code_suffix(known.exit_code)}")
         grace_period_for_rank_zero()
         return known.exit_code
     if isinstance(failure, OSError) and failure.errno in _OUTSIDE_CAUSES:
         where = f": {failure.filename}" if failure.filename else ""
-        log(f"error: {(failure.strerror or 'input/output error').lower()}{where}; {_OUTSIDE_CAUSES[failure.errno]}")
+        logger.error(
+            f"error: {(failure.strerror or 'input/output error').lower()}{where}; {_OUTSIDE_CAUSES[failure.errno]}"
+        )
         return ExitCode.RESOURCE
     traceback.print_exception(failure, file=sys.stderr)
-    log("error: this is a fault of the program, not of what you typed; please report it with the lines above")
+    logger.error("error: this is a fault of the program, not of what you typed; please report it with the lines above")
     return ExitCode.UNEXPECTED

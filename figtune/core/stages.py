@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +14,13 @@ from filelock import FileLock, Timeout
 
 from figtune.core import artifacts
 from figtune.core.artifacts import Provenance, Stage
-from figtune.core.distributed import DistributedContext, SingleProcess, launched_world_size
+from figtune.core.distributed import broadcast, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError, ResourceError, UsageError
 from figtune.core.io import remove_partial_files
 from figtune.core.jsonl import read_json
-from figtune.core.log import log
 from figtune.core.shortages import shortages_explained
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 
@@ -75,7 +77,7 @@ def run_if_stale(
     *,
     lock_folders: Sequence[Path],
     force: bool,
-    distributed: DistributedContext | None = None,
+    shared: bool = False,
 ) -> StageSummary:
     """Run `produce` if the stage's artifact is not current, then declare it finished.
 
@@ -84,34 +86,34 @@ def run_if_stale(
     Args:
         produce: writes the artifact into the folder that it is given.
         lock_folders: folders that no other run may write to meanwhile.
-        distributed: the processes that run `produce` together, for a stage that can be shared. The first one looks,
-        locks and
-            writes; the others follow it.
+        shared: all processes of a launcher may run `produce` together. Rank 0 decides, locks and writes; the others
+            follow it.
 
     Raises:
         ArtifactMissingError: something the stage needs is not there, or not as it was made.
         ResourceError: another run holds a lock, or the machine lacks room, open files or memory.
         UsageError: several processes were launched for a stage that cannot be shared.
     """
-    if distributed is None and launched_world_size() > 1:
+    if world_size() > 1 and not shared:
         raise UsageError(
-            f"{stage.name} runs in one process, but {launched_world_size()} were launched",
+            f"{stage.name} runs in one process, but {world_size()} were launched",
             f"run {stage.command} without a launcher; only training and evaluation take one",
         )
-    distributed = distributed or SingleProcess()
     if stage.always_run is not None:
         return _timed(stage, stage.always_run, produce)
-    with locked(*lock_folders) if distributed.is_rank_zero else nullcontext():
-        origin, reason = distributed.broadcast(lambda: _begun(stage, force=force))
+    with locked(*lock_folders) if is_rank_zero() else nullcontext():
+        origin, reason = broadcast(lambda: _begun(stage, force=force))
         if reason is None:
+            logger.debug(f"{stage.name}: the manifest in {stage.folder} is current")
             return StageSummary(stage=stage, reason=None, result=_recorded(stage), seconds=0.0)
         with (
-            _cleared_on_failure(stage) if distributed.is_rank_zero else nullcontext(),
+            _cleared_on_failure(stage) if is_rank_zero() else nullcontext(),
             shortages_explained(stage.folder),
         ):
             summary = _timed(stage, reason, produce)
-            if distributed.is_rank_zero:
+            if is_rank_zero():
                 artifacts.write_manifest(stage, origin, summary.result.counts, summary.result.failed)
+                logger.debug(f"{stage.name}: wrote the manifest in {stage.folder}")
     return summary
 
 
@@ -158,7 +160,7 @@ def _recorded(stage: Stage) -> StageResult:
 
 
 def _timed(stage: Stage, reason: str, produce: Callable[[Path], StageResult]) -> StageSummary:
-    log(f"{stage.name}: {reason}")
+    logger.info(f"{stage.name}: {reason}")
     started = time.monotonic()
     result = produce(stage.build_folder)
     return StageSummary(stage=stage, reason=reason, result=result, seconds=time.monotonic() - started)
@@ -185,6 +187,7 @@ def locked(*folders: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
+                logger.debug(f"locked {folder}")
             except Timeout:
                 raise ResourceError(
                     f"another run is at work in {folder}",

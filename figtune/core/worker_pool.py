@@ -8,6 +8,7 @@ standard library and of pebble do not give.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,8 @@ from typing import Generic, Literal, TypeVar
 import psutil
 
 from figtune.core.errors import ResourceError
+
+logger = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -205,6 +208,7 @@ class _Worker(Generic[Task, Result]):
             raise
         finally:
             theirs.close()
+        logger.debug(f"worker {self.process.pid} started")
         self.ended = False
         self.idle = False
         """It waits for a task; until it has started it does not."""
@@ -288,6 +292,7 @@ class _Worker(Generic[Task, Result]):
         self.process.join()
         self.connection.close()
         self.ended = True
+        logger.debug(f"worker {self.process.pid} ended after {self._handed_out} tasks ({self.ending})")
 
     @property
     def ending(self) -> str:

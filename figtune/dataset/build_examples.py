@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from figtune.dataset.figure_context import FigureContext
 from figtune.dataset.filters import RejectReason
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.panel_images import PanelImages
+from figtune.dataset.quality import quality_of
 from figtune.dataset.records import Example, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.splits import hash_to_unit_interval
-from figtune.dataset.tasks import ExampleDraft, TaskEntry, task_entry
+from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class FigureLocation:
     """As in `Example`."""
     image_sha256: str
     source: str
+    panels: PanelImages | None
+    """Stores crops of panels; None where examples about a panel show the whole figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,9 @@ def build_examples(
         entry = task_entry(name)
         if entry.fits(figure_context):
             for draft in entry.drafts(figure_context):
-                yield _build_example(entry, draft, figure_context, place, settings)
+                # Nothing is lost there: its sentences stand in an example of another task.
+                if draft.lacking != BELONGS_TO_ANOTHER_TASK:
+                    yield _build_example(entry, draft, figure_context, place, settings)
 
 
 def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, custom_prompt: str | None) -> str:
@@ -67,23 +74,39 @@ def _build_example(
     settings: PrepareSettings,
 ) -> BuildResult:
     example_id = _example_id(place.figure_id, entry, draft)
-    sentences = whole_sentences(draft.sentences, settings.max_words)
-    completion = " ".join(sentences)
-    reason = _reject_reason(draft, completion, settings)
+    sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
+    completion = draft.joint.join(sentences)
+    image = _reject_reason(entry, draft, completion, settings) or _image_of(draft, place)
+    result: Example | RejectReason
+    if isinstance(image, RejectReason):
+        result = image
+    else:
+        result = _example(example_id, entry, draft, completion, figure_context, place, image)
+        if result.quality < settings.min_quality:
+            result = RejectReason("low_quality", f"{result.quality:.2f} < {settings.min_quality:.2f}. {completion}")
     return BuildResult(
         example_id=example_id,
         task=entry.name,
-        result=reason or _example(example_id, entry, draft, completion, figure_context, place),
-        shortened=reason is None and len(sentences) < len(draft.sentences),
+        result=result,
+        shortened=isinstance(result, Example) and len(sentences) < len(draft.sentences),
     )
 
 
-def _reject_reason(draft: ExampleDraft, completion: str, settings: PrepareSettings) -> RejectReason | None:
+def _image_of(draft: ExampleDraft, place: FigureLocation) -> tuple[str, str] | RejectReason:
+    """Return path and sha256 of the picture: the panel's where there is one, else the figure's."""
+    if draft.panel is None or draft.panel.box is None or place.panels is None:
+        return place.image, place.image_sha256
+    return place.panels.store(draft.panel.box)
+
+
+def _reject_reason(
+    entry: TaskEntry, draft: ExampleDraft, completion: str, settings: PrepareSettings
+) -> RejectReason | None:
     if draft.lacking:
         return RejectReason(draft.lacking, "")
     if not completion:
         return RejectReason("no_sentence_fits", f"the first has {count_words(draft.sentences[0])} words")
-    if count_words(completion) < settings.min_words:
+    if entry.is_text and count_words(completion) < settings.min_words:
         return RejectReason("too_short", completion)
     return None
 
@@ -95,22 +118,31 @@ def _example(
     completion: str,
     figure_context: FigureContext,
     place: FigureLocation,
+    image: tuple[str, str],
 ) -> Example:
+    prompt = _prompt(entry, draft, figure_context, example_id, None)
     return Example(
         task=entry.name,
         example_id=example_id,
-        image=place.image,
-        image_sha256=place.image_sha256,
-        prompt=_prompt(entry, draft, figure_context, example_id, None),
+        image=image[0],
+        image_sha256=image[1],
+        prompt=prompt,
         completion=completion,
         group=place.paper_id,
         source=place.source,
         kind=figure_context.kind,
+        quality=quality_of(completion, prompt, _known(entry, figure_context)).score if entry.is_text else 1.0,
     )
 
 
+def _known(entry: TaskEntry, figure_context: FigureContext) -> str:
+    """Return what else is known of the figure than the text that the target is taken from."""
+    told = figure_context.facts.spoken if entry.name == "caption" else " ".join(figure_context.caption)
+    return f"{figure_context.title} {figure_context.figure_text} {told}"
+
+
 def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:
-    return f"{figure_id}-{entry.name}" + (f"-{draft.panel}" if draft.panel else "")
+    return "-".join(part for part in (figure_id, entry.name, draft.panel and draft.panel.label, draft.variant) if part)
 
 
 def _prompt(
@@ -119,9 +151,11 @@ def _prompt(
     context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
     if custom_prompt is not None:
         return f"{context}{custom_prompt}"
+    if draft.request:
+        return f"{context}{draft.request}"
     phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
     return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
 
 
-def _thing(noun: str, panel: str) -> str:
-    return f"panel ({panel}) of this {noun}" if panel else f"this {noun}"
+def _thing(noun: str, panel: PanelPart | None) -> str:
+    return f"panel ({panel.label}) of this {noun}" if panel else f"this {noun}"

@@ -17,11 +17,11 @@ from figtune.dataset.dataset_rows import rows_of
 from figtune.dataset.dedup_index import ImageIndex, IndexedImage, open_index
 from figtune.dataset.filters import RejectReason, near_duplicate
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
-from figtune.dataset.hub_dataset import DataSource, open_source
+from figtune.dataset.hub_dataset import open_source
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Rejection, Split, Stats
 from figtune.dataset.row_filter import CandidateExample, RowFilter
-from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import assign_splits
 from figtune.dataset.stats import StatsCollector
@@ -29,7 +29,7 @@ from figtune.dataset.stats import StatsCollector
 _WAITING_FILE = f"{TEMPORARY_PREFIX}candidates.jsonl"
 
 
-def prepare_rows(source: DataSource, dataset_dir: Path, settings: PrepareSettings) -> Stats:
+def prepare_rows(data: DataSettings, dataset_dir: Path, settings: PrepareSettings) -> Stats:
     """Turn a data set into `train.jsonl`, `val.jsonl`, `test.jsonl`, `minitrain.jsonl`, `rejected.jsonl`, `stats.json`
     and `images/`.
 
@@ -38,17 +38,17 @@ def prepare_rows(source: DataSource, dataset_dir: Path, settings: PrepareSetting
         ResourceError: it cannot be had from the Hub.
         NothingProducedError: no row could be used, or none is left to train on; what was rejected is on disk.
     """
-    opened = open_source(source)
-    dealt = assign_splits([part.name for part in opened.parts], settings.fractions, source.name)
+    opened = open_source(data)
+    dealt = assign_splits([part.name for part in opened.parts], settings, data.source)
     row_filter = RowFilter(
         source=opened,
         dataset_dir=dataset_dir,
         splits=dealt,
         settings=settings,
-        needs_ids=bool(source.columns.row_id),
+        needs_ids=bool(data.id_column),
     )
     with open_index(dataset_dir) as pictures:
-        collector = _Preparation(row_filter, source, pictures).run()
+        collector = _Preparation(row_filter, data, pictures).run()
         prune_images(dataset_dir, pictures)
     ending = FinalizeOptions(
         minitrain_examples=settings.minitrain_examples, expected_splits=dealt.expected_splits, data_set=opened.name
@@ -59,11 +59,11 @@ def prepare_rows(source: DataSource, dataset_dir: Path, settings: PrepareSetting
 class _Preparation:
     """Two passes: over the rows, then over the candidates that came of them."""
 
-    def __init__(self, row_filter: RowFilter, source: DataSource, pictures: ImageIndex) -> None:
+    def __init__(self, row_filter: RowFilter, data: DataSettings, pictures: ImageIndex) -> None:
         self._collector = StatsCollector()
         self._pictures = pictures
         self._row_filter = row_filter
-        self._source = source
+        self._data = data
 
     def run(self) -> StatsCollector:
         """Write examples and rejections in the order of the rows; return the counts."""
@@ -80,7 +80,7 @@ class _Preparation:
     def _candidates(self, write: Callable[[object], None]) -> Iterator[CandidateExample]:
         parts = {part.name: part for part in self._row_filter.source.parts}
         for name in self._row_filter.splits.own:
-            rows = rows_of(parts[name], self._source.columns, self._source.prompt, self._source.name)
+            rows = rows_of(parts[name], self._data)
             for row in progress_bar(rows, total=parts[name].count, title=f"Reading {name}", unit="row"):
                 for judged in self._row_filter.filter_row(row, name):
                     if isinstance(judged, Rejection):

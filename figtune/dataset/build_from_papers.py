@@ -15,8 +15,9 @@ from figtune.dataset.figure_context import build_context
 from figtune.dataset.filters import RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.image_store import prune_images
+from figtune.dataset.panel_images import PanelImages
 from figtune.dataset.paper_figures import FigureSelection, SelectedFigure, select_figures
-from figtune.dataset.records import REJECTED_FILE, Example, Rejection, Split, Stats
+from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.splits import expected_splits
@@ -29,7 +30,8 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, settings: PrepareSett
     """Turn a content folder into `train.jsonl`, `val.jsonl`, `test.jsonl`, `minitrain.jsonl`, `rejected.jsonl` and
     `stats.json`.
 
-    Images stay where they are: examples name them relative to the dataset folder. Figures are read one by one, twice;
+    Images of figures stay where they are: examples name them relative to the dataset folder; crops of panels are
+    written to `images/`. Figures are read one by one, twice;
     memory hardly grows with them.
 
     Raises:
@@ -38,11 +40,12 @@ def prepare_examples(content_dir: Path, dataset_dir: Path, settings: PrepareSett
         NothingProducedError: no figure could be used, or none is left to train on; what was rejected is on disk.
     """
     with select_figures(content_dir, dataset_dir, settings) as selection:
-        collector = _Writing(dataset_dir, selection).run()
-    prune_images(dataset_dir, ())
+        writing = _Writing(dataset_dir, selection)
+        collector = writing.run()
+    prune_images(dataset_dir, writing.stored_images)
     ending = FinalizeOptions(
         minitrain_examples=settings.minitrain_examples,
-        expected_splits=tuple(expected_splits(settings.fractions)),
+        expected_splits=tuple(expected_splits(settings)),
         data_set="",
     )
     return finalize_dataset(dataset_dir, collector, ending)
@@ -57,6 +60,10 @@ class _Writing:
         self._selection = selection
         self._settings = selection.settings
         self._collector = StatsCollector()
+        self.stored_images: set[bytes] = set()
+        """sha256 of the crops of panels."""
+        self._headline = self._headline_paper = ""
+        """First sentence of the caption before, and its paper: the wrong answer to a question."""
 
     def run(self) -> StatsCollector:
         """Write examples and rejections in the order of the figures; return the counts."""
@@ -74,14 +81,22 @@ class _Writing:
         return self._collector
 
     def _use(self, found: PaperFigure, chosen: SelectedFigure, write: _Write, reject: _Write) -> None:
-        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words)
+        other = self._headline if self._headline_paper == found.paper.paper_id else ""
+        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words, other)
+        self._headline, self._headline_paper = figure_context.facts.caption, found.paper.paper_id
         self._collector.add_cleaned(figure_context.removed)
+        region = found.figure.region_box
+        panels = None
+        if self._settings.panel_images and region is not None:
+            crop = self._content_dir / str(found.figure.crop)
+            panels = PanelImages(self._dataset_dir, crop, region, self._settings)
         place = FigureLocation(
             figure_id=found.figure.figure_id,
             paper_id=found.paper.paper_id,
             image=self._image(found),
             image_sha256=chosen.image_sha256,
             source=found.source,
+            panels=panels,
         )
         composed = list(build_examples(figure_context, place, self._settings))
         for each in composed:
@@ -95,6 +110,8 @@ class _Writing:
     def _place(self, composed: BuildResult, found: PaperFigure, split: Split, write: _Write, reject: _Write) -> None:
         if isinstance(composed.result, Example):
             write(composed.result)
+            if composed.result.image.startswith(f"{IMAGES_FOLDER}/"):
+                self.stored_images.add(bytes.fromhex(composed.result.image_sha256))
             self._collector.add_example(split, composed.result, shortened=composed.shortened)
         else:
             reject(self._rejection(composed.example_id, composed.result, composed.task, found))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from figtune.dataset.body_sentences import sentences_of
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
 from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject
+from figtune.dataset.sentence_faults import is_pointer
 from figtune.dataset.sentences import is_closed
 from figtune.dataset.vocabulary import STOPWORDS
 from figtune.extraction.records import Mention
@@ -24,16 +25,9 @@ _LOOKS = re.compile(
     r"The (?:left|right|top|bottom|upper|lower|first|"
     r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
 )
-_SHOW = r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?)"
-_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:\s\w+\s\([a-h]\))*)"
-_BARE_POINTER = re.compile(
-    rf"^(?:\S+\s+){{0,9}}?(?:is|are|be|{_SHOW})\b(?:\s+\S+){{0,5}}?\s+(?:in|by|to)\s+{_IT}\.$|"
-    rf"^{_IT}\s+{_SHOW}(?:\s+\S+){{1,5}}\.$",
-    re.IGNORECASE,
-)
-"""`Results are shown in the figure.` and `The figure shows our network.`"""
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
-_EXACT_NUMBER = re.compile(r"\d+(?:\.\d+)?\s?%|\d+\.\d+|\d{3,}|10\s?[−–-]\s?\d")
+_EXACT_NUMBER = re.compile(r"(?<![\w.+])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+|10\s?[−–-]\s?\d|\d{3,})(?![\w+])")
+_NAME_BEFORE = re.compile(r"\b[A-Z][\w+]*[\s-]$")
 
 
 @dataclass(frozen=True)
@@ -89,16 +83,10 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
 
 
-def without_repeats(sentences: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The sentences that say something beyond `known` and each other."""
-    seen = [_telling_words(sentence) for sentence in known]
-    kept = []
-    for sentence in sentences:
-        words = _telling_words(sentence)
-        if all(len(words & other) < _SAME_SENTENCE * len(words) for other in seen):
-            kept.append(sentence)
-            seen.append(words)
-    return tuple(kept)
+def repeats(sentence: str, known: Iterable[str]) -> bool:
+    """Return True if most of the telling words of a sentence stand in one of `known`."""
+    words = _telling_words(sentence)
+    return any(len(words & _telling_words(other)) >= _SAME_SENTENCE * len(words) for other in known)
 
 
 def _telling_words(sentence: str) -> frozenset[str]:
@@ -113,7 +101,7 @@ def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Senten
         text = None
     return _Sentence(
         text=text,
-        is_bare_pointer=text is not None and _BARE_POINTER.search(text) is not None,
+        is_bare_pointer=text is not None and is_pointer(text),
         cites=mentions_it,
         direct=mentions_it and is_main_subject(raw, ref),
     )
@@ -125,9 +113,17 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         return "other_figure_reference"
     if not is_closed(raw) or re.match(r"[a-z]{2,}", raw):
         return "broken_off"
-    if any(number.replace(" ", "") not in seen.replace(" ", "") for number in _EXACT_NUMBER.findall(text)):
+    known = seen.replace(" ", "")
+    if any(number.replace(" ", "") not in known for number in _measured(text)):
         return "unseen_number"
     return None
+
+
+def _measured(text: str) -> Iterable[str]:
+    """Numbers that are results or settings, not parts of names such as "VOC 2012", "CIFAR-100" or "ResNet101"."""
+    for number in _EXACT_NUMBER.finditer(text):
+        if not (number[0].isdigit() and _NAME_BEFORE.search(text[: number.start()])):
+            yield number[0]
 
 
 def _runs(
@@ -176,10 +172,14 @@ def _continues_topic(text: str, vocabulary: frozenset[str]) -> bool:
 
 
 def _passage(section: str, sentences: Sequence[_Sentence]) -> CitingPassage:
-    texts = [sentence.text for sentence in sentences if sentence.text is not None and not sentence.is_bare_pointer]
-    while texts and depends_on_previous(texts[0]):
-        # What it leans on was the pointer.
-        texts.pop(0)
+    texts: list[str] = []
+    for sentence, before in zip(sentences, (None, *sentences), strict=False):
+        if sentence.text is None or sentence.is_bare_pointer:
+            continue
+        # What it leans on may have been the pointer.
+        stands = before is not None and before.text is not None and before.text in texts[-1:]
+        if stands or not depends_on_previous(sentence.text):
+            texts.append(sentence.text)
     return CitingPassage(
         section=section,
         sentences=(without_leading_connective(texts[0]), *texts[1:]) if texts else (),

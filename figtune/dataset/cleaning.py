@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from figtune.dataset.references import FigureRef, normalize_self_references
-from figtune.dataset.sentences import ends_in_abbreviation, split_sentences
+from figtune.dataset.sentence_faults import has_stray_reference, has_wrong_symbols, with_fixed_glyphs
+from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, split_sentences
 from figtune.dataset.text_rules import RULES
-from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES
+from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES, CONNECTIVES_WITHOUT_COMMA
 
 _SYMBOLS_SHARE = 0.34
 """Above this share of tokens without a word in them a sentence is a formula with words between."""
@@ -17,16 +18,29 @@ _SYMBOLS_SHARE = 0.34
 _WORDLIKE = re.compile(
     r"[^\W\d_]{3,}|^\W*(?:a|an|as|at|be|by|if|in|is|it|no|of|on|or|so|to|up|us|we|vs|3d|2d)\W*$", re.I
 )
+_SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|al)\W*$|\(?[A-Z]{2}s?\W?$", re.I)
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
-_LEADING_CONNECTIVE = re.compile(rf"^(?:(?:{'|'.join(CONNECTIVES)}),?\s+)+")
-_DEPENDS_ON_PREVIOUS = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})\b")
+_LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
+_DEPENDS_ON_PREVIOUS = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})(?!\w)")
 _DEPENDS_ON_PREVIOUS_LATER = re.compile(
-    r"^(?:\S+\s+){1,4}?(?:(?:this|these|those|such|said)\b(?!\s+(?:figure|table|diagram|plot|panel|paper|work|as)\b)|"
-    r"(?:the\s+)?(?:above|aforementioned|former|latter|do\s+so)\b)"
+    r"^(?:\S+\s+){1,9}?(?:(?:this|these|those|such|said)\b"
+    r"(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration|as|who|that|which|of|from|in|with|by|"
+    r"on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
 )
-_AS_SHOWN = re.compile(r"^(?:As\s+\w+\s+(?:in|by)|In|From)\s+(?:the\s+\w+|panels?\s[^,]*)(?:\s\(\w+\))?,\s+(?:it\s)?")
+_PRONOUN_FIRST = re.compile(
+    r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\s(?:as|into|to|for|with|by|on|in|from)\b|"
+    r"(?:\w+ing|To\s+\w+|Given|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
+    r"Besides|Despite|After|Before|At|All|Some|One|Most|Each|Both|None)\s+(?:of\s+)?"
+    r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b))"
+)
+"""`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
+_LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
+_AS_SHOWN = re.compile(
+    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-h]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
+)
 _STANDS_ALONE = re.compile(
-    r"^(?:(?:This|The same|These|Here,?)\s+(?:figure|table|diagram|plot|panels?|visuali[sz]ation)|"
+    r"^(?:In\s+this\s+(?:section|paper|work|study|figure)|"
+    r"(?:This|The same|These|Here,?)\s+(?:figure|table|diagram|plot|panels?|visuali[sz]ation)|"
     r"It\s+(?:can\s+be|is\s+(?:clear|evident|worth|obvious|possible|important|observed|seen|noted))|"
     r"There\s+(?:is|are|exist)|Here,?\s+we|Both\s+(?!of\b)\w+)\b"
 )
@@ -56,6 +70,8 @@ class CleanedText:
     sentences: tuple[str, ...]
     removed: Counter[str]
     """Fragments and sentences taken out or put otherwise, by rule."""
+    has_headline: bool
+    """True if the first sentence was kept: without it the others have no subject."""
 
 
 def clean(text: str, ref: FigureRef) -> CleanedText:
@@ -65,16 +81,18 @@ def clean(text: str, ref: FigureRef) -> CleanedText:
     """
     kept: list[str] = []
     removed: Counter[str] = Counter()
-    complete = True
-    for sentence in split_sentences(text):
+    complete = has_headline = True
+    for number, sentence in enumerate(split_sentences(text)):
         plain = clean_sentence(sentence, ref, removed)
+        if number == 0:
+            has_headline = plain is not None
         if plain is not None and not complete and depends_on_previous(plain):
             removed["leans_on_removed"] += 1
             plain = None
         complete = plain is not None
         if plain:
             kept.append(plain)
-    return CleanedText(sentences=tuple(kept), removed=removed)
+    return CleanedText(sentences=tuple(kept), removed=removed, has_headline=has_headline)
 
 
 def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str | None:
@@ -83,6 +101,7 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     Args:
         removed: gains one for each rule that took something.
     """
+    sentence = with_fixed_glyphs(sentence)
     plain = normalize_self_references(sentence, ref)
     if plain != sentence:
         removed["own_reference"] += 1
@@ -96,7 +115,7 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None
-    for name, is_unfit in (("mostly_symbols", mostly_symbols), ("broken_off", ends_in_abbreviation)):
+    for name, is_unfit in CHECKS:
         if is_unfit(plain):
             removed[name] += 1
             return None
@@ -111,18 +130,32 @@ def without_leading_connective(sentence: str) -> str:
 def depends_on_previous(sentence: str) -> bool:
     """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
     requirements"."""
-    start = _AS_SHOWN.sub("", _LEADING_CONNECTIVE.sub("", sentence))
-    start = start[:1].upper() + start[1:]
+    starts = {_AS_SHOWN.sub("", sentence), _AS_SHOWN.sub("", without_leading_connective(sentence))}
+    return any(_leans_back(start[:1].upper() + start[1:]) for start in starts)
+
+
+def _leans_back(start: str) -> bool:
     if _STANDS_ALONE.match(start):
         return False
-    return _DEPENDS_ON_PREVIOUS.match(start) is not None or _DEPENDS_ON_PREVIOUS_LATER.match(start) is not None
+    leaning = (_DEPENDS_ON_PREVIOUS, _DEPENDS_ON_PREVIOUS_LATER, _PRONOUN_FIRST, _LATER_ITEM)
+    return any(pattern.match(start) for pattern in leaning)
 
 
 def mostly_symbols(sentence: str) -> bool:
     """Return True if so few tokens are words that the sentence is a flattened formula."""
-    tokens = [token for token in sentence.split() if not _PLAIN_NUMBER.match(token)]
+    tokens = [token for token in sentence.split() if not (_PLAIN_NUMBER.match(token) or _SHORTENED.match(token))]
     symbols = sum(_WORDLIKE.search(token) is None for token in tokens)
     return symbols >= 3 and symbols > _SYMBOLS_SHARE * len(tokens)
+
+
+CHECKS = (
+    ("mostly_symbols", mostly_symbols),
+    ("broken_off", ends_in_function_word),
+    ("broken_off", ends_in_abbreviation),
+    ("wrong_symbols", has_wrong_symbols),
+    ("stray_reference", has_stray_reference),
+)
+"""Rules that only drop, by name."""
 
 
 def tidy(sentence: str) -> str:

@@ -1,87 +1,84 @@
-"""Components of a diagram: what is written in the figure and spoken of in the text."""
+"""Names of components as a figure has them: its labels, in reading order, whatever a target says of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from figtune.dataset.vocabulary import GENERIC_SINGLE_WORDS, NON_EDGE_WORDS, STOPWORDS
+from figtune.dataset.vocabulary import GENERIC_SINGLE_WORDS, NON_EDGE_WORDS
 
-_LONGEST = 4
-_AT_MOST = 12
-_NAME_LETTERS = 3
-_TOPIC_LETTERS = 6
-_PARTS = ".,;:!?)"
+_MOST_WORDS = 5
+_MOST_NAMES = 16
 _MARKS = ".,:;()[]{}'\"“”‘’…"
-_DESCRIBES = re.compile(r"(?:ed|en|ly|ive|ous|ible|able)$")
-"""Endings of words that say how or what kind."""
-_WORD = re.compile(r"[^\W\d_][\w/+-]*")
+_ASIDE = re.compile(r"\s*[(\[](?:Sec|Fig|Eq|Tab|§|\d)[^)\]]*[)\]]\.?|^\(?[a-h]\)\s*", re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d_][\w/+&.-]*(?:\s(?:[^\W_][\w/+&.-]*|&|\+))*")
+_UNFINISHED = re.compile(r"[-‐]$")
+_WORD_OF_NAME = re.compile(r"[^\W\d_]{3,}[\w/+&.-]*|of|for|to|and|&|[A-Z]{2}|[^\W\d_][\w]*-[\w-]+|[1-4]?[A-Z]{2,}s?")
+_ALONE = re.compile(r"[A-Z][a-z]{3,}[\w-]*|[A-Z]{3,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][\w-]*[a-zA-Z]{2}")
 
 
-def components_of(figure_text: str, spoken: str) -> tuple[str, ...]:
-    """Names that stand in the figure and recur in `spoken`, in the figure's order; of overlapping ones the longest.
+def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
+    """Return the names printed in a figure, each once, in reading order.
+
+    Lines are joined to one name where `spoken` has the joined words, since neighbours in reading order may belong to
+    boxes side by side.
 
     Args:
-        figure_text: the words inside the figure.
-        spoken: caption and citing sentences.
+        figure_text: words inside the figure, one label's line a line.
+        spoken: caption and citing paragraphs, which tell what belongs together but not what is named.
     """
-    tokens = _tokens(figure_text)
-    phrases = _phrases(spoken)
-    taken: set[int] = set()
-    named: dict[int, tuple[str, ...]] = {}
-    for start, end in _windows(len(tokens)):
-        words = tokens[start:end]
-        if taken.isdisjoint(range(start, end)) and _may_name(words) and _normalized(words) in phrases:
-            taken.update(range(start, end))
-            named[start] = words
-    # Reversed, so that the first way of writing wins and keeps its place.
-    first = {_normalized(words): start for start, words in sorted(named.items(), reverse=True)}
-    names = [named[start] for start in sorted(first.values())]
-    longer = {_normalized((word,)) for words in names if len(words) > 1 for word in words}
-    return tuple(" ".join(words) for words in names if len(words) > 1 or _normalized(words) not in longer)[:_AT_MOST]
+    text = " ".join(spoken.casefold().split())
+    names: dict[str, str] = {}
+    for label in _labels([_plain(line) for line in figure_text.splitlines()], text):
+        if _is_name(label):
+            names.setdefault(label.casefold().removesuffix("s"), label)
+    whole = tuple(names.values())
+    # A piece of a name that stands whole elsewhere is a line of a label that was read apart.
+    pieces = {word.casefold() for name in whole if " " in name for word in name.split()}
+    return tuple(name for name in whole if " " in name or name.casefold() not in pieces)[:_MOST_NAMES]
 
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the `names` that the text mentions, as whole words, in singular or plural."""
-    phrases = _phrases(text)
-    return tuple(name for name in names if _normalized(_tokens(name)) in phrases)
-
-
-def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(token.strip(_MARKS) for token in text.split())
-
-
-def _phrases(text: str) -> frozenset[str]:
-    """Every run of words that no punctuation parts."""
-    tokens = text.split()
-    ends = [token[-1] in _PARTS for token in tokens]
-    return frozenset(
-        _normalized([token.strip(_MARKS) for token in tokens[start:end]])
-        for start, end in _windows(len(tokens))
-        if not any(ends[start : end - 1])
+    """Those of `names` that the text mentions, as whole words, in singular or plural."""
+    plain = " ".join(token.strip(_MARKS).casefold() for token in text.split())
+    return tuple(
+        name for name in names if re.search(rf"(?<!\w){re.escape(name.casefold().removesuffix('s'))}s?(?!\w)", plain)
     )
 
 
-def _normalized(words: Sequence[str]) -> str:
-    return " ".join(words).casefold().removesuffix("s")
+def _plain(line: str) -> str:
+    return " ".join(_ASIDE.sub("", line).split()).strip(_MARKS)
 
 
-def _windows(length: int) -> Iterator[tuple[int, int]]:
-    for size in range(_LONGEST, 0, -1):
-        for start in range(length - size + 1):
-            yield start, start + size
+def _labels(lines: Sequence[str], spoken: str) -> Iterator[str]:
+    """Join the lines of each label."""
+    position = 0
+    while position < len(lines):
+        label = lines[position]
+        while position + 1 < len(lines) and (joined := _joined(label, lines[position + 1], spoken)):
+            label, position = joined, position + 1
+        yield label
+        position += 1
 
 
-def _may_name(words: Sequence[str]) -> bool:
-    if not all(_WORD.fullmatch(word) for word in words):
+def _joined(label: str, following: str, spoken: str) -> str:
+    """Return the label with its next line, or nothing where that begins another label."""
+    if not label or not following or label.casefold() == following.casefold():
+        return ""
+    if _UNFINISHED.search(label) and following[0].isalpha():
+        return label + following
+    joined = f"{label} {following}"
+    if len(joined.split()) > _MOST_WORDS:
+        return ""
+    return joined if joined.casefold() in spoken else ""
+
+
+def _is_name(label: str) -> bool:
+    words = label.split()
+    if not words or len(words) > _MOST_WORDS or not _NAME.fullmatch(label) or label[0].islower():
         return False
-    lower = [word.lower() for word in words]
-    if not {lower[0], lower[-1]}.isdisjoint(NON_EDGE_WORDS) or 1 in {len(words[0]), len(words[-1])}:
+    if not {words[0].casefold(), words[-1].casefold()}.isdisjoint(NON_EDGE_WORDS):
         return False
     if len(words) > 1:
-        return any(len(word) >= 3 for word in words)
-    # One word alone names a component where it is written like a name or is long enough to carry a topic.
-    long_enough = _TOPIC_LETTERS if words[0].islower() else _NAME_LETTERS
-    if words[0].islower() and _DESCRIBES.search(lower[0]):
-        return False
-    return len(words[0]) >= long_enough and lower[0] not in GENERIC_SINGLE_WORDS | STOPWORDS
+        return all(_WORD_OF_NAME.fullmatch(word) for word in words)
+    return _ALONE.fullmatch(label) is not None and label.casefold() not in GENERIC_SINGLE_WORDS

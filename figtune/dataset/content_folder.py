@@ -12,7 +12,7 @@ from figtune.core.jsonl import stream_records
 from figtune.extraction.records import CROPS_FOLDER, FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
 
 CONTENT_READ = (FIGURES_FILE, PAPERS_FILE, CROPS_FOLDER)
-"""What of a content folder examples are made from."""
+"""Files and folders of a content folder that examples are made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

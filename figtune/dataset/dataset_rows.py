@@ -10,31 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from figtune.core.errors import InputError
+from figtune.dataset.settings import DataSettings
 
 _ID_FLAG = "--data.id_column"
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _MIDNIGHT = " 00:00:00"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Names of columns; an empty name is none, and a dotted one leads into a nested column: `conversations.0.value`."""
-
-    image: str
-    target: str
-    prompt: str
-    row_id: str
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Return the columns that the user named, by the flag that names them."""
-        flags = {
-            "--data.image_column": self.image,
-            "--data.target_column": self.target,
-            "--data.prompt_column": self.prompt,
-            _ID_FLAG: self.row_id,
-        }
-        return {flag: name for flag, name in flags.items() if name}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,25 +56,24 @@ class OpenedSource:
     parts: tuple[DatasetSplit, ...]
 
 
-def rows_of(part: DatasetSplit, columns: Columns, default_prompt: str, source: str) -> Iterator[DatasetRow]:
+def rows_of(part: DatasetSplit, data: DataSettings) -> Iterator[DatasetRow]:
     """Yield the rows of a part.
 
-    Args:
-        default_prompt: asked of rows without one of their own.
+    An empty name of a column is none, and a dotted one leads into a nested column: `conversations.0.value`.
 
     Raises:
         InputError: the data set lacks a column, or one cannot be used as it is meant to be.
     """
     for number, cells in enumerate(part.rows, start=1):
         if number == 1:
-            _require_columns(cells, columns, source)
-        where = f"{source}, {part.name} row {number}"
+            _require_columns(cells, data)
+        where = f"{data.source}, {part.name} row {number}"
         yield DatasetRow(
             number=number,
-            image=_image(_cell(cells, columns.image)),
-            targets=_texts(_cell(cells, columns.target), columns.target, where),
-            prompt=_scalar_text(_cell(cells, columns.prompt)) or default_prompt,
-            row_id=_row_id(_cell(cells, columns.row_id), columns.row_id, where),
+            image=_image(_cell(cells, data.image_column)),
+            targets=_texts(_cell(cells, data.target_column), data.target_column, where),
+            prompt=_scalar_text(_cell(cells, data.prompt_column)) or data.prompt,
+            row_id=_row_id(_cell(cells, data.id_column), data.id_column, where),
         )
 
 
@@ -119,13 +98,14 @@ def _below(value: object, key: str) -> object:
     return None
 
 
-def _require_columns(cells: Mapping[str, object], columns: Columns, source: str) -> None:
+def _require_columns(cells: Mapping[str, object], data: DataSettings) -> None:
+    source = data.source
     if isinstance(cells.get("images"), list) and isinstance(cells.get("annotations"), list):
         raise InputError(
             f"{source} is an annotation file in the layout of COCO",
             'give lines such as {"image": "000000391895.jpg", "caption": ["...", "..."]} in a .jsonl file',
         )
-    for flag, name in columns.named.items():
+    for flag, name in data.columns.items():
         if name not in cells and not _has(cells, name.split(".")):
             has = ", ".join(_names(cells)) or "none"
             raise InputError(f'{source} has no column "{name}"; it has {has}', f"name another with {flag}")

@@ -7,6 +7,7 @@ in one conversation, so that trainers take the loss over the completion alone, a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,9 +19,11 @@ from figtune.core.artifacts import read_manifest
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.core.jsonl import read_json, write_json
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.dataset.records import SPLITS, Example, Split
 from figtune.dataset.shards import example_files, stream_examples
+
+logger = logging.getLogger(__name__)
 
 MARK_FILE = "figtune_export.json"
 _VERSION = 2
@@ -53,14 +56,14 @@ def export_examples(dataset_dir: Path, folder: Path) -> None:
         raise ArtifactMissingError(f"{dataset_dir} is missing or unfinished", f"make it with: {commands.PREPARE}")
     fingerprint = f"{manifest.fingerprint} {_VERSION}"
     if _known_mark(folder) == fingerprint:
-        log(f"export: up to date -> {folder}")
+        logger.info(f"export: up to date -> {folder}")
         return
     with atomic_write_dir(folder) as temporary:
         for split in SPLITS:
             _write_split(dataset_dir, split, temporary)
         write_text(temporary / "README.md", _CARD)
         write_json(temporary / MARK_FILE, ExportMark(fingerprint=fingerprint))
-    log(f"export: done -> {folder}")
+    logger.info(f"export: done -> {folder}")
 
 
 def check_export(folder: Path) -> None:

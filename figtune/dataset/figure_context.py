@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from figtune.dataset.architecture import is_architecture
 from figtune.dataset.citing_text import CitingPassage, passages_about
-from figtune.dataset.cleaning import clean
+from figtune.dataset.cleaning import CleanedText, clean
+from figtune.dataset.components import component_names
 from figtune.dataset.panel_captions import PanelPart, panel_parts
+from figtune.dataset.questions import FigureFacts
 from figtune.dataset.references import FigureRef, without_label
+from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
-from figtune.extraction.records import FigureKind, FigureRecord, PaperRecord
+from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +37,82 @@ class FigureContext:
     """True if any paragraph cites the figure, even if cleaning removed all of it."""
     figure_text: str
     """The words inside the figure."""
+    has_headline: bool
+    """True if the first sentence of the caption could be kept."""
+    components: tuple[str, ...]
+    """Names printed in the figure, in reading order."""
+    is_architecture: bool
+    shares: SentenceShares
+    """Which task gets which sentence."""
+    facts: FigureFacts
+    """For questions."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
 
 
-def build_context(figure: FigureRecord, paper: PaperRecord, max_context_words: int) -> FigureContext:
+def build_context(
+    figure: FigureRecord, paper: PaperRecord, max_context_words: int, other_caption: str = ""
+) -> FigureContext:
     """Read the texts around one figure.
 
     Args:
         max_context_words: how much of the caption a prompt may hold.
+        other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
     unlabelled = without_label(figure.caption, ref)
     caption = clean(unlabelled, ref)
     passages = passages_about(figure.mentions, ref, f"{figure.caption} {figure.figure_text}")
+    panels = panel_parts(figure.panels, unlabelled, ref)
+    spoken = " ".join((unlabelled, *(mention.text for mention in figure.mentions)))
+    components = component_names(figure.figure_text, spoken)
+    direct = [sentence for passage in passages.found if passage.direct for sentence in passage.sentences[:1]]
+    drawn = is_architecture(
+        figure.kind, caption.sentences, direct, components, has_text=bool(figure.figure_text.strip())
+    )
     return FigureContext(
         ref=ref,
         kind=figure.kind,
         title=" ".join(paper.title.split()),
         caption=caption.sentences,
         caption_in_prompt=" ".join(whole_sentences(caption.sentences, max_context_words)),
-        panels=panel_parts(figure.panels, unlabelled, ref),
+        panels=panels,
         passages=passages.found,
         is_cited=bool(figure.mentions),
         figure_text=figure.figure_text,
+        has_headline=caption.has_headline,
+        components=components,
+        is_architecture=drawn,
+        shares=assign_sentences(
+            caption.sentences,
+            panels,
+            passages.found,
+            is_architecture=drawn,
+            components=components,
+            figure_text=figure.figure_text,
+        ),
+        facts=FigureFacts(
+            figure_id=figure.figure_id,
+            kind=figure.kind,
+            kind_score=figure.kind_score,
+            panels=panels,
+            panel_count=_sure_panels(figure.panels),
+            figure_text=figure.figure_text,
+            caption=headline_of(caption),
+            other_caption=other_caption,
+            spoken=spoken,
+        ),
         removed=caption.removed + passages.removed,
     )
+
+
+def headline_of(caption: CleanedText) -> str:
+    """Return the first sentence of a caption; nothing where it was lost."""
+    return caption.sentences[0] if caption.has_headline and caption.sentences else ""
+
+
+def _sure_panels(panels: Sequence[Panel]) -> int:
+    """Return the number of panels, 0 where a box or a label of the row a, b, c is missing."""
+    labels = [panel.label.strip("()[]. ").lower() for panel in panels]
+    in_order = labels == [chr(ord("a") + place) for place in range(len(labels))]
+    return len(labels) if in_order and all(panel.box is not None for panel in panels) else 0

@@ -9,7 +9,7 @@ from figtune.dataset.images import ImageFacts
 from figtune.dataset.records import Split
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.vocabulary import ENGLISH_FUNCTION_WORDS
+from figtune.dataset.vocabulary import ENGLISH_FUNCTION_WORDS, FOREIGN_FUNCTION_WORDS
 from figtune.extraction.records import FigureRecord
 
 _ENOUGH_WORDS = 8
@@ -66,5 +66,9 @@ def is_english(text: str) -> bool:
     latin = sum(letter.isascii() for letter in letters)
     if not letters or latin < _LATIN_SHARE * len(letters):
         return False
+    if all(letter.isascii() for letter in letters):
+        words = re.findall(r"[a-z]+", text.lower())
+        foreign = sum(word in FOREIGN_FUNCTION_WORDS for word in words)
+        return foreign <= sum(word in ENGLISH_FUNCTION_WORDS for word in words)
     words = re.findall(r"[^\W\d_]+", text.lower())
     return len(words) < _ENOUGH_WORDS or 10 * sum(word in ENGLISH_FUNCTION_WORDS for word in words) >= len(words)

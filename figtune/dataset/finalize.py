@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 from figtune.core.errors import NothingProducedError
 from figtune.core.images import REMARKS
 from figtune.core.jsonl import write_json, write_records
-from figtune.core.log import log
 from figtune.core.number_format import count
 from figtune.dataset.records import (
     MINITRAIN_FILE,
@@ -24,6 +24,8 @@ from figtune.dataset.rule_meanings import SETTINGS, meaning, rejection_lines
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.splits import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +50,27 @@ def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: Final
     stats = collector.stats(minitrain, ending.expected_splits, ending.data_set)
     write_json(dataset_dir / STATS_FILE, stats)
     for line in rejection_lines(stats):
-        log(line)
+        logger.info(line)
     _require_examples(stats, dataset_dir)
     _say_what_is_odd(stats)
     for split in stats.empty_splits:
-        log(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
+        logger.warning(f"{split} is empty: of {_groups(stats)} the draw left it none; {_remedy_for_draw(split)}")
     return stats
 
 
 def _say_what_is_odd(stats: Stats) -> None:
     for remark, shown in REMARKS.items():
         if number := stats.image_remarks.get(remark):
-            log(f"examples whose image has {shown}: {number:,} of {stats.figures_used:,}")
+            logger.warning(f"examples whose image has {shown}: {number:,} of {stats.figures_used:,}")
     if stats.duplicates:
         total = sum(stats.examples["train"].values())
-        log(f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}")
+        logger.warning(
+            f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}"
+        )
     if number := stats.figure_rejections.get("no_id"):
-        log(f"rows left out since they have no id in --data.id_column, by which to choose their split: {number:,}")
+        logger.warning(
+            f"rows left out since they have no id in --data.id_column, by which to choose their split: {number:,}"
+        )
 
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:

@@ -7,24 +7,20 @@ download carries on and nothing is downloaded twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from figtune.core.errors import InputError
-from figtune.dataset.dataset_rows import Columns, DatasetSplit, OpenedSource
-from figtune.dataset.text_tables import CSV_SUFFIXES, JSON_SUFFIXES, table_rows
+from figtune.dataset.dataset_rows import DatasetSplit, OpenedSource
+from figtune.dataset.settings import TABLE_SUFFIXES, DataSettings
+from figtune.dataset.text_tables import table_rows
 
 if TYPE_CHECKING:
     from figtune.core.hub import Repository
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 _PARQUET_SUFFIX = ".parquet"
-_TEXT_SUFFIXES = CSV_SUFFIXES | JSON_SUFFIXES
-_FILE_SUFFIXES = (_PARQUET_SUFFIX, *sorted(_TEXT_SUFFIXES))
 _SAVED_BY_DATASETS = ("dataset_dict.json", "state.json")
 _BATCH_ROWS = 64
 """Rows of Parquet in memory at a time."""
@@ -44,87 +40,64 @@ class _Rows(Protocol):
         """Iterate over rows, by column."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """A data set as the user describes it."""
-
-    name: str
-    """A Hub id, a folder or a file."""
-    revision: str | None
-    """Branch, tag or commit of a Hub repository."""
-    columns: Columns
-    prompt: str
-    """Prompt of rows without one of their own."""
-    limit: int
-    """Rows of each part that are read, from its beginning; 0 for all."""
-
-    @property
-    def path(self) -> Path | None:
-        """Return the folder or file; None for a Hub id."""
-        path = Path(self.name).expanduser()
-        if path.exists() or not _HUB_ID.fullmatch(self.name) or path.suffix.lower() in _FILE_SUFFIXES:
-            return path
-        return None
-
-
-def open_source(source: DataSource) -> OpenedSource:
+def open_source(data: DataSettings) -> OpenedSource:
     """Open a data set.
 
     Raises:
         InputError: it cannot be read as one.
         ResourceError: it cannot be had from the Hub.
     """
-    path = source.path
-    folder = _downloaded(source) if path is None else path
+    path = data.path
+    folder = _downloaded(data) if path is None else path
     try:
-        parts = tuple(_opened(folder, [name.split(".")[0] for name in source.columns.named.values()]))
+        parts = tuple(_opened(folder, [name.split(".")[0] for name in data.columns.values()]))
     except (OSError, ValueError, TypeError) as misfit:
-        raise _unreadable(source.name, misfit) from None
+        raise _unreadable(data.source, misfit) from None
     return OpenedSource(
-        name=source.name if path is None else path.name,
+        name=data.source if path is None else path.name,
         folder=folder if folder.is_dir() else folder.parent,
         trusted=path is not None,
-        parts=tuple(_limited(part, source) for part in parts),
+        parts=tuple(_limited(part, data) for part in parts),
     )
 
 
-def _limited(part: DatasetSplit, source: DataSource) -> DatasetSplit:
-    rows, count = _guarded(part, source.name), part.count
-    if not source.limit:
+def _limited(part: DatasetSplit, data: DataSettings) -> DatasetSplit:
+    rows, count = _guarded(part, data.source), part.count
+    if not data.limit:
         return DatasetSplit(name=part.name, rows=rows, count=count)
     return DatasetSplit(
         name=part.name,
-        rows=islice(rows, source.limit),
-        count=source.limit if count is None else min(count, source.limit),
+        rows=islice(rows, data.limit),
+        count=data.limit if count is None else min(count, data.limit),
     )
 
 
-def check_source(source: DataSource) -> None:
+def check_source(data: DataSettings) -> None:
     """See that a data set of the Hub is here or may be downloaded.
 
     Raises:
         ResourceError: no network, no such data set, or no right to read it.
     """
-    if source.path is None:
+    if data.path is None:
         from figtune.core.hub import check_access, is_cached
 
-        if not is_cached(_repository(source)):
-            check_access(_repository(source))
+        if not is_cached(_repository(data)):
+            check_access(_repository(data))
 
 
-def _downloaded(source: DataSource) -> Path:
+def _downloaded(data: DataSettings) -> Path:
     from figtune.core.hub import download
 
-    return download(_repository(source), None)
+    return download(_repository(data), None)
 
 
-def _repository(source: DataSource) -> Repository:
+def _repository(data: DataSettings) -> Repository:
     from figtune.core.hub import Repository
 
     return Repository(
         kind="dataset",
-        name=source.name,
-        revision=source.revision,
+        name=data.source,
+        revision=data.revision,
         name_flag="--data.source",
         revision_flag="--data.revision",
     )
@@ -133,9 +106,9 @@ def _repository(source: DataSource) -> Repository:
 def _opened(path: Path, columns: Sequence[str]) -> Iterator[DatasetSplit]:
     """Open the parts of a data set on this machine, in the order that it names them."""
     if path.is_file():
-        if path.suffix.lower() not in _FILE_SUFFIXES:
+        if path.suffix.lower() not in TABLE_SUFFIXES:
             given = path.suffix or "a file without a suffix"
-            raise ValueError(f"{given} is none of {', '.join(_FILE_SUFFIXES)}")
+            raise ValueError(f"{given} is none of {', '.join(TABLE_SUFFIXES)}")
         return iter([_part_of_files("train", [path], columns)])
     import datasets
     from datasets.packaged_modules.csv.csv import Csv
@@ -148,7 +121,7 @@ def _opened(path: Path, columns: Sequence[str]) -> Iterator[DatasetSplit]:
     if isinstance(builder, Csv | Json | Parquet):
         files: Mapping[str, Sequence[str]] = builder.config.data_files
         parts = {str(name): [Path(file) for file in of_part] for name, of_part in files.items()}
-        if all(file.suffix.lower() in _FILE_SUFFIXES for of_part in parts.values() for file in of_part):
+        if all(file.suffix.lower() in TABLE_SUFFIXES for of_part in parts.values() for file in of_part):
             return iter([_part_of_files(name, of_part, columns) for name, of_part in parts.items()])
     return _parts(builder.as_streaming_dataset())
 

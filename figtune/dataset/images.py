@@ -26,7 +26,7 @@ class ImageFacts:
     """Facts of one image."""
 
     sha256: str
-    """Of the file."""
+    """sha256 of the file."""
     width: int
     """Pixels."""
     height: int
@@ -47,7 +47,7 @@ class EncodedImage:
     """A PNG or JPEG file of the decoded pixels: the one given where every reader gets these from it, else a new PNG."""
     suffix: str
     remarks: tuple[Remark, ...]
-    """Of the image given."""
+    """Remarks on the image given."""
 
 
 def inspect_image(path: Path) -> ImageFacts:

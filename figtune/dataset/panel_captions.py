@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from figtune.dataset.cleaning import clean
 from figtune.dataset.references import FigureRef
 from figtune.dataset.sentences import is_closed, split_sentences
-from figtune.extraction.records import Panel
+from figtune.extraction.records import BoxTuple, Panel
 
 _OPENS_A_PART = ".:;,)"
+_WITHOUT_SUBJECT = re.compile(
+    r"(?i)(?:shows?|illustrates?|depicts?|presents?|displays?|is|are|was|were|has|have|can|will|and|or|of|to|in|by|on|for|from|as|"
+    r"at|than|but|which|that|where|while|it|they|its|their|this|these|respectively|denotes?|represents?|indicates?|with|without|"
+    r"our)\b(?!\s+(?:method|model|approach|result|network|framework)s?\b)"
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class PanelPart:
     """As the figure has it, without brackets: "a"."""
     sentences: tuple[str, ...]
     """Empty where the caption has no part for this panel alone."""
+    printed: str = ""
+    """The part as printed, also where it is too short for a target."""
+    box: BoxTuple | None = None
+    """Place of the panel on its page, where one was found."""
+    below_panel: bool = False
+    """True if it stands below the panel itself, not in the figure's caption."""
 
 
 def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[PanelPart, ...]:
@@ -43,8 +54,17 @@ def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[
         if text and label not in parts:
             own = _own_part(text, label, caption, previous)
             previous = text if own else previous
-            parts[label] = PanelPart(label=label, sentences=clean(own, ref).sentences)
+            sentences = clean(own, ref).sentences
+            below = text not in caption
+            parts[label] = PanelPart(
+                label=label, sentences=_with_subject(sentences), printed=text, below_panel=below, box=panel.box
+            )
     return tuple(parts.values())
+
+
+def _with_subject(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the sentences, or none where the first lacks its subject: "Shows the mask.", "Of the mask."."""
+    return () if sentences and _WITHOUT_SUBJECT.match(sentences[0]) else sentences
 
 
 def _own_part(text: str, label: str, caption: str, previous: str) -> str:

@@ -68,7 +68,7 @@ class FigureSelection:
 
     def _selected(self, found: PaperFigure, image_sha256: str) -> SelectedFigure | RejectReason:
         """Within one split the same picture is used once; of two near copies the one in the later split goes."""
-        split = split_of(self.keys.key_of(found.paper), self.settings.fractions)
+        split = split_of(self.keys.key_of(found.paper), self.settings)
         kept = self.index.kept(_dedup_key(split, image_sha256))
         if kept.name != found.figure.figure_id:
             return RejectReason("duplicate_image", f"the same picture as {kept.name}")
@@ -100,7 +100,7 @@ def _first_passes(
 ) -> Iterator[_FirstPass]:
     count = _count_lines(content_dir / FIGURES_FILE)
     for found in progress_bar(figures_with_papers(content_dir), total=count, title="looking at figures", unit="figure"):
-        split = split_of(keys.key_of(found.paper), settings.fractions)
+        split = split_of(keys.key_of(found.paper), settings)
         yield _first_pass(found.figure, split, content_dir, settings, pictures)
 
 

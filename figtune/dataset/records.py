@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["caption", "explain", "analyze", "describe"]
+Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
 """Task of an example made from papers."""
 CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 4
+PREPARATION_VERSION = 5
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -48,6 +48,8 @@ class Example:
     """Where it came from, for people: "paper.pdf, page 3, Figure 2", "scans, train row 7"."""
     kind: str
     """The figure's kind, or "" where the source does not say."""
+    quality: float = 1.0
+    """Score of a target of sentences in [0, 1], see `quality`; 1 where none is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,8 @@ class Stats:
     """Examples of a data set whose image has something to know about it, by remark."""
     completion_words: dict[str, LengthSummary]
     """By task."""
+    quality: dict[str, tuple[int, ...]]
+    """Examples by task and tenth of the quality, from [0, 0.1) to [0.9, 1]."""
     empty_splits: tuple[Split, ...]
     """Splits that were asked for and got nothing."""
 
@@ -143,6 +147,6 @@ DATASET_CONTENTS = (
     IMAGES_FOLDER,
 )
 LEARNED_FROM = (*(examples_file(split) for split in SPLITS[:2]), *SPLITS[:2], MINITRAIN_FILE, IMAGES_FOLDER)
-"""What of it training reads."""
+"""Files and folders that training reads."""
 EXAMPLES_READ = (*(examples_file(split) for split in SPLITS), *SPLITS, MINITRAIN_FILE, IMAGES_FOLDER)
-"""What of it evaluation reads: it also guesses from the training texts."""
+"""Files and folders that evaluation reads: it also guesses from the training texts."""

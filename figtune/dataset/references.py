@@ -14,12 +14,21 @@ from figtune.extraction.records import FigureType
 
 _HEADS: dict[FigureType, str] = {"Figure": r"(?i:fig(?:ure)?s?)\b\.?", "Table": r"(?i:tab(?:le)?s?)\b\.?"}
 _NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
-_PANELS = r"(?:(?:\.?[a-h](?!\w)|\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
-_PLACE = r"(?:left|right|top|bottom|middle|cent(?:er|re)|upper|lower)(?:[- ](?:left|right|most))?"
+_PANELS = (
+    r"(?:(?:\.?[a-h](?!\w)|\s?[-–.]?\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))"
+    r"(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
+)
+_ROWS = r"(?:rows?|columns?|cols?\.?|halves|half|part|side|panels?|plots?|block|subfigures?)"
+_PLACE = (
+    r"(?:(?:left|right|top|bottom|middle|cent(?:er|re)|upper|lower)(?:[- ]?(?:left|right|most))?"
+    rf"(?:\s+{_ROWS})?|(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\s+{_ROWS})"
+)
 _ASIDE_OPENING = (
     r"(?i:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"
     r"i\.e\.,?)\s+)?"
 )
+_INVITATION = r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*"
+"""An aside that sends the reader somewhere, up to its last bracket."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,13 @@ def normalize_self_references(sentence: str, ref: FigureRef) -> str:
     """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
     reference = _one_reference(ref)
     aside = re.compile(
-        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*(?P<place>{_PLACE}))?(?:\s+for\s[^()]*)?\)"
+        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?)?(?:\s+for\s[^()]*)?\)"
     )
     pointer = re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)")
     plain = re.compile(rf"(?:\b[Tt]he\s+)?{reference}(?:,?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?)?")
+    invitation = re.compile(rf"{_INVITATION}\)")
     sentence = pointer.sub("", aside.sub(_aside, sentence))
+    sentence = invitation.sub(lambda found: "" if re.search(reference, found[0]) else found[0], sentence)
     return plain.sub(partial(_plainly, ref.noun), sentence)
 
 

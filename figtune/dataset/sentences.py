@@ -44,6 +44,14 @@ def ends_in_abbreviation(sentence: str) -> bool:
     return sentence.split()[-1].rstrip(".)").lower() in ABBREVIATIONS - ABBREVIATIONS_THAT_MAY_END
 
 
+def ends_in_function_word(sentence: str) -> bool:
+    """Return True if it breaks off before a noun that was taken out: "are shown in."."""
+    return (
+        re.search(r"\b(?:in|of|by|to|from|with|the|an?|and|as|at|for|than|see|our|via|into)\W*[.!?]$", sentence)
+        is not None
+    )
+
+
 def count_words(text: str) -> int:
     """Space-separated tokens with a letter or a digit in them."""
     return sum(bool(_WORD.search(token)) for token in text.split())

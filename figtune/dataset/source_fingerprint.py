@@ -10,13 +10,13 @@ from pathlib import Path
 from figtune.core.errors import InputError
 from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.core.io import sha256_of
-from figtune.dataset.hub_dataset import DataSource
+from figtune.dataset.settings import DataSettings
 
 _TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".md", ".yaml"))
 _SAMPLE_BYTES = 1 << 16
 
 
-def source_fingerprint(source: DataSource) -> dict[str, str]:
+def source_fingerprint(data: DataSettings) -> dict[str, str]:
     """Fingerprint texts by sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
 
     A Hub repository is identified by its name and revision alone: it has no files here.
@@ -24,12 +24,12 @@ def source_fingerprint(source: DataSource) -> dict[str, str]:
     Raises:
         InputError: it is not there.
     """
-    path = source.path
+    path = data.path
     if path is None:
         return {}
     if not (path.is_file() or path.is_dir()):
         raise InputError(
-            f"there is no data set {source.name}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
+            f"there is no data set {data.source}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
         )
     if path.is_file():
         return {path.name: _file_fingerprint(path)}

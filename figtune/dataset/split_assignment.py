@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from figtune.core.errors import InputError
-from figtune.core.log import log
 from figtune.dataset.records import SPLITS, Split
-from figtune.dataset.splits import Fractions, expected_splits, split_of
+from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.splits import expected_splits, split_of
+
+logger = logging.getLogger(__name__)
 
 _OWN_SPLITS: Mapping[str, Split] = {
     "train": "train",
@@ -28,8 +31,8 @@ class SplitAssignment:
 
     own: Mapping[str, Split]
     """Splits by the parts that are read, in the order of SPLITS; rows of other parts are left alone."""
-    drawn: Fractions
-    """Shares of the training part for the splits that the data set itself lacks."""
+    drawn: PrepareSettings
+    """Settings with the fractions of the training part for the splits that the data set itself lacks."""
 
     @property
     def expected_splits(self) -> tuple[Split, ...]:
@@ -39,7 +42,7 @@ class SplitAssignment:
 
     def is_drawn(self, part: str) -> bool:
         """Tell whether rows of a part are dealt out among several splits."""
-        return self.own[part] == "train" and self.drawn.val + self.drawn.test > 0
+        return self.own[part] == "train" and self.drawn.val_fraction + self.drawn.test_fraction > 0
 
     def split_of(self, part: str, group: str) -> Split:
         """Return the split of a row; rows of one group and part share it."""
@@ -47,7 +50,7 @@ class SplitAssignment:
         return split_of(group, self.drawn) if own == "train" else own
 
 
-def assign_splits(parts: Sequence[str], fractions: Fractions, source: str) -> SplitAssignment:
+def assign_splits(parts: Sequence[str], settings: PrepareSettings, source: str) -> SplitAssignment:
     """Assign parts to splits by their names. A single part is divided whatever its name.
 
     Raises:
@@ -60,10 +63,10 @@ def assign_splits(parts: Sequence[str], fractions: Fractions, source: str) -> Sp
         raise InputError(f'{source} has no part "train", only {", ".join(parts)}', "name its training part train")
     for part in parts:
         if part not in known:
-            log(f"{source}: the part {part} is neither train, validation nor test and is left alone")
+            logger.warning(f"{source}: the part {part} is neither train, validation nor test and is left alone")
     drawn = replace(
-        fractions,
-        val=0.0 if "val" in known.values() else fractions.val,
-        test=0.0 if "test" in known.values() else fractions.test,
+        settings,
+        val_fraction=0.0 if "val" in known.values() else settings.val_fraction,
+        test_fraction=0.0 if "test" in known.values() else settings.test_fraction,
     )
     return SplitAssignment(own=dict(sorted(known.items(), key=lambda item: SPLITS.index(item[1]))), drawn=drawn)

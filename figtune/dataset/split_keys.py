@@ -21,7 +21,7 @@ _SUPPLEMENT = re.compile(
     re.IGNORECASE,
 )
 _FEWEST_CHARACTERS = 12
-"""Of a title: "Untitled" or "Abstract" says nothing, and a short real one is as well told by the text below it."""
+"""Fewest characters of a title that tells papers apart: "Untitled" or "Abstract" says nothing."""
 _MOST_PAPERS = 8
 """With one title. Versions and supplements of a paper are fewer; a journal's name in large type stands on all of its
 papers, and would send all of them to one split."""

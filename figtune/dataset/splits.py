@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from figtune.dataset.records import SPLITS, Split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fractions:
-    """Shares of the groups that are held out, on average."""
-
-    val: float
-    test: float
-    seed: int
-    """Seed of the hash; another one assigns anew."""
+from figtune.dataset.settings import PrepareSettings
 
 
 def hash_to_unit_interval(seed: int, name: str) -> float:
@@ -27,15 +17,15 @@ def hash_to_unit_interval(seed: int, name: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def split_of(group: str, fractions: Fractions) -> Split:
+def split_of(group: str, settings: PrepareSettings) -> Split:
     """Return the split of a group."""
-    place = hash_to_unit_interval(fractions.seed, group)
-    if place < fractions.test:
+    place = hash_to_unit_interval(settings.split_seed, group)
+    if place < settings.test_fraction:
         return "test"
-    return "val" if place < fractions.test + fractions.val else "train"
+    return "val" if place < settings.test_fraction + settings.val_fraction else "train"
 
 
-def expected_splits(fractions: Fractions) -> list[Split]:
+def expected_splits(settings: PrepareSettings) -> list[Split]:
     """Return the splits that should get examples; with few groups one may stay empty."""
-    wanted = {"train": True, "val": fractions.val > 0, "test": fractions.test > 0}
+    wanted = {"train": True, "val": settings.val_fraction > 0, "test": settings.test_fraction > 0}
     return [split for split in SPLITS if wanted[split]]

@@ -32,6 +32,7 @@ class StatsCollector:
         self._shortened: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
         self._trained_on = array("Q")
+        self._quality: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 10)
         self._words: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def reject_figure(self, rule: str) -> None:
@@ -55,6 +56,7 @@ class StatsCollector:
         self._kinds[example.kind] += 1
         self._shortened[example.task] += shortened
         self._words[example.task][count_words(example.completion)] += 1
+        self._quality[example.task][min(int(10 * example.quality), 9)] += 1
         if split == "train":
             self._trained_on.append(_hash_of(example.image_sha256, example.prompt, example.completion))
 
@@ -90,6 +92,7 @@ class StatsCollector:
             duplicates=len(self._trained_on) - len(np.unique(self._trained_on)),
             image_remarks=_sorted(self._remarks),
             completion_words={task: summary_of(self._words[task]) for task in sorted(self._words)},
+            quality={task: tuple(self._quality[task]) for task in sorted(self._quality)},
             empty_splits=tuple(split for split in wanted if not groups[split]),
         )
 

@@ -6,45 +6,43 @@ figure", "this table", "panel (b) of this figure".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from figtune.dataset.citing_text import CitingPassage, without_repeats
-from figtune.dataset.cleaning import depends_on_previous
-from figtune.dataset.components import components_of, mentioned
 from figtune.dataset.figure_context import FigureContext
+from figtune.dataset.figure_words import printed_lines
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.questions import ask
 from figtune.dataset.records import Task
 from figtune.extraction.records import FigureKind
 
-_LEAST_COMPONENTS = 2
+BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
+"""Stands for a rule where a task has no sentences because others have them: nothing is rejected."""
 _NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
-_DIAGRAMS: frozenset[FigureKind] = frozenset(("diagram",))
+_DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
+"""Figures whose words are in the text layer; pictures may hold others."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
-_ANYTHING = re.compile("")
-_NOTHING = re.compile(r"(?!)")
-_ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\)")
-_ARCHITECTURE = re.compile(
-    r"(?i)\b(?:architectures?|pipelines?|frameworks?|networks?|workflows?|flow\s?charts?|modules?|overview|schematics?|"
-    r"block diagrams?|structures?|components?|encoders?|decoders?|branch(?:es)?|stages?|system)\b"
-)
-_ARCHITECTURE_HEADLINE = re.compile(
-    r"(?i)^(?!.*\b(?:comparisons?|results?|performance|ablations?|visuali[sz]ations?|accuracy|curves?|examples?)\b)"
-    r"(?:.*\b(?:architecture|pipeline|framework|workflow|flow\s?chart|network)\b|(?:an?\s+|the\s+)?overview\b)"
-)
+_MOST_PRINTED_WORDS = 120
+"""Words that are read off one figure; more are too small to be read in a picture of the usual size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleDraft:
     """An example before its bounds are known."""
 
-    panel: str
-    """Label of the panel it is about; empty for the whole figure."""
-    context: tuple[tuple[str, str], ...]
-    """Context of the prompt, before the request: (name, value), in order; empty values are left out."""
+    panel: PanelPart | None = None
+    """Panel that it is about; None for the whole figure."""
+    variant: str = ""
+    """Tells drafts of one task apart in their ids; empty where there is one of a panel or figure."""
+    request: str = ""
+    """Takes the place of the task's phrasings."""
+    context: tuple[tuple[str, str], ...] = ()
+    """Context of the prompt before its request: (name, value), in order; empty values are left out."""
     sentences: tuple[str, ...]
-    """Sentences of the completion. Empty where the task fits the figure but the paper has nothing for it."""
+    """Of the completion. Empty where the task fits the figure but the paper has nothing for it."""
+    joint: str = " "
+    """Stands between the sentences."""
     lacking: str
     """The rule that says what was missing where there are no sentences; empty otherwise."""
 
@@ -62,11 +60,11 @@ class TaskEntry:
     """One is chosen by hash; the first is what a user gets who asks nothing special."""
     kinds: frozenset[FigureKind]
     """Figures it is for."""
-    topic: re.Pattern[str]
-    """Something that caption or citing sentences must speak of."""
-    headline: re.Pattern[str]
-    """A first sentence of the caption that makes any figure fit, since kinds are guesses."""
     drafts: Callable[[FigureContext], Iterator[ExampleDraft]]
+    """Yields at least one draft."""
+    is_text: bool = True
+    """True if completions are sentences, with the bounds and the quality of such; else they may be a word long."""
+    architectures_only: bool = False
 
     @property
     def needs_context(self) -> bool:
@@ -75,11 +73,7 @@ class TaskEntry:
 
     def fits(self, figure_context: FigureContext) -> bool:
         """Return True if the task applies to this figure."""
-        if figure_context.kind in self.kinds:
-            direct = (passage.sentences[0] for passage in figure_context.passages if passage.direct)
-            return self.topic.search(" ".join((*figure_context.caption, *direct))) is not None
-        first = figure_context.caption[0] if figure_context.caption else ""
-        return figure_context.kind not in _TABLES and self.headline.search(first) is not None
+        return figure_context.kind in self.kinds and (figure_context.is_architecture or not self.architectures_only)
 
 
 def task_entry(name: Task) -> TaskEntry:
@@ -93,78 +87,73 @@ def plain_request(name: Task) -> str:
 
 
 def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """The caption itself."""
+    """The caption itself, without what describe takes of it for panels."""
     lacking = "" if figure_context.caption else "nothing_left_of_caption"
-    yield ExampleDraft(panel="", context=(), sentences=figure_context.caption, lacking=lacking)
+    if figure_context.caption and not figure_context.has_headline:
+        lacking = "headline_lost"
+    if not lacking and not figure_context.shares.caption:
+        lacking = BELONGS_TO_ANOTHER_TASK
+    yield ExampleDraft(sentences=() if lacking else figure_context.shares.caption, lacking=lacking)
 
 
 def _explain(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Yield the sentences of citing paragraphs beyond the caption, which the prompt gives."""
-    sentences = without_repeats(_said(figure_context.passages), figure_context.caption)
+    """Yield what citing paragraphs tell of meaning and findings, beside the caption, which the prompt gives."""
     section = figure_context.passages[0].section if figure_context.passages else ""
-    yield ExampleDraft(
-        panel="",
-        context=(("Title", figure_context.title), ("Section", section), ("Caption", figure_context.caption_in_prompt)),
-        sentences=sentences,
-        lacking=_lacking(figure_context, sentences),
+    yield _of_citing_text(
+        figure_context,
+        figure_context.shares.explain,
+        (("Title", figure_context.title), ("Section", section), ("Caption", figure_context.caption_in_prompt)),
     )
 
 
 def _analyze(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Sentences on components that stand in the figure, from the caption first."""
-    said = without_repeats((*figure_context.caption, *_said(figure_context.passages)), ())
-    components = components_of(figure_context.figure_text, " ".join(said))
-    sentences = _coherent(said, [mentioned(sentence, components) != () for sentence in said])
-    enough = len(mentioned(" ".join(sentences), components)) >= _LEAST_COMPONENTS
-    yield ExampleDraft(
-        panel="",
-        context=(("Title", figure_context.title), ("Components", ", ".join(components))),
-        sentences=sentences if enough else (),
-        lacking="" if enough else "too_few_components",
+    """Yield what is told of the mechanism of an architecture, beside the names in it, which the prompt gives."""
+    yield _of_citing_text(
+        figure_context,
+        figure_context.shares.analyze,
+        (("Title", figure_context.title), ("Components", ", ".join(figure_context.components))),
     )
 
 
 def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Caption and citing sentences as one description; each panel by its own part of the caption."""
-    direct = _said(tuple(passage for passage in figure_context.passages if passage.direct))
-    beyond = without_repeats(direct, figure_context.caption)
-    yield ExampleDraft(
-        panel="",
-        context=(("Title", figure_context.title),),
-        # Without the citing sentences it would be the caption task again.
-        sentences=(*figure_context.caption, *beyond) if beyond else (),
-        lacking=_lacking(figure_context, beyond),
+    """Yield details that citing paragraphs tell; and of each panel its own part of the caption."""
+    context = (("Title", figure_context.title),)
+    yield _of_citing_text(figure_context, figure_context.shares.describe, context)
+    for panel in figure_context.shares.panels:
+        lacking = "" if panel.sentences else "panel_without_own_caption"
+        yield ExampleDraft(panel=panel, context=context, sentences=panel.sentences, lacking=lacking)
+
+
+def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:
+    """Yield the words printed in the figure."""
+    lines, lacking = printed_lines(figure_context.figure_text, _MOST_PRINTED_WORDS)
+    yield ExampleDraft(sentences=lines, joint="\n", lacking=lacking)
+
+
+def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
+    """Yield questions with answers of a few words."""
+    questions = ask(figure_context.facts)
+    for question in questions:
+        yield ExampleDraft(variant=question.slug, request=question.request, sentences=(question.answer,), lacking="")
+    if not questions:
+        yield ExampleDraft(sentences=(), lacking="no_sure_question")
+
+
+def _of_citing_text(
+    figure_context: FigureContext, sentences: tuple[str, ...], context: tuple[tuple[str, str], ...]
+) -> ExampleDraft:
+    return ExampleDraft(
+        context=context, sentences=sentences, lacking="" if sentences else _lacking_citing_text(figure_context)
     )
-    for panel in figure_context.panels:
-        yield ExampleDraft(
-            panel=panel.label,
-            context=(("Title", figure_context.title),),
-            sentences=panel.sentences,
-            lacking="" if panel.sentences else "panel_without_own_caption",
-        )
 
 
-def _coherent(said: tuple[str, ...], wanted: list[bool]) -> tuple[str, ...]:
-    """The wanted sentences, the whole of an enumeration, and the one before each that starts with "It" or the like."""
-    items = [_ITEM.match(sentence) is not None for sentence in said]
-    if any(item and keep for item, keep in zip(items, wanted, strict=True)):
-        wanted = [item or keep for item, keep in zip(items, wanted, strict=True)]
-    for index in range(len(said) - 1, 0, -1):
-        if wanted[index] and depends_on_previous(said[index]):
-            wanted[index - 1] = True
-    return tuple(sentence for sentence, keep in zip(said, wanted, strict=True) if keep)
-
-
-def _said(passages: tuple[CitingPassage, ...]) -> tuple[str, ...]:
-    return tuple(sentence for passage in passages for sentence in passage.sentences)
-
-
-def _lacking(figure_context: FigureContext, sentences: tuple[str, ...]) -> str:
-    if sentences:
-        return ""
+def _lacking_citing_text(figure_context: FigureContext) -> str:
     if not figure_context.is_cited:
         return "no_citing_text"
-    return "only_repeats_caption" if figure_context.passages else "nothing_left_of_citing_text"
+    if not figure_context.passages:
+        return "nothing_left_of_citing_text"
+    shares = figure_context.shares
+    return BELONGS_TO_ANOTHER_TASK if shares.explain or shares.analyze or shares.describe else "only_repeats_caption"
 
 
 TASKS: tuple[TaskEntry, ...] = (
@@ -180,14 +169,12 @@ TASKS: tuple[TaskEntry, ...] = (
             "Give a caption that a paper could print below {thing}.",
         ),
         kinds=_FIGURES | _TABLES,
-        topic=_ANYTHING,
-        headline=_NOTHING,
         drafts=_caption,
     ),
     TaskEntry(
         name="explain",
         prompt_tells="title, section, caption",
-        target="what citing paragraphs say beyond the caption",
+        target="what citing paragraphs say of meaning and findings",
         phrasings=(
             "Explain {thing} in the context of the paper.",
             "What does {thing} mean for the paper it comes from?",
@@ -196,14 +183,12 @@ TASKS: tuple[TaskEntry, ...] = (
             "Put {thing} into the context of the paper.",
         ),
         kinds=_FIGURES | _TABLES,
-        topic=_ANYTHING,
-        headline=_NOTHING,
         drafts=_explain,
     ),
     TaskEntry(
         name="analyze",
-        prompt_tells="title, components named in the diagram",
-        target="what caption and citing paragraphs say of these components",
+        prompt_tells="title, names printed in the diagram",
+        target="what citing paragraphs, or the caption behind its first sentence, say of the mechanism",
         phrasings=(
             "Analyze the components of this diagram and how they work together.",
             "Go through the components of this architecture diagram.",
@@ -211,15 +196,14 @@ TASKS: tuple[TaskEntry, ...] = (
             "Analyze the structure that this diagram shows, component by component.",
             "Explain the parts of the pipeline in this diagram.",
         ),
-        kinds=_DIAGRAMS,
-        topic=_ARCHITECTURE,
-        headline=_ARCHITECTURE_HEADLINE,
+        kinds=_FIGURES,
+        architectures_only=True,
         drafts=_analyze,
     ),
     TaskEntry(
         name="describe",
         prompt_tells="title",
-        target="caption and citing sentences; of a panel its part of the caption",
+        target="what citing paragraphs say of details; of a panel its part of the caption",
         phrasings=(
             "Write a technical description of what {thing} illustrates.",
             "Describe the visual concept in {thing} for a technical reader.",
@@ -228,8 +212,28 @@ TASKS: tuple[TaskEntry, ...] = (
             "Describe {thing} precisely and technically.",
         ),
         kinds=_FIGURES,
-        topic=_ANYTHING,
-        headline=_NOTHING,
         drafts=_describe,
+    ),
+    TaskEntry(
+        name="read",
+        prompt_tells=_NO_CONTEXT,
+        target="the words printed in the diagram or plot, a label a line",
+        phrasings=(
+            "Read the words in {thing}.",
+            "Which words are printed in {thing}? List them, a label a line.",
+            "Transcribe the text in {thing}, line by line.",
+        ),
+        kinds=_DRAWN,
+        drafts=_read,
+        is_text=False,
+    ),
+    TaskEntry(
+        name="question",
+        prompt_tells=_NO_CONTEXT,
+        target="an answer of a few words to a question about kind, panels, words or caption",
+        phrasings=("What kind of figure is this? Answer with diagram, plot or pictures.",),
+        kinds=_FIGURES,
+        drafts=_question,
+        is_text=False,
     ),
 )

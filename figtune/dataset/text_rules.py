@@ -43,10 +43,10 @@ def _numbered(head: str, number: str = _NUMBER) -> str:
 
 _SECTION = rf"(?:{_numbered(r'(?i:sections?|secs?|sects?|subsections?|chapters?)')}|§+\s*\d[\d.]*)"
 _APPENDIX = (
-    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|project\s+(?:web)?page)"
+    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|appx\b\.?|project\s+(?:web)?page)"
     r"(?:\s+(?:(?i:materials?|mat\b\.?|files?|documents?|sections?|videos?|results?|pdf|sec\.?)|[A-Z](?:\.\d+)*\b|\d+(?:\.\d+)*))*"
 )
-_EQUATION = _numbered(r"(?i:equations?|eqn?s?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
+_EQUATION = _numbered(r"(?i:equations?|eqn?s?|equs?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
 _FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
 _LISTED = _numbered(
@@ -64,6 +64,11 @@ _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(
 _RANGE_WORDS = ("range ", "range of ", "interval ", "within ", "between ", "∈ ", "∈", "= ", "size ", "in ")
 _NOUN_WANTED = "|".join(rf"(?<=^{word} )|(?<=\s{word} )" for word in sorted(NOUN_WANTED_AFTER))
 _CITED = r"\[\s*\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)*\s*\]"
+_NEEDS_THE_NOUN = (
+    r"the|an?|us(?:es?|ed|ing)|adopt\w*|employ\w*|extend\w*|appl(?:y|ies|ied|ying)|outperform\w*|surpass\w*|against|"
+    r"between|via|while|where|that|which|but|both|when|because|since|although"
+)
+"""A citation after one of these is a part of the sentence that nothing else stands in for."""
 _NOT_FROM_ZERO = r"(?!\[\s*0\s*[,–-])"
 _NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + _NOT_FROM_ZERO
 _NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
@@ -116,8 +121,11 @@ RULES: tuple[Rule, ...] = (
     _replace(
         "citation", rf"\s*\([^()]*(?:\bet\s+al\b|{_NAME},|{_NAME}\s+(?:and|&)\s+{_NAME}),?[^()]*\b{_YEAR}[^()]*\)"
     ),
+    _replace("citation", rf"^In\s+{_CITED}(?:(?:,|\s+and)\s+{_CITED})*(?=\W*\w)", "In prior work"),
+    # Whoever is cited as the subject is gone with the number, and "prior work proposed" tells nothing.
+    _drop("citation_as_subject", rf"^(?:{_CITED}|{_AUTHORS})(?!\s*\])"),
+    _drop("citation_as_noun", rf"(?i:\b(?:{_NEEDS_THE_NOUN}))\s+{_NOT_FROM_ZERO}{_CITED}"),
     _replace("citation", rf"{_AUTHORS}(?:['’]s)?(?:\s*\(\s*{_YEAR}\s*\)|,?\s*{_CITED})*", "prior work"),
-    _replace("citation", rf"^(?:In\s+)?{_CITED}(?:,|\s+and\s+{_CITED})*(?=\s*\w)", "Prior work"),
     _replace(
         "citation",
         rf"(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
@@ -144,13 +152,27 @@ RULES: tuple[Rule, ...] = (
     _replace("table_reference", _BRACKETS.format(_TABLE)),
     _drop("table_reference", _TABLE),
     _replace("other_figure_reference", _BRACKETS.format(_FIGURE)),
+    _replace(
+        "other_figure_reference",
+        rf",?\s+(?i:(?:in\s+|with\s+|under\s+|using\s+)?the\s+same\s+(?:\w+\s+){{0,3}}(?:as|of)|"
+        rf"similar(?:ly)?\s+to|(?<!\bthe\ssame\s)as|like|corresponding\s+to|analogous\s+to|"
+        rf"continu(?:ed|ing)\s+from|following)\s+(?:(?:that|those|the\s+one)\s+)?(?:(?:in|of)\s+)?{_FIGURE}(?=\s*[.;,)]|$)",
+    ),
     _replace("other_figure_reference", rf"(?<!\bas)(?<!ed)(?<!wn)(?<!en)\s+(?:in|of)\s+{_FIGURE}(?=[.;]?$)"),
     _drop("other_figure_reference", _FIGURE),
     _drop(
         "about_the_paper",
-        r"(?i)\b(?:our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
+        r"(?i)\b(?:(?:in|throughout)\s+the\s+(?:rest|remainder)|in\s+the\s+(?:following|next)\s+sections?|go\s+through\s+each|consent(?:ed)?\s+(?:to|for)\s+publication|our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
+    ),
+    _drop(
+        "text_reference",
+        r"(?i)^(?:more|further|additional|full)?\s*details?\b[^.]*\b(?:text|paper|sections?|below|above)\.?$",
     ),
     _replace("text_reference", r"(?i)\s*\((?:please\s+)?(?:see|refer\s+to)\s+[^()]*\b(?:text|paper)\b[^()]*\)"),
     _drop("text_reference", r"(?i)\b(?:see|refer\s+to)\s+(?:the\s+)?(?:main\s+)?(?:text|paper)\b"),
+    _drop(
+        "bare_pointer",
+        r"(?i)\b(?:we\s+refer|refer\s+(?:the\s+)?readers?|please\s+(?:refer|see)|readers?\s+(?:is|are|may|can)\b)",
+    ),
     _drop("bare_pointer", r"(?i)^(?:please\s+)?(?:see|refer\s+to|cf\.)\s+(?:the\s+(?:figure|table)|panels?)\b"),
 )

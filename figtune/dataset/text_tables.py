@@ -9,10 +9,12 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from figtune.core.log import log
+logger = logging.getLogger(__name__)
+
 
 CSV_SUFFIXES = frozenset((".csv", ".tsv"))
 JSON_SUFFIXES = frozenset((".json", ".jsonl", ".ndjson"))
@@ -45,7 +47,7 @@ def _csv_rows(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, obj
         delimiter = _delimiter(file.readline(), columns)
         file.seek(0)
         if delimiter != "," or encoding not in ("utf-8", "utf-8-sig"):
-            log(f"{path.name} is read as {encoding} text with cells between {_DELIMITERS[delimiter]}")
+            logger.info(f"{path.name} is read as {encoding} text with cells between {_DELIMITERS[delimiter]}")
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(rows, [])]

@@ -13,9 +13,9 @@ def _phrases(text: str) -> tuple[str, ...]:
 
 
 ABBREVIATIONS = _words("""
-    fig figs eq eqs eqn eqns sec secs sect tab tabs alg algs ref refs app appx suppl supp mat no nos vol pp ch chap def
-    thm prop lem cor e.g i.e eg ie cf vs v.s w.r.t wrt viz approx resp incl excl dr prof mr mrs ms st dept univ max min
-    avg std var val acc dim param params config est
+    fig figs eq eqs eqn eqns equ equs sec secs sect tab tabs alg algs ref refs app appx suppl supp mat no nos vol pp ch
+    chap def thm prop lem cor e.g i.e eg ie cf vs v.s w.r.t wrt viz approx resp incl excl dr prof mr mrs ms st dept univ
+    max min avg std var val acc dim param params config est
 """)
 """After these a full stop does not end a sentence."""
 
@@ -28,6 +28,12 @@ ABBREVIATIONS_THAT_MAY_END = _words("""
 ENGLISH_FUNCTION_WORDS = _words(
     "the of and in to a is are for with on by as from that we our at an be this which it or"
 )
+
+FOREIGN_FUNCTION_WORDS = _words("""
+    der das und ist von mit auf eine einer nicht zu le les et des une du dans pour avec sur el los las una del para que
+    y il lo gli che um uma em nos na het een voor zijn
+""")
+"""Words of German, French, Spanish, Italian, Portuguese and Dutch that no English text needs."""
 
 STOPWORDS = _words("""
     this that these those with from into onto over under then than when where which while also both each such only more
@@ -53,13 +59,28 @@ CONNECTIVES = _phrases("""
     Accordingly / Specifically / Concretely / In particular / As a result / To this end / For example / For instance /
     Similarly / Likewise / Meanwhile / On the other hand / In contrast / By contrast / Conversely / Nevertheless /
     Next / Then / Finally / Also / Again / Notably / Note that / Indeed / Overall / In fact / In this way /
-    In this case / Instead / Intuitively
+    In this case / Intuitively
 """)
-"""They join a sentence to the one before and can go where it stands first."""
+"""They join a sentence to the one before and can go where it stands first, before a comma."""
+
+CONNECTIVES_WITHOUT_COMMA = _phrases("Note that / Thus / Therefore / Hence / Then / Also / Notably / Finally / However")
+"""Those that can go without a comma too."""
 
 BACK_REFERENCES = _phrases("""
-    It / They / This / These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby /
-    Both / The former / The latter / The same / So / Because of this / Because of that / Due to this /
-    Due to that / As such / Doing so / Otherwise / Where / Which / And / But / Or / To address this / To this
+    Specifically / More specifically / In particular / Concretely / As a further / Further, /
+    It / They / This / These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby / Thus
+    / Hence / Both / The former / The latter / The same / The above / The other / The reason / So / As such / Doing so /
+    Otherwise / Where / Which / And / But / Or / Others / Other / Another / Because of this / Because of that /
+    Due to this / Due to that / To address this / To this / To that end / To do so / In doing so / By doing so / By this
+    / By that / With this / With that / For this / From this / Based on this / Based on that / Given this /
+    Following this / Toward this / Towards this / Under this / Under these / Apart from this / After this / After that /
+    Afterward / Afterwards / Subsequently / Lastly / Next(?! to) / Then / Finally / Secondly / Thirdly / Second, /
+    Third, / Fourth, / As before / Similarly(?! to) / Likewise / Conversely / Instead(?! of) / In contrast(?! to| with)
+    / By contrast / On the contrary / On the other hand / Meanwhile / In comparison(?! to| with) / As a result(?! of) /
+    Consequently / Accordingly / As a consequence(?! of) / In this case / In that case / In this way / In these cases /
+    In both cases / In all cases / In either case / In turn / In other words / That is / Each of them / All of them /
+    Some of them / None of them / One of them / Most of them / Even so / Nevertheless / Nonetheless / For example /
+    For instance / Moreover / Furthermore / Additionally / In addition(?! to) / Besides, / Indeed / Except for this /
+    Except that
 """)
-"""A sentence that starts with one of these needs the one before it."""
+"""A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

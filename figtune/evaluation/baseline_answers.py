@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from figtune.core.errors import InputError
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.dataset.images import inspect_image
 from figtune.dataset.records import Example
 from figtune.dataset.shards import stream_examples
 from figtune.metrics.baselines import BaselineExample, TaskBaselines, fit_baselines
 from figtune.metrics.records import BASELINES, BaselineAnswer
 from figtune.metrics.text_metrics import chrf, rouge_l
+
+logger = logging.getLogger(__name__)
 
 _MAX_EXAMPLES = 5_000
 """Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
@@ -80,7 +83,7 @@ class BaselineAnswers:
             try:
                 self.hashes[digest] = inspect_image(self.dataset_dir / example.image).perceptual_hash
             except InputError as fault:
-                log(f"unseen by the baselines: {fault.problem}")
+                logger.warning(f"unseen by the baselines: {fault.problem}")
                 self.hashes[digest] = None
         return self.hashes[digest]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import torch
 
 from figtune.core import commands
+from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import write_json
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
@@ -36,13 +38,15 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
+from figtune.metrics.short_answers import question_scores, reading_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.feature_cache import image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
-from figtune.models.ranks import ProcessGroup, broadcast, gather, is_rank_zero, shard, world_size
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     items = fitting(examples, family, processor, record.max_length)
     if items[0].split != "test":
-        log("no example is held out for the test: only some that were trained on are evaluated")
+        logger.warning("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
     journal = ResumableJsonl(
         kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
@@ -95,7 +99,7 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
         journal.commit()
         return summary
 
-    return ProcessGroup().broadcast(summed_up)
+    return broadcast(summed_up)
 
 
 def _summary(
@@ -113,6 +117,8 @@ def _summary(
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
         facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
+        questions=question_scores(predictions),
+        readings=reading_scores(predictions),
     )
 
 
@@ -126,7 +132,7 @@ def _predictions(
 ) -> list[Prediction]:
     """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
-    if rest := items[broadcast(len(done)) :]:
+    if rest := items[broadcast(lambda: len(done)) :]:
         loaded = load_tuned_model(output_dir, resolve_device(settings.device), commands.TRAIN, encoder=False)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)

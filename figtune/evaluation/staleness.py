@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
 from figtune.core.jsonl import read_json, read_records
-from figtune.core.log import log
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.compare import EvaluatedRun
 from figtune.metrics.records import (
@@ -19,6 +19,8 @@ from figtune.metrics.records import (
     Prediction,
 )
 from figtune.reports.evaluation import mark_stale
+
+logger = logging.getLogger(__name__)
 
 
 def read_evaluation(output_dir: Path) -> EvaluatedRun:
@@ -56,7 +58,7 @@ def warn_if_stale(output_dir: Path) -> None:
         return
     if _is_stale(summary, output_dir):
         mark_stale(folder / REPORT_FILE, f"{command} and the same flags")
-        log(
+        logger.warning(
             f"{folder} is of an earlier adapter, and its report says so now; "
             f"make it anew with: {command} and the same flags"
         )

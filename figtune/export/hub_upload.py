@@ -6,6 +6,7 @@ Unchanged files are not sent again; files of an earlier push that no longer exis
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from huggingface_hub.utils._validators import validate_repo_id
 
 from figtune.core.errors import ResourceError, UsageError
-from figtune.core.log import log
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.records import (
     ADAPTER_FOLDER,
@@ -32,6 +32,8 @@ from figtune.models.records import (
     PROCESSOR_FOLDER,
     ModelRecord,
 )
+
+logger = logging.getLogger(__name__)
 
 _LOG_IN = "log in with a token with write access: hf auth login"
 _PUSHED = (ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER, MODEL_FILE, METRICS_FILE, CURVES_FILE, CARD_FILE)
@@ -113,7 +115,7 @@ def _push(folder: Path, repository: str, upload: Upload, message: str) -> int:
             commit_message=message,
             delete_patterns=[f"{ADAPTER_FOLDER}/*", f"{PROCESSOR_FOLDER}/*", "*.safetensors"],
         )
-    log(f"push: {constants.ENDPOINT}/{repository}")
+    logger.info(f"push: {constants.ENDPOINT}/{repository}")
     return sum(path.is_file() for path in folder.rglob("*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from transformers import AutoConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
-from figtune.core.log import log
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.damage import damage_explained
@@ -27,6 +27,8 @@ from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
+
+logger = logging.getLogger(__name__)
 
 _SINGLE_SHARD = "1000GB"
 """Shard size above any model, so that the file names of the artifact are known in advance."""
@@ -62,7 +64,7 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
     with atomic_write_dir(folder) as temporary:
         tuned = load_unquantized(record, output_dir, family, device)
         expected = completion_logits(tuned, examples)
-        log(f"merge: adapter and {record.name}, layer by layer")
+        logger.info(f"merge: adapter and {record.name}, layer by layer")
         merge_weights(tuned, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
         del tuned
         base = base_folder(record, output_dir)

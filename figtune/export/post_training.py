@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,9 +13,10 @@ from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import RunSettings, StageScript
 from figtune.core.errors import UsageError
-from figtune.core.log import log
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER, TRAINED_MODEL
+
+logger = logging.getLogger(__name__)
 
 
 class ExportSettings(RunSettings, Protocol):
@@ -93,7 +95,7 @@ def _run_merge(settings: ExportSettings) -> StageSummary:
 
     stage = _merge_stage(settings)
     summary = _run_stage(settings, stage, partial(_merge, settings))
-    log(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
+    logger.info(f"serve it with one of: {'; '.join(serving_commands(stage.folder))}")
     return summary
 
 
@@ -101,7 +103,7 @@ def _merge(settings: ExportSettings, folder: Path) -> StageResult:
     from figtune.export.merge import export_merged
 
     agreement = export_merged(settings.dataset_dir, settings.output_dir, folder, settings.device)
-    log(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
+    logger.info(f"merge: the merged model agrees with the adapter: {agreement.sentence}")
     return StageResult(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
 
 

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 from figtune.core.errors import InputError
@@ -25,22 +26,25 @@ from figtune.extraction.records import (
     PaperRecord,
     PaperText,
 )
-from figtune.extraction.render import Crop, render_crop
-from figtune.extraction.thumbnails import ThumbnailDocument
+from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
+from figtune.extraction.text_source import TextSource, text_source
+from figtune.figures.caption_lookalikes import caption_lookalikes
+from figtune.figures.coverage import MOST, share_without_role
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
 from figtune.layout.sections import paper_text
 from figtune.layout.text_rows import body_rows, unclaimed_lines
-from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import Dehyphenator, dehyphenator_for
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
+from figtune.pdf.ocr_document import OcrDocument
 from figtune.pdf.page import PageText
 
 _FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
 _PAGES_LOOKED_AT = 5
 REPAIRED = "the file is damaged and was repaired: pages, figures or text may be missing"
+_UNCLEAR = "{:.0%} of the characters have no role in the layout: text and figures may be missing or wrong"
 _KEY_CHARACTERS = 500
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
@@ -55,21 +59,28 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
 
     Raises:
         UnreadablePaperError: no PDF, encrypted, without pages, or too damaged.
-        NoTextError: a scan, or nothing on any page.
+        NoTextError: a scan that OCR has not read, or nothing on any page.
+        ResourceError: OCR is installed and cannot read its model.
         OSError: the content folder cannot be written.
     """
     _check_header(task.source.path)
     with closing(ThumbnailDocument(task.source.path)) as document:
-        texts = read_texts(document)
-        _check_for_text(document, texts)
+        source = text_source(document, task.settings.ocr)
+        texts = source.texts
+        _check_for_text(document, source)
         dehyphenator = dehyphenator_for(texts)
-        detections = detect_figures(document, texts, dehyphenator)
+        detections = detect_figures(document, texts, dehyphenator, task.settings.labels)
         text = text_of(task.source.paper_id, texts, detections, dehyphenator)
-        figures = _figures(task, document, detections.figures, text)
+        found = _confident_by_text(document, detections.figures)
+        if task.settings.ocr_figures:
+            found = _with_picture_words(document, texts, found)
+        figures = _figures(task, document, found, texts, text)
         _write_thumbnails(task, document, detections.figures)
-        repaired = document.repaired
+        paper = _paper(
+            task, source, text, figures, repaired=document.repaired, unknown=share_without_role(texts, detections)
+        )
     write_json(task.content_dir / TEXTS_FOLDER / f"{task.source.paper_id}.json", text)
-    return PaperResult(paper=_paper(task, len(texts), text, figures, repaired=repaired), figures=figures)
+    return PaperResult(paper=paper, figures=figures)
 
 
 def _check_header(path: Path) -> None:
@@ -79,13 +90,16 @@ def _check_header(path: Path) -> None:
             raise UnreadablePaperError(f"{path.name} is not a PDF", "replace it with one")
 
 
-def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
-    letters = sum(sum(map(str.isalpha, line.text)) for text in texts for line in text.lines)
+def _check_for_text(document: Document, source: TextSource) -> None:
+    letters = sum(sum(map(str.isalpha, line.text)) for text in source.texts for line in text.lines)
     if letters >= _FEWEST_LETTERS:
         return
     name = document.path.name
-    if any(document.graphics(text.index).images for text in texts[:_PAGES_LOOKED_AT]):
-        raise NoTextError(f"{name} has no text layer: it seems to be a scan", "run it through OCR first")
+    if source.engine:
+        raise NoTextError(f"{name}: {source.reason}, and OCR finds no words on them", "replace it with a better scan")
+    if any(document.graphics(text.index).images for text in source.texts[:_PAGES_LOOKED_AT]):
+        problem = f"{name} has no text layer: it seems to be a scan"
+        raise NoTextError(f"{problem}; {source.unread}" if source.unread else problem, "run it through OCR first")
     if letters == 0:
         raise NoTextError(
             f"{name} is damaged or empty: nothing on its pages can be read", "replace it with an intact PDF"
@@ -94,33 +108,57 @@ def _check_for_text(document: Document, texts: Sequence[PageText]) -> None:
 
 def text_of(paper_id: str, texts: Sequence[PageText], detections: Detections, dehyphenator: Dehyphenator) -> PaperText:
     """The text of a paper: what is left of `texts` without what `detections` holds, sorted into what it is."""
+    style = detections.style
     pages = (
         unclaimed_lines(text, page.roles, page.caption_lines, page.regions)
         for text, page in zip(texts, detections.pages, strict=True)
     )
-    first = next(pages)
-    found = text_blocks(body_rows(chain((first,), pages), detections.style), detections.style, dehyphenator)
-    return paper_text(paper_id, first, found, dehyphenator)
+    until_front = list(islice(pages, style.front + 1))
+    found = text_blocks(body_rows(chain(until_front, pages), style), style, dehyphenator)
+    return paper_text(paper_id, until_front[-1], found, dehyphenator)
 
 
 def _paper(
-    task: ExtractionTask, pages: int, text: PaperText, figures: Sequence[FigureRecord], *, repaired: bool
+    task: ExtractionTask,
+    source: TextSource,
+    text: PaperText,
+    figures: Sequence[FigureRecord],
+    *,
+    repaired: bool,
+    unknown: float,
 ) -> PaperRecord:
     complete = Counter(figure.figure_type for figure in figures if figure.caption and figure.region_box)
-    reasons = ("no captioned figure or table found" if not complete else "", REPAIRED if repaired else "")
+    reasons = (
+        "" if complete else _without_captions(source.texts, figures),
+        f"{source.reason}; {source.unread}" if source.unread else "",
+        REPAIRED if repaired else "",
+        _UNCLEAR.format(unknown) if unknown > MOST else "",
+    )
     return PaperRecord(
         paper_id=task.source.paper_id,
         file=task.source.file,
         sha256=task.source.sha256,
-        pages=pages,
+        pages=len(source.texts),
         status="ok" if complete else "no_figures",
         reason="; ".join(filter(None, reasons)),
         title=text.title,
         figures=complete["Figure"],
         tables=complete["Table"],
         repaired=repaired,
+        unclear=unknown > MOST,
         text_key=_text_key(text),
+        ocr_reason=source.reason,
+        ocr_engine=source.engine,
     )
+
+
+def _without_captions(texts: Sequence[PageText], figures: Sequence[FigureRecord]) -> str:
+    """Return the reason for no captioned figure, with what looked most like captions where none was known as one."""
+    alike = () if any(figure.caption for figure in figures) else caption_lookalikes(texts)
+    if not alike:
+        return "no captioned figure or table found"
+    words = ", ".join(f'"{start}"' for start in alike)
+    return f"no captioned figure or table found; lines begin with {words}: see --extract.figure_labels"
 
 
 def _text_key(text: PaperText) -> str:
@@ -135,8 +173,38 @@ def _text_key(text: PaperText) -> str:
     return hashlib.sha256(first[:_KEY_CHARACTERS].encode()).hexdigest()[:16] if first else ""
 
 
+def _confident_by_text(document: OcrDocument, found: Sequence[DetectedFigure]) -> list[DetectedFigure]:
+    """Lower the confidence of figures whose caption OCR has read, to its share that the words of the caption have."""
+    return [
+        replace(figure, confidence=figure.confidence * document.confidence_in(figure.page_index, figure.caption_box))
+        if figure.caption_box
+        else figure
+        for figure in found
+    ]
+
+
+def _with_picture_words(
+    document: OcrDocument, texts: Sequence[PageText], found: Sequence[DetectedFigure]
+) -> list[DetectedFigure]:
+    """Add the words in their pictures to the text of figures."""
+    from figtune.extraction.picture_words import picture_words
+
+    read = [
+        picture_words(document, texts[figure.page_index], figure.region) if figure.region is not None else ""
+        for figure in found
+    ]
+    return [
+        replace(figure, text="\n".join(filter(None, (figure.text, words))))
+        for figure, words in zip(found, read, strict=True)
+    ]
+
+
 def _figures(
-    task: ExtractionTask, document: Document, found: Sequence[DetectedFigure], text: PaperText
+    task: ExtractionTask,
+    document: Document,
+    found: Sequence[DetectedFigure],
+    pages: Sequence[PageText],
+    text: PaperText,
 ) -> tuple[FigureRecord, ...]:
     """Records of all findings; crops of those that have a region."""
     mentions = mentions_of(text, citables(found))
@@ -147,10 +215,14 @@ def _figures(
             picture = None
             if figure.region is not None:
                 picture = render_crop(
-                    document, figure.page_index, figure.region, dpi=task.dpi, longest_side=task.longest_side
+                    document,
+                    figure.page_index,
+                    figure.region,
+                    dpi=task.settings.dpi,
+                    longest_side=task.settings.longest_side,
                 )
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
-            records.append(_record(task, figure_id, figure, picture, cited))
+            records.append(_record(task, figure_id, figure, pages[figure.page_index], picture, cited))
     return tuple(records)
 
 
@@ -172,7 +244,12 @@ def _figure_ids(paper_id: str, found: Sequence[DetectedFigure]) -> list[str]:
 
 
 def _record(
-    task: ExtractionTask, figure_id: str, figure: DetectedFigure, picture: Crop | None, mentions: tuple[Mention, ...]
+    task: ExtractionTask,
+    figure_id: str,
+    figure: DetectedFigure,
+    page: PageText,
+    picture: Crop | None,
+    mentions: tuple[Mention, ...],
 ) -> FigureRecord:
     return FigureRecord(
         paper_id=task.source.paper_id,
@@ -181,26 +258,27 @@ def _record(
         name=figure.name,
         page=figure.page_index + 1,
         caption=figure.caption,
-        caption_box=_rounded(figure.caption_box),
-        region_box=_rounded(figure.region),
+        caption_box=_rounded(figure.caption_box, page),
+        region_box=_rounded(figure.region, page),
         crop=f"{CROPS_FOLDER}/{task.source.paper_id}/{figure_id}.png" if picture else None,
         crop_size=(picture.width, picture.height) if picture else None,
-        dpi=picture.dpi if picture else task.dpi,
+        dpi=max(1, round(picture.dpi * page.scale)) if picture else task.settings.dpi,
         kind=figure.kind,
         kind_score=round(figure.kind_score, 3),
         confidence=round(figure.confidence, 3),
         reason=figure.reason,
         figure_text=figure.text,
         panels=tuple(
-            Panel(label=panel.label, box=_rounded(panel.box), caption=panel.caption) for panel in figure.panels
+            Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels
         ),
         mentions=mentions,
     )
 
 
-def _rounded(box: Box | None) -> BoxTuple | None:
+def _rounded(box: Box | None, page: PageText) -> BoxTuple | None:
     if box is None:
         return None
+    box = page.as_shown(box)
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
 
 

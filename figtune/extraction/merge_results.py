@@ -33,7 +33,9 @@ class ExtractionCounts:
     duplicate: int
     failed: int
     repaired: int
-    """Of those that are ok or without figures: damaged PDFs, of which something may be missing."""
+    """Damaged PDFs among those that are ok or without figures, of which something may be missing."""
+    unclear: int
+    """Papers among the same most of whose characters have no role in the layout."""
     pages: int
     """Pages of the readable papers, each counted once."""
     figures: int
@@ -103,6 +105,7 @@ def merge_results(content_dir: Path, sources: Sequence[PdfFile]) -> ExtractionCo
         duplicate=counts["duplicate"],
         failed=counts["failed"],
         repaired=counts["repaired"],
+        unclear=counts["unclear"],
         pages=counts["pages"],
         figures=counts["Figure"],
         tables=counts["Table"],
@@ -134,6 +137,7 @@ def _counted_papers(content_dir: Path, sources: Sequence[PdfFile], counts: Count
             paper = _duplicate(source, copies[source.sha256], original)
         counts[paper.status] += 1
         counts["repaired"] += paper.repaired
+        counts["unclear"] += paper.unclear
         yield paper
 
 

@@ -12,8 +12,12 @@ from typing import Literal
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, write_json
+from figtune.core.worker_pool import TaskLimits
 from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
+from figtune.extraction.settings import ExtractSettings, OcrMode
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
+from figtune.pdf.ocr_engine import engine_version
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -26,9 +30,7 @@ class ExtractionTask:
 
     source: PdfFile
     content_dir: Path
-    dpi: int
-    longest_side: int
-    """Longest side of a crop in pixels."""
+    settings: ExtractSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +48,9 @@ class ExtractionParams:
     version: int
     dpi: int
     longest_side: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResourceLimits:
-    """The limits that a paper ran into: with others it may well succeed."""
-
-    seconds: float
-    megabytes: int
+    ocr: OcrMode = "auto"
+    ocr_figures: bool = False
+    labels: CaptionLabels = ANY_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,32 +60,41 @@ class CacheEntry:
     schema: Literal[1] = 1
     sha256: str
     recipe: ExtractionParams
-    limits_hit: ResourceLimits | None
+    limits_hit: TaskLimits | None
+    """Limits that the paper ran into: with others it may well succeed."""
+    ocr_engine: str | None
+    """Engine and version, "" for none installed, where OCR was used or would have been; None for a sound text layer."""
     result: PaperResult
     files: dict[str, int]
     """Sizes in bytes by path relative to the content folder."""
 
 
 def write_entry(
-    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits_hit: ResourceLimits | None, result: PaperResult
+    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits_hit: TaskLimits | None, result: PaperResult
 ) -> None:
     """Declare a paper finished, with the files of it that lie in `content_dir` now."""
     paths = paths_of(content_dir, source.paper_id) if result.paper.status != "failed" else []
     files = {path.relative_to(content_dir).as_posix(): path.stat().st_size for path in paths}
-    write_json(
-        _path(content_dir, source.paper_id),
-        CacheEntry(sha256=source.sha256, recipe=recipe, limits_hit=limits_hit, result=result, files=files),
+    needs_ocr = bool(result.paper.ocr_reason) or result.paper.status == "failed" or recipe.ocr_figures
+    entry = CacheEntry(
+        sha256=source.sha256,
+        recipe=recipe,
+        limits_hit=limits_hit,
+        ocr_engine=engine_version() if needs_ocr else None,
+        result=result,
+        files=files,
     )
+    write_json(_path(content_dir, source.paper_id), entry)
 
 
 def current_entry(
-    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits: ResourceLimits
+    content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits: TaskLimits
 ) -> CacheEntry | None:
     """The paper's commit, if it was made from the same content by the same recipe and its files are all there."""
     found = read_entry(content_dir, source.paper_id)
     if found is None or (found.sha256, found.recipe) != (source.sha256, recipe):
         return None
-    if found.limits_hit not in (None, limits):
+    if found.limits_hit not in (None, limits) or found.ocr_engine not in (None, engine_version()):
         return None
     return found if all(_size(content_dir / path) == size for path, size in found.files.items()) else None
 

@@ -19,7 +19,8 @@ from typing import NoReturn
 
 import figtune
 from figtune.core.errors import ResourceError
-from figtune.core.log import log
+
+logger = logging.getLogger(__name__)
 
 AGAIN = "run the same command again: the papers that are finished are kept"
 _RESTART = f"start the cluster again (without --extract.ray_address Ray does), and {AGAIN}"
@@ -203,6 +204,6 @@ class BackPressure:
         self._most_papers = self._workers or max(1, int(cpus * _IN_FLIGHT_PER_CPU))
         self._most_bytes = alive.get(here, {}).get("object_store_memory", 0.0) * _SHARE_OF_STORE
         if not cpus and not self._idle:
-            log("the Ray cluster has no CPU now: waiting for a node to join it")
+            logger.warning("the Ray cluster has no CPU now: waiting for a node to join it")
         self._idle = not cpus
         self._looked = time.monotonic()

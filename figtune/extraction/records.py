@@ -42,9 +42,15 @@ class PaperRecord:
     figures: int
     tables: int
     repaired: bool = False
-    """Whether the PDF was damaged (cut off, say) and had to be repaired to be read."""
+    """True where the PDF was damaged (cut off, say) and had to be repaired to be read."""
+    unclear: bool = False
+    """True where most of its characters have no role in its layout."""
     text_key: str = ""
     """Hash of how its text begins, the same whatever the file is called; empty where nothing was read."""
+    ocr_reason: str = ""
+    """Reason for reading pages by OCR: those whose text layer is missing or scrambled. Empty for a sound layer."""
+    ocr_engine: str = ""
+    """OCR engine and model with their versions; empty where no page was read by OCR."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,23 +1,29 @@
-"""Crops: a region's pixels, rendered from the vector page."""
+"""Rendering: crops of regions from the vector page, and small pictures of pages for the gallery."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+from PIL import Image
 
-from figtune.pdf.document import Document
+from figtune.extraction.records import THUMBNAIL_DPI
+from figtune.pdf.document import Document, GreyImage
 from figtune.pdf.geometry import Box
+from figtune.pdf.ocr_document import OcrDocument
 
 _POINTS_PER_INCH = 72.0
 _PADDING = 1.0  # points kept around a region, which is tight to ink
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TRUE_COLOR, _UP = 2, 2
 _COMPRESS_LEVEL = 2
+_JPEG_QUALITY = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +71,34 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+class ThumbnailDocument(OcrDocument):
+    """A document that keeps a thumbnail of every page it renders, since rendering anew costs as much as finding
+    the figures does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._thumbnails: dict[int, bytes] = {}
+
+    def grey(self, index: int, dpi: float) -> GreyImage:
+        """The page at `index` in grey: uint8[H, W]."""
+        pixels = super().grey(index, dpi)
+        factor = round(dpi / THUMBNAIL_DPI)
+        if self.scale == 1.0 and factor * THUMBNAIL_DPI == dpi and index not in self._thumbnails:
+            self._thumbnails[index] = _jpeg(self.turned_back(index, pixels), factor)
+        return pixels
+
+    def thumbnail(self, index: int) -> bytes:
+        """The page at `index` as grey JPEG at `THUMBNAIL_DPI`."""
+        if index not in self._thumbnails:
+            pixels = super().grey(index, THUMBNAIL_DPI / self.scale)
+            self._thumbnails[index] = _jpeg(self.turned_back(index, pixels), 1)
+        return self._thumbnails[index]
+
+
+def _jpeg(pixels: GreyImage, factor: int) -> bytes:
+    """Every `factor` x `factor` pixels as one."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).reduce(factor).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()

@@ -6,6 +6,8 @@ are read, on what was interrupted, or on what had been in the folder before.
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from figtune.core.errors import ResourceError
+from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
 from figtune.core.shortages import shortages_explained
 from figtune.core.worker_pool import TaskFailure, TaskLimits
@@ -27,7 +30,6 @@ from figtune.extraction.paper_cache import (
     ExtractionParams,
     ExtractionTask,
     PaperResult,
-    ResourceLimits,
     current_entry,
     invalidate_entry,
     write_entry,
@@ -40,12 +42,28 @@ from figtune.extraction.records import (
     PAPERS_FILE,
     TEXTS_FOLDER,
     THUMBNAILS_FOLDER,
+    PaperRecord,
 )
-from figtune.extraction.worker import Engine, Extractor, WriteFailure
+from figtune.extraction.settings import ExtractSettings
+from figtune.extraction.worker import Engine, Extractor, WriteFailure, run_locally
 
-__all__ = ["CONTENT_FILES", "CONTENT_FOLDERS", "EXTRACTION_VERSION", "ExtractionCounts", "extract_folder", "pdf_hashes"]
+logger = logging.getLogger(__name__)
 
-EXTRACTION_VERSION = 5
+__all__ = [
+    "CONTENT_FILES",
+    "CONTENT_FOLDERS",
+    "EXTRACTION_VERSION",
+    "ExtractionCounts",
+    "choose_engine",
+    "extract_folder",
+    "log_failures",
+    "pdf_hashes",
+]
+
+_SHOWN = 5
+"""Papers of each kind that are named."""
+
+EXTRACTION_VERSION = 6
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)
@@ -57,11 +75,8 @@ CONTENT_FILES = (PAPERS_FILE, FIGURES_FILE, *CONTENT_FOLDERS, GALLERY_FILE)
 def extract_folder(
     pdf_dir: Path,
     content_dir: Path,
+    settings: ExtractSettings,
     *,
-    dpi: int,
-    longest_side: int,
-    timeout_s: float,
-    memory_mb: int,
     redo: bool,
     extract: Extractor,
     engine: Engine,
@@ -69,10 +84,6 @@ def extract_folder(
     """Make the content of `content_dir` that of the PDFs below `pdf_dir`, redoing no more than is stale.
 
     Args:
-        dpi: of crops.
-        longest_side: of crops, in pixels; caps the dpi.
-        timeout_s: seconds that one paper may take.
-        memory_mb: resident memory that reading one paper may take.
         redo: extract also what is current.
         extract: reads one paper in a worker process, so it must be picklable by name; it leaves the paper's text,
             crops and thumbnails in the content folder.
@@ -84,21 +95,41 @@ def extract_folder(
             what is finished stays.
     """
     sources = find_pdfs(pdf_dir)
-    recipe = ExtractionParams(version=EXTRACTION_VERSION, dpi=dpi, longest_side=longest_side)
-    limits = ResourceLimits(seconds=timeout_s, megabytes=memory_mb)
+    recipe = ExtractionParams(
+        version=EXTRACTION_VERSION,
+        dpi=settings.dpi,
+        longest_side=settings.longest_side,
+        ocr=settings.ocr,
+        ocr_figures=settings.ocr_figures,
+        labels=settings.labels,
+    )
+    limits = settings.limits
     originals = list(unique_by_content(sources).values())
     with shortages_explained(content_dir):
         stale = [source for source in originals if redo or current_entry(content_dir, source, recipe, limits) is None]
-        task = partial(ExtractionTask, content_dir=content_dir, dpi=dpi, longest_side=longest_side)
-        _extract_all([task(source=source) for source in stale], recipe, limits, extract, engine)
+        tasks = [ExtractionTask(source=source, content_dir=content_dir, settings=settings) for source in stale]
+        _extract_all(tasks, recipe, limits, extract, engine)
         delete_stale_outputs(content_dir, originals)
         return merge_results(content_dir, sources)
+
+
+def choose_engine(settings: ExtractSettings, workers: int) -> Engine:
+    """Return the engine of the settings.
+
+    Args:
+        workers: processes that read papers; 0 for one per CPU core.
+    """
+    if settings.engine == "ray":
+        from figtune.extraction.ray_backend import run_on_ray
+
+        return partial(run_on_ray, address=settings.ray_address, workers=workers)
+    return partial(run_locally, workers=workers or os.cpu_count() or 1)
 
 
 def _extract_all(
     pending: Sequence[ExtractionTask],
     recipe: ExtractionParams,
-    limits: ResourceLimits,
+    limits: TaskLimits,
     extract: Extractor,
     engine: Engine,
 ) -> None:
@@ -107,7 +138,7 @@ def _extract_all(
         return
     for task in pending:
         invalidate_entry(task.content_dir, task.source.paper_id)
-    tasks = engine(extract, pending, TaskLimits(seconds=limits.seconds, megabytes=limits.megabytes))
+    tasks = engine(extract, pending, limits)
     started, pages, failed = time.monotonic(), 0, 0
     killed: list[str] = []
     with closing(tasks), progress_bar(tasks, total=len(pending), title="extracting", unit="paper") as bar:
@@ -136,3 +167,17 @@ def _result(source: PdfFile, outcome: PaperResult | TaskFailure) -> PaperResult:
     if isinstance(outcome, TaskFailure):
         return PaperResult(paper=failed_paper(source, outcome.reason), figures=())
     return outcome
+
+
+def log_failures(content_dir: Path, made_by: str) -> None:
+    """Tell the first few of each kind with their reasons, and where to find the others."""
+    papers = read_records(content_dir / PAPERS_FILE, PaperRecord, made_by)
+    for name, chosen in (
+        ("failed", [paper for paper in papers if paper.status == "failed"]),
+        ("repaired", [paper for paper in papers if paper.repaired]),
+        ("unclear", [paper for paper in papers if paper.unclear and not paper.repaired]),
+    ):
+        for paper in chosen[:_SHOWN]:
+            logger.warning(f"{name}: {paper.file!a}: {paper.reason}")
+        if len(chosen) > _SHOWN:
+            logger.warning(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")

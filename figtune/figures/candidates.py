@@ -53,18 +53,39 @@ def _severed(region: Region, caption: Caption, context: PageContext) -> bool:
     side."""
     box, words = region.box, caption.box
     if region.side == "above":
-        edge = Box(box.x0, words.top, box.x1, words.top + _SEAM)
+        edge = Box(box.x0, words.top + _SPECK, box.x1, words.top + _SPECK + _SEAM)
         return box.bottom >= words.top - 1 and context.foreground.area(edge) > 0
-    edge = Box(box.x0, words.bottom - _SEAM, box.x1, words.bottom)
+    edge = Box(box.x0, words.bottom - _SPECK - _SEAM, box.x1, words.bottom - _SPECK)
     return box.top <= words.bottom + 1 and context.foreground.area(edge) > 0
 
 
 def _spans(caption: Caption, context: PageContext) -> list[_HorizontalSpan]:
     whole = _HorizontalSpan(0.0, context.text.width)
-    spans = [_column_span(caption, context) or whole, whole]
+    column = _column_span(caption, context) or whole
+    spans = [column, whole]
+    flowed = _span_between_text(caption, column, context)
+    if flowed is not None:
+        spans.append(flowed)
     for base in tuple(spans):
         spans.extend(_spans_beside(base, caption, context))
     return list(dict.fromkeys(spans))
+
+
+def _span_between_text(caption: Caption, column: _HorizontalSpan, context: PageContext) -> _HorizontalSpan | None:
+    """From text to text beside a caption that stands within its column, as where text flows around a figure."""
+    level = [
+        wall
+        for wall in context.obstacles
+        if wall != caption.box
+        and min(wall.bottom, caption.box.bottom) > max(wall.top, caption.box.top)
+        and column.x0 <= wall.x0
+        and wall.x1 <= column.x1
+    ]
+    x0 = max((wall.x1 + _SPECK for wall in level if wall.x1 <= caption.box.x0 + 2), default=None)
+    x1 = min((wall.x0 - _SPECK for wall in level if wall.x0 >= caption.box.x1 - 2), default=None)
+    if x0 is None and x1 is None:
+        return None
+    return _HorizontalSpan(column.x0 if x0 is None else x0 - _MARGIN, column.x1 if x1 is None else x1 + _MARGIN)
 
 
 def _column_span(caption: Caption, context: PageContext) -> _HorizontalSpan | None:

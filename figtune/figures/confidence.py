@@ -1,41 +1,46 @@
-"""Confidence of a caption and its region, from the agreement of the features."""
+"""How far a caption and its region can be trusted: the probability of a logistic model over what they show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from math import exp
 
-from figtune.figures.captions import Caption
-from figtune.figures.matching import SidePrior
-from figtune.figures.scoring import Region
+from figtune.figures.pair_features import PairFeatures
+from figtune.figures.scoring import RegionFeatures
 
-_RIVAL = 1.5  # score by which a rival region of another shape must stay behind to count for nothing
-_SAME_SHAPE = 0.9  # overlap from which two regions are the same
+# Fitted on 560 right pairs of 56 papers of 14 styles, and on 489 wrong ones that faults made of them: right regions
+# withheld, blocks of text or headers taken for figures, captions cut or run on. Over papers left out in turn, 95 % of
+# the right pairs and 10 % of the wrong ones are at 0.5 or above. The weight of `certainty` is set by hand, since none
+# of the faults invents captions.
+_BIAS = -9.95
+_CERTAINTY = 1.5
+_NEARNESS, _ALIGNMENT, _LIKENESS, _WHOLENESS, _SIZE = 0.65, 4.75, 0.1, 1.6, 0.4
+_LEAD, _USUAL_SIDE = 2.4, 1.4
+_PROSE, _CUT, _OUTSIDE, _BEYOND, _UNFINISHED, _NEGLECTED = 1.7, 0.5, 3.4, 2.6, 5.2, 3.1
 
 
-def confidence_of(caption: Caption, region: Region, proposals: Sequence[Region], side_prior: SidePrior) -> float:
-    """In [0, 1]. The weakest signal pulls it down most: a pair is as good as its worst evidence."""
-    features = region.features
-    factors = (
-        caption.certainty,
-        0.4 + 0.6 * features.caption_distance,
-        0.3 + 0.7 * features.alignment,
-        0.3 + 0.7 * features.type_match,
-        0.3 + 0.7 * features.boundary_gap,
-        0.3 + 0.7 * features.size,
-        1.0 if region.side == side_prior.side else 0.5,
-        0.6 + 0.4 * _margin_over_runner_up(region, proposals),
+def confidence_of(certainty: float, region: RegionFeatures, pair: PairFeatures) -> float:
+    """Return the confidence in a pair, in [0, 1].
+
+    Args:
+        certainty: that the caption is one.
+        region: features of the region.
+        pair: features of the pair.
+    """
+    logit = (
+        _BIAS
+        + _CERTAINTY * certainty
+        + _NEARNESS * region.caption_distance
+        + _ALIGNMENT * region.alignment
+        + _LIKENESS * region.type_match
+        + _WHOLENESS * region.boundary_gap
+        + _SIZE * region.size
+        + _LEAD * pair.lead
+        + _USUAL_SIDE * pair.usual_side
+        - _PROSE * pair.prose
+        - _CUT * pair.cut
+        - _OUTSIDE * pair.outside
+        - _BEYOND * pair.beyond
+        - _UNFINISHED * pair.unfinished
+        - _NEGLECTED * pair.neglected
     )
-    product = 1.0
-    for value in factors:
-        product *= value
-    return round(0.5 * min(factors) + 0.5 * product, 3)
-
-
-def _margin_over_runner_up(region: Region, proposals: Sequence[Region]) -> float:
-    """Return the margin of the region's score over the best one of another shape on the same side."""
-    rivals = [
-        other.score for other in proposals if other.side == region.side and other.box.iou(region.box) < _SAME_SHAPE
-    ]
-    if not rivals:
-        return 1.0
-    return min(1.0, max(0.0, (region.score - max(rivals)) / _RIVAL))
+    return round(1.0 / (1.0 + exp(-logit)), 3)

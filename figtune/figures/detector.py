@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
+from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.confidence import confidence_of
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import SidePrior, assign, estimate_side_prior
 from figtune.figures.page_context import build_page_context
+from figtune.figures.pair_features import pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
 from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
 from figtune.layout.line_roles import Role, page_roles
+from figtune.layout.ruling_lines import long_rules
 from figtune.layout.style import PaperStyle, style_of
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.document import Document
@@ -91,20 +94,25 @@ class _PageCandidates:
     """None for a page of text alone, which need not be rendered."""
 
 
-def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator) -> Detections:
+def detect_figures(
+    document: Document, texts: Sequence[PageText], dehyphenator: Dehyphenator, labels: CaptionLabels = ANY_LABEL
+) -> Detections:
     """Return all captioned figures and tables, captions without a region and regions without a caption.
 
     Args:
         document: open; pages are rendered from it.
         texts: `document.text(index)` of every page, in order.
         dehyphenator: `dehyphenator_for(texts)`.
+        labels: that captions begin with.
 
     Raises:
         UnreadablePaperError: a page cannot be rendered.
     """
     style = style_of(texts)
-    captions = find_captions(texts, style, dehyphenator)
-    all_candidates = [_page_candidates(document, text, _on_page(captions, text.index), style) for text in texts]
+    captions = find_captions(texts, style, dehyphenator, lambda index: long_rules(document.graphics(index)), labels)
+    all_candidates = [
+        _page_candidates(document, text, _on_page(captions, text.index), style.on(text.index)) for text in texts
+    ]
     side_priors = _side_priors(all_candidates)
     figures: list[DetectedFigure] = []
     pages: list[PageDetections] = []
@@ -112,7 +120,7 @@ def detect_figures(document: Document, texts: Sequence[PageText], dehyphenator: 
         chosen = _matched_regions(
             page_candidates, [side_priors[caption.figure_type] for caption in page_candidates.captions]
         )
-        found = list(_figures(document, text, page_candidates, chosen, side_priors))
+        found = list(_figures(document, text, page_candidates, chosen, side_priors, style.on(text.index)))
         figures.extend(sorted(found, key=_reading_order))
         pages.append(
             PageDetections(
@@ -164,17 +172,24 @@ def _figures(
     page_candidates: _PageCandidates,
     chosen: Sequence[Region | None],
     side_priors: dict[FigureType, SidePrior],
+    style: PaperStyle,
 ) -> Iterator[DetectedFigure]:
     """The figures of a page with everything said about them."""
     if page_candidates.foreground is None:
         return
     foreground = ForegroundMask.decompress(page_candidates.foreground)
+    unclaimed = foreground.copy()
+    unclaimed.erase(region.box for region in chosen if region is not None)
     graphics = document.graphics(page_candidates.index)
     for caption, region, proposals in zip(page_candidates.captions, chosen, page_candidates.proposals, strict=True):
         if region is None:
             yield _without_region(caption)
         else:
-            confidence = confidence_of(caption, region, proposals, side_priors[caption.figure_type])
+            side_prior = side_priors[caption.figure_type]
+            pair = pair_features(
+                caption, region, proposals, side_prior, text.lines, page_candidates.roles, style, unclaimed
+            )
+            confidence = confidence_of(caption.certainty, region.features, pair)
             features = kind_features(region.box, caption.text, text.lines, graphics, page_candidates.photo_scores)
             yield _paired(document, text, caption, region, confidence, features, foreground)
     for box in find_uncaptioned_regions(graphics, foreground, [region.box for region in chosen if region is not None]):

@@ -17,6 +17,10 @@ DPI = 72.0
 CELL = 6
 _PAPER_WHITE = 253
 """Greys from here to 255 are paper; light panel backgrounds and soft shadows lie below."""
+_PAPER_RANGE = 255 - _PAPER_WHITE
+"""Greys by which tinted paper may vary."""
+_RIM = 0.9
+"""Share of the page's rim that is paper; the least of white papers is 0.97, with a stamp at the edge."""
 _WHITE = 2.0
 """Points of white at which a cut need look no further."""
 _CROSSING = 4
@@ -55,12 +59,16 @@ class ForegroundMask:
         page: uint8[H, W] at 72 dpi.
         frame: what to keep; everything outside counts as paper.
         explained: boxes to wipe off.
+        tint: `tint_of(page)`.
     """
 
-    def __init__(self, page: GreyImage, frame: Box, explained: Iterable[Box]) -> None:
+    def __init__(self, page: GreyImage, frame: Box, explained: Iterable[Box], tint: int | None = None) -> None:
         self.mask: Mask = np.zeros(page.shape, dtype=np.bool_)
         rows, columns = self._window(frame)
-        self.mask[rows, columns] = page[rows, columns] < _PAPER_WHITE
+        if tint is None:
+            self.mask[rows, columns] = page[rows, columns] < _PAPER_WHITE
+        else:
+            self.mask[rows, columns] = np.abs(page[rows, columns].astype(np.int16) - tint) > _PAPER_RANGE
         self.erase(explained)
 
     def copy(self) -> ForegroundMask:
@@ -168,6 +176,14 @@ class ForegroundMask:
         top, x0 = min(height, max(0, round(box.top))), min(width, max(0, round(box.x0)))
         bottom, x1 = min(height, max(top, round(box.bottom))), min(width, max(x0, round(box.x1)))
         return slice(top, bottom), slice(x0, x1)
+
+
+def tint_of(page: GreyImage) -> int | None:
+    """Return the grey of the paper where it is not white, that of nearly all of the page's rim; None where it is."""
+    rim = np.concatenate((page[0], page[-1], page[:, 0], page[:, -1]))
+    counts = np.bincount(rim, minlength=256)
+    grey = int(counts.argmax())
+    return grey if grey < _PAPER_WHITE and counts[grey] >= _RIM * rim.size else None
 
 
 def _longest_white(mask: Mask) -> NDArray[np.intp]:

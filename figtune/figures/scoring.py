@@ -9,6 +9,7 @@ from typing import Literal
 from figtune.figures.captions import Caption
 from figtune.figures.foreground_mask import Gap
 from figtune.figures.page_context import PageContext
+from figtune.layout.columns import Columns
 from figtune.pdf.geometry import Box
 
 Side = Literal["above", "below", "left", "right"]
@@ -16,6 +17,9 @@ Side = Literal["above", "below", "left", "right"]
 SMALLEST = 12.0
 """Points: nothing narrower or lower is a region."""
 
+_ACROSS = 0.5  # of its alignment that counts for a region that reaches into another column than its caption
+_REACH = 60.0  # points into another column; figures overhang less
+_OUT_OF_COLUMN = 3.5  # points that a caption may stick out of its column
 _NEAR, _FAR = 16.0, 45.0  # points from caption to region: certainly its own, certainly not
 
 
@@ -59,14 +63,27 @@ def score_region(box: Box, side: Side, cut: Gap | None, caption: Caption, contex
     """
     if box.width < SMALLEST or box.height < SMALLEST:
         return
+    if side in ("above", "below"):
+        across = _ACROSS if _crosses_gutter(box, caption.box, context.style.columns) else 1.0
+        alignment = across * _alignment(box, caption.box)
+    else:
+        alignment = _level(box, caption.box)
     features = RegionFeatures(
         caption_distance=_falling(_distance(box, caption.box, side), _NEAR, _FAR),
-        alignment=_alignment(box, caption.box) if side in ("above", "below") else _level(box, caption.box),
+        alignment=alignment,
         type_match=_type_match(box, caption, context),
         boundary_gap=1.0 if cut is None else min(1.0, (cut.width - 3) / 15),
         size=min(1.0, box.height / 25) * min(1.0, box.width / 60),
     )
     yield Region(box, side, features, context.foreground.occupied_cells(box), _score(features))
+
+
+def _crosses_gutter(box: Box, caption: Box, columns: Columns) -> bool:
+    """Whether the box reaches into another column than the one that holds the caption."""
+    own = next((column for column in columns if column.contains(caption, _OUT_OF_COLUMN)), None)
+    return own is not None and any(
+        min(box.x1, other.x1) - max(box.x0, other.x0) > _REACH for other in columns if other != own
+    )
 
 
 def _distance(box: Box, caption: Box, side: Side) -> float:

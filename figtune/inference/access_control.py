@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import logging
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from figtune.core.log import log
 from figtune.inference.upload_folder import UploadFolder
+
+logger = logging.getLogger(__name__)
 
 _ROUTES = {
     "GET": re.compile(
@@ -84,7 +86,7 @@ class AccessControl:
             await answer.refuse(refusal)
         except Exception as fault:  # noqa: BLE001 - one visitor's request must not end or litter the server
             if not answer.started and answer.refusal is None:
-                log(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
+                logger.warning(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
             await answer.refuse(HTTPException(500))
 
     async def _check(self, scope: Scope) -> None:

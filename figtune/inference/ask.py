@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 
 from figtune.core.images import decode_file, read_image
-from figtune.core.log import log, print_result
+from figtune.core.log import print_result
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.ask_folder import AskCounts, ask_folder
 from figtune.inference.paper_figures import read_paper, select_figure
@@ -14,6 +15,8 @@ from figtune.inference.predict import Question, check_prompt, load_model, predic
 from figtune.inference.preflight import check_subject, is_paper
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
+
+logger = logging.getLogger(__name__)
 
 
 def ask_about(
@@ -54,11 +57,11 @@ def _question(about: Path, figure: str | None, spec: PromptSpec, settings: Infer
     if not is_paper(about):
         decoded = decode_file(about)
         if decoded.remarks:
-            log(f"{about.name} has {decoded.remarks_in_words}")
+            logger.warning(f"{about.name} has {decoded.remarks_in_words}")
         spec.log_missing_context()
         return Question(image=decoded.rgb, prompt=spec.image_prompt())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
         paper = read_paper(about, Path(folder), settings.paper)
         chosen = select_figure(paper, figure)
-        log(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
+        logger.info(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
         return Question(image=read_image(paper.crop(chosen)), prompt=spec.figure_prompt(paper, chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from figtune.core.errors import InputError, NothingProducedError, PartialError, 
 from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.core.images import decode_file
 from figtune.core.io import sha256_of
-from figtune.core.log import log, print_result, progress_bar
+from figtune.core.log import print_result, progress_bar
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import Question, check_prompt, load_model, predict
 from figtune.inference.prompt_spec import PromptSpec
@@ -23,6 +24,8 @@ from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +139,10 @@ class _FolderRun:
                 decoded = decode_file(image)
             except InputError as broken:
                 problems[image] = broken.problem.replace(str(image), image.name)
-                log(f"failed: {broken.problem}")
+                logger.warning(f"failed: {broken.problem}")
                 continue
             if decoded.remarks:
-                log(f"{image.name} has {decoded.remarks_in_words}")
+                logger.warning(f"{image.name} has {decoded.remarks_in_words}")
             questions[image] = Question(image=decoded.rgb, prompt=self._prompt)
         answers = dict(zip(questions, self._predict(loaded, list(questions.values())), strict=True))
         return [self._line(image, *answers.get(image, ("", False)), problems.get(image, "")) for image in images]

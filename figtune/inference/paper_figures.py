@@ -62,10 +62,7 @@ def read_paper(pdf: Path, folder: Path, settings: PaperSettings) -> Paper:
     extract_folder(
         shelf,
         content,
-        dpi=settings.dpi,
-        longest_side=settings.longest_side,
-        timeout_s=settings.timeout_s,
-        memory_mb=settings.memory_mb,
+        settings.extract,
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=1),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from figtune.core.log import log
 from figtune.dataset.records import Task
 from figtune.dataset.tasks import plain_request, task_entry
 from figtune.extraction.records import FigureRecord
 from figtune.inference.paper_figures import Paper
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class PromptSpec:
         """Log it if the task was trained with more context in the prompt than an image alone has."""
         entry = task_entry(self.task)
         if self.custom_prompt is None and self.dataset_prompt is None and entry.needs_context:
-            log(
+            logger.warning(
                 f"{entry.name} was trained with {entry.prompt_tells} in the prompt, which an image alone lacks; "
                 "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from figtune.core.log import log
 from figtune.core.optional import require
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import load_model
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from figtune.inference.web_app import AppState
+
+logger = logging.getLogger(__name__)
 
 _LARGEST_FILE_MB = 50
 _LARGEST_UPLOAD = (_LARGEST_FILE_MB + 1) << 20
@@ -66,7 +68,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         app = _application(state, folder, access.hosts(), password)
         _tell(access, listener.getsockname()[1], None if access.password else password)
         run(app, listener)
-    log("the page is closed")
+    logger.info("the page is closed")
 
 
 def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] | None, password: str | None) -> ASGIApp:
@@ -114,17 +116,17 @@ def _tell_of_fault() -> None:
 
     fault = sys.exception()
     if not isinstance(fault, Error):
-        log(f"a request failed: {type(fault).__name__}: {str(fault).partition(chr(10))[0][:_LONGEST_LINE]}")
+        logger.warning(f"a request failed: {type(fault).__name__}: {str(fault).partition(chr(10))[0][:_LONGEST_LINE]}")
 
 
 def _tell(access: Access, port: int, token: str | None) -> None:
     """Log the address and who can reach it; a random password is printed here only."""
     if not access.is_local:
-        log(
+        logger.info(
             f"everybody who can reach this machine at {access.host} can open the page with the password, "
             "which crosses the network unencrypted"
         )
     if token is not None:
-        log(f"the password of this run, with any user name: {token}")
+        logger.warning(f"the password of this run, with any user name: {token}")
     host = f"[{access.host}]" if ":" in access.host else access.host
-    log(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
+    logger.info(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")

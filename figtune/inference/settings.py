@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from figtune.core.settings import check_setting
+from figtune.extraction.settings import ExtractSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,7 @@ class Decoding:
 class PaperSettings:
     """How a paper is extracted, and what its prompts hold."""
 
-    dpi: int
-    """Resolution of crops, in dots per inch."""
-    longest_side: int
-    """Maximum longer side of crops, in pixels."""
-    timeout_s: float
-    """Maximum time for the paper, in seconds."""
-    memory_mb: int
-    """Maximum memory of the worker, in MB."""
+    extract: ExtractSettings
     max_context_words: int
     """Maximum words of a caption within a prompt."""
 

@@ -56,7 +56,9 @@ class UploadReader:
 
     def __init__(self, folder: UploadFolder, paper_settings: PaperSettings) -> None:
         self.folder = folder
-        self._settings = replace(paper_settings, timeout_s=min(paper_settings.timeout_s, _PAPER_SECONDS))
+        extract = paper_settings.extract
+        seconds = min(extract.timeout_seconds, _PAPER_SECONDS)
+        self._settings = replace(paper_settings, extract=replace(extract, timeout_seconds=seconds))
         self._papers = asyncio.Semaphore(_PAPERS_AT_A_TIME)
         self._images = ImageReader()
 

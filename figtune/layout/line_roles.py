@@ -7,24 +7,30 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import Enum
 
+from figtune.layout.headings import heading_lines
+from figtune.layout.rulers import ruler_lines
 from figtune.layout.ruling_lines import algorithm_boxes, footnote_lines, ruled_lines
-from figtune.layout.style import PaperStyle, is_prose, running_key
+from figtune.layout.style import PaperStyle, is_prose
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageGraphics, PageText
 
-_HEADING = re.compile(
-    r"^(?:(?:[A-Z]|\d+)(?:\.\d+)*\.?\s+\S|\d+(?:\.\d+)+\.?$|Abstract$|References$|Acknowledge?ments?|Appendix|Supplementary)"
-)
-_HEADING_NUMBER = re.compile(r"^(?:[A-Z]|\d+)\.?$")
+ABSTRACT = re.compile(r"^abstract(?:\W|$)", re.IGNORECASE)
+"""The heading of the abstract, which may be run into it."""
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _ADDRESS = re.compile(r"@|://|\b[\w-]+\.[a-z]{2,}\b")
 _MARGIN = 8.0  # points above and below the body from which headers and footers stand
 _FOOT = 0.08  # of a page's height: a number there that comes back is the page's, even where some text reaches as low
 _PITCH_SLACK = 1.12  # by which a formula may widen the step from line to line
 _EDGE = 2.0
+_BESIDE_GAP = 3.0  # em between pieces of one row of a paragraph; text keeps further off what it flows around
+_TO_ABSTRACT = 4.0  # em from the heading of the abstract to its first line
+_SAME_SIZE = 0.6  # points
 _TITLE = 0.5  # of the largest type from which a line may be the title
-_AUTHOR_GAP = 34.0  # points between the title and the authors, and from there to the e-mails
+_AUTHOR_GAP = 4.5  # em of the body between the title and the authors, and from there to the e-mails: ICML has 3.9
 _MARK = 25.0  # points: a picture up to this size on the first page is a logo or an ORCID mark
+_ITEM_INDENT = 30.0  # points that an item of a list may be indented
+BULLETS = "•◦▪‣■●○►▷▶❏❐❑❒➢➤"
+"""Signs that items of lists begin with."""
 _BESIDE = 30.0  # points to either side of a line in which a picture makes it part of a figure
 
 
@@ -48,9 +54,14 @@ class Role(Enum):
 def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
     """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
     roles = [_role_alone(line, text, style) for line in text.lines]
-    _mark_rest_of_headings(text.lines, roles)
+    for number in ruler_lines(text):
+        roles[number] = Role.FURNITURE
+    for number in heading_lines(text.lines, style):
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.HEADING
     ruled = ruled_lines(text.lines, graphics)
     _mark_paragraphs(text.lines, roles, style, ruled)
+    _mark_abstract(text.lines, roles, style)
     _mark_equations(text.lines, roles, style)
     for number in footnote_lines(text.lines, graphics, style):
         roles[number] = Role.NOTE
@@ -58,50 +69,26 @@ def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> lis
         for number, line in enumerate(text.lines):
             if box.contains(line.box, 2):
                 roles[number] = Role.ALGORITHM
-    if text.index == 0:
+    if text.index == style.front:
         _mark_front_matter(text, roles, style, graphics)
     return roles
 
 
 def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
-    above, below = line.box.bottom < style.top - _MARGIN, line.box.top > style.bottom + _MARGIN
-    if below or (above and (line.text.isdigit() or running_key(line.text) in style.running)):
+    if text.turn and not line.horizontal and style.running.holds_words_of(line):
         return Role.FURNITURE
-    if line.text.isdigit() and line.box.top > (1 - _FOOT) * text.height and running_key(line.text) in style.running:
+    running = line in style.running or (line.box.bottom < style.top and style.running.at_height_of(line))
+    inside = style.top < (line.box.top + line.box.bottom) / 2 < style.bottom
+    if line.box.top > style.bottom + _MARGIN or (running and not inside):
+        return Role.FURNITURE
+    if line.text.isdigit() and (
+        line.box.bottom < style.top - _MARGIN or (running and line.box.top > (1 - _FOOT) * text.height)
+    ):
         return Role.FURNITURE
     outside = line.box.x1 < style.columns[0].x0 - _EDGE or line.box.x0 > style.columns[-1].x1 + _EDGE
     if outside and (line.text.isdigit() or line.box.height > 0.3 * text.height):
         return Role.FURNITURE
-    if _is_heading(line, style):
-        return Role.HEADING
     return Role.OTHER
-
-
-def _is_heading(line: Line, style: PaperStyle) -> bool:
-    if not line.horizontal or not line.bold or line.size < style.size - 0.5 or not _reads_like_heading(line, style):
-        return False
-    column = style.column_of(line.box)
-    return column is not None and (abs(line.box.x0 - column.x0) <= _EDGE or line.text[0].isalpha())
-
-
-def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
-    """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
-    if _HEADING_NUMBER.match(line.text):
-        return line.size > style.size + 0.5
-    return _HEADING.match(line.text) is not None
-
-
-def _mark_rest_of_headings(lines: Sequence[Line], roles: list[Role]) -> None:
-    """A wide blank after its number makes a heading two lines of the text layer."""
-    for number, line in enumerate(lines):
-        if roles[number] is Role.HEADING:
-            for other, rest in enumerate(lines):
-                if (
-                    rest.bold
-                    and abs(rest.baseline - line.baseline) <= 1
-                    and 0 < rest.box.x0 - line.box.x1 <= 2 * line.size
-                ):
-                    roles[other] = Role.HEADING
 
 
 def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
@@ -122,12 +109,39 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
             queue.extend(by_baseline.neighbours(number))
 
 
+def _mark_abstract(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
+    """What goes on below the heading of the abstract is body, also where it is narrower than a column."""
+    start = next((number for number, line in enumerate(lines) if line.horizontal and ABSTRACT.match(line.text)), None)
+    if start is None:
+        return
+    last, size = lines[start], 0.0
+    reach = _TO_ABSTRACT * style.size
+    for number in sorted(range(start, len(lines)), key=lambda number: lines[number].baseline):
+        line = lines[number]
+        if number != start and not (
+            style.is_body_font(line)
+            and 0 <= line.baseline - last.baseline <= reach
+            and min(line.box.x1, last.box.x1) > max(line.box.x0, last.box.x0)
+            and abs(line.size - (size or line.size)) <= _SAME_SIZE
+            and is_prose(line.text)
+        ):
+            continue
+        if roles[number] is Role.OTHER:
+            roles[number] = Role.BODY
+        if number != start:
+            size, last = line.size, line
+            reach = _PITCH_SLACK * style.pitch * line.size
+
+
 def _stands_alone(line: Line, style: PaperStyle) -> bool:
     """Return True if a single line is certainly body: a sentence in body type from the left edge of a column, or a
     line that fills a column, as the last one of a list item does."""
     if line.font != style.font or abs(line.size - style.size) > 0.15 or not is_prose(line.text) or not line.horizontal:
         return False
-    at_edge = any(abs(line.box.x0 - column.x0) <= _EDGE and column.contains(line.box, 4) for column in style.columns)
+    inset = _ITEM_INDENT if line.text[0] in BULLETS else _EDGE
+    at_edge = any(
+        -_EDGE <= line.box.x0 - column.x0 <= inset and column.contains(line.box, 4) for column in style.columns
+    )
     return at_edge or style.fills_column(line)
 
 
@@ -167,8 +181,15 @@ class _LineIndex:
             for other in self._numbers[first:last]
             if other != number
             and abs(self._lines[other].size - line.size) <= 0.3
+            and _is_next_to(self._lines[other], line)
             and column.contains(self._lines[other].box, _EDGE)
         ]
+
+
+def _is_next_to(one: Line, other: Line) -> bool:
+    """Return True if two lines stand above each other, or beside each other without a wide gap: a table that text flows
+    around has rows as high as those of the text."""
+    return max(one.box.x0, other.box.x0) - min(one.box.x1, other.box.x1) <= _BESIDE_GAP * one.size
 
 
 def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
@@ -188,18 +209,20 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
     """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
     upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
-    title = _title(upper, style)
+    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
+    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
+    title = _title(upper, style, pictures)
     if not title:
         return
     reached = max(line.box.bottom for line in title)
-    painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
-    pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
     for number in sorted(range(len(text.lines)), key=lambda number: text.lines[number].baseline):
         line = text.lines[number]
+        if ABSTRACT.match(line.text):
+            return
         if roles[number] is Role.FURNITURE or not line.text:
             continue
         below = line.baseline > reached
-        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP):
+        if below and (roles[number] is not Role.OTHER or line.box.top - reached > _AUTHOR_GAP * style.size):
             return
         if below and (not _could_be_front(line, style) or _is_covered(line, pictures)):
             return
@@ -207,11 +230,16 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
         reached = max(reached, line.box.bottom) if below else reached
 
 
-def _title(upper: Sequence[Line], style: PaperStyle) -> list[Line]:
-    """The topmost of about the largest lines of words in the body's fonts, where they are larger than the body, and
-    those of its size that follow on it: words in a figure below may be larger still, headings as large."""
+def _title(upper: Sequence[Line], style: PaperStyle, pictures: Sequence[Box]) -> list[Line]:
+    """The topmost of about the largest lines of words in the body's fonts, or in bold type outside pictures, where they
+    are larger than the body, and those of its size that follow on it: words in a figure below may be larger still,
+    headings as large."""
     large = [
-        line for line in upper if line.size >= 1.15 * style.size and len(line.text) >= 8 and style.is_body_font(line)
+        line
+        for line in upper
+        if line.size >= 1.15 * style.size
+        and len(line.text) >= 8
+        and (style.is_body_font(line) or (line.bold and not _is_covered(line, pictures)))
     ]
     largest = max((line.size for line in large), default=0.0)
     title: list[Line] = []
@@ -232,7 +260,9 @@ def _is_picture(box: Box, text: PageText) -> bool:
 def _could_be_front(line: Line, style: PaperStyle) -> bool:
     if not line.horizontal:
         return False
-    return style.is_body_font(line) or bool(_ADDRESS.search(line.text)) or len(line.text) <= 2
+    if style.is_body_font(line) or _ADDRESS.search(line.text) or len(line.text) <= 2:
+        return True
+    return all(span.italic for span in line.spans)  # in affiliations italics come before the body has any
 
 
 def _is_covered(line: Line, pictures: Sequence[Box]) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from figtune.extraction.records import FigureType, Mention, PaperText
@@ -14,7 +14,15 @@ from figtune.extraction.records import FigureType, Mention, PaperText
 FigureKey = tuple[FigureType, str]
 """Type and name of a figure, the name without dots: `("Figure", "3")`."""
 
-_LABEL = re.compile(r"\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?(?![^\W\d_])\.?\s?", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:\b(?P<prefix>Extended Data|Supplementary|Supplemental|Appendix)\s)?"
+    r"(?:\b(?P<type>fig|tab)(?:ure|le)?(?P<plural>s)?"
+    r"|\b(?P<other>abb(?:ildung(?:en)?)?|figuras?|рис(?:ун\w+)?|tabellen?|tableaux?|tablas?|табл(?:иц\w*)?)"
+    r"|(?P<sign>[图圖図表]))(?![^\W\d_])\.?\s?",
+    re.IGNORECASE,
+)
+_FIGURE_INITIALS = frozenset("faр图圖図")
+_PANEL_NAME = re.compile(r"(?P<figure>.*\d)(?:[a-zA-Z]|\([a-zA-Z]\))$")
 _NAME = re.compile(r"(?:[A-Z]\.?)?\d{1,4}(?:\.\d{1,2})*(?!\d)|[IVX]+\b|[A-Z]\b")
 _PANEL = re.compile(
     r"\s?\([a-zA-Z0-9](?:\s?[-–,&]\s?[a-zA-Z0-9])*\)"
@@ -45,14 +53,29 @@ def mentions_of(text: PaperText, figures: Sequence[Citable]) -> list[tuple[Menti
     for number, figure in enumerate(figures):
         if figure.name:
             known.setdefault((figure.figure_type, _plain(figure.name)), []).append(number)
+    for number, figure in enumerate(figures):
+        # "Fig. 1(a)" and "Fig. 1" cite a panel that has a caption of its own, where no figure has the name alone.
+        panel = _PANEL_NAME.match(_plain(figure.name))
+        whole = (figure.figure_type, panel["figure"]) if panel else None
+        if whole and not any(figures[other].name == whole[1] for other in known.get(whole, ())):
+            known.setdefault(whole, []).append(number)
     found: list[list[Mention]] = [[] for _ in figures]
     for section in text.sections:
         for paragraph in section.paragraphs:
             mention = Mention(page=paragraph.page, section=section.heading, text=paragraph.text)
             for key in dict.fromkeys(cited_in(paragraph.text)):
-                for number in _nearest(known.get(key, ()), figures, paragraph.page):
+                for number in _nearest(_named(key, known), figures, paragraph.page):
                     found[number].append(mention)
     return [tuple(mentions) for mentions in found]
+
+
+def _named(key: FigureKey, known: Mapping[FigureKey, list[int]]) -> Sequence[int]:
+    """Return the figures of one name. "Supplementary Fig. S2" is also what a caption calls "Figure S2"."""
+    figure_type, name = key
+    last = name.rsplit(" ", 1)[-1]
+    if key in known or not last[:1].isalpha():
+        return known.get(key, ())
+    return known.get((figure_type, last), ())
 
 
 def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> Sequence[int]:
@@ -66,10 +89,12 @@ def _nearest(numbers: Sequence[int], figures: Sequence[Citable], page: int) -> S
 def cited_in(text: str) -> Iterator[FigureKey]:
     """Every figure and table that `text` cites, in order, with ranges written out and dots in names dropped."""
     for label in _LABEL.finditer(text):
-        kind: FigureType = "Figure" if label["type"].lower() == "fig" else "Table"
+        word = (label["type"] or label["other"] or label["sign"]).lower()
+        kind: FigureType = "Figure" if word[0] in _FIGURE_INITIALS else "Table"
+        prefix = f"{label['prefix']} " if label["prefix"] else ""
         names, end = _names_at(text, label.end(), plural=label["plural"] is not None)
         if not _ELSEWHERE.match(text, end):
-            yield from ((kind, name) for name in names)
+            yield from ((kind, prefix + name) for name in names)
 
 
 def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from figtune.layout.style import Column, PaperStyle
+from figtune.layout.columns import Column
+from figtune.layout.line_roles import BULLETS
+from figtune.layout.style import PaperStyle
 from figtune.layout.text_rows import TextRow
 from figtune.pdf.dehyphenation import Dehyphenator
 
@@ -24,14 +26,13 @@ _SHORTEST_HEADING = 4  # characters; less is a mark or a number
 _LARGER = 0.7  # points above body type: a heading without a number
 _SMALLER = 0.75  # points below body type: a note
 _WIDER = 1.04  # times the usual pitch: the least that is set before a heading run into its paragraph
-_SYMBOLS = "•◦▪‣■●○►▷▶❏❐❑❒➢➤"
-_BULLET = re.compile(rf"^(?:[{_SYMBOLS}]|(?:[∗–]|\(?(?:[ivx]{{1,4}}|[a-z]|\d{{1,2}})\)|\d{{1,2}}\.)\s)")
+_BULLET = re.compile(rf"^(?:[{BULLETS}]|(?:[∗–]|\(?(?:[ivx]{{1,4}}|[a-z]|\d{{1,2}})\)|\d{{1,2}}\.)\s)")
 _NUMBERED = re.compile(r"^(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z](?:\.\d{1,2})*\.?|[IVX]+\.)\s+\S")
 _UNNUMBERED = re.compile(
     r"^(?:abstract|references|bibliography|acknowledge?ments?|appendix|conclusions?|supplementary.*)[.:]?$",
     re.IGNORECASE,
 )
-REFERENCES = re.compile(r"^(?:\d+\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
+REFERENCES = re.compile(r"^(?:(?:\d+|[IVX]+)\.?\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
 """The heading above the list of references."""
 _THANKS = re.compile(r"^(acknowledge?ments?\W?)\s+", re.IGNORECASE)
 """A heading that makes a section even where it is run into its paragraph."""
@@ -98,7 +99,9 @@ def _without_notes(rows: Iterable[TextRow], size: float) -> Iterator[tuple[TextR
                 in_references = REFERENCES.match(row.text) is not None
                 yield row, "heading"
             # References are small throughout.
-            elif in_references or not _is_small(row, size) or row.formula or row.baseline <= lowest[row.column]:
+            elif (
+                in_references or not _is_small(row, size) or row.formula or row.baseline <= _lowest_beside(row, lowest)
+            ):
                 yield row, "paragraph"
 
 
@@ -112,6 +115,12 @@ def _lowest_body(rows: Iterable[TextRow], size: float) -> dict[Column, float]:
         if not _is_small(row, size) or row.size == below_head.get(row.column):
             lowest[row.column] = max(row.baseline, lowest[row.column])
     return lowest
+
+
+def _lowest_beside(row: TextRow, lowest: Mapping[Column, float]) -> float:
+    """Return the lowest baseline of body type in the columns that a row stands in: an abstract may stand across."""
+    own = row.column
+    return max((value for column, value in lowest.items() if column.x0 < own.x1 and own.x0 < column.x1), default=0.0)
 
 
 def _is_small(row: TextRow, size: float) -> bool:
@@ -134,8 +143,11 @@ def _runs(rows: Iterable[tuple[TextRow, Kind]], size: float, pitch: float) -> It
 
 
 def _looks_like_heading(row: TextRow, size: float) -> bool:
+    if row.set_off:
+        return True
     larger = row.size >= size + _LARGER
-    if row.formula or not (row.bold or larger) or row.size < size - 0.3 or len(row.text) < _SHORTEST_HEADING:
+    small = row.size < size - 0.3 and not row.heading
+    if row.formula or not (row.bold or larger) or small or len(row.text) < _SHORTEST_HEADING:
         return False
     return larger or row.heading or bool(_UNNUMBERED.match(row.text) or _NUMBERED.match(row.text))
 
@@ -225,7 +237,7 @@ def _is_item(open_rows: Sequence[TextRow]) -> bool:
 
 def _begins_item(last: TextRow, row: TextRow, size: float, pitch: float) -> bool:
     """Return True if a bullet or number at the start of a row makes it a list item, unlike "(3)" within a sentence."""
-    if row.text[0] in _SYMBOLS or _ends_short(last, size):
+    if row.text[0] in BULLETS or _ends_short(last, size):
         return True
     apart = not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch or not _flush(row, size)
     return apart and _ENDED.search(last.text) is not None

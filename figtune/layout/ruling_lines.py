@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from figtune.layout.style import Column, PaperStyle
+from figtune.layout.columns import Column
+from figtune.layout.style import PaperStyle
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing, Line, PageGraphics
 
@@ -13,6 +14,7 @@ _ALGORITHM = re.compile(r"^(?:Algorithm|Listing|Pseudocode)\s*\d*\b")
 _EDGE = 2.0  # points that something may miss a column's edge
 _ROW_GAP = 4.0  # points between a row of a table and a rule
 _RULE = 2.6  # points of thickness up to which a drawing is a rule: bounds of strokes are twice the line wide
+_LONG = 60.0  # points from which a horizontal rule may be a table's
 _NOTE_RULE = 0.2, 0.6  # of a column's width: how long the rule over footnotes is; LaTeX makes it 0.4
 _SMALL = 0.9  # of a line's type: the mark of a footnote is smaller
 _MARK_LENGTH = 2  # characters of the mark of a footnote, at most
@@ -24,9 +26,18 @@ def is_ruling_line(drawing: Drawing) -> bool:
     return (width <= _RULE or height <= _RULE) and (width >= 10 or height >= 10)
 
 
+def long_rules(graphics: PageGraphics) -> list[Box]:
+    """Return the boxes of horizontal rules as long as those of tables."""
+    return [
+        drawing.box
+        for drawing in graphics.drawings
+        if is_ruling_line(drawing) and drawing.box.width > _LONG and drawing.box.height <= _RULE
+    ]
+
+
 def ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]:
     """Positions of lines right under or over a rule as long as they are: rows of a table."""
-    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > 60]
+    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
     return frozenset(
         number
         for number, line in enumerate(lines)
@@ -44,7 +55,7 @@ def algorithm_boxes(lines: Sequence[Line], graphics: PageGraphics) -> list[Box]:
     heads = [line for line in lines if line.spans[0].bold and _ALGORITHM.match(line.text)]
     if not heads:
         return []
-    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > 60]
+    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
     boxes = []
     for line in heads:
         above = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from figtune.extraction.records import PaperText, Paragraph, Section
 from figtune.layout.line_roles import Role
@@ -13,6 +14,10 @@ from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.page import Line
 
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
+_RUN_IN = re.compile(r"^(?i:abstract)(?:\s*[.:—–-]+\s*|\s+(?=[^a-z\s]))")
+_INTRODUCTION = re.compile(r"^(?:(?:1|I)\.?\s+)?introduction$", re.IGNORECASE)
+_INDEX_TERMS = re.compile(r"^(?:CCS Concepts|(?:Additional )?Key\s?words|Index Terms|General Terms)\b", re.IGNORECASE)
+_SHORTEST_ABSTRACT = 200  # characters of one without a heading
 _ENTRIES = (re.compile(r"^\[[\w+]+\]"), re.compile(r"^\d{1,3}\.\s"))
 _SAME_SIZE = 0.5  # points
 _NEXT_ROW = 1.6  # em from row to row of a title
@@ -35,6 +40,11 @@ def paper_text(
         else:
             paragraphs = tuple(Paragraph(page=passage.page_index + 1, text=passage.text) for passage in body)
             sections.append(Section(heading=heading, paragraphs=paragraphs))
+    if not abstract and sections and not sections[0].heading:
+        own = _abstract_without_heading(sections[0].paragraphs, sections[1].heading if len(sections) > 1 else "")
+        abstract = [_RUN_IN.sub("", paragraph.text) for paragraph in own]
+        rest = tuple(paragraph for paragraph in sections[0].paragraphs if paragraph not in own)
+        sections[0] = Section(heading="", paragraphs=rest)
     return PaperText(
         paper_id=paper_id,
         title=_title(first_page, dehyphenator),
@@ -42,6 +52,18 @@ def paper_text(
         sections=tuple(section for section in sections if section.heading or section.paragraphs),
         references=tuple(references),
     )
+
+
+def _abstract_without_heading(paragraphs: Sequence[Paragraph], next_heading: str) -> list[Paragraph]:
+    """Return the abstract among the paragraphs before the first heading: the one that says so itself, or else those up
+    to the keywords, where the introduction follows."""
+    for paragraph in paragraphs:
+        if _RUN_IN.match(paragraph.text):
+            return [paragraph]
+    if not _INTRODUCTION.match(next_heading):
+        return []
+    before = list(takewhile(lambda paragraph: not _INDEX_TERMS.match(paragraph.text), paragraphs))
+    return before if sum(len(paragraph.text) for paragraph in before) >= _SHORTEST_ABSTRACT else []
 
 
 def _under_headings(blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:

@@ -11,12 +11,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
+from math import inf
 
 from msgspec import Struct
 
-from figtune.layout.line_roles import Role
+from figtune.layout.columns import Column
+from figtune.layout.line_roles import ABSTRACT, Role
 from figtune.layout.row_text import RowTextBuilder, note_marks
-from figtune.layout.style import Column, PaperStyle, font_family, is_prose, running_key
+from figtune.layout.style import PaperStyle, font_family, is_prose
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span
 
@@ -28,7 +30,6 @@ _NEAR = 2.5  # em from the first or the last row of the body
 _MOSTLY = 0.5
 _INDENT = 0.45  # em from the column's edge; what stands further left is a row of text, however many symbols it has
 _NO_BODY = frozenset({Role.FURNITURE, Role.NOTE, Role.ALGORITHM})
-_ABSTRACT = re.compile(r"^abstract\W?$", re.IGNORECASE)
 _EQUATION_NUMBER = re.compile(r"^\(\d+[a-z]?\)$")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _MARKS = (".", ":")
@@ -70,6 +71,8 @@ class TextRow(Struct, frozen=True, gc=False):
     """True if it has the words and the type of a section heading."""
     formula: bool
     """True if it is part of a displayed formula."""
+    set_off: bool = False
+    """True if small capitals or italics make it a heading, rather than weight."""
 
 
 def unclaimed_lines(
@@ -90,10 +93,11 @@ def unclaimed_lines(
     return UnclaimedLines(text.index, tuple(free))
 
 
-def body_rows(pages: Iterable[UnclaimedLines], style: PaperStyle) -> Iterator[TextRow]:
+def body_rows(pages: Iterable[UnclaimedLines], paper: PaperStyle) -> Iterator[TextRow]:
     """All rows of body text, headings, notes and displayed formulas, in reading order."""
     for page in pages:
-        front, blocks = _end_of_front(page), _body_blocks(page)
+        style = paper.on(page.index)
+        front, blocks = _end_of_front(page) if page.index == paper.front else inf, _body_blocks(page)
         body = [
             (line, role)
             for line, role in page.lines
@@ -108,8 +112,8 @@ def body_rows(pages: Iterable[UnclaimedLines], style: PaperStyle) -> Iterator[Te
 
 def _end_of_front(page: UnclaimedLines) -> float:
     """Height, in points from the top, from which nothing is front matter: that of the heading of the abstract."""
-    tops = [line.box.top for line, _ in page.lines if page.index == 0 and _ABSTRACT.match(line.text)]
-    return min(tops, default=float("inf"))
+    tops = [line.box.top for line, _ in page.lines if ABSTRACT.match(line.text)]
+    return min(tops, default=inf)
 
 
 def _body_blocks(page: UnclaimedLines) -> frozenset[int]:
@@ -134,7 +138,7 @@ def _is_running(line: Line, style: PaperStyle) -> bool:
         return False
     near = _NEAR * style.size
     at_edge = line.box.top - style.top < near or style.bottom - line.box.bottom < near
-    return at_edge and running_key(line.text) in style.running
+    return at_edge and line in style.running
 
 
 def _center_in(box: Box, other: Box) -> bool:
@@ -223,6 +227,7 @@ class _RowBuilder:
             run_in_heading_length=_run_in_heading_length(text, opening),
             heading=any(role is Role.HEADING for _, role in pieces),
             formula=formula,
+            set_off=any(role is Role.HEADING and not line.bold for line, role in pieces),
         )
 
     def _opening(self, spans: Sequence[Span]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from figtune.metrics.short_answer_records import QuestionScores, ReadingScores
+
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
@@ -232,3 +234,7 @@ class EvaluationSummary:
     slices: tuple[Slice, ...]
     facts: tuple[FactScores, ...]
     """Facts stated in references of a data set; empty for papers."""
+    questions: tuple[QuestionScores, ...] = ()
+    """Accuracy on short questions, by split that has any."""
+    readings: tuple[ReadingScores, ...] = ()
+    """Words read off figures, by split that has any."""

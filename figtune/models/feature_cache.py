@@ -8,6 +8,7 @@ trained nothing is cached, and the model gets pixels.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,14 +21,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from figtune.core.distributed import barrier, shard
 from figtune.core.images import read_image, read_image_size
 from figtune.core.io import atomic_write
-from figtune.core.log import log, progress_bar
+from figtune.core.log import progress_bar
 from figtune.models.family import FEATURES, Family, ImageInputs, ImageLayout, Processor
 from figtune.models.loading import LoadedModel
-from figtune.models.ranks import barrier, shard
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +124,7 @@ def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles) -> Im
         InputError: an image cannot be read.
     """
     if loaded.trains_vision:
-        log("features: off, since the vision encoder is trained; every picture goes through it each time")
+        logger.info("features: off, since the vision encoder is trained; every picture goes through it each time")
         return images
     store = FeatureStore(folder=root / _key(loaded), images=images)
     missing = [sha256 for sha256 in shard(sorted(images.files)) if sha256 not in store]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from transformers.utils import logging as transformers_logging
 
 from figtune.core.errors import ResourceError, UsageError
 from figtune.core.jsonl import read_json
-from figtune.core.log import log
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, ModelParts, Processor
@@ -33,6 +33,8 @@ from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of, trains_vision
 from figtune.models.vision_tower import unload_vision_tower
+
+logger = logging.getLogger(__name__)
 
 _WORTH_A_BAR = 500_000_000
 """Bytes of weights from which on loading shows its progress."""
@@ -241,7 +243,7 @@ def _tuned(
 
 @cache
 def _say_once(note: str) -> None:
-    log(note)
+    logger.info(note)
 
 
 def _show_loading(folder: Path) -> None:

@@ -14,10 +14,10 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from figtune.core.distributed import is_rank_zero
 from figtune.models.damage import damage_explained
 from figtune.models.family import Family
 from figtune.models.quiet import suppress_peft_deprecations
-from figtune.models.ranks import is_rank_zero
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights

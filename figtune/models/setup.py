@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ from peft import PeftModel
 
 from figtune.core.io import atomic_write_dir
 from figtune.core.jsonl import write_json
-from figtune.core.log import log
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import family_of_folder
 from figtune.models.family import Family, ModelParts
@@ -30,6 +30,8 @@ from figtune.models.records import (
 )
 from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
+
+logger = logging.getLogger(__name__)
 
 _TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector", "text": "text decoder"}
 _ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
@@ -53,14 +55,14 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
         copy_processor(found.folder, folder, family)
     for line in format_table(table):
-        log(line)
+        logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
     write_json(model_dir / MODEL_FILE, record)
     return table
 
 
 def _build(model_dir: Path, name: str) -> ModelFolder:
-    log(f"model {name}: building it; it is a demo model that knows nothing yet")
+    logger.info(f"model {name}: building it; it is a demo model that knows nothing yet")
     TINY_MODELS[name](model_dir / BASE_FOLDER)
     return ModelFolder(folder=model_dir / BASE_FOLDER, commit=None)
 
@@ -73,7 +75,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     family.check_dtype(choice.dtype)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
-    log(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
+    logger.info(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 from zlib import compress, decompress
 
@@ -10,6 +11,7 @@ from msgspec import msgpack
 
 from figtune.pdf.document import Document
 from figtune.pdf.page import PageText
+from figtune.pdf.page_view import count_type_sizes, scale_for
 
 _MANY = 64  # pages: below, unpacking costs more than the memory is worth
 
@@ -40,10 +42,33 @@ class CompressedPages(Sequence[PageText]):
 
 
 def read_texts(document: Document) -> Sequence[PageText]:
-    """The text layer of every page, in order; packed where there are many.
+    """The text layer of every page, in order; packed where there are many. From here on `document` shows pages that lie
+    on their side upright, and body type of an uncommon size at a common one.
 
     Raises:
         UnreadablePaperError: a page cannot be read.
     """
-    pages = (document.text(index) for index in range(document.page_count))
-    return CompressedPages(pages) if document.page_count > _MANY else tuple(pages)
+    sizes: Counter[float] = Counter()
+    turns: dict[int, int] = {}
+    texts = _kept(_counted(document, sizes, turns), document.page_count)
+    scale = scale_for(sizes)
+    if scale == 1.0 and not turns:
+        return texts
+    document.set_view(scale, turns)
+    anew = (
+        document.text(index) if scale != 1.0 or index in turns else texts[index] for index in range(document.page_count)
+    )
+    return _kept(anew, document.page_count)
+
+
+def _counted(document: Document, sizes: Counter[float], turns: dict[int, int]) -> Iterator[PageText]:
+    for index in range(document.page_count):
+        text = document.text(index)
+        count_type_sizes(text.lines, sizes)
+        if text.sideways:
+            turns[index] = text.sideways
+        yield text
+
+
+def _kept(texts: Iterable[PageText], count: int) -> Sequence[PageText]:
+    return CompressedPages(texts) if count > _MANY else tuple(texts)

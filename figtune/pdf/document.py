@@ -1,4 +1,4 @@
-"""A PDF opened with PyMuPDF. The only module that sees PyMuPDF's untyped objects.
+"""A PDF opened with PyMuPDF. Only this module, `page_view` and `text_layer` see PyMuPDF's untyped objects.
 
 Not thread-safe, as PyMuPDF is not: use processes. Each page is interpreted once into a MuPDF display list, from which
 its text, graphics and pixels are all taken; the lists of the last few pages are kept.
@@ -10,11 +10,9 @@ import ctypes
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from sys import intern
 from types import TracebackType
 from typing import Any
 
@@ -23,8 +21,11 @@ from numpy.typing import NDArray
 
 from figtune.core.errors import InputError
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import Drawing, Line, PageGraphics, PageText, Span, Word
-from figtune.pdf.text_cleanup import normalize_glyphs
+from figtune.pdf.overprint import drawn_once
+from figtune.pdf.page import PageGraphics, PageText, Word
+from figtune.pdf.page_view import scale_page, sideways
+from figtune.pdf.text_cleanup import count_meaningless
+from figtune.pdf.text_layer import box_of, drawing_of, lines_of, words_of
 
 GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
@@ -45,12 +46,7 @@ pymupdf.TOOLS.mupdf_display_warnings(False)
 _TEXT_FLAGS: int = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_IGNORE_ACTUALTEXT
 _GRAPHICS_FLAGS: int = _TEXT_FLAGS | pymupdf.TEXT_PRESERVE_IMAGES | pymupdf.TEXT_COLLECT_VECTORS
 _IMAGE_BLOCK, _VECTOR_BLOCK = 1, 3
-_SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-_UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
-_SMALLEST_TYPE = 0.5  # points; what is smaller is not there to be read, whatever it says
-_BLANK = 0.2  # em between two fonts that make a blank
-_NO_BLANK_AFTER = "\u0700"  # the first character after which MuPDF guesses no blanks
 _KEPT_DISPLAY_LISTS = 16
 _KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
@@ -82,6 +78,8 @@ class Document:
         self._room_for_graphics = _KEPT_GRAPHICS
         self._interpreted = 0
         self._colored = -1
+        self.scale = 1.0
+        self._turns: dict[int, int] = {}
         self.page_count: int = self._file.page_count
         self._repaired = False
 
@@ -95,7 +93,7 @@ class Document:
 
     @property
     def repaired(self) -> bool:
-        """Whether the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
+        """True where the file is so damaged that MuPDF rebuilt its table of objects, or read parts in part only.
 
         That shows when the file is opened or when a damaged part is first needed: ask once everything is read.
         """
@@ -114,15 +112,31 @@ class Document:
         """The text layer of the page at `index` (from 0)."""
         with self._reading(index):
             display_list = self._display_list(index)
-            box = _box(display_list.rect)
+            box = box_of(display_list.rect)
             blocks = pymupdf.TextPage(display_list.get_textpage(_TEXT_FLAGS)).extractDICT()["blocks"]
-            return PageText(index, box.x1, box.bottom, tuple(_lines(blocks)))
+            lines = drawn_once(tuple(lines_of(blocks)))
+            turn = self._turns.get(index, 0)
+            spans = [span["text"] for block in blocks for line in block["lines"] for span in line["spans"]]
+            useless = sum(map(count_meaningless, spans))
+            lying = 0 if turn else sideways(blocks)
+            return PageText(index, box.x1, box.bottom, lines, turn, self.scale, lying, useless)
+
+    def set_view(self, scale: float, turns: Mapping[int, int]) -> None:
+        """Read pages from now on at another scale, and some of them turned.
+
+        Args:
+            scale: points for a point of the page.
+            turns: degrees clockwise by index of a page, beyond its own /Rotate.
+        """
+        self.scale, self._turns = scale, dict(turns)
+        self._graphics.clear()
+        self._reopen()
 
     def words(self, text: PageText) -> tuple[Word, ...]:
         """The words of the page that `text` was read from, in the order of its lines."""
         with self._reading(text.index):
             found = pymupdf.TextPage(self._display_list(text.index).get_textpage(_TEXT_FLAGS)).extractWORDS()
-            return tuple(_words(found, text))
+            return tuple(words_of(found, text))
 
     def graphics(self, index: int) -> PageGraphics:
         """Images and vector paths of the page at `index`; those of the first pages are kept."""
@@ -138,8 +152,8 @@ class Document:
         with self._reading(index):
             blocks = pymupdf.TextPage(self._display_list(index).get_textpage(_GRAPHICS_FLAGS)).extractBLOCKS()
             graphics = PageGraphics(
-                images=tuple(_box(block) for block in blocks if block[6] == _IMAGE_BLOCK),
-                drawings=tuple(_drawing(block) for block in blocks if block[6] == _VECTOR_BLOCK),
+                images=tuple(box_of(block) for block in blocks if block[6] == _IMAGE_BLOCK),
+                drawings=tuple(drawing_of(block) for block in blocks if block[6] == _VECTOR_BLOCK),
             )
             _fix_refcount_leak(blocks)
             return graphics
@@ -153,6 +167,10 @@ class Document:
             )
             rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
             return rows[:, : pixels.width].copy()
+
+    def turned_back(self, index: int, pixels: GreyImage) -> GreyImage:
+        """Return pixels of the page at `index` as a reader shows it: uint8[H, W] or uint8[W, H]."""
+        return np.rot90(pixels, self._turns.get(index, 0) // 90)
 
     def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
         """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
@@ -173,7 +191,12 @@ class Document:
         if self._interpreted == _PAGES_OF_A_FILE:
             self._reopen()
         self._interpreted += 1
-        display_list = _display_list_of(self._file[index])
+        if self.scale != 1.0:
+            scale_page(self._file, index, self.scale)
+        page = self._file[index]
+        if index in self._turns:
+            page.set_rotation((page.rotation + self._turns[index]) % 360)
+        display_list = _display_list_of(page)
         self._display_lists[index] = display_list
         if len(self._display_lists) > _KEPT_DISPLAY_LISTS:
             self._display_lists.popitem(last=False)
@@ -294,7 +317,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _is_authors_own(annotation: Any) -> bool:
-    """Whether an annotation is an embedded film or scene, or a button, which LaTeX's animations are made of."""
+    """Return True for an embedded film or scene, or a button, which LaTeX's animations are made of."""
     mupdf = pymupdf.mupdf
     kind = mupdf.pdf_annot_type(annotation)
     if kind == mupdf.PDF_ANNOT_WIDGET:
@@ -304,93 +327,4 @@ def _is_authors_own(annotation: Any) -> bool:
         mupdf.PDF_ANNOT_MOVIE,
         mupdf.PDF_ANNOT_RICH_MEDIA,
         mupdf.PDF_ANNOT_3D,
-    )
-
-
-def _box(values: Any) -> Box:
-    return Box(values[0], values[1], values[2], values[3])
-
-
-def _lines(blocks: Any) -> Iterator[Line]:
-    for number, block in enumerate(blocks):
-        for place, line in enumerate(block["lines"]):
-            if visible := [span for span in line["spans"] if span["size"] >= _SMALLEST_TYPE]:
-                yield _line(line, visible, number, place)
-
-
-def _line(line: Any, visible: list[Any], block: int, number: int) -> Line:
-    runs = _runs(visible)
-    spans = tuple([_span(run) for run in runs])
-    longest = 0 if len(spans) == 1 else max(range(len(spans)), key=lambda number: len(spans[number].text.strip()))
-    main = spans[longest]
-    return Line(
-        text="".join([span.text for span in spans]).strip(),
-        box=_box(line["bbox"]),
-        spans=spans,
-        block=block,
-        font=main.font,
-        size=main.size,
-        bold=main.bold,
-        baseline=(runs[longest][0] if len(runs[longest]) == 1 else max(runs[longest], key=_length))["origin"][1],
-        horizontal=line["dir"][0] > _UPRIGHT,
-        number=number,
-    )
-
-
-def _length(span: Any) -> int:
-    return len(span["text"])
-
-
-def _runs(spans: Any) -> list[list[Any]]:
-    """MuPDF starts a new span at every blank that it had to guess; here only font, size and style count. It guesses
-    none after characters of Asian scripts, among which it counts "∗", "∈" and the letters of formulas."""
-    runs: list[list[Any]] = []
-    style = None
-    for span in spans:
-        this = (span["font"], span["size"], span["flags"])
-        if this == style:
-            runs[-1].append(span)
-        else:
-            torn = style is not None and _are_apart(runs[-1][-1], span)
-            runs.append([{**span, "text": f" {span['text']}"} if torn else span])
-            style = this
-    return runs
-
-
-def _are_apart(before: Any, after: Any) -> bool:
-    """Return True if a blank separates two spans where MuPDF guesses none; text before an index belongs to it."""
-    if before["text"][-1:] < _NO_BLANK_AFTER or after["text"][:1] == " " or after["size"] < before["size"]:
-        return False
-    blank: bool = after["bbox"][0] - before["bbox"][2] > _BLANK * after["size"]
-    return blank
-
-
-def _span(run: list[Any]) -> Span:
-    first = run[0]
-    font, bold, italic, superscript = _font_style(first["font"], first["flags"])
-    text = first["text"] if len(run) == 1 else "".join([span["text"] for span in run])
-    return Span(normalize_glyphs(text), font, round(first["size"], 2), bold, italic, superscript)
-
-
-@lru_cache(maxsize=1024)
-def _font_style(font: str, flags: int) -> tuple[str, bool, bool, bool]:
-    """A font's name, one object for all spans, and whether it is bold, italic and raised."""
-    bold = bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX")
-    return intern(font), bold, bool(flags & _ITALIC), bool(flags & _SUPERSCRIPT)
-
-
-def _words(found: Any, text: PageText) -> Iterator[Word]:
-    places = {(line.block, line.number): place for place, line in enumerate(text.lines)}
-    for x0, top, x1, bottom, characters, block, number, _ in found:
-        place = places.get((block, number))
-        if place is not None and bottom - top >= _SMALLEST_TYPE and (word := normalize_glyphs(characters).strip()):
-            yield Word(word, Box(x0, top, x1, bottom), place)
-
-
-def _drawing(block: Any) -> Drawing:
-    # "<vector filled, color: #ffffff, alpha: 255, is-rect: true, continues: false>"
-    description: str = block[4]
-    at = description.find("#")
-    return Drawing(
-        _box(block), description[at : at + 7], "vector filled" in description, "is-rect: true" in description
     )

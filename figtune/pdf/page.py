@@ -76,6 +76,25 @@ class PageText(Struct, frozen=True, gc=False):
     width: float
     height: float
     lines: tuple[Line, ...]
+    turn: int = 0
+    """Degrees by which the page was turned clockwise so that its text reads upright, beyond its own /Rotate."""
+    scale: float = 1.0
+    """Points of this text for a point of the page as it is shown."""
+    sideways: int = 0
+    """Degrees by which it should be turned clockwise, where most of its text lies on its side."""
+    meaningless: int = 0
+    """Number of characters that `lines` leave out because they are unmapped, of private use, or control characters."""
+
+    def as_shown(self, box: Box) -> Box:
+        """Return `box` in points of the page as a reader shows it, origin top-left."""
+        x0, top, x1, bottom = box.x0, box.top, box.x1, box.bottom
+        if self.turn == 90:
+            x0, top, x1, bottom = top, self.width - x1, bottom, self.width - x0
+        elif self.turn == 270:
+            x0, top, x1, bottom = self.height - bottom, x0, self.height - top, x1
+        if self.scale == 1.0:
+            return Box(x0, top, x1, bottom)
+        return Box(x0 / self.scale, top / self.scale, x1 / self.scale, bottom / self.scale)
 
     @property
     def box(self) -> Box:

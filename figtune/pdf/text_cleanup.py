@@ -29,6 +29,10 @@ _SUSPECT = re.compile(r"[^ -_a-~]")
 # hardly ever alone in Korean text.
 _CUT_MATH_LETTER = re.compile("(?<![\uac00-\ud7ff])[\ud400-\ud7ff](?![\uac00-\ud7ff])")
 _BLANK = "\t\n\r\x0b\x0c"
+# Type 3 fonts of TeX have no names for their glyphs, so that a ligature comes as its code in the font: from 11 in
+# Knuth's encoding (The TeXbook, appendix F), from 27 in Cork's. They stand within words or at an end of one.
+_LIGATURES = dict(zip("\x0b\x0c\x0d\x0e\x0f\x1b\x1c\x1d\x1e\x1f", 2 * ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
+_LIGATURE = re.compile(r"(?<=[^\W\d_])[\x0b\x0c\x0e\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[^\W\d_])")
 
 
 def normalize_glyphs(text: str) -> str:
@@ -39,9 +43,17 @@ def normalize_glyphs(text: str) -> str:
     """
     if not _SUSPECT.search(text):
         return text
-    mapped = _CUT_MATH_LETTER.sub(lambda match: chr(ord(match[0]) + 0x10000), text)
+    lettered = _LIGATURE.sub(lambda match: _LIGATURES[match[0]], text)
+    mapped = _CUT_MATH_LETTER.sub(lambda match: chr(ord(match[0]) + 0x10000), lettered)
     spelled = "".join(_spelled(character) for character in mapped)
     return compose_accents(spelled)
+
+
+def count_meaningless(text: str) -> int:
+    """Return the number of characters that `normalize_glyphs` drops because they mean nothing to a reader."""
+    if not _SUSPECT.search(text):
+        return 0
+    return sum(_spelled(character) == "" for character in _CUT_MATH_LETTER.sub("x", text))
 
 
 def compose_accents(text: str) -> str:

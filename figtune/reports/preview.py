@@ -103,8 +103,10 @@ def _length(text: str, count_tokens: TokenCounter | None) -> str:
 
 
 def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
+    """Return a sample of every task, the lowest quality first within each."""
     examples = stream_examples(dataset_dir, split)
-    return _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
+    sample = _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
+    return sorted(sample, key=lambda each: (each.task, each.quality))
 
 
 def _rejections(dataset_dir: Path) -> list[ShownRejection]:

@@ -4,18 +4,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from figtune.core import distributed
 from figtune.core.errors import NothingProducedError
-from figtune.core.log import log, progress_bar
-from figtune.models import ranks
+from figtune.core.log import progress_bar
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import evaluations_since_best
 from figtune.training.schedule import TrainingSchedule
+
+logger = logging.getLogger(__name__)
 
 _WINDOW = 10
 """Number of logged losses in the moving average."""
@@ -126,7 +129,7 @@ class EarlyStopping(TrainerCallback):
         """Judge the evaluation that has just been logged."""
         if self.should_stop(state.log_history) and state.global_step < state.max_steps:
             control.should_training_stop = True
-            log(
+            logger.info(
                 f"train: early stopping at step {state.global_step}: no lower loss on val for "
                 f"{self._patience} evaluations"
             )
@@ -141,7 +144,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint that the Trainer has just written."""
         # Every process writes a file of its own into it.
-        ranks.barrier()
-        if ranks.is_rank_zero():
+        distributed.barrier()
+        if distributed.is_rank_zero():
             self._checkpoints.mark_complete(state.global_step)
-        ranks.barrier()
+        distributed.barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ import torch
 
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
-from figtune.core.log import log
 from figtune.core.number_format import gigabytes
 from figtune.models.choice import ModelChoice
 from figtune.models.families import TINY_TYPES, model_type_of
@@ -30,6 +30,8 @@ from figtune.training.memory_budget import (
 )
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use, worst_case_batch
 from figtune.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
     """
     if choice.name in TINY_TYPES:
         if budget.requested is not None:
-            log("memory: not estimated, since a demo model fits anywhere")
+            logger.info("memory: not estimated, since a demo model fits anywhere")
         return
     folder = find_model(choice.name, choice.revision, weights=False).folder
     record = ModelRecord(
@@ -102,7 +104,7 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
     estimate = _estimate(folder, record, budget)
     use = estimate(step)
     for line in memory_lines(use):
-        log(line)
+        logger.info(line)
     _judge(use, step, budget, estimate)
 
 
@@ -143,9 +145,9 @@ def _judge(use: MemoryUse, step: StepConfig, budget: MemoryBudget, estimate: Cal
     """Raise only for a budget given with --memory: the estimate is of the worst-case batch, so otherwise it warns."""
     problem = shortfall_message(use, budget.size, budget.title)
     if not problem:
-        log(f"memory: at most {gigabytes(use.peak)} of {gigabytes(budget.size)} ({budget.title})")
+        logger.info(f"memory: at most {gigabytes(use.peak)} of {gigabytes(budget.size)} ({budget.title})")
         return
     remedy = suggest_settings(step, budget.size, estimate)
     if budget.requested is not None:
         raise ResourceError(problem, remedy)
-    log(f"memory may be too small: {problem}; {remedy}")
+    logger.warning(f"memory may be too small: {problem}; {remedy}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,10 @@ from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, ev
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import BatchDataset, TokenizedSplit
 from figtune.batching.packing import SharedPrefixGroup
-from figtune.core.log import log
+from figtune.core.distributed import barrier, is_rank_zero, world_size
 from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
-from figtune.models.ranks import barrier, is_rank_zero, world_size
 from figtune.models.records import ANSWERS_FILE
 from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
@@ -31,6 +31,8 @@ from figtune.training.schedule import TrainingSchedule
 from figtune.training.settings import TrainSettings
 from figtune.training.throughput import ThroughputMeter
 from figtune.training.trainer import FigureTrainer
+
+logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
@@ -107,7 +109,7 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
 
 
 def _log_smaller_batch(failed: TrainSettings, smaller: TrainSettings) -> None:
-    log(
+    logger.info(
         f"train: out of memory with a batch of {failed.batch_size}; starting again with {smaller.batch_size}, "
         f"accumulated {smaller.gradient_accumulation_steps} times: the same examples per step"
     )
@@ -141,7 +143,7 @@ def _start_or_resume(context: RunContext) -> RunResult:
     if start is not None and _is_finished(context, state_of(start)):
         return RunResult(context=context, log_history=state_of(start).log_history, resumed_from=step)
     if start is not None:
-        log(f"train: resuming from step {step}")
+        logger.info(f"train: resuming from step {step}")
     return RunResult(context=context, log_history=_train_steps(context, start, step), resumed_from=step)
 
 

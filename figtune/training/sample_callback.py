@@ -4,20 +4,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from figtune.core import distributed
 from figtune.core.jsonl import read_records, write_records
-from figtune.core.log import log
 from figtune.dataset.records import Example
 from figtune.inference.generate import generate_answers
 from figtune.inference.settings import Decoding
-from figtune.models import ranks
 from figtune.models.feature_cache import ImageSource, read_inputs
 from figtune.models.loading import LoadedModel
 from figtune.models.records import AnswerLine
+
+logger = logging.getLogger(__name__)
 
 _GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
 """Greedy decoding of short answers: enough to show progress."""
@@ -59,7 +61,7 @@ class SampleGenerationCallback(TrainerCallback):
     def disable(self) -> None:
         """Answer nothing: sharded weights are only gathered within a training step."""
         if self._examples:
-            log("train: no sample answers during training, since the weights are sharded over the cards")
+            logger.warning("train: no sample answers during training, since the weights are sharded over the cards")
         self._examples = ()
         self._file.unlink(missing_ok=True)
 
@@ -84,7 +86,7 @@ class SampleGenerationCallback(TrainerCallback):
             )
             for example, text in zip(self._examples, answers, strict=True)
         ]
-        if ranks.is_rank_zero():
+        if distributed.is_rank_zero():
             write_records(self._file, self.lines)
 
     def _batches(self) -> list[Sequence[Example]]:

@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from figtune.models.ranks import world_size
+from figtune.core.distributed import world_size
 from figtune.training.schedule import TrainingSchedule
 
 _GB = 1e9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,10 @@ import torch
 
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
-from figtune.core.distributed import TORCHRUN
+from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError, UsageError
-from figtune.core.log import log
 from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
-from figtune.models.ranks import is_rank_zero, world_size
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.metrics_log import best_step, metrics_lines
@@ -27,6 +26,8 @@ from figtune.training.run import RunContext, RunResult, batch_order, run_trainin
 from figtune.training.sample_callback import evenly_spaced
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -107,13 +108,13 @@ def _log_devices(settings: TrainSettings, device: str) -> None:
     """Log the number of processes, or that only one of several cards is used."""
     cards = torch.cuda.device_count() if device != "cpu" else 0
     if world_size() > 1:
-        log(
+        logger.info(
             f"train: {world_size()} processes, in each of them batches of up to {settings.batch_size} examples, "
             f"accumulated {settings.gradient_accumulation_steps} times"
         )
     elif cards > 1:
         launch = TORCHRUN.format(count=cards, script="train_model.py")
-        log(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
+        logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
 def _candidates(settings: TrainSettings) -> list[TrainSettings]:

@@ -20,9 +20,9 @@ from figtune.batching.dataset import BatchDataset
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.batching.prefetch import Prefetcher
+from figtune.core.distributed import all_reduce_sum, rank, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.models.lora import save_adapter
-from figtune.models.ranks import all_reduce_sum, process_rank, world_size
 from figtune.training.throughput import ThroughputMeter
 
 Tensors = dict[str, Tensor]
@@ -193,7 +193,7 @@ class FigureTrainer(Trainer):
         Under FSDP every process must take part in as many forward passes as the others.
         """
         rounds = ceil(len(batches) / world_size())
-        mine = [turn * world_size() + process_rank() for turn in range(rounds)]
+        mine = [turn * world_size() + rank() for turn in range(rounds)]
         read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
         prefetcher = Prefetcher(read, 2)
         try:

@@ -74,6 +74,8 @@ class Switches:
     dry_run: bool = False
     force: bool = False
     strict: bool = False
+    quiet: bool = False
+    verbose: bool = False
 
 
 @pytest.fixture

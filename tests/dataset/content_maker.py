@@ -12,7 +12,6 @@ from PIL import Image
 
 from figtune.core.jsonl import write_records
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.splits import Fractions
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Mention, PaperRecord
 
 CHOICES = PrepareSettings(
@@ -26,10 +25,14 @@ CHOICES = PrepareSettings(
     min_words=5,
     max_words=120,
     max_context_words=80,
+    min_quality=0.0,
+    panel_images=True,
     near_duplicate_bits=12,
     minitrain_examples=5,
     shard_examples=0,
-    fractions=Fractions(val=0.2, test=0.3, seed=0),
+    val_fraction=0.2,
+    test_fraction=0.3,
+    split_seed=0,
 )
 
 PLAIN_FIGURE = FigureRecord(
@@ -48,14 +51,24 @@ PLAIN_FIGURE = FigureRecord(
     kind_score=0.9,
     confidence=0.9,
     reason="",
-    figure_text="Image Encoder Tokens Decoder Text",
+    figure_text="Image\nEncoder\nTokens\nDecoder\nText",
     panels=(),
     mentions=(
         Mention(
             page=2,
             section="3. Method",
-            text="Figure 1 shows the whole network. The Encoder is a stack of attention layers over image tokens. "
-            "Training takes two days.",
+            text="Figure 1 shows the whole network. The Encoder is a stack of attention layers over image tokens, and "
+            "the Decoder takes their output to generate the text word by word. Training takes two days.",
+        ),
+        Mention(
+            page=3,
+            section="4. Results",
+            text="In Figure 1, deeper stacks improve accuracy more because errors drop, which suggests a better fit.",
+        ),
+        Mention(
+            page=3,
+            section="4. Results",
+            text="The dashed arrows of Figure 1 mark what is left out at night, and grey boxes mark frozen parts.",
         ),
     ),
 )

@@ -12,18 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
+from config import DATA
 from figtune.core.jsonl import read_records
 from figtune.dataset.build_from_dataset import prepare_rows
-from figtune.dataset.dataset_rows import Columns
-from figtune.dataset.hub_dataset import DataSource
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats, examples_file
-from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.splits import Fractions
+from figtune.dataset.settings import DataSettings, PrepareSettings
 from tests.dataset.content_maker import CHOICES, picture
 
-COLUMNS = Columns(image="image", target="caption", prompt="", row_id="id")
-TRAIN_ONLY = replace(CHOICES, fractions=Fractions(val=0.0, test=0.0, seed=0))
+TRAIN_ONLY = replace(CHOICES, val_fraction=0.0, test_fraction=0.0)
 PROMPT = "Report on this scan."
+COLUMNS = replace(DATA, id_column="id", prompt=PROMPT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +135,12 @@ def prepare(
     source: Path | str,
     dataset_dir: Path,
     settings: PrepareSettings = CHOICES,
-    columns: Columns = COLUMNS,
+    columns: DataSettings = COLUMNS,
     revision: str | None = None,
     limit: int = 0,
 ) -> Prepared:
     """Prepare and read everything back."""
-    wanted = DataSource(name=str(source), revision=revision, columns=columns, prompt=PROMPT, limit=limit)
+    wanted = replace(columns, source=str(source), revision=revision, limit=limit)
     stats = prepare_rows(wanted, dataset_dir, settings)
     examples = {split: read_records(dataset_dir / examples_file(split), Example, "a test") for split in SPLITS}
     return Prepared(stats, examples, read_records(dataset_dir / REJECTED_FILE, Rejection, "a test"))

@@ -151,7 +151,7 @@ def test_copies_of_training_pictures_leave_the_other_splits(tmp_path: Path) -> N
 
 
 def test_own_prompts_and_without_ids_the_image_is_the_group(tmp_path: Path) -> None:
-    columns = replace(COLUMNS, prompt="ground_truth", row_id="")
+    columns = replace(COLUMNS, prompt_column="ground_truth", id_column="")
     rows = [scan(0), replace(scan(1), ground_truth=" ")]
     prepared = prepare(write_parquet(tmp_path / "source", {"train": rows}), tmp_path / "dataset", TRAIN_ONLY, columns)
     assert [example.prompt for example in prepared.examples["train"]] == ["spot 0", PROMPT]
@@ -189,18 +189,22 @@ def test_a_second_run_is_identical_and_leaves_no_image_of_the_first(mixed: Path,
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("column", "name", "complaint"),
     [
-        ({"image": "picture"}, r'no column "picture"; it has image, id, caption, ground_truth.*--data\.image_column'),
-        ({"target": "report"}, r'no column "report".*--data\.target_column'),
-        ({"prompt": "question"}, r'no column "question".*--data\.prompt_column'),
-        ({"row_id": "patient"}, r'no column "patient".*--data\.id_column'),
+        (
+            "image_column",
+            "picture",
+            r'no column "picture"; it has image, id, caption, ground_truth.*--data\.image_column',
+        ),
+        ("target_column", "report", r'no column "report".*--data\.target_column'),
+        ("prompt_column", "question", r'no column "question".*--data\.prompt_column'),
+        ("id_column", "patient", r'no column "patient".*--data\.id_column'),
     ],
 )
-def test_a_lacking_column_names_those_there_are(tmp_path: Path, change: dict[str, str], complaint: str) -> None:
+def test_a_lacking_column_names_those_there_are(tmp_path: Path, column: str, name: str, complaint: str) -> None:
     source = write_parquet(tmp_path / "source", {"train": SCANS[:1]})
     with pytest.raises(InputError, match=complaint):
-        prepare(source, tmp_path / "dataset", columns=replace(COLUMNS, **change))
+        prepare(source, tmp_path / "dataset", columns=replace(COLUMNS, **{column: name}))  # type: ignore[arg-type]
 
 
 def test_nothing_usable_names_the_rule_and_the_setting(tmp_path: Path) -> None:

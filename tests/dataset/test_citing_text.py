@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from figtune.dataset.body_sentences import FORMULA, sentences_of
-from figtune.dataset.citing_text import CitingText, passages_about, without_repeats
+from figtune.dataset.citing_text import CitingText, passages_about, repeats
 from figtune.dataset.references import FigureRef
+from figtune.dataset.sentence_faults import is_pointer
 from figtune.extraction.records import Mention
 
 FIGURE = FigureRef("Figure", "3")
@@ -94,8 +95,10 @@ def test_direct_passages_come_before_remarks_in_brackets() -> None:
 
 
 def test_repeats_are_told_by_their_words() -> None:
-    said = ("The encoder reads the image.", "The decoder writes.", "As shown in the figure, an encoder reads images.")
-    assert without_repeats(said, ["the decoder writes."]) == ("The encoder reads the image.",)
+    known = ["the decoder writes.", "The encoder reads the image."]
+    assert repeats("The decoder writes.", known)
+    assert repeats("As shown in the figure, an encoder reads images.", known)
+    assert not repeats("The memory holds frames.", known)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +128,19 @@ def test_sentences_without_heads_and_displayed_formulas(paragraph: str, expected
 def test_nothing_goes_on_behind_a_formula() -> None:
     paragraph = "As Fig. 3 shows, the encoder reads the image.\nf = E(x) (1)\nThe encoder fills the memory bank."
     assert sentences(paragraph) == ["As the figure shows, the encoder reads the image."]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "pointing"),
+    [
+        ("The figure shows a comparison of two networks on four data sets where images differ.", True),
+        ("Panel (b) shows the accuracy of all networks with thresholds ranging from 0 to 2.", True),
+        ("We visually present results in the figure.", True),
+        ("In the figure we compare the speed of both networks.", True),
+        ("The figure shows that deeper networks learn faster.", False),
+        ("The figure shows two networks, of which the deeper one fails at night.", False),
+        ("As shown in the figure, the deeper network learns faster.", False),
+    ],
+)
+def test_pointing_is_told_from_telling(sentence: str, pointing: bool) -> None:
+    assert is_pointer(sentence) is pointing

@@ -19,9 +19,11 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Features come from a ResNet-like [16] backbone.", "Features come from a ResNet-like backbone.", {"citation"}),
     ("Existing methods [19, 40] fail (e.g., [4], [5]).", "Existing methods fail.", {"citation"}),
     ("Following [12], we warp it.", "Following prior work, we warp it.", {"citation"}),
-    ("[12] proposes a warp.", "Prior work proposes a warp.", {"citation"}),
+    ("[12] proposes a warp.", None, {"citation_as_subject"}),
+    ("In [12], a warp is proposed.", "In prior work, a warp is proposed.", {"citation"}),
+    ("Our net extends [12] by a mask.", None, {"citation_as_noun"}),
     ("We compare to BARF [20], NeRF [21], and [22].", "We compare to BARF, NeRF, and prior work.", {"citation"}),
-    ("Smith et al. [12] warp it (Doe and Roe, 2019).", "Prior work warp it.", {"citation"}),
+    ("Smith et al. [12] warp it (Doe and Roe, 2019).", None, {"citation", "citation_as_subject"}),
     ("The model by Doe and Roe (2019) fails.", "The model by prior work fails.", {"citation"}),
     ("We compare FlowNet and Caltech [3].", "We compare FlowNet and Caltech.", {"citation"}),
     ("In a nutshell, our contributions are as follows.", None, {"about_the_paper"}),
@@ -70,6 +72,24 @@ CASES: list[tuple[str, str | None, set[str]]] = [
         "The warp and the mask (panel b) differ.",
         {"own_reference"},
     ),
+    ("The masks (Fig. 3 (left)) are small.", "The masks (left) are small.", {"own_reference"}),
+    ("The masks of Fig. 3 (top row) are small.", "The masks of the figure (top row) are small.", {"own_reference"}),
+    ("The masks in Fig. 3-(b) are small.", "The masks in panel (b) are small.", {"own_reference"}),
+    ("The masks are small (please see Fig. 3 for more masks).", "The masks are small.", {"own_reference"}),
+    ("The masks are as small as the results Fig. 3, which are old.", None, {"own_reference", "stray_reference"}),
+    ("It minimises Equ. 4.", None, {"equation_reference"}),
+    ("The masks are small (see Appx. B).", "The masks are small.", {"supplement_reference"}),
+    ("Masks of the net, the same as in Fig. 4.", "Masks of the net.", {"other_figure_reference"}),
+    ("Results w/o masks and w/ masks.", "Results w/o masks and w/ masks.", set()),
+    ("We refer the reader to Fig. 3.", None, {"own_reference", "bare_pointer"}),
+    ("More details can be found in the text.", None, {"text_reference"}),
+    ("Images have 512⇥512 pixels.", "Images have 512×512 pixels.", set()),
+    ("Weights f(xI) 2 R are learned.", None, {"wrong_symbols"}),
+    ("A threshold Ä is set.", None, {"wrong_symbols"}),
+    ("The map Ft−1 is warped.", None, {"wrong_symbols"}),
+    ("The loss Lcls is small.", None, {"wrong_symbols"}),
+    ("The mask Ŵ is small.", None, {"wrong_symbols"}),
+    ("Values of α from 0.5 to 2 are tried.", "Values of α from 0.5 to 2 are tried.", set()),
     ("In Fig. 3 (top), frames move.", "In the figure (top), frames move.", {"own_reference"}),
     ("IBRNet† is fine-tuned.", "IBRNet is fine-tuned.", {"footnote_mark"}),
     ("Code is available at https://x.github.io/y.", None, {"address"}),
@@ -122,6 +142,18 @@ def test_a_sentence_goes_with_the_one_it_leans_on() -> None:
         ("It can be seen that the encoder works.", False),
         ("We build it.", False),
         ("Item (a) is built.", False),
+        ("To address them, we build it.", True),
+        ("In doing so, we lose it.", True),
+        ("We regard them as labels.", True),
+        ("Given their size, we build it.", True),
+        ("As illustrated in the top part of the figure, they move.", True),
+        ("Towards this goal, we build it.", True),
+        ("As shown in the figure, it can move.", True),
+        ("In this section, we build it.", False),
+        ("In contrast to prior methods, we build it.", False),
+        ("In contrast, we build it.", True),
+        ("Instead of masks, we use boxes.", False),
+        ("Finally, the mask is drawn.", True),
     ],
 )
 def test_leaning_back(sentence: str, expected: bool) -> None:
@@ -131,6 +163,8 @@ def test_leaning_back(sentence: str, expected: bool) -> None:
 def test_connectives_go_where_nothing_stands_before() -> None:
     assert without_leading_connective("However, in addition, the net works.") == "In addition, the net works."
     assert without_leading_connective("Moreover, the net works.") == "The net works."
+    assert without_leading_connective("In contrast to masks, it works.") == "In contrast to masks, it works."
+    assert without_leading_connective("Instead of masks, we use boxes.") == "Instead of masks, we use boxes."
     assert without_leading_connective("mIoU grows.") == "mIoU grows."
 
 

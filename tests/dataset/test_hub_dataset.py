@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from figtune.core.errors import ExitCode, InputError, ResourceError
-from figtune.dataset.hub_dataset import DataSource
+from figtune.dataset.settings import DataSettings
 from figtune.dataset.source_fingerprint import source_fingerprint
 from tests.dataset.content_maker import picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, encoded, parquet, prepare, scan, write_parquet
@@ -33,8 +33,8 @@ def local_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Local
         yield server
 
 
-def source(name: str, revision: str | None = None) -> DataSource:
-    return DataSource(name=name, revision=revision, columns=COLUMNS, prompt="Describe it.", limit=0)
+def source(name: str, revision: str | None = None) -> DataSettings:
+    return replace(COLUMNS, source=name, revision=revision)
 
 
 def test_a_data_set_of_the_hub_is_downloaded_once(local_hub: LocalHub, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
         (
             "(a) It fails at speed (b) Ours does not.",
             {"a": "It fails at speed", "b": "Ours does not"},
-            {"a": "It fails at speed.", "b": "Ours does not."},
+            {"a": "", "b": "Ours does not."},
         ),
         (
             "Measured by (a) mirrors and (b) ours when it is late.",

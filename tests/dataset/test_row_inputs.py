@@ -25,7 +25,7 @@ from tests.dataset.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare
 
 TEXT = "An axial scan of a head. A bright spot lies in the left half."
 UMLAUTS = "Ein Bild des Schädels von oben, gegenüber früheren Aufnahmen unverändert."
-NO_ID = replace(COLUMNS, row_id="")
+NO_ID = replace(COLUMNS, id_column="")
 
 
 def pictures(folder: Path, count: int) -> list[str]:
@@ -150,7 +150,7 @@ def test_every_caption_of_an_image_is_an_example(tmp_path: Path) -> None:
 )
 def test_nested_columns_are_named_with_dots(tmp_path: Path, cell: object, target: str, prompt: str) -> None:
     source = jsonl(tmp_path, [{"image": pictures(tmp_path, 1)[0], "conv": cell}])
-    columns = replace(NO_ID, target=target, prompt=prompt)
+    columns = replace(NO_ID, target_column=target, prompt_column=prompt)
     (example,) = prepare(source, tmp_path / "dataset", TRAIN_ONLY, columns).examples["train"]
     assert (example.prompt, example.completion) == ("What is this?", TEXT)
 
@@ -173,7 +173,7 @@ def test_what_is_nested_is_named_with_what_can_be_typed(
 ) -> None:
     source = jsonl(tmp_path, [{"image": pictures(tmp_path, 1)[0], "conv": cell}])
     with pytest.raises(InputError, match=complaint):
-        prepare(source, tmp_path / "dataset", TRAIN_ONLY, replace(NO_ID, target=target))
+        prepare(source, tmp_path / "dataset", TRAIN_ONLY, replace(NO_ID, target_column=target))
 
 
 def test_the_annotation_file_of_coco_is_named_as_that(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_missing_cells_are_no_texts(tmp_path: Path, missing: str) -> None:
 )
 def test_a_broken_line_is_named(tmp_path: Path, name: str, content: str, complaint: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    columns = replace(NO_ID, target="image")
+    columns = replace(NO_ID, target_column="image")
     with pytest.raises(InputError, match=complaint):
         prepare(tmp_path / name, tmp_path / "dataset", TRAIN_ONLY, columns)
 

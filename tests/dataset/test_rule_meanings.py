@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from figtune.dataset.cleaning import CHECKS
 from figtune.dataset.records import Stats
 from figtune.dataset.rule_meanings import EXAMPLE, SENTENCE, SETTINGS, WHOLE, meaning, rejection_lines, rules_page
 from figtune.dataset.text_rules import RULES
@@ -27,10 +28,11 @@ def _names_in_the_code() -> Iterator[str]:
 
 
 def test_every_rule_is_explained_and_none_that_is_not_there() -> None:
-    tasks = {"nothing_left_of_caption", "too_few_components", "panel_without_own_caption"}
+    tasks = {"nothing_left_of_caption", "headline_lost", "panel_without_own_caption", "no_sure_question"}
+    reading = {"no_words_in_figure", "too_many_words_in_figure", "unreadable_words_in_figure"}
     citing = {"no_citing_text", "only_repeats_caption", "nothing_left_of_citing_text"}
-    cleaning = {rule.name for rule in RULES} | {"mostly_symbols", "broken_off", "unseen_number"}
-    assert {*_names_in_the_code(), *tasks, *citing, *cleaning} - {*WHOLE, *EXAMPLE, *SENTENCE} == set()
+    cleaning = {rule.name for rule in RULES} | {"mostly_symbols", "broken_off", "unseen_number"} | dict(CHECKS).keys()
+    assert {*_names_in_the_code(), *tasks, *reading, *citing, *cleaning} - {*WHOLE, *EXAMPLE, *SENTENCE} == set()
     text = "".join(path.read_text(encoding="utf-8") for path in _PREPARATION if path.name != "rule_meanings.py")
     assert [rule for rule in (*WHOLE, *EXAMPLE, *SENTENCE) if f'"{rule}"' not in text] == []
     assert _PREPARATION
@@ -61,6 +63,7 @@ def test_the_screen_names_the_reasons_most_frequent_first() -> None:
         empty_splits=(),
         duplicates=0,
         image_remarks={},
+        quality={},
     )
     assert list(rejection_lines(stats)) == [
         "rejected: 86 figures and tables: 85 left out as tables, which is the default (--prepare.include_tables); "

@@ -11,7 +11,7 @@ import datasets
 import pytest
 
 import prepare_data
-from config import Config, PrepareSettings
+from config import PREPARE, Config
 from figtune.batching.dataset import read_examples
 from figtune.core.artifacts import LIST_FILE, FileEntry, Stage, provenance, write_manifest
 from figtune.core.errors import ArtifactMissingError
@@ -104,7 +104,7 @@ def test_a_lost_shard_is_missed(tmp_path: Path, five: list[Example], lost: str) 
 
 
 def test_shards_are_listed_and_the_export_reads_them(content: Path, tmp_path: Path) -> None:
-    config = Config(work_dir=tmp_path, export=tmp_path / "export", prepare=PrepareSettings(shard_examples=9))
+    config = Config(work_dir=tmp_path, export=tmp_path / "export", prepare=replace(PREPARE, shard_examples=9))
     shutil.copytree(content, config.content_dir)
     extracted = Stage(name="extract", version=0, folder=config.content_dir, command="", settings={}, outputs=())
     write_manifest(extracted, provenance(extracted, {}), {})

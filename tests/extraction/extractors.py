@@ -98,7 +98,7 @@ def _write(task: ExtractionTask, content: bytes) -> None:
     crop = task.content_dir / CROPS_FOLDER / task.source.paper_id / f"{task.source.paper_id}-figure-1.png"
     for path in (text, crop):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content + str(task.dpi).encode())
+        path.write_bytes(content + str(task.settings.dpi).encode())
 
 
 def _result(task: ExtractionTask) -> PaperResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pymupdf
 import pytest
 from PIL import Image
 
+from config import EXTRACT
 from figtune.core.jsonl import read_json, read_records
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord, PaperText
@@ -29,10 +31,7 @@ def run(pdf_dir: Path, content_dir: Path, *, timeout_s: float = 120, memory_mb: 
     return extract_folder(
         pdf_dir,
         content_dir,
-        dpi=100,
-        longest_side=300,
-        timeout_s=timeout_s,
-        memory_mb=memory_mb,
+        replace(EXTRACT, dpi=100, longest_side=300, timeout_seconds=timeout_s, memory_mb=memory_mb),
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=2),

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, read_gold, score
-from tests.figures.paper_maker import findings_in
+from figtune.figures.detector import detect_figures
+from figtune.pdf.compressed_pages import read_texts
+from figtune.pdf.dehyphenation import dehyphenator_for
+from figtune.pdf.document import Document
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +23,14 @@ def test_scores_do_not_fall() -> None:
     papers: list[tuple[list[Item], list[Item]]] = []
     for path in labels:
         pdf = path.with_name(path.name.removesuffix(GOLD_SUFFIX) + ".pdf")
-        papers.append((read_gold(path), items_of(findings_in(pdf).figures)))
+        papers.append((read_gold(path), _found(pdf)))
     figures, tables = score(papers, "Figure"), score(papers, "Table")
     assert min(figures.precision, figures.recall) >= 0.985
     assert min(tables.precision, tables.recall) >= 0.98
     assert min(figures.mean_iou, tables.mean_iou) >= 0.98
+
+
+def _found(path: Path) -> list[Item]:
+    with Document(path) as document:
+        texts = read_texts(document)
+        return items_of(detect_figures(document, texts, dehyphenator_for(texts)).figures, texts)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from config import EXTRACT
 from figtune.core.cli import run_cli
 from figtune.core.errors import ExitCode, ResourceError
 from figtune.core.io import TEMPORARY_PREFIX
@@ -59,10 +61,7 @@ def run(
     extract_folder(
         pdf_dir,
         content_dir,
-        dpi=60,
-        longest_side=300,
-        timeout_s=timeout_s,
-        memory_mb=300,
+        replace(EXTRACT, dpi=60, longest_side=300, timeout_seconds=timeout_s, memory_mb=300),
         redo=False,
         extract=extract,
         engine=engine,
@@ -328,8 +327,8 @@ def test_a_full_object_store_is_a_line_and_an_exit_code(tmp_path: Path, monkeypa
 
 
 def test_where_papers_are_read_makes_nothing_stale(tmp_path: Path) -> None:
-    from config import Config, ExtractSettings
+    from config import Config
     from extract_content import describe
 
-    elsewhere = Config(pdf_dir=SAMPLES, extract=ExtractSettings(engine="ray", ray_address="auto"))
+    elsewhere = Config(pdf_dir=SAMPLES, extract=replace(EXTRACT, engine="ray", ray_address="auto"))
     assert describe(elsewhere) == describe(Config(pdf_dir=SAMPLES))

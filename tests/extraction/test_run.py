@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from config import EXTRACT
 from figtune.core.errors import ExitCode, InputError, ResourceError
 from figtune.core.jsonl import read_records
 from figtune.extraction import run as batch
@@ -43,10 +45,7 @@ def run(
     return extract_folder(
         pdf_dir,
         content_dir,
-        dpi=dpi,
-        longest_side=500,
-        timeout_s=timeout_s,
-        memory_mb=300,
+        replace(EXTRACT, dpi=dpi, longest_side=500, timeout_seconds=timeout_s, memory_mb=300),
         redo=redo,
         extract=extract,
         engine=partial(run_locally, workers=workers),

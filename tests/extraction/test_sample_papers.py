@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from config import EXTRACT
 from figtune.core.jsonl import read_json, read_records
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import (
@@ -68,10 +69,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     extract_folder(
         SAMPLES,
         folder,
-        dpi=50,
-        longest_side=200,
-        timeout_s=120,
-        memory_mb=1000,
+        replace(EXTRACT, dpi=50, longest_side=200, timeout_seconds=120, memory_mb=1000),
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=2),

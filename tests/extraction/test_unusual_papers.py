@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
+from config import EXTRACT
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.paper_cache import ExtractionTask
 from figtune.extraction.pdf_files import find_pdfs
@@ -25,7 +27,7 @@ def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord
     """The figures of every PDF in a folder, by file."""
     return {
         source.file: extract_paper(
-            ExtractionTask(source=source, content_dir=content_dir, dpi=100, longest_side=600)
+            ExtractionTask(source=source, content_dir=content_dir, settings=replace(EXTRACT, dpi=100, longest_side=600))
         ).figures
         for source in find_pdfs(pdf_dir)
     }
@@ -62,6 +64,62 @@ def test_turned_pages_give_the_same_records_and_upright_crops(tmp_path: Path) ->
             assert found.crop
             assert expected.crop
             assert _difference(content / found.crop, content / expected.crop) < 4
+
+
+def test_pages_whose_text_lies_on_its_side_are_read_upright(tmp_path: Path) -> None:
+    """A page of one table or figure is often set sideways, and its /Rotate says nothing of it."""
+    folder, content = tmp_path / "pdfs", tmp_path / "content"
+    folder.mkdir()
+    write_paper(tmp_path / "upright.pdf", pages=3)
+    with pymupdf.open(tmp_path / "upright.pdf") as upright, pymupdf.open() as mixed:
+        mixed.insert_pdf(upright, to_page=1)
+        lying = mixed.new_page(width=680, height=400)
+        lying.show_pdf_page(lying.rect, upright, 2, rotate=90)
+        mixed.save(folder / "mixed.pdf")
+    (figures,) = _extracted(folder, content).values()
+    straight, turned = ({figure.figure_type: figure for figure in figures if figure.page == page} for page in (2, 3))
+    for kind, expected in straight.items():
+        found = turned[kind]
+        assert found.caption == expected.caption.replace("2", "3", 1)
+        assert expected.region_box
+        assert expected.crop
+        assert found.crop
+        x0, top, x1, bottom = expected.region_box
+        assert found.region_box == pytest.approx((top, 400 - x1, bottom, 400 - x0), abs=1.5)
+        assert _difference(content / found.crop, content / expected.crop) < 4
+
+
+def test_pages_measured_in_other_points_give_the_same_figures(tmp_path: Path) -> None:
+    folder, content = tmp_path / "pdfs", tmp_path / "content"
+    folder.mkdir()
+    write_paper(folder / "plain.pdf")
+    with pymupdf.open(folder / "plain.pdf") as file:
+        for index in range(file.page_count):
+            file.xref_set_key(file.page_xref(index), "UserUnit", "3")
+        file.save(folder / "large.pdf")
+    found = _extracted(folder, content)
+    for plain, large in zip(found["plain.pdf"], found["large.pdf"], strict=True):
+        assert (large.caption, large.figure_text) == (plain.caption, plain.figure_text)
+        assert plain.region_box
+        assert large.region_box == pytest.approx([3 * value for value in plain.region_box], abs=3)
+        assert large.confidence == pytest.approx(plain.confidence, abs=0.05)
+
+
+def test_a_label_that_is_not_known_is_named(tmp_path: Path) -> None:
+    write_paper(tmp_path / "paper.pdf", pages=3)
+    with pymupdf.open(tmp_path / "paper.pdf") as file, pymupdf.open() as other:
+        for number, page in enumerate(file, start=1):
+            copy = other.new_page(width=page.rect.width, height=page.rect.height)
+            copy.insert_text((100, 440), f"Prilog {number}: A box.", fontsize=9)
+            copy.insert_textbox(pymupdf.Rect(50, 200, 350, 320), page.get_text()[200:700], fontname="tiro", fontsize=10)
+        other.save(tmp_path / "other.pdf")
+    (tmp_path / "paper.pdf").unlink()
+    (source,) = find_pdfs(tmp_path)
+    settings = replace(EXTRACT, dpi=100, longest_side=600)
+    task = ExtractionTask(source=source, content_dir=tmp_path / "content", settings=settings)
+    assert 'lines begin with "Prilog 1:": see --extract.figure_labels' in extract_paper(task).paper.reason
+    labelled = replace(task, settings=replace(settings, figure_labels=("Prilog",)))
+    assert [figure.name for figure in extract_paper(labelled).figures] == ["1", "2", "3"]
 
 
 def _difference(one: Path, other: Path) -> float:

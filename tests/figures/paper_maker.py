@@ -10,6 +10,7 @@ import pymupdf
 from PIL import Image
 
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
+from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
@@ -105,7 +106,7 @@ class PaperMaker:
 def findings_in(path: Path) -> Detections:
     """Everything found in a PDF."""
     with Document(path) as document:
-        texts = [document.text(index) for index in range(document.page_count)]
+        texts = read_texts(document)
         return detect_figures(document, texts, dehyphenator_for(texts))
 
 

@@ -18,7 +18,7 @@ from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, Sheet
 def _captions(maker: PaperMaker, tmp_path: Path) -> dict[str, Caption]:
     with Document(maker.finish(tmp_path / "paper.pdf")) as document:
         texts = [document.text(index) for index in range(document.page_count)]
-    found = find_captions(texts, style_of(texts), dehyphenator_for(texts))
+    found = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())
     return {f"{caption.figure_type} {caption.name}": caption for caption in found}
 
 
@@ -116,7 +116,7 @@ def test_a_row_whose_longest_piece_stands_as_high_as_the_row_above_ends(tmp_path
     first, then, *rest = texts[0].lines
     long = replace(then, text="a piece that is set higher than the line", box=Box(72, 72, 240, 84), baseline=79.5)
     texts[0] = replace(texts[0], lines=(first, then, long, *rest))
-    caption = find_captions(texts, style_of(texts), dehyphenator_for(texts))[0]
+    caption = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())[0]
     assert len(set(caption.lines)) == len(caption.lines)
 
 
@@ -151,7 +151,7 @@ def test_an_appendix_that_numbers_anew_keeps_its_captions(tmp_path: Path) -> Non
         sheet.body(RIGHT)
     with Document(maker.finish(tmp_path / "paper.pdf")) as document:
         texts = [document.text(index) for index in range(document.page_count)]
-    found = find_captions(texts, style_of(texts), dehyphenator_for(texts))
+    found = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())
     assert [(caption.page_index, caption.name) for caption in found] == [(0, "1"), (1, "1")]
 
 
@@ -198,6 +198,6 @@ def test_a_row_may_begin_with_a_large_symbol_that_hangs_low(tmp_path: Path) -> N
     first, rest = texts[0].lines[0], texts[0].lines[1:]
     symbol = replace(first, text="", box=Box(50, 83.5, 59, 89.5), baseline=84.0)
     texts[0] = replace(texts[0], lines=(first, symbol, *rest))
-    caption = find_captions(texts, style_of(texts), dehyphenator_for(texts))[0]
+    caption = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())[0]
     assert caption.text.endswith("written of x, over every example of the batch.")
     assert caption.lines == (0, 1, 2)

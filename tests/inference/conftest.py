@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from config import EXTRACT
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings, PaperSettings
 from figtune.models.records import BASE_FOLDER
 from tests.inference.trained_model import greedy, write_trained_model
 
-PAPER = PaperSettings(dpi=72, longest_side=512, timeout_s=60.0, memory_mb=2048, max_context_words=100)
+PAPER = PaperSettings(extract=replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0), max_context_words=100)
 SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), paper=PAPER, strict=False)
 CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config import EXTRACT
 from figtune.core.errors import InputError, UsageError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
@@ -22,7 +23,7 @@ from tests.inference.conftest import CAPTION, PAPER, SETTINGS
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
     """As the demo reads it."""
-    paper_settings = PaperSettings(dpi=200, longest_side=2048, timeout_s=120.0, memory_mb=2048, max_context_words=100)
+    paper_settings = PaperSettings(extract=EXTRACT, max_context_words=100)
     return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), paper_settings)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from figtune.layout.columns import Column
 from figtune.layout.paragraphs import text_blocks
-from figtune.layout.style import Column, PaperStyle
+from figtune.layout.running_lines import RunningLines
+from figtune.layout.style import PaperStyle
 from figtune.layout.text_rows import TextRow
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
@@ -18,9 +20,12 @@ STYLE = PaperStyle(
     families=frozenset({"Times"}),
     pitch=PITCH / SIZE,
     columns=(LEFT, RIGHT),
+    facing=(LEFT, RIGHT),
+    turned=(),
+    front=0,
     top=72.0,
     bottom=716.0,
-    running=frozenset(),
+    running=RunningLines(frozenset()),
 )
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace as replaced
 import pytest
 from msgspec.structs import replace
 
+from figtune.layout.columns import Column
 from figtune.layout.line_roles import Role
-from figtune.layout.style import Column, PaperStyle
+from figtune.layout.running_lines import RunningLines
+from figtune.layout.style import PaperStyle
 from figtune.layout.text_rows import UnclaimedLines, body_rows, unclaimed_lines
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span
@@ -20,9 +22,12 @@ STYLE = PaperStyle(
     families=frozenset({"Times", "CMMI"}),
     pitch=1.2,
     columns=(LEFT, RIGHT),
+    facing=(LEFT, RIGHT),
+    turned=(),
+    front=0,
     top=72.0,
     bottom=716.0,
-    running=frozenset({"Paper # of the Conference"}),
+    running=RunningLines(frozenset({("Paper # of the Conference", 24)})),
 )
 BODY = "words of the body that fill a row"
 
@@ -187,7 +192,7 @@ def test_pieces_that_stand_lower_and_lower_are_one_row() -> None:
 
 
 def test_a_number_that_ends_a_reference_is_no_page_number() -> None:
-    style = replaced(STYLE, running=frozenset({"#"}))
+    style = replaced(STYLE, running=RunningLines(frozenset({("#", 0)})))
     page = body(line("A journal, 2020. 3,", 50, 700, size=9), line("7", 50, 711, width=4, size=9))
     rows = body_rows([UnclaimedLines(0, tuple(page))], style)
     assert [row.text for row in rows] == ["A journal, 2020. 3,", "7"]

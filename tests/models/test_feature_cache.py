@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from figtune.core.distributed import process_group
 from figtune.core.errors import ResourceError
 from figtune.models import feature_cache
 from figtune.models.family import FEATURES, fit_to_square
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.ranks import process_group
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
 from tests.models.tuned import CPU, TINY_NAMES, moved_model, pictures, pixels_of
 from tests.processes import Launched
@@ -177,6 +177,7 @@ def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_three_processes_each_compute_a_share_and_read_all(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -40,3 +40,10 @@ def test_nothing_without_meaning_is_left_and_nothing_changes_twice(text: str) ->
     assert all(unicodedata.category(character) not in {"Cc", "Co", "Cn", "Cs"} for character in once)
     assert "\ufffd" not in once
     assert normalize_glyphs(once) == once
+
+
+def test_codes_of_ligatures_in_fonts_without_names() -> None:
+    """Type 3 fonts of TeX give the code in the font; elsewhere such codes mean nothing."""
+    assert normalize_glyphs("an e\x0ecient \x0clter o\x0b") == "an efficient filter off"
+    assert normalize_glyphs("in\x0duence") == "influence"
+    assert normalize_glyphs("end of line\x0d") == "end of line "

@@ -17,6 +17,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
+from figtune.metrics.short_answers import question_scores, reading_scores
 from figtune.metrics.verdict import summarize
 
 BOOTSTRAP = Bootstrap(samples=50, seed=0)
@@ -37,6 +38,8 @@ def summary_of(
         not_finite=(),
         slices=slices,
         facts=() if source == "papers" else fact_agreement(predictions, BOOTSTRAP),
+        questions=question_scores(predictions),
+        readings=reading_scores(predictions),
     )
 
 

@@ -203,3 +203,17 @@ def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
     words = re.sub(r"<[^>]*>|paper-\d|--paper", "", page.html)
     assert "papers" not in words
     assert not page_of([prediction(1), prediction(2)]).html.count("<h2>Facts</h2>")
+
+
+def test_short_answers_have_their_table() -> None:
+    questions = [
+        prediction(number, task="question", reference="yes", tuned_answer="yes" if number else "no", base_answer="no")
+        for number in range(4)
+    ]
+    reading = prediction(9, task="read", reference="a b c d", tuned_answer="a b c", base_answer="")
+    members = [*questions, reading]
+    html = evaluation_page(summary_of(members), members, images="data", curves=None)
+    rows = dict(re.findall(r"<tr><td>([^<]+), [^<,]+</td><td class=.number.>\d+</td><td class=.number.>(\d+) %", html))
+    assert rows == {"questions right": "75", "words read: recall": "75", "words read: precision": "100"}
+    plain = [prediction(1)]
+    assert "Short answers" not in evaluation_page(summary_of(plain), plain, images="data", curves=None)

@@ -11,9 +11,9 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.fsdp import fully_shard
 
+from figtune.core.distributed import process_group
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.ranks import process_group
 from figtune.training.settings import TrainSettings
 from tests.training.runs import run
 

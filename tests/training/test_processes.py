@@ -23,13 +23,12 @@ import setup_model
 import train_model
 from config import parse
 from figtune.core.artifacts import Provenance, Stage, write_manifest
-from figtune.core.distributed import check_launch
+from figtune.core.distributed import check_launch, process_group
 from figtune.core.errors import ExitCode, UsageError
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.ranks import process_group
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible

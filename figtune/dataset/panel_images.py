@@ -1,0 +1,68 @@
+"""Pictures of single panels, cut out of their figure's crop at its full resolution."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from figtune.core.errors import InputError
+from figtune.core.images import decode_image, read_image_bytes
+from figtune.dataset.filters import RejectReason, check_image
+from figtune.dataset.image_store import store_image
+from figtune.dataset.images import EncodedImage, encode_image
+from figtune.dataset.settings import PrepareSettings
+from figtune.extraction.records import BoxTuple
+
+_MARGIN = 2.0  # points: strokes and labels reach a little over a panel's box
+
+
+class PanelImages:
+    """Stores the panels of one figure as files; the figure's crop is decoded once, and only if needed."""
+
+    def __init__(self, dataset_dir: Path, crop: Path, region: BoxTuple, settings: PrepareSettings) -> None:
+        self._dataset_dir = dataset_dir
+        self._crop = crop
+        self._region = region
+        self._settings = settings
+        self._picture: Image.Image | None = None
+
+    def store(self, box: BoxTuple) -> tuple[str, str] | RejectReason:
+        """Store the panel in a box; return its path and sha256, or the rule against its picture."""
+        image = self._encoded(box)
+        if isinstance(image, RejectReason):
+            return image
+        if reason := check_image(image.facts, self._settings):
+            return reason
+        return store_image(self._dataset_dir, image), image.facts.sha256
+
+    def _encoded(self, box: BoxTuple) -> EncodedImage | RejectReason:
+        try:
+            if self._picture is None:
+                self._picture = decode_image(read_image_bytes(self._crop), str(self._crop)).rgb
+        except InputError as error:
+            return RejectReason("unreadable_crop", error.problem)
+        pixels = panel_pixels(box, self._region, self._picture.size)
+        if pixels is None:
+            return RejectReason("panel_outside", "its box lies outside the figure's region")
+        file = io.BytesIO()
+        self._picture.crop(pixels).save(file, "PNG", compress_level=1)
+        return encode_image(file.getvalue(), "the panel")
+
+
+def panel_pixels(box: BoxTuple, region: BoxTuple, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return a panel's box in pixels of the figure's crop, with a margin; None where nothing of it lies in the region.
+
+    Args:
+        size: width and height of the crop.
+    """
+    left, top, right, bottom = region
+    across, down = size[0] / (right - left), size[1] / (bottom - top)
+    pixels = (
+        max(0, round((box[0] - _MARGIN - left) * across)),
+        max(0, round((box[1] - _MARGIN - top) * down)),
+        min(size[0], round((box[2] + _MARGIN - left) * across)),
+        min(size[1], round((box[3] + _MARGIN - top) * down)),
+    )
+    return pixels if pixels[0] < pixels[2] and pixels[1] < pixels[3] else None

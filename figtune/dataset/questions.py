@@ -1,0 +1,151 @@
+"""Short questions with short answers, made from what extraction is sure of; no model writes them.
+
+Answers are balanced: yes and no, first and second caption and labels of panels are drawn by hash with equal odds, and
+frequent numbers of panels are asked for less often.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentences import count_words
+from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.vocabulary import STOPWORDS
+from figtune.extraction.records import FigureKind
+
+MOST_QUESTIONS = 2
+"""Questions a figure, drawn by hash among those that can be asked."""
+_SURE_KIND = 0.9
+_KIND_NAMES: dict[FigureKind, str] = {"diagram": "diagram", "plot": "plot", "qualitative": "pictures"}
+_ASKED_FOR_KIND = 0.5
+_ASKED_SHARE = {2: 0.4, 3: 0.8}
+"""Share of the figures with so many panels that are asked for the number."""
+_PANEL_WORDS = range(1, 13)
+_SHORT_PART = range(1, 5)
+_CAPTION_WORDS = range(5, 41)
+_FEWEST_PRINTED = 8
+_WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question about a figure and its answer."""
+
+    slug: str
+    """Kind of question, for the example's id."""
+    request: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFacts:
+    """All that questions are made from."""
+
+    figure_id: str
+    kind: FigureKind
+    kind_score: float
+    panels: tuple[PanelPart, ...]
+    panel_count: int
+    """Number of panels that have a box and a label in order, 0 where any of it is unsure."""
+    figure_text: str
+    caption: str
+    """First sentence; empty where it was lost."""
+    other_caption: str
+    """First sentence of another figure of the paper; empty where there is none."""
+    spoken: str
+    """Words of the paper about the figure, of which some are not printed in it."""
+
+
+def ask(facts: FigureFacts) -> tuple[Question, ...]:
+    """Return at most `MOST_QUESTIONS` questions of different kinds."""
+    possible = sorted(_possible(facts), key=lambda question: _draw(facts, f"order {question.slug}"))
+    return tuple(possible[:MOST_QUESTIONS])
+
+
+def _possible(facts: FigureFacts) -> Iterator[Question]:
+    if facts.kind in _KIND_NAMES and facts.kind_score >= _SURE_KIND and _draw(facts, "kind") < _ASKED_FOR_KIND:
+        yield Question(
+            slug="kind",
+            request="What kind of figure is this? Answer with diagram, plot or pictures.",
+            answer=_KIND_NAMES[facts.kind],
+        )
+    count = facts.panel_count
+    if count >= 2 and _draw(facts, "count") < _ASKED_SHARE.get(count, 1.0):
+        yield Question(
+            slug="count",
+            request="How many labelled panels does this figure have? Answer with a number.",
+            answer=str(count),
+        )
+    yield from _about_panels(facts)
+    yield from _about_words(facts)
+    yield from _about_captions(facts)
+
+
+def _about_panels(facts: FigureFacts) -> Iterator[Question]:
+    """Ask where something is, or what a panel of few words is; each panel as likely as the others."""
+    if not facts.panel_count:
+        return
+    parts = [(panel.label, " ".join(panel.printed.split()).rstrip(" .,;:")) for panel in facts.panels]
+    texts = [text.casefold() for _, text in parts]
+    own = [part for part in parts if texts.count(part[1].casefold()) == 1 and _is_plain(part[1])]
+    if len(own) != facts.panel_count:
+        return
+    label, text = own[int(_draw(facts, "panel") * len(own))]
+    if count_words(text) in _PANEL_WORDS:
+        yield Question(slug="where", request=f'Which panel shows "{text}"? Answer with its label.', answer=f"({label})")
+    label, text = own[int(_draw(facts, "other panel") * len(own))]
+    if count_words(text) in _SHORT_PART:
+        yield Question(slug="panel", request=f"What does panel ({label}) show? Answer in a few words.", answer=text)
+
+
+def _is_plain(text: str) -> bool:
+    """Return True for words without references, symbols and other labels."""
+    return bool(text) and re.search(r"\[|\]|\{|=|\\|\bFig|\bSec|\bTab|\(\w\)", text) is None and text.isascii()
+
+
+def _about_words(facts: FigureFacts) -> Iterator[Question]:
+    """Ask for a word that is printed in the figure, or for one of the text around it that is not."""
+    printed = {word.casefold() for word in re.findall(r"[^\W\d_]+", facts.figure_text)}
+    is_drawn = facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND
+    # Pictures may hold words that no text layer has.
+    if not is_drawn or count_words(facts.figure_text) < _FEWEST_PRINTED:
+        return
+    inside = _topical(_WORD.findall(facts.figure_text))
+    outside = [
+        word
+        for word in _topical(_WORD.findall(facts.spoken))
+        if not any(word.casefold()[:5] in other or other[:5] in word.casefold() for other in printed if len(other) > 3)
+    ]
+    if inside and outside:
+        is_yes = _draw(facts, "yes") < 0.5
+        words = inside if is_yes else outside
+        word = words[int(_draw(facts, "word") * len(words))]
+        yield Question(
+            slug="word",
+            request=f'Is the word "{word}" printed in this figure? Answer yes or no.',
+            answer="yes" if is_yes else "no",
+        )
+
+
+def _topical(words: Sequence[str]) -> list[str]:
+    return sorted({word for word in words if word.casefold() not in STOPWORDS})
+
+
+def _about_captions(facts: FigureFacts) -> Iterator[Question]:
+    captions = (facts.caption, facts.other_caption)
+    if any(count_words(caption) not in _CAPTION_WORDS for caption in captions) or facts.caption == facts.other_caption:
+        return
+    is_first = _draw(facts, "first") < 0.5
+    one, two = captions if is_first else reversed(captions)
+    yield Question(
+        slug="caption",
+        request=f"Which caption belongs to this figure?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
+        answer="1" if is_first else "2",
+    )
+
+
+def _draw(facts: FigureFacts, purpose: str) -> float:
+    return hash_to_unit_interval(0, f"question {purpose} {facts.figure_id}")

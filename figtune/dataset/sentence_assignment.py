@@ -1,0 +1,200 @@
+"""Which task gets which sentence of a figure: each sentence belongs to one task, so that nothing is taught twice.
+
+The caption goes to caption; parts of it about one panel alone go to describe where all panels have one and enough of
+the caption is left. Citing text is parted into blocks, a sentence with those that lean on it, and a block goes to
+
+    analyze   where the figure is an architecture and the block tells of mechanism: more words of parts and their work
+    explain   where it tells of meaning and findings: more words of results, comparisons, reasons
+    describe  otherwise: what panels hold, how it is drawn, what was done
+
+A share too short for a target joins the largest one. An architecture of which citing text tells no mechanism takes the
+sentences of its caption behind the first that do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from figtune.dataset.citing_text import CitingPassage, content_words, repeats
+from figtune.dataset.cleaning import depends_on_previous
+from figtune.dataset.components import mentioned
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentences import count_words
+
+_FEWEST_WORDS = 12
+"""Shorter shares of citing text join another one."""
+_FEWEST_ANALYZED_WORDS = 20
+_FEWEST_MECHANISM_WORDS = 3
+_FEWEST_CAPTION_WORDS = 5
+_SHARED_WORDS = 3
+_SHARED_WORDS_OF_ASIDE = 5
+"""Where a paragraph cites the figure in brackets only, more words must tell that it is about it."""
+_BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
+"""Sections that cite a figure in brackets beside what they tell of the field."""
+_CITES = re.compile(
+    r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
+)
+_LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_FINDINGS = re.compile(
+    r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
+    r"demonstrat\w*|suggest\w*|indicat\w*|observ\w*|evident\w*|evidence|conclu\w*|reveal\w*|confirm\w*|validat\w*|"
+    r"highlight\w*|advantages?|benefi\w*|fails?|failure|limit\w*|"
+    r"because|due|motivat\w*|therefore|thus|compared|comparison|"
+    r"robust\w*|effective\w*|increas\w*|decreas\w*|higher|lower|more|less|gains?|drops?|reduc\w*|why|means|implies|"
+    r"shows? that|consistent\w*|challeng\w*)\b"
+)
+_MECHANISM = re.compile(
+    r"(?i)\b(?:encod\w*|decod\w*|modules?|layers?|branch\w*|blocks?|networks?|backbone|consists?|compris\w*|contains?|feeds?|fed|"
+    r"inputs?|outputs?|pass(?:es|ed)?|takes?|produc\w*|generat\w*|extract\w*|comput\w*|appl(?:y|ies|ied)|concatenat\w*|project\w*|"
+    r"train\w*|optimi[sz]\w*|loss(?:es)?|stages?|steps?|first|then|pipeline|framework|architecture|attention|features?|tokens?|"
+    r"embedd\w*|predict\w*|mapp(?:ed|ing)|maps|transform\w*|fus(?:e|es|ed|ion)|align\w*|sampl\w*|updat\w*|heads?|query|queries|"
+    r"convolution\w*|generator|discriminator|components?)\b"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceShares:
+    """The sentences of each task."""
+
+    caption: tuple[str, ...]
+    panels: tuple[PanelPart, ...]
+    """Panels whose part goes to describe."""
+    explain: tuple[str, ...]
+    analyze: tuple[str, ...]
+    describe: tuple[str, ...]
+
+
+def assign_sentences(
+    caption: tuple[str, ...],
+    panels: tuple[PanelPart, ...],
+    passages: Iterable[CitingPassage],
+    *,
+    is_architecture: bool,
+    components: Sequence[str],
+    figure_text: str,
+) -> SentenceShares:
+    """Part the sentences of a figure between the tasks.
+
+    Args:
+        figure_text: words printed in the figure; a block that neither cites the figure nor shares words with it or its
+            caption is about something else.
+        components: names printed in the figure; what mentions none of them is no analysis of it.
+    """
+    own, taken = _without_panels(caption, panels)
+    blocks = _blocks(passages, caption, " ".join((*caption, figure_text)))
+    shares = _shares_of(blocks, is_architecture=is_architecture)
+    analyze = shares["analyze"]
+    describe = shares["describe"]
+    told = " ".join(analyze)
+    if count_words(told) < _FEWEST_ANALYZED_WORDS or (components and not mentioned(told, components)):
+        describe, analyze = (*describe, *analyze), ()
+    if is_architecture and not analyze:
+        rest, analyze = _mechanism_of_caption(own)
+        if components and not mentioned(" ".join(analyze), components):
+            analyze = ()
+        own = rest if analyze else own
+    return SentenceShares(caption=own, panels=taken, explain=shares["explain"], analyze=analyze, describe=describe)
+
+
+def _without_panels(
+    caption: tuple[str, ...], panels: tuple[PanelPart, ...]
+) -> tuple[tuple[str, ...], tuple[PanelPart, ...]]:
+    """Return the caption without what is about one panel alone, and the panels that take it."""
+    stated = {_LABEL.sub("", sentence): sentence for sentence in caption}
+    apart = tuple(panel for panel in panels if panel.below_panel)
+    listed = [panel for panel in panels if not panel.below_panel]
+    parts = [sentence for panel in listed for sentence in panel.sentences]
+    is_whole = all(sentence in stated for sentence in parts) and all(
+        count_words(" ".join(panel.sentences)) >= _FEWEST_CAPTION_WORDS for panel in listed
+    )
+    gone = {stated[sentence] for sentence in parts} if is_whole else set()
+    rest = _standing(caption, gone)
+    if not gone or count_words(" ".join(rest)) < _FEWEST_CAPTION_WORDS:
+        return caption, apart
+    return rest, (*listed, *apart)
+
+
+def _standing(sentences: Sequence[str], gone: set[str]) -> tuple[str, ...]:
+    """Return the sentences that are not gone and do not lean on one that is."""
+    kept: list[str] = []
+    for number, sentence in enumerate(sentences):
+        stands = not depends_on_previous(sentence) or (number > 0 and sentences[number - 1] in kept)
+        if sentence not in gone and stands:
+            kept.append(sentence)
+    return tuple(kept)
+
+
+def _mechanism_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the first sentence, and the others where they tell a mechanism; else all and none.
+
+    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
+    """
+    headline, others = caption[:1], caption[1:]
+    is_list = any(_LABEL.match(sentence) for sentence in caption)
+    told = " ".join(others)
+    if is_list or count_words(told) < _FEWEST_ANALYZED_WORDS or len(_MECHANISM.findall(told)) < _FEWEST_MECHANISM_WORDS:
+        return caption, ()
+    if depends_on_previous(others[0]):
+        return caption, ()
+    return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
+
+
+def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[tuple[str, ...]]:
+    """Return sentences with those that lean on them, without what the caption or an earlier block has said.
+
+    Args:
+        known: words of the caption and the figure, by which a block is told to be about it.
+    """
+    topic = content_words(known)
+    kept: list[tuple[str, ...]] = []
+    for passage in passages:
+        if not passage.direct and _BACKGROUND.search(passage.section):
+            continue
+        for block in _grouped(passage.sentences):
+            said = (*caption, *(sentence for other in kept for sentence in other))
+            repeated = [repeats(sentence, said) for sentence in block]
+            # What leans on a repeated sentence goes with it.
+            new = block[: repeated.index(True) if True in repeated else len(block)]
+            if new and _is_about(new, topic, _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE):
+                kept.append(new)
+    return kept
+
+
+def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
+    groups: list[list[str]] = []
+    for sentence in sentences:
+        if groups and depends_on_previous(sentence):
+            groups[-1].append(sentence)
+        else:
+            groups.append([sentence])
+    return [tuple(group) for group in groups]
+
+
+def _is_about(block: Iterable[str], topic: frozenset[str], shared_words: int) -> bool:
+    text = " ".join(block)
+    return _CITES.search(text) is not None or len(content_words(text) & topic) >= shared_words
+
+
+def _shares_of(blocks: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
+    tasks = [_task_of(" ".join(block), is_architecture=is_architecture) for block in blocks]
+    words = {
+        task: sum(count_words(" ".join(block)) for block, its in zip(blocks, tasks, strict=True) if its == task)
+        for task in ("explain", "analyze", "describe")
+    }
+    largest = max(words, key=lambda task: words[task])
+    joins = {task: largest if words[task] < _FEWEST_WORDS else task for task in words}
+    return {
+        task: tuple(
+            sentence for block, its in zip(blocks, tasks, strict=True) if joins[its] == task for sentence in block
+        )
+        for task in words
+    }
+
+
+def _task_of(block: str, *, is_architecture: bool) -> str:
+    findings, mechanism = len(_FINDINGS.findall(block)), len(_MECHANISM.findall(block))
+    if is_architecture and mechanism >= max(2, findings):
+        return "analyze"
+    return "explain" if findings and findings >= mechanism else "describe"

@@ -1,0 +1,131 @@
+"""Faults of single sentences that no replacement mends: wrong symbols, references left over, mere pointing.
+
+Formulas within running text lose their layout on the way out of a PDF: "F_cls" arrives as "Fcls", and fonts with bad
+code tables put one symbol for another. A target with such a sentence teaches a wrong reading, so it is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$#@^*/\\-–—¬©®™§¶†‡•◦▪●■□▲△▼▽★☆✓✗✔✘①②③④⑤➊➋➌➍→←↔⇒")
+"""Signs that stand for themselves in prose; others are a formula's."""
+_FIXED_GLYPHS = ((re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"), (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"))
+_FLATTENED = re.compile(
+    # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
+    r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
+    r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
+    r"[A-Za-z]\w*[−]\d|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
+    r"\b(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
+    r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
+    r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
+)
+_EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
+_VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$")
+_MOST_EQUALS = 2
+_MOST_VARIABLES = 6
+
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-h]\))*)(?:\s\([\w ]+\))?"
+_SHOW = (
+    r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
+    r"compares?|includes?|contains?|demonstrates?)"
+)
+_SHOWN = (
+    r"(?:shown|presented|visuali[sz]ed|provided|illustrated|displayed|depicted|summari[sz]ed|plotted|given|reported|seen|"
+    r"found|listed|compared|demonstrated|described|sketched|outlined)"
+)
+_TELLS = re.compile(
+    r"\b(?:that|which|whose|because|since|what|why|while|whereas|but|although|how|consist\w*|compris\w*|outperform\w*|"
+    r"improv\w*|achiev\w*|better|worse|higher|lower|than|increas\w*|decreas\w*|drops?|fails?)\b|:"
+)
+"""Words by which a sentence about a figure says something of what is in it."""
+_POINTS = re.compile(
+    rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on)\s+{_IT}"
+    rf"(?P<tail>.*)$|^(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
+    rf"^(?:\S+\s+){{0,3}}?(?:we|We|I)\s+(?:also\s+|further\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+(?P<object>.*?)\s+(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
+    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
+    re.IGNORECASE,
+)
+_FEW_WORDS = 12
+_UNNAMED_PANEL = re.compile(
+    r"such as the (?:figure|table)\b|the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)"
+)
+_STRAY = re.compile(rf"(?P<before>[\w-]+)\s+(?:{_IT})", re.IGNORECASE)
+_LEADS_TO_FIGURE = frozenset(
+    (
+        *("in", "of", "to", "from", "by", "on", "at", "with", "and", "as", "than", "see", "per", "via", "for", "under"),
+        *("below", "within", "into", "that", "both", "or", "between", "across", "through", "where", "while", "whereas"),
+        *(
+            "when",
+            "since",
+            "because",
+            "if",
+            "is",
+            "are",
+            "like",
+            "all",
+            "unlike",
+            "following",
+            "about",
+            "around",
+            "over",
+        ),
+        *("inside", "beside", "how", "what", "which", "upon", "using", "consider", "observe", "note", "compare"),
+        *("compares", "examine"),
+    )
+)
+"""Words that "the figure" may follow: where a citation is a remark without brackets, another one does."""
+
+
+def with_fixed_glyphs(text: str) -> str:
+    """Replace symbols of bad fonts whose meaning their neighbours leave no doubt of: `512⇥512` -> `512×512`."""
+    for pattern, sign in _FIXED_GLYPHS:
+        text = pattern.sub(sign, text)
+    return text
+
+
+def has_wrong_symbols(sentence: str) -> bool:
+    """Return True if symbols were lost, or so many are left that a formula stands flattened in the sentence."""
+    if _FLATTENED.search(sentence):
+        return True
+    if not sentence.isascii() and any(map(_is_wrong, sentence)):
+        return True
+    tokens = sentence.split()
+    variables = sum(_VARIABLE.match(token) is not None for token in tokens)
+    return len(_EQUALS.findall(sentence)) > _MOST_EQUALS or variables > _MOST_VARIABLES
+
+
+def _is_wrong(sign: str) -> bool:
+    if sign.isascii() or sign in _MATHEMATICAL_SIGNS:
+        return False
+    category = unicodedata.category(sign)
+    if category in ("Sm", "So", "Sk", "Mn", "Me", "Co", "Cn", "Lm", "Lo"):
+        return True
+    # Letters with a mark above that no European language has, such as a hat on W: a variable's.
+    return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
+
+
+def has_stray_reference(sentence: str) -> bool:
+    """Return True if "the figure" stands where a citation had no preposition: `the results the figure, which ...`."""
+    if _UNNAMED_PANEL.search(sentence):
+        return True
+    return any(found["before"].lower() not in _LEADS_TO_FIGURE for found in _STRAY.finditer(sentence))
+
+
+def is_pointer(sentence: str) -> bool:
+    """Return True if the sentence says no more than that the figure is there, or what it is of in a few words."""
+    matter = _pointed_at(sentence)
+    if matter is None:
+        return False
+    return _TELLS.search(matter) is None or (
+        len(sentence.split()) <= _FEW_WORDS and not re.search(r"\b(?:that|how|what|why|which)\b", matter)
+    )
+
+
+def _pointed_at(sentence: str) -> str | None:
+    """Return the object of the pointing; None where the sentence does not point."""
+    found = _POINTS.match(sentence)
+    if found is None:
+        return None
+    return " ".join(value for value in found.groups() if value)

@@ -1,0 +1,102 @@
+"""Running headers and footers: lines that come back at one height at the edge of page after page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from figtune.pdf.page import Line, PageText
+
+_EDGE = 6.0  # parts of a page's height, the first and last of which hold headers and footers: LNCS on letter paper
+# has them 102 points down, an eighth would be 99
+_OUTERMOST = 3  # rows from the edge of the text among which a header or footer is
+_BAND = 3.0  # points by which the height of a running line may vary
+_PITCH = 1.5  # em from line to line of a paragraph, at most
+_SHARE = 3  # a line on one in so many pages comes back: headers alternate between odd and even pages
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLines:
+    """What comes back at which height."""
+
+    places: frozenset[tuple[str, int]]
+    """Texts with their numbers masked, and heights in bands of `_BAND` points."""
+
+    def __contains__(self, line: Line) -> bool:
+        key, band = _place(line)
+        return any((key, near) in self.places for near in (band - 1, band, band + 1))
+
+    def holds_words_of(self, line: Line) -> bool:
+        """Return whether a line says what a running line says, wherever it stands."""
+        key = _key(line)
+        return any(key == other for other, _ in self.places)
+
+    def at_height_of(self, line: Line) -> bool:
+        """Return whether a running line with letters stands as high on other pages: a header names its section."""
+        band = _band(line)
+        return any(abs(band - other) <= 1 and any(map(str.isalpha, key)) for key, other in self.places)
+
+
+def running_lines(texts: Sequence[PageText]) -> RunningLines:
+    """Return the lines among the outermost rows that come back on at least a third of the pages, at least twice. A line
+    that also stands elsewhere is none: a body may repeat its own lines."""
+    pages: Counter[tuple[str, int]] = Counter()
+    elsewhere: Counter[str] = Counter()
+    for text in texts:
+        edges = {id(line) for line in _at_edge(text)}
+        pages.update({_place(line) for line in text.lines if id(line) in edges})
+        elsewhere.update({_key(line) for line in text.lines if id(line) not in edges and not line.text.isdigit()})
+    least = max(2, len(texts) / _SHARE)
+    return RunningLines(
+        frozenset(place for place, count in pages.items() if count >= least and elsewhere[place[0]] < count)
+    )
+
+
+def _at_edge(text: PageText) -> Iterator[Line]:
+    upright = [line for line in text.lines if line.text and line.horizontal]
+    edge = text.height / _EDGE
+    upper = [line for line in upright if line.box.bottom < edge]
+    lower = [line for line in upright if line.box.top > text.height - edge]
+    yield from _outermost(upper, upright, inward=1)
+    yield from _outermost(lower, upright, inward=-1)
+
+
+def _outermost(lines: Iterable[Line], upright: Sequence[Line], *, inward: int) -> Iterator[Line]:
+    """Yield the lines of the outermost rows but those of a paragraph that goes on towards the middle of the page."""
+    # The numbers of a review ruler fill the edges, so they count for no row.
+    bands = sorted({inward * _band(line) for line in upright if not line.text.isdigit()})[:_OUTERMOST]
+    rows = sorted(
+        (line for line in lines if bands and inward * _band(line) <= bands[-1]), key=lambda line: line.baseline
+    )
+    running: list[Line] = []
+    for line in rows[::-inward]:
+        if not any(_goes_on(line, other, inward) for other in upright if other not in running):
+            running.append(line)
+    yield from running
+
+
+def _goes_on(line: Line, other: Line, inward: int) -> bool:
+    """Whether `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
+    step = inward * (other.baseline - line.baseline)
+    return (
+        0 < step <= _PITCH * line.size
+        and other.font == line.font
+        and abs(other.size - line.size) <= 0.3
+        and abs(other.box.x0 - line.box.x0) <= 2 * line.size
+    )
+
+
+def _place(line: Line) -> tuple[str, int]:
+    return _key(line), _band(line)
+
+
+def _band(line: Line) -> int:
+    return round(line.box.top / _BAND)
+
+
+def _key(line: Line) -> str:
+    """The same for all page numbers."""
+    return _DIGITS.sub("#", line.text)

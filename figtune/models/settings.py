@@ -1,0 +1,57 @@
+"""Settings of the base model and of what is trained in it; `config.py` holds their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from figtune.core.settings import check_setting
+from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The base model and how it reads an example."""
+
+    name: str
+    """Hub id, a local folder in the Hub's layout, or "tiny-gemma3": built on the spot, for demos and tests."""
+    revision: str | None
+    """Branch, tag or commit of the Hub repository."""
+    dtype: Dtype
+    """dtype of the frozen base weights. "auto": bfloat16 if the device supports it, else 4-bit weights with float32
+    compute. Trained weights are always float32."""
+    image_fit: ImageFit
+    """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
+    trained, or "letterbox", with white borders."""
+    max_length: int
+    """Text tokens of prompt and completion together; image tokens are not counted."""
+
+    def __post_init__(self) -> None:
+        check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        check_setting(self.max_length >= 16, "model.max_length", "16 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSettings:
+    """Parameter-efficient fine-tuning: which weights are trained."""
+
+    mode: AdapterMode
+    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
+    decoder, or every weight ("full")."""
+    rank: int
+    """LoRA rank."""
+    alpha: int
+    """LoRA scale: updates count alpha / rank."""
+    dropout: float
+    """Dropout before the LoRA matrices."""
+    targets: tuple[str, ...]
+    """Where LoRA matrices go: "decoder", "projector" (trained whole), "vision" (linear layers of the encoder), joined
+    with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and qlora read it."""
+    freeze: tuple[Part, ...]
+    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
+    every other part is trained; elsewhere it forbids what the targets must not name."""
+
+    def __post_init__(self) -> None:
+        check_setting(self.rank >= 1, "adapter.rank", "1 or more")
+        check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
+        check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
+        check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")

@@ -1,0 +1,93 @@
+"""Pixels of a scanned page made fit for reading: straightened, and its paper white."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from figtune.pdf.document import GreyImage
+
+_STEEPEST = 3.0  # degrees that a page may lie askew
+_COARSE, _FINE = 0.25, 0.05  # degrees from one angle tried to the next
+_STRAIGHT = 0.04  # degrees: half a pixel over a page 800 pixels wide, which nobody sees
+_DARK = 0.6  # of the paper's grey: ink, where the angle is measured
+_PAPER = 90  # percentile of a tile's greys that is its paper, unless a picture covers it
+_WHITE_SHARE = 0.3  # of a page's pixels that are pure white where it needs no whitening
+_TILE = 64  # pixels of the side of a tile in which the paper's grey is measured
+_DARK_TILE = 0.8  # of the paper's grey: a pixel that is darker is ink, and a tile that is darker shows a picture
+_NOISE = 3.5  # standard deviations of the paper's grey that count as paper
+_MOST_NOISE = 0.12  # of the range of greys: what differs more is no noise
+
+
+def skew_of(pixels: GreyImage) -> float:
+    """Return the angle in degrees by which the lines of a page rise to the right; 0 where no angle stands out.
+
+    The lines' ink falls into the fewest rows at the right angle: the squares of the rows' ink are largest there.
+    """
+    small = pixels[: pixels.shape[0] // 2 * 2 : 2, : pixels.shape[1] // 2 * 2 : 2]
+    rows, columns = np.nonzero(small < _DARK * np.percentile(small, _PAPER))
+    if rows.size < 100:
+        return 0.0
+    coarse = _steepest(rows, columns, np.arange(-_STEEPEST, _STEEPEST + _COARSE / 2, _COARSE))
+    fine = _steepest(rows, columns, np.arange(coarse - _COARSE, coarse + _COARSE + _FINE / 2, _FINE))
+    return fine if abs(fine) > _STRAIGHT else 0.0
+
+
+def _steepest(rows: NDArray[np.intp], columns: NDArray[np.intp], angles: NDArray[np.float64]) -> float:
+    best, chosen = -1.0, 0.0
+    for angle in sorted(angles, key=abs):  # the flattest of equals
+        shifted = np.rint(rows + columns * np.tan(np.radians(angle))).astype(np.intp)
+        counts = np.bincount(shifted - shifted.min()).astype(np.float64)
+        score = float((np.diff(counts) ** 2).sum())
+        if score > best * (1 + 1e-9):
+            best, chosen = score, float(angle)
+    return chosen
+
+
+def straightened(pixels: NDArray[np.uint8], skew: float) -> NDArray[np.uint8]:
+    """Return `pixels` (uint8[H, W] or uint8[H, W, 3]) turned about its middle by `skew` degrees, edges repeated."""
+    if not skew:
+        return pixels
+    picture = Image.fromarray(pixels)
+    paper = int(np.percentile(pixels, _PAPER))
+    fill = paper if pixels.ndim == 2 else (paper,) * 3
+    return np.asarray(picture.rotate(-skew, Image.Resampling.BICUBIC, fillcolor=fill))
+
+
+def whitened(pixels: GreyImage) -> GreyImage:
+    """Return `pixels` with the paper at 255 whatever its shade, and noise of the paper gone; ink keeps its shades.
+
+    A page whose paper is white already comes back as it is, with the light grounds of its figures.
+    """
+    if np.count_nonzero(pixels == 255) >= _WHITE_SHARE * pixels.size:
+        return pixels
+    light = pixels.astype(np.float32) / _paper(pixels)
+    ceiling = 1 - min(_MOST_NOISE, _NOISE * _noise_of(light))
+    white: GreyImage = np.rint(np.clip(light / ceiling, 0, 1) * 255).astype(np.uint8)
+    return white
+
+
+def _paper(pixels: GreyImage) -> NDArray[np.float32]:
+    """Return the paper's grey at every pixel: the middle one of its tile, smoothed; under pictures that of the page."""
+    height, width = pixels.shape
+    down, across = max(1, height // _TILE), max(1, width // _TILE)
+    tiles = pixels[: down * (height // down), : across * (width // across)]
+    tiles = tiles.reshape(down, height // down, across, width // across).swapaxes(1, 2).reshape(down, across, -1)
+    bright = np.percentile(tiles, _PAPER, axis=2)
+    without_ink = np.where(tiles >= _DARK_TILE * bright[..., None], tiles, np.nan)
+    light = np.nanmedian(without_ink, axis=2)
+    page = float(np.median(light[light >= _DARK_TILE * light.max()]))
+    light[light < _DARK_TILE * page] = page
+    smooth = ndimage.median_filter(light, size=5, mode="nearest")
+    if np.all(smooth == smooth[0, 0]):
+        return np.full(pixels.shape, max(1.0, float(smooth[0, 0])), dtype=np.float32)
+    large = Image.fromarray(smooth.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.maximum(np.asarray(large, dtype=np.float32), 1.0)
+
+
+def _noise_of(light: NDArray[np.float32]) -> float:
+    """Return the standard deviation of the paper, from the half of its greys that lies above the commonest one."""
+    above = light[light > 1.0]
+    return float(np.sqrt(np.mean((above - 1.0) ** 2))) if above.size else 0.0

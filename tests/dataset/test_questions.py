@@ -1,0 +1,71 @@
+"""Short questions with short answers, balanced, asked only where extraction is sure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, Question, ask
+
+FACTS = FigureFacts(
+    figure_id="paper-figure-1",
+    kind="plot",
+    kind_score=1.0,
+    panels=(
+        PanelPart(label="a", sentences=(), printed="training loss"),
+        PanelPart(label="b", sentences=(), printed="accuracy on test images"),
+    ),
+    panel_count=2,
+    figure_text="Accuracy Epochs Learning rate Training Validation baseline ours proposed",
+    caption="Curves of the loss and accuracy.",
+    other_caption="Overview of the whole network.",
+    spoken="Figure 1 compares schedules; momentum helps smaller networks.",
+)
+
+
+def asked(facts: FigureFacts, figures: int = 400) -> list[Question]:
+    return [question for number in range(figures) for question in ask(replace(facts, figure_id=f"figure-{number}"))]
+
+
+def test_questions_are_few_and_differ() -> None:
+    for number in range(40):
+        slugs = [question.slug for question in ask(replace(FACTS, figure_id=f"figure-{number}"))]
+        assert 0 < len(slugs) == len(set(slugs)) <= MOST_QUESTIONS
+
+
+def test_every_kind_of_question_has_its_true_answer() -> None:
+    questions = asked(FACTS)
+    answers = {slug: {each.answer for each in questions if each.slug == slug} for slug in {q.slug for q in questions}}
+    assert answers == {
+        "kind": {"plot"},
+        "count": {"2"},
+        "where": {"(a)", "(b)"},
+        "panel": {"training loss", "accuracy on test images"},
+        "word": {"yes", "no"},
+        "caption": {"1", "2"},
+    }
+    for each in questions:
+        if each.slug == "word":
+            word = each.request.split('"')[1]
+            assert (word in FACTS.figure_text) == (each.answer == "yes")
+        if each.slug == "caption":
+            assert f"({each.answer}) {FACTS.caption}" in each.request
+        if each.slug == "where":
+            assert each.answer == ("(a)" if "training loss" in each.request else "(b)")
+
+
+def test_answers_are_balanced() -> None:
+    counts = Counter((each.slug, each.answer) for each in asked(FACTS))
+    for slug, pair in (("word", ("yes", "no")), ("caption", ("1", "2")), ("where", ("(a)", "(b)"))):
+        one, two = (counts[slug, answer] for answer in pair)
+        assert 0.7 < one / two < 1.4
+
+
+def test_nothing_unsure_is_asked() -> None:
+    unsure = replace(FACTS, kind_score=0.6, panel_count=0, other_caption="")
+    assert asked(unsure, 50) == []
+    pictures = replace(FACTS, kind="qualitative")
+    assert "word" not in {each.slug for each in asked(pictures)}
+    alike = replace(FACTS, panels=(FACTS.panels[0], replace(FACTS.panels[0], label="b")))
+    assert not {"where", "panel"} & {each.slug for each in asked(alike)}

@@ -1,0 +1,110 @@
+"""Each sentence of a figure goes to one task."""
+
+from __future__ import annotations
+
+from figtune.dataset.citing_text import CitingPassage
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
+
+CAPTION = ("Overview of the whole proposed network.",)
+MECHANISM = (
+    "As the figure shows, the encoder takes an image as input, extracts features of patches and passes all "
+    "of them on to the decoder."
+)
+FINDING = (
+    "The figure shows that deeper networks improve accuracy more because errors drop, which suggests a better fit."
+)
+DETAIL = "In the figure, the red boxes mark people and the blue ones mark cars on the street beside the house."
+
+
+def passage(*sentences: str) -> CitingPassage:
+    return CitingPassage(section="3. Method", sentences=sentences, direct=True)
+
+
+def assigned(
+    *passages: CitingPassage,
+    caption: tuple[str, ...] = CAPTION,
+    panels: tuple[PanelPart, ...] = (),
+    is_architecture: bool = True,
+    components: tuple[str, ...] = ("Encoder", "Decoder"),
+) -> SentenceShares:
+    return assign_sentences(
+        caption, panels, passages, is_architecture=is_architecture, components=components, figure_text=""
+    )
+
+
+def test_mechanism_findings_and_details_go_to_different_tasks() -> None:
+    shares = assigned(passage(MECHANISM), passage(FINDING), passage(DETAIL))
+    assert (shares.caption, shares.analyze, shares.explain, shares.describe) == (
+        CAPTION,
+        (MECHANISM,),
+        (FINDING,),
+        (DETAIL,),
+    )
+
+
+def test_only_architectures_are_analyzed() -> None:
+    shares = assigned(passage(MECHANISM), passage(FINDING), is_architecture=False)
+    assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
+
+
+def test_what_names_no_component_is_no_analysis() -> None:
+    shares = assigned(passage(MECHANISM), components=("Tokenizer", "Sampler"))
+    assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
+
+
+def test_sentences_stay_with_the_one_they_lean_on() -> None:
+    leaning = "This outperforms others and shows better results with significant improvements."
+    shares = assigned(passage(MECHANISM, leaning))
+    assert leaning in shares.analyze or leaning in shares.explain
+    assert (MECHANISM in shares.analyze) == (leaning in shares.analyze)
+
+
+def test_what_leans_on_a_repeated_sentence_goes_with_it() -> None:
+    shares = assigned(passage("An overview of the whole proposed network.", "It is shown in the figure in red."))
+    assert (*shares.explain, *shares.analyze, *shares.describe) == ()
+
+
+def test_a_short_share_joins_the_largest() -> None:
+    shares = assigned(passage(MECHANISM), passage("Red boxes of the figure mark people."))
+    assert shares.analyze == (MECHANISM, "Red boxes of the figure mark people.")
+    assert shares.describe == ()
+
+
+def test_what_is_not_about_the_figure_goes() -> None:
+    shares = assigned(
+        passage(MECHANISM), passage("Training takes two days on eight cards with batches of sixteen images.")
+    )
+    assert (*shares.analyze, *shares.explain, *shares.describe) == (MECHANISM,)
+
+
+def test_an_architecture_without_citing_text_takes_the_mechanism_of_its_caption() -> None:
+    body = (
+        "The encoder takes an image as input and extracts features.",
+        "The decoder predicts a mask from all the tokens that pass the attention layers.",
+    )
+    shares = assigned(caption=(*CAPTION, *body))
+    assert (shares.caption, shares.analyze) == (CAPTION, body)
+
+
+def test_panels_take_their_part_of_the_caption_where_it_can_spare_it() -> None:
+    parts = (
+        PanelPart(label="a", sentences=("The image of a street at night.",)),
+        PanelPart(label="b", sentences=("The mask of all cars in it.",)),
+    )
+    caption = (*CAPTION, "(a) The image of a street at night.", "(b) The mask of all cars in it.")
+    shares = assigned(caption=caption, panels=parts)
+    assert (shares.caption, shares.panels) == (CAPTION, parts)
+    bare = assigned(caption=caption[1:], panels=parts)
+    assert (bare.caption, bare.panels) == (caption[1:], ())
+
+
+def test_text_below_a_panel_is_its_own() -> None:
+    part = PanelPart(label="a", sentences=("The image of a street at night.",), below_panel=True)
+    assert assigned(panels=(part,)).panels == (part,)
+
+
+def test_background_that_cites_the_figure_in_brackets_is_not_about_it() -> None:
+    aside = CitingPassage(section="1. Introduction", sentences=(MECHANISM,), direct=False)
+    shares = assigned(aside)
+    assert (*shares.analyze, *shares.explain, *shares.describe) == ()
