@@ -1,7 +1,8 @@
-"""Examples in the form that other trainers read: conversations with images, in Parquet that `datasets` loads.
+"""Examples in the form that other trainers read: prompts and completions with images, in Parquet for `datasets`.
 
-One row is `images` (a list of one) and `messages`, a user's turn of image and text and an assistant's of text, as
-described at https://huggingface.co/docs/trl/dataset_formats for vision-language models.
+One row is `images` (a list of one), `prompt` (a user's turn of image and text) and `completion` (an assistant's turn),
+as described at https://huggingface.co/docs/trl/dataset_formats for vision-language models. In two columns rather than
+in one conversation, so that trainers take the loss over the completion alone, as figtune does.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from figtune.dataset.shards import example_files, stream_examples
 logger = logging.getLogger(__name__)
 
 MARK_FILE = "figtune_export.json"
+_VERSION = 2
+"""Bumped by hand when the columns change: exports are written anew then."""
 
 _NAMES: Mapping[Split, str] = {"train": "train", "val": "validation", "test": "test"}
 """As `datasets` calls splits."""
@@ -38,7 +41,7 @@ class ExportMark:
 
     schema: Literal[1] = 1
     fingerprint: str
-    """Fingerprint of the data set that it was made from."""
+    """Fingerprint of the data set that it was made from, and the version of the columns."""
 
 
 def export_examples(dataset_dir: Path, folder: Path) -> None:
@@ -51,14 +54,15 @@ def export_examples(dataset_dir: Path, folder: Path) -> None:
     manifest = read_manifest(dataset_dir, commands.PREPARE)
     if manifest is None:
         raise ArtifactMissingError(f"{dataset_dir} is missing or unfinished", f"make it with: {commands.PREPARE}")
-    if _known_mark(folder) == manifest.fingerprint:
+    fingerprint = f"{manifest.fingerprint} {_VERSION}"
+    if _known_mark(folder) == fingerprint:
         logger.info(f"export: up to date -> {folder}")
         return
     with atomic_write_dir(folder) as temporary:
         for split in SPLITS:
             _write_split(dataset_dir, split, temporary)
         write_text(temporary / "README.md", _CARD)
-        write_json(temporary / MARK_FILE, ExportMark(fingerprint=manifest.fingerprint))
+        write_json(temporary / MARK_FILE, ExportMark(fingerprint=fingerprint))
     logger.info(f"export: done -> {folder}")
 
 
@@ -87,10 +91,9 @@ def _write_split(dataset_dir: Path, split: Split, folder: Path) -> None:
 
     text = datasets.Value("string")
     part = {"type": text, "text": text}
-    messages = [{"role": text, "content": [part]}]
-    schema = datasets.Features(
-        {"images": [datasets.Image()], "messages": messages, "example_id": text, "task": text, "source": text}
-    ).arrow_schema
+    turns = [{"role": text, "content": [part]}]
+    columns = {"images": [datasets.Image()], "prompt": turns, "completion": turns}
+    schema = datasets.Features(columns | {"example_id": text, "task": text, "source": text}).arrow_schema
     if not any(
         file.stat().st_size for file in example_files(dataset_dir, split)
     ):  # `datasets` cannot load a part without rows.
@@ -110,21 +113,29 @@ def _row(dataset_dir: Path, example: Example) -> dict[str, object]:
     answered = [{"type": "text", "text": example.completion}]
     return {
         "images": [{"bytes": image.read_bytes(), "path": image.name}],
-        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}],
+        "prompt": [{"role": "user", "content": asked}],
+        "completion": [{"role": "assistant", "content": answered}],
         "example_id": example.example_id,
         "task": example.task,
         "source": example.source,
     }
 
 
-_CARD = """# Examples as conversations
+_CARD = """# Examples as prompts and completions
 
-Made by figtune: `images` has one image, `messages` a user's turn of image and text and an assistant's of text.
+Made by figtune: `images` has one image, `prompt` a user's turn of image and text, `completion` an assistant's of text.
 
 ```python
 from datasets import load_dataset
+from trl import SFTConfig, SFTTrainer
 examples = load_dataset("this/folder")
+trainer = SFTTrainer("google/gemma-3-4b-it", args=SFTConfig(max_length=None), train_dataset=examples["train"])
+trainer.train()
 ```
+
+The loss is taken over the completion, as figtune does. `max_length=None`: cut rows would lose image tokens. Pretrained
+models have no chat template: give `processing_class` the processor that figtune writes into WORK/model/processor or
+OUTPUT/processor, which has one. PaliGemma's processor takes no text without an image, as TRL 1.16 gives it completions.
 
 Images and texts belong to those they come from; their licences decide what may be done with this.
 """

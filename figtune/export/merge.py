@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -19,10 +20,11 @@ from figtune.export.merge_check import MergeCheck, compare_logits, completion_lo
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
-from figtune.models.family import Family, Processor
+from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import base_folder, load_base_model, resolve_device
 from figtune.models.lora import adapter_config, load_adapter
+from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
 
@@ -30,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 _SINGLE_SHARD = "1000GB"
 """Shard size above any model, so that the file names of the artifact are known in advance."""
+CONFIG_FILE = "config.json"
+_GENERATION_FILE = "generation_config.json"
+_DTYPE_NAMES = ("torch_dtype", "dtype")
+"""Setting of transformers 4, and of 5."""
 _PROBES = 16
 _LAYER_TOLERANCE = 1e-4
 """Largest allowed error of a merged layer's float32 output, relative to its maximum; measured: 1e-6."""
@@ -59,8 +65,11 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         tuned = load_unquantized(record, output_dir, family, device)
         expected = completion_logits(tuned, examples)
         logger.info(f"merge: adapter and {record.name}, layer by layer")
-        _save(merge_weights(tuned, torch.bfloat16), processor, family, temporary)
+        merge_weights(tuned, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
         del tuned
+        base = base_folder(record, output_dir)
+        copy_description(base, temporary, torch.bfloat16)
+        copy_processor(base, temporary, family)
         gc.collect()
         again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa")
         found = compare_logits(expected, completion_logits(again, examples))
@@ -114,12 +123,29 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     return full.eval()
 
 
-def _save(model: PreTrainedModel, processor: Processor, family: Family, folder: Path) -> None:
-    model.save_pretrained(folder, max_shard_size=_SINGLE_SHARD)
-    if not processor.chat_template:
-        # Servers send conversations; this template lays them out as in training.
-        processor.chat_template = family.chat_template
-    processor.save_pretrained(folder)
+def copy_description(base: Path, folder: Path, dtype: torch.dtype) -> None:
+    """Copy the configuration of the base model, with another dtype.
+
+    Written anew by one version of transformers, the configuration can lose settings in another, such as the factor of
+    the rotary position embedding, without an error.
+    """
+    with damage_explained(f"{base} cannot be read", "download the model again"):
+        config = json.loads((base / CONFIG_FILE).read_text(encoding="utf-8"))
+    _set_dtype(config, str(dtype).removeprefix("torch."))
+    if not any(name in config for name in _DTYPE_NAMES):
+        config["torch_dtype"] = str(dtype).removeprefix("torch.")
+    write_text(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+    if (base / _GENERATION_FILE).is_file():
+        shutil.copyfile(base / _GENERATION_FILE, folder / _GENERATION_FILE)
+
+
+def _set_dtype(config: dict[str, object], dtype: str) -> None:
+    """Set the dtype wherever the configuration or one of its parts states one."""
+    for name, value in config.items():
+        if name in _DTYPE_NAMES:
+            config[name] = dtype
+        elif isinstance(value, dict):
+            _set_dtype(value, dtype)
 
 
 def _require_agreement(found: MergeCheck) -> None:

@@ -140,7 +140,8 @@ class LoraLayers:
 
     def pattern(self, names: Sequence[str]) -> str:
         """Return a regular expression of the full names of some of the linear layers, for peft."""
-        path = self.path.replace(".", r"\.")
+        # In transformers 4 the encoder of Gemma 3 and PaliGemma is a level deeper: adapters load in both.
+        path = self.path.replace(".", r"\.").replace(r"vision_tower\.", r"vision_tower\.(vision_model\.)?")
         return rf"(.*{path}\.\d+\.(self_attn|mlp)\.({'|'.join(names)}))"
 
 

@@ -37,7 +37,7 @@ class Gemma3(Family):
         "{{ message['content'] | trim }}"
         "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<start_of_image>{% endfor %}"
         "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
-        "{% endfor %}{{ '\n' }}"
+        "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
     )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:

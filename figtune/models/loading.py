@@ -152,15 +152,20 @@ def attn_implementations(config: PreTrainedConfig, attention: str) -> dict[str, 
     return {"text_config": "eager" if capped else attention, "vision_config": attention}
 
 
+def not_in_four_bits(parts: ModelParts) -> list[str]:
+    """Return the full names of modules that QLoRA does not quantize, as bitsandbytes matches them in transformers 4
+    and 5; they take the place of its own exceptions.
+    """
+    return [parts.vision_encoder, parts.projector, "lm_head"]
+
+
 def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
-    # bitsandbytes matches these from the start of a layer's full name; they take the place of its own exceptions.
-    skipped = [rf".*{parts.vision_name}", rf".*{parts.projector_name}", "lm_head"]
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=skipped,
+        llm_int8_skip_modules=not_in_four_bits(parts),
     )
 
 

@@ -8,6 +8,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
@@ -19,6 +21,9 @@ from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
+
+_ENCODER = "base_model.model.model.vision_tower."
+"""Prefix of the vision encoder's LoRA matrices, after which transformers 4 and vLLM have a level `vision_model`."""
 
 
 def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: str | None) -> LoraConfig:
@@ -114,7 +119,23 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+    _name_for_every_version(folder / "adapter_model.safetensors")
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def _name_for_every_version(file: Path) -> None:
+    """Name LoRA matrices of the vision encoder of Gemma 3 and PaliGemma as transformers 4 does.
+
+    peft loads such names under transformers 5 as well, while 4 would skip those of 5 in silence.
+    """
+    with safe_open(file, framework="pt") as tensors:
+        if not any(name.startswith(_ENCODER) for name in tensors.keys()):  # noqa: SIM118 - not a mapping
+            return
+    renamed = {
+        name.replace(_ENCODER, f"{_ENCODER}vision_model.", 1) if name.startswith(_ENCODER) else name: weight
+        for name, weight in load_file(file).items()
+    }
+    save_file(renamed, file, metadata={"format": "pt"})
 
 
 def _gathered(tuned: PeftModel) -> dict[str, torch.Tensor]:

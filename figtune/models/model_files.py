@@ -9,22 +9,11 @@ from pathlib import Path
 
 from figtune.core.errors import ResourceError
 from figtune.core.hub import Repository, check_access, download
+from figtune.models.records import PROCESSOR_FILES
 
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 """Never pickled weights: reading those runs code."""
-DESCRIPTION_FILES = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.json",
-    "chat_template.jinja",
-)
+DESCRIPTION_FILES = ("config.json", "generation_config.json", *PROCESSOR_FILES)
 _WEIGHTS = ".safetensors"
 _PROCESSOR_FILES: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("tokenizer.json", "tokenizer.model"),

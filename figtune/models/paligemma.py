@@ -38,7 +38,7 @@ class PaliGemma(Family):
         "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] | trim }}"
         "{% else %}{% for part in message['content'] if part['type'] == 'image' %}<image>{% endfor %}"
         "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
-        "{% endfor %}"
+        "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
     )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:

@@ -15,9 +15,9 @@ Part = Literal["vision", "projector", "text"]
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 
-SETUP_VERSION = 3
+SETUP_VERSION = 4
 TRAINING_VERSION = 2
-MERGE_VERSION = 1
+MERGE_VERSION = 2
 """Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""
 
 MODEL_FILE = "model.json"
@@ -33,6 +33,20 @@ FEATURES_FOLDER = "features"
 CHECKPOINTS_FOLDER = "checkpoints"
 MERGED_FOLDER = "merged"
 TENSORBOARD_FOLDER = "tensorboard"
+
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.json",
+    CHAT_TEMPLATE_FILE,
+)
+"""Files of tokenizer and image processor in the Hub's layout; each model has some of them."""
 
 MODEL_CONTENTS = (MODEL_FILE, PARAMETERS_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
 """What setup makes. The folder of features beside them grows later."""
@@ -53,11 +67,7 @@ MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",
     "model.safetensors",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
+    *PROCESSOR_FILES,
     CARD_FILE,
 )
 """What merging makes, in the Hub's layout."""

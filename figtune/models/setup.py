@@ -16,6 +16,7 @@ from figtune.models.family import Family, ModelParts
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
 from figtune.models.model_files import ModelFolder, find_model
+from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,
@@ -52,7 +53,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     record = _record(choice, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        family.load_processor(found.folder).save_pretrained(folder)
+        copy_processor(found.folder, folder, family)
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)

@@ -11,12 +11,31 @@ from figtune.core.io import write_text
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.models.families import family_of
+from figtune.models.family import Family
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
+from figtune.models.targets import trains_vision
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
+from figtune.training.usage_code import usage_code
 
 _OF_EVERY_MODE = ("mode", "freeze")
 """Adapter settings of every mode; the others are about LoRA matrices."""
+
+_LEAST_LORA = "Needs transformers 4.57 or later and peft 0.21 or later; older ones were not tried."
+_LEAST_FULL = "Needs transformers 5 or later: older ones name weights differently, and the assertion refuses them."
+_LEAST_UNTRIED = "Tried with transformers 5 and peft 0.21; older ones were not."
+_NOT_FITTED = (
+    "In training and in test_model.py images get white borders up to whole tiles. Without them the last tiles "
+    "are stretched, and answers can differ."
+)
+_FOUR_BITS = (
+    "The adapter was trained and evaluated over a text decoder in 4 bits. Without the quantization the base model is "
+    "loaded whole, and the answers are not quite those of the evaluation."
+)
+_VISION_LORA = (
+    "The vision encoder has LoRA matrices too: vLLM applies them only with --enable-tower-connector-lora, which was "
+    "not tried; the merged model has them in its weights."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,19 +163,22 @@ def _cell(value: object) -> str:
 
 
 def _loading(record: ModelRecord) -> str:
-    """Return five lines of plain transformers and peft; a fully fine-tuned model needs no peft."""
-    revision = f', revision="{record.commit}"' if record.commit else ""
-    base = f'AutoModelForImageTextToText.from_pretrained("{record.base}"{revision})'
-    whole = record.adapter.mode == "full"
-    lines = (
-        "from safetensors.torch import load_file" if whole else "from peft import PeftModel",
-        "from transformers import AutoModelForImageTextToText, AutoProcessor",
-        f"{'model' if whole else 'base'} = {base}",
-        'model.load_state_dict(load_file("adapter/adapter_model.safetensors"), strict=False)'
-        if whole
-        else 'model = PeftModel.from_pretrained(base, "adapter").eval()',
-        'processor = AutoProcessor.from_pretrained("processor")',
+    """Return the code that asks the model in plain transformers, and the versions that it is right in."""
+    family = family_of(record.family, record.name)
+    needed = (
+        f"; its processor needs `pip install {' '.join(packages)}`" if (packages := family.processor_packages) else ""
     )
-    packages = family_of(record.family, record.name).processor_packages
-    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
-    return "\n".join((f"## Loading\n\nIn this folder{needed}:\n\n```python", *lines, "```"))
+    notes = [_least_versions(record, family)]
+    if record.adapter.mode == "qlora":
+        notes.append(_FOUR_BITS)
+    if record.adapter.mode != "full" and trains_vision(record.adapter):
+        notes.append(_VISION_LORA)
+    if family.tokens_vary and record.image_fit == "letterbox":
+        notes.append(_NOT_FITTED)
+    return f"## Loading\n\nIn this folder{needed}:\n\n```python\n{usage_code(record)}\n```\n\n{' '.join(notes)}"
+
+
+def _least_versions(record: ModelRecord, family: Family) -> str:
+    if record.adapter.mode == "full":
+        return _LEAST_FULL
+    return _LEAST_UNTRIED if family.tokens_vary else _LEAST_LORA

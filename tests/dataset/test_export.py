@@ -1,4 +1,4 @@
-"""An export is loaded by `datasets` as the conversations that it was made of."""
+"""An export is loaded by `datasets` as the prompts and completions that it was made of."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_datasets_loads_is_what_was_prepared(dataset: Path, tmp_path: Path)
 
 
 def _check(row: Cells, example: Example, dataset: Path) -> None:
-    asked, answered = row["messages"]
+    (asked,), (answered,) = row["prompt"], row["completion"]
     assert (asked["role"], answered["role"]) == ("user", "assistant")
     image, question = cast("list[dict[str, str | None]]", asked["content"])
     assert image["type"] == "image"

@@ -80,7 +80,6 @@ def test_a_second_push_sends_only_what_changed(local_hub: LocalHub, output: Path
     push_adapter(output, UPLOAD)
     assert len(local_hub.received.commits) == 1, "nothing has changed"
     (output / "README.md").write_text("---\nlibrary_name: peft\n---\nanother\n")
-    (output / "processor" / "chat_template.jinja").unlink(missing_ok=True)
     local_hub.models[NAME]["processor/gone.json"] = b"{}"
     push_adapter(output, UPLOAD)
     assert sorted(local_hub.received.commits[1]) == ["-processor/gone.json", "README.md"]

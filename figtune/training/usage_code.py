@@ -1,0 +1,82 @@
+"""Python code that asks a trained model in plain transformers and peft, as the model card prints it."""
+
+from __future__ import annotations
+
+from figtune.models.families import family_of
+from figtune.models.family import ModelParts
+from figtune.models.loading import not_in_four_bits
+from figtune.models.records import ImageFit, ModelRecord
+
+_IMAGE: dict[ImageFit, tuple[str, ...]] = {
+    "letterbox": (
+        "side = model.config.vision_config.image_size",
+        'image = Image.open("figure.png").convert("RGB")',
+        'image = ImageOps.pad(image, (side, side), method=Image.Resampling.LANCZOS, color="white")',
+    ),
+    "squash": ('image = Image.open("figure.png").convert("RGB")',),
+}
+_ASK = """\
+content = [{"type": "image", "image": image}, {"type": "text", "text": "Write the caption of this figure."}]
+inputs = processor.apply_chat_template(
+    [{"role": "user", "content": content}],
+    add_generation_prompt=True,
+    tokenize=True,
+    return_dict=True,
+    return_tensors="pt",
+).to(model.device)
+answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+print(processor.decode(answer, skip_special_tokens=True))"""
+
+
+def usage_code(record: ModelRecord) -> str:
+    """Return code that loads the model in OUTPUT and asks it about `figure.png`.
+
+    The image is fitted and the prompt laid out as in training; the answer is that of greedy decoding.
+    """
+    whole, four_bit = record.adapter.mode == "full", record.adapter.mode == "qlora"
+    family = family_of(record.family, record.name)
+    # Families whose images have any number of tokens cut them into tiles; the code leaves that to their processor.
+    fit: ImageFit = "squash" if family.tokens_vary else record.image_fit
+    pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
+    names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"
+    lines = (
+        *(() if whole else ("from peft import PeftModel",)),
+        f"from PIL import {pillow}",
+        *(("from safetensors.torch import load_file",) if whole else ()),
+        f"from transformers import {names}",
+        "",
+        *(_quantization(family.parts) if four_bit else ()),
+        *_model(record, whole=whole, four_bit=four_bit),
+        'processor = AutoProcessor.from_pretrained("processor")',
+        "",
+        *_IMAGE[fit],
+        _ASK,
+    )
+    return "\n".join(lines)
+
+
+def _model(record: ModelRecord, *, whole: bool, four_bit: bool) -> tuple[str, ...]:
+    revision = f', revision="{record.commit}"' if record.commit else ""
+    quantization = ", quantization_config=quantization" if four_bit else ""
+    base = f'AutoModelForImageTextToText.from_pretrained("{record.base}"{revision}, dtype="auto"{quantization})'
+    if not whole:
+        return (f"base = {base}", 'model = PeftModel.from_pretrained(base, "adapter").eval()')
+    return (
+        f"model = {base}",
+        'trained = model.load_state_dict(load_file("adapter/adapter_model.safetensors"), strict=False)',
+        "assert not trained.unexpected_keys, trained.unexpected_keys",
+        "model.eval()",
+    )
+
+
+def _quantization(parts: ModelParts) -> tuple[str, ...]:
+    skipped = ", ".join(f'"{name}"' for name in not_in_four_bits(parts))
+    return (
+        "quantization = BitsAndBytesConfig(",
+        "    load_in_4bit=True,",
+        '    bnb_4bit_quant_type="nf4",',
+        "    bnb_4bit_use_double_quant=True,",
+        '    bnb_4bit_compute_dtype="bfloat16",',
+        f"    llm_int8_skip_modules=[{skipped}],",
+        ")",
+    )
