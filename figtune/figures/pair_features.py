@@ -112,7 +112,7 @@ def _is_cut(line: Line, box: Box) -> bool:
 def _outside(box: Box, style: PaperStyle, lines: Sequence[Line]) -> float:
     """Return how far a region sticks out of the body: sideways, or upwards and downwards to text such as a header has.
 
-    In a short paper a float may well stand above the highest line of prose; one that holds a header or a title is wrong.
+    In a short paper a float may stand above the highest line of prose; one that holds a header or a title is wrong.
     """
     slack = _SLACK * style.size
     texts = [line.box for line in lines if _may_be_header(line, style) and box.contains(line.box, 2)]
