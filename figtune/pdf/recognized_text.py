@@ -59,7 +59,7 @@ class RecognizedPage:
     text: PageText
     words: tuple[Word, ...]
     confidences: tuple[float, ...]
-    """Of each word, in [0, 1]."""
+    """Confidence of each word, in [0, 1]."""
 
     def confidence_in(self, box: Box) -> float:
         """Return the mean confidence of the words whose middle lies in `box`; 0 where none does."""
