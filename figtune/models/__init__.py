@@ -1,1 +1,1 @@
-"""What differs per model family, and what all share: loading, adapters, what the vision encoder sees."""
+"""Model families, one file each, and what they share: loading, adapters, cached features."""

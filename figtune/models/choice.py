@@ -1,4 +1,4 @@
-"""What the user asks for, and what can be refused of it before anything is fetched or loaded."""
+"""Choice of model and adapter, checked before anything is fetched or loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelChoice:
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord
     seed: int
-    """Of the adapter's first weights."""
+    """Seed of the adapter's first weights."""
 
 
 def check_choice(choice: ModelChoice) -> None:

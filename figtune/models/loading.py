@@ -55,7 +55,7 @@ class LoadedModel:
     base: Path
     """The folder of the base model's weights."""
     dtype: torch.dtype
-    """Of the frozen weights."""
+    """dtype of the frozen weights."""
 
     @property
     def trains_vision(self) -> bool:

@@ -27,7 +27,7 @@ class ModelFolder:
 
     folder: Path
     commit: str | None
-    """Of the Hub repository; None for a folder given by the user."""
+    """Commit of the Hub repository; None for a folder given by the user."""
 
 
 def find_model(name: str, revision: str | None, *, weights: bool) -> ModelFolder:

@@ -17,11 +17,11 @@ class Precision:
     """How the frozen weights are held. What is trained is float32 whatever this is."""
 
     dtype: torch.dtype
-    """Of the frozen weights, or of computing with them where they are kept in 4 bits."""
+    """dtype of the frozen weights, or of the computation where they are kept in 4 bits."""
     four_bit: bool
-    """Whether the text decoder's linear layers are kept in 4 bits (NF4)."""
+    """True if the text decoder's linear layers are kept in 4 bits (NF4)."""
     note: str | None
-    """What was chosen without being asked for, with its cost, for people."""
+    """Remark on a precision chosen automatically, with its cost."""
 
 
 def precision_of(record: ModelRecord, device: torch.device) -> Precision:

@@ -1,4 +1,4 @@
-"""What setup writes beside the adapter: which base model, and how it is to read examples.
+"""Records of setup and training: base model, adapter, parameter table, logged metrics.
 
 `model.json` stands in the work folder's model and again beside the trained adapter, so that the latter is enough
 to test with.
@@ -49,7 +49,7 @@ PROCESSOR_FILES = (
 """Files of tokenizer and image processor in the Hub's layout; each model has some of them."""
 
 MODEL_CONTENTS = (MODEL_FILE, PARAMETERS_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
-"""What setup makes. The folder of features beside them grows later."""
+"""Outputs of setup. The folder of cached features beside them grows later."""
 OUTPUT_CONTENTS = (
     MODEL_FILE,
     ADAPTER_FOLDER,
@@ -60,9 +60,9 @@ OUTPUT_CONTENTS = (
     CURVES_FILE,
     CARD_FILE,
 )
-"""What training makes. Checkpoints lie beside them while it lasts, and TensorBoard's files."""
+"""Outputs of training. Checkpoints lie beside them during the run, and TensorBoard's files."""
 TRAINED_MODEL = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
-"""What of it is loaded to answer."""
+"""Outputs that are loaded for answering."""
 MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",
@@ -70,7 +70,7 @@ MERGED_CONTENTS = (
     *PROCESSOR_FILES,
     CARD_FILE,
 )
-"""What merging makes, in the Hub's layout."""
+"""Outputs of merging, in the Hub's layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +83,13 @@ class ModelRecord:
     base: str
     """Where the base model is loaded from: a Hub id, an absolute folder, or "base", a folder beside this file."""
     commit: str | None
-    """Of the Hub repository."""
+    """Commit of the Hub repository."""
     family: str
     """The `model_type` of its configuration."""
     tiny: bool
     """Made on the spot with random weights: for demos and tests."""
     dtype: Dtype
-    """Of the frozen weights; "auto" follows the device. Trained weights are float32 whatever this is."""
+    """dtype of the frozen weights; "auto" follows the device. Trained weights are always float32."""
     image_fit: ImageFit
     max_length: int
     """Text tokens of prompt and completion together."""

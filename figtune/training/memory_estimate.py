@@ -62,18 +62,18 @@ class ModelSpec:
 
     @property
     def trains_vision(self) -> bool:
-        """Whether pictures go through the vision encoder in every step."""
+        """True if images go through the vision encoder in every step."""
         return "vision" in targets_of(self.adapter).parts
 
     @property
     def keeps_vision(self) -> bool:
-        """Whether the vision encoder is in memory while training."""
+        """True if the vision encoder is in memory during training."""
         return self.trains_vision or self.adapter.mode == "full"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StaticMemory:
-    """What does not depend on the batch, in bytes."""
+    """Memory that does not depend on the batch, in bytes."""
 
     weights: dict[Part, int]
     trained: int
@@ -145,7 +145,7 @@ def _static_memory(model: ModelSpec) -> StaticMemory:
 
 
 def step_memory(model: ModelSpec, batch: BatchShape, *, activation_checkpointing: bool) -> PeakMemory:
-    """What is allocated and freed again within a forward and a backward pass, at its fullest moment."""
+    """Return the peak of memory allocated and freed within a forward and a backward pass."""
     if model.trains_vision:
         return _trace_step(model, model.config, batch, activation_checkpointing)
     layers = model.config.text_config.num_hidden_layers
