@@ -9,11 +9,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from figtune.core.artifacts import Stage
 from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
-from figtune.core.errors import ExitCode, FigtuneError, PartialError
+from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError
 from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_result
 from figtune.core.number_format import count
 from figtune.core.shortages import shortage_behind
@@ -106,7 +107,10 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
     configure_logging(quiet=settings.quiet, verbose=settings.verbose)
     for script in scripts:
         script.check_request(settings)
-    planned = plan([script.describe(settings) for script in scripts], force=settings.force)
+    stages = [script.describe(settings) for script in scripts]
+    for stage in stages:
+        _check_folder(stage.folder)
+    planned = plan(stages, force=settings.force)
     if settings.dry_run:
         for entry in planned:
             print_result(f"{entry.stage.name}: {entry.reason or 'up to date'}")
@@ -125,6 +129,17 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
     for entry in planned:
         for page in entry.stage.html_pages:
             logger.info(f"look at: {entry.stage.folder / page}")
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made, since a file has its name or that of one above it.
+
+    Raises:
+        ResourceError: so it is.
+    """
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if existing is not None and not existing.is_dir():
+        raise ResourceError(f"not a directory: {existing}", "give other folders with --work_dir and --output_dir")
 
 
 def _line(summary: StageSummary) -> str:

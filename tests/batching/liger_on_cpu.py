@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from triton import language as tl
 
 from figtune.batching import liger
+from figtune.core.log import configure_logging
 from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import batch_of, features_of, moved_model, rows_of, summed_loss
@@ -110,6 +111,7 @@ def check_model(loaded: LoadedModel) -> None:
 
 def main(folder: Path) -> None:
     """All of it, in a process that ends afterwards."""
+    configure_logging()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(kernels, "tanh", tanh)
         patched.setattr(liger, "DEVICES", frozenset({"cpu"}))

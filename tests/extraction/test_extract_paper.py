@@ -31,7 +31,7 @@ def run(pdf_dir: Path, content_dir: Path, *, timeout_s: float = 120, memory_mb: 
     return extract_folder(
         pdf_dir,
         content_dir,
-        replace(EXTRACT, dpi=100, longest_side=300, timeout_seconds=timeout_s, memory_mb=memory_mb),
+        replace(EXTRACT, dpi=100, longest_side=300, timeout_seconds=timeout_s, memory_mb=memory_mb, ocr="never"),
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=2),

@@ -14,7 +14,9 @@ from figtune.inference.settings import InferenceSettings, PaperSettings
 from figtune.models.records import BASE_FOLDER
 from tests.inference.trained_model import greedy, write_trained_model
 
-PAPER = PaperSettings(extract=replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0), max_context_words=100)
+PAPER = PaperSettings(
+    extract=replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0, ocr="never"), max_context_words=100
+)
 SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), paper=PAPER, strict=False)
 CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None)
 
