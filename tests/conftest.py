@@ -59,9 +59,6 @@ def run_script(script: str, *arguments: str, cwd: Path = ROOT, variables: Mappin
     command: Sequence[str] = (sys.executable, str(ROOT / script), *arguments)
     environment = {**os.environ, **(variables or {})}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    if "diverge by nan" in done.stderr:
-        # Seen once in each whole run, never alone, with finite weights: the check refuses the merge, as it must.
-        pytest.xfail("the merged model's logits were not finite in this process; the cause is not known yet")
     return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 

@@ -86,8 +86,16 @@ def _engine() -> tuple[Any, Any]:
     """Return the package and one engine with its model loaded, kept for the life of the process."""
     if not engine_version():
         raise ResourceError("OCR is not installed", f"install it with: {INSTALL}")
-    os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # threads of its own make it slower, and workers fill the machine
-    import tesserocr
+    # Threads of its own make it slower, and workers fill the machine. Its OpenMP reads the limit when it is loaded; it
+    # must not stay: torch in this process's children would then leave parts of products in bfloat16 uncomputed.
+    limited = "OMP_THREAD_LIMIT" not in os.environ
+    if limited:
+        os.environ["OMP_THREAD_LIMIT"] = "1"
+    try:
+        import tesserocr
+    finally:
+        if limited:
+            del os.environ["OMP_THREAD_LIMIT"]
 
     folder = _model_folder()
     try:
