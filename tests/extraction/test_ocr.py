@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +33,8 @@ from figtune.pdf import ocr_engine
 from figtune.pdf.geometry import Box
 from figtune.pdf.ocr_document import OcrDocument
 from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, near
+
+ROOT = Path(__file__).parents[2]
 
 FIGURE, TABLE = Box(60, 90, 276, 220), Box(315, 130, 540, 210)
 FIGURE_CAPTION = (
@@ -140,6 +143,15 @@ def test_a_scan_gives_figures_tables_and_captions(scanned: PaperResult) -> None:
     assert scanned.paper.status == "ok"
     assert scanned.paper.ocr_reason == "text layer missing on all pages"
     assert scanned.paper.ocr_engine == ocr_engine.engine_version() != ""
+
+
+def test_ocr_leaves_the_environment_as_it_was() -> None:
+    """A limit of threads left behind made torch in child processes leave products uncomputed."""
+    code = (
+        "import os, sys\nfrom figtune.pdf.ocr import _engine\nbefore = dict(os.environ)\n_engine()\n"
+        "sys.exit(before != dict(os.environ))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_scan_gives_the_same_twice_and_is_trusted_as_far_as_its_words(
