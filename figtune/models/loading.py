@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,17 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def respect_thread_limit() -> None:
+    """Let torch use no more threads than OMP_THREAD_LIMIT allows.
+
+    Under a lower limit torch 2.13 still divides bfloat16 products among its own number of threads and leaves the parts of
+    those that never start uncomputed: whatever was in memory, NaN at times, without an error.
+    """
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdecimal() and 0 < int(limit) < torch.get_num_threads():
+        torch.set_num_threads(int(limit))
+
+
 def load_base_model(
     folder: Path,
     family: Family,
@@ -101,6 +113,7 @@ def load_base_model(
             "FlashAttention kernels ignore the attention masks that image tokens and packed rows need",
             "choose the attention sdpa",
         )
+    respect_thread_limit()
     _show_loading(folder)
     with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

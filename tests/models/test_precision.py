@@ -106,3 +106,17 @@ def test_a_remark_is_made_once(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         loading._say_once("a remark that is made once")
     assert capsys.readouterr().err.count("a remark that is made once") == 1
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("3", 2), ("", 2), ("none", 2)])
+def test_torch_uses_no_more_threads_than_openmp_allows(
+    monkeypatch: pytest.MonkeyPatch, limit: str, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_THREAD_LIMIT", limit)
+    try:
+        torch.set_num_threads(2)
+        loading.respect_thread_limit()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
