@@ -48,12 +48,12 @@ PACKAGES = (
 )
 IMAGE_SIDE, STRIDE, WIDTH, IMAGE_TOKENS = 448, 32, 1280, 49
 VOCABULARY = 262_208
-"""Of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
+"""Tokens of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
 SEED = 0
 
 
 class LiteEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]  # transformers types no subclassing
-    """Of the image encoder, by the names that Gemma 3's projector reads."""
+    """Sizes of the image encoder, by the names that Gemma 3's projector reads."""
 
     model_type = "efficientnet_lite0"
     hidden_size: int = WIDTH

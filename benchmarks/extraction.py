@@ -76,13 +76,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Whole:
-    """What taking whole folders apart cost, workers and gallery included."""
+    """Cost of extracting whole folders, workers and gallery included."""
 
     workers: int
     wall_s: float
     cpu_s: float
     peak_mb: float
-    """Of the largest worker so far."""
+    """Peak memory of the largest worker so far."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,7 +141,7 @@ def _whole(folders: Sequence[Path], workers: int) -> Whole:
 
 
 def _speedup_of_counting(processes: int) -> float:
-    """How many times as much several processes count as one does in the same time: fewer than there are cores, where
+    """Return the speed-up of several counting processes over one: less than there are cores, where
     these share a clock, a cache or a host."""
     with get_context("spawn").Pool(processes) as pool:
         pool.map(_count, [1] * processes, chunksize=1)
@@ -159,7 +159,7 @@ def _count(steps: int) -> float:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and its children that have ended."""
+    """Return the CPU seconds of this process and its finished children."""
     return sum(
         side_prior.ru_utime + side_prior.ru_stime for side_prior in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))
     )
@@ -187,7 +187,7 @@ def _measure(path: Path, tally: Tally, *, crops: bool) -> list[Item]:
 
 
 def _measure_floor(path: Path, items: Sequence[Item], tally: Tally) -> None:
-    """What PyMuPDF alone needs for the same pages and crops. One file stays open, so each job finds cached what an
+    """Measure PyMuPDF alone on the same pages and crops. One file stays open, so each job finds cached what an
     earlier one has decoded."""
 
     with pymupdf.open(path) as file:

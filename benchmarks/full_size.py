@@ -50,12 +50,12 @@ _PIECE = 1 << 24
 """Bytes added up at a time: a sum in wider numbers makes them all logits first."""
 GB = 1e9
 LIMITS: dict[AdapterMode, float] = {"lora": 16 * GB, "qlora": 10 * GB}
-"""What Gemma 3 4B must train in on a card, in batches of up to four examples."""
+"""Memory that Gemma 3 4B must train in on a card, in batches of up to four examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a part of the work took."""
+    """Cost of a part of the work."""
 
     title: str
     seconds: float
@@ -217,7 +217,7 @@ def _check(tuned: PeftModel, changed: set[str]) -> None:
 
 
 def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[str]:
-    """What this very step was to take."""
+    """Return the estimate for this very step."""
     precision = precision_of(loaded.record, loaded.device)
     model = describe_model(loaded.base, loaded.record.name, precision, loaded.record.adapter)
     tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())

@@ -50,7 +50,7 @@ class FullSize:
 
     config: Callable[[], PreTrainedConfig]
     processor: Callable[[Path], ProcessorMixin]
-    """What it needs from elsewhere goes into the folder given."""
+    """Files that it needs from elsewhere go into the folder given."""
 
 
 def _gemma3() -> PreTrainedConfig:
@@ -123,7 +123,7 @@ SIZES = {
     "gemma3": FullSize(config=_gemma3, processor=_gemma3_processor),
     "paligemma": FullSize(config=_paligemma, processor=_paligemma_processor),
 }
-"""What can be built."""
+"""Models that can be built."""
 
 
 def build(name: str, cache: Path) -> Path:

@@ -91,7 +91,7 @@ HUNG_UP = 499
 
 @dataclass
 class Tally:
-    """How many attacks were tried, and which got through."""
+    """Number of attacks tried, and those that got through."""
 
     tried: int = 0
     broken: list[str] = field(default_factory=list)

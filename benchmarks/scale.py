@@ -45,11 +45,11 @@ HOUR, GIGABYTE, MEGABYTE = 3600, 1e9, 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of a command."""
+    """Cost of a command."""
 
     wall_s: float
     cpu_s: float
-    """Of all its processes."""
+    """CPU seconds of all its processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Run:
     workers: int
     whole: Cost
     start: Cost
-    """What a folder with nothing to read takes."""
+    """Cost of a folder with nothing to read."""
 
     @property
     def reading(self) -> Cost:

@@ -47,9 +47,9 @@ class Score:
     pairs: int
     """Found with the right region and the right caption."""
     kinds: int
-    """Of the right regions, those called the right kind."""
+    """Number of right regions called the right kind."""
     mean_iou: float
-    """Of the right regions."""
+    """Mean IoU of the right regions."""
 
     @property
     def precision(self) -> float:
@@ -147,7 +147,7 @@ def match(gold: Sequence[Item], found: Sequence[Item]) -> list[tuple[Item, Item,
 
 
 def same_caption(one: str, other: str) -> bool:
-    """Whether two captions say the same."""
+    """Return True if two captions say the same."""
     first, second = _bare(one), _bare(other)
     if first == second:
         return bool(first)

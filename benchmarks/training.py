@@ -78,13 +78,13 @@ class Way:
     checkpointing: bool
     encoder_in_autograd: bool = False
     weights: list[Tensor] = field(default_factory=list)
-    """Of its own adapter, while another way has its turn."""
+    """Weights of its own adapter, while another way has its turn."""
     seconds: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
     """Bytes at the fullest moment."""
     added: list[int] = field(default_factory=list)
-    """Of them, what was not there before the step."""
+    """Part of them that was not there before the step."""
     flops: list[int] = field(default_factory=list)
 
 

@@ -29,11 +29,11 @@ text { fill: #f0f6fc } .small { fill: #9198a1 } .box { fill: #212830; stroke: #6
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """Of a model, as its `config.json` gives them."""
+    """Sizes of a model, as its `config.json` gives them."""
 
     title: str
     side: int
-    """Of the picture, in pixels."""
+    """Side of the image, in pixels."""
     patch: int
     """Side of a patch, in pixels."""
     image_tokens: int

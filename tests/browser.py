@@ -29,7 +29,7 @@ class Tab:
 
     page: Page
     complaints: list[str] = field(default_factory=list)
-    """Of its console, and errors that no script caught."""
+    """Messages of its console, and errors that no script caught."""
     requests: list[str] = field(default_factory=list)
     """Addresses, the page's own among them."""
 

@@ -1,4 +1,4 @@
-"""What is made once for all tests: the demo as a user would run it, a real browser, tiny models."""
+"""Fixtures made once for all tests: the demo as a user would run it, a real browser, tiny models."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ READERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a stage ended."""
+    """End of a stage."""
 
     code: int | None
     """None where it did not end."""

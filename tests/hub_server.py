@@ -54,7 +54,7 @@ class LocalHub(http.server.ThreadingHTTPServer):
     """Files sent, each with the byte that it was sent from."""
     tokens: set[str | None]
     received: Received
-    """What was uploaded."""
+    """Uploaded files."""
     refused_writing: Refusal | None = None
     """To every upload, by a token that may read."""
 
@@ -65,7 +65,7 @@ class LocalHub(http.server.ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What HF_ENDPOINT would be."""
+        """Value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -155,7 +155,7 @@ class _Handler(UploadHandler, http.server.BaseHTTPRequestHandler):
 
 
 def digest(data: bytes) -> str:
-    """What the server names content by."""
+    """Return the name that the server gives to content."""
     return hashlib.sha1(data).hexdigest()
 
 

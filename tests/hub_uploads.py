@@ -1,4 +1,4 @@
-"""What the local Hub answers to an upload: create a repository, say how files are to come, take them, commit them.
+"""Answers of the local Hub to an upload: create a repository, say how files are to come, take them, commit them.
 
 The addresses are those that `huggingface_hub` asks where Xet is off: its hf_api.create_repo, _commit_api and lfs.
 """
@@ -20,10 +20,10 @@ _LARGE = ".safetensors"
 
 @dataclass
 class Received:
-    """What has come, in order."""
+    """Requests that have come, in order."""
 
     visibility: dict[str, str] = field(default_factory=dict)
-    """Of created repositories."""
+    """Settings of created repositories."""
     large: dict[str, bytes] = field(default_factory=dict)
     """Contents by sha256."""
     commits: list[list[str]] = field(default_factory=list)

@@ -126,9 +126,11 @@ def _docstrings(tree: ast.AST) -> Iterator[str]:
 
 
 def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    folders = ("figtune", "benchmarks", "docs", "samples", "tests")
+    paths = (*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py")))
     wrong = [
         f"{_name(path)}: {docstring.splitlines()[0]}"
-        for path in (*MODULES, *(ROOT / f"{name}.py" for name in ROOT_MODULES))
+        for path in sorted(paths)
         for docstring in _docstrings(_parse(path))
         if docstring.startswith(NO_SUBJECTS)
     ]

@@ -1,4 +1,4 @@
-"""What users get wrong ends in one clear line and the right exit code, never in a traceback."""
+"""Mistakes of users end in one clear line and the right exit code, never in a traceback."""
 
 from __future__ import annotations
 

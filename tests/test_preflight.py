@@ -1,4 +1,4 @@
-"""What a run needs and has not is said before any stage begins."""
+"""Needs of a run that are missing are named before any stage begins."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def resolve_device(name: str) -> torch.device:
 def respect_thread_limit() -> None:
     """Let torch use no more threads than OMP_THREAD_LIMIT allows.
 
-    Under a lower limit torch 2.13 still divides bfloat16 products among its own number of threads and leaves the parts of
-    those that never start uncomputed: whatever was in memory, NaN at times, without an error.
+    Under a lower limit torch 2.13 still divides bfloat16 products among its own number of threads and leaves the parts
+    of those that never start uncomputed: whatever was in memory, NaN at times, without an error.
     """
     limit = os.environ.get("OMP_THREAD_LIMIT", "")
     if limit.isdecimal() and 0 < int(limit) < torch.get_num_threads():

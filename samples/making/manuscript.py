@@ -33,7 +33,7 @@ class Float:
     drawing: str = ""
     """The function that draws it, in `papers/<stem>.py`; empty for a table."""
     rows: tuple[tuple[str, ...], ...] = ()
-    """Of a table, the header first; a cell in bold starts with `*`. Empty for a figure."""
+    """Rows of a table, the header first; a cell in bold starts with `*`. Empty for a figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Manuscript:
     affiliation: str
     footnote: str
     caption_separator: Literal[".", ":"]
-    """What stands between "Figure 1" and the caption."""
+    """Sign between "Figure 1" and the caption."""
     table_caption_above: bool
     abstract: str
     sections: tuple[ManuscriptSection, ...]

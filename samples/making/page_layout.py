@@ -33,7 +33,7 @@ class FloatBlock:
 
     @property
     def width(self) -> float:
-        """Of the column or columns that it stands in."""
+        """Width of the column or columns that it stands in."""
         return TEXT_WIDTH if self.item.span == "both" else COLUMN_WIDTH
 
     @property
@@ -86,7 +86,7 @@ class PlacedText:
 
 @dataclass(frozen=True)
 class Column:
-    """What the floats leave of a column."""
+    """Part of a column that the floats leave."""
 
     page: int
     x: float

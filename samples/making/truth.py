@@ -103,7 +103,7 @@ def heading_source(section: int) -> str:
 def tell_truth(
     file: str, manuscript: Manuscript, texts: Sequence[PlacedText], floats: Sequence[PlacedFloat], pages: int
 ) -> Truth:
-    """What `texts` and `floats` put on the pages."""
+    """Return the truth of the pages that `texts` and `floats` make."""
     starts = {text.source: text.page for text in reversed(texts)}
     sections = tuple(
         TruthSection(
@@ -177,7 +177,7 @@ def _panels(placed: PlacedFloat) -> tuple[TruthPanel, ...]:
 
 
 def _cites(text: str, item: Float) -> bool:
-    """Whether `text` cites the figure by its number, alone or in a list or range."""
+    """Return True if `text` cites the figure by its number, alone or in a list or range."""
     return any(item.name in _numbers(match[1]) for match in CITATION[item.figure_type].finditer(text))
 
 

@@ -103,7 +103,7 @@ def ruled_table(rows: Sequence[Sequence[str]], width: float) -> Table:
 
 
 def _column_widths(texts: Sequence[Sequence[str]], width: float) -> list[float]:
-    """What each column needs, and an equal share of what is left of `width`."""
+    """Return the width that each column needs, with an equal share of the rest of `width`."""
     needed = [
         max(pdfmetrics.stringWidth(cell, BOLD, CELL_SIZE) for cell in column) + 2 * CELL_PADDING
         for column in zip(*texts, strict=True)

@@ -41,7 +41,7 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Of a loss, and of its gradient."""
+    """Return a loss and its gradient."""
 
     loss: float
     gradient: Tensor

@@ -29,7 +29,7 @@ CHAT_TEMPLATE = (
     "{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
-"""What Gemma 3's own template does to one user turn."""
+"""Template of Gemma 3 for one user turn."""
 
 
 def tokenize_prompt(family: Family, processor: Processor, prompt: str) -> TokenizedExample:

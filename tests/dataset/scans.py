@@ -127,7 +127,7 @@ class Prepared:
 
     @property
     def rules(self) -> dict[str, str]:
-        """Of rejected rows."""
+        """Reasons of rejected rows."""
         return {each.item_id: each.rule for each in self.rejected}
 
 

@@ -1,4 +1,4 @@
-"""What rules take out of sentences, and what they leave alone."""
+"""Text that rules remove from sentences, and text that they keep."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def write_empty(path: Path) -> None:
 
 
 def write_web_page(path: Path) -> None:
-    """What a download behind a login gives."""
+    """Write the page that a download behind a login gives."""
     path.write_text("<html><body>Please log in to read this article.</body></html>")
 
 

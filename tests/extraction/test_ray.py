@@ -149,7 +149,7 @@ def pdf_dir(tmp_path: Path, calls: Path) -> Path:
 
 @pytest.fixture
 def local(tmp_path: Path, pdf_dir: Path, calls: Path) -> dict[str, bytes]:
-    """What one machine makes of these papers."""
+    """Content that one machine makes of these papers."""
     (calls / "go").touch()
     run(pdf_dir, tmp_path / "local", extract_on_call, HERE)
     for call in calls.iterdir():

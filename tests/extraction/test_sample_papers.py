@@ -32,7 +32,7 @@ FILES = sorted(path.name for path in SAMPLES.glob("*.pdf"))
 
 @dataclass(frozen=True)
 class TrueFigure:
-    """What is compared of a figure."""
+    """Fields of a figure that are compared."""
 
     figure_type: str
     name: str
@@ -41,7 +41,7 @@ class TrueFigure:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is compared of a paper."""
+    """Fields of a paper that are compared."""
 
     title: str
     abstract: str
@@ -81,7 +81,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
 
 
 def truth_of(file: str) -> Truth:
-    """What the makers of a sample paper wrote into it."""
+    """Truth that the makers of a sample paper wrote down."""
     return msgspec.json.decode((SAMPLES / file).with_suffix(".truth.json").read_bytes(), type=Truth)
 
 

@@ -111,7 +111,7 @@ def findings_in(path: Path) -> Detections:
 
 
 def figures_in(path: Path) -> dict[str, DetectedFigure]:
-    """What was found in a PDF by type and name: "Figure 1"; a region without a caption is "Figure "."""
+    """Return the figures found in a PDF by type and name: "Figure 1"; a region without a caption is "Figure "."""
     found = findings_in(path).figures
     by_name = {f"{figure.figure_type} {figure.name}": figure for figure in found}
     assert len(by_name) == len(found)
@@ -119,7 +119,7 @@ def figures_in(path: Path) -> dict[str, DetectedFigure]:
 
 
 def near(found: Box | None, truth: Box, points: float = 1.5) -> bool:
-    """Whether every edge is within `points` of the truth."""
+    """Return True if every edge is within `points` of the truth."""
     if found is None:
         return False
     edges = zip(

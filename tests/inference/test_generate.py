@@ -145,7 +145,7 @@ def of_value(value: float) -> ImageInputs:
 
 
 def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
-    """Of four tokens the last is outside the likeliest 90 %; the others share its part."""
+    """The last of four tokens is outside the likeliest 90 %; the others share its part."""
     rows = 4000
     logits = torch.tensor([0.5, 0.25, 0.2, 0.05]).log().expand(rows, -1)
     prompts, features = [str(number) for number in range(rows)], [of_value(0)] * rows

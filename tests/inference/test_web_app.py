@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 @pytest.fixture(scope="module")
 def address(output: Path) -> Iterator[str]:
-    """Of a page served as a user would serve it, ended as a user would end it."""
+    """Address of a page served as a user would serve it, ended as a user would end it."""
     flags = ("--serve", "--serve_port", "0", "--output_dir", str(output), "--test.max_new_tokens", "12")
     command = [sys.executable, str(ROOT / "test_model.py"), *flags]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -64,7 +64,7 @@ def upload(page: Page, file: Path) -> None:
 
 
 def answers(page: Page) -> list[str]:
-    """Of the tuned and of the base model, once both are there."""
+    """Return the answers of the tuned and the base model, once both are there."""
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_text("Done.")).to_be_visible()
     return [page.locator(f"#{name} textarea").input_value() for name in ("tuned", "base")]

@@ -10,7 +10,7 @@ from figtune.metrics.text_metrics import chrf, rouge_l
 
 
 class Given(TypedDict, total=False):
-    """What a test cares about; everything else is the same for all."""
+    """Return a prediction of what a test cares about; everything else is the same for all."""
 
     split: EvaluatedSplit
     task: str

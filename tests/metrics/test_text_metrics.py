@@ -16,7 +16,7 @@ TEXTS = st.text(alphabet="abc .", max_size=30)
 
 
 def bleu(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Of a whole corpus."""
+    """Return the score of a whole corpus."""
     counts = [bleu_counts(answer, reference) for answer, reference in zip(answers, references, strict=True)]
     return float(bleu4(np.array(counts).sum(axis=0)))
 

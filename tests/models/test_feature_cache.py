@@ -1,4 +1,4 @@
-"""What the vision encoder sees, kept on disk: once a picture, and anew when anything that decides it changes."""
+"""Features of the vision encoder, cached on disk: once a picture, and anew when anything that decides it changes."""
 
 from __future__ import annotations
 

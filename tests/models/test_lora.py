@@ -1,4 +1,4 @@
-"""What is trained: where it sits, in which dtype, and that it changes nothing before training."""
+"""Trained weights: where they sit, in which dtype, and that it changes nothing before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each mode trains, freezes, keeps and gives back: on tiny models with the decoders of Gemma 3 and Gemma 2."""
+"""Weights that each mode trains, freezes, keeps and gives back, on tiny models of several families."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of an adapter train, and what of them is refused before anything else is done."""
+"""Parts that the settings of an adapter train, and settings that are refused before anything else is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the text layer says and what a reader gets."""
+"""Text as the text layer has it, and as a reader gets it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BOOTSTRAP = Bootstrap(samples=50, seed=0)
 def summary_of(
     predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base", adapter: str = ""
 ) -> EvaluationSummary:
-    """What evaluation makes of them."""
+    """Return the evaluation of them."""
     slices = aggregate(predictions, BOOTSTRAP)
     return EvaluationSummary(
         base_model=base_model,

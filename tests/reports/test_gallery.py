@@ -27,7 +27,7 @@ ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=a
 
 @dataclass
 class Seen(HTMLParser):
-    """What a browser would make of a page."""
+    """Parse a page as a browser would."""
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What training takes in memory is known before: as much as is really allocated, for every family and mode."""
+"""Estimated memory of training equals what is really allocated, for every family and mode."""
 
 from __future__ import annotations
 

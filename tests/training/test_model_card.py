@@ -1,4 +1,4 @@
-"""What the card says of its source, and that the lines it prints load what they promise, as the README's do."""
+"""Statements of the card about its source; the lines that it and the README print load what they promise."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def metrics(output: Path) -> list[MetricsLine]:
 
 
 def contents(output: Path) -> dict[str, bytes]:
-    """What a run makes; TensorBoard's files hold times."""
+    """Return the files of a run; TensorBoard's hold times."""
     files = [path for path in output.rglob("*") if path.is_file() and "tensorboard" not in path.parts]
     return {str(path.relative_to(output)): path.read_bytes() for path in files}
 

@@ -36,7 +36,7 @@ def _balls() -> scenes.Render:
 
 
 def _outline_strength(depth: Array) -> Array:
-    """How much depth changes around each pixel, blurred a little; float64[H, W] in [0, 1]."""
+    """Return the change of depth around each pixel, blurred a little; float64[H, W] in [0, 1]."""
     down, across = np.gradient(np.minimum(depth, 9.0))
     strength = np.minimum(np.hypot(down, across), 0.6) / 0.6
     height, width = depth.shape

@@ -68,7 +68,7 @@ def traced_smoothly(spheres: Sequence[Sphere], shape: tuple[int, int]) -> Array:
 
 
 def coarse(depth: Array, cells: int, seed: int) -> Array:
-    """What a blurred network would say of `depth`: edges soft, curved surfaces wavy."""
+    """Return the answer of a blurred network to `depth`: edges soft, curved surfaces wavy."""
     small = resized(depth, (cells, cells * depth.shape[1] // depth.shape[0]))
     waves = smooth_noise(depth.shape, (7, 9), seed) - 0.5
     return np.clip(resized(small, depth.shape) * (1 + 0.22 * waves), 0, FAR)
