@@ -10,29 +10,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from config import PREPARE
 from figtune.core.jsonl import write_records
-from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Mention, PaperRecord
 
-CHOICES = PrepareSettings(
+CHOICES = replace(
+    PREPARE,
     tasks=("caption", "explain", "analyze", "describe"),
-    include_tables=False,
-    min_confidence=0.5,
     min_side_pixels=32,
-    max_aspect_ratio=8.0,
     min_ink_share=0.002,
-    english_only=True,
-    min_words=5,
     max_words=120,
     max_context_words=80,
     min_quality=0.0,
-    panel_images=True,
     near_duplicate_bits=12,
     minitrain_examples=5,
-    shard_examples=0,
     val_fraction=0.2,
     test_fraction=0.3,
-    split_seed=0,
 )
 
 PLAIN_FIGURE = FigureRecord(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from config import TRAIN
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
@@ -12,25 +14,17 @@ from figtune.training.settings import TrainSettings
 from figtune.training.train import train
 from tests.models.tuned import PROMPT, pictures
 
-SETTINGS = TrainSettings(
+SETTINGS = replace(
+    TRAIN,
     epochs=4,
     batch_size=2,
-    max_batch_tokens=4096,
     gradient_accumulation_steps=1,
     learning_rate=5e-3,
-    scheduler="cosine",
     warmup_fraction=0.1,
-    optimizer="adamw",
-    weight_decay=0.0,
-    max_grad_norm=1.0,
     activation_checkpointing=False,
-    auto_batch=False,
     evaluations=4,
-    patience=0,
     answers=0,
-    save_total_limit=2,
     trackers=(),
-    seed=0,
 )
 TEXTS = (
     "The encoder reads the image.",
