@@ -213,5 +213,5 @@ def check_launch(environment: Mapping[str, str], script: str) -> None:
         if int(environment.get(name) or 1) > 1:
             raise UsageError(
                 f"{launcher} has started {environment[name]} processes that do not know of each other",
-                "let it start one torchrun on each machine, as the README shows",
+                "let it start one torchrun on each machine, as docs/cluster.md shows",
             )

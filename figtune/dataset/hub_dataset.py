@@ -172,6 +172,4 @@ def _guarded(part: DatasetSplit, name: str) -> Iterator[Mapping[str, object]]:
 
 def _unreadable(name: str, fault: Exception) -> InputError:
     words = " ".join(str(fault).split()) or type(fault).__name__
-    return InputError(
-        f"{name} cannot be read as a data set: {words}", "see README, Train on an image-caption data set, for what can"
-    )
+    return InputError(f"{name} cannot be read as a data set: {words}", "docs/datasets.md says what can")
