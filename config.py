@@ -116,6 +116,7 @@ with settings.one_line_errors("config.py"):
         revision=None,
         dtype="auto",
         image_fit="squash",
+        image_tokens=0,
         max_length=MAX_LENGTH,
     )
     ADAPTER = AdapterSettings(

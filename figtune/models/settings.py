@@ -22,11 +22,15 @@ class ModelSettings:
     image_fit: ImageFit
     """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
     trained, or "letterbox", with white borders."""
+    image_tokens: int
+    """Most tokens that an image takes, in models that have the choice: 70, 140, 280, 560 or 1120 for Gemma 4. More show
+    finer print and cost memory and time. 0 is the base model's own number (280 for Gemma 4)."""
     max_length: int
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
     def __post_init__(self) -> None:
         check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        check_setting(self.image_tokens >= 0, "model.image_tokens", "0 or more")
         check_setting(self.max_length >= 16, "model.max_length", "16 or more")
 
 

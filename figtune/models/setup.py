@@ -12,10 +12,11 @@ from figtune.core.io import atomic_write_dir
 from figtune.core.jsonl import write_json
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import family_of_folder
-from figtune.models.family import Family, ModelParts
+from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
 from figtune.models.model_files import ModelFolder, find_model
+from figtune.models.model_parts import ModelParts
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
@@ -33,7 +34,12 @@ from figtune.models.tiny import TINY_MODELS
 
 logger = logging.getLogger(__name__)
 
-_TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector", "text": "text decoder"}
+_TITLES: dict[Part | None, str] = {
+    "vision": "vision encoder",
+    "projector": "projector",
+    "text": "text decoder",
+    None: "not used",
+}
 _ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
 
 
@@ -44,7 +50,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
 
     Raises:
         ResourceError: the model is not to be had or not supported.
-        UsageError: a dtype or an adapter that does not suit it.
+        UsageError: a dtype, image tokens or an adapter that do not suit it.
     """
     check_choice(choice)
     tiny = choice.name in TINY_MODELS
@@ -53,7 +59,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     record = _record(choice, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family)
+        copy_processor(found.folder, folder, family, family.image_settings(choice.image_tokens))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
@@ -73,6 +79,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     family = family_of_folder(description.folder, choice.name)
     targets_of(choice.adapter, family)
     family.check_dtype(choice.dtype)
+    family.image_settings(choice.image_tokens)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
     logger.info(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
@@ -89,6 +96,7 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
         tiny=tiny,
         dtype=choice.dtype,
         image_fit=choice.image_fit,
+        image_tokens=choice.image_tokens,
         max_length=choice.max_length,
         adapter=choice.adapter,
     )

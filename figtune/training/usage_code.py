@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from figtune.models.families import family_of
-from figtune.models.family import ModelParts
 from figtune.models.loading import not_in_four_bits
+from figtune.models.model_parts import ModelParts
 from figtune.models.records import ImageFit, ModelRecord
 
 _IMAGE: dict[ImageFit, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ def usage_code(record: ModelRecord) -> str:
     """
     whole, four_bit = record.adapter.mode == "full", record.adapter.mode == "qlora"
     family = family_of(record.family, record.name)
-    # Families whose images have any number of tokens cut them into tiles; the code leaves that to their processor.
+    # Families whose images have any number of tokens cut them into tiles or patches; their processor does that here.
     fit: ImageFit = "squash" if family.tokens_vary else record.image_fit
     pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
     names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"

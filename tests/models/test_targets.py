@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import TINY_TYPES
-from figtune.models.family import DECODER_LAYERS, SIGLIP_LAYERS
+from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
 from figtune.models.targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
