@@ -173,7 +173,7 @@ def not_in_four_bits(parts: ModelParts) -> list[str]:
     """Return the full names of modules that QLoRA does not quantize, as bitsandbytes matches them in transformers 4
     and 5; they take the place of its own exceptions.
     """
-    return [parts.vision_encoder, parts.projector, "lm_head"]
+    return [parts.vision_encoder, parts.projector, "lm_head", *parts.outside_layers]
 
 
 def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:

@@ -51,12 +51,12 @@ def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: st
     )
 
 
-def meta_model(folder: Path) -> PreTrainedModel:
+def meta_model(folder: Path, family: Family) -> PreTrainedModel:
     """Build the base model without its weights, on the meta device: to count and to configure, whatever its size."""
     problem = f"{folder} describes no model that can be built"
     with torch.device("meta"), damage_explained(problem, "download the model again"):
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            family.without_unused_parts(AutoConfig.from_pretrained(folder, trust_remote_code=False))
         )
     model.requires_grad_(False)
     return model

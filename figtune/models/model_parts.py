@@ -39,6 +39,8 @@ class ModelParts:
     decoder_layers: LoraLayers
     unused: tuple[str, ...] = ()
     """Names of modules that no example goes through, such as an audio encoder: never trained."""
+    outside_layers: tuple[str, ...] = ()
+    """Paths of linear layers of the text decoder outside its list of layers: QLoRA leaves them in full precision."""
 
     @property
     def vision_name(self) -> str:

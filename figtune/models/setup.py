@@ -34,12 +34,7 @@ from figtune.models.tiny import TINY_MODELS
 
 logger = logging.getLogger(__name__)
 
-_TITLES: dict[Part | None, str] = {
-    "vision": "vision encoder",
-    "projector": "projector",
-    "text": "text decoder",
-    None: "not used",
-}
+_TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector", "text": "text decoder"}
 _ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
 
 
@@ -104,7 +99,7 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
 
 def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRecord, seed: int) -> ParameterTable:
     config = adapter_config(record.adapter, family, record.base, record.commit)
-    model = meta_model(base)
+    model = meta_model(base, family)
     with atomic_write_dir(model_dir / ADAPTER_FOLDER) as folder:
         if record.adapter.mode == "full":
             # The folder stays empty: training starts from the base model's own weights.
@@ -121,9 +116,10 @@ def parameter_table(tuned: PeftModel, parts: ModelParts) -> ParameterTable:
     trained = dict.fromkeys(_ROWS, 0)
     frozen = dict.fromkeys(_ROWS, 0)
     for name, parameter in tuned.named_parameters():
-        if ".original_module." in name:
+        part = parts.part_of(name)
+        if ".original_module." in name or part is None:
             continue
-        title = _TITLES[parts.part_of(name)]
+        title = _TITLES[part]
         counts = trained if parameter.requires_grad else frozen
         counts[f"LoRA in the {title}" if "lora_" in name else title] += parameter.numel()
     rows = tuple(

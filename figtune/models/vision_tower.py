@@ -98,7 +98,7 @@ def _digest(folder: Path, parts: ModelParts, _: tuple[tuple[Path, int, int], ...
     digest = hashlib.sha256()
     for name, tensor in sorted(stored_weights(folder, parts.vision_name).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
