@@ -202,8 +202,8 @@ class Config:
     """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
-    4 bits for small cards), gemma4 (papers, Gemma 4 E2B), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
-    (the same with LoRA)."""
+    4 bits for small cards), gemma4 (papers, Gemma 4 E2B), paligemma-brain (brain scans, PaliGemma, only its projector
+    trained), paligemma-brain-lora (the same with LoRA)."""
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
     dry_run: bool = False
