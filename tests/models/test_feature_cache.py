@@ -152,7 +152,7 @@ def test_an_encoder_that_is_damaged_or_another_is_refused(
     shutil.copytree(blind.base, folder)
     weights = load_file(folder / WEIGHTS)
     vision = f".{blind.family.parts.vision_name}."
-    kept = {name: tensor for name, tensor in weights.items() if vision not in name or ".mlp." not in name}
+    kept = {name: tensor for name, tensor in weights.items() if vision not in f".{name}" or ".mlp." not in name}
     save_file(kept, folder / WEIGHTS)
     with pytest.raises(ResourceError, match="is not the one that its config"):
         prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)

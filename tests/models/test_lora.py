@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from figtune.core.errors import UsageError
 from figtune.core.jsonl import read_json, write_json
@@ -50,8 +49,9 @@ def test_decoder_lora_sits_in_the_decoder_alone(tmp_path: Path, name: str) -> No
     loaded = set_up(tmp_path, name, "lora", ("decoder",))
     names = trained_names(loaded)
     adapted = rf".*\.{loaded.family.parts.decoder_layers.path}\.\d+\.(self_attn|mlp)\.\w+_proj\.weight"
-    linear = [name for name in load_file(loaded.base / "model.safetensors") if re.fullmatch(adapted, name)]
-    assert len(names) == 2 * len(linear)  # A and B
+    base = load_base_model(loaded.base, loaded.family, torch.float32, CPU, "sdpa")
+    linear = [name for name, _ in base.named_parameters() if re.fullmatch(adapted, name)]
+    assert len(names) == 2 * len(linear) > 0  # A and B
     assert all(f"{loaded.family.parts.text_decoder}.layers." in name and ".lora_" in name for name in names)
 
 
