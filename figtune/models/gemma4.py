@@ -195,14 +195,12 @@ class Gemma4(Family):
         decoder = changed.get_text_config()
         kinds = self.layer_kinds(decoder)
         settings: dict[str, Any] = decoder.to_dict()
-        exceptions = settings["per_layer_config"]
+        exceptions = {int(layer): exception for layer, exception in settings["per_layer_config"].items()}
         settings |= {
             "num_hidden_layers": len(layers),
             "num_kv_shared_layers": sum(kinds[layer][1] for layer in layers),  # type: ignore[index]
             "layer_types": [decoder.layer_types[layer] for layer in layers],
-            "per_layer_config": {
-                index: exceptions[str(layer)] for index, layer in enumerate(layers) if str(layer) in exceptions
-            },
+            "per_layer_config": {index: exceptions[layer] for index, layer in enumerate(layers) if layer in exceptions},
         }
         changed.text_config = type(decoder)(**settings)
         return changed

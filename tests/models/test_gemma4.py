@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import AutoConfig, Gemma4Processor
+from transformers import AutoConfig, Gemma4Config, Gemma4Processor
 
 from figtune.batching.tokenization import tokenize_example, tokenize_prompt
 from figtune.core.errors import ResourceError, UsageError
 from figtune.export.merge import export_merged
 from figtune.models.choice import check_choice
 from figtune.models.families import family_of
-from figtune.models.family import Processor
+from figtune.models.family import FULL, SLIDING, Processor
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.precision import Precision
@@ -208,3 +208,17 @@ def test_audio_is_neither_loaded_nor_trained_and_stays_in_the_merged_model(tmp_p
         assert set(merged.keys()) == set(base)
         assert all(torch.equal(merged.get_tensor(name), base[name].to(torch.bfloat16)) for name in audio)
     assert AutoConfig.from_pretrained(tmp_path / "merged").audio_config is not None
+
+
+def test_a_decoder_of_some_layers_has_those_of_the_whole() -> None:
+    """Memory is estimated from a few: with heads of their sizes, and keys and values to reuse where they do."""
+    text = {"num_hidden_layers": 24, "num_kv_shared_layers": 12, "layer_types": [SLIDING, SLIDING, FULL] * 8}
+    config = Gemma4Config(text_config=text, vision_config={})
+    chosen = [0, 2, 11, 12, 13, 14, 23]
+    decoder, few = config.text_config, FAMILY.with_layers(config, chosen).text_config
+    assert few.layer_types == [decoder.layer_types[layer] for layer in chosen]
+    assert [few.per_layer_config[index].head_dim for index in range(7)] == [
+        decoder.per_layer_config[layer].head_dim for layer in chosen
+    ]
+    kinds = FAMILY.layer_kinds(decoder)
+    assert FAMILY.layer_kinds(few) == tuple(kinds[layer] for layer in chosen)
