@@ -215,7 +215,7 @@ def test_a_decoder_of_some_layers_has_those_of_the_whole() -> None:
     text = {"num_hidden_layers": 24, "num_kv_shared_layers": 12, "layer_types": [SLIDING, SLIDING, FULL] * 8}
     config = Gemma4Config(text_config=text, vision_config={})
     chosen = [0, 2, 11, 12, 13, 14, 23]
-    decoder, few = config.text_config, FAMILY.with_layers(config, chosen).text_config
+    decoder, few = config.get_text_config(), FAMILY.with_layers(config, chosen).get_text_config()
     assert few.layer_types == [decoder.layer_types[layer] for layer in chosen]
     assert [few.per_layer_config[index].head_dim for index in range(7)] == [
         decoder.per_layer_config[layer].head_dim for layer in chosen
