@@ -117,6 +117,7 @@ with settings.one_line_errors("config.py"):
         dtype="auto",
         image_fit="squash",
         image_tokens=0,
+        tiles=0,
         max_length=MAX_LENGTH,
     )
     ADAPTER = AdapterSettings(

@@ -132,7 +132,7 @@ def attention_masks(batch: TrainingBatch, decoder: PreTrainedConfig, family: Fam
     """Return block-diagonal masks by layer type, bool[R, 1, L, L]: true where a query attends to a key.
 
     A token attends to the prefix that its example shares and to its example: to the tokens before it, and between
-    bidirectional tokens both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
+    bidirectional tokens of one run both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
 
         p p 1 1 2 2
         1 0 0 0 0 0   p
@@ -150,7 +150,7 @@ def attention_masks(batch: TrainingBatch, decoder: PreTrainedConfig, family: Fam
     """
     bidirectional_layers, window = family.bidirectional_layers(decoder), _sliding_window(decoder)
     same_example = _same(batch.group_ids) & (_same(batch.example_ids) | (batch.example_ids == 0)[:, None, :])
-    block = same_example & batch.bidirectional[:, :, None] & batch.bidirectional[:, None, :]
+    block = same_example & _same(_runs(batch.bidirectional)) & batch.bidirectional[:, None, :]
     distance = batch.token_index[:, :, None] - batch.token_index[:, None, :]
     causal = same_example & (distance >= 0)
     masks = {FULL: causal | block if FULL in bidirectional_layers else causal}
@@ -170,6 +170,12 @@ def _sliding_window(decoder: PreTrainedConfig) -> int | None:
 def _same(values: Tensor) -> Tensor:
     """bool[R, L, L]"""
     return torch.eq(values[:, :, None], values[:, None, :])
+
+
+def _runs(bidirectional: Tensor) -> Tensor:
+    """Number the runs of bidirectional tokens of each row, from 1; 0 at all others: int64[R, L]."""
+    starts = bidirectional & ~F.pad(bidirectional, (1, 0))[:, :-1]
+    return starts.cumsum(dim=1) * bidirectional
 
 
 def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,15 @@ def _as_it_is(size: Size) -> Size:
     return size
 
 
+def _gemma3_tiles(size: Size) -> Size:
+    """Return the size of up to four tiles side by side, each squashed to a square, as pan and scan cuts them."""
+    short, long = sorted(size)
+    tiles = min(4, max(2, min(math.floor(long / short + 0.5), long // 256)))
+    if long / short < 1.2 or min(short, math.ceil(long / tiles)) < 256:
+        tiles = 1
+    return (896 * tiles, 896) if size[0] >= size[1] else (896, 896 * tiles)
+
+
 def _gemma4_grid(tokens: int, size: Size) -> Size:
     """Return the size of the grid of 48 x 48 squares, at most so many, that Gemma 4 resizes an image to."""
     factor = math.sqrt(tokens * 48 * 48 / (size[0] * size[1]))
@@ -35,6 +44,7 @@ def _gemma4_grid(tokens: int, size: Size) -> Size:
 ENCODERS: dict[str, Callable[[Size], Size]] = {
     "PaliGemma, 224 x 224": partial(_square, 224),
     "Gemma 3, 896 x 896": partial(_square, 896),
+    "Gemma 3, 4 tiles": _gemma3_tiles,
     **{f"Gemma 4, {tokens} tokens": partial(_gemma4_grid, tokens) for tokens in (280, 560, 1120)},
     "the crop itself": _as_it_is,
 }

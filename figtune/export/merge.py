@@ -171,6 +171,12 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         else ""
     )
     packages = family_of(record.family, record.name).processor_packages
+    tiles = (
+        f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so, in each call or with vLLM's "
+        f"--mm-processor-kwargs: `{json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))}`."
+        if record.tiles
+        else ""
+    )
     needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
     commands = "\n".join(serving_commands("."))
     write_text(
@@ -204,6 +210,6 @@ In this folder, either of:
 ```
 
 Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
-temperature 0. The prompts stand in the data set that the adapter was trained on.
+temperature 0. The prompts stand in the data set that the adapter was trained on.{tiles}
 """,
     )

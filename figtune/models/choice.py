@@ -24,6 +24,8 @@ class ModelChoice:
     image_fit: ImageFit
     image_tokens: int = 0
     """Most tokens of an image, in families where that can be chosen; 0 for the base model's own number."""
+    tiles: int = 0
+    """Most tiles of a wide or tall image beside the whole, in families that cut tiles by choice."""
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord
@@ -46,7 +48,7 @@ def check_choice(choice: ModelChoice) -> None:
         family = family_of(model_type, choice.name)
         targets_of(choice.adapter, family)
         family.check_dtype(choice.dtype)
-        family.image_settings(choice.image_tokens)
+        family.image_settings(choice.image_tokens, choice.tiles)
 
 
 def _model_type(choice: ModelChoice) -> str | None:

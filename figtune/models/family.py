@@ -14,7 +14,8 @@ What a family states:
   concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
   cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens);
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`;
-- attention: `PromptTokens.bidirectional` marks tokens that attend to each other in both directions; in the layer types
+- attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
+  each run; in the layer types
   that `bidirectional_layers` returns for a model a token attends to those before it OR to those of its block, in all
   others causally; sliding layers bound by their window what is causal, and the block too where `window_bounds_blocks`
   says so;
@@ -36,6 +37,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from figtune.core.errors import ResourceError, UsageError
@@ -98,7 +100,7 @@ class PromptTokens:
     input_ids: tuple[int, ...]
     """int[L]"""
     bidirectional: tuple[bool, ...]
-    """bool[L], true where a token attends to all others that are true."""
+    """bool[L], true where a token attends to all others of its run of true ones."""
     image_tokens: int
     """Tokens that stand for the image, its markers included, rather than for text."""
     shared_prefix_length: int
@@ -112,7 +114,7 @@ class TokenizedExample:
     input_ids: tuple[int, ...]
     """int[L]"""
     bidirectional: tuple[bool, ...]
-    """bool[L], true where a token attends to all others that are true."""
+    """bool[L], true where a token attends to all others of its run of true ones."""
     prompt_length: int
     """Tokens that are read; the others are targets."""
     shared_prefix_length: int
@@ -151,11 +153,15 @@ class Family(ABC):
     vision_depth: str = "num_hidden_layers"
     """Name of the number of layers in `vision_config`."""
     tokens_vary: bool = False
-    """True where the number of image tokens depends on the size of the image."""
+    """True where the number of image tokens always depends on the size of the image."""
     image_token_choices: tuple[int, ...] = ()
     """Values of --model.image_tokens, in families where an image takes as many tokens as are chosen, at most."""
     image_tokens_setting: str = ""
     """Setting of the image processor that holds the choice."""
+    tile_settings: Mapping[str, bool | int | float] = MappingProxyType({})
+    """Settings of the image processor that cut an image into tiles, in families that do so by choice."""
+    tiles_setting: str = ""
+    """Setting of the image processor that holds the most tiles."""
     window_bounds_blocks: bool = True
     """In sliding layers, True for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
     completion_lead: str = ""
@@ -164,23 +170,33 @@ class Family(ABC):
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
 
-    def image_settings(self, image_tokens: int) -> dict[str, int]:
-        """Return the settings of the image processor that give a number of image tokens; none of them for 0.
+    def image_settings(self, image_tokens: int, tiles: int) -> dict[str, bool | int | float]:
+        """Return the settings of the image processor that give a number of image tokens and of tiles; none for 0.
 
         They are written into the files of the processor that goes with the trained model.
 
         Raises:
-            UsageError: the family has no such number.
+            UsageError: the family has no such number, or no tiles.
         """
+        if tiles and not self.tiles_setting:
+            raise UsageError(
+                f"{self.display_name} does not cut images into tiles by choice", "leave --model.tiles at 0"
+            )
+        settings = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
         if not image_tokens:
-            return {}
+            return settings
         if image_tokens not in self.image_token_choices:
             choices = ", ".join(map(str, self.image_token_choices))
             raise UsageError(
                 f"{self.display_name} cannot read an image as {image_tokens} tokens",
                 f"choose --model.image_tokens from: 0, {choices}" if choices else "leave --model.image_tokens at 0",
             )
-        return {self.image_tokens_setting: image_tokens}
+        return {**settings, self.image_tokens_setting: image_tokens}
+
+    def tokens_depend_on_size(self, processor: Processor) -> bool:
+        """Return True where the number of image tokens depends on the size of the image."""
+        del processor
+        return self.tokens_vary
 
     def check_dtype(self, dtype: Dtype) -> None:
         """Refuse a dtype in which the family overflows.

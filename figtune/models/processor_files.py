@@ -44,7 +44,9 @@ class ImageTextProcessor:
             write_text(target / CHAT_TEMPLATE_FILE, self.chat_template)
 
 
-def copy_processor(base: Path, folder: Path, family: Family, image_settings: Mapping[str, int] | None = None) -> None:
+def copy_processor(
+    base: Path, folder: Path, family: Family, image_settings: Mapping[str, bool | int | float] | None = None
+) -> None:
     """Copy the files, and add the family's chat template where the base model has none, as pretrained ones have not.
 
     Servers and trainers give conversations; the template lays them out as in training.
@@ -67,7 +69,7 @@ def copy_processor(base: Path, folder: Path, family: Family, image_settings: Map
         write_text(folder / CHAT_TEMPLATE_FILE, family.chat_template)
 
 
-def _change_image_settings(folder: Path, settings: Mapping[str, int]) -> None:
+def _change_image_settings(folder: Path, settings: Mapping[str, bool | int | float]) -> None:
     """Change them where they stand: in a file of their own, or among those of the whole processor."""
     for name in _IMAGE_FILES:
         if not (folder / name).is_file():

@@ -93,6 +93,8 @@ class ModelRecord:
     image_fit: ImageFit
     image_tokens: int = 0
     """Most tokens of an image, in families where that can be chosen; 0 for the base model's own number."""
+    tiles: int = 0
+    """Most tiles of a wide or tall image beside the whole, in families that cut tiles by choice."""
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord

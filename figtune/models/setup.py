@@ -54,7 +54,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     record = _record(choice, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family, family.image_settings(choice.image_tokens))
+        copy_processor(found.folder, folder, family, family.image_settings(choice.image_tokens, choice.tiles))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
@@ -74,7 +74,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     family = family_of_folder(description.folder, choice.name)
     targets_of(choice.adapter, family)
     family.check_dtype(choice.dtype)
-    family.image_settings(choice.image_tokens)
+    family.image_settings(choice.image_tokens, choice.tiles)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
     logger.info(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
@@ -92,6 +92,7 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
         dtype=choice.dtype,
         image_fit=choice.image_fit,
         image_tokens=choice.image_tokens,
+        tiles=choice.tiles,
         max_length=choice.max_length,
         adapter=choice.adapter,
     )

@@ -99,6 +99,7 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
         dtype=choice.dtype,
         image_fit=choice.image_fit,
         image_tokens=choice.image_tokens,
+        tiles=choice.tiles,
         max_length=choice.max_length,
         adapter=choice.adapter,
     )
@@ -133,7 +134,7 @@ def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callab
     @cache
     def model(adapter: AdapterRecord) -> ModelSpec:
         precision = budget.precision(replace(record, adapter=adapter))
-        return describe_model(folder, record.name, precision, adapter, record.image_tokens)
+        return describe_model(folder, record.name, precision, adapter, record.image_tokens, record.tiles)
 
     @cache
     def use(step: StepConfig) -> MemoryUse:

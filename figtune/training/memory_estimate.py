@@ -83,12 +83,12 @@ class StaticMemory:
 
 
 def describe_model(
-    folder: Path, name: str, precision: Precision, adapter: AdapterRecord, image_tokens: int = 0
+    folder: Path, name: str, precision: Precision, adapter: AdapterRecord, image_tokens: int = 0, tiles: int = 0
 ) -> ModelSpec:
     """Return the model of a folder that holds its `config.json` and its processor; weights are not needed.
 
     Args:
-        image_tokens: as `Family.image_settings` takes them.
+        image_tokens, tiles: as `Family.image_settings` takes them.
 
     Raises:
         ResourceError: they cannot be read.
@@ -97,7 +97,7 @@ def describe_model(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     family = family_of(config.model_type, name)
     processor = family.load_processor(folder)
-    for setting, value in family.image_settings(image_tokens).items():
+    for setting, value in family.image_settings(image_tokens, tiles).items():
         setattr(processor.image_processor, setting, value)
     size = family.largest_image(processor)
     return ModelSpec(

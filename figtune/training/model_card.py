@@ -155,6 +155,8 @@ def _settings(record: ModelRecord, settings: TrainSettings) -> str:
     model: dict[str, object] = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
     if record.image_tokens:
         model["image_tokens"] = record.image_tokens
+    if record.tiles:
+        model["tiles"] = record.tiles
     run = {name: value for name, value in vars(settings).items() if name != "trackers"}
     rows = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in (adapter | model | run).items()]
     return "## Settings\n\n" + "\n".join(("| setting | value |", "|---|---|", *rows))
@@ -175,7 +177,7 @@ def _loading(record: ModelRecord) -> str:
         notes.append(_FOUR_BITS)
     if record.adapter.mode != "full" and trains_vision(record.adapter):
         notes.append(_VISION_LORA)
-    if family.tokens_vary and record.image_fit == "letterbox":
+    if (family.tokens_vary or record.tiles) and record.image_fit == "letterbox":
         notes.append(_NOT_FITTED)
     return f"## Loading\n\nIn this folder{needed}:\n\n```python\n{usage_code(record)}\n```\n\n{' '.join(notes)}"
 
