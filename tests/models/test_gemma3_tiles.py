@@ -40,7 +40,7 @@ SIZES = ((900, 280), (300, 300), (280, 620))
 
 
 ASKED = {"do_pan_and_scan": True, "pan_and_scan_max_num_crops": TILES}
-"""What the library's processor has to be told: it takes tiles from no file."""
+"""Arguments of the processor of transformers, which takes tiles from no file."""
 
 
 @pytest.fixture(scope="module")
