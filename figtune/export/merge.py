@@ -172,8 +172,8 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
     )
     packages = family_of(record.family, record.name).processor_packages
     tiles = (
-        f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so, in each call or with vLLM's "
-        f"--mm-processor-kwargs: `{json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))}`."
+        f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so in each call (in vLLM with "
+        f"--mm-processor-kwargs, which was not tried): `{json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))}`."
         if record.tiles
         else ""
     )
