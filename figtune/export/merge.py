@@ -171,9 +171,10 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         else ""
     )
     packages = family_of(record.family, record.name).processor_packages
+    settings = json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))
     tiles = (
         f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so in each call (in vLLM with "
-        f"--mm-processor-kwargs, which was not tried): `{json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))}`."
+        f"--mm-processor-kwargs, which was not tried): `{settings}`."
         if record.tiles
         else ""
     )
