@@ -151,6 +151,7 @@ with settings.one_line_errors("config.py"):
         temperature=0.0,
         top_p=1.0,
         seed=0,
+        base_weights="trained",
         batch_size=8,
         bootstrap_samples=2000,
     )

@@ -107,7 +107,12 @@ def _talk(config: Config) -> StageResult:
 
     paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)
     settings = InferenceSettings(
-        device=config.device, batch_size=config.test.batch_size, decoding=config.test, paper=paper, strict=config.strict
+        device=config.device,
+        batch_size=config.test.batch_size,
+        decoding=config.test,
+        paper=paper,
+        strict=config.strict,
+        unquantized=config.test.base_weights == "full",
     )
     dataset_prompt = config.data.prompt if config.data.source else None
     spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=dataset_prompt)
@@ -125,7 +130,9 @@ def _evaluate(config: Config) -> StageResult:
     from figtune.models.records import FEATURES_FOLDER
 
     bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    settings = EvalSettings(config.device, config.test.batch_size, config.test, bootstrap)
+    settings = EvalSettings(
+        config.device, config.test.batch_size, config.test, bootstrap, unquantized=config.test.base_weights == "full"
+    )
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
     logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})

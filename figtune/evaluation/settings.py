@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from figtune.core.settings import check_setting
 from figtune.inference.settings import Decoding
@@ -12,6 +13,9 @@ from figtune.inference.settings import Decoding
 class TestSettings(Decoding):
     """The evaluation, and answers about single images."""
 
+    base_weights: Literal["trained", "full"]
+    """Weights of the base model after QLoRA: "trained", the text decoder in 4 bits as in training, or "full", without
+    quantization, as programs load it that are not told of the 4 bits. Other adapters know no difference."""
     batch_size: int
     """Examples per forward pass."""
     bootstrap_samples: int

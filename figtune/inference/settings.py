@@ -49,3 +49,5 @@ class InferenceSettings:
     paper: PaperSettings
     strict: bool
     """Fail in the end if an image of a folder could not be read."""
+    unquantized: bool = False
+    """Load the base model whole, even after QLoRA."""

@@ -225,6 +225,8 @@ class EvaluationSummary:
     """True if the base model is a tiny one with random weights."""
     adapter: str = ""
     """Fingerprint (sha256, hex) of the evaluated adapter; empty in files of older versions."""
+    base_weights: str = ""
+    """Precision of the base model's weights, as part of a sentence; empty in files of older versions."""
     source: Source
     verdict: Verdict
     left_out: int

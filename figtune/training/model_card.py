@@ -29,8 +29,9 @@ _NOT_FITTED = (
     "are stretched, and answers can differ."
 )
 _FOUR_BITS = (
-    "The adapter was trained and evaluated over a text decoder in 4 bits. Without the quantization the base model is "
-    "loaded whole, and the answers are not quite those of the evaluation."
+    "The adapter was trained, and the losses above were taken, over a text decoder in 4 bits. Without the quantization "
+    "the base model is loaded whole, and the answers are not quite the same: test_model.py --test.base_weights full "
+    "evaluates that, and the report says which of the two it is about."
 )
 _VISION_LORA = (
     "The vision encoder has LoRA matrices too: vLLM applies them only with --enable-tower-connector-lora, which was "
