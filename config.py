@@ -155,6 +155,9 @@ with settings.one_line_errors("config.py"):
         base_weights="trained",
         batch_size=8,
         bootstrap_samples=2000,
+        server="",
+        server_model="",
+        server_timeout=300.0,
     )
 
 
@@ -194,7 +197,7 @@ class Config:
     """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
     llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
     gguf_quantization: Quantization = "q8_0"
-    """Of the text model's GGUF file; those below 8 bits need llama-quantize, built there or on the PATH."""
+    """Quantization of the text model's GGUF file; below 8 bits it needs llama-quantize, built there or on the PATH."""
     push_to_hub: str | None = None
     """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
     USER/NAME-merged."""
@@ -410,6 +413,7 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        test=replace(config.test, server="", server_model=""),
         merge=fresh.merge,
         gguf=fresh.gguf,
         push_to_hub=fresh.push_to_hub,

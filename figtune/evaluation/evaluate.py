@@ -22,6 +22,7 @@ from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor
+from figtune.evaluation.settings import TestSettings
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
 from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import Decoding
@@ -64,6 +65,12 @@ class EvalSettings:
     unquantized: bool = False
     """Load the base model whole, even after QLoRA."""
 
+    @staticmethod
+    def of(device: str, settings: TestSettings, seed: int) -> EvalSettings:
+        """Return the settings of an evaluation by those of the configuration; `seed` is that of the bootstrap."""
+        bootstrap, decoding = Bootstrap(settings.bootstrap_samples, seed), settings.without_server
+        return EvalSettings(device, settings.batch_size, decoding, bootstrap, unquantized=settings.unquantized)
+
 
 def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: EvalSettings) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
@@ -97,9 +104,10 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     def summed_up() -> EvaluationSummary:
         summary = _summary(record, adapter, predictions, len(examples) - len(items), settings)
         write_json(folder / METRICS_FILE, summary)
-        _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
+        write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
         journal.commit()
+        logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
     return broadcast(summed_up)
@@ -210,9 +218,10 @@ def infer_source(predictions: Sequence[Prediction]) -> Source:
     return "images" if len(groups) == len(images) else "groups"
 
 
-def _write_report(
+def write_report(
     folder: Path, dataset_dir: Path, curves: Path, summary: EvaluationSummary, predictions: Sequence[Prediction]
 ) -> None:
+    """Write `report.html` into the folder of an evaluation."""
     page = evaluation_page(
         summary,
         predictions,

@@ -186,16 +186,8 @@ def _gguf(settings: ExportSettings, folder: Path) -> StageResult:
 
 
 def _push_stage(settings: ExportSettings) -> Stage:
-    return Stage(
-        name="push",
-        version=1,
-        folder=settings.output_dir,
-        command=f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}",
-        settings={},
-        needs=_needs(settings),
-        outputs=(),
-        always_run="asked for with --push_to_hub",
-    )
+    command = f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}"
+    return Stage.on_request("push", settings.output_dir, command, "asked for with --push_to_hub", _needs(settings))
 
 
 def _check_push(settings: ExportSettings) -> None:

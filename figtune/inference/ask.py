@@ -24,7 +24,6 @@ def ask_about(
     about: Path,
     spec: PromptSpec,
     settings: InferenceSettings,
-    *,
     figure: str | None,
     answers: Path | None,
 ) -> AskCounts:

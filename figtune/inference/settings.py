@@ -37,7 +37,7 @@ class PaperSettings:
     """Maximum words of a caption within a prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class InferenceSettings:
     """How the model is asked."""
 

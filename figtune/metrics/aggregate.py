@@ -104,6 +104,7 @@ class _SliceBuilder:
             image_gain=self._loss_gain(_wrong_loss, _tuned_loss),
             grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
             not_finite=sum(map(has_nonfinite_loss, self.members)),
+            served=self._scores("served") if "served" in self.answers else None,
         )
 
     @property
@@ -218,6 +219,9 @@ def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswe
         "base": _system_answers([each.base for each in members], members, consensus),
         "tuned": _system_answers([each.tuned for each in members], members, consensus),
     }
+    served = [each.served for each in members if each.served is not None]
+    if len(served) == len(members):
+        found["served"] = _system_answers(served, members, consensus)
     for baseline in BASELINES:
         guesses = [_baseline_answer(each, baseline) for each in members]
         whole = [guess for guess in guesses if guess is not None]

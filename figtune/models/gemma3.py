@@ -54,13 +54,16 @@ class Gemma3(Family):
         )
 
     def ollama_template(self, processor: Processor) -> str:
-        """Return the same for Ollama, which sets "[img-0]" before the prompt."""
+        """Return the same for Ollama, which sets "[img-0]" before the prompt.
+
+        Its own protocol sets it there without a break; of the OpenAI protocol it joins image and text by an empty line.
+        """
         before, after, end = _turn(processor)
         end = end.replace("{{ eos_token }}", "<eos>")
         return (
             f'{{{{ range .Messages }}}}{{{{ if eq .Role "assistant" }}}}{{{{ .Content }}}}{end}{{{{ else }}}}{before}'
-            '{{ if and (gt (len .Content) 7) (eq (slice .Content 0 5) "[img-") }}\n\n'
-            "{{ slice .Content 0 7 }}\n\n{{ slice .Content 7 }}"
+            '{{ if and (gt (len .Content) 9) (eq (slice .Content 0 7) "[img-0]") }}\n\n[img-0]'
+            '{{ if ne (slice .Content 7 9) "\\n\\n" }}\n\n{{ end }}{{ slice .Content 7 }}'
             f"{{{{ else }}}}{{{{ .Content }}}}{{{{ end }}}}{after}{{{{ end }}}}{{{{ end }}}}"
         )
 

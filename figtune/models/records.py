@@ -15,7 +15,7 @@ Part = Literal["vision", "projector", "text"]
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
 Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
-"""Of a text model in a GGUF file, by llama.cpp's names."""
+"""Quantization of a text model in a GGUF file, by llama.cpp's names."""
 
 SETUP_VERSION = 4
 TRAINING_VERSION = 2

@@ -140,7 +140,7 @@ def _greedy(model: torch.nn.Module, example: MergeCheckExample) -> tuple[ChosenT
     chosen: list[ChosenToken] = []
     for _ in range(5):
         ids = [token.id or 0 for token in chosen]
-        (logits,) = completion_logits(model, [example.answered_by([*ids, 0])])  # type: ignore[arg-type]
+        (logits,) = completion_logits(model, [example.answered_by([*ids, 0])])
         logs = F.log_softmax(logits[-1], dim=-1)
         chosen.append(ChosenToken(id=int(logs.argmax()), logprob=float(logs.max())))
     return tuple(chosen)
