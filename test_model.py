@@ -131,7 +131,7 @@ def _evaluate_served(config: Config) -> StageResult:
     from figtune.evaluation.evaluate_served import evaluate_served
 
     found = evaluate_served(config.dataset_dir, config.output_dir, config.test, config.train.seed)
-    return StageResult(counts={"examples compared": found.examples})
+    return StageResult(counts={"examples compared": found.examples}, failed=found.unanswered)
 
 
 def _compare(config: Config) -> StageResult:

@@ -54,6 +54,9 @@ class OpenAIServer(http.server.ThreadingHTTPServer):
         """Address for --test.server."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that have gone."""
+
     def answer(self, request: dict[str, Any]) -> dict[str, object]:
         """Answer the last message of a chat."""
         image, prompt = None, ""

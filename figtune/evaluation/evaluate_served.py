@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from figtune.core.errors import ResourceError
 from figtune.core.images import read_image
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_json
@@ -25,7 +26,7 @@ from figtune.evaluation.settings import TestSettings
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.resumable_jsonl import ResumableJsonl
-from figtune.inference.served_model import ServedModel, connected
+from figtune.inference.served_model import ServedModel, UnansweredError, connected
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import (
@@ -64,10 +65,14 @@ class _Asker:
     record: ModelRecord
 
     def ask(self, prediction: Prediction) -> Prediction:
-        """Return the prediction with the server's answer."""
+        """Return the prediction with the server's answer, or without one if the server refuses to give it."""
         image = read_image(self.dataset_dir / prediction.image)
         fitted = self.family.fitted_image(self.processor, image, self.record.image_fit)
-        answer = self.model.ask(fitted, prediction.prompt, self.settings)
+        try:
+            answer = self.model.ask(fitted, prediction.prompt, self.settings)
+        except UnansweredError as refused:
+            logger.warning(f"{prediction.example_id}: {refused.problem}")
+            return prediction
         result = ModelResult(
             loss=None,
             answer=answer.text,
@@ -131,6 +136,7 @@ def compare_with_models(predictions: Sequence[Prediction], address: str, model: 
         for each in predictions
         if each.served is not None and each.tuned.answer != each.base.answer
     ]
+    unanswered = sum(each.served is None for each in predictions)
     likeness = [(_likeness(served, tuned), _likeness(served, base)) for served, tuned, base in told_apart]
     to_tuned = sum(of_tuned > of_base for of_tuned, of_base in likeness)
     to_base = sum(of_tuned < of_base for of_tuned, of_base in likeness)
@@ -139,13 +145,15 @@ def compare_with_models(predictions: Sequence[Prediction], address: str, model: 
     return ServedAgreement(
         address=address,
         model=model,
+        unanswered=unanswered,
         examples=len(told_apart),
         same_as_tuned=same_as_tuned,
         same_as_base=sum(served == base for served, _, base in told_apart),
         nearer_to_tuned=to_tuned,
         nearer_to_base=to_base,
         serves=serves,
-        sentence=_sentence(serves, to_tuned, to_base, same_as_tuned, len(told_apart)),
+        sentence=_sentence(serves, to_tuned, to_base, same_as_tuned, len(told_apart))
+        + (f" {count(unanswered, 'requests')} had no answer, which count as empty ones." if unanswered else ""),
     )
 
 
@@ -189,6 +197,11 @@ def _predictions(
     with ThreadPoolExecutor(max_workers=at_once) as pool:
         for batch in progress_bar(batches, total=len(batches), title="asking the server", unit="batch"):
             answered = list(pool.map(asker.ask, batch))
+            if not done and all(each.served is None for each in answered):
+                raise ResourceError(
+                    f"{asker.model.address} answers none of the first {count(len(batch), 'requests')}",
+                    "see its words above, and look at its log",
+                )
             journal.append(answered)
             done += answered
     return done

@@ -20,7 +20,7 @@ from figtune.core.number_format import count, fixed, percent
 from figtune.export.llama_cpp import BY_CONVERTER, LlamaCpp, check_family, running_server
 from figtune.export.merge_check import TIE, MergeCheckExample, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.served_model import ServedAnswer, connected
+from figtune.inference.served_model import ServedAnswer, ServedModel, UnansweredError, connected
 from figtune.inference.settings import Decoding
 from figtune.models.families import family_of
 from figtune.models.family import Family, Processor
@@ -127,18 +127,22 @@ def export_gguf(
 
 
 def compare_answers(
-    model: PreTrainedModel, examples: Sequence[MergeCheckExample], answers: Sequence[ServedAnswer], least: float
+    model: PreTrainedModel, examples: Sequence[MergeCheckExample], answers: Sequence[ServedAnswer | None], least: float
 ) -> GgufCheck:
     """Compare the tokens of served answers with what the model predicts after the same tokens.
 
     Args:
+        answers: an answer to each example; None where there is none.
         least: share of agreeing tokens that is asked for.
 
     Raises:
-        ResourceError: the server does not tell its tokens.
+        ResourceError: the server gave no answer, or does not tell its tokens.
     """
     agreeing, difference, tokens = 0, 0.0, 0
-    for example, answer in zip(examples, answers, strict=True):
+    answered = [(example, answer) for example, answer in zip(examples, answers, strict=True) if answer is not None]
+    if not answered:
+        raise ResourceError("llama.cpp's server gave no answer to compare", "see its words above")
+    for example, answer in answered:
         ids = [token.id for token in answer.chosen if token.id is not None]
         if len(ids) != len(answer.chosen) or not ids:
             raise ResourceError("llama.cpp's server does not tell the tokens of its answer", "use a newer llama.cpp")
@@ -150,7 +154,7 @@ def compare_answers(
         difference += float((chosen - served).abs().sum())
         tokens += len(ids)
     return GgufCheck(
-        examples=len(answers), tokens=tokens, difference=difference / tokens, agreement=agreeing / tokens, least=least
+        examples=len(answered), tokens=tokens, difference=difference / tokens, agreement=agreeing / tokens, least=least
     )
 
 
@@ -185,13 +189,22 @@ def _stage(merged: Path, staged: Path, template: str) -> None:
 
 def _answers(
     server: Path, folder: Path, examples: Sequence[MergeCheckExample], record: ModelRecord
-) -> list[ServedAnswer]:
+) -> list[ServedAnswer | None]:
     logger.info(f"gguf: {count(len(examples), 'answers')} by llama.cpp's server")
     image_tokens = max(example.example.image.tokens for example in examples)
     context = image_tokens + record.max_length + 2 * _ANSWER_TOKENS
     files = (folder / GGUF_TEXT_FILE, folder / GGUF_PROJECTOR_FILE)
     with running_server(server, *files, context) as address, connected(address, "", _ANSWER_SECONDS) as model:
-        return [model.ask(example.image, example.prompt, _GREEDY, tokens=True) for example in examples]
+        return [_answer(model, example) for example in examples]
+
+
+def _answer(model: ServedModel, example: MergeCheckExample) -> ServedAnswer | None:
+    """Return an answer; None where the server has one that it cannot give, such as half a character."""
+    try:
+        return model.ask(example.image, example.prompt, _GREEDY, tokens=True)
+    except UnansweredError as refused:
+        logger.warning(f"gguf: {refused.problem}")
+        return None
 
 
 def _modelfile(family: Family, processor: Processor) -> str:

@@ -102,7 +102,7 @@ class Prediction:
     guesses: tuple[BaselineAnswer, ...]
     """Answers of baselines; nearest-neighbour ones only if an example of another group exists."""
     served: ModelResult | None = None
-    """Answer of a server, without a loss; None where none was asked."""
+    """Answer of a server, without a loss; None where none was asked, or it gave none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +228,10 @@ class ServedAgreement:
     address: str
     model: str
     """Name that the server gives the model."""
+    unanswered: int
+    """Requests that the server refused; they count as empty answers."""
     examples: int
-    """Examples to which tuned and base model have different answers."""
+    """Answered examples to which tuned and base model have different answers."""
     same_as_tuned: int
     """Answers of those that are the tuned model's word for word."""
     same_as_base: int
