@@ -120,7 +120,7 @@ def _summary(
     slices = aggregate(predictions, bootstrap)
     precision = precision_of(record, resolve_device(settings.device), unquantized=settings.unquantized)
     return EvaluationSummary(
-        base_model=record.name,
+        base_model=record.title,
         demo=record.tiny,
         adapter=adapter,
         base_weights=precision.description,

@@ -106,7 +106,7 @@ def export_gguf(
             if not record.tiny
             else "leave out --gguf: demo models have none",
         )
-    _convert(merged, folder, Path(record.name).name, family.gguf_template(processor), programs, quantization)
+    _convert(merged, folder, record.title, family.gguf_template(processor), programs, quantization)
     write_text(folder / GGUF_MODELFILE, _modelfile(family, processor))
     found = None
     if programs.server is not None:
@@ -222,7 +222,7 @@ def _write_card(folder: Path, record: ModelRecord, quantization: Quantization, f
     )
     write_text(
         folder / CARD_FILE,
-        f"""# {Path(record.name).name}, fine-tuned, as GGUF
+        f"""# {record.title}, fine-tuned, as GGUF
 
 `{GGUF_TEXT_FILE}` is the text model ({quantization}), `{GGUF_PROJECTOR_FILE}` vision encoder and projector. {checked}
 

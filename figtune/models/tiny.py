@@ -31,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.models.families import family_of
+from figtune.models.hub_layout import write_hub_layout
 
 _SEED = 0
 _WIDTH = 128
@@ -208,6 +209,7 @@ def _save(
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         save_processor(temporary)
+        write_hub_layout(temporary)
 
 
 def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:

@@ -14,9 +14,9 @@ from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.targets import trains_vision
+from figtune.models.usage_code import usage_code
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
-from figtune.training.usage_code import usage_code
 
 _OF_EVERY_MODE = ("mode", "freeze")
 """Adapter settings of every mode; the others are about LoRA matrices."""
@@ -95,7 +95,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     library = "transformers" if record.adapter.mode == "full" else "peft"
     return (
         f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
-        f"# {record.name}, fine-tuned on {terms.title}{warning}"
+        f"# {record.title}, fine-tuned on {terms.title}{warning}"
     )
 
 
