@@ -21,6 +21,7 @@ from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
 from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -153,8 +154,12 @@ with settings.one_line_errors("config.py"):
         temperature=0.0,
         top_p=1.0,
         seed=0,
+        base_weights="trained",
         batch_size=8,
         bootstrap_samples=2000,
+        server="",
+        server_model="",
+        server_timeout=300.0,
     )
 
 
@@ -190,6 +195,11 @@ class Config:
     """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
     merge: bool = False
     """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
+    gguf: Path | None = None
+    """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
+    llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
+    gguf_quantization: Quantization = "q8_0"
+    """Quantization of the text model's GGUF file; below 8 bits it needs llama-quantize, built there or on the PATH."""
     push_to_hub: str | None = None
     """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
     USER/NAME-merged."""
@@ -415,7 +425,9 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        test=replace(config.test, server="", server_model=""),
         merge=fresh.merge,
+        gguf=fresh.gguf,
         push_to_hub=fresh.push_to_hub,
         push_public=fresh.push_public,
         figure=fresh.figure,

@@ -76,6 +76,13 @@ class Stage:
     always_run: str | None = None
     """Reason to run regardless of the manifest, for a result that is asked for and not kept."""
 
+    @staticmethod
+    def on_request(name: str, folder: Path, command: str, why: str, needs: tuple[Dependency, ...] = ()) -> Stage:
+        """Return a stage whose result is asked for and not kept: nothing can be current."""
+        return Stage(
+            name=name, version=0, folder=folder, command=command, settings={}, needs=needs, outputs=(), always_run=why
+        )
+
     @property
     def build_folder(self) -> Path:
         """Folder that the stage writes into."""

@@ -27,6 +27,7 @@ from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
+from figtune.models.usage_code import usage_code
 
 logger = logging.getLogger(__name__)
 
@@ -170,8 +171,9 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         if record.adapter.mode == "qlora"
         else ""
     )
-    packages = family_of(record.family, record.name).processor_packages
-    settings = json.dumps(family_of(record.family, record.name).image_settings(0, record.tiles))
+    family = family_of(record.family, record.name)
+    packages = family.processor_packages
+    settings = json.dumps(family.image_settings(0, record.tiles))
     tiles = (
         f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so in each call (in vLLM with "
         f"--mm-processor-kwargs, which was not tried): `{settings}`."
@@ -187,7 +189,7 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
 pipeline_tag: image-text-to-text
 ---
 
-# {record.name}, fine-tuned and merged
+# {record.title}, fine-tuned and merged
 
 Base model and adapter in one, in bfloat16. Merged in float32 and rounded once; read back from the disk, the merged
 model was compared with the adapter on the base model: {agreement.sentence}.{quantised}
@@ -197,9 +199,7 @@ model was compared with the adapter on the base model: {agreement.sentence}.{qua
 In this folder{needed}:
 
 ```python
-from transformers import AutoModelForImageTextToText, AutoProcessor
-model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()
-processor = AutoProcessor.from_pretrained(".")
+{usage_code(record, merged=True)}
 ```
 
 ## Serving
@@ -211,6 +211,7 @@ In this folder, either of:
 ```
 
 Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
-temperature 0. The prompts stand in the data set that the adapter was trained on.{tiles}
+temperature 0. The prompts stand in the data set that the adapter was trained on. `python test_model.py --test.server
+http://127.0.0.1:8000` tells whether a server answers as the model that was evaluated.{tiles}
 """,
     )

@@ -62,7 +62,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         from figtune.inference.web_app import AppState
 
         uploads = UploadReader(folder, settings.paper)
-        loaded = load_model(output_dir, settings.device)
+        loaded = load_model(output_dir, settings.device, unquantized=settings.unquantized)
         state = AppState(loaded=loaded, settings=settings, spec=spec, uploads=uploads)
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
         app = _application(state, folder, access.hosts(), password)

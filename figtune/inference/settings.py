@@ -37,7 +37,7 @@ class PaperSettings:
     """Maximum words of a caption within a prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class InferenceSettings:
     """How the model is asked."""
 
@@ -49,3 +49,5 @@ class InferenceSettings:
     paper: PaperSettings
     strict: bool
     """Fail in the end if an image of a folder could not be read."""
+    unquantized: bool = False
+    """Load the base model whole, even after QLoRA."""

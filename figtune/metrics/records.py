@@ -21,7 +21,7 @@ Baseline = Literal["frequent words", "typical text", "nearest picture", "nearest
 the training image with the nearest perceptual hash; the text of the training prompt with the nearest TF-IDF vector.
 """
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-System = Literal["base", "tuned"] | Baseline
+System = Literal["base", "tuned", "served"] | Baseline
 
 Source = Literal["papers", "images", "groups"]
 """Source of the examples: papers, single images, or rows of a data set grouped by id."""
@@ -41,6 +41,8 @@ EVALUATION_VERSION = 3
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
+SERVED_FOLDER = "evaluation-served"
+"""Evaluation of a server's answers, beside that of the model that it serves."""
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -99,6 +101,8 @@ class Prediction:
     """Loss of the tuned model given a uniform grey image; None if not finite."""
     guesses: tuple[BaselineAnswer, ...]
     """Answers of baselines; nearest-neighbour ones only if an example of another group exists."""
+    served: ModelResult | None = None
+    """Answer of a server, without a loss; None where none was asked, or it gave none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +183,13 @@ class Slice:
     """Loss of the tuned model given a grey image minus given the right one."""
     not_finite: int
     """Examples with a loss that is not finite, which are left out of its mean."""
+    served: Scores | None = None
+    """Scores of a server's answers, if one was asked."""
 
     @property
     def systems(self) -> tuple[Scores, ...]:
-        """Tuned model, base model, then baselines."""
-        return (self.tuned, self.base, *self.baselines)
+        """Tuned model, the same behind a server, base model, then baselines."""
+        return (self.tuned, *(() if self.served is None else (self.served,)), self.base, *self.baselines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +222,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServedAgreement:
+    """Agreement of a server's answers with those of the tuned and of the base model."""
+
+    address: str
+    model: str
+    """Name that the server gives the model."""
+    unanswered: int
+    """Requests that the server refused; they count as empty answers."""
+    examples: int
+    """Answered examples to which tuned and base model have different answers."""
+    same_as_tuned: int
+    """Answers of those that are the tuned model's word for word."""
+    same_as_base: int
+    nearer_to_tuned: int
+    """Answers of those that are more like the tuned model's than like the base model's, by chrF."""
+    nearer_to_base: int
+    serves: Literal["adapter", "base model", "unclear"]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSummary:
     """Content of `metrics.json`."""
 
@@ -225,6 +252,8 @@ class EvaluationSummary:
     """True if the base model is a tiny one with random weights."""
     adapter: str = ""
     """Fingerprint (sha256, hex) of the evaluated adapter; empty in files of older versions."""
+    base_weights: str = ""
+    """Precision of the base model's weights, as part of a sentence; empty in files of older versions."""
     source: Source
     verdict: Verdict
     left_out: int
@@ -238,3 +267,5 @@ class EvaluationSummary:
     """Accuracy on short questions, by split that has any."""
     readings: tuple[ReadingScores, ...] = ()
     """Words read off figures, by split that has any."""
+    served: ServedAgreement | None = None
+    """Comparison with a server's answers, if one was asked."""

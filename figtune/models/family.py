@@ -12,13 +12,13 @@ What a family states:
 - images: `image_layout` (image tokens of an image of a given size: fixed, variable or tiled), `image_inputs` (the
   tensors that the vision encoder takes, `pixel_values` and whatever goes with them; those of several images are
   concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
-  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens);
-- text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`;
+  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens); `fitted_image` for servers;
+- text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
+  `gguf_template` and `ollama_template`;
 - attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
-  each run; in the layer types
-  that `bidirectional_layers` returns for a model a token attends to those before it OR to those of its block, in all
-  others causally; sliding layers bound by their window what is causal, and the block too where `window_bounds_blocks`
-  says so;
+  each run; in the layer types that `bidirectional_layers` returns for a model a token attends to those before it OR to
+  those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
+  where `window_bounds_blocks` says so;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of transformers' own `forward` and
   `generate`, and `load_processor` where AutoProcessor does not do;
@@ -167,6 +167,8 @@ class Family(ABC):
     completion_lead: str = ""
     """Text between prompt and completion that is tokenized with the completion."""
 
+    converts_to_gguf: bool = False
+    """True where llama.cpp reads the merged model, tried with its converter and its server."""
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
 
@@ -249,6 +251,18 @@ class Family(ABC):
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt, tokenized apart from any completion."""
 
+    def gguf_template(self, processor: Processor) -> str:
+        """Return a chat template for llama.cpp that lays a conversation out as `tokenize` does; if it can be converted.
+
+        llama.cpp sets a marker of its own, `<__media...__>`, into the text where the image was given, and replaces it
+        by the image's tokens and their markers, without newlines.
+        """
+        raise NotImplementedError
+
+    def ollama_template(self, processor: Processor) -> str:
+        """Return the same for Ollama, in the language of Go's text/template."""
+        raise NotImplementedError
+
     @abstractmethod
     def stop_ids(self, processor: Processor) -> tuple[int, ...]:
         """Return the tokens that end an answer; the first is the one that training appends."""
@@ -277,6 +291,18 @@ class Family(ABC):
         """
         del decoder
         return frozenset((FULL, SLIDING))
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image as a server should get it: the encoder's square, so that no server resizes it its way.
+
+        Where the number of image tokens depends on its size, the image as it is, which the server's processor resizes.
+        """
+        if self.tokens_depend_on_size(processor):
+            return image
+        square = processor.image_processor
+        side: int = square.size["height"]
+        fitted = fit_to_square(image, fit, side)
+        return fitted if fitted.size == (side, side) else fitted.resize((side, side), square.resample)
 
     def positions(self, example: TokenizedExample) -> tuple[Sequence[int], ...]:
         """Return the rotary positions of an example that stands alone: int[A, L], A = 1, or 3 for M-RoPE."""

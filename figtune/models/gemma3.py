@@ -48,6 +48,7 @@ class Gemma3(Family):
         {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 256, "pan_and_scan_min_ratio_to_activate": 1.2}
     )
     tiles_setting = "pan_and_scan_max_num_crops"
+    converts_to_gguf = True
     # The processor itself sets the image's markers and soft tokens between empty lines.
     chat_template = (
         "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}"
@@ -60,6 +61,32 @@ class Gemma3(Family):
     def tokens_depend_on_size(self, processor: Processor) -> bool:
         """Return True where images are cut into tiles."""
         return bool(processor.image_processor.do_pan_and_scan)
+
+    def gguf_template(self, processor: Processor) -> str:
+        """Return the layout of training: empty lines around the image, and turns for a model that takes turns."""
+        before, after, end = _turn(processor)
+        return (
+            "{{ bos_token }}{% for message in messages %}{% set text = message['content'] %}"
+            f"{{% if message['role'] == 'assistant' %}}{{{{ text | trim }}}}{end}{{% else %}}{before}"
+            "{% if '<__media' in text %}"
+            "{% set rest = text.split('<__media', 1) %}{% set parts = rest[1].split('__>', 1) %}"
+            "{{ '\n\n<__media' + parts[0] + '__>\n\n' }}{% set text = rest[0] + parts[1] %}"
+            f"{{% endif %}}{{{{ text | trim }}}}{after}{{% endif %}}{{% endfor %}}"
+        )
+
+    def ollama_template(self, processor: Processor) -> str:
+        """Return the same for Ollama, which sets "[img-0]" before the prompt.
+
+        Its own protocol sets it there without a break; of the OpenAI protocol it joins image and text by an empty line.
+        """
+        before, after, end = _turn(processor)
+        end = end.replace("{{ eos_token }}", "<eos>")
+        return (
+            f'{{{{ range .Messages }}}}{{{{ if eq .Role "assistant" }}}}{{{{ .Content }}}}{end}{{{{ else }}}}{before}'
+            '{{ if and (gt (len .Content) 9) (eq (slice .Content 0 7) "[img-0]") }}\n\n[img-0]'
+            '{{ if ne (slice .Content 7 9) "\\n\\n" }}\n\n{{ end }}{{ slice .Content 7 }}'
+            f"{{{{ else }}}}{{{{ .Content }}}}{{{{ end }}}}{after}{{{{ end }}}}{{{{ end }}}}"
+        )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
         """Return 256 tokens (of the real models) for the image, and as many for each tile."""
@@ -141,6 +168,13 @@ class Gemma3(Family):
 
 def _takes_turns(processor: Processor) -> bool:
     return "<start_of_turn>" in (processor.chat_template or "")
+
+
+def _turn(processor: Processor) -> tuple[str, str, str]:
+    """Return the text before a request, after it, and after an answer, in templates."""
+    if _takes_turns(processor):
+        return "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n", "<end_of_turn>\n"
+    return "", "\n", "{{ eos_token }}"
 
 
 def _turn_ends(tokenizer: object) -> int:

@@ -115,14 +115,22 @@ class Gemma4(Family):
         """
         import torch
 
-        if fit == "letterbox":
-            (rows, columns), side = _grid(processor, image.size), _square_side(processor)
-            image = letterbox(image, (columns * side, rows * side))
-        prepared = processor.image_processor([image], do_resize=fit == "squash", return_tensors="pt")
+        fitted = self.fitted_image(processor, image, fit)
+        prepared = processor.image_processor([fitted], do_resize=fit == "squash", return_tensors="pt")
         return {
             "pixel_values": torch.as_tensor(prepared["pixel_values"], dtype=torch.float32),
             "image_position_ids": torch.as_tensor(prepared["image_position_ids"], dtype=torch.int64),
         }
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image with white borders up to whole squares; as it is for "squash", done by its processor.
+
+        A server may read the letterboxed image in a row or column more: the default, "squash", is served as trained.
+        """
+        if fit == "squash":
+            return image
+        (rows, columns), side = _grid(processor, image.size), _square_side(processor)
+        return letterbox(image, (columns * side, rows * side))
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""

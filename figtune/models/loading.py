@@ -200,13 +200,20 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
 
 
 def load_tuned_model(
-    folder: Path, device: torch.device, made_by: str, *, trainable: bool = False, encoder: bool = True
+    folder: Path,
+    device: torch.device,
+    made_by: str,
+    *,
+    trainable: bool = False,
+    encoder: bool = True,
+    unquantized: bool = False,
 ) -> LoadedModel:
     """Load the base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
     Args:
         made_by: the command that makes the folder, for the remedy of the error.
         encoder: False leaves a frozen vision encoder on the disk; `figtune.models.feature_cache` loads it when needed.
+        unquantized: load the base model whole, even after QLoRA.
 
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
@@ -218,7 +225,7 @@ def load_tuned_model(
         torch.set_num_threads(1)
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
-    precision = precision_of(record, device)
+    precision = precision_of(record, device, unquantized=unquantized)
     if precision.note:
         _say_once(precision.note)
     model = load_base_model(

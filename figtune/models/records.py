@@ -7,6 +7,7 @@ to test with.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 AdapterMode = Literal["lora", "qlora", "projector", "full"]
@@ -14,10 +15,12 @@ Part = Literal["vision", "projector", "text"]
 """Vision encoder, projector and text decoder."""
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 ImageFit = Literal["letterbox", "squash"]
+Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+"""Quantization of a text model in a GGUF file, by llama.cpp's names."""
 
-SETUP_VERSION = 4
+SETUP_VERSION = 5
 TRAINING_VERSION = 2
-MERGE_VERSION = 2
+MERGE_VERSION = 3
 """Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""
 
 MODEL_FILE = "model.json"
@@ -63,6 +66,13 @@ OUTPUT_CONTENTS = (
 """Outputs of training. Checkpoints lie beside them during the run, and TensorBoard's files."""
 TRAINED_MODEL = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
 """Outputs that are loaded for answering."""
+GGUF_FOLDER = "gguf"
+GGUF_VERSION = 1
+GGUF_TEXT_FILE = "text.gguf"
+GGUF_PROJECTOR_FILE = "mmproj.gguf"
+GGUF_MODELFILE = "Modelfile"
+GGUF_CONTENTS = (GGUF_TEXT_FILE, GGUF_PROJECTOR_FILE, GGUF_MODELFILE, CARD_FILE)
+"""Outputs of the conversion for llama.cpp and Ollama."""
 MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",
@@ -98,6 +108,11 @@ class ModelRecord:
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord
+
+    @property
+    def title(self) -> str:
+        """Name for people, without the path of a folder on this machine."""
+        return self.name if self.commit is not None or self.tiny else Path(self.name).name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,14 +110,18 @@ class SmolVLM2(Family):
         """
         import torch
 
-        if fit == "letterbox":
-            (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
-            image = letterbox(image, (columns * side, rows * side))
-        prepared = processor.image_processor([[image]], return_tensors="pt")
+        prepared = processor.image_processor([[self.fitted_image(processor, image, fit)]], return_tensors="pt")
         return {
             "pixel_values": torch.as_tensor(prepared["pixel_values"][0], dtype=torch.float32),
             "pixel_attention_mask": torch.as_tensor(prepared["pixel_attention_mask"][0], dtype=torch.bool),
         }
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image with white borders up to whole tiles; as it is for "squash", which the processor does."""
+        if fit == "squash":
+            return image
+        (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
+        return letterbox(image, (columns * side, rows * side))
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. Attention is causal, so examples about an image share all up to its end."""

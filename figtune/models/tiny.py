@@ -34,6 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.models.families import family_of
+from figtune.models.hub_layout import write_hub_layout
 
 _SEED = 0
 _WIDTH = 128
@@ -288,6 +289,10 @@ TINY_MODELS: dict[str, Callable[[Path], None]] = {
 """Reserved model names and what builds them."""
 
 
+_SINCE_TRANSFORMERS_5 = frozenset({"gemma4"})
+"""Kinds of models that transformers 4 never wrote."""
+
+
 def _save(
     folder: Path, build: Callable[[], PreTrainedModel], save_processor: Callable[[Path], object], final_norm: float
 ) -> None:
@@ -307,6 +312,8 @@ def _save(
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         save_processor(temporary)
+        if model.config.model_type not in _SINCE_TRANSFORMERS_5:
+            write_hub_layout(temporary)
 
 
 def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:

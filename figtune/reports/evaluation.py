@@ -29,9 +29,10 @@ from figtune.metrics.terminology import TERMINOLOGY, Terminology
 from figtune.reports.render import render_page
 
 _LEVELS: Mapping[Change | Effect, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
+_SERVED_LEVELS = {"adapter": "good", "base model": "bad", "unclear": "unsure"}
 _NOTICE_PLACE = "<main>"
 _NOTICE = "Not the adapter that lies here now: "
-_TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
+_TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model", "served": "answers of the server"}
 _BASELINE_SOURCES: Mapping[Baseline, str] = {
     "frequent words": "the most frequent words of the task's training texts, as many as the median text has",
     "typical text": "the most central training text of the task, by TF-IDF",
@@ -117,6 +118,7 @@ def evaluation_page(
             "name": lambda system: _TITLES.get(system, system),
             "level": lambda score, gain: _level(gain, score),
             "min_effect": MIN_EFFECT,
+            "served_level": "" if summary.served is None else _SERVED_LEVELS[summary.served.serves],
             "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "drop_of": _loss_drop,

@@ -14,9 +14,9 @@ from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.targets import trains_vision
+from figtune.models.usage_code import usage_code
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
-from figtune.training.usage_code import usage_code
 
 _OF_EVERY_MODE = ("mode", "freeze")
 """Adapter settings of every mode; the others are about LoRA matrices."""
@@ -29,8 +29,9 @@ _NOT_FITTED = (
     "stretched a little, and answers can differ."
 )
 _FOUR_BITS = (
-    "The adapter was trained and evaluated over a text decoder in 4 bits. Without the quantization the base model is "
-    "loaded whole, and the answers are not quite those of the evaluation."
+    "The adapter was trained, and the losses above were taken, over a text decoder in 4 bits. Without the quantization "
+    "the base model is loaded whole, and the answers are not quite the same: test_model.py --test.base_weights full "
+    "evaluates that, and the report says which of the two it is about."
 )
 _VISION_LORA = (
     "The vision encoder has LoRA matrices too: vLLM applies them only with --enable-tower-connector-lora, which was "
@@ -94,7 +95,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     library = "transformers" if record.adapter.mode == "full" else "peft"
     return (
         f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
-        f"# {record.name}, fine-tuned on {terms.title}{warning}"
+        f"# {record.title}, fine-tuned on {terms.title}{warning}"
     )
 
 

@@ -18,9 +18,9 @@ from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
+from figtune.models.usage_code import usage_code
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary
-from figtune.training.usage_code import usage_code
 from tests.hub_server import serving
 from tests.inference.trained_model import greedy, write_trained_model
 from tests.models.tuned import PROMPT, choice, pictures

@@ -17,6 +17,7 @@ _IMAGE: dict[ImageFit, tuple[str, ...]] = {
     ),
     "squash": ('image = Image.open("figure.png").convert("RGB")',),
 }
+_MERGED = ('model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()',)
 _ASK = """\
 content = [{"type": "image", "image": image}, {"type": "text", "text": "Write the caption of this figure."}]
 inputs = processor.apply_chat_template(
@@ -30,26 +31,29 @@ answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)[0, inputs
 print(processor.decode(answer, skip_special_tokens=True))"""
 
 
-def usage_code(record: ModelRecord) -> str:
+def usage_code(record: ModelRecord, *, merged: bool = False) -> str:
     """Return code that loads the model in OUTPUT and asks it about `figure.png`.
 
     The image is fitted and the prompt laid out as in training; the answer is that of greedy decoding.
+
+    Args:
+        merged: load the merged model in the folder where the code runs.
     """
-    whole, four_bit = record.adapter.mode == "full", record.adapter.mode == "qlora"
+    whole, four_bit = record.adapter.mode == "full" and not merged, record.adapter.mode == "qlora" and not merged
     family = family_of(record.family, record.name)
     # Families whose images have any number of tokens cut them into tiles or patches; their processor does that here.
     fit: ImageFit = "squash" if family.tokens_vary or record.tiles else record.image_fit
     pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
     names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"
     lines = (
-        *(() if whole else ("from peft import PeftModel",)),
+        *(() if whole or merged else ("from peft import PeftModel",)),
         f"from PIL import {pillow}",
         *(("from safetensors.torch import load_file",) if whole else ()),
         f"from transformers import {names}",
         "",
         *(_quantization(family.parts) if four_bit else ()),
-        *_model(record, whole=whole, four_bit=four_bit),
-        'processor = AutoProcessor.from_pretrained("processor")',
+        *(_MERGED if merged else _model(record, whole=whole, four_bit=four_bit)),
+        f'processor = AutoProcessor.from_pretrained("{"." if merged else "processor"}")',
         "",
         *_IMAGE[fit],
         _ask(family.image_settings(0, record.tiles)),
