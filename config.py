@@ -20,7 +20,7 @@ from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
-from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS
 from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size

@@ -207,7 +207,7 @@ def _figures(
     text: PaperText,
 ) -> tuple[FigureRecord, ...]:
     """Records of all findings; crops of those that have a region."""
-    mentions = mentions_of(text, citables(found))
+    mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
     records = []
     with atomic_write_dir(task.content_dir / CROPS_FOLDER / task.source.paper_id) as folder:

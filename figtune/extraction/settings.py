@@ -9,7 +9,7 @@ from typing import Literal
 
 from figtune.core.settings import check_pair, check_setting
 from figtune.core.worker_pool import TaskLimits
-from figtune.figures.caption_labels import CaptionLabels
+from figtune.layout.caption_labels import CaptionLabels
 
 EngineName = Literal["local", "ray"]
 OcrMode = Literal["auto", "never", "always"]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from figtune.extraction.records import FigureType
-from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.caption_rows import CaptionPlace, caption_rows
 from figtune.figures.caption_starts import Start, caption_starts
+from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.row_text import RowTextBuilder, note_marks
 from figtune.layout.rulers import without_ruler
 from figtune.layout.style import PaperStyle

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
-from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.confidence import confidence_of
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
@@ -19,6 +18,7 @@ from figtune.figures.pair_features import pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
 from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
+from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules
 from figtune.layout.style import PaperStyle, style_of
