@@ -1,7 +1,7 @@
 """Mentions: the body paragraphs that cite a figure or table, in whatever form.
 
-"Figs. 3 and 4", "Figures 2-4", "Fig. 3(b)", "(see Fig. 5a)", "Abbildungen 3 und 4" and "如图3" all cite; "Fig. 3 of [12]"
-does not.
+"Figs. 3 and 4", "Figures 2-4", "Fig. 3(b)", "(see Fig. 5a)", "Abbildungen 3 und 4" and "如图3" all cite;
+"Fig. 3 of [12]" does not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 FigureKey = tuple[FigureType, str]
 """Type and name of a figure, the name without dots: `("Figure", "3")`."""
 
-_PREFIX = r"(?:\b(?P<prefix>Extended Data|Supplementary|Supplemental|Appendix)\s)?"
+_PREFIX = r"(?:(?P<prefix>Extended Data|Supplementary|Supplemental|Appendix)\s)?"
 _ENGLISH = frozenset(("figure", "fig", "table", "tab"))
 _ABBREVIATED = 3  # letters: "Abb", "Рис"
 _SHORTEST_STEM = 5  # letters
@@ -104,11 +104,21 @@ def cited_in(text: str, labels: CaptionLabels = ANY_LABEL) -> Iterator[FigureKey
 
 @lru_cache(maxsize=8)
 def _label_pattern(labels: CaptionLabels) -> re.Pattern[str]:
+    words = (*labels.figure, *labels.table)
+    # Looked at first: most words of a text begin with none of these.
+    initials = re.escape("".join(sorted({form for word in words for form in (word[0].lower(), word[0].upper())})))
+    signs = "".join(word[0] for word in words if _IDEOGRAPH.search(word))
     return re.compile(
-        rf"{_PREFIX}(?:(?P<figure>{_any_form(labels.figure)})|(?P<table>{_any_form(labels.table)}))"
+        rf"{_start(signs)}{_PREFIX}(?=[{initials}])"
+        rf"(?:(?P<figure>{_any_form(labels.figure)})|(?P<table>{_any_form(labels.table)}))"
         r"(?P<plural>(?<=[a-z])s)?(?![^\W\d_])\.?\s?",
         re.IGNORECASE,
     )
+
+
+def _start(signs: str) -> str:
+    """Return a pattern of where a label may begin: at a word's beginning, or anywhere if it is one of these signs."""
+    return rf"(?:\b|(?=[{signs}]))" if signs else r"\b"
 
 
 def _any_form(labels: Sequence[str]) -> str:
@@ -121,14 +131,12 @@ def _forms(label: str) -> str:
     English ones take an s; others end in a few other letters, the longer the word the more: "Tabelle", "Tabellen";
     "Рисунок", "рисунков".
     """
-    if _IDEOGRAPH.search(label):
+    if _IDEOGRAPH.search(label) or label.lower() in _ENGLISH or len(label) <= _ABBREVIATED:
         return re.escape(label)
-    if label.lower() in _ENGLISH or len(label) <= _ABBREVIATED:
-        return rf"\b{re.escape(label)}"
     stem = label[: max(_SHORTEST_STEM, len(label) - 2)]
     if stem.lower() in _ENGLISH:  # of "Tableau"
         stem = label
-    return rf"\b{re.escape(stem)}[^\W\d_]{{0,4}}"
+    return rf"{re.escape(stem)}[^\W\d_]{{0,4}}"
 
 
 def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int]:
