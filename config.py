@@ -117,6 +117,8 @@ with settings.one_line_errors("config.py"):
         revision=None,
         dtype="auto",
         image_fit="squash",
+        image_tokens=0,
+        tiles=0,
         max_length=MAX_LENGTH,
     )
     ADAPTER = AdapterSettings(
@@ -211,8 +213,8 @@ class Config:
     """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
-    4 bits for small cards), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
-    (the same with LoRA)."""
+    4 bits for small cards), gemma4 (papers, Gemma 4 E2B), paligemma-brain (brain scans, PaliGemma, only its projector
+    trained), paligemma-brain-lora (the same with LoRA)."""
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
     dry_run: bool = False
@@ -361,9 +363,19 @@ def _gemma3_qlora() -> Config:
     )
 
 
+def _gemma4() -> Config:
+    """Figures of papers, Gemma 4 E2B with LoRA: figures keep their proportions, in at most 280 image tokens."""
+    return Config(
+        work_dir=Path("work/gemma4"),
+        output_dir=Path("output/gemma4"),
+        model=replace(MODEL, name="google/gemma-4-E2B", image_tokens=280),
+    )
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": _demo,
     "gemma3-qlora": _gemma3_qlora,
+    "gemma4": _gemma4,
     "paligemma-brain": _paligemma_brain,
     "paligemma-brain-lora": _paligemma_brain_lora,
 }

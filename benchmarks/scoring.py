@@ -124,6 +124,23 @@ def judge(papers: Sequence[tuple[Sequence[Item], Sequence[Item]]]) -> list[Judge
     return judged
 
 
+def wrong_items(gold: Sequence[Item], found: Sequence[Item]) -> list[str]:
+    """Return a line for each label that no right pair was found for, with what comes nearest, and for each item found
+    where no label is."""
+    matched = match(gold, found)
+    lines = []
+    for label in gold:
+        item = next((item for other, item, _ in matched if other is label), None)
+        if item is None:
+            near = [other for other in found if (other.page, other.figure_type) == (label.page, label.figure_type)]
+            best = max((other.box.iou(label.box) for other in near), default=0.0)
+            lines.append(f"page {label.page}, {label.caption[:30]!r}: no region, at best IoU {best:.2f}")
+        elif not same_caption(label.caption, item.caption):
+            lines.append(f"page {label.page}, {label.caption!r}: caption {item.caption!r}")
+    extra = [item for item in found if not any(other is item for _, other, _ in matched)]
+    return [*lines, *(f"page {item.page}, found {item.caption[:60]!r} at {item.confidence:.2f}" for item in extra)]
+
+
 def match(gold: Sequence[Item], found: Sequence[Item]) -> list[tuple[Item, Item, float]]:
     """Pairs of a label and a found item with their IoU, one to one, best first."""
     candidates = sorted(

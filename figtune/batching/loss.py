@@ -9,8 +9,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy
 from figtune.batching.collator import TrainingBatch, split_model_inputs, training_batch
@@ -88,7 +87,7 @@ class CompletionLoss(nn.Module):
     def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the decoder's last states at the tokens that predict a label: float[N, D]."""
         base = self._base
-        masks = attention_masks(batch, sliding_window(base), self._family)
+        masks = attention_masks(batch, base.config.get_text_config(), self._family)
         masks = {kind: _mask_for_backend(base, mask) for kind, mask in masks.items()}
         embeddings = self._family.image_embeddings(base, images)
         decoder = base.get_submodule(self._family.parts.text_decoder)
@@ -97,7 +96,7 @@ class CompletionLoss(nn.Module):
                 input_ids=batch.input_ids,
                 position_ids=batch.position_ids,
                 attention_mask=masks[FULL],
-                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+                mm_encoder_outputs={"image": self._family.encoder_outputs(embeddings)},
                 use_cache=False,
             ).last_hidden_state
         return states[_targets(batch)[1]]
@@ -129,11 +128,11 @@ def per_example_loss(
     return [float(F.cross_entropy(of_example, wanted)) for of_example, wanted in each]
 
 
-def attention_masks(batch: TrainingBatch, window: int | None, family: Family) -> dict[str, Tensor]:
+def attention_masks(batch: TrainingBatch, decoder: PreTrainedConfig, family: Family) -> dict[str, Tensor]:
     """Return block-diagonal masks by layer type, bool[R, 1, L, L]: true where a query attends to a key.
 
     A token attends to the prefix that its example shares and to its example: to the tokens before it, and between
-    bidirectional tokens both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
+    bidirectional tokens of one run both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
 
         p p 1 1 2 2
         1 0 0 0 0 0   p
@@ -147,30 +146,36 @@ def attention_masks(batch: TrainingBatch, window: int | None, family: Family) ->
     booleans, which PyTorch's fused attention takes on CPU and CUDA (FlashAttention takes none): 0.6 MB for 800 tokens.
 
     Args:
-        window: of the sliding layers, in tokens; None where the model has none.
+        decoder: configuration of the text decoder.
     """
+    bidirectional_layers, window = family.bidirectional_layers(decoder), _sliding_window(decoder)
     same_example = _same(batch.group_ids) & (_same(batch.example_ids) | (batch.example_ids == 0)[:, None, :])
-    block = same_example & batch.bidirectional[:, :, None] & batch.bidirectional[:, None, :]
+    block = same_example & _same(_runs(batch.bidirectional)) & batch.bidirectional[:, None, :]
     distance = batch.token_index[:, :, None] - batch.token_index[:, None, :]
     causal = same_example & (distance >= 0)
-    masks = {FULL: causal | block if FULL in family.bidirectional_layers else causal}
+    masks = {FULL: causal | block if FULL in bidirectional_layers else causal}
     if window is not None:
         near = distance < window
         masks[SLIDING] = causal & near
-        if SLIDING in family.bidirectional_layers:
+        if SLIDING in bidirectional_layers:
             masks[SLIDING] = masks[SLIDING] | (block & near if family.window_bounds_blocks else block)
     return {kind: mask[:, None] for kind, mask in masks.items()}
 
 
-def sliding_window(base: PreTrainedModel) -> int | None:
-    """Return the window of the decoder's sliding layers, in tokens; None where it has none."""
-    decoder = base.config.get_text_config()
+def _sliding_window(decoder: PreTrainedConfig) -> int | None:
+    """Return the window of a decoder's sliding layers, in tokens; None where it has none."""
     return int(decoder.sliding_window) if SLIDING in (getattr(decoder, "layer_types", None) or ()) else None
 
 
 def _same(values: Tensor) -> Tensor:
     """bool[R, L, L]"""
     return torch.eq(values[:, :, None], values[:, None, :])
+
+
+def _runs(bidirectional: Tensor) -> Tensor:
+    """Number the runs of bidirectional tokens of each row, from 1; 0 at all others: int64[R, L]."""
+    starts = bidirectional & ~F.pad(bidirectional, (1, 0))[:, :-1]
+    return starts.cumsum(dim=1) * bidirectional
 
 
 def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ Image paths are relative to the dataset folder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
@@ -14,7 +14,7 @@ CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 5
+PREPARATION_VERSION = 6
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -121,6 +121,10 @@ class Stats:
     """Examples by task and tenth of the quality, from [0, 0.1) to [0.9, 1]."""
     empty_splits: tuple[Split, ...]
     """Splits that were asked for and got nothing."""
+    printed_words: dict[str, int] = field(default_factory=dict)
+    """Words printed in the figures that are used, by kind, as far as the text layer has them."""
+    legibility: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Share of these words that can be read at the resolution of a vision encoder, by encoder, then kind."""
 
     @property
     def summary(self) -> dict[str, int]:

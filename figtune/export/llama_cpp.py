@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 import httpx2
 
 from figtune.core.errors import ResourceError, UsageError
-from figtune.models.family import Family
-from figtune.models.records import Quantization
+from figtune.models.families import family_of
+from figtune.models.records import ModelRecord, Quantization
 
 BY_CONVERTER: tuple[Quantization, ...] = ("f32", "f16", "bf16", "q8_0")
 """Quantizations that the converter writes; the others are the quantizer's."""
@@ -83,17 +83,19 @@ def find_llama_cpp(folder: Path, quantization: Quantization) -> LlamaCpp:
     return found
 
 
-def check_family(family: Family) -> None:
-    """Refuse a family that llama.cpp does not read, or not as it was trained.
+def check_convertible(record: ModelRecord) -> None:
+    """Refuse a model that llama.cpp does not read, or not as it was trained.
 
     Raises:
         UsageError: so it is.
     """
+    family, remedy = family_of(record.family, record.name), "leave out --gguf, and serve OUTPUT/merged with vLLM"
     if not family.converts_to_gguf:
         raise UsageError(
-            f"{family.display_name} cannot become GGUF: llama.cpp does not read it, or not as it was trained",
-            "leave out --gguf, and serve OUTPUT/merged with vLLM or transformers",
+            f"{family.display_name} cannot become GGUF: llama.cpp does not read it, or not as it was trained", remedy
         )
+    if record.tiles:
+        raise UsageError("a model trained with --model.tiles cannot become GGUF: llama.cpp cuts no tiles", remedy)
 
 
 @contextmanager

@@ -70,9 +70,9 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         del tuned
         base = base_folder(record, output_dir)
         copy_description(base, temporary, torch.bfloat16)
-        copy_processor(base, temporary, family)
+        copy_processor(output_dir / PROCESSOR_FOLDER, temporary, family)
         gc.collect()
-        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa")
+        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa", unused_parts=True)
         found = compare_logits(expected, completion_logits(again, examples))
         _require_agreement(found)
         write_merged_card(temporary, record, found)
@@ -115,7 +115,7 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     base = base_folder(record, output_dir)
     with damage_explained(f"{base} cannot be loaded", "download the model again"):
         stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
-    model = load_base_model(base, family, stored, device, "sdpa")
+    model = load_base_model(base, family, stored, device, "sdpa", unused_parts=True)
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
     config = adapter_config(record.adapter, family, record.base, record.commit)
@@ -172,11 +172,15 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         else ""
     )
     family = family_of(record.family, record.name)
-    needed = (
-        f"; its processor needs `pip install {' '.join(family.processor_packages)}`"
-        if family.processor_packages
+    packages = family.processor_packages
+    settings = json.dumps(family.image_settings(0, record.tiles))
+    tiles = (
+        f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so in each call (in vLLM with "
+        f"--mm-processor-kwargs, which was not tried): `{settings}`."
+        if record.tiles
         else ""
     )
+    needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
     commands = "\n".join(serving_commands("."))
     write_text(
         folder / CARD_FILE,
@@ -208,6 +212,6 @@ In this folder, either of:
 
 Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
 temperature 0. The prompts stand in the data set that the adapter was trained on. `python test_model.py --test.server
-http://127.0.0.1:8000` tells whether a server answers as the model that was evaluated.
+http://127.0.0.1:8000` tells whether a server answers as the model that was evaluated.{tiles}
 """,
     )

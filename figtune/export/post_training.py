@@ -15,7 +15,6 @@ from figtune.core.cli import RunSettings, StageScript
 from figtune.core.errors import UsageError
 from figtune.core.jsonl import read_json
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.models.families import family_of
 from figtune.models.records import (
     GGUF_CONTENTS,
     GGUF_FOLDER,
@@ -155,12 +154,11 @@ def _check_gguf(settings: ExportSettings) -> None:
 
 def _check_gguf_family(settings: ExportSettings) -> None:
     """Refuse a family that cannot be converted as soon as the model is known."""
-    from figtune.export.llama_cpp import check_family
+    from figtune.export.llama_cpp import check_convertible
 
     for folder in (settings.work_dir / "model", settings.output_dir):
         if (folder / MODEL_FILE).is_file():
-            record = read_json(folder / MODEL_FILE, ModelRecord, commands.SETUP)
-            check_family(family_of(record.family, record.name))
+            check_convertible(read_json(folder / MODEL_FILE, ModelRecord, commands.SETUP))
             return
 
 

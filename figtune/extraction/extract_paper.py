@@ -272,6 +272,7 @@ def _record(
             Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels
         ),
         mentions=mentions,
+        text_sizes=_rounded_sizes(figure.text_sizes, page),
     )
 
 
@@ -280,6 +281,13 @@ def _rounded(box: Box | None, page: PageText) -> BoxTuple | None:
         return None
     box = page.as_shown(box)
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
+
+
+def _rounded_sizes(sizes: Sequence[tuple[float, int]], page: PageText) -> tuple[tuple[float, int], ...]:
+    words: Counter[float] = Counter()
+    for size, count in sizes:
+        words[round(size / page.scale, 1)] += count
+    return tuple(sorted(words.items()))
 
 
 def _write_thumbnails(task: ExtractionTask, document: ThumbnailDocument, found: Sequence[DetectedFigure]) -> None:

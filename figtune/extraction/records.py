@@ -103,6 +103,8 @@ class FigureRecord:
     """The words inside the region, in reading order."""
     panels: tuple[Panel, ...]
     mentions: tuple[Mention, ...]
+    text_sizes: tuple[tuple[float, int], ...] = ()
+    """Type sizes in points and the number of words of each in the text layer inside the region, the smallest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from figtune.layout.style import PaperStyle, style_of
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import PageText
+from figtune.pdf.page import Line, PageText
 
 _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"
@@ -54,6 +55,8 @@ class DetectedFigure:
     """Reason for a missing caption or region; empty otherwise."""
     text: str
     """The words inside the region, line by line."""
+    text_sizes: tuple[tuple[float, int], ...]
+    """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
 
 
@@ -227,7 +230,8 @@ def _paired(
         kind_score=kind_score,
         confidence=confidence,
         reason="",
-        text=_text_in(region.box, text),
+        text=_text_of(lines := _lines_in(region.box, text)),
+        text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground),
     )
 
@@ -253,6 +257,7 @@ def _without_region(caption: Caption) -> DetectedFigure:
         confidence=0.0,
         reason=_NO_REGION,
         text="",
+        text_sizes=(),
         panels=(),
     )
 
@@ -270,18 +275,30 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures) -> Detect
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        text=_text_in(box, text),
+        text=_text_of(lines := _lines_in(box, text)),
+        text_sizes=_sizes_of(lines),
         panels=(),
     )
 
 
-def _text_in(region: Box, text: PageText) -> str:
-    """Lines that lie inside the region, top to bottom, then left to right."""
+def _lines_in(region: Box, text: PageText) -> list[Line]:
+    """Return the lines that lie inside the region, top to bottom, then left to right."""
     inside = [
         line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
     ]
     inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
-    return "\n".join(line.text for line in inside)
+    return inside
+
+
+def _text_of(lines: Sequence[Line]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def _sizes_of(lines: Sequence[Line]) -> tuple[tuple[float, int], ...]:
+    words: Counter[float] = Counter()
+    for line in lines:
+        words[line.size] += len(line.text.split())
+    return tuple(sorted(words.items()))
 
 
 def _reading_order(figure: DetectedFigure) -> tuple[float, float, str, str]:

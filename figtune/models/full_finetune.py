@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
-from figtune.models.family import ModelParts
+from figtune.models.model_parts import ModelParts
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import Part
 

@@ -101,6 +101,10 @@ class ModelRecord:
     dtype: Dtype
     """dtype of the frozen weights; "auto" follows the device. Trained weights are always float32."""
     image_fit: ImageFit
+    image_tokens: int = 0
+    """Most tokens of an image, in families where that can be chosen; 0 for the base model's own number."""
+    tiles: int = 0
+    """Most tiles of a wide or tall image beside the whole, in families that cut tiles by choice."""
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord

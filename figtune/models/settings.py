@@ -22,11 +22,19 @@ class ModelSettings:
     image_fit: ImageFit
     """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
     trained, or "letterbox", with white borders."""
+    image_tokens: int
+    """Most tokens that an image takes, in models that have the choice: 70, 140, 280, 560 or 1120 for Gemma 4. More show
+    finer print and cost memory and time. 0 is the base model's own number (280 for Gemma 4)."""
+    tiles: int
+    """Gemma 3 reads a wide or tall figure as at most this many tiles beside the whole, each as large as a whole figure
+    (pan and scan); 0 for none, or 2 or more."""
     max_length: int
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
     def __post_init__(self) -> None:
         check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        check_setting(self.image_tokens >= 0, "model.image_tokens", "0 or more")
+        check_setting(self.tiles == 0 or self.tiles >= 2, "model.tiles", "0, or 2 or more")
         check_setting(self.max_length >= 16, "model.max_length", "16 or more")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from figtune.models.families import family_of
-from figtune.models.family import ModelParts
 from figtune.models.loading import not_in_four_bits
+from figtune.models.model_parts import ModelParts
 from figtune.models.records import ImageFit, ModelRecord
 
 _IMAGE: dict[ImageFit, tuple[str, ...]] = {
@@ -39,8 +41,8 @@ def usage_code(record: ModelRecord, *, merged: bool = False) -> str:
     """
     whole, four_bit = record.adapter.mode == "full" and not merged, record.adapter.mode == "qlora" and not merged
     family = family_of(record.family, record.name)
-    # Families whose images have any number of tokens cut them into tiles; the code leaves that to their processor.
-    fit: ImageFit = "squash" if family.tokens_vary else record.image_fit
+    # Families whose images have any number of tokens cut them into tiles or patches; their processor does that here.
+    fit: ImageFit = "squash" if family.tokens_vary or record.tiles else record.image_fit
     pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
     names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"
     lines = (
@@ -54,9 +56,15 @@ def usage_code(record: ModelRecord, *, merged: bool = False) -> str:
         f'processor = AutoProcessor.from_pretrained("{"." if merged else "processor"}")',
         "",
         *_IMAGE[fit],
-        _ASK,
+        _ask(family.image_settings(0, record.tiles)),
     )
     return "\n".join(lines)
+
+
+def _ask(tile_settings: Mapping[str, object]) -> str:
+    """Return the code that asks; a processor of transformers takes settings of tiles from calls, and from no file."""
+    end = '    return_tensors="pt",\n'
+    return _ASK.replace(end, end + "".join(f"    {name}={value},\n" for name, value in tile_settings.items()))
 
 
 def _model(record: ModelRecord, *, whole: bool, four_bit: bool) -> tuple[str, ...]:

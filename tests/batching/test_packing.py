@@ -188,14 +188,13 @@ def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: 
     batch = batch_of_rows(loaded, one_per_row(rows))
     (given,) = seen
     theirs = given if isinstance(given, dict) else {FULL: given}
-    window = loaded.model.config.get_text_config().sliding_window if SLIDING in theirs else None
-    ours = attention_masks(batch, window, loaded.family)
+    ours = attention_masks(batch, loaded.model.config.get_text_config(), loaded.family)
     assert ours.keys() == theirs.keys()
     tokens = (batch.group_ids == 0)[:, None, :, None]
     for kind, mask in theirs.items():
         seen_by_theirs = mask if mask.dtype == torch.bool else mask == 0
         assert torch.equal(ours[kind] & tokens, seen_by_theirs & tokens), kind
-    if window is not None:
+    if SLIDING in theirs:
         assert not torch.equal(ours[FULL] & tokens, ours[SLIDING] & tokens)
 
 
@@ -203,7 +202,7 @@ def test_every_token_sees_something(loaded: LoadedModel) -> None:
     """A token that sees nothing makes attention divide by nothing."""
     batch = batch_of_rows(loaded, pack(bundles_of(loaded)))
     assert (batch.group_ids == PADDING).any()
-    for mask in attention_masks(batch, WINDOW, loaded.family).values():
+    for mask in attention_masks(batch, loaded.model.config.get_text_config(), loaded.family).values():
         assert mask.any(-1).all()
 
 

@@ -34,6 +34,8 @@ KINDS: list[tuple[str, AdapterMode]] = [
     ("tiny-paligemma", "lora"),
     ("tiny-paligemma", "projector"),
     ("tiny-smolvlm2", "lora"),
+    ("tiny-gemma4", "lora"),
+    ("tiny-gemma4", "projector"),
 ]
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.export.gguf import GgufCheck, compare_answers, export_gguf
-from figtune.export.llama_cpp import LlamaCpp, find_llama_cpp
+from figtune.export.llama_cpp import LlamaCpp, check_convertible, find_llama_cpp
 from figtune.export.merge import export_merged
 from figtune.export.merge_check import MergeCheckExample, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
@@ -190,6 +190,8 @@ def test_models_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PaliGemma cannot become GGUF"):
         exported(tmp_path, tmp_path / "gguf", programs)
     write_trained_model(tmp_path / "output", name="tiny-gemma3")
+    with pytest.raises(UsageError, match="cuts no tiles"):
+        check_convertible(replace(read_adapter_record(tmp_path / "output"), tiles=4))
     (tmp_path / "output" / "merged").mkdir()
     with pytest.raises(InputError, match=r"has no tokenizer\.model"):
         exported(tmp_path, tmp_path / "again", programs)

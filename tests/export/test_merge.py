@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 MODES: tuple[AdapterMode, ...] = get_args(AdapterMode)
-NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2")
+NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4")
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,9 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
     letterboxed = prepared_features(tmp_path, loaded, files)
     record = dataclasses.replace(loaded.record, image_fit="squash")
     squashed = prepared_features(tmp_path, dataclasses.replace(loaded, record=record), files)
-    other = changed_base(loaded, tmp_path / "other", "embeddings.patch_embedding.weight")
+    tower = loaded.model.get_submodule(loaded.family.parts.vision_encoder)
+    matrix = next(each for each, weight in tower.named_parameters() if weight.ndim > 1 and "patch" in each)
+    other = changed_base(loaded, tmp_path / "other", matrix)
     changed = prepared_features(tmp_path, dataclasses.replace(blind, base=other), files)
     rough = prepared_features(tmp_path, dataclasses.replace(blind, dtype=torch.bfloat16), files)
     assert len({store.folder for store in (letterboxed, squashed, changed, rough)}) == 4
@@ -149,7 +151,9 @@ def test_an_encoder_that_is_damaged_or_another_is_refused(
     folder = tmp_path / "base"
     shutil.copytree(blind.base, folder)
     weights = load_file(folder / WEIGHTS)
-    save_file({name: tensor for name, tensor in weights.items() if ".fc1." not in name}, folder / WEIGHTS)
+    vision = f".{blind.family.parts.vision_name}."
+    kept = {name: tensor for name, tensor in weights.items() if vision not in f".{name}" or ".mlp." not in name}
+    save_file(kept, folder / WEIGHTS)
     with pytest.raises(ResourceError, match="is not the one that its config"):
         prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)
     (folder / WEIGHTS).write_bytes(b"torn")
