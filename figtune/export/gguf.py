@@ -48,7 +48,7 @@ _ANSWER_SECONDS = 1800.0
 _GREEDY = Decoding(max_new_tokens=_ANSWER_TOKENS, temperature=0.0, top_p=1.0, seed=0)
 _MIN_AGREEMENT = 0.95
 _MIN_AGREEMENT_OF_FEW_BITS = 0.75
-"""For quantizations below 8 bits, which change a model. Chosen, not measured on real weights."""
+"""For quantizations below 8 bits, which change a model. q4_k_m: 0.89 for a tiny random model, 0.98 for Gemma 3 270M."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from figtune.core.io import write_text
 Json = dict[str, object]
 
 _MODEL_TYPES = ("gemma3", "paligemma", "smolvlm")
-"""Those that transformers 4.57 has."""
+"""Families that transformers 4.57 has."""
 _MARKERS = ("boi_token", "eoi_token", "image_token")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PROCESSOR = ("image_seq_length", "image_seq_len", "processor_class")
