@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 
+from figtune.core.cli import ended_by_signals
 from figtune.core.errors import ResourceError, UsageError
 from figtune.models.families import family_of
 from figtune.models.records import ModelRecord, Quantization
@@ -115,7 +116,7 @@ def running_server(server: Path, text: Path, projector: Path, context: int) -> I
         *(str(server), "--model", str(text), "--mmproj", str(projector), "--host", "127.0.0.1", "--port", str(port)),
         *("--ctx-size", str(context), "--parallel", "1", "--gpu-layers", "0", "--no-mmproj-offload", "--jinja"),
     )
-    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
+    with ended_by_signals(), TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             _wait_until_loaded(process, port, Path(folder) / "log")
