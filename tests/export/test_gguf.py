@@ -17,12 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from config import MODEL, Config
 from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.export.gguf import GgufCheck, compare_answers, export_gguf
 from figtune.export.llama_cpp import LlamaCpp, check_convertible, find_llama_cpp
 from figtune.export.merge import export_merged
 from figtune.export.merge_check import MergeCheckExample, completion_logits, sample_examples
+from figtune.export.post_training import post_training_stages
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.served_model import ChosenToken, ServedAnswer
 from figtune.models.families import family_of
@@ -195,6 +197,15 @@ def test_models_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     (tmp_path / "output" / "merged").mkdir()
     with pytest.raises(InputError, match=r"has no tokenizer\.model"):
         exported(tmp_path, tmp_path / "again", programs)
+
+
+def test_a_model_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    write_trained_model(tmp_path / "model", name="tiny-paligemma")
+    settings = Config(work_dir=tmp_path, gguf=tmp_path, model=replace(MODEL, name="tiny-paligemma"))
+    (_, gguf) = post_training_stages(settings)
+    with pytest.raises(UsageError, match="PaliGemma cannot become GGUF"):
+        gguf.check(settings)
+    gguf.check(replace(settings, model=replace(MODEL, name="tiny-gemma3")))
 
 
 def test_what_is_typed_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
