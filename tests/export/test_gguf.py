@@ -77,6 +77,7 @@ def test_llama_cpp_answers_as_the_merged_model(
     programs = find_llama_cpp(Path(str(LLAMA_CPP)), quantization)
     assert programs.server is not None, "a llama-server in the folder or on the PATH"
     folder = tmp_path / "gguf"
+    (tmp_path / "made").touch()
     found = exported(work, folder, programs, quantization)
     assert found is not None
     assert found.passes
@@ -84,6 +85,7 @@ def test_llama_cpp_answers_as_the_merged_model(
     assert found.difference < allowed
     assert {path.name for path in folder.iterdir()} == set(GGUF_CONTENTS)
     assert found.sentence in (folder / "README.md").read_text()
+    assert {path.stat().st_mode & 0o444 for path in folder.iterdir()} == {(tmp_path / "made").stat().st_mode & 0o444}
     contents = (folder / "text.gguf").read_bytes() + (folder / "mmproj.gguf").read_bytes()
     assert str(work).encode() not in contents
 
