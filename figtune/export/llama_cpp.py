@@ -93,7 +93,8 @@ def check_convertible(record: ModelRecord) -> None:
     family, remedy = family_of(record.family, record.name), "leave out --gguf, and serve OUTPUT/merged with vLLM"
     if not family.converts_to_gguf:
         raise UsageError(
-            f"{family.display_name} cannot become GGUF: llama.cpp does not read it, or not as it was trained", remedy
+            f"{family.display_name} cannot become GGUF here: llama.cpp does not have it, or was not tried with it",
+            remedy,
         )
     if record.tiles:
         raise UsageError("a model trained with --model.tiles cannot become GGUF: llama.cpp cuts no tiles", remedy)
