@@ -16,10 +16,9 @@ What a family states:
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
   `gguf_template` and `ollama_template`;
 - attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
-  each run; in the layer types
-  that `bidirectional_layers` returns for a model a token attends to those before it OR to those of its block, in all
-  others causally; sliding layers bound by their window what is causal, and the block too where `window_bounds_blocks`
-  says so;
+  each run; in the layer types that `bidirectional_layers` returns for a model a token attends to those before it OR to
+  those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
+  where `window_bounds_blocks` says so;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of transformers' own `forward` and
   `generate`, and `load_processor` where AutoProcessor does not do;
@@ -284,18 +283,6 @@ class Family(ABC):
         features = images[FEATURES] if FEATURES in images else self.features(model, images)
         return self.embeddings(model, features)
 
-    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
-        """Return an RGB image as a server should get it: the encoder's square, so that no server resizes it its way.
-
-        Where the tokens depend on its size it stays as it is, for the server's processor to cut.
-        """
-        if self.tokens_depend_on_size(processor):
-            return image
-        square = processor.image_processor
-        side: int = square.size["height"]
-        fitted = fit_to_square(image, fit, side)
-        return fitted if fitted.size == (side, side) else fitted.resize((side, side), square.resample)
-
     def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
         """Return the layer types in which `PromptTokens.bidirectional` counts; the others are causal.
 
@@ -304,6 +291,18 @@ class Family(ABC):
         """
         del decoder
         return frozenset((FULL, SLIDING))
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image as a server should get it: the encoder's square, so that no server resizes it its way.
+
+        Where the number of image tokens depends on its size, the image as it is, which the server's processor resizes.
+        """
+        if self.tokens_depend_on_size(processor):
+            return image
+        square = processor.image_processor
+        side: int = square.size["height"]
+        fitted = fit_to_square(image, fit, side)
+        return fitted if fitted.size == (side, side) else fitted.resize((side, side), square.resample)
 
     def positions(self, example: TokenizedExample) -> tuple[Sequence[int], ...]:
         """Return the rotary positions of an example that stands alone: int[A, L], A = 1, or 3 for M-RoPE."""

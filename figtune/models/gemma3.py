@@ -44,11 +44,11 @@ class Gemma3(Family):
         "google/gemma-3-4b-it",
     )
     unsupported_dtypes = ("float16",)
-    converts_to_gguf = True
     tile_settings = MappingProxyType(
         {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 256, "pan_and_scan_min_ratio_to_activate": 1.2}
     )
     tiles_setting = "pan_and_scan_max_num_crops"
+    converts_to_gguf = True
     # The processor itself sets the image's markers and soft tokens between empty lines.
     chat_template = (
         "{{ bos_token }}{% for message in messages %}{% if message['content'] is string %}"

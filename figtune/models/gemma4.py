@@ -123,7 +123,10 @@ class Gemma4(Family):
         }
 
     def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
-        """Return an RGB image with white borders up to whole squares; for "squash", as it is."""
+        """Return an RGB image with white borders up to whole squares; as it is for "squash", done by its processor.
+
+        A server may read the letterboxed image in a row or column more: the default, "squash", is served as trained.
+        """
         if fit == "squash":
             return image
         (rows, columns), side = _grid(processor, image.size), _square_side(processor)

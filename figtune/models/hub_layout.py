@@ -16,8 +16,6 @@ from figtune.core.io import write_text
 
 Json = dict[str, object]
 
-_MODEL_TYPES = ("gemma3", "paligemma", "smolvlm")
-"""Families that transformers 4.57 has."""
 _MARKERS = ("boi_token", "eoi_token", "image_token")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PROCESSOR = ("image_seq_length", "image_seq_len", "processor_class")
@@ -25,10 +23,8 @@ _PROCESSOR = ("image_seq_length", "image_seq_len", "processor_class")
 
 
 def write_hub_layout(folder: Path) -> None:
-    """Rewrite the folder of a model that transformers 5 saved, in place; one that 4 does not have stays as it is."""
+    """Rewrite the folder of a model that transformers 5 saved, in place."""
     config = read_object(folder / "config.json")
-    if config["model_type"] not in _MODEL_TYPES:
-        return
     _rename_weights(folder / "model.safetensors")
     text, vision = (_old_dtype(_object(config[part])) for part in ("text_config", "vision_config"))
     parts: Json = {"text_config": _old_rope(text), "vision_config": vision}

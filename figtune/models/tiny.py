@@ -289,6 +289,10 @@ TINY_MODELS: dict[str, Callable[[Path], None]] = {
 """Reserved model names and what builds them."""
 
 
+_SINCE_TRANSFORMERS_5 = frozenset({"gemma4"})
+"""Kinds of models that transformers 4 never wrote."""
+
+
 def _save(
     folder: Path, build: Callable[[], PreTrainedModel], save_processor: Callable[[Path], object], final_norm: float
 ) -> None:
@@ -308,7 +312,8 @@ def _save(
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         save_processor(temporary)
-        write_hub_layout(temporary)
+        if model.config.model_type not in _SINCE_TRANSFORMERS_5:
+            write_hub_layout(temporary)
 
 
 def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:

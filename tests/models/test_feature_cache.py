@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from figtune.models import feature_cache
 from figtune.models.family import FEATURES, fit_to_square
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
 from tests.models.tuned import CPU, TINY_NAMES, moved_model, pictures, pixels_of
 from tests.processes import Launched
@@ -74,6 +76,19 @@ def test_kept_features_are_those_of_each_picture_alone(
         alone = loaded.family.features(loaded.model, image.tensors)
         assert len(alone) == image.layout.tokens
         assert torch.equal(kept(store, name), alone)
+
+
+@pytest.mark.parametrize("fit", get_args(ImageFit))
+def test_an_image_fitted_for_a_server_is_read_as_it_was(loaded: LoadedModel, fit: ImageFit) -> None:
+    family, processor = loaded.family, loaded.processor
+    if (family.model_type, fit) == ("gemma4", "letterbox"):
+        pytest.skip("with its borders an image may fill more squares: no size is read as the letterboxed one was")
+    for picture in pictures():
+        fitted = family.fitted_image(processor, picture, fit)
+        assert family.image_layout(processor, fitted.size) == family.image_layout(processor, picture.size)
+        read, expected = (family.image_inputs(processor, image, fit) for image in (fitted, picture))
+        for name, tensor in expected.items():
+            assert torch.equal(read[name], tensor), name
 
 
 def test_an_interrupted_run_computes_only_what_is_missing_or_torn(
