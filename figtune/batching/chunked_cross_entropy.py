@@ -41,6 +41,19 @@ def summed_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor)
     return torch.stack([loss(chunk, weight, wanted) for chunk, wanted in _chunks(states, targets)]).sum()
 
 
+def token_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each token in nats, float32[N]; logits of a few tokens exist at a time.
+
+    Args:
+        states: float[N, D], the decoder's last ones.
+        targets: int64[N]
+    """
+    losses = [
+        F.cross_entropy(logits_of(base, chunk), wanted, reduction="none") for chunk, wanted in _chunks(states, targets)
+    ]
+    return torch.cat(losses)
+
+
 def _loss(weight: Tensor, tokens: int) -> SoftcappedLoss:
     """Return the fused loss where it is available: not for a trained head, which it would copy for each chunk."""
     fused = fused_loss(weight.device)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy
-from figtune.batching.collator import TrainingBatch, split_model_inputs, training_batch
-from figtune.batching.packing import one_per_row
+from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy, token_cross_entropy
+from figtune.batching.collator import SHARED, TrainingBatch, split_model_inputs, training_batch
+from figtune.batching.packing import completions_in_one_row
 from figtune.models.family import FULL, IGNORE_INDEX, SLIDING, Family, TokenizedExample
 from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
@@ -62,6 +62,11 @@ class CompletionLoss(nn.Module):
         with self._autocast():
             return logits_of(self._base, self._states(batch, images)), _targets(batch)[0]
 
+    def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
+        """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
+        with self._autocast():
+            return token_cross_entropy(self._base, self._states(batch, images), _targets(batch)[0])
+
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass."""
         self._base.activation_checkpointing_enable(*arguments, **named)  # type: ignore[arg-type]
@@ -107,7 +112,6 @@ class CompletionLoss(nn.Module):
             yield
 
 
-@torch.inference_mode()
 def per_example_loss(
     loaded: LoadedModel, examples: Sequence[TokenizedExample], images: Sequence[dict[str, Tensor]]
 ) -> list[float]:
@@ -119,13 +123,29 @@ def per_example_loss(
         examples: B of them, with completions.
         images: the tensors of each example's image, see `Family.image_embeddings`.
     """
+    return [loss for (loss,) in completion_losses(loaded, [(example,) for example in examples], images)]
+
+
+@torch.inference_mode()
+def completion_losses(
+    loaded: LoadedModel, rows: Sequence[Sequence[TokenizedExample]], images: Sequence[dict[str, Tensor]]
+) -> list[list[float]]:
+    """Return the mean cross-entropy of each of several completions of one prompt, in nats per token.
+
+    Image and prompt stand in a row once, and are attended to by all completions behind them.
+
+    Args:
+        rows: B prompts, each as the examples that differ in their completions alone.
+        images: the tensors of each prompt's image, see `Family.image_embeddings`.
+    """
     pad_id: int = loaded.processor.tokenizer.pad_token_id
-    batch = training_batch(one_per_row(examples), loaded.family, pad_id).to(loaded.device)
+    packed = [completions_in_one_row(examples) for examples in rows]
+    batch = training_batch(packed, loaded.family, pad_id).to(loaded.device)
     on_device = {name: tensor.to(loaded.device) for name, tensor in concatenate(images).items()}
-    logits, targets = CompletionLoss(loaded.tuned, loaded.family).logits_at_targets(batch, on_device)
-    counts = [example.num_target_tokens for example in examples]
-    each = zip(torch.split(logits, counts), torch.split(targets, counts), strict=True)
-    return [float(F.cross_entropy(of_example, wanted)) for of_example, wanted in each]
+    losses = CompletionLoss(loaded.tuned, loaded.family).token_losses(batch, on_device)
+    counts = [example.num_target_tokens for examples in rows for example in examples]
+    means = iter([float(of_example.mean()) for of_example in torch.split(losses, counts)])
+    return [[next(means) for _ in examples] for examples in rows]
 
 
 def attention_masks(batch: TrainingBatch, decoder: PreTrainedConfig, family: Family) -> dict[str, Tensor]:
@@ -178,11 +198,18 @@ def _runs(bidirectional: Tensor) -> Tensor:
     return starts.cumsum(dim=1) * bidirectional
 
 
-def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-    """Return the labels, int64[N], and the tokens that they are predicted at, bool[R, L]: each one before its own."""
-    shifted = F.pad(batch.labels, (0, 1), value=IGNORE_INDEX)[:, 1:]
-    predicts = shifted != IGNORE_INDEX
-    return shifted[predicts], predicts
+def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the labels, int64[N], and the tokens that they are predicted at: rows and columns, int64[N] each.
+
+    That is the token before its own; for the first one after a shared prefix, the prefix's last.
+    """
+    columns = torch.arange(batch.labels.shape[1], device=batch.labels.device).expand_as(batch.labels)
+    is_shared = batch.example_ids == SHARED
+    is_first = ~is_shared & (batch.example_ids != F.pad(batch.example_ids, (1, 0))[:, :-1])
+    last_shared = torch.where(is_shared, columns, 0).cummax(dim=1).values
+    predicted_at = torch.where(is_first, last_shared, columns - 1)
+    rows, own = (batch.labels != IGNORE_INDEX).nonzero(as_tuple=True)
+    return batch.labels[rows, own], (rows, predicted_at[rows, own])
 
 
 def _mask_for_backend(base: PreTrainedModel, mask: Tensor) -> Tensor:

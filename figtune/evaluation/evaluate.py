@@ -39,7 +39,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
-from figtune.metrics.short_answers import question_scores, reading_scores
+from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.feature_cache import image_files, prepared_features
@@ -117,7 +117,7 @@ def _summary(
     record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, settings: EvalSettings
 ) -> EvaluationSummary:
     source, bootstrap = infer_source(predictions), settings.bootstrap
-    slices = aggregate(predictions, bootstrap)
+    slices, short = aggregate(predictions, bootstrap), short_scores(predictions, bootstrap)
     precision = precision_of(record, resolve_device(settings.device), unquantized=settings.unquantized)
     return EvaluationSummary(
         base_model=record.title,
@@ -125,13 +125,12 @@ def _summary(
         adapter=adapter,
         base_weights=precision.description,
         source=source,
-        verdict=summarize(slices, demo=record.tiny, source=source),
+        verdict=summarize(slices, short, demo=record.tiny, source=source),
         left_out=left_out,
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
         facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
-        questions=question_scores(predictions),
-        readings=reading_scores(predictions),
+        short=short,
     )
 
 

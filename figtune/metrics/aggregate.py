@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.metrics.bootstrap import Bootstrap, Statistic, bootstrap_interval, paired_difference, ratio, sum_by_group
+from figtune.metrics.choice import choice_scores
 from figtune.metrics.records import (
     BASELINES,
     EVALUATED_SPLITS,
@@ -107,6 +108,7 @@ class _SliceBuilder:
             grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
             not_finite=sum(map(has_nonfinite_loss, self.members)),
             served=self._scores("served") if "served" in self.answers else None,
+            choice=choice_scores(self.members, self.bootstrap),
         )
 
     @property

@@ -14,6 +14,7 @@ from figtune.core.number_format import p_value, signed
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
     MIN_EFFECT,
+    NEGATIVES,
     Baseline,
     Change,
     Effect,
@@ -113,6 +114,8 @@ def evaluation_page(
             "wholes": [part for part in summary.slices if part.by == "all"],
             "blocks": _blocks(summary.slices, terms),
             "facts": _fact_blocks(summary.facts, terms),
+            "chosen": any(part.choice for part in summary.slices),
+            "negatives": NEGATIVES,
             "baselines": _BASELINE_SOURCES,
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
