@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import write_text
 from figtune.core.number_format import count, fixed, percent
-from figtune.export.llama_cpp import BY_CONVERTER, LlamaCpp, check_family, running_server
+from figtune.export.llama_cpp import BY_CONVERTER, LlamaCpp, check_convertible, running_server
 from figtune.export.merge_check import TIE, MergeCheckExample, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.served_model import ServedAnswer, ServedModel, UnansweredError, connected
@@ -48,7 +48,7 @@ _ANSWER_SECONDS = 1800.0
 _GREEDY = Decoding(max_new_tokens=_ANSWER_TOKENS, temperature=0.0, top_p=1.0, seed=0)
 _MIN_AGREEMENT = 0.95
 _MIN_AGREEMENT_OF_FEW_BITS = 0.75
-"""For quantizations below 8 bits, which change a model. Chosen, not measured on real weights."""
+"""For quantizations below 8 bits, which change a model. q4_k_m: 0.89 for a tiny random model, 0.98 for Gemma 3 270M."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def export_gguf(
     record = read_adapter_record(output_dir)
     family = family_of(record.family, record.name)
     processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
-    check_family(family, record.tiles)
+    check_convertible(record)
     if not (merged / _TOKENIZER_MODEL).is_file():
         raise InputError(
             f"{record.name} has no {_TOKENIZER_MODEL}, which llama.cpp's converter reads",

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 
+from figtune.core.cli import ended_by_signals
 from figtune.core.errors import ResourceError, UsageError
-from figtune.models.family import Family
-from figtune.models.records import Quantization
+from figtune.models.families import family_of
+from figtune.models.records import ModelRecord, Quantization
 
 BY_CONVERTER: tuple[Quantization, ...] = ("f32", "f16", "bf16", "q8_0")
 """Quantizations that the converter writes; the others are the quantizer's."""
@@ -83,22 +84,20 @@ def find_llama_cpp(folder: Path, quantization: Quantization) -> LlamaCpp:
     return found
 
 
-def check_family(family: Family, tiles: int) -> None:
-    """Refuse a family or tiles that llama.cpp does not read, or not as they were trained.
+def check_convertible(record: ModelRecord) -> None:
+    """Refuse a model that llama.cpp does not read, or not as it was trained.
 
     Raises:
         UsageError: so it is.
     """
+    family, remedy = family_of(record.family, record.name), "leave out --gguf, and serve OUTPUT/merged with vLLM"
     if not family.converts_to_gguf:
         raise UsageError(
-            f"{family.display_name} cannot become GGUF: llama.cpp does not read it, or not as it was trained",
-            "leave out --gguf, and serve OUTPUT/merged with vLLM or transformers",
+            f"{family.display_name} cannot become GGUF here: llama.cpp does not have it, or was not tried with it",
+            remedy,
         )
-    if tiles:
-        raise UsageError(
-            "a model that was trained on tiles cannot become GGUF: llama.cpp does not cut images into them",
-            "leave out --gguf and serve OUTPUT/merged with transformers, or train with --model.tiles 0",
-        )
+    if record.tiles:
+        raise UsageError("a model trained with --model.tiles cannot become GGUF: llama.cpp cuts no tiles", remedy)
 
 
 @contextmanager
@@ -118,7 +117,7 @@ def running_server(server: Path, text: Path, projector: Path, context: int) -> I
         *(str(server), "--model", str(text), "--mmproj", str(projector), "--host", "127.0.0.1", "--port", str(port)),
         *("--ctx-size", str(context), "--parallel", "1", "--gpu-layers", "0", "--no-mmproj-offload", "--jinja"),
     )
-    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
+    with ended_by_signals(), TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             _wait_until_loaded(process, port, Path(folder) / "log")

@@ -15,7 +15,6 @@ from figtune.core.cli import RunSettings, StageScript
 from figtune.core.errors import UsageError
 from figtune.core.jsonl import read_json
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.models.families import family_of
 from figtune.models.records import (
     GGUF_CONTENTS,
     GGUF_FOLDER,
@@ -28,6 +27,7 @@ from figtune.models.records import (
     ModelRecord,
     Quantization,
 )
+from figtune.models.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,10 @@ class ExportSettings(RunSettings, Protocol):
         """Quantization of the text model's GGUF file."""
 
     @property
+    def model(self) -> ModelSettings:
+        """Base model."""
+
+    @property
     def push_to_hub(self) -> str | None:
         """Target repository, USER/NAME; None for no upload."""
 
@@ -86,7 +90,7 @@ def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
         asked.append(StageScript(describe=_merge_stage, run=_run_merge))
     if settings.gguf is not None:
         asked.append(
-            StageScript(describe=_gguf_stage, run=_run_gguf, check=_check_gguf_family, check_request=_check_gguf)
+            StageScript(describe=_gguf_stage, run=_run_gguf, check=_check_gguf_model, check_request=_check_gguf)
         )
     if settings.push_to_hub is not None:
         asked.append(StageScript(describe=_push_stage, run=_run_push, check=_check_push))
@@ -153,15 +157,13 @@ def _check_gguf(settings: ExportSettings) -> None:
     find_llama_cpp(settings.gguf or Path(), settings.gguf_quantization)
 
 
-def _check_gguf_family(settings: ExportSettings) -> None:
-    """Refuse a family that cannot be converted as soon as the model is known."""
-    from figtune.export.llama_cpp import check_family
+def _check_gguf_model(settings: ExportSettings) -> None:
+    """Refuse a model that cannot be converted before it is trained, if it is the one that is configured already."""
+    from figtune.export.llama_cpp import check_convertible
 
-    for folder in (settings.work_dir / "model", settings.output_dir):
-        if (folder / MODEL_FILE).is_file():
-            record = read_json(folder / MODEL_FILE, ModelRecord, commands.SETUP)
-            check_family(family_of(record.family, record.name), record.tiles)
-            return
+    file = settings.work_dir / "model" / MODEL_FILE
+    if file.is_file() and (record := read_json(file, ModelRecord, commands.SETUP)).name == settings.model.name:
+        check_convertible(record)
 
 
 def _run_gguf(settings: ExportSettings) -> StageSummary:

@@ -24,8 +24,8 @@ _PROCESSOR = ("image_seq_length", "image_seq_len", "processor_class")
 
 def write_hub_layout(folder: Path) -> None:
     """Rewrite the folder of a model that transformers 5 saved, in place."""
-    _rename_weights(folder / "model.safetensors")
     config = read_object(folder / "config.json")
+    _rename_weights(folder / "model.safetensors")
     text, vision = (_old_dtype(_object(config[part])) for part in ("text_config", "vision_config"))
     parts: Json = {"text_config": _old_rope(text), "vision_config": vision}
     write_object(folder / "config.json", _old_dtype(config) | parts | {"transformers_version": "4.50.0.dev0"})

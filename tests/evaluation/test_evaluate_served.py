@@ -18,10 +18,13 @@ from figtune.evaluation.evaluate import EvalSettings, evaluate
 from figtune.evaluation.evaluate_served import compare_with_models, evaluate_served
 from figtune.evaluation.settings import TestSettings as Settings
 from figtune.inference import served_model
+from figtune.inference.generate import generate_answers
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction, ServedAgreement
-from tests.conftest import run_script
+from figtune.models.feature_cache import encode_image
+from tests.conftest import ROOT, run_script
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
+from tests.models.tuned import pictures
 from tests.openai_server import Fault, OpenAIServer, serving_model
 
 pytestmark = pytest.mark.slow
@@ -231,6 +234,27 @@ def test_a_password_in_the_address_is_refused_without_repeating_it(work: Path) -
     with pytest.raises(UsageError, match="must not hold a user name or a password") as refused:
         evaluate_served(work / "dataset", work / "output", replace(SETTINGS, server="http://me:secret@host"), 0)
     assert "secret" not in str(refused.value)
+
+
+def test_the_clients_lines_in_the_documentation_answer_as_figtune_does(
+    work: Path,
+    server: OpenAIServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = (block.split("```")[0] for block in page.split("```python\n")[1:] if "urllib.request" in block)
+    served_there = '"http://127.0.0.1:8000", "output/merged", 896'
+    assert served_there in code
+    monkeypatch.chdir(tmp_path)
+    picture = pictures()[0]
+    picture.save("figure.png")
+    exec(code.replace(served_there, f'"{server.address}", "figures", 112'), {})
+    loaded = server.loaded
+    prompt = "Write the caption of this figure."
+    (expected,) = generate_answers(loaded, [prompt], [encode_image(loaded, picture)], greedy(256))
+    assert capsys.readouterr().out.strip() == expected.text
 
 
 def test_as_a_command(work: Path, server: OpenAIServer) -> None:

@@ -17,12 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from config import MODEL, Config
 from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.export.gguf import GgufCheck, compare_answers, export_gguf
-from figtune.export.llama_cpp import LlamaCpp, check_family, find_llama_cpp
+from figtune.export.llama_cpp import LlamaCpp, check_convertible, find_llama_cpp
 from figtune.export.merge import export_merged
 from figtune.export.merge_check import MergeCheckExample, completion_logits, sample_examples
+from figtune.export.post_training import post_training_stages
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.served_model import ChosenToken, ServedAnswer
 from figtune.models.families import family_of
@@ -75,6 +77,7 @@ def test_llama_cpp_answers_as_the_merged_model(
     programs = find_llama_cpp(Path(str(LLAMA_CPP)), quantization)
     assert programs.server is not None, "a llama-server in the folder or on the PATH"
     folder = tmp_path / "gguf"
+    (tmp_path / "made").touch()
     found = exported(work, folder, programs, quantization)
     assert found is not None
     assert found.passes
@@ -82,6 +85,7 @@ def test_llama_cpp_answers_as_the_merged_model(
     assert found.difference < allowed
     assert {path.name for path in folder.iterdir()} == set(GGUF_CONTENTS)
     assert found.sentence in (folder / "README.md").read_text()
+    assert {path.stat().st_mode & 0o444 for path in folder.iterdir()} == {(tmp_path / "made").stat().st_mode & 0o444}
     contents = (folder / "text.gguf").read_bytes() + (folder / "mmproj.gguf").read_bytes()
     assert str(work).encode() not in contents
 
@@ -190,11 +194,20 @@ def test_models_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PaliGemma cannot become GGUF"):
         exported(tmp_path, tmp_path / "gguf", programs)
     write_trained_model(tmp_path / "output", name="tiny-gemma3")
+    with pytest.raises(UsageError, match="cuts no tiles"):
+        check_convertible(replace(read_adapter_record(tmp_path / "output"), tiles=4))
     (tmp_path / "output" / "merged").mkdir()
     with pytest.raises(InputError, match=r"has no tokenizer\.model"):
         exported(tmp_path, tmp_path / "again", programs)
-    with pytest.raises(UsageError, match="trained on tiles cannot become GGUF"):
-        check_family(family_of("gemma3", ""), tiles=4)
+
+
+def test_a_model_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    write_trained_model(tmp_path / "model", name="tiny-paligemma")
+    settings = Config(work_dir=tmp_path, gguf=tmp_path, model=replace(MODEL, name="tiny-paligemma"))
+    (_, gguf) = post_training_stages(settings)
+    with pytest.raises(UsageError, match="PaliGemma cannot become GGUF"):
+        gguf.check(settings)
+    gguf.check(replace(settings, model=replace(MODEL, name="tiny-gemma3")))
 
 
 def test_what_is_typed_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
