@@ -98,6 +98,7 @@ def build_context(
             panels=panels,
             panel_count=_sure_panels(figure.panels),
             figure_text=figure.figure_text,
+            aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
             caption=headline_of(caption),
             other_caption=other_caption,
             spoken=spoken,
