@@ -134,6 +134,7 @@ with settings.one_line_errors("config.py"):
         batch_size=BATCH_SIZE,
         max_batch_tokens=4096,
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
+        loss_per="token",
         learning_rate=LEARNING_RATE,
         scheduler="cosine",
         warmup_fraction=0.03,

@@ -28,10 +28,16 @@ class CompletionLoss(nn.Module):
     `forward` are those by which the Trainer and accelerate look into a model.
     """
 
-    def __init__(self, tuned: PeftModel, family: Family) -> None:
+    def __init__(self, tuned: PeftModel, family: Family, *, weighted: bool = False) -> None:
+        """Wrap a model.
+
+        Args:
+            weighted: count each target token by the batch's weights, in place of 1.
+        """
         super().__init__()
         self.tuned = tuned
         self._family = family
+        self._weighted = weighted
 
     def forward(self, tensors: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy in nats, summed over the target tokens: float32[].
@@ -44,11 +50,15 @@ class CompletionLoss(nn.Module):
     def loss_sum(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy in nats, summed over the target tokens of the batch: float32[].
 
+        Weighted, the sum of the weighted ones: for a loss per example, of the examples' mean losses.
+
         Args:
             images: tensors of the images of all groups, row by row: see `Family.image_embeddings`.
         """
         with self._autocast():
-            return summed_cross_entropy(self._base, self._states(batch, images), _targets(batch)[0])
+            labels, places = _targets(batch)
+            weights = batch.weights[_label_places(batch)] if self._weighted else None
+            return summed_cross_entropy(self._base, self._states(batch, images, places), labels, weights)
 
     def logits_at_targets(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the predictions for the target tokens, and these.
@@ -60,12 +70,14 @@ class CompletionLoss(nn.Module):
             `logits: float32[N, vocabulary]` and `targets: int64[N]`, N target tokens of the whole batch, row by row.
         """
         with self._autocast():
-            return logits_of(self._base, self._states(batch, images)), _targets(batch)[0]
+            labels, places = _targets(batch)
+            return logits_of(self._base, self._states(batch, images, places)), labels
 
     def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
         with self._autocast():
-            return token_cross_entropy(self._base, self._states(batch, images), _targets(batch)[0])
+            labels, places = _targets(batch)
+            return token_cross_entropy(self._base, self._states(batch, images, places), labels)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass."""
@@ -89,8 +101,8 @@ class CompletionLoss(nn.Module):
         base: PreTrainedModel = self.tuned.get_base_model()
         return base
 
-    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
-        """Return the decoder's last states at the tokens that predict a label: float[N, D]."""
+    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor], places: tuple[Tensor, ...]) -> Tensor:
+        """Return the decoder's last states at the tokens that predict a label, see `_targets`: float[N, D]."""
         base = self._base
         masks = attention_masks(batch, base.config.get_text_config(), self._family)
         masks = {kind: _mask_for_backend(base, mask) for kind, mask in masks.items()}
@@ -104,7 +116,7 @@ class CompletionLoss(nn.Module):
                 mm_encoder_outputs={"image": self._family.encoder_outputs(embeddings)},
                 use_cache=False,
             ).last_hidden_state
-        return states[_targets(batch)[1]]
+        return states[places]
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -198,7 +210,12 @@ def _runs(bidirectional: Tensor) -> Tensor:
     return starts.cumsum(dim=1) * bidirectional
 
 
-def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def _label_places(batch: TrainingBatch) -> tuple[Tensor, ...]:
+    """Return rows and columns of the labels, int64[N] each."""
+    return (batch.labels != IGNORE_INDEX).nonzero(as_tuple=True)
+
+
+def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return the labels, int64[N], and the tokens that they are predicted at: rows and columns, int64[N] each.
 
     That is the token before its own; for the first one after a shared prefix, the prefix's last.
@@ -208,7 +225,7 @@ def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     is_first = ~is_shared & (batch.example_ids != F.pad(batch.example_ids, (1, 0))[:, :-1])
     last_shared = torch.where(is_shared, columns, 0).cummax(dim=1).values
     predicted_at = torch.where(is_first, last_shared, columns - 1)
-    rows, own = (batch.labels != IGNORE_INDEX).nonzero(as_tuple=True)
+    rows, own = _label_places(batch)
     return batch.labels[rows, own], (rows, predicted_at[rows, own])
 
 

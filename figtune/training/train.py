@@ -66,7 +66,12 @@ def train(
     if not splits["train"].examples:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=features)
+    collator = Collator(
+        family=loaded.family,
+        pad_id=loaded.processor.tokenizer.pad_token_id,
+        images=features,
+        loss_per=settings.loss_per,
+    )
 
     def context(chosen: TrainSettings) -> RunContext:
         steps_per_epoch = batch_order(splits["train"], chosen).steps

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from figtune.batching import chunked_cross_entropy
-from figtune.batching.collator import PADDING
+from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
-from figtune.batching.loss import attention_masks
+from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample
+from figtune.models.feature_cache import concatenate
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import (
     TINY_NAMES,
@@ -119,6 +120,21 @@ def test_shared_and_packed_are_the_examples_alone(
     for name, gradient in gradients.items():
         expected = torch.stack([each[name] for _, each in alone]).sum(0)
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), msg=name)
+
+
+def test_a_loss_per_example_is_the_mean_of_each_alone(loaded: LoadedModel, features: list[ImageInputs]) -> None:
+    groups, pad_id = bundles_of(loaded), loaded.processor.tokenizer.pad_token_id
+    images = [features[int(group.image_sha256)].tensors for group in groups]
+    pairs = [(row, image) for group, image in zip(groups, images, strict=True) for row in group.examples]
+    alone = per_example_loss(loaded, [row for row, _ in pairs], [image for _, image in pairs])
+    loss = CompletionLoss(loaded.tuned, loaded.family, weighted=True)
+    for packed in (pack(groups), [[group] for group in groups]):
+        batch = training_batch(packed, loaded.family, pad_id, "example")
+        placed = [features[int(group.image_sha256)].tensors for row in packed for group in row]
+        with torch.no_grad():
+            found = loss.loss_sum(batch, concatenate(placed))
+        assert float(found) == pytest.approx(sum(alone), rel=1e-5)
+        assert float(batch.loss_count) == pytest.approx(len(alone))
 
 
 def test_checkpointed_is_not_checkpointed_when_shared(loaded: LoadedModel, features: list[ImageInputs]) -> None:
