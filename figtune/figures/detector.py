@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
 from figtune.figures.captions import Caption, find_captions
-from figtune.figures.confidence import confidence_of
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import SidePrior, assign, estimate_side_prior
 from figtune.figures.page_context import build_page_context
-from figtune.figures.pair_features import pair_features
+from figtune.figures.pair_features import confidence_of, pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
 from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
