@@ -28,7 +28,7 @@ from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import Decoding
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.radiology_facts import fact_agreement
+from figtune.metrics.radiology_facts import fact_scores
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     EVALUATION_VERSION,
@@ -129,7 +129,7 @@ def _summary(
         left_out=left_out,
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
-        facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
+        facts=() if source == "papers" else fact_scores(predictions, bootstrap),
         short=short,
     )
 

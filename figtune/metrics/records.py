@@ -245,17 +245,18 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class FactScores:
-    """Agreement of answers with references on one extracted fact."""
+    """Scores of answers on one extracted fact."""
 
     split: EvaluatedSplit
     fact: str
+    measure: Literal["F1", "specificity"]
+    """F1: over the values that references and answers assert. Specificity: share of the scans whose reference is
+    healthy for which the answer asserts no finding."""
     stated: int
     """Examples whose reference states the fact."""
     examples: int
-    agreement: dict[System, Estimate]
-    """Share of those in which the answer states exactly the same values."""
-    silent: dict[System, float]
-    """Share of those in which the answer states no value."""
+    scores: dict[System, Estimate]
+    """In [0, 1], by system."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,7 +183,7 @@ def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBl
     for split, title in terms.titles.items():
         chosen = tuple(each for each in facts if each.split == split)
         if chosen:
-            asked = [system for system in chosen[0].agreement if all(system in each.agreement for each in chosen)]
+            asked = [system for system in chosen[0].scores if all(system in each.scores for each in chosen)]
             blocks.append(FactBlock(title=title, systems=tuple(asked), facts=chosen))
     return blocks
 

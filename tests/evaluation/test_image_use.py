@@ -80,7 +80,13 @@ def test_a_model_trained_on_images_uses_them(tmp_path: Path) -> None:
         (summary.verdict.sentence, *summary.verdict.notes)
     )
     assert (summary.verdict.looking, summary.verdict.headline) == ("uses image", "")
-    assert {each.fact: each.stated for each in summary.facts} == {"modality": 2, "view": 3, "side": 1}
+    assert {each.fact: each.stated for each in summary.facts} == {
+        "modality": 2,
+        "view": 3,
+        "finding": 1,
+        "side": 1,
+        "no abnormality": 1,
+    }
 
 
 def test_a_model_trained_on_shuffled_images_is_said_to_ignore_them(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from figtune.core.jsonl import write_json, write_records
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.radiology_facts import fact_agreement
+from figtune.metrics.radiology_facts import fact_scores
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -37,7 +37,7 @@ def summary_of(
         left_out=0,
         not_finite=(),
         slices=slices,
-        facts=() if source == "papers" else fact_agreement(predictions, BOOTSTRAP),
+        facts=() if source == "papers" else fact_scores(predictions, BOOTSTRAP),
         short=short,
     )
 

@@ -197,7 +197,7 @@ def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
         for n in (1, 2)
     ]
     page = page_of(scans, source="images")
-    cells = [cell.text for cell in page.all("td")]
+    cells = [cell.text.strip() for cell in page.all("td")]
     assert cells[cells.index("modality") :][:2] == ["modality", "2 of 2"]
     assert "Held-out images" in page.html
     words = re.sub(r"<[^>]*>|paper-\d|--paper", "", page.html)
