@@ -171,18 +171,18 @@ class Config:
     pdf_dir: Path = PDF_DIR
     """Folder with the papers, searched with its subfolders."""
     output_dir: Path = OUTPUT_DIR
-    """Where the trained adapter, its curves and its evaluation go."""
+    """Folder of the trained adapter, its curves and its evaluation."""
     work_dir: Path = WORK_DIR
-    """Where content, data set and configured model go."""
+    """Folder of content, data set and configured model."""
     steps: tuple[Step, ...] = STEPS
-    """Which stages main.py runs."""
+    """Stages that main.py runs."""
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation; or a paper (PDF) with --figure; or a folder
     of images, which gives one JSON line each."""
     compare: tuple[Path, ...] = ()
     """Output folders whose evaluations test_model.py prints in one table, on stdout, instead of making one."""
     figure: str | None = None
-    """Which figure of the paper given with --test_image: 3, or "Table 2"."""
+    """Figure of the paper given with --test_image: 3, or "Table 2"."""
     answers: Path | None = None
     """A file for the lines about a folder, where an interrupted run carries on; left out, they go to stdout."""
     serve: bool = False
@@ -229,7 +229,7 @@ class Config:
     verbose: bool = False
     """Log debug lines and the messages of libraries too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; "auto" takes a CUDA card where there is one."""
+    """Device that the model runs on; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
     """Memory that training must fit into, such as 16GB: setup and training stop where it does not, and say what to
     change. Left out, they warn where it does not fit into what is here."""

@@ -107,7 +107,7 @@ class FileEntry:
     size: int
     """Bytes."""
     sha256: str = ""
-    """In hex; empty for files of bulk folders and for very large ones."""
+    """Digest in hex; empty for files of bulk folders and for very large ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Manifest:
     failed: int = 0
     """Inputs that could not be used."""
     software: dict[str, str]
-    """For information; not part of the fingerprint."""
+    """Informative value; not part of the fingerprint."""
     files_sha256: str = ""
     """sha256 of `.files.jsonl`, in hex; empty in manifests of earlier versions."""
 

@@ -144,7 +144,8 @@ def _runs(
 
 
 def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | None:
-    """Where the run begins: one sentence earlier where the citing one leans back; None where it cannot stand."""
+    """Return the beginning of the run: one sentence earlier where the citing one leans back; None where it cannot
+    stand."""
     text = sentences[index].text
     if text is None or not depends_on_previous(text):
         return index
@@ -218,7 +219,7 @@ def sentences_of(paragraph: str) -> Iterator[str]:
 
 
 def _parts(paragraph: str) -> Iterator[tuple[bool, str]]:
-    """By turns text and formulas, and which of them each is."""
+    """Yield text and formulas by turns, and which of them each is."""
     first, *others = [line.strip() for line in paragraph.split("\n") if line.strip()] or [FORMULA]
     if others and count_words(first) <= _LONGEST_HEAD and not _is_formula(others[0]):
         first, *others = others

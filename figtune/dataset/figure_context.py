@@ -27,12 +27,12 @@ class FigureContext:
     title: str
     """Title of the paper."""
     caption: tuple[str, ...]
-    """Its sentences, without the label."""
+    """Sentences of the caption, without the label."""
     caption_in_prompt: str
     """The same, shortened at a sentence end to what a prompt may hold."""
     panels: tuple[PanelPart, ...]
     passages: tuple[CitingPassage, ...]
-    """From citing paragraphs, direct ones first."""
+    """Sentences from citing paragraphs, direct ones first."""
     is_cited: bool
     """True if any paragraph cites the figure, even if cleaning removed all of it."""
     figure_text: str
@@ -43,9 +43,9 @@ class FigureContext:
     """Names printed in the figure, in reading order."""
     is_architecture: bool
     shares: SentenceShares
-    """Which task gets which sentence."""
+    """Assignment of sentences to tasks."""
     facts: FigureFacts
-    """For questions."""
+    """Facts for questions."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
 

@@ -44,11 +44,12 @@ _TEMPLATE_FILES = (CHAT_TEMPLATE_FILE, "chat_template.json", _TOKENIZER_CONFIG, 
 """Files of the merged model that the converter does not get as they are."""
 _ANSWER_TOKENS = 32
 _ANSWER_SECONDS = 1800.0
-"""For one answer: a large model on a slow CPU."""
+"""Seconds for one answer: a large model on a slow CPU."""
 _GREEDY = Decoding(max_new_tokens=_ANSWER_TOKENS, temperature=0.0, top_p=1.0, seed=0)
 _MIN_AGREEMENT = 0.95
 _MIN_AGREEMENT_OF_FEW_BITS = 0.75
-"""For quantizations below 8 bits, which change a model. q4_k_m: 0.89 for a tiny random model, 0.98 for Gemma 3 270M."""
+"""Agreement for quantizations below 8 bits, which change a model. q4_k_m: 0.89 for a tiny random model, 0.98 for Gemma
+3 270M."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,10 +82,10 @@ class FigureRecord:
     """Unique in the content folder: `<paper_id>-figure-3`, `<paper_id>-table-1`."""
     figure_type: FigureType
     name: str
-    """Its number as printed: "3", "A1". Empty for a region without a caption."""
+    """Number as printed: "3", "A1". Empty for a region without a caption."""
     page: int
     caption: str
-    """With its label ("Figure 3. ..."), whole, hyphens undone. Empty for a region without a caption."""
+    """Caption with its label ("Figure 3. ..."), whole, hyphens undone. Empty for a region without a caption."""
     caption_box: BoxTuple | None
     region_box: BoxTuple | None
     crop: str | None

@@ -1,4 +1,4 @@
-"""Where the text of a paper comes from: its text layer, or OCR on the pages where that is missing or scrambled."""
+"""Source of the text of a paper: its text layer, or OCR on the pages where that is missing or scrambled."""
 
 from __future__ import annotations
 

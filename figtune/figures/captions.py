@@ -39,7 +39,7 @@ class Caption:
     lines: tuple[int, ...]
     """Positions in `PageText.lines`."""
     certainty: float
-    """In [0, 1]: that this is a caption and not a sentence that begins with "Figure 3"."""
+    """Certainty in [0, 1] that this is a caption and not a sentence that begins with "Figure 3"."""
 
 
 def find_captions(

@@ -38,9 +38,9 @@ class DetectedFigure:
 
     figure_type: FigureType
     name: str
-    """As printed: "3", "A1". Empty for a region without a caption."""
+    """Name as printed: "3", "A1". Empty for a region without a caption."""
     page_index: int
-    """From 0."""
+    """Number from 0."""
     caption: str
     """Whole, with its label. Empty for a region without a caption."""
     caption_box: Box | None
@@ -49,7 +49,7 @@ class DetectedFigure:
     kind: FigureKind
     kind_score: float
     confidence: float
-    """In [0, 1], 0 where either half is missing."""
+    """Probability in [0, 1], 0 where either half is missing."""
     reason: str
     """Reason for a missing caption or region; empty otherwise."""
     text: str
@@ -76,7 +76,7 @@ class Detections:
     """Figures and tables of a paper, and its body style."""
 
     figures: tuple[DetectedFigure, ...]
-    """By page, then from top to bottom."""
+    """Figures by page, then from top to bottom."""
     pages: tuple[PageDetections, ...]
     style: PaperStyle
 

@@ -36,7 +36,7 @@ class PairFeatures:
     """Each in [0, 1]."""
 
     lead: float
-    """How far the region is ahead of the best one of another shape on the same side."""
+    """Lead of the region over the best one of another shape on the same side."""
     usual_side: float
     """1 where regions of this type lie on that side in this paper."""
     prose: float
@@ -44,13 +44,13 @@ class PairFeatures:
     cut: float
     """Lines that the region's edge cuts."""
     outside: float
-    """How far the region sticks out of the body."""
+    """Length by which the region sticks out of the body."""
     beyond: float
-    """How much of the edge away from the caption has ink right beyond it that no region claims."""
+    """Share of the edge away from the caption that has ink right beyond it that no region claims."""
     unfinished: float
     """1 where a line set like the caption stands right below it."""
     neglected: float
-    """How much of the caption's width has ink right above or below it that no region claims."""
+    """Share of the caption's width that has ink right above or below it that no region claims."""
 
 
 def pair_features(

@@ -48,7 +48,7 @@ class ChosenToken:
     """A token that the server chose."""
 
     id: int | None = None
-    """Its id; None where the server does not tell it."""
+    """Id of the model; None where the server does not tell it."""
     logprob: float = 0.0
     """Natural logarithm of its probability."""
 

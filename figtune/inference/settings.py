@@ -11,7 +11,7 @@ from figtune.extraction.settings import ExtractSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How an answer is generated."""
+    """Generation of an answer."""
 
     max_new_tokens: int
     """Maximum length of an answer, in tokens."""
@@ -30,7 +30,7 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperSettings:
-    """How a paper is extracted, and what its prompts hold."""
+    """Extraction of a paper, and content of its prompts."""
 
     extract: ExtractSettings
     max_context_words: int
@@ -39,7 +39,7 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How the model is asked."""
+    """Way in which the model is asked."""
 
     device: str
     """ "auto", "cpu" or "cuda"."""

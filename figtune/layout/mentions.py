@@ -41,7 +41,7 @@ class Citable(NamedTuple):
 
     figure_type: FigureType
     name: str
-    """As in its caption; empty for a figure that has none, which nothing cites."""
+    """Name as in its caption; empty for a figure that has none, which nothing cites."""
     page: int
 
 
@@ -159,7 +159,7 @@ def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int
 
 
 def _past_panels(text: str, position: int) -> int:
-    """Where the panels named after a figure's name end: "(b)", "(a)-(c)", "a", "a, b"."""
+    """Return where the panels named after a figure's name end: "(b)", "(a)-(c)", "a", "a, b"."""
     while match := _PANEL.match(text, position):
         position = match.end()
         joint = _JOINT.match(text, position)

@@ -256,7 +256,7 @@ class FactScores:
     """Examples whose reference states the fact."""
     examples: int
     scores: dict[System, Estimate]
-    """In [0, 1], by system."""
+    """Scores in [0, 1], by system."""
 
 
 @dataclass(frozen=True, kw_only=True)

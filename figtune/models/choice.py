@@ -63,7 +63,7 @@ def _model_type(choice: ModelChoice) -> str | None:
 
 
 def _cached(choice: ModelChoice) -> Path | None:
-    """Where an earlier download of a Hub repository lies."""
+    """Return where an earlier download of a Hub repository lies."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

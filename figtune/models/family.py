@@ -163,7 +163,7 @@ class Family(ABC):
     tiles_setting: str = ""
     """Setting of the image processor that holds the most tiles."""
     window_bounds_blocks: bool = True
-    """In sliding layers, True for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
+    """True in sliding layers for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
     completion_lead: str = ""
     """Text between prompt and completion that is tokenized with the completion."""
 

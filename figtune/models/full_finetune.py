@@ -27,7 +27,7 @@ from figtune.models.records import Part
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 _INSIDE = "base_model.model."
-"""Where peft puts the base model."""
+"""Name under which peft puts the base model."""
 
 
 class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped in peft

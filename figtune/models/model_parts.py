@@ -1,4 +1,4 @@
-"""Where the parts of a model are: its vision encoder, projector and text decoder, and the layers that LoRA adapts."""
+"""Parts of a model: its vision encoder, projector and text decoder, and the layers that LoRA adapts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LoraLayers:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelParts:
-    """Where the three parts of a model are: paths below the class that transformers loads."""
+    """Places of the three parts of a model: paths below the class that transformers loads."""
 
     vision_encoder: str
     projector: str

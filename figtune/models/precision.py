@@ -1,4 +1,4 @@
-"""In which numbers the frozen weights are kept and computed with: by the setting, the mode and the device."""
+"""Precision of the frozen weights, kept and computed with: by the setting, the mode and the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """How the frozen weights are held. What is trained is float32 whatever this is."""
+    """Precision of the frozen weights. What is trained is float32 whatever this is."""
 
     dtype: torch.dtype
     """dtype of the frozen weights, or of the computation where they are kept in 4 bits."""

@@ -91,9 +91,9 @@ class ModelRecord:
 
     schema: Literal[1] = 1
     name: str
-    """As the user gave it: a Hub id, a folder, or the name of a tiny model."""
+    """Name as the user gave it: a Hub id, a folder, or the name of a tiny model."""
     base: str
-    """Where the base model is loaded from: a Hub id, an absolute folder, or "base", a folder beside this file."""
+    """Source of the base model: a Hub id, an absolute folder, or "base", a folder beside this file."""
     commit: str | None
     """Commit of the Hub repository."""
     family: str
@@ -119,14 +119,14 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterRecord:
-    """Which weights are trained."""
+    """Choice of the weights that are trained."""
 
     mode: AdapterMode
     rank: int
     alpha: int
     dropout: float
     targets: tuple[str, ...]
-    """As the user gave them."""
+    """Targets as the user gave them."""
     freeze: tuple[Part, ...] = ()
     """Parts that must not be trained."""
 

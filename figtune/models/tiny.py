@@ -50,7 +50,7 @@ _PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 _LLAMA_FINAL_NORM = 2.0
-"""For a decoder whose output layer is not the table of its embeddings."""
+"""Scale for a decoder whose output layer is not the table of its embeddings."""
 _TILE_SIDE = 56
 _TILES = 2
 """Tiles in a row or a column, at most."""
@@ -58,17 +58,17 @@ _SCALE_FACTOR = 2
 _GEMMA4_PATCH, _GEMMA4_POOLING, _GEMMA4_TOKENS = 4, 3, 70
 """Pixels of a patch's side, patches of a square's side, and the fewest squares that can be chosen."""
 _GEMMA4_FINAL_NORM = 1.0
-"""Its logits are capped, and its norms multiply by their weight, not by one more."""
+"""Scale where logits are capped, and norms multiply by their weight, not by one more."""
 _CLIP = 2.0
 """Bound of what goes into and comes out of the linear layers of the vision encoder."""
 _CAPPED_FINAL_NORM = 2.0
-"""Where logits are capped, larger ones would all be the cap."""
+"""Limit where logits are capped: larger ones would all be the cap."""
 _GEMMA_EMBEDDING = 0.008
 _GEMMA_FINAL_NORM = 20.0
-"""For the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those of
-Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer, outweighs
-everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm makes up for
-small rows of the output layer."""
+"""Scale for the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those
+of Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer,
+outweighs everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm
+makes up for small rows of the output layer."""
 
 _WORDS_FILE = "tiny_words.txt"
 _CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")

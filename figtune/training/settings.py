@@ -44,7 +44,7 @@ class TrainSettings:
     activation_checkpointing: bool
     """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
     auto_batch: bool
-    """When memory runs out, start again with a smaller batch and more accumulation: the same examples per step."""
+    """Start again when memory runs out, with a smaller batch and more accumulation: the same examples per step."""
     evaluations: int
     """Number of evaluations on val and minitrain, evenly over the run; each one saves a checkpoint."""
     patience: int
