@@ -20,7 +20,8 @@ from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.extraction.settings import ExtractSettings
-from figtune.figures.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings
@@ -116,6 +117,8 @@ with settings.one_line_errors("config.py"):
         revision=None,
         dtype="auto",
         image_fit="squash",
+        image_tokens=0,
+        tiles=0,
         max_length=MAX_LENGTH,
     )
     ADAPTER = AdapterSettings(
@@ -131,6 +134,7 @@ with settings.one_line_errors("config.py"):
         batch_size=BATCH_SIZE,
         max_batch_tokens=4096,
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
+        loss_per="token",
         learning_rate=LEARNING_RATE,
         scheduler="cosine",
         warmup_fraction=0.03,
@@ -151,8 +155,12 @@ with settings.one_line_errors("config.py"):
         temperature=0.0,
         top_p=1.0,
         seed=0,
+        base_weights="trained",
         batch_size=8,
         bootstrap_samples=2000,
+        server="",
+        server_model="",
+        server_timeout=300.0,
     )
 
 
@@ -163,18 +171,18 @@ class Config:
     pdf_dir: Path = PDF_DIR
     """Folder with the papers, searched with its subfolders."""
     output_dir: Path = OUTPUT_DIR
-    """Where the trained adapter, its curves and its evaluation go."""
+    """Folder of the trained adapter, its curves and its evaluation."""
     work_dir: Path = WORK_DIR
-    """Where content, data set and configured model go."""
+    """Folder of content, data set and configured model."""
     steps: tuple[Step, ...] = STEPS
-    """Which stages main.py runs."""
+    """Stages that main.py runs."""
     test_image: Path | None = None
     """An image to be answered about, on stdout, instead of the evaluation; or a paper (PDF) with --figure; or a folder
     of images, which gives one JSON line each."""
     compare: tuple[Path, ...] = ()
     """Output folders whose evaluations test_model.py prints in one table, on stdout, instead of making one."""
     figure: str | None = None
-    """Which figure of the paper given with --test_image: 3, or "Table 2"."""
+    """Figure of the paper given with --test_image: 3, or "Table 2"."""
     answers: Path | None = None
     """A file for the lines about a folder, where an interrupted run carries on; left out, they go to stdout."""
     serve: bool = False
@@ -188,6 +196,11 @@ class Config:
     """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
     merge: bool = False
     """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
+    gguf: Path | None = None
+    """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
+    llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
+    gguf_quantization: Quantization = "q8_0"
+    """Quantization of the text model's GGUF file; below 8 bits it needs llama-quantize, built there or on the PATH."""
     push_to_hub: str | None = None
     """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
     USER/NAME-merged."""
@@ -201,8 +214,8 @@ class Config:
     """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
-    4 bits for small cards), paligemma-brain (brain scans, PaliGemma, only its projector trained), paligemma-brain-lora
-    (the same with LoRA)."""
+    4 bits for small cards), gemma4 (papers, Gemma 4 E2B), paligemma-brain (brain scans, PaliGemma, only its projector
+    trained), paligemma-brain-lora (the same with LoRA)."""
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
     dry_run: bool = False
@@ -216,7 +229,7 @@ class Config:
     verbose: bool = False
     """Log debug lines and the messages of libraries too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; "auto" takes a CUDA card where there is one."""
+    """Device that the model runs on; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
     """Memory that training must fit into, such as 16GB: setup and training stop where it does not, and say what to
     change. Left out, they warn where it does not fit into what is here."""
@@ -351,9 +364,19 @@ def _gemma3_qlora() -> Config:
     )
 
 
+def _gemma4() -> Config:
+    """Figures of papers, Gemma 4 E2B with LoRA: figures keep their proportions, in at most 280 image tokens."""
+    return Config(
+        work_dir=Path("work/gemma4"),
+        output_dir=Path("output/gemma4"),
+        model=replace(MODEL, name="google/gemma-4-E2B", image_tokens=280),
+    )
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "demo": _demo,
     "gemma3-qlora": _gemma3_qlora,
+    "gemma4": _gemma4,
     "paligemma-brain": _paligemma_brain,
     "paligemma-brain-lora": _paligemma_brain_lora,
 }
@@ -403,7 +426,9 @@ def _without_requests(config: Config) -> Config:
         config,
         steps=fresh.steps,
         test_image=fresh.test_image,
+        test=replace(config.test, server="", server_model=""),
         merge=fresh.merge,
+        gguf=fresh.gguf,
         push_to_hub=fresh.push_to_hub,
         push_public=fresh.push_public,
         figure=fresh.figure,

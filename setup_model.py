@@ -98,6 +98,8 @@ def _choice(config: Config) -> ModelChoice:
         revision=config.model.revision,
         dtype=config.model.dtype,
         image_fit=config.model.image_fit,
+        image_tokens=config.model.image_tokens,
+        tiles=config.model.tiles,
         max_length=config.model.max_length,
         adapter=adapter,
         seed=config.train.seed,

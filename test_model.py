@@ -1,20 +1,20 @@
 """Stage 5: say how good the fine-tuned model is, or let people talk to it.
 
 Reads WORK/dataset and OUTPUT; writes OUTPUT/evaluation: predictions.jsonl, metrics.json and report.html, with base and
-tuned model side by side on held-out papers. With --test_image it prints the model's answer instead, on an image, a
-figure of a paper or a folder of images; with --serve it opens a page; with --compare it prints runs side by side.
+tuned model side by side on held-out papers. --test_image prints the model's answer instead, on an image, a figure of a
+paper or a folder; --serve opens a page; --compare prints runs side by side; --test.server evaluates a server's answers.
 
     python test_model.py
     python test_model.py --test_image paper.pdf --figure 3 --task explain
     python test_model.py --serve
     python test_model.py --compare OUTPUT_A OUTPUT_B
+    python test_model.py --test.server http://127.0.0.1:8000
 """
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from config import Config, parse
 from figtune.core import commands
@@ -31,19 +31,17 @@ from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REP
 from figtune.models.availability import check_base, check_launch_and_device
 from figtune.models.records import TRAINED_MODEL
 
-logger = logging.getLogger("figtune")
-
 
 def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
-    if config.test_image is not None or config.serve or config.compare:
-        return _request(config)
+    if (asked := _asked_for(config)) is not None:
+        return Stage.on_request("test", config.output_dir, commands.TEST, asked[0])
     return Stage(
         name="test",
         version=EVALUATION_VERSION,
         folder=config.evaluation_dir,
         command=commands.TEST,
-        settings=flatten(config.test, "test."),
+        settings=flatten(config.test.without_server, "test."),
         files={"adapter": adapter_fingerprint(config.output_dir) or ""},
         needs=(
             Dependency(stage="prepare", folder=config.dataset_dir, command=commands.PREPARE, reads=EXAMPLES_READ),
@@ -55,15 +53,15 @@ def describe(config: Config) -> Stage:
 
 
 def run(config: Config) -> StageSummary:
-    """Make OUTPUT/evaluation if it is not current, let people talk to the model, or compare runs."""
-    produce = _talk if config.serve or config.test_image is not None else _compare if config.compare else _evaluate
+    """Make OUTPUT/evaluation if it is not current, let people talk to the model, compare runs, or ask a server."""
+    _, produce = _asked_for(config) or ("", _evaluate)
     stage, folders, shared = describe(config), (config.work_dir, config.output_dir), produce is _evaluate
     return run_if_stale(stage, lambda _: produce(config), lock_folders=folders, force=config.force, shared=shared)
 
 
 def check(config: Config) -> None:
     """See that launcher and device are as asked, and that the base model is to be had."""
-    if not config.compare:
+    if not config.compare and not config.test.server:
         check_launch_and_device("test_model.py", config.device)
         check_base(config.output_dir, config.model.name)
 
@@ -90,12 +88,15 @@ def _run_all(config: Config) -> None:
     run_distributed(lambda: run_stages([SCRIPT], config), on_cpu=config.device == "cpu")
 
 
-def _request(config: Config) -> Stage:
-    """Describe a request: its answer is not kept, so nothing can be current; loading checks the adapter."""
-    why = "a page to talk to the model" if config.serve else f"asked about {config.test_image or 'several runs'}"
-    return Stage(
-        name="test", version=0, folder=config.output_dir, command=commands.TEST, settings={}, outputs=(), always_run=why
-    )
+def _asked_for(config: Config) -> tuple[str, Callable[[Config], StageResult]] | None:
+    """Return what is asked for in place of the evaluation, never current, and what answers it; None for nothing."""
+    if config.serve:
+        return "a page to talk to the model", _talk
+    if config.test_image is not None:
+        return f"asked about {config.test_image}", _talk
+    if config.compare:
+        return "asked about several runs", _compare
+    return (f"asked of {config.test.server}", _evaluate_served) if config.test.server else None
 
 
 def _talk(config: Config) -> StageResult:
@@ -105,39 +106,38 @@ def _talk(config: Config) -> StageResult:
     from figtune.inference.settings import InferenceSettings, PaperSettings
     from figtune.inference.web_server import Access
 
+    test, given_prompt = config.test, config.data.prompt if config.data.source else None
     paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)
-    settings = InferenceSettings(
-        device=config.device, batch_size=config.test.batch_size, decoding=config.test, paper=paper, strict=config.strict
-    )
-    dataset_prompt = config.data.prompt if config.data.source else None
-    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=dataset_prompt)
+    settings = InferenceSettings(config.device, test.batch_size, test, paper, config.strict, test.unquantized)
+    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given_prompt)
     if config.test_image is None:
         access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
         serve(config.output_dir, spec, settings, access)
         return StageResult(counts={"page served": 1})
-    about, figure, answers = config.test_image, config.figure, config.answers
-    return StageResult(counts=vars(ask_about(config.output_dir, about, spec, settings, figure=figure, answers=answers)))
+    counts = ask_about(config.output_dir, config.test_image, spec, settings, config.figure, config.answers)
+    return StageResult(counts=vars(counts))
 
 
 def _evaluate(config: Config) -> StageResult:
     from figtune.evaluation.evaluate import EvalSettings, evaluate
-    from figtune.metrics.bootstrap import Bootstrap
     from figtune.models.records import FEATURES_FOLDER
 
-    bootstrap = Bootstrap(config.test.bootstrap_samples, config.train.seed)
-    settings = EvalSettings(config.device, config.test.batch_size, config.test, bootstrap)
+    settings = EvalSettings.of(config.device, config.test, config.train.seed)
     summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
-    logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 
-def _compare(config: Config) -> StageResult:
-    from figtune.evaluation.staleness import read_evaluation
-    from figtune.metrics.bootstrap import Bootstrap
-    from figtune.reports.comparison import comparison_table
+def _evaluate_served(config: Config) -> StageResult:
+    from figtune.evaluation.evaluate_served import evaluate_served
 
-    runs = [read_evaluation(output) for output in config.compare]
-    print_result(comparison_table(runs, Bootstrap(config.test.bootstrap_samples, config.train.seed)))
+    found = evaluate_served(config.dataset_dir, config.output_dir, config.test, config.train.seed)
+    return StageResult(counts={"examples compared": found.examples}, failed=found.unanswered)
+
+
+def _compare(config: Config) -> StageResult:
+    from figtune.evaluation.staleness import compared_runs
+
+    print_result(compared_runs(config.compare, config.test.bootstrap_samples, config.train.seed))
     return StageResult(counts={"runs": len(config.compare)})
 
 

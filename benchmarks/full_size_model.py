@@ -1,6 +1,7 @@
-"""Gemma 3 4B and PaliGemma 3B with random weights, in the Hub's folder layout: real sizes, and nothing known.
+"""Gemma 3 4B, Gemma 4 E2B and PaliGemma 3B with random weights, in the Hub's folder layout, with nothing learned.
 
-Weights are drawn and written file by file, so that building takes 1.5 GB of memory and the folder 8.6 GB of disk.
+Weights are drawn and written file by file, so that building takes 1.5 GB of memory (5 GB for Gemma 4, whose embeddings
+of all layers are one matrix) and the folder 6 to 11 GB of disk.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from transformers import (
     Gemma3Config,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    Gemma4Config,
+    Gemma4ImageProcessorPil,
     GemmaTokenizer,
     PaliGemmaConfig,
     PaliGemmaProcessor,
@@ -29,6 +32,7 @@ from transformers import (
 from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.core.io import atomic_write_dir
 from figtune.core.log import progress_bar
+from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.tiny import tiny_tokenizer
 
 _SEED = 0
@@ -49,8 +53,12 @@ class FullSize:
     """A model as it is on the Hub, but for its weights."""
 
     config: Callable[[], PreTrainedConfig]
-    processor: Callable[[Path], ProcessorMixin]
+    processor: Callable[[Path], ProcessorMixin | ImageTextProcessor]
     """Files that it needs from elsewhere go into the folder given."""
+    older_names: bool = True
+    """True if the Hub's files name weights otherwise than transformers 5 does."""
+    norm: float = 0.0
+    """Weight of a decoder's norm that does nothing: Gemma 3 multiplies by one more, Gemma 4 by the weight itself."""
 
 
 def _gemma3() -> PreTrainedConfig:
@@ -119,8 +127,48 @@ def _paligemma_tokenizer() -> GemmaTokenizer:
     return tiny_tokenizer({"image_token": "<image>"})
 
 
+def _gemma4_e2b() -> PreTrainedConfig:
+    """google/gemma-4-E2B, but for the image's tokens: no registry has the model's own tokenizer."""
+    tokenizer = _gemma4_tokenizer()
+    text = {
+        "hidden_size": 1536,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 35,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "global_head_dim": 512,
+        "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 7,
+        "num_kv_shared_layers": 20,
+        "use_double_wide_mlp": True,
+        "final_logit_softcapping": 30.0,
+    }
+    return Gemma4Config(
+        text_config=text,
+        vision_config={"use_clipped_linears": True},
+        audio_config={},
+        boi_token_id=tokenizer.boi_token_id,
+        eoi_token_id=tokenizer.eoi_token_id,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=None,
+        audio_token_id=None,
+    )
+
+
+def _gemma4_processor(cache: Path) -> ImageTextProcessor:
+    """With a small tokenizer of ours."""
+    images, folder = Gemma4ImageProcessorPil(), cache / "gemma4-images"
+    images.save_pretrained(folder)
+    return ImageTextProcessor(tokenizer=_gemma4_tokenizer(), image_processor=images, chat_template=None, folder=folder)
+
+
+def _gemma4_tokenizer() -> GemmaTokenizer:
+    return tiny_tokenizer({"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"})
+
+
 SIZES = {
     "gemma3": FullSize(config=_gemma3, processor=_gemma3_processor),
+    "gemma4-e2b": FullSize(config=_gemma4_e2b, processor=_gemma4_processor, older_names=False, norm=1.0),
     "paligemma": FullSize(config=_paligemma, processor=_paligemma_processor),
 }
 """Models that can be built."""
@@ -136,7 +184,7 @@ def build(name: str, cache: Path) -> Path:
         with atomic_write_dir(folder) as temporary:
             config.save_pretrained(temporary)
             processor.save_pretrained(temporary)
-            _write_weights(temporary, config)
+            _write_weights(temporary, config, SIZES[name])
     return folder
 
 
@@ -146,18 +194,26 @@ def _outline(config: PreTrainedConfig) -> torch.nn.Module:
     return outline
 
 
-def _write_weights(folder: Path, config: PreTrainedConfig) -> None:
+def _write_weights(folder: Path, config: PreTrainedConfig, size: FullSize) -> None:
     generator = torch.Generator().manual_seed(_SEED)
-    shapes: dict[str, Tensor] = {_name(name): tensor for name, tensor in _outline(config).named_parameters()}
+    shapes = {_name(name) if size.older_names else name: tensor for name, tensor in _stored(_outline(config))}
     files = list(_files(shapes))
     places = {}
     for number, names in enumerate(progress_bar(files, total=len(files), title="drawing weights", unit="file"), 1):
         file = f"model-{number:05}-of-{len(files):05}.safetensors"
-        save_file({name: _drawn(name, shapes[name], generator) for name in names}, folder / file, {"format": "pt"})
+        drawn = {name: _drawn(name, shapes[name], generator, size.norm) for name in names}
+        save_file(drawn, folder / file, {"format": "pt"})
         places.update(dict.fromkeys(names, file))
     total = sum(tensor.nbytes for tensor in shapes.values())
     index = {"metadata": {"total_size": total}, "weight_map": places}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+
+
+def _stored(outline: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what a checkpoint holds: weights, a tied one once, and buffers such as bounds to clip at."""
+    yield from outline.named_parameters()
+    kept = outline.state_dict()
+    yield from ((name, buffer) for name, buffer in outline.named_buffers() if name in kept)
 
 
 def _name(name: str) -> str:
@@ -177,9 +233,11 @@ def _files(shapes: dict[str, Tensor]) -> Iterator[list[str]]:
     yield names
 
 
-def _drawn(name: str, shape: Tensor, generator: torch.Generator) -> Tensor:
-    """Matrices at random; norms that do nothing yet: SigLIP's multiply by their weight, Gemma's by one more."""
+def _drawn(name: str, shape: Tensor, generator: torch.Generator, norm: float) -> Tensor:
+    """Matrices at random, norms that do nothing yet, and bounds that nothing reaches."""
     if shape.ndim > 1:
         return torch.empty(shape.shape, dtype=torch.bfloat16).normal_(std=_STD, generator=generator)
+    if name.endswith(("put_min", "put_max")):
+        return torch.tensor(-torch.inf if name.endswith("min") else torch.inf, dtype=torch.bfloat16)
     is_factor = "vision_tower" in name and "norm" in name and name.endswith("weight")
-    return torch.full(shape.shape, float(is_factor), dtype=torch.bfloat16)
+    return torch.full(shape.shape, 1.0 if is_factor else norm, dtype=torch.bfloat16)

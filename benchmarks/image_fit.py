@@ -1,11 +1,12 @@
-"""Measure what very wide and very tall pictures lose by letterboxing, and by being squashed to a square.
+"""Measure what wide and tall pictures lose by letterboxing or squashing, and what tiles give back.
 
     python -m benchmarks.image_fit build/image_fit
     python -m benchmarks.image_fit build/image_fit --pictures 240 --seeds 0 1
 
 Draws pictures of a row or column of shapes, one side 1 to 8 times as long as the other, with captions that name them in
-order; trains the tiny model with each `--model.image_fit` and seed; prints the loss on held-out pictures in nats
-a token, by proportions, with the right picture and with a wrong one. Only the difference of the two comes from looking.
+order; trains the tiny model with each `--model.image_fit`, and squashed with `--model.tiles 4`, for each seed; prints
+the loss on held-out pictures in nats a token, by proportions, with the right picture and with a wrong one. Only the
+difference of the two comes from looking.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from figtune.metrics.records import PREDICTIONS_FILE, Prediction
 
 ROOT = Path(__file__).parent.parent
 RATIOS = (1, 2, 4, 8)
-SHORT_SIDE = 160
+SHORT_SIDE = 320
+"""Pixels: below 256 nothing is cut into tiles."""
+WAYS = {
+    "letterbox": ("--model.image_fit", "letterbox"),
+    "squash": ("--model.image_fit", "squash"),
+    "tiles": ("--model.image_fit", "squash", "--model.tiles", "4"),
+}
 TRAINING = ("--train.epochs", "45", "--train.learning_rate", "6e-3", "--train.batch_size", "16")
 REST = (
     *("--preset", "demo", "--prepare.test_fraction", "0.25", "--prepare.near_duplicate_bits", "0"),
@@ -37,9 +44,9 @@ REST = (
 Corners = tuple[int, int, int, int]
 SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, Corners], None]] = {
     "circle": lambda draw, at: draw.ellipse(at, fill=(20, 20, 20)),
-    "square": lambda draw, at: draw.rectangle(at, outline=(20, 20, 20), width=8),
+    "square": lambda draw, at: draw.rectangle(at, outline=(20, 20, 20), width=16),
     "triangle": lambda draw, at: draw.polygon(((at[0], at[3]), (at[2], at[3]), (at[0], at[1])), fill=(150, 30, 30)),
-    "line": lambda draw, at: draw.line((at[0], at[1], at[2], at[3]), fill=(30, 30, 160), width=14),
+    "line": lambda draw, at: draw.line((at[0], at[1], at[2], at[3]), fill=(30, 30, 160), width=28),
 }
 
 
@@ -50,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args(arguments)
     source = _draw_all(options.folder, options.pictures)
-    sys.stdout.write("fit        seed" + "".join(f"{f'{ratio}:1 right wrong':>18}" for ratio in RATIOS) + "\n")
+    sys.stdout.write("way        seed" + "".join(f"{f'{ratio}:1 right wrong':>18}" for ratio in RATIOS) + "\n")
     for seed in options.seeds:
-        for fit in ("letterbox", "squash"):
-            losses = _losses(_trained(source, options.folder / f"{fit}-{seed}", fit, seed))
+        for way in WAYS:
+            losses = _losses(_trained(source, options.folder / f"{way}-{seed}", way, seed))
             cells = (f"{losses[ratio][0]:>12.3f}{losses[ratio][1]:>6.3f}" for ratio in RATIOS)
-            sys.stdout.write(f"{fit:10} {seed:>4}" + "".join(cells) + "\n")
+            sys.stdout.write(f"{way:10} {seed:>4}" + "".join(cells) + "\n")
             sys.stdout.flush()
     return 0
 
@@ -85,16 +92,16 @@ def _drawn(folder: Path, number: int, numbers: random.Random) -> dict[str, str]:
 
 
 def _corners(place: int, long: int, tall: bool) -> Corners:
-    size = min(SHORT_SIDE - 40, long // 3 - 12)
-    start, across = place * long // 3 + 6, (SHORT_SIDE - size) // 2
+    size = min(SHORT_SIDE - 80, long // 3 - 24)
+    start, across = place * long // 3 + 12, (SHORT_SIDE - size) // 2
     left, top = (across, start) if tall else (start, across)
     return left, top, left + size, top + size
 
 
-def _trained(source: Path, folder: Path, fit: str, seed: int) -> Path:
+def _trained(source: Path, folder: Path, way: str, seed: int) -> Path:
     """Run the pipeline; return the evaluation's folder."""
     command = (sys.executable, "main.py", *REST, *TRAINING, "--data.source", str(source.resolve()))
-    chosen = ("--model.image_fit", fit, "--train.seed", str(seed))
+    chosen = (*WAYS[way], "--train.seed", str(seed))
     places = ("--work_dir", str(folder.resolve() / "work"), "--output_dir", str(folder.resolve() / "output"))
     subprocess.run((*command, *chosen, *places), cwd=ROOT, check=True)
     return folder / "output" / "evaluation"

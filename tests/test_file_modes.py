@@ -1,4 +1,4 @@
-"""Every file of a run has the mode that the umask grants: others of a group may read what their colleague has made."""
+"""Every file of a run has the mode that the umask grants, and what leaves the machine names no folder of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.conftest import Demo
 
 
-def test_every_file_and_folder_of_a_whole_run_is_for_whom_the_umask_lets(demo: Demo, tmp_path: Path) -> None:
+def test_every_file_and_folder_of_a_whole_run_is_for_whom_the_umask_lets_and_names_no_folder(
+    demo: Demo, tmp_path: Path
+) -> None:
     ran = demo.run("--merge", "--export", str(tmp_path / "export"))
     assert ran.code == 0, ran.stderr
     umask = os.umask(0o022)
@@ -22,3 +24,7 @@ def test_every_file_and_folder_of_a_whole_run_is_for_whom_the_umask_lets(demo: D
         if stat.S_IMODE(path.stat().st_mode) != (0o777 if path.is_dir() else 0o666) & ~umask
     }
     assert others == {}
+    private = [str(demo.work_dir.parent).encode(), str(tmp_path).encode(), f"{Path.home()}/".encode()]
+    leaving = [demo.output_dir / "merged", demo.output_dir / "evaluation", tmp_path / "export"]
+    files = [path for folder in leaving for path in folder.rglob("*") if path.is_file()]
+    assert [str(path) for path in files if any(name in path.read_bytes() for name in private)] == []

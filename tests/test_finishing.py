@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.hub_server import serving
 
 def test_merging_trains_nothing_again_and_is_done_once(demo: Demo) -> None:
     trained = (demo.output_dir / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns
+    shutil.rmtree(demo.output_dir / "merged", ignore_errors=True)  # another test may have merged it
     ran = demo.run("--steps", "train", "--merge")
     assert ran.code == 0, ran.stderr
     merged = demo.output_dir / "merged"
@@ -26,6 +28,19 @@ def test_merging_trains_nothing_again_and_is_done_once(demo: Demo) -> None:
     (merged / "config.json").write_text("{}")
     told = demo.run("--steps", "train", "--merge", "--dry_run", "--train.epochs", "41").stdout.splitlines()
     assert told[1] == "merge: made anew: train"
+
+
+def test_gguf_follows_the_merge_and_needs_a_tokenizer_that_llama_cpp_reads(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "convert_hf_to_gguf.py").write_text("")
+    asked = ("--steps", "train", "--gguf", str(tmp_path))
+    planned = demo.run(*asked, "--dry_run").stdout.splitlines()
+    assert [line.partition(":")[0] for line in planned] == ["train", "merge", "gguf"]
+    assert planned[2] == "gguf: not made yet"
+    ran = demo.run(*asked)
+    assert (ran.code, "tiny-gemma3 has no tokenizer.model" in ran.stderr) == (3, True), ran.stderr
+    assert not list((demo.output_dir / "gguf").glob("*.gguf"))
+    assert not (demo.output_dir / ".partial-gguf").exists()
+    assert demo.run(*asked, "--dry_run").stdout.splitlines()[1] == "merge: up to date"
 
 
 def test_pushing_needs_no_training_and_says_where_it_went(

@@ -19,8 +19,8 @@ _OF_LAUNCHERS = {
     *("standalone", "nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "rdzv_id"),
     *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
 }
-_OF_BENCHMARKS = {"size", "examples_per_second"}
-_OF_SERVERS = {"max", "enable", "ctx", "chat", "jinja", "mmproj", "outfile", "outtype"}
+_OF_BENCHMARKS = {"size", "examples_per_second", "wrong"}
+_OF_SERVERS = {"max", "enable", "ctx", "chat", "mmproj", "lora"}
 _OF_OTHERS = {"quiet", "help", "logdir"} | _OF_LAUNCHERS | _OF_BENCHMARKS | _OF_SERVERS
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 _COMMAND = re.compile(r"python ((?:main|extract_content|prepare_data|setup_model|train_model|test_model)\.py[^\n`#]*)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from figtune.batching.liger import Loss, SoftcappedLoss, fused_loss
+from figtune.batching.liger import SoftcappedLoss, fused_loss
 
 CHUNK = 256
 """Tokens whose logits exist at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
@@ -23,7 +23,9 @@ def logits_of(base: PreTrainedModel, states: Tensor) -> Tensor:
     return _logits(states, base.lm_head.weight, _cap(base))
 
 
-def summed_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+def summed_cross_entropy(
+    base: PreTrainedModel, states: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Return the cross-entropy in nats, summed: float32[].
 
     Logits of a few tokens at a time, gone before the next ones are made: those of a whole batch would take as much
@@ -32,13 +34,29 @@ def summed_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor)
     Args:
         states: float[N, D], the decoder's last ones.
         targets: int64[N]
+        weights: float32[N], by which each token counts; None for 1.
     """
     weight: Tensor = base.lm_head.weight
-    loss: Loss = partial(_loss(weight, len(targets)), cap=_cap(base))
+    of_tokens = _loss(weight, len(targets)) if weights is None else _weighted_cross_entropy
+    loss = partial(of_tokens, cap=_cap(base))
+    wanted = (targets,) if weights is None else (targets, weights)
     if torch.is_grad_enabled():
-        found: Tensor = ChunkedCrossEntropy.apply(loss, targets, states, weight)  # type: ignore[no-untyped-call]
+        found: Tensor = ChunkedCrossEntropy.apply(loss, wanted, states, weight)  # type: ignore[no-untyped-call]
         return found
-    return torch.stack([loss(chunk, weight, wanted) for chunk, wanted in _chunks(states, targets)]).sum()
+    return torch.stack([loss(chunk, weight, *of_chunk) for chunk, *of_chunk in _chunks(states, *wanted)]).sum()
+
+
+def token_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each token in nats, float32[N]; logits of a few tokens exist at a time.
+
+    Args:
+        states: float[N, D], the decoder's last ones.
+        targets: int64[N]
+    """
+    losses = [
+        F.cross_entropy(logits_of(base, chunk), wanted, reduction="none") for chunk, wanted in _chunks(states, targets)
+    ]
+    return torch.cat(losses)
 
 
 def _loss(weight: Tensor, tokens: int) -> SoftcappedLoss:
@@ -51,13 +69,15 @@ class ChunkedCrossEntropy(Function):
     """Sum of a loss over chunks of its input, and its gradient to `states` and to a `weight` that is trained."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, loss: Loss, targets: Tensor, states: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, loss: Callable[..., Tensor], wanted: tuple[Tensor, ...], states: Tensor, weight: Tensor
+    ) -> Tensor:
         total = states.new_zeros((), dtype=torch.float32)
         to_states = torch.empty_like(states)
         to_weight = torch.zeros_like(weight) if weight.requires_grad else None
-        for chunk, wanted, to_chunk in _chunks(states.detach(), targets, to_states):
+        for chunk, to_chunk, *of_chunk in _chunks(states.detach(), to_states, *wanted):
             with torch.enable_grad():
-                found = loss(chunk.requires_grad_(), weight, wanted)
+                found = loss(chunk.requires_grad_(), weight, *of_chunk)
             gradients = torch.autograd.grad(found, [each for each in (chunk, weight) if each.requires_grad])
             total += found.detach()
             to_chunk.copy_(gradients[0])
@@ -78,6 +98,13 @@ def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
     return F.cross_entropy(_logits(states, weight, cap), targets, reduction="sum")
+
+
+def _weighted_cross_entropy(
+    states: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, cap: float | None
+) -> Tensor:
+    losses = F.cross_entropy(_logits(states, weight, cap), targets, reduction="none")
+    return (losses * weights).sum()
 
 
 def _logits(states: Tensor, weight: Tensor, cap: float | None) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from figtune.batching.packing import PackedRow, SharedPrefixGroup, pack
 from figtune.models.family import IGNORE_INDEX, Family, TokenizedExample
 from figtune.models.feature_cache import ImageSource, concatenate
+from figtune.models.records import LossPer
 
 PADDING = -1
 """Group id of padding."""
@@ -49,6 +50,8 @@ class TrainingBatch:
     """bool, attends to all bidirectional tokens of its example, rather than only to those before it."""
     labels: Tensor
     """int64, IGNORE_INDEX on prompts and padding; the token at i is predicted at i - 1."""
+    weights: Tensor
+    """float32, by which the loss of each label counts: 1, or the inverse of its example's target tokens."""
 
     @property
     def tokens(self) -> Tensor:
@@ -59,6 +62,11 @@ class TrainingBatch:
     def num_target_tokens(self) -> int:
         """Number of tokens that the loss is taken over."""
         return int((self.labels != IGNORE_INDEX).sum())
+
+    @property
+    def loss_count(self) -> Tensor:
+        """Number of target tokens, or of examples, that the summed loss is divided by: float32[]."""
+        return self.weights[self.labels != IGNORE_INDEX].sum()
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device."""
@@ -88,13 +96,14 @@ class Collator:
     family: Family
     pad_id: int
     images: ImageSource
+    loss_per: LossPer = "token"
 
     def __call__(self, groups: Sequence[SharedPrefixGroup]) -> dict[str, Tensor]:
         """Return the fields of `TrainingBatch`, and the image tensors of all groups, row by row."""
         rows = pack(groups)
         images = concatenate([self.images.tensors(group.image_sha256) for row in rows for group in row])
         named = {f"{_IMAGE}{name}": tensor for name, tensor in images.items()}
-        return {**named, **vars(training_batch(rows, self.family, self.pad_id))}
+        return {**named, **vars(training_batch(rows, self.family, self.pad_id, self.loss_per))}
 
 
 def split_model_inputs(tensors: dict[str, Tensor]) -> tuple[TrainingBatch, dict[str, Tensor]]:
@@ -104,9 +113,11 @@ def split_model_inputs(tensors: dict[str, Tensor]) -> tuple[TrainingBatch, dict[
     return TrainingBatch(**fields), images
 
 
-def training_batch(rows: Sequence[PackedRow], family: Family, pad_id: int) -> TrainingBatch:
+def training_batch(
+    rows: Sequence[PackedRow], family: Family, pad_id: int, loss_per: LossPer = "token"
+) -> TrainingBatch:
     """Return packed rows as tensors, padded on the right."""
-    columns = [_Columns(family) for _ in rows]
+    columns = [_Columns(family, loss_per) for _ in rows]
     for row, tokens in zip(rows, columns, strict=True):
         for index, group in enumerate(row):
             tokens.add_group(group, index)
@@ -122,14 +133,18 @@ def training_batch(rows: Sequence[PackedRow], family: Family, pad_id: int) -> Tr
         example_ids=_padded((tokens.example_ids for tokens in columns), length, SHARED),
         bidirectional=_padded((tokens.bidirectional for tokens in columns), length, False).bool(),
         labels=_padded((tokens.labels for tokens in columns), length, IGNORE_INDEX),
+        weights=torch.tensor(
+            [[*tokens.weights, *[0.0] * (length - len(tokens.weights))] for tokens in columns], dtype=torch.float32
+        ),
     )
 
 
 class _Columns:
     """Fields of a batch for one row, before padding."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, loss_per: LossPer) -> None:
         self._family = family
+        self._loss_per = loss_per
         self.input_ids: list[int] = []
         self.positions: list[list[int]] = []
         self.token_index: list[int] = []
@@ -137,6 +152,7 @@ class _Columns:
         self.example_ids: list[int] = []
         self.bidirectional: list[bool] = []
         self.labels: list[int] = []
+        self.weights: list[float] = []
 
     def add_group(self, group: SharedPrefixGroup, index: int) -> None:
         """Append what the group's examples share, once, then the rest of each."""
@@ -157,6 +173,8 @@ class _Columns:
         self.example_ids += [example_id] * count
         self.bidirectional += example.bidirectional[part]
         self.labels += example.labels[part]
+        weight = 1 / max(1, example.num_target_tokens) if self._loss_per == "example" else 1.0
+        self.weights += [weight] * count
 
 
 def prompt_batch(prompts: Sequence[TokenizedExample], pad_id: int) -> PromptBatch:

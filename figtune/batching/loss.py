@@ -9,12 +9,11 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy
-from figtune.batching.collator import TrainingBatch, split_model_inputs, training_batch
-from figtune.batching.packing import one_per_row
+from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy, token_cross_entropy
+from figtune.batching.collator import SHARED, TrainingBatch, split_model_inputs, training_batch
+from figtune.batching.packing import completions_in_one_row
 from figtune.models.family import FULL, IGNORE_INDEX, SLIDING, Family, TokenizedExample
 from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
@@ -29,10 +28,16 @@ class CompletionLoss(nn.Module):
     `forward` are those by which the Trainer and accelerate look into a model.
     """
 
-    def __init__(self, tuned: PeftModel, family: Family) -> None:
+    def __init__(self, tuned: PeftModel, family: Family, *, weighted: bool = False) -> None:
+        """Wrap a model.
+
+        Args:
+            weighted: count each target token by the batch's weights, in place of 1.
+        """
         super().__init__()
         self.tuned = tuned
         self._family = family
+        self._weighted = weighted
 
     def forward(self, tensors: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy in nats, summed over the target tokens: float32[].
@@ -45,11 +50,15 @@ class CompletionLoss(nn.Module):
     def loss_sum(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy in nats, summed over the target tokens of the batch: float32[].
 
+        Weighted, the sum of the weighted ones: for a loss per example, of the examples' mean losses.
+
         Args:
             images: tensors of the images of all groups, row by row: see `Family.image_embeddings`.
         """
         with self._autocast():
-            return summed_cross_entropy(self._base, self._states(batch, images), _targets(batch)[0])
+            labels, places = _targets(batch)
+            weights = batch.weights[_label_places(batch)] if self._weighted else None
+            return summed_cross_entropy(self._base, self._states(batch, images, places), labels, weights)
 
     def logits_at_targets(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the predictions for the target tokens, and these.
@@ -61,7 +70,14 @@ class CompletionLoss(nn.Module):
             `logits: float32[N, vocabulary]` and `targets: int64[N]`, N target tokens of the whole batch, row by row.
         """
         with self._autocast():
-            return logits_of(self._base, self._states(batch, images)), _targets(batch)[0]
+            labels, places = _targets(batch)
+            return logits_of(self._base, self._states(batch, images, places)), labels
+
+    def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
+        """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
+        with self._autocast():
+            labels, places = _targets(batch)
+            return token_cross_entropy(self._base, self._states(batch, images, places), labels)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass."""
@@ -85,10 +101,10 @@ class CompletionLoss(nn.Module):
         base: PreTrainedModel = self.tuned.get_base_model()
         return base
 
-    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
-        """Return the decoder's last states at the tokens that predict a label: float[N, D]."""
+    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor], places: tuple[Tensor, ...]) -> Tensor:
+        """Return the decoder's last states at the tokens that predict a label, see `_targets`: float[N, D]."""
         base = self._base
-        masks = attention_masks(batch, sliding_window(base), self._family)
+        masks = attention_masks(batch, base.config.get_text_config(), self._family)
         masks = {kind: _mask_for_backend(base, mask) for kind, mask in masks.items()}
         embeddings = self._family.image_embeddings(base, images)
         decoder = base.get_submodule(self._family.parts.text_decoder)
@@ -97,10 +113,10 @@ class CompletionLoss(nn.Module):
                 input_ids=batch.input_ids,
                 position_ids=batch.position_ids,
                 attention_mask=masks[FULL],
-                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+                mm_encoder_outputs={"image": self._family.encoder_outputs(embeddings)},
                 use_cache=False,
             ).last_hidden_state
-        return states[_targets(batch)[1]]
+        return states[places]
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -108,7 +124,6 @@ class CompletionLoss(nn.Module):
             yield
 
 
-@torch.inference_mode()
 def per_example_loss(
     loaded: LoadedModel, examples: Sequence[TokenizedExample], images: Sequence[dict[str, Tensor]]
 ) -> list[float]:
@@ -120,20 +135,36 @@ def per_example_loss(
         examples: B of them, with completions.
         images: the tensors of each example's image, see `Family.image_embeddings`.
     """
+    return [loss for (loss,) in completion_losses(loaded, [(example,) for example in examples], images)]
+
+
+@torch.inference_mode()
+def completion_losses(
+    loaded: LoadedModel, rows: Sequence[Sequence[TokenizedExample]], images: Sequence[dict[str, Tensor]]
+) -> list[list[float]]:
+    """Return the mean cross-entropy of each of several completions of one prompt, in nats per token.
+
+    Image and prompt stand in a row once, and are attended to by all completions behind them.
+
+    Args:
+        rows: B prompts, each as the examples that differ in their completions alone.
+        images: the tensors of each prompt's image, see `Family.image_embeddings`.
+    """
     pad_id: int = loaded.processor.tokenizer.pad_token_id
-    batch = training_batch(one_per_row(examples), loaded.family, pad_id).to(loaded.device)
+    packed = [completions_in_one_row(examples) for examples in rows]
+    batch = training_batch(packed, loaded.family, pad_id).to(loaded.device)
     on_device = {name: tensor.to(loaded.device) for name, tensor in concatenate(images).items()}
-    logits, targets = CompletionLoss(loaded.tuned, loaded.family).logits_at_targets(batch, on_device)
-    counts = [example.num_target_tokens for example in examples]
-    each = zip(torch.split(logits, counts), torch.split(targets, counts), strict=True)
-    return [float(F.cross_entropy(of_example, wanted)) for of_example, wanted in each]
+    losses = CompletionLoss(loaded.tuned, loaded.family).token_losses(batch, on_device)
+    counts = [example.num_target_tokens for examples in rows for example in examples]
+    means = iter([float(of_example.mean()) for of_example in torch.split(losses, counts)])
+    return [[next(means) for _ in examples] for examples in rows]
 
 
-def attention_masks(batch: TrainingBatch, window: int | None, family: Family) -> dict[str, Tensor]:
+def attention_masks(batch: TrainingBatch, decoder: PreTrainedConfig, family: Family) -> dict[str, Tensor]:
     """Return block-diagonal masks by layer type, bool[R, 1, L, L]: true where a query attends to a key.
 
     A token attends to the prefix that its example shares and to its example: to the tokens before it, and between
-    bidirectional tokens both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
+    bidirectional tokens of one run both ways, where the family has that. Two examples (1, 2) that share a prefix (p):
 
         p p 1 1 2 2
         1 0 0 0 0 0   p
@@ -147,24 +178,24 @@ def attention_masks(batch: TrainingBatch, window: int | None, family: Family) ->
     booleans, which PyTorch's fused attention takes on CPU and CUDA (FlashAttention takes none): 0.6 MB for 800 tokens.
 
     Args:
-        window: of the sliding layers, in tokens; None where the model has none.
+        decoder: configuration of the text decoder.
     """
+    bidirectional_layers, window = family.bidirectional_layers(decoder), _sliding_window(decoder)
     same_example = _same(batch.group_ids) & (_same(batch.example_ids) | (batch.example_ids == 0)[:, None, :])
-    block = same_example & batch.bidirectional[:, :, None] & batch.bidirectional[:, None, :]
+    block = same_example & _same(_runs(batch.bidirectional)) & batch.bidirectional[:, None, :]
     distance = batch.token_index[:, :, None] - batch.token_index[:, None, :]
     causal = same_example & (distance >= 0)
-    masks = {FULL: causal | block if FULL in family.bidirectional_layers else causal}
+    masks = {FULL: causal | block if FULL in bidirectional_layers else causal}
     if window is not None:
         near = distance < window
         masks[SLIDING] = causal & near
-        if SLIDING in family.bidirectional_layers:
+        if SLIDING in bidirectional_layers:
             masks[SLIDING] = masks[SLIDING] | (block & near if family.window_bounds_blocks else block)
     return {kind: mask[:, None] for kind, mask in masks.items()}
 
 
-def sliding_window(base: PreTrainedModel) -> int | None:
-    """Return the window of the decoder's sliding layers, in tokens; None where it has none."""
-    decoder = base.config.get_text_config()
+def _sliding_window(decoder: PreTrainedConfig) -> int | None:
+    """Return the window of a decoder's sliding layers, in tokens; None where it has none."""
     return int(decoder.sliding_window) if SLIDING in (getattr(decoder, "layer_types", None) or ()) else None
 
 
@@ -173,11 +204,29 @@ def _same(values: Tensor) -> Tensor:
     return torch.eq(values[:, :, None], values[:, None, :])
 
 
-def _targets(batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-    """Return the labels, int64[N], and the tokens that they are predicted at, bool[R, L]: each one before its own."""
-    shifted = F.pad(batch.labels, (0, 1), value=IGNORE_INDEX)[:, 1:]
-    predicts = shifted != IGNORE_INDEX
-    return shifted[predicts], predicts
+def _runs(bidirectional: Tensor) -> Tensor:
+    """Number the runs of bidirectional tokens of each row, from 1; 0 at all others: int64[R, L]."""
+    starts = bidirectional & ~F.pad(bidirectional, (1, 0))[:, :-1]
+    return starts.cumsum(dim=1) * bidirectional
+
+
+def _label_places(batch: TrainingBatch) -> tuple[Tensor, ...]:
+    """Return rows and columns of the labels, int64[N] each."""
+    return (batch.labels != IGNORE_INDEX).nonzero(as_tuple=True)
+
+
+def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the labels, int64[N], and the tokens that they are predicted at: rows and columns, int64[N] each.
+
+    That is the token before its own; for the first one after a shared prefix, the prefix's last.
+    """
+    columns = torch.arange(batch.labels.shape[1], device=batch.labels.device).expand_as(batch.labels)
+    is_shared = batch.example_ids == SHARED
+    is_first = ~is_shared & (batch.example_ids != F.pad(batch.example_ids, (1, 0))[:, :-1])
+    last_shared = torch.where(is_shared, columns, 0).cummax(dim=1).values
+    predicted_at = torch.where(is_first, last_shared, columns - 1)
+    rows, own = _label_places(batch)
+    return batch.labels[rows, own], (rows, predicted_at[rows, own])
 
 
 def _mask_for_backend(base: PreTrainedModel, mask: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ text an example and three tasks a figure reads 861 tokens in place of 1383.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from figtune.models.family import TokenizedExample
 
@@ -63,6 +63,16 @@ def first_fit_decreasing(lengths: Sequence[int]) -> list[list[int]]:
 def pack(groups: Sequence[SharedPrefixGroup]) -> list[list[SharedPrefixGroup]]:
     """Return groups in rows."""
     return [[groups[position] for position in row] for row in first_fit_decreasing([group.length for group in groups])]
+
+
+def completions_in_one_row(examples: Sequence[TokenizedExample]) -> list[SharedPrefixGroup]:
+    """Return a row in which completions of one prompt share image and prompt; exact in every family.
+
+    Args:
+        examples: the same image and prompt, each with its own completion.
+    """
+    shared = tuple(replace(example, shared_prefix_length=example.prompt_length) for example in examples)
+    return [SharedPrefixGroup(image_sha256="", examples=shared)]
 
 
 def one_per_row(examples: Sequence[TokenizedExample]) -> list[list[SharedPrefixGroup]]:

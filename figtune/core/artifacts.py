@@ -76,6 +76,13 @@ class Stage:
     always_run: str | None = None
     """Reason to run regardless of the manifest, for a result that is asked for and not kept."""
 
+    @staticmethod
+    def on_request(name: str, folder: Path, command: str, why: str, needs: tuple[Dependency, ...] = ()) -> Stage:
+        """Return a stage whose result is asked for and not kept: nothing can be current."""
+        return Stage(
+            name=name, version=0, folder=folder, command=command, settings={}, needs=needs, outputs=(), always_run=why
+        )
+
     @property
     def build_folder(self) -> Path:
         """Folder that the stage writes into."""
@@ -100,7 +107,7 @@ class FileEntry:
     size: int
     """Bytes."""
     sha256: str = ""
-    """In hex; empty for files of bulk folders and for very large ones."""
+    """Digest in hex; empty for files of bulk folders and for very large ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +124,7 @@ class Manifest:
     failed: int = 0
     """Inputs that could not be used."""
     software: dict[str, str]
-    """For information; not part of the fingerprint."""
+    """Informative value; not part of the fingerprint."""
     files_sha256: str = ""
     """sha256 of `.files.jsonl`, in hex; empty in manifests of earlier versions."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Generic, Protocol, TypeVar
 
 from figtune.core.artifacts import Stage
@@ -54,6 +57,21 @@ def run_cli(action: Callable[[], None]) -> int:
     except Exception as failure:  # noqa: BLE001 - the last line of defence
         return _told(failure)
     return ExitCode.DONE
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that nothing of the run stays behind."""
+    before = {number: signal.signal(number, _unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the interface gives both
+    raise SystemExit(128 + number)
 
 
 class RunSettings(Protocol):

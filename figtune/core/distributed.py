@@ -28,7 +28,7 @@ _OTHER_LAUNCHERS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpi
 TORCHRUN = "torchrun --standalone --nproc_per_node {count} -- {script}"
 
 _TIMEOUT = timedelta(hours=6)
-"""For a process whose share takes longer; one that has ended is noticed at once."""
+"""Patience with a process whose share takes longer; one that has ended is noticed at once."""
 _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 60.0
 """Time in which the launcher ends the other processes of a run that has failed."""

@@ -40,12 +40,12 @@ class Repository:
 
     @property
     def noun(self) -> str:
-        """For messages."""
+        """Name in messages."""
         return "model" if self.kind == "model" else "data set"
 
     @property
     def page(self) -> str:
-        """Its address for people."""
+        """Address for people."""
         return f"{constants.ENDPOINT}/{'' if self.kind == 'model' else 'datasets/'}{self.name}"
 
 

@@ -28,7 +28,7 @@ MAX_PIXELS = 40_000_000
 """Decoding takes 8 to 12 bytes a pixel (source, result and what the decoder needs): less than 500 MB, and 2 s."""
 _MAX_PIXELS_SLOW = 16_000_000
 _SLOW_FORMATS = ("JPEG2000", "WEBP")
-"""Their decoders take 190 ns and 18 bytes a pixel (JPEG 2000) or 15 bytes a pixel (WebP)."""
+"""Decoders of these take 190 ns and 18 bytes a pixel (JPEG 2000) or 15 bytes a pixel (WebP)."""
 Remark = Literal["first_frame", "grey_window", "dark"]
 REMARKS: Mapping[Remark, str] = {
     "first_frame": "several frames or pages, of which the first is used",

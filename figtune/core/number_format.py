@@ -72,4 +72,4 @@ def gigabytes(size: float, digits: int = 1) -> str:
 FORMATS: Mapping[str, Callable[..., str]] = {
     each.__name__: each for each in (fixed, signed, perplexity, percent, p_value, count, noun, gigabytes)
 }
-"""By name, for templates."""
+"""Functions by name, for templates."""

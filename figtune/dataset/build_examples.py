@@ -19,12 +19,12 @@ from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEnt
 
 @dataclass(frozen=True, kw_only=True)
 class FigureLocation:
-    """Where a figure stands, on disk and in its paper."""
+    """Place of a figure, on disk and in its paper."""
 
     figure_id: str
     paper_id: str
     image: str
-    """As in `Example`."""
+    """The value in `Example`."""
     image_sha256: str
     source: str
     panels: PanelImages | None

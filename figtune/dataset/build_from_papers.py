@@ -103,6 +103,7 @@ class _Writing:
             self._place(each, found, chosen.split, write, reject)
         if any(isinstance(each.result, Example) for each in composed):
             self._collector.use_figure(chosen.split, found.paper.paper_id)
+            self._collector.add_printed_words(found.figure)
         else:
             rules = sorted({each.result.rule for each in composed if isinstance(each.result, RejectReason)})
             self._reject_figure(found, RejectReason("no_example", ", ".join(rules)), reject)

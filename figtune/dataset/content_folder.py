@@ -24,7 +24,7 @@ class PaperFigure:
 
     @property
     def source(self) -> str:
-        """As in `Example`."""
+        """The value in `Example`."""
         name = self.figure.name or "without a caption"
         return f"{self.paper.file}, page {self.figure.page}, {self.figure.figure_type} {name}"
 

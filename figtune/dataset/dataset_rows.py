@@ -22,7 +22,7 @@ class DatasetRow:
     """One row, as it stands in the data set."""
 
     number: int
-    """From 1, within its part."""
+    """Number from 1, within its part."""
     image: bytes | str | None
     """An encoded image, or the path of one; None where there is neither."""
     targets: tuple[str, ...]

@@ -30,7 +30,7 @@ _VERSION = 2
 """Bumped by hand when the columns change: exports are written anew then."""
 
 _NAMES: Mapping[Split, str] = {"train": "train", "val": "validation", "test": "test"}
-"""As `datasets` calls splits."""
+"""Names of splits in `datasets`."""
 _ROW_GROUP = 100
 """Rows, with their images, held at once."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from figtune.dataset.architecture import is_architecture
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
 from figtune.dataset.components import component_names
@@ -27,12 +27,12 @@ class FigureContext:
     title: str
     """Title of the paper."""
     caption: tuple[str, ...]
-    """Its sentences, without the label."""
+    """Sentences of the caption, without the label."""
     caption_in_prompt: str
     """The same, shortened at a sentence end to what a prompt may hold."""
     panels: tuple[PanelPart, ...]
     passages: tuple[CitingPassage, ...]
-    """From citing paragraphs, direct ones first."""
+    """Sentences from citing paragraphs, direct ones first."""
     is_cited: bool
     """True if any paragraph cites the figure, even if cleaning removed all of it."""
     figure_text: str
@@ -43,9 +43,9 @@ class FigureContext:
     """Names printed in the figure, in reading order."""
     is_architecture: bool
     shares: SentenceShares
-    """Which task gets which sentence."""
+    """Assignment of sentences to tasks."""
     facts: FigureFacts
-    """For questions."""
+    """Facts for questions."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
 
@@ -98,6 +98,7 @@ def build_context(
             panels=panels,
             panel_count=_sure_panels(figure.panels),
             figure_text=figure.figure_text,
+            aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
             caption=headline_of(caption),
             other_caption=other_caption,
             spoken=spoken,
@@ -116,3 +117,45 @@ def _sure_panels(panels: Sequence[Panel]) -> int:
     labels = [panel.label.strip("()[]. ").lower() for panel in panels]
     in_order = labels == [chr(ord("a") + place) for place in range(len(labels))]
     return len(labels) if in_order and all(panel.box is not None for panel in panels) else 0
+
+
+_NOUN = (
+    r"(?:architectures?|pipelines?|frameworks?|workflows?|flow\s?charts?|networks?|modules?|schematics?|block\s+diagrams?|"
+    r"encoders?|decoders?|branch(?:es)?|backbone|system|stages?|overview|detailed?\s+structures?|training\s+process|"
+    r"(?:proposed|our)\s+(?:method|approach|model)|model\s+structure|blocks?|layers?|heads?|generators?|discriminators?)"
+)
+_HEADLINE = re.compile(
+    r"(?i)(?:\b(?:architecture|pipeline|framework|workflow|flow\s?chart)\b|^(?:an?\s+|the\s+)?(?:\w+\s+){0,2}(?:overview|"
+    r"schematic|block\s+diagram)\b)"
+)
+_SPOKEN = re.compile(rf"(?i)\b{_NOUN}\b")
+_OTHERS = re.compile(
+    r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|visuali[sz]ations?|visuali[sz]ing|accuracy|curves?|"
+    r"examples?|samples?|heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
+    r"histograms?|bar|charts?|plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|"
+    r"quantitative|failure|dataset|motivation|similarity|scores?|error|loss\s+landscape|versus|vs\.?|effects?\s+of|"
+    r"impact\s+of|number\s+of)\b"
+)
+_FEWEST_NAMES = 3
+
+
+def is_architecture(
+    kind: FigureKind, caption: Sequence[str], spoken: Sequence[str], components: Sequence[str], *, has_text: bool
+) -> bool:
+    """Return True for a drawing of parts that work together.
+
+    A diagram is one where its headline or a direct sentence about it speaks of parts, nothing in the headline speaks of
+    results or data, and it names components; another kind only where its headline says so. A drawing saved as pixels
+    has no names to read, so its headline has to say what it is.
+
+    Args:
+        spoken: sentences that have the figure as their matter.
+        has_text: whether the figure has a text layer.
+    """
+    headline = caption[0] if caption else ""
+    if kind == "table" or _OTHERS.search(headline):
+        return False
+    says_so = _HEADLINE.search(headline) is not None
+    if not has_text or kind != "diagram":
+        return says_so
+    return says_so or (len(components) >= _FEWEST_NAMES and _SPOKEN.search(" ".join((*caption, *spoken))) is not None)

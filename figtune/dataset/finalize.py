@@ -33,11 +33,11 @@ class FinalizeOptions:
     """Options of the last step of a preparation."""
 
     minitrain_examples: int
-    """At most so many."""
+    """Largest number."""
     expected_splits: tuple[Split, ...]
     """Splits that should have examples."""
     data_set: str
-    """As in `Stats`."""
+    """The value in `Stats`."""
 
 
 def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: FinalizeOptions) -> Stats:

@@ -28,7 +28,7 @@ class PanelPart:
     """A panel and its own part of the caption."""
 
     label: str
-    """As the figure has it, without brackets: "a"."""
+    """Label as the figure has it, without brackets: "a"."""
     sentences: tuple[str, ...]
     """Empty where the caption has no part for this panel alone."""
     printed: str = ""

@@ -1,4 +1,4 @@
-"""Which figures are used: each picture looked at once, the unfit and the copies set aside.
+"""Selection of the figures to use: each picture looked at once, the unfit and the copies set aside.
 
 What was seen of each figure waits on the disk, since which of two copies goes is known only when all have been seen.
 """
@@ -105,7 +105,7 @@ def _first_passes(
 
 
 def _count_lines(path: Path) -> int | None:
-    """For the progress bar only: reading tells what is wrong with the file."""
+    """Count for the progress bar only: reading tells what is wrong with the file."""
     try:
         with path.open("rb") as file:
             return sum(1 for _ in file)
@@ -116,7 +116,8 @@ def _count_lines(path: Path) -> int | None:
 def _first_pass(
     figure: FigureRecord, split: Split, content_dir: Path, settings: PrepareSettings, pictures: ImageIndex
 ) -> _FirstPass:
-    """By record and picture; of pictures that are the same the one is kept whose caption extraction is surest of."""
+    """Key by record and picture; of pictures that are the same the one is kept whose caption extraction is surest
+    of."""
     if reason := check_figure(figure, settings):
         return _FirstPass(image_sha256="", reason=reason)
     try:

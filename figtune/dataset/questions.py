@@ -1,7 +1,7 @@
 """Short questions with short answers, made from what extraction is sure of; no model writes them.
 
-Answers are balanced: yes and no, first and second caption and labels of panels are drawn by hash with equal odds, and
-frequent numbers of panels are asked for less often.
+Answers are balanced: yes and no, first and second caption and labels of panels are drawn by hash with equal odds;
+frequent numbers of panels and wide figures are asked about less often.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from figtune.dataset.splits import hash_to_unit_interval
 from figtune.dataset.vocabulary import STOPWORDS
 from figtune.extraction.records import FigureKind
 
-MOST_QUESTIONS = 2
-"""Questions a figure, drawn by hash among those that can be asked."""
+MOST_QUESTIONS = 4
+"""Questions a figure, drawn by hash among those that can be asked. They share the image's tokens in one row, so that
+each further one costs about 30 tokens."""
 _SURE_KIND = 0.9
 _KIND_NAMES: dict[FigureKind, str] = {"diagram": "diagram", "plot": "plot", "qualitative": "pictures"}
-_ASKED_FOR_KIND = 0.5
 _ASKED_SHARE = {2: 0.4, 3: 0.8}
 """Share of the figures with so many panels that are asked for the number."""
 _PANEL_WORDS = range(1, 13)
 _SHORT_PART = range(1, 5)
 _CAPTION_WORDS = range(5, 41)
 _FEWEST_PRINTED = 8
+_MUCH_TEXT, _LITTLE_TEXT = 30, 10
+"""Words printed in the figure: about the upper and the lower third of the figures of 56 papers."""
+_WIDE, _NARROW = 2.0, 1.3
+"""Width by height: the median of the same figures, and their lower fifth."""
+_ASKED_OF_WIDE = 0.45
 _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
 
 
@@ -51,6 +56,8 @@ class FigureFacts:
     panel_count: int
     """Number of panels that have a box and a label in order, 0 where any of it is unsure."""
     figure_text: str
+    aspect: float
+    """Width by height; 0 where there is no crop."""
     caption: str
     """First sentence; empty where it was lost."""
     other_caption: str
@@ -66,12 +73,13 @@ def ask(facts: FigureFacts) -> tuple[Question, ...]:
 
 
 def _possible(facts: FigureFacts) -> Iterator[Question]:
-    if facts.kind in _KIND_NAMES and facts.kind_score >= _SURE_KIND and _draw(facts, "kind") < _ASKED_FOR_KIND:
+    if facts.kind in _KIND_NAMES and facts.kind_score >= _SURE_KIND:
         yield Question(
             slug="kind",
             request="What kind of figure is this? Answer with diagram, plot or pictures.",
             answer=_KIND_NAMES[facts.kind],
         )
+    yield from _about_looks(facts)
     count = facts.panel_count
     if count >= 2 and _draw(facts, "count") < _ASKED_SHARE.get(count, 1.0):
         yield Question(
@@ -82,6 +90,26 @@ def _possible(facts: FigureFacts) -> Iterator[Question]:
     yield from _about_panels(facts)
     yield from _about_words(facts)
     yield from _about_captions(facts)
+
+
+def _about_looks(facts: FigureFacts) -> Iterator[Question]:
+    """Ask what a glance at the whole figure tells: much or little text, wide or not."""
+    words = count_words(facts.figure_text)
+    # A plot or diagram without a text layer is an image whose words are unknown.
+    is_sure = facts.kind_score >= _SURE_KIND and (words > 0 or facts.kind == "qualitative")
+    if words >= _MUCH_TEXT or (is_sure and words <= _LITTLE_TEXT):
+        yield Question(
+            slug="text",
+            request="Is there much or little text in this figure? Answer with much or little.",
+            answer="much" if words >= _MUCH_TEXT else "little",
+        )
+    is_wide = facts.aspect >= _WIDE
+    if 0 < facts.aspect <= _NARROW or (is_wide and _draw(facts, "shape") < _ASKED_OF_WIDE):
+        yield Question(
+            slug="shape",
+            request="Is this figure much wider than it is tall? Answer yes or no.",
+            answer="yes" if is_wide else "no",
+        )
 
 
 def _about_panels(facts: FigureFacts) -> Iterator[Question]:

@@ -5,7 +5,7 @@ Image paths are relative to the dataset folder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
@@ -14,7 +14,7 @@ CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
 
-PREPARATION_VERSION = 5
+PREPARATION_VERSION = 7
 """Bumped by hand when a rule of preparation changes: data sets are made anew then."""
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -45,7 +45,7 @@ class Example:
     group: str
     """Group that must not straddle a split: the paper_id, or a row's own id, or its image."""
     source: str
-    """Where it came from, for people: "paper.pdf, page 3, Figure 2", "scans, train row 7"."""
+    """Origin, for people: "paper.pdf, page 3, Figure 2", "scans, train row 7"."""
     kind: str
     """The figure's kind, or "" where the source does not say."""
     quality: float = 1.0
@@ -65,9 +65,9 @@ class Rejection:
     task: str
     """Task of the example; empty where the whole figure was rejected."""
     image: str
-    """Where there is one to look at, as in `Example`; empty otherwise."""
+    """The value in `Example`, where there is an image to look at; empty otherwise."""
     source: str
-    """As in `Example`."""
+    """The value in `Example`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Stats:
     """The data set that the rows are of; empty for papers."""
     figures: int
     figures_used: int
-    """At least one example is about it."""
+    """True if at least one example is about it."""
     figures_rejected: int
     examples_rejected: int
     """Beside whole figures."""
@@ -116,11 +116,15 @@ class Stats:
     image_remarks: dict[str, int]
     """Examples of a data set whose image has something to know about it, by remark."""
     completion_words: dict[str, LengthSummary]
-    """By task."""
+    """Counts by task."""
     quality: dict[str, tuple[int, ...]]
     """Examples by task and tenth of the quality, from [0, 0.1) to [0.9, 1]."""
     empty_splits: tuple[Split, ...]
     """Splits that were asked for and got nothing."""
+    printed_words: dict[str, int] = field(default_factory=dict)
+    """Words printed in the figures that are used, by kind, as far as the text layer has them."""
+    legibility: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Share of these words that can be read at the resolution of a vision encoder, by encoder, then kind."""
 
     @property
     def summary(self) -> dict[str, int]:

@@ -37,7 +37,7 @@ class FigureRef:
 
     figure_type: FigureType
     name: str
-    """As printed: "3", "A1"."""
+    """Name as printed: "3", "A1"."""
 
     @property
     def noun(self) -> str:

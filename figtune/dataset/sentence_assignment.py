@@ -1,4 +1,4 @@
-"""Which task gets which sentence of a figure: each sentence belongs to one task, so that nothing is taught twice.
+"""Assignment of a figure's sentences to tasks: each sentence belongs to one task, so that nothing is taught twice.
 
 The caption goes to caption; parts of it about one panel alone go to describe where all panels have one and enough of
 the caption is left. Citing text is parted into blocks, a sentence with those that lean on it, and a block goes to
@@ -30,7 +30,7 @@ _FEWEST_MECHANISM_WORDS = 3
 _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
 _SHARED_WORDS_OF_ASIDE = 5
-"""Where a paragraph cites the figure in brackets only, more words must tell that it is about it."""
+"""Fewest words where a paragraph cites the figure in brackets only: more words must tell that it is about it."""
 _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
 """Sections that cite a figure in brackets beside what they tell of the field."""
 _CITES = re.compile(

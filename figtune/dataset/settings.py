@@ -28,7 +28,8 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings:
-    """Which figures become training examples, and how; PAPER_ONLY_SETTINGS mean nothing for a data set."""
+    """Choice of the figures that become training examples, and of how they do; PAPER_ONLY_SETTINGS mean nothing for a
+    data set."""
 
     tasks: tuple[Task, ...]
     """Tasks to make examples for."""

@@ -23,8 +23,8 @@ _SUPPLEMENT = re.compile(
 _FEWEST_CHARACTERS = 12
 """Fewest characters of a title that tells papers apart: "Untitled" or "Abstract" says nothing."""
 _MOST_PAPERS = 8
-"""With one title. Versions and supplements of a paper are fewer; a journal's name in large type stands on all of its
-papers, and would send all of them to one split."""
+"""Most papers with one title. Versions and supplements of a paper are fewer; a journal's name in large type stands on
+all of its papers, and would send all of them to one split."""
 
 
 class SplitKeys:

@@ -12,8 +12,10 @@ from itertools import accumulate
 import numpy as np
 
 from figtune.core.images import Remark
+from figtune.dataset.legibility import count_readable_words
 from figtune.dataset.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.dataset.sentences import count_words
+from figtune.extraction.records import FigureRecord
 
 
 class StatsCollector:
@@ -34,6 +36,8 @@ class StatsCollector:
         self._trained_on = array("Q")
         self._quality: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 10)
         self._words: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._printed: Counter[str] = Counter()
+        self._readable: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def reject_figure(self, rule: str) -> None:
         """Count a figure that no example is about."""
@@ -49,6 +53,13 @@ class StatsCollector:
         self._figures += 1
         self._used += 1
         self._groups[split].append(_hash_of(group))
+
+    def add_printed_words(self, figure: FigureRecord) -> None:
+        """Count the words printed in a figure that is used, and those that each encoder can read."""
+        words, readable = count_readable_words(figure)
+        self._printed[figure.kind] += words
+        for encoder, count in readable.items():
+            self._readable[encoder][figure.kind] += count
 
     def add_example(self, split: Split, example: Example, *, shortened: bool) -> None:
         """Count an example as written."""
@@ -94,7 +105,12 @@ class StatsCollector:
             completion_words={task: summary_of(self._words[task]) for task in sorted(self._words)},
             quality={task: tuple(self._quality[task]) for task in sorted(self._quality)},
             empty_splits=tuple(split for split in wanted if not groups[split]),
+            printed_words=_sorted(+self._printed),
+            legibility={encoder: self._shares(readable) for encoder, readable in self._readable.items()},
         )
+
+    def _shares(self, readable: Counter[str]) -> dict[str, float]:
+        return {kind: round(readable[kind] / words, 3) for kind, words in _sorted(+self._printed).items()}
 
 
 def _hash_of(*texts: str) -> int:

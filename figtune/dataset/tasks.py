@@ -230,7 +230,7 @@ TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="question",
         prompt_tells=_NO_CONTEXT,
-        target="an answer of a few words to a question about kind, panels, words or caption",
+        target="an answer of a few words to a question about kind, text, shape, panels, words or caption",
         phrasings=("What kind of figure is this? Answer with diagram, plot or pictures.",),
         kinds=_FIGURES,
         drafts=_question,

@@ -24,7 +24,7 @@ class Rule:
     """Something that must not be in a target, and what is done about it."""
 
     name: str
-    """As counted in stats.json; rules that catch the same thing in different places share it."""
+    """Name in stats.json; rules that catch the same thing in different places share it."""
     pattern: re.Pattern[str]
     action: Action
     """Replace what matches, or drop the whole sentence."""

@@ -47,7 +47,7 @@ GENERIC_SINGLE_WORDS = _words("""
     ground truth left right top bottom first second prior work new all one two are not via per add loss
     component components existing target provide provides task tasks data source question example examples different
 """)
-"""In a figure with a capital, yet no name of a component."""
+"""Words in a figure with a capital, yet no name of a component."""
 
 NON_EDGE_WORDS = _words("the a an and or of for with from into to in on by our is are we at as")
 

@@ -12,6 +12,7 @@ from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import MINITRAIN_FILE, Example
 from figtune.dataset.shards import stream_examples
+from figtune.evaluation.negatives import Negative, NegativePool
 from figtune.metrics.records import EvaluatedSplit
 from figtune.models.family import Family, Processor
 
@@ -23,6 +24,8 @@ class EvalItem:
     split: EvaluatedSplit
     example: Example
     mismatched: Example | None
+    negatives: tuple[Negative, ...] = ()
+    """Wrong completions for choice accuracy; none for short questions, or with too few texts."""
 
 
 def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
@@ -39,9 +42,15 @@ def read_eval_items(dataset_dir: Path) -> list[EvalItem]:
         "minitrain": read_records(dataset_dir / MINITRAIN_FILE, Example, commands.PREPARE),
     }
     for split, examples in read.items():
-        others = mismatched_images(examples)
+        others, pool = mismatched_images(examples), NegativePool(examples)
         evaluated += [
-            EvalItem(split=split, example=example, mismatched=others.get(example.image_sha256)) for example in examples
+            EvalItem(
+                split=split,
+                example=example,
+                mismatched=others.get(example.image_sha256),
+                negatives=pool.negatives(example),
+            )
+            for example in examples
         ]
     if not evaluated:
         raise NothingProducedError(

@@ -22,12 +22,13 @@ from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baseline_answers import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor
+from figtune.evaluation.settings import TestSettings
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
 from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.inference.settings import Decoding
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.radiology_facts import fact_agreement
+from figtune.metrics.radiology_facts import fact_scores
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     EVALUATION_VERSION,
@@ -38,11 +39,12 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
-from figtune.metrics.short_answers import question_scores, reading_scores
+from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.feature_cache import image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
+from figtune.models.precision import precision_of
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
 
@@ -60,6 +62,14 @@ class EvalSettings:
     decoding: Decoding
     """Settings of decoding."""
     bootstrap: Bootstrap
+    unquantized: bool = False
+    """Load the base model whole, even after QLoRA."""
+
+    @staticmethod
+    def of(device: str, settings: TestSettings, seed: int) -> EvalSettings:
+        """Return the settings of an evaluation by those of the configuration; `seed` is that of the bootstrap."""
+        bootstrap, decoding = Bootstrap(settings.bootstrap_samples, seed), settings.without_server
+        return EvalSettings(device, settings.batch_size, decoding, bootstrap, unquantized=settings.unquantized)
 
 
 def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: EvalSettings) -> EvaluationSummary:
@@ -92,33 +102,35 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
-        summary = _summary(record, adapter, predictions, len(examples) - len(items), settings.bootstrap)
+        summary = _summary(record, adapter, predictions, len(examples) - len(items), settings)
         write_json(folder / METRICS_FILE, summary)
-        _write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
+        write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
         journal.commit()
+        logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
     return broadcast(summed_up)
 
 
 def _summary(
-    record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, bootstrap: Bootstrap
+    record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, settings: EvalSettings
 ) -> EvaluationSummary:
-    source = infer_source(predictions)
-    slices = aggregate(predictions, bootstrap)
+    source, bootstrap = infer_source(predictions), settings.bootstrap
+    slices, short = aggregate(predictions, bootstrap), short_scores(predictions, bootstrap)
+    precision = precision_of(record, resolve_device(settings.device), unquantized=settings.unquantized)
     return EvaluationSummary(
-        base_model=record.name,
+        base_model=record.title,
         demo=record.tiny,
         adapter=adapter,
+        base_weights=precision.description,
         source=source,
-        verdict=summarize(slices, demo=record.tiny, source=source),
+        verdict=summarize(slices, short, demo=record.tiny, source=source),
         left_out=left_out,
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,
-        facts=() if source == "papers" else fact_agreement(predictions, bootstrap),
-        questions=question_scores(predictions),
-        readings=reading_scores(predictions),
+        facts=() if source == "papers" else fact_scores(predictions, bootstrap),
+        short=short,
     )
 
 
@@ -133,7 +145,13 @@ def _predictions(
     """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
     if rest := items[broadcast(lambda: len(done)) :]:
-        loaded = load_tuned_model(output_dir, resolve_device(settings.device), commands.TRAIN, encoder=False)
+        loaded = load_tuned_model(
+            output_dir,
+            resolve_device(settings.device),
+            commands.TRAIN,
+            encoder=False,
+            unquantized=settings.unquantized,
+        )
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
         done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
@@ -177,7 +195,9 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
 def _fingerprint(dataset_dir: Path, output_dir: Path, settings: EvalSettings) -> str:
     """Return a digest of everything that the predictions depend on."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    digest = hashlib.sha256(f"{EVALUATION_VERSION} {settings.batch_size} {settings.decoding}".encode())
+    digest = hashlib.sha256(
+        f"{EVALUATION_VERSION} {settings.batch_size} {settings.unquantized} {settings.decoding}".encode()
+    )
     for file in (output_dir / MODEL_FILE, *adapter):
         digest.update(sha256_of(file).encode())
     for examples in (
@@ -197,9 +217,10 @@ def infer_source(predictions: Sequence[Prediction]) -> Source:
     return "images" if len(groups) == len(images) else "groups"
 
 
-def _write_report(
+def write_report(
     folder: Path, dataset_dir: Path, curves: Path, summary: EvaluationSummary, predictions: Sequence[Prediction]
 ) -> None:
+    """Write `report.html` into the folder of an evaluation."""
     page = evaluation_page(
         summary,
         predictions,

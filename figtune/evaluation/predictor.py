@@ -1,4 +1,4 @@
-"""Predictions of base and tuned model: losses given the right, a mismatched and a grey image, and answers."""
+"""Predictions of base and tuned model: losses given the right, a mismatched and a grey image, choices, and answers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from PIL import Image
 
-from figtune.batching.loss import per_example_loss
+from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.dataset.records import Example
 from figtune.evaluation.eval_items import EvalItem
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
-from figtune.metrics.records import BaselineAnswer, ModelResult, Prediction
+from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
+from figtune.metrics.short_answers import SHORT_TASKS
 from figtune.metrics.text_metrics import chrf, rouge_l
 from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, read_inputs
 from figtune.models.loading import LoadedModel
+
+Result = TypeVar("Result")
 
 _GREY = (128, 128, 128)
 _GREY_SIDE = 64
@@ -39,13 +43,17 @@ class Predictor:
     _grey: dict[ImageLayout, ImageInputs] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(self, items: Sequence[EvalItem]) -> list[Prediction]:
-        """Predict a batch: one forward pass per kind of loss, one generation per model."""
+        """Predict a batch: one forward pass per kind of loss, one generation per model, and choices."""
         right = [read_inputs(self.images, item.example.image_sha256) for item in items]
         rows = [self._row(item, image) for item, image in zip(items, right, strict=True)]
         base = self._model_results(items, rows, right, tuned=False)
         tuned = self._model_results(items, rows, right, tuned=True)
-        grey = self._losses(items, [self._grey_image(image) for image in right])
-        wrong = self._wrong_image_losses(items)
+        greys = [self._grey_image(image) for image in right]
+        wrongs = self._wrong_images(items)
+        grey = self._losses(items, greys)
+        wrong = self._where_known(self._losses, items, wrongs)
+        choices = self._choices(items, right, wrongs, greys)
+        grey_answers = self._grey_answers(items, greys)
         return [
             Prediction(
                 example_id=item.example.example_id,
@@ -61,22 +69,27 @@ class Predictor:
                 tokens=row.num_target_tokens,
                 base=of_base,
                 tuned=of_tuned,
-                wrong_image_loss=of_wrong,
+                wrong_image_loss=of_wrong if of_wrong is None else _finite(of_wrong),
                 grey_image_loss=_finite(of_grey),
                 guesses=self.baseline_answers(item.example),
+                choice=choice,
+                grey_answer=grey_answer,
             )
-            for item, row, of_base, of_tuned, of_wrong, of_grey in zip(
-                items, rows, base, tuned, wrong, grey, strict=True
+            for item, row, of_base, of_tuned, of_wrong, of_grey, choice, grey_answer in zip(
+                items, rows, base, tuned, wrong, grey, choices, grey_answers, strict=True
             )
         ]
 
     def _row(self, item: EvalItem, image: ImageInputs) -> TokenizedExample:
-        loaded, example = self.loaded, item.example
+        return self._tokenized(item, item.example.completion, image)
+
+    def _tokenized(self, item: EvalItem, completion: str, image: ImageInputs) -> TokenizedExample:
+        loaded = self.loaded
         return tokenize_example(
             loaded.family,
             loaded.processor,
-            example.prompt,
-            example.completion,
+            item.example.prompt,
+            completion,
             image.layout,
             loaded.record.max_length,
         )
@@ -98,15 +111,85 @@ class Predictor:
             for loss, answer, item in zip(losses, answers, items, strict=True)
         ]
 
-    def _wrong_image_losses(self, items: Sequence[EvalItem]) -> list[float | None]:
-        losses: list[float | None] = [None] * len(items)
-        known = [(position, item, item.mismatched) for position, item in enumerate(items) if item.mismatched]
+    def _wrong_images(self, items: Sequence[EvalItem]) -> list[ImageInputs | None]:
+        return [
+            None if item.mismatched is None else read_inputs(self.images, item.mismatched.image_sha256)
+            for item in items
+        ]
+
+    def _choices(
+        self,
+        items: Sequence[EvalItem],
+        right: Sequence[ImageInputs],
+        wrong: Sequence[ImageInputs | None],
+        grey: Sequence[ImageInputs],
+    ) -> list[Choice | None]:
+        found: list[Choice | None] = [None] * len(items)
+        places = [place for place, item in enumerate(items) if item.negatives]
+        asked = [items[place] for place in places]
+        results = zip(
+            places,
+            self._choice_losses(asked, [right[place] for place in places]),
+            self._where_known(self._choice_losses, asked, [wrong[place] for place in places]),
+            self._choice_losses(asked, [grey[place] for place in places]),
+            strict=True,
+        )
+        for place, of_right, of_wrong, of_grey in results:
+            negatives = items[place].negatives
+            found[place] = Choice(
+                negatives=tuple(each.example.example_id for each in negatives),
+                rules=tuple(each.rule for each in negatives),
+                losses=of_right,
+                wrong_image_losses=of_wrong,
+                grey_image_losses=of_grey,
+            )
+        return found
+
+    def _choice_losses(
+        self, items: Sequence[EvalItem], images: Sequence[ImageInputs]
+    ) -> list[tuple[float | None, ...]]:
+        """Return the losses of the reference and the negatives of each item."""
+        rows = [
+            [
+                self._tokenized(item, completion, image)
+                for completion in (item.example.completion, *(each.example.completion for each in item.negatives))
+            ]
+            for item, image in zip(items, images, strict=True)
+        ]
+        tensors = [image.tensors for image in images]
+        # A row holds several texts: so few of them at a time take no more memory than a batch of examples.
+        at_once = max(1, len(rows) // (1 + NEGATIVES))
+        losses = []
+        for first in range(0, len(rows), at_once):
+            chosen = slice(first, first + at_once)
+            losses += completion_losses(self.loaded, rows[chosen], tensors[chosen])
+        return [tuple(map(_finite, of_item)) for of_item in losses]
+
+    def _grey_answers(self, items: Sequence[EvalItem], grey: Sequence[ImageInputs]) -> list[str | None]:
+        """Return the answers of those whose answers are right or wrong."""
+        answers: list[str | None] = [None] * len(items)
+        places = [place for place, item in enumerate(items) if item.example.task in SHORT_TASKS]
+        if places:
+            prompts = [items[place].example.prompt for place in places]
+            given = generate_answers(self.loaded, prompts, [grey[place] for place in places], self.decoding)
+            for place, answer in zip(places, given, strict=True):
+                answers[place] = answer.text
+        return answers
+
+    @staticmethod
+    def _where_known(
+        measure: Callable[[Sequence[EvalItem], Sequence[ImageInputs]], Sequence[Result]],
+        items: Sequence[EvalItem],
+        images: Sequence[ImageInputs | None],
+    ) -> list[Result | None]:
+        """Measure the items that have an image; None for the others."""
+        results: list[Result | None] = [None] * len(items)
+        known = [(place, image) for place, image in enumerate(images) if image is not None]
         if known:
-            wrong = [read_inputs(self.images, other.image_sha256) for _, _, other in known]
-            found = self._losses([item for _, item, _ in known], wrong)
-            for (position, _, _), loss in zip(known, found, strict=True):
-                losses[position] = _finite(loss)
-        return losses
+            found = measure([items[place] for place, _ in known], [image for _, image in known])
+            for (place, _), result in zip(known, found, strict=True):
+                results[place] = result
+        return results
 
     def _losses(self, items: Sequence[EvalItem], images: Sequence[ImageInputs]) -> list[float]:
         rows = [self._row(item, image) for item, image in zip(items, images, strict=True)]

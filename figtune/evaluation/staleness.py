@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
 from figtune.core.jsonl import read_json, read_records
 from figtune.inference.adapter_record import adapter_fingerprint
+from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.compare import EvaluatedRun
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
@@ -18,6 +20,7 @@ from figtune.metrics.records import (
     EvaluationSummary,
     Prediction,
 )
+from figtune.reports.comparison import comparison_table
 from figtune.reports.evaluation import mark_stale
 
 logger = logging.getLogger(__name__)
@@ -44,6 +47,11 @@ def read_evaluation(output_dir: Path) -> EvaluatedRun:
             f"make it anew with: {command} and the flags that it was made with",
         )
     return EvaluatedRun(name=str(output_dir), summary=summary, predictions=predictions)
+
+
+def compared_runs(outputs: Sequence[Path], bootstrap_samples: int, seed: int) -> str:
+    """Return the evaluations of output folders side by side, as a table; raises as `read_evaluation` does."""
+    return comparison_table([read_evaluation(output) for output in outputs], Bootstrap(bootstrap_samples, seed))
 
 
 def warn_if_stale(output_dir: Path) -> None:

@@ -27,6 +27,7 @@ from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.targets import targets_of
+from figtune.models.usage_code import usage_code
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,9 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         del tuned
         base = base_folder(record, output_dir)
         copy_description(base, temporary, torch.bfloat16)
-        copy_processor(base, temporary, family)
+        copy_processor(output_dir / PROCESSOR_FOLDER, temporary, family)
         gc.collect()
-        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa")
+        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa", unused_parts=True)
         found = compare_logits(expected, completion_logits(again, examples))
         _require_agreement(found)
         write_merged_card(temporary, record, found)
@@ -114,7 +115,7 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     base = base_folder(record, output_dir)
     with damage_explained(f"{base} cannot be loaded", "download the model again"):
         stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
-    model = load_base_model(base, family, stored, device, "sdpa")
+    model = load_base_model(base, family, stored, device, "sdpa", unused_parts=True)
     if record.adapter.mode != "full":
         return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
     config = adapter_config(record.adapter, family, record.base, record.commit)
@@ -170,7 +171,15 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
         if record.adapter.mode == "qlora"
         else ""
     )
-    packages = family_of(record.family, record.name).processor_packages
+    family = family_of(record.family, record.name)
+    packages = family.processor_packages
+    settings = json.dumps(family.image_settings(0, record.tiles))
+    tiles = (
+        f"\n\nFigures were read in up to {record.tiles} tiles: tell the processor so in each call (in vLLM with "
+        f"--mm-processor-kwargs, which was not tried): `{settings}`."
+        if record.tiles
+        else ""
+    )
     needed = f"; its processor needs `pip install {' '.join(packages)}`" if packages else ""
     commands = "\n".join(serving_commands("."))
     write_text(
@@ -180,7 +189,7 @@ def write_merged_card(folder: Path, record: ModelRecord, agreement: MergeCheck) 
 pipeline_tag: image-text-to-text
 ---
 
-# {record.name}, fine-tuned and merged
+# {record.title}, fine-tuned and merged
 
 Base model and adapter in one, in bfloat16. Merged in float32 and rounded once; read back from the disk, the merged
 model was compared with the adapter on the base model: {agreement.sentence}.{quantised}
@@ -190,9 +199,7 @@ model was compared with the adapter on the base model: {agreement.sentence}.{qua
 In this folder{needed}:
 
 ```python
-from transformers import AutoModelForImageTextToText, AutoProcessor
-model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()
-processor = AutoProcessor.from_pretrained(".")
+{usage_code(record, merged=True)}
 ```
 
 ## Serving
@@ -204,6 +211,7 @@ In this folder, either of:
 ```
 
 Both answer at `/v1/chat/completions`. Ask as in training: one message with one picture and one prompt, at
-temperature 0. The prompts stand in the data set that the adapter was trained on.
+temperature 0. The prompts stand in the data set that the adapter was trained on. `python test_model.py --test.server
+http://127.0.0.1:8000` tells whether a server answers as the model that was evaluated.{tiles}
 """,
     )

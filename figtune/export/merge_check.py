@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from peft import PeftModel
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -27,18 +28,39 @@ EXAMPLES = 8
 _MAX_DIVERGENCE = 0.02
 """Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
 _MIN_TOP1_AGREEMENT = 0.95
-_TIE = 0.05
+TIE = 0.05
 """Nats by which two tokens may differ for the first model and count as equally likely: bfloat16 logits from 8 to 16 are
 multiples of 1/16, and a model near uniform has many such pairs."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MergeCheckExample:
     """Tokenized example with its image."""
 
     example: TokenizedExample
-    inputs: dict[str, Tensor]
-    """Extra inputs of the model's own forward pass, for a batch of one row."""
+    prompt: str
+    image: Image.Image
+    """Image as a server gets it."""
+    pixels: dict[str, Tensor]
+    """The image as the model's own forward pass takes it, for a batch of one row."""
+    family: Family
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """Inputs of the forward pass besides ids and mask."""
+        bidirectional = torch.tensor([self.example.bidirectional])
+        mask = torch.ones_like(bidirectional, dtype=torch.int64)
+        return self.pixels | self.family.token_inputs(bidirectional, mask)
+
+    def answered_by(self, answer: Sequence[int]) -> MergeCheckExample:
+        """Return the same image and prompt with the tokens of another completion."""
+        kept = self.example.prompt_length
+        tokens = replace(
+            self.example,
+            input_ids=(*self.example.input_ids[:kept], *answer),
+            bidirectional=(*self.example.bidirectional[:kept], *(False,) * len(answer)),
+        )
+        return replace(self, example=tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +72,7 @@ class MergeCheck:
     divergence: float
     """Kullback-Leibler divergence KL(first || second), mean over tokens, in nats."""
     top1_agreement: float
-    """Share of tokens at which both models have the same most likely token, ties within `_TIE` included."""
+    """Share of tokens at which both models have the same most likely token, ties within `TIE` included."""
 
     @property
     def passes(self) -> bool:
@@ -88,12 +110,15 @@ def sample_examples(
             tokens = tokenize_example(family, processor, example.prompt, example.completion, layout, record.max_length)
         except InputError:
             continue
-        bidirectional = torch.tensor([tokens.bidirectional])
-        inputs = {
-            **family.pixel_inputs(family.image_inputs(processor, image, record.image_fit)),
-            **family.token_inputs(bidirectional, torch.ones_like(bidirectional, dtype=torch.int64)),
-        }
-        checked.append(MergeCheckExample(example=tokens, inputs=inputs))
+        checked.append(
+            MergeCheckExample(
+                example=tokens,
+                prompt=example.prompt,
+                image=family.fitted_image(processor, image, record.image_fit),
+                pixels=family.pixel_inputs(family.image_inputs(processor, image, record.image_fit)),
+                family=family,
+            )
+        )
     if not checked:
         raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     return checked
@@ -129,7 +154,7 @@ def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCh
         logs = F.log_softmax(wanted, dim=-1)
         divergence += float(F.kl_div(F.log_softmax(found, dim=-1), logs, reduction="sum", log_target=True))
         chosen = logs.gather(-1, found.argmax(dim=-1, keepdim=True)).squeeze(-1)
-        agreeing += int((chosen >= logs.max(dim=-1).values - _TIE).sum())
+        agreeing += int((chosen >= logs.max(dim=-1).values - TIE).sum())
         tokens += len(wanted)
     return MergeCheck(
         examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=agreeing / tokens

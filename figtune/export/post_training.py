@@ -1,4 +1,4 @@
-"""Post-training stages: a merged model, and an upload to the Hub."""
+"""Post-training stages: a merged model, GGUF files of it, and an upload to the Hub."""
 
 from __future__ import annotations
 
@@ -13,8 +13,21 @@ from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import RunSettings, StageScript
 from figtune.core.errors import UsageError
+from figtune.core.jsonl import read_json
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.models.records import MERGE_VERSION, MERGED_CONTENTS, MERGED_FOLDER, TRAINED_MODEL
+from figtune.models.records import (
+    GGUF_CONTENTS,
+    GGUF_FOLDER,
+    GGUF_VERSION,
+    MERGE_VERSION,
+    MERGED_CONTENTS,
+    MERGED_FOLDER,
+    MODEL_FILE,
+    TRAINED_MODEL,
+    ModelRecord,
+    Quantization,
+)
+from figtune.models.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +56,18 @@ class ExportSettings(RunSettings, Protocol):
         """True to merge the model."""
 
     @property
+    def gguf(self) -> Path | None:
+        """Folder of llama.cpp whose converter makes GGUF files; None for none."""
+
+    @property
+    def gguf_quantization(self) -> Quantization:
+        """Quantization of the text model's GGUF file."""
+
+    @property
+    def model(self) -> ModelSettings:
+        """Base model."""
+
+    @property
     def push_to_hub(self) -> str | None:
         """Target repository, USER/NAME; None for no upload."""
 
@@ -61,13 +86,17 @@ def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
         UsageError: requested in each of several processes.
     """
     asked: list[StageScript[Settings]] = []
-    if settings.merge:
+    if settings.merge or settings.gguf is not None:
         asked.append(StageScript(describe=_merge_stage, run=_run_merge))
+    if settings.gguf is not None:
+        asked.append(
+            StageScript(describe=_gguf_stage, run=_run_gguf, check=_check_gguf_model, check_request=_check_gguf)
+        )
     if settings.push_to_hub is not None:
         asked.append(StageScript(describe=_push_stage, run=_run_push, check=_check_push))
     if asked and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            "one process is enough for --merge and --push_to_hub",
+            "one process is enough for --merge, --gguf and --push_to_hub",
             f"leave them out here, and run `{commands.TRAIN}` with them afterwards, without a launcher",
         )
     return asked
@@ -107,17 +136,60 @@ def _merge(settings: ExportSettings, folder: Path) -> StageResult:
     return StageResult(counts={"examples compared": agreement.examples, "tokens compared": agreement.tokens})
 
 
-def _push_stage(settings: ExportSettings) -> Stage:
+def _gguf_stage(settings: ExportSettings) -> Stage:
+    merge = _merge_stage(settings)
     return Stage(
-        name="push",
-        version=1,
-        folder=settings.output_dir,
-        command=f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}",
-        settings={},
-        needs=_needs(settings),
-        outputs=(),
-        always_run="asked for with --push_to_hub",
+        name="gguf",
+        version=GGUF_VERSION,
+        folder=settings.output_dir / GGUF_FOLDER,
+        command=f"{commands.TRAIN} --gguf {settings.gguf}",
+        settings={"gguf_quantization": settings.gguf_quantization},
+        needs=(Dependency(stage="merge", folder=merge.folder, command=merge.command, reads=MERGED_CONTENTS),),
+        outputs=GGUF_CONTENTS,
+        apart=settings.output_dir / ".partial-gguf",
     )
+
+
+def _check_gguf(settings: ExportSettings) -> None:
+    """Find llama.cpp's programs before hours of training."""
+    from figtune.export.llama_cpp import find_llama_cpp
+
+    find_llama_cpp(settings.gguf or Path(), settings.gguf_quantization)
+
+
+def _check_gguf_model(settings: ExportSettings) -> None:
+    """Refuse a model that cannot be converted before it is trained, if it is the one that is configured already."""
+    from figtune.export.llama_cpp import check_convertible
+
+    file = settings.work_dir / "model" / MODEL_FILE
+    if file.is_file() and (record := read_json(file, ModelRecord, commands.SETUP)).name == settings.model.name:
+        check_convertible(record)
+
+
+def _run_gguf(settings: ExportSettings) -> StageSummary:
+    return _run_stage(settings, _gguf_stage(settings), partial(_gguf, settings))
+
+
+def _gguf(settings: ExportSettings, folder: Path) -> StageResult:
+    from figtune.export.gguf import export_gguf
+    from figtune.export.llama_cpp import find_llama_cpp
+
+    quantization, merged = settings.gguf_quantization, settings.output_dir / MERGED_FOLDER
+    programs = find_llama_cpp(settings.gguf or Path(), quantization)
+    found = export_gguf(settings.dataset_dir, settings.output_dir, merged, folder, programs, quantization)
+    if found is None:
+        logger.warning(
+            "gguf: not checked against the merged model: llama-server is neither in the llama.cpp folder nor on the "
+            "PATH; with it, run the same command with --force"
+        )
+        return StageResult(counts={"files": len(GGUF_CONTENTS)})
+    logger.info(f"gguf: checked: {found.sentence}")
+    return StageResult(counts={"files": len(GGUF_CONTENTS), "answers compared": found.examples})
+
+
+def _push_stage(settings: ExportSettings) -> Stage:
+    command = f"{commands.TRAIN} --push_to_hub {settings.push_to_hub}"
+    return Stage.on_request("push", settings.output_dir, command, "asked for with --push_to_hub", _needs(settings))
 
 
 def _check_push(settings: ExportSettings) -> None:

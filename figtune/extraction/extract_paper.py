@@ -28,9 +28,9 @@ from figtune.extraction.records import (
 )
 from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
-from figtune.figures.caption_lookalikes import caption_lookalikes
-from figtune.figures.coverage import MOST, share_without_role
+from figtune.figures.captions import caption_lookalikes
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
+from figtune.layout.line_roles import Role
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
 from figtune.layout.sections import paper_text
@@ -48,6 +48,8 @@ _UNCLEAR = "{:.0%} of the characters have no role in the layout: text and figure
 _KEY_CHARACTERS = 500
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as Adobe's own readers look for it
+MOST = 0.5
+"""Share of characters from which the layout of a paper is called unclear. Of 56 papers none has more than 0.16."""
 
 
 class NoTextError(InputError):
@@ -187,7 +189,7 @@ def _with_picture_words(
     document: OcrDocument, texts: Sequence[PageText], found: Sequence[DetectedFigure]
 ) -> list[DetectedFigure]:
     """Add the words in their pictures to the text of figures."""
-    from figtune.extraction.picture_words import picture_words
+    from figtune.pdf.ocr_document import picture_words
 
     read = [
         picture_words(document, texts[figure.page_index], figure.region) if figure.region is not None else ""
@@ -207,7 +209,7 @@ def _figures(
     text: PaperText,
 ) -> tuple[FigureRecord, ...]:
     """Records of all findings; crops of those that have a region."""
-    mentions = mentions_of(text, citables(found))
+    mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
     records = []
     with atomic_write_dir(task.content_dir / CROPS_FOLDER / task.source.paper_id) as folder:
@@ -272,6 +274,7 @@ def _record(
             Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels
         ),
         mentions=mentions,
+        text_sizes=_rounded_sizes(figure.text_sizes, page),
     )
 
 
@@ -282,8 +285,27 @@ def _rounded(box: Box | None, page: PageText) -> BoxTuple | None:
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
 
 
+def _rounded_sizes(sizes: Sequence[tuple[float, int]], page: PageText) -> tuple[tuple[float, int], ...]:
+    words: Counter[float] = Counter()
+    for size, count in sizes:
+        words[round(size / page.scale, 1)] += count
+    return tuple(sorted(words.items()))
+
+
 def _write_thumbnails(task: ExtractionTask, document: ThumbnailDocument, found: Sequence[DetectedFigure]) -> None:
     """`thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
     with atomic_write_dir(task.content_dir / THUMBNAILS_FOLDER / task.source.paper_id) as folder:
         for index in sorted({figure.page_index for figure in found}):
             (folder / f"{index + 1}.jpg").write_bytes(document.thumbnail(index))
+
+
+def share_without_role(texts: Sequence[PageText], detections: Detections) -> float:
+    """Return the share of a paper's characters that belong neither to its text nor to a caption, figure or table."""
+    total = unknown = 0
+    for text, page in zip(texts, detections.pages, strict=True):
+        for number, (line, role) in enumerate(zip(text.lines, page.roles, strict=True)):
+            total += len(line.text)
+            if role is Role.OTHER and number not in page.caption_lines:
+                inside = any(region.overlap(line.box) > line.box.area / 2 for region in page.regions)
+                unknown += 0 if inside else len(line.text)
+    return unknown / total if total else 0.0

@@ -39,7 +39,7 @@ class ExtractionCounts:
     pages: int
     """Pages of the readable papers, each counted once."""
     figures: int
-    """With caption and region, like `tables`."""
+    """Figures with caption and region, like `tables`."""
     tables: int
     incomplete: int
     """Captions without a region and regions without a caption."""

@@ -27,7 +27,7 @@ class PdfFile:
 
     path: Path
     file: str
-    """Its path relative to the folder given, with bytes that are no UTF-8 written as `\\xff`."""
+    """Path relative to the folder given, with bytes that are no UTF-8 written as `\\xff`."""
     sha256: str
     """sha256 of its content in hex; empty where it is unreadable."""
     unreadable: str

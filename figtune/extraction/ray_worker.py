@@ -35,7 +35,7 @@ class RemoteTask:
 
     extract: Extractor
     task: ExtractionTask
-    """With the driver's paths."""
+    """Task with the driver's paths."""
     limits: TaskLimits
 
 
@@ -46,7 +46,7 @@ class RemoteResult:
     host: str
     outcome: PaperResult | WriteFailure | TaskFailure
     files: dict[str, bytes]
-    """By path relative to the content folder."""
+    """Contents by path relative to the content folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,10 +82,10 @@ class FigureRecord:
     """Unique in the content folder: `<paper_id>-figure-3`, `<paper_id>-table-1`."""
     figure_type: FigureType
     name: str
-    """Its number as printed: "3", "A1". Empty for a region without a caption."""
+    """Number as printed: "3", "A1". Empty for a region without a caption."""
     page: int
     caption: str
-    """With its label ("Figure 3. ..."), whole, hyphens undone. Empty for a region without a caption."""
+    """Caption with its label ("Figure 3. ..."), whole, hyphens undone. Empty for a region without a caption."""
     caption_box: BoxTuple | None
     region_box: BoxTuple | None
     crop: str | None
@@ -103,6 +103,8 @@ class FigureRecord:
     """The words inside the region, in reading order."""
     panels: tuple[Panel, ...]
     mentions: tuple[Mention, ...]
+    text_sizes: tuple[tuple[float, int], ...] = ()
+    """Type sizes in points and the number of words of each in the text layer inside the region, the smallest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

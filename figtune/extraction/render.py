@@ -32,11 +32,11 @@ class Crop:
 
     png: bytes
     width: int
-    """In pixels."""
+    """Pixels."""
     height: int
-    """In pixels."""
+    """Pixels."""
     dpi: int
-    """At which it was rendered: the one asked for, or less where the longest side was capped."""
+    """Resolution of the picture: the one asked for, or less where the longest side was capped."""
 
 
 def render_crop(document: Document, page_index: int, region: Box, *, dpi: int, longest_side: int) -> Crop:

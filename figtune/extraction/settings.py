@@ -9,16 +9,16 @@ from typing import Literal
 
 from figtune.core.settings import check_pair, check_setting
 from figtune.core.worker_pool import TaskLimits
-from figtune.figures.caption_labels import CaptionLabels
+from figtune.layout.caption_labels import CaptionLabels
 
 EngineName = Literal["local", "ray"]
 OcrMode = Literal["auto", "never", "always"]
-"""Where OCR reads pages: where the text layer is missing or scrambled, nowhere, everywhere."""
+"""Pages that OCR reads: where the text layer is missing or scrambled, nowhere, everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings:
-    """How papers are taken apart."""
+    """Extraction from papers."""
 
     dpi: int
     """Resolution of crops, in dots per inch."""
@@ -38,7 +38,7 @@ class ExtractSettings:
     table_labels: tuple[str, ...]
     """Words that captions of tables begin with."""
     engine: EngineName
-    """Where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
+    """Place where papers are read: on this machine, or on a Ray cluster (`pip install -r requirements-cluster.txt`)."""
     ray_address: str
     """HOST:PORT of the cluster, of which this machine must be a node, or auto to find it; left out, Ray starts one here
     for as long as it takes."""

@@ -42,7 +42,7 @@ def run_locally(
 
 
 def extract_in_worker(extract: Extractor, task: ExtractionTask) -> PaperResult | WriteFailure:
-    """In the worker: what `extract` makes of the paper, or why it cannot."""
+    """Return, in the worker, what `extract` makes of the paper, or why it cannot."""
     try:
         return extract(task)
     except FigtuneError as error:

@@ -26,7 +26,7 @@ _SPECK = 1.5  # points beside a wall in which ink is still the wall's
 
 @dataclass(frozen=True, slots=True)
 class _HorizontalSpan:
-    """From where to where a region may reach, in points."""
+    """Limits of a region, in points."""
 
     x0: float
     x1: float
@@ -72,7 +72,8 @@ def _spans(caption: Caption, context: PageContext) -> list[_HorizontalSpan]:
 
 
 def _span_between_text(caption: Caption, column: _HorizontalSpan, context: PageContext) -> _HorizontalSpan | None:
-    """From text to text beside a caption that stands within its column, as where text flows around a figure."""
+    """Return the room from text to text beside a caption that stands within its column, as where text flows around
+    a figure."""
     level = [
         wall
         for wall in context.obstacles
@@ -163,7 +164,7 @@ def _white_between(left: Box, right: Box, room: Box, context: PageContext) -> fl
 
 
 def _search_box(span: _HorizontalSpan, side: Side, caption: Caption, context: PageContext) -> Box | None:
-    """From the caption to the next wall that stands in the way."""
+    """Return the room from the caption to the next wall that stands in the way."""
     inner0, inner1 = span.x0 + 4, span.x1 - 4
     blocking = [wall for wall in context.obstacles if min(wall.x1, inner1) - max(wall.x0, inner0) > 4]
     if side == "above":
@@ -194,8 +195,8 @@ def _regions_in(span: _HorizontalSpan, side: Side, caption: Caption, context: Pa
 def _regions_past_obstacles(
     span: _HorizontalSpan, box: Box, side: Side, caption: Caption, context: PageContext
 ) -> Iterator[Region]:
-    """Where the room ended at text that stands only beside the thing found, as text flows around a figure: the same in
-    a room as narrow as that thing."""
+    """Yield regions where the room ended at text that stands only beside the thing found, as text flows around a
+    figure: the same in a room as narrow as that thing."""
     narrow = _HorizontalSpan(min(box.x0, caption.box.x0) - _MARGIN, max(box.x1, caption.box.x1) + _MARGIN)
     room, taller = (_search_box(one, side, caption, context) for one in (span, narrow))
     if room and taller and narrow.x1 - narrow.x0 < span.x1 - span.x0 and taller.height > room.height + _SPECK:

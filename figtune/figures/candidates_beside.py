@@ -33,7 +33,7 @@ def regions_beside(caption: Caption, context: PageContext) -> Iterator[Region]:
 
 
 def _search_box(side: Side, caption: Box, context: PageContext) -> Box | None:
-    """From the caption to the next wall beside it, and from there to the walls above and below."""
+    """Return the room from the caption to the next wall beside it, and from there to the walls above and below."""
     level = [
         wall for wall in context.obstacles if min(wall.bottom, caption.bottom) - max(wall.top, caption.top) > _TOUCH
     ]

@@ -36,7 +36,7 @@ class CaptionPlace:
     rules: Sequence[Box]
     """Long horizontal rules."""
     style: PaperStyle
-    """With the columns of the page."""
+    """Style with the columns of the page."""
 
 
 def caption_rows(
@@ -159,8 +159,8 @@ def _is_parted(row: Box, top: float, rules: Sequence[Box]) -> bool:
 def _room_below(
     place: CaptionPlace, first: Line, last_row: Sequence[int], box: Box, pitch: float, *, titled: bool
 ) -> Box:
-    """Where the next row may stand, by its ends and its baseline: a centred one may begin further left, and the title
-    under a label be as wide as the page's columns."""
+    """Return where the next row may stand, by its ends and its baseline: a centred one may begin further left, and the
+    title under a label be as wide as the page's columns."""
     baseline = _baseline(place.lines, last_row)
     columns, column = place.style.columns, place.style.column_of(box)
     x0 = min(box.x0, column.x0 if column else columns[0].x0)

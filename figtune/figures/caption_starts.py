@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from figtune.figures.caption_labels import CaptionLabels, Label
 from figtune.figures.caption_rows import row_at
+from figtune.layout.caption_labels import CaptionLabels, Label
 from figtune.layout.rulers import without_ruler
 from figtune.layout.style import PaperStyle, font_family, is_prose
 from figtune.pdf.page import Line, PageText

@@ -6,13 +6,14 @@ caption over two blocks. So a caption grows line by line from its label, as long
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.extraction.records import FigureType
-from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.caption_rows import CaptionPlace, caption_rows
 from figtune.figures.caption_starts import Start, caption_starts
+from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.row_text import RowTextBuilder, note_marks
 from figtune.layout.rulers import without_ruler
 from figtune.layout.style import PaperStyle
@@ -21,6 +22,9 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.page import PageText
 
 _SURE = 6.0  # score for full certainty
+_START = re.compile(r"^(?P<word>[^\W\d_]{2,20}\.?)\s?(?P<number>\d{1,2}(?:\.\d{1,2})?)\s?(?P<mark>[.:|—–]?)(?=\s|$)")
+_FEWEST = 2  # different numbers behind one word
+_MOST = 3  # words that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Caption:
     lines: tuple[int, ...]
     """Positions in `PageText.lines`."""
     certainty: float
-    """In [0, 1]: that this is a caption and not a sentence that begins with "Figure 3"."""
+    """Certainty in [0, 1] that this is a caption and not a sentence that begins with "Figure 3"."""
 
 
 def find_captions(
@@ -81,3 +85,15 @@ def _caption(
         lines=tuple(number for row in rows for number in row),
         certainty=round(min(1.0, max(0.0, start.score / _SURE + 0.34)), 3),
     )
+
+
+def caption_lookalikes(texts: Iterable[PageText]) -> tuple[str, ...]:
+    """Return beginnings of lines, "Obrazac 1:" for example, of the words that stand before most different numbers."""
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        for line in text.lines:
+            if line.horizontal and (match := _START.match(line.text)):
+                found.setdefault(match["word"].casefold(), {}).setdefault(match["number"], match[0].strip())
+    counted = [starts for starts in found.values() if len(starts) >= _FEWEST]
+    counted.sort(key=lambda starts: -len(starts))
+    return tuple(next(iter(starts.values())) for starts in counted[:_MOST])

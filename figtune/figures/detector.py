@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
-from figtune.figures.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.figures.captions import Caption, find_captions
-from figtune.figures.confidence import confidence_of
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import SidePrior, assign, estimate_side_prior
 from figtune.figures.page_context import build_page_context
-from figtune.figures.pair_features import pair_features
+from figtune.figures.pair_features import confidence_of, pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
 from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
+from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules
 from figtune.layout.style import PaperStyle, style_of
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import PageText
+from figtune.pdf.page import Line, PageText
 
 _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"
@@ -38,9 +38,9 @@ class DetectedFigure:
 
     figure_type: FigureType
     name: str
-    """As printed: "3", "A1". Empty for a region without a caption."""
+    """Name as printed: "3", "A1". Empty for a region without a caption."""
     page_index: int
-    """From 0."""
+    """Number from 0."""
     caption: str
     """Whole, with its label. Empty for a region without a caption."""
     caption_box: Box | None
@@ -49,11 +49,13 @@ class DetectedFigure:
     kind: FigureKind
     kind_score: float
     confidence: float
-    """In [0, 1], 0 where either half is missing."""
+    """Probability in [0, 1], 0 where either half is missing."""
     reason: str
     """Reason for a missing caption or region; empty otherwise."""
     text: str
     """The words inside the region, line by line."""
+    text_sizes: tuple[tuple[float, int], ...]
+    """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
 
 
@@ -74,7 +76,7 @@ class Detections:
     """Figures and tables of a paper, and its body style."""
 
     figures: tuple[DetectedFigure, ...]
-    """By page, then from top to bottom."""
+    """Figures by page, then from top to bottom."""
     pages: tuple[PageDetections, ...]
     style: PaperStyle
 
@@ -227,7 +229,8 @@ def _paired(
         kind_score=kind_score,
         confidence=confidence,
         reason="",
-        text=_text_in(region.box, text),
+        text=_text_of(lines := _lines_in(region.box, text)),
+        text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground),
     )
 
@@ -253,6 +256,7 @@ def _without_region(caption: Caption) -> DetectedFigure:
         confidence=0.0,
         reason=_NO_REGION,
         text="",
+        text_sizes=(),
         panels=(),
     )
 
@@ -270,18 +274,30 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures) -> Detect
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        text=_text_in(box, text),
+        text=_text_of(lines := _lines_in(box, text)),
+        text_sizes=_sizes_of(lines),
         panels=(),
     )
 
 
-def _text_in(region: Box, text: PageText) -> str:
-    """Lines that lie inside the region, top to bottom, then left to right."""
+def _lines_in(region: Box, text: PageText) -> list[Line]:
+    """Return the lines that lie inside the region, top to bottom, then left to right."""
     inside = [
         line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
     ]
     inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
-    return "\n".join(line.text for line in inside)
+    return inside
+
+
+def _text_of(lines: Sequence[Line]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def _sizes_of(lines: Sequence[Line]) -> tuple[tuple[float, int], ...]:
+    words: Counter[float] = Counter()
+    for line in lines:
+        words[line.size] += len(line.text.split())
+    return tuple(sorted(words.items()))
 
 
 def _reading_order(figure: DetectedFigure) -> tuple[float, float, str, str]:

@@ -39,7 +39,7 @@ class Gap:
 
     @property
     def width(self) -> int:
-        """In points."""
+        """Points."""
         return self.end - self.start
 
 
@@ -157,8 +157,8 @@ class ForegroundMask:
         return [Gap(int(start + filled[step] + 1), int(start + filled[step + 1])) for step in steps]
 
     def min_gap(self, box: Box, *, vertical: bool) -> float:
-        """Where to cut `box` in two, from top to bottom if `vertical`, else from left to right: in the middle of the
-        widest white, or, where something crosses everywhere, of the widest stretch with the longest white lines."""
+        """Return where to cut `box` in two, from top to bottom if `vertical`, else from left to right: in the middle of
+        the widest white, or, where something crosses everywhere, of the widest stretch with the longest white lines."""
         rows, columns = self._window(box)
         window = self.mask[rows, columns] if vertical else self.mask[rows, columns].T
         if not window.size:

@@ -17,7 +17,7 @@ _TOLERATED = 0.02  # of the smaller of two regions that both may cover
 
 @dataclass(frozen=True, slots=True)
 class SidePrior:
-    """Where the regions of one type lie in this paper, seen from their captions."""
+    """Side on which the regions of one type lie in this paper, seen from their captions."""
 
     side: Side
     weight: float
@@ -48,7 +48,8 @@ def assign(proposals: Sequence[Sequence[Region]], cells: int, side_priors: Seque
 def estimate_side_prior(
     pages: Sequence[tuple[Sequence[Caption], Sequence[Region | None]]], figure_type: FigureType
 ) -> SidePrior:
-    """Where the regions of one type lie, by majority over a paper of a first matching without preference."""
+    """Return the side on which the regions of one type lie, by majority over a paper of a first matching without
+    preference."""
     votes: dict[Side, float] = {"above": 0.0, "below": 0.0, "left": 0.0, "right": 0.0}
     for captions, regions in pages:
         for caption, region in zip(captions, regions, strict=True):

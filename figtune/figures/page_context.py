@@ -109,7 +109,8 @@ def _hanging_lines(
 
 
 def _top(text: PageText, roles: Sequence[Role], style: PaperStyle) -> float:
-    """Where figures may begin: on the first page not above the title, where logos stand; elsewhere below the header."""
+    """Return where figures may begin: on the first page not above the title, where logos stand; elsewhere below the
+    header."""
     named = list(zip(text.lines, roles, strict=True))
     front = [line.box.top for line, role in named if role is Role.FRONT]
     header = [
@@ -121,7 +122,7 @@ def _top(text: PageText, roles: Sequence[Role], style: PaperStyle) -> float:
 
 
 def _bottom(captions: Sequence[Caption], style: PaperStyle) -> float:
-    """Where figures may end: a little below the body, or above a caption that stands still lower."""
+    """Return where figures may end: a little below the body, or above a caption that stands still lower."""
     return max(style.bottom + _FRAME_MARGIN, *(caption.box.bottom for caption in captions), 0.0)
 
 

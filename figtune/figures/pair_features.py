@@ -1,14 +1,15 @@
-"""Features of a caption and its region once they are chosen, beside the signals that chose them."""
+"""Features of a caption and its region once they are chosen, and the confidence that a logistic model has in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import exp
 
 from figtune.figures.captions import Caption
 from figtune.figures.foreground_mask import ForegroundMask
 from figtune.figures.matching import SidePrior
-from figtune.figures.scoring import Region
+from figtune.figures.scoring import Region, RegionFeatures
 from figtune.layout.line_roles import Role
 from figtune.layout.style import PaperStyle, is_prose
 from figtune.pdf.geometry import Box
@@ -35,7 +36,7 @@ class PairFeatures:
     """Each in [0, 1]."""
 
     lead: float
-    """How far the region is ahead of the best one of another shape on the same side."""
+    """Lead of the region over the best one of another shape on the same side."""
     usual_side: float
     """1 where regions of this type lie on that side in this paper."""
     prose: float
@@ -43,13 +44,13 @@ class PairFeatures:
     cut: float
     """Lines that the region's edge cuts."""
     outside: float
-    """How far the region sticks out of the body."""
+    """Length by which the region sticks out of the body."""
     beyond: float
-    """How much of the edge away from the caption has ink right beyond it that no region claims."""
+    """Share of the edge away from the caption that has ink right beyond it that no region claims."""
     unfinished: float
     """1 where a line set like the caption stands right below it."""
     neglected: float
-    """How much of the caption's width has ink right above or below it that no region claims."""
+    """Share of the caption's width that has ink right above or below it that no region claims."""
 
 
 def pair_features(
@@ -186,3 +187,44 @@ def _lead(region: Region, proposals: Sequence[Region]) -> float:
     if not rivals:
         return 1.0
     return min(1.0, max(0.0, (region.score - max(rivals)) / _RIVAL))
+
+
+# Fitted on 560 right pairs of 56 papers of 14 styles, and on 489 wrong ones that faults made of them: right regions
+# withheld, blocks of text or headers taken for figures, captions cut or run on. The weight of `certainty` is set by
+# hand, since none of the faults invents captions. `outside` was narrowed after the fit, to regions that hold text
+# there, and the bias then moved from -9.95: of such pairs made again, 97 % of the right ones are at 0.5 or above, and
+# 89 % of the wrong ones below.
+_BIAS = -10.25
+_CERTAINTY_WEIGHT = 1.5
+_NEARNESS_WEIGHT, _ALIGNMENT_WEIGHT, _LIKENESS_WEIGHT, _WHOLENESS_WEIGHT, _SIZE_WEIGHT = 0.65, 4.75, 0.1, 1.6, 0.4
+_LEAD_WEIGHT, _USUAL_SIDE_WEIGHT = 2.4, 1.4
+_PROSE_WEIGHT, _CUT_WEIGHT, _OUTSIDE_WEIGHT, _BEYOND_WEIGHT = 1.7, 0.5, 3.4, 2.6
+_UNFINISHED_WEIGHT, _NEGLECTED_WEIGHT = 5.2, 3.1
+
+
+def confidence_of(certainty: float, region: RegionFeatures, pair: PairFeatures) -> float:
+    """Return the confidence in a pair, in [0, 1].
+
+    Args:
+        certainty: that the caption is one.
+        region: features of the region.
+        pair: features of the pair.
+    """
+    logit = (
+        _BIAS
+        + _CERTAINTY_WEIGHT * certainty
+        + _NEARNESS_WEIGHT * region.caption_distance
+        + _ALIGNMENT_WEIGHT * region.alignment
+        + _LIKENESS_WEIGHT * region.type_match
+        + _WHOLENESS_WEIGHT * region.boundary_gap
+        + _SIZE_WEIGHT * region.size
+        + _LEAD_WEIGHT * pair.lead
+        + _USUAL_SIDE_WEIGHT * pair.usual_side
+        - _PROSE_WEIGHT * pair.prose
+        - _CUT_WEIGHT * pair.cut
+        - _OUTSIDE_WEIGHT * pair.outside
+        - _BEYOND_WEIGHT * pair.beyond
+        - _UNFINISHED_WEIGHT * pair.unfinished
+        - _NEGLECTED_WEIGHT * pair.neglected
+    )
+    return round(1.0 / (1.0 + exp(-logit)), 3)

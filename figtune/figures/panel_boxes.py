@@ -1,4 +1,4 @@
-"""Where the panels of a figure lie: its region cut between the labels of neighbours."""
+"""Boxes of the panels of a figure: its region cut between the labels of neighbours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _PanelRow:
     """Panels whose labels stand at the same height."""
 
     labels: tuple[str, ...]
-    """From left to right."""
+    """Labels from left to right."""
     box: Box
     """Around their sub-captions."""
 

@@ -27,7 +27,7 @@ class DetectedPanel:
     label: str
     """"a", "b", ... without brackets."""
     box: Box | None
-    """With its label and sub-caption, in points; None where neither its label was found in the region
+    """Box with its label and sub-caption, in points; None where neither its label was found in the region
     nor a rule beside it."""
     caption: str
     """The part of the figure's caption that speaks of it, or else its sub-caption inside the region."""

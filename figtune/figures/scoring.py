@@ -13,7 +13,7 @@ from figtune.layout.columns import Columns
 from figtune.pdf.geometry import Box
 
 Side = Literal["above", "below", "left", "right"]
-"""Where the region lies, seen from the caption."""
+"""Side of the region, seen from the caption."""
 SMALLEST = 12.0
 """Points: nothing narrower or lower is a region."""
 
@@ -34,7 +34,7 @@ class RegionFeatures:
     type_match: float
     """It looks like what the caption calls it."""
     boundary_gap: float
-    """Its far edge is a wall or wide white, not a narrow white inside something."""
+    """1 where its far edge is a wall or wide white, not a narrow white inside something."""
     size: float
 
 
@@ -87,7 +87,7 @@ def _crosses_gutter(box: Box, caption: Box, columns: Columns) -> bool:
 
 
 def _distance(box: Box, caption: Box, side: Side) -> float:
-    """From the caption to the box in points; below 0 where they overlap."""
+    """Return the distance from the caption to the box in points; below 0 where they overlap."""
     return {
         "above": caption.top - box.bottom,
         "below": box.top - caption.bottom,

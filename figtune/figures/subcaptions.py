@@ -47,7 +47,7 @@ def is_run(labels: Sequence[str]) -> bool:
 
 
 def subcaptions(caption: str) -> dict[str, str]:
-    """For each label that a caption explains, what it says of it; empty where there are fewer than two."""
+    """Return for each label that a caption explains what it says of it; empty where there are fewer than two."""
     for pattern in (_LABEL, _HALF_BRACKET, _POINT):
         marks = list(_merged(list(_marks(pattern, caption)), caption))
         leading = _in_order(mark for mark in marks if _precedes_text(mark, caption))
@@ -133,8 +133,8 @@ def _in_order(marks: Iterator[_SubfigureLabel]) -> list[_SubfigureLabel]:
 
 
 def _parts_behind(marks: Sequence[_SubfigureLabel], caption: str) -> dict[str, str]:
-    """From each mark to the next. Behind the last one, the caption may go on about the whole figure: where the other
-    panels have one sentence each, so has the last."""
+    """Return the text from each mark to the next. Behind the last one, the caption may go on about the whole figure:
+    where the other panels have one sentence each, so has the last."""
     parts: dict[str, str] = {}
     long_winded = False
     for number, mark in enumerate(marks):
@@ -155,7 +155,7 @@ def _is_loose(sentence: str) -> bool:
 
 
 def _parts_before(marks: Sequence[_SubfigureLabel], caption: str) -> dict[str, str]:
-    """From the mark before, or the beginning of the sentence, to each mark."""
+    """Return the text from the mark before, or the beginning of the sentence, to each mark."""
     parts: dict[str, str] = {}
     start = 0
     for mark in marks:

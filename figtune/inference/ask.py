@@ -24,7 +24,6 @@ def ask_about(
     about: Path,
     spec: PromptSpec,
     settings: InferenceSettings,
-    *,
     figure: str | None,
     answers: Path | None,
 ) -> AskCounts:
@@ -48,7 +47,9 @@ def ask_about(
         return ask_folder(output_dir, about, spec, answers, settings)
     question = _question(about, figure, spec, settings)
     check_prompt(output_dir, question.prompt)
-    (answer,) = predict(load_model(output_dir, settings.device), [question], settings.decoding)
+    (answer,) = predict(
+        load_model(output_dir, settings.device, unquantized=settings.unquantized), [question], settings.decoding
+    )
     print_result(answer.text)
     return AskCounts(answered=1, failed=0)
 

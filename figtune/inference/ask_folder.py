@@ -113,7 +113,7 @@ class _FolderRun:
 
     def batches(self, images: Sequence[Path], done: int) -> Iterator[list[ImageAnswer]]:
         """Yield the lines of the images after the first `done`, batch by batch; images are decoded batch by batch."""
-        loaded = load_model(self._output_dir, self._settings.device)
+        loaded = load_model(self._output_dir, self._settings.device, unquantized=self._settings.unquantized)
         with progress_bar(images[done:], total=len(images) - done, title="asking", unit="image") as bar:
             for first in range(done, len(images), self.batch_size):
                 batch = images[first : first + self.batch_size]

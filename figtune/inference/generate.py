@@ -21,7 +21,6 @@ from transformers import (
     TopPLogitsWarper,
 )
 from transformers.generation.streamers import BaseStreamer
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.batching.collator import prompt_batch
 from figtune.batching.tokenization import tokenize_prompt
@@ -78,7 +77,7 @@ def generate_answers(
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         **family.token_inputs(batch.bidirectional, batch.attention_mask),
-        mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},
+        mm_encoder_outputs={"image": family.encoder_outputs(embeddings)},
         logits_processor=sampling_processors(decoding, prompts, images),
         streamer=streamer,
     )

@@ -62,17 +62,18 @@ def check_prompt_length(family: Family, processor: Processor, prompt: str, max_l
         )
 
 
-def load_model(output_dir: Path, device: str) -> LoadedModel:
+def load_model(output_dir: Path, device: str, *, unquantized: bool = False) -> LoadedModel:
     """Load the model trained in `output_dir`.
 
     Args:
         device: "auto", "cpu" or "cuda".
+        unquantized: load the base model whole, even after QLoRA.
 
     Raises:
         ArtifactMissingError, InputError, ResourceError: see `read_adapter_record` and `load_tuned_model`.
     """
     read_adapter_record(output_dir)
-    return load_tuned_model(output_dir, resolve_device(device), commands.TRAIN)
+    return load_tuned_model(output_dir, resolve_device(device), commands.TRAIN, unquantized=unquantized)
 
 
 def predict(loaded: LoadedModel, questions: Sequence[Question], decoding: Decoding) -> list[Answer]:

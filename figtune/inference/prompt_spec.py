@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSpec:
-    """Which prompt to build."""
+    """Choice of the prompt to build."""
 
     task: Task
     custom_prompt: str | None

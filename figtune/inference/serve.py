@@ -10,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from figtune.core.cli import ended_by_signals
 from figtune.core.optional import require
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import load_model
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
-from figtune.inference.web_server import Access, ended_by_signals, listening, run
+from figtune.inference.web_server import Access, listening, run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -62,7 +63,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         from figtune.inference.web_app import AppState
 
         uploads = UploadReader(folder, settings.paper)
-        loaded = load_model(output_dir, settings.device)
+        loaded = load_model(output_dir, settings.device, unquantized=settings.unquantized)
         state = AppState(loaded=loaded, settings=settings, spec=spec, uploads=uploads)
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
         app = _application(state, folder, access.hosts(), password)

@@ -11,7 +11,7 @@ from figtune.extraction.settings import ExtractSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How an answer is generated."""
+    """Generation of an answer."""
 
     max_new_tokens: int
     """Maximum length of an answer, in tokens."""
@@ -30,16 +30,16 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperSettings:
-    """How a paper is extracted, and what its prompts hold."""
+    """Extraction of a paper, and content of its prompts."""
 
     extract: ExtractSettings
     max_context_words: int
     """Maximum words of a caption within a prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class InferenceSettings:
-    """How the model is asked."""
+    """Way in which the model is asked."""
 
     device: str
     """ "auto", "cpu" or "cuda"."""
@@ -49,3 +49,5 @@ class InferenceSettings:
     paper: PaperSettings
     strict: bool
     """Fail in the end if an image of a folder could not be read."""
+    unquantized: bool = False
+    """Load the base model whole, even after QLoRA."""

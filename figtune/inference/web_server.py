@@ -7,10 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
@@ -44,21 +41,6 @@ class Access:
     def hosts(self) -> tuple[str, ...] | None:
         """Return the names that visitors may call it by; None for any."""
         return ("127.0.0.1", "localhost", "::1", self.host) if self.is_local else None
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that nothing of the run stays behind."""
-    before = {number: signal.signal(number, _unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the interface gives both
-    raise SystemExit(128 + number)
 
 
 def listening(host: str, port: int) -> socket.socket:

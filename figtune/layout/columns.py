@@ -28,7 +28,7 @@ class Column:
 
     @property
     def width(self) -> float:
-        """In points."""
+        """Points."""
         return self.x1 - self.x0
 
     def contains(self, box: Box, tolerance: float) -> bool:

@@ -47,7 +47,7 @@ class TextBlock:
 
     kind: Kind
     page_index: int
-    """Where it starts."""
+    """Page and place where it starts."""
     text: str
     """Displayed formulas stand on lines of their own, and so does a heading run into a paragraph."""
     rows: tuple[TextRow, ...]

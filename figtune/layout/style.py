@@ -38,7 +38,7 @@ class PaperStyle:
     families: frozenset[str]
     """Font families in which the body, its headings and its formulas are set."""
     pitch: float
-    """From line to line of the body, in em of its size."""
+    """Distance from line to line of the body, in em of its size."""
     columns: Columns
     """Columns of the page at hand."""
     facing: Columns

@@ -56,7 +56,7 @@ class TextRow(Struct, frozen=True, gc=False):
     column: Column
     box: Box
     baseline: float
-    """In points from the top of the page."""
+    """Points from the top of the page."""
     text: str
     size: float
     """Font size of most of its characters, in points."""

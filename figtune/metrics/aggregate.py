@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.metrics.bootstrap import Bootstrap, Statistic, bootstrap_interval, paired_difference, ratio, sum_by_group
+from figtune.metrics.choice import choice_scores
 from figtune.metrics.records import (
     BASELINES,
     EVALUATED_SPLITS,
@@ -34,6 +35,8 @@ _MAX_EXPONENT = 50.0
 
 STATISTICS: Mapping[Score, Statistic] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
 """Statistic of each answer score, over summed columns."""
+
+_NO_ANSWER = ModelResult(loss=None, answer="", answer_tokens=0, stopped=False, chrf=0.0, rouge_l=0.0)
 
 LossOf = Callable[[Prediction], float | None]
 
@@ -104,6 +107,8 @@ class _SliceBuilder:
             image_gain=self._loss_gain(_wrong_loss, _tuned_loss),
             grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
             not_finite=sum(map(has_nonfinite_loss, self.members)),
+            served=self._scores("served") if "served" in self.answers else None,
+            choice=choice_scores(self.members, self.bootstrap),
         )
 
     @property
@@ -218,6 +223,8 @@ def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswe
         "base": _system_answers([each.base for each in members], members, consensus),
         "tuned": _system_answers([each.tuned for each in members], members, consensus),
     }
+    if any(each.served is not None for each in members):
+        found["served"] = _system_answers([each.served or _NO_ANSWER for each in members], members, consensus)
     for baseline in BASELINES:
         guesses = [_baseline_answer(each, baseline) for each in members]
         whole = [guess for guess in guesses if guess is not None]

@@ -9,6 +9,7 @@ import numpy as np
 
 from figtune.metrics.aggregate import STATISTICS, answers_by_system
 from figtune.metrics.bootstrap import Bootstrap, paired_difference, ratio, sum_by_group
+from figtune.metrics.choice import choice_difference
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
     EvaluatedSplit,
@@ -64,6 +65,8 @@ class ComparableRuns:
             found[score] = paired_difference(
                 sum_by_group(answers[score], groups), sum_by_group(answered[score], groups), statistic, bootstrap
             )
+        if (choice := choice_difference(members, others, bootstrap)) is not None:
+            found["choice"] = choice
         return found
 
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from figtune.metrics.short_answer_records import QuestionScores, ReadingScores
-
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
@@ -21,11 +19,12 @@ Baseline = Literal["frequent words", "typical text", "nearest picture", "nearest
 the training image with the nearest perceptual hash; the text of the training prompt with the nearest TF-IDF vector.
 """
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-System = Literal["base", "tuned"] | Baseline
+System = Literal["base", "tuned", "served"] | Baseline
 
 Source = Literal["papers", "images", "groups"]
 """Source of the examples: papers, single images, or rows of a data set grouped by id."""
-Score = Literal["loss", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF"]
+Score = Literal["loss", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "choice"]
+"""Loss, scores of answers, and choice: the share of examples whose right text is the likeliest of five."""
 Change = Literal["better", "worse", "not shown"]
 Effect = Literal["better", "worse", "mixed", "not shown"]
 """Effect of fine-tuning on loss and answers together; "mixed" where they, or answers and baselines, disagree."""
@@ -33,14 +32,30 @@ ImageUse = Literal["uses image", "ignores", "memorised only", "not shown", "unte
 """Use of the image by the tuned model; "memorised only": the right image lowers the loss on training images alone."""
 SIGNIFICANCE_LEVEL = 0.05
 """Significance level alpha."""
-MIN_EFFECT: Mapping[Score, float] = {"loss": 0.02, "CIDEr-D": 0.05, "BLEU-4": 0.5, "ROUGE-L": 0.5, "chrF": 0.5}
+MIN_EFFECT: Mapping[Score, float] = {
+    "loss": 0.02,
+    "CIDEr-D": 0.05,
+    "BLEU-4": 0.5,
+    "ROUGE-L": 0.5,
+    "chrF": 0.5,
+    "choice": 0.02,
+}
 """Smallest difference that counts, however significant. Loss: 0.02 nats per token, 2 % of the perplexity. Answers:
-half a point of 100, and of CIDEr-D the same share of its range. Chosen, not measured."""
+half a point of 100, and of CIDEr-D the same share of its range. Choice: 2 of 100 examples. Chosen, not measured."""
 
-EVALUATION_VERSION = 3
+NEGATIVES = 4
+"""Wrong texts beside the right one; by chance one choice in five is right."""
+NegativeRule = Literal["group and kind", "group", "kind", "length", "any"]
+"""Features that a wrong text shares with the right one, beside its task, in the order in which they are tried: the
+paper, the kind of figure, a similar length; "any" has no similar length."""
+NEGATIVE_RULES: tuple[NegativeRule, ...] = get_args(NegativeRule)
+
+EVALUATION_VERSION = 4
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
+SERVED_FOLDER = "evaluation-served"
+"""Evaluation of a server's answers, beside that of the model that it serves."""
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -72,6 +87,22 @@ class BaselineAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Losses of the tuned model of five completions of one prompt, the reference first; None if not finite."""
+
+    negatives: tuple[str, ...]
+    """Ids of the examples that the others are from."""
+    rules: tuple[NegativeRule, ...]
+    """Rules by which these were chosen."""
+    losses: tuple[float | None, ...]
+    """Losses given the right image, in nats per token."""
+    wrong_image_losses: tuple[float | None, ...] | None
+    """Losses given a mismatched image; None if the split has only one image."""
+    grey_image_losses: tuple[float | None, ...]
+    """Losses given a uniform grey image."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """Results of base and tuned model on one example."""
 
@@ -99,6 +130,12 @@ class Prediction:
     """Loss of the tuned model given a uniform grey image; None if not finite."""
     guesses: tuple[BaselineAnswer, ...]
     """Answers of baselines; nearest-neighbour ones only if an example of another group exists."""
+    served: ModelResult | None = None
+    """Answer of a server, without a loss; None where none was asked, or it gave none."""
+    choice: Choice | None = None
+    """None for short questions, and where there are too few other texts."""
+    grey_answer: str | None = None
+    """Answer of the tuned model given a uniform grey image; None where answers are not right or wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +193,22 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChoiceScores:
+    """Share of examples whose reference is the likeliest of five completions, each in [0, 1]; 0.2 by chance."""
+
+    examples: int
+    """Examples with a choice."""
+    accuracy: Estimate
+    """Share given the right image."""
+    wrong_image: Estimate | None
+    """Share given a mismatched image; None if the split has only one image."""
+    grey: Estimate
+    """Share given a uniform grey image."""
+    gain: PairedDifference
+    """Accuracy given the right image minus given a mismatched one, or grey where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slice:
     """Scores of base and tuned model over a split, or over one task or kind of figure in it."""
 
@@ -179,26 +232,50 @@ class Slice:
     """Loss of the tuned model given a grey image minus given the right one."""
     not_finite: int
     """Examples with a loss that is not finite, which are left out of its mean."""
+    served: Scores | None = None
+    """Scores of a server's answers, if one was asked."""
+    choice: ChoiceScores | None = None
+    """None where no example has a choice."""
 
     @property
     def systems(self) -> tuple[Scores, ...]:
-        """Tuned model, base model, then baselines."""
-        return (self.tuned, self.base, *self.baselines)
+        """Tuned model, the same behind a server, base model, then baselines."""
+        return (self.tuned, *(() if self.served is None else (self.served,)), self.base, *self.baselines)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FactScores:
-    """Agreement of answers with references on one extracted fact."""
+    """Scores of answers on one extracted fact."""
 
     split: EvaluatedSplit
     fact: str
+    measure: Literal["F1", "specificity"]
+    """F1: over the values that references and answers assert. Specificity: share of the scans whose reference is
+    healthy for which the answer asserts no finding."""
     stated: int
     """Examples whose reference states the fact."""
     examples: int
-    agreement: dict[System, Estimate]
-    """Share of those in which the answer states exactly the same values."""
-    silent: dict[System, float]
-    """Share of those in which the answer states no value."""
+    scores: dict[System, Estimate]
+    """Scores in [0, 1], by system."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortScores:
+    """Share of short answers that are right, or of words that are, over one split; each in [0, 1]."""
+
+    split: EvaluatedSplit
+    measure: Literal["questions", "read recall", "read precision"]
+    """Questions: exactly right answers. Read: words of the figure in the answer, and of the answer in the figure."""
+    examples: int
+    papers: int
+    tuned: Estimate
+    base: Estimate
+    grey: Estimate
+    """Share of the tuned model given a uniform grey image."""
+    majority: float | None
+    """Share that the most frequent answer to each kind of question would get right; None for words."""
+    gain: PairedDifference
+    """Share of the tuned model given the image minus given grey."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +293,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServedAgreement:
+    """Agreement of a server's answers with those of the tuned and of the base model."""
+
+    address: str
+    model: str
+    """Name that the server gives the model."""
+    unanswered: int
+    """Requests that the server refused; they count as empty answers."""
+    examples: int
+    """Answered examples to which tuned and base model have different answers."""
+    same_as_tuned: int
+    """Answers of those that are the tuned model's word for word."""
+    same_as_base: int
+    nearer_to_tuned: int
+    """Answers of those that are more like the tuned model's than like the base model's, by chrF."""
+    nearer_to_base: int
+    serves: Literal["adapter", "base model", "unclear"]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSummary:
     """Content of `metrics.json`."""
 
@@ -225,6 +323,8 @@ class EvaluationSummary:
     """True if the base model is a tiny one with random weights."""
     adapter: str = ""
     """Fingerprint (sha256, hex) of the evaluated adapter; empty in files of older versions."""
+    base_weights: str = ""
+    """Precision of the base model's weights, as part of a sentence; empty in files of older versions."""
     source: Source
     verdict: Verdict
     left_out: int
@@ -234,7 +334,7 @@ class EvaluationSummary:
     slices: tuple[Slice, ...]
     facts: tuple[FactScores, ...]
     """Facts stated in references of a data set; empty for papers."""
-    questions: tuple[QuestionScores, ...] = ()
-    """Accuracy on short questions, by split that has any."""
-    readings: tuple[ReadingScores, ...] = ()
-    """Words read off figures, by split that has any."""
+    short: tuple[ShortScores, ...] = ()
+    """Short questions and words read off figures, by split that has any."""
+    served: ServedAgreement | None = None
+    """Comparison with a server's answers, if one was asked."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
-from figtune.metrics.records import EvaluatedSplit, Prediction
-from figtune.metrics.short_answer_records import QuestionScores, ReadingScores
+import numpy as np
+
+from figtune.metrics.bootstrap import Bootstrap, Sums, bootstrap_interval, paired_difference, ratio, sum_by_group
+from figtune.metrics.records import EVALUATED_SPLITS, Prediction, ShortScores
 
 QUESTION_TASK = "question"
 READ_TASK = "read"
+SHORT_TASKS = (QUESTION_TASK, READ_TASK)
+"""Tasks whose answers are right or wrong."""
+Measure = Literal["questions", "read recall", "read precision"]
 _EDGES = " .,;:!?\"'“”‘’()[]"
 _WORD = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 
@@ -30,54 +36,63 @@ def word_recall_precision(answer: str, reference: str) -> tuple[float, float]:
     return common / max(1, true.total()), common / max(1, said.total())
 
 
-def question_scores(predictions: Sequence[Prediction]) -> tuple[QuestionScores, ...]:
-    """Return the accuracy of each split that has questions."""
-    return tuple(_questions(split, members) for split, members in _by_split(predictions, QUESTION_TASK).items())
-
-
-def reading_scores(predictions: Sequence[Prediction]) -> tuple[ReadingScores, ...]:
-    """Return recall and precision of each split that has figures to read."""
-    return tuple(_readings(split, members) for split, members in _by_split(predictions, READ_TASK).items())
+def short_scores(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[ShortScores, ...]:
+    """Return the scores of each split that has short questions or figures to read."""
+    found = []
+    for split in EVALUATED_SPLITS:
+        members = [each for each in predictions if each.split == split and each.grey_answer is not None]
+        if questions := [each for each in members if each.task == QUESTION_TASK]:
+            found.append(_scores("questions", questions, _exact_share, bootstrap))
+        if readings := [each for each in members if each.task == READ_TASK]:
+            found.append(_scores("read recall", readings, _recall, bootstrap))
+            found.append(_scores("read precision", readings, _precision, bootstrap))
+    return tuple(found)
 
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).strip(_EDGES)
 
 
-def _by_split(predictions: Sequence[Prediction], task: str) -> dict[EvaluatedSplit, list[Prediction]]:
-    found: defaultdict[EvaluatedSplit, list[Prediction]] = defaultdict(list)
-    for each in predictions:
-        if each.task == task:
-            found[each.split].append(each)
-    return dict(found)
+def _exact_share(answer: str, reference: str) -> float:
+    return float(is_exact(answer, reference))
 
 
-def _questions(split: EvaluatedSplit, members: Sequence[Prediction]) -> QuestionScores:
+def _recall(answer: str, reference: str) -> float:
+    return word_recall_precision(answer, reference)[0]
+
+
+def _precision(answer: str, reference: str) -> float:
+    return word_recall_precision(answer, reference)[1]
+
+
+def _scores(
+    measure: Measure, members: Sequence[Prediction], share: Callable[[str, str], float], bootstrap: Bootstrap
+) -> ShortScores:
+    groups = [each.group for each in members]
+
+    def summed(answers: Iterable[str | None]) -> Sums:
+        shares = [share(answer or "", each.reference) for answer, each in zip(answers, members, strict=True)]
+        return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), groups)
+
+    tuned, base = summed(each.tuned.answer for each in members), summed(each.base.answer for each in members)
+    grey = summed(each.grey_answer for each in members)
+    return ShortScores(
+        split=members[0].split,
+        measure=measure,
+        examples=len(members),
+        papers=len(set(groups)),
+        tuned=bootstrap_interval(tuned, ratio, bootstrap),
+        base=bootstrap_interval(base, ratio, bootstrap),
+        grey=bootstrap_interval(grey, ratio, bootstrap),
+        majority=_majority_share(members) if measure == "questions" else None,
+        gain=paired_difference(tuned, grey, ratio, bootstrap),
+    )
+
+
+def _majority_share(questions: Sequence[Prediction]) -> float:
+    """Return the share that the most frequent answer to each kind of question would get right."""
     answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for each in members:
+    for each in questions:
         # The kind of question is the end of the example's id.
         answers[each.example_id.rsplit("-", 1)[-1]][_plain(each.reference)] += 1
-    return QuestionScores(
-        split=split,
-        examples=len(members),
-        tuned=_mean([is_exact(each.tuned.answer, each.reference) for each in members]),
-        base=_mean([is_exact(each.base.answer, each.reference) for each in members]),
-        majority=sum(max(counts.values()) for counts in answers.values()) / len(members),
-    )
-
-
-def _readings(split: EvaluatedSplit, members: Sequence[Prediction]) -> ReadingScores:
-    tuned = [word_recall_precision(each.tuned.answer, each.reference) for each in members]
-    base = [word_recall_precision(each.base.answer, each.reference) for each in members]
-    return ReadingScores(
-        split=split,
-        examples=len(members),
-        tuned_recall=_mean([recall for recall, _ in tuned]),
-        tuned_precision=_mean([precision for _, precision in tuned]),
-        base_recall=_mean([recall for recall, _ in base]),
-        base_precision=_mean([precision for _, precision in base]),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return round(sum(max(counts.values()) for counts in answers.values()) / len(questions), 4)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figtune.core.number_format import count, fixed, p_value, percent
+from figtune.core.number_format import count, fixed, percent
+from figtune.metrics.image_use import ImageTest, image_tests, image_use, interval_text, mismatch_cost
 from figtune.metrics.records import (
     MIN_EFFECT,
     Change,
     Effect,
     EvaluatedSplit,
     ImageUse,
-    PairedDifference,
     Score,
     Scores,
+    ShortScores,
     Slice,
     Source,
     Verdict,
@@ -24,18 +25,17 @@ _MIN_GROUPS = 6
 """Fewest groups with which the sign-flip test can reach alpha = 0.05: 2 / 2^6 = 0.031."""
 _MEMORISATION_GAP = 0.1
 """Nats per token by which the loss must have fallen further on training figures to be called memorisation."""
-_MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
-"""Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
 _DEGENERATE_REP_4 = 0.5
 """rep-4 from which answers count as degenerate (human text: below 0.01; greedy decoding: 0.44 in Welleck 2020)."""
 _ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
-def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict:
+def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bool, source: Source) -> Verdict:
     """Summarize an evaluation: effect of fine-tuning, by task, use of the image, and caveats.
 
     Args:
         slices: at least one of them a whole split.
+        short: scores of short answers.
         demo: True if the base model is a tiny one with random weights.
     """
     terms = TERMINOLOGY[source]
@@ -43,41 +43,16 @@ def summarize(slices: Sequence[Slice], *, demo: bool, source: Source) -> Verdict
     whole = wholes.get("test") or wholes["minitrain"]
     tasks = [part for part in slices if part.split == whole.split and part.by == "task"]
     trained = wholes.get("minitrain") if whole.split == "test" else None
-    sentence = f"{_effect_clause(whole, terms)}{_task_clause(tasks)}; {_image_use_clause(whole, trained)}."
+    tests = image_tests(whole, short)
+    use = image_use(whole, trained, tests)
+    sentence = f"{_effect_clause(whole, terms)}{_task_clause(tasks)}; {_image_use_clause(whole, use, tests)}."
     return Verdict(
-        headline=_headline(whole, trained),
+        headline=_headline(whole, use),
         sentence=sentence,
         helped=overall_effect(whole),
-        looking=image_use(whole, trained),
-        notes=tuple(_notes(wholes, whole, terms, demo=demo)),
+        looking=use,
+        notes=tuple(_notes(wholes, whole, terms, demo=demo, tests=tests)),
     )
-
-
-def image_use(whole: Slice, trained: Slice | None) -> ImageUse:
-    """Return the use of the image, by the paired test and the upper bound of what a mismatched image costs.
-
-    Args:
-        trained: slice of the training examples, if `whole` is of held-out ones.
-    """
-    gain = whole.image_gain
-    if gain is None:
-        return "untested"
-    if gain.change(_MIN_IMAGE_GAIN) == "better":
-        return "uses image"
-    if gain.change(0) != "better" and _upper_bound(gain) >= _MIN_IMAGE_GAIN:
-        return "not shown"
-    known = trained.image_gain if trained is not None else None
-    if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
-        return "memorised only" if _lower_bound(known) > 0 else "not shown"
-    return "ignores"
-
-
-def _upper_bound(gain: PairedDifference) -> float:
-    return gain.value if gain.high is None else gain.high
-
-
-def _lower_bound(gain: PairedDifference) -> float:
-    return gain.value if gain.low is None else gain.low
 
 
 def overall_effect(whole: Slice) -> Effect:
@@ -143,11 +118,11 @@ def _flaws(whole: Slice) -> list[str]:
     return flaws
 
 
-def _headline(whole: Slice, trained: Slice | None) -> str:
+def _headline(whole: Slice, use: ImageUse) -> str:
     parts = []
     if overall_effect(whole) == "mixed":
         parts.append(f"Mixed result: {_disagreement(whole)}.")
-    if image_use(whole, trained) == "ignores":
+    if use == "ignores":
         parts.append(f"This model {_ignores_verb(whole)} its images: its answers hardly depend on them.")
     return " ".join(parts)
 
@@ -194,7 +169,7 @@ def _effect_clause(whole: Slice, terms: Terminology) -> str:
         if drop.change(0) != "not shown":
             openings["not shown"] = "Fine-tuning made no difference that counts"
             clauses = f", less than the {fixed(MIN_EFFECT['loss'], 2)} that count"
-    return f"{openings[verdict]} {place}: {_loss_change_text(whole)} ({_interval_text(drop)}{too_few}){clauses}"
+    return f"{openings[verdict]} {place}: {_loss_change_text(whole)} ({interval_text(drop)}{too_few}){clauses}"
 
 
 def _clauses_beside_the_loss(whole: Slice) -> str:
@@ -239,28 +214,31 @@ def _task_clause(tasks: Sequence[Slice]) -> str:
     return f", {', '.join(parts)}"
 
 
-def _image_use_clause(whole: Slice, trained: Slice | None) -> str:
-    gain = whole.image_gain
-    if gain is None:
-        return "use of the image could not be tested, since the split has only one image"
-    cost = f"{_mismatch_cost(gain)} ({_interval_text(gain)})"
-    match image_use(whole, trained):
-        case "uses image":
-            return f"it uses the image: {cost}"
-        case "ignores":
-            return f"it {_ignores_verb(whole)} the image: {cost}"
-        case "memorised only":
-            return f"it uses the images that it was trained on, but not new ones: {cost}"
-        case "not shown" | "untested":
-            return f"it is not shown to use the image: {cost}"
+def _image_use_clause(whole: Slice, use: ImageUse, tests: Sequence[ImageTest]) -> str:
+    """Describe the use of the image by the tests that show it, or else by the first one."""
+    openings: dict[ImageUse, str] = {
+        "uses image": "it uses the image",
+        "ignores": f"it {_ignores_verb(whole)} the image",
+        "memorised only": "it uses the images that it was trained on, but not new ones",
+        "not shown": "it is not shown to use the image",
+        "untested": "use of the image could not be tested, since the split has only one image",
+    }
+    return ": ".join(filter(None, (openings[use], join_names(_told(tests)))))
 
 
-def _mismatch_cost(gain: PairedDifference) -> str:
-    moved = "raises" if gain.value >= 0 else "lowers"
-    return f"a mismatched image {moved} its loss by {fixed(abs(gain.value), 2)} nats per token"
+def _told(tests: Sequence[ImageTest]) -> list[str]:
+    """Return the clauses of the tests that stand in the sentence."""
+    return [test.clause for test in tests if test.shows_use] or [test.clause for test in tests[:1]]
 
 
-def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology, *, demo: bool) -> list[str]:
+def _notes(
+    wholes: dict[EvaluatedSplit, Slice],
+    whole: Slice,
+    terms: Terminology,
+    *,
+    demo: bool,
+    tests: Sequence[ImageTest],
+) -> list[str]:
     notes = []
     if demo:
         notes.append(
@@ -273,6 +251,8 @@ def _notes(wholes: dict[EvaluatedSplit, Slice], whole: Slice, terms: Terminology
             f"{terms.test_split_remedy}."
         )
     notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
+    told = _told(tests)
+    notes += [f"{test.clause[:1].upper()}{test.clause[1:]}." for test in tests if test.clause not in told]
     notes += _answer_notes(whole)
     notes += _baseline_notes(whole)
     if whole.split == "test" and "minitrain" in wholes:
@@ -328,15 +308,8 @@ def _memorisation_notes(test: Slice, minitrain: Slice, terms: Terminology) -> li
         notes.append(f"{known} {_loss_change_text(minitrain)}: what exceeds the {beyond} is memorisation.")
     if minitrain.image_gain is not None:
         gain = minitrain.image_gain
-        notes.append(f"{known} {_mismatch_cost(gain)} ({_interval_text(gain)}).")
+        notes.append(f"{known} {mismatch_cost(gain)} ({interval_text(gain)}).")
     return notes
-
-
-def _interval_text(gain: PairedDifference) -> str:
-    """Return `95 % interval 0.10 to 0.20, p = 0.03`."""
-    if gain.low is None or gain.high is None:
-        return "no interval"
-    return f"95 % interval {fixed(gain.low, 2)} to {fixed(gain.high, 2)}, {p_value(gain.p)}"
 
 
 def _loss_text(scores: Scores) -> str:
@@ -345,5 +318,7 @@ def _loss_text(scores: Scores) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return `a`, `a and b` or `a, b and c`."""
+    """Return `a`, `a and b` or `a, b and c`; nothing for none."""
+    if not names:
+        return ""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -22,6 +22,10 @@ class ModelChoice:
     revision: str | None
     dtype: Dtype
     image_fit: ImageFit
+    image_tokens: int = 0
+    """Most tokens of an image, in families where that can be chosen; 0 for the base model's own number."""
+    tiles: int = 0
+    """Most tiles of a wide or tall image beside the whole, in families that cut tiles by choice."""
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord
@@ -35,7 +39,7 @@ def check_choice(choice: ModelChoice) -> None:
     Asks no network and imports no torch: it is meant to run before the first stage does.
 
     Raises:
-        UsageError: targets, frozen parts or a dtype that contradict each other or the model.
+        UsageError: targets, frozen parts, a dtype or image tokens that contradict each other or the model.
         ResourceError: the model is of no supported family.
     """
     targets_of(choice.adapter)
@@ -44,6 +48,7 @@ def check_choice(choice: ModelChoice) -> None:
         family = family_of(model_type, choice.name)
         targets_of(choice.adapter, family)
         family.check_dtype(choice.dtype)
+        family.image_settings(choice.image_tokens, choice.tiles)
 
 
 def _model_type(choice: ModelChoice) -> str | None:
@@ -58,7 +63,7 @@ def _model_type(choice: ModelChoice) -> str | None:
 
 
 def _cached(choice: ModelChoice) -> Path | None:
-    """Where an earlier download of a Hub repository lies."""
+    """Return where an earlier download of a Hub repository lies."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from figtune.core.errors import ResourceError
 from figtune.models.family import Family
 from figtune.models.gemma3 import Gemma3
+from figtune.models.gemma4 import Gemma4
 from figtune.models.paligemma import PaliGemma
 from figtune.models.smolvlm import SmolVLM2
 
-FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma(), SmolVLM2())
+FAMILIES: tuple[Family, ...] = (Gemma3(), PaliGemma(), SmolVLM2(), Gemma4())
 TINY_TYPES = {
     "tiny-gemma3": "gemma3",
     "tiny-paligemma": "paligemma",
     "tiny-paligemma2": "paligemma",
     "tiny-smolvlm2": "smolvlm",
+    "tiny-gemma4": "gemma4",
+    "tiny-gemma4-31b": "gemma4",
 }
 """Reserved names of the models that are built on the spot, and their `model_type`."""
 

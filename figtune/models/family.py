@@ -12,18 +12,20 @@ What a family states:
 - images: `image_layout` (image tokens of an image of a given size: fixed, variable or tiled), `image_inputs` (the
   tensors that the vision encoder takes, `pixel_values` and whatever goes with them; those of several images are
   concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
-  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens);
-- text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`;
-- attention: `PromptTokens.bidirectional` marks tokens that attend to each other in both directions; in the layer types
-  of `bidirectional_layers` a token attends to those before it OR to those of its block, in all others causally; sliding
-  layers bound by their window what is causal, and the block too where `window_bounds_blocks` says so;
+  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens); `fitted_image` for servers;
+- text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
+  `gguf_template` and `ollama_template`;
+- attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
+  each run; in the layer types that `bidirectional_layers` returns for a model a token attends to those before it OR to
+  those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
+  where `window_bounds_blocks` says so;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
-- the library: `token_inputs` and `pixel_inputs`, extra arguments of transformers' own `forward` and `generate`, and
-  `load_processor` where AutoProcessor does not do.
+- the library: `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of transformers' own `forward` and
+  `generate`, and `load_processor` where AutoProcessor does not do;
+- choices: `image_settings`, settings of the image processor by which the number of image tokens is chosen;
+- memory: `layer_kinds` and `with_layers`, by which a decoder is estimated from a few of its layers.
 
-The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder. Gemma 4, for one, would state a variable
-`image_layout`, `image_position_ids` beside its patches in `image_inputs`, a `bidirectional_layers` of sliding layers
-alone, and `mm_token_type_ids` in `token_inputs`.
+The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder with layers of one size.
 
 Notation: B rows, L tokens, T image tokens, V numbers of a feature, D numbers of a decoder state.
 """
@@ -31,19 +33,22 @@ Notation: B rows, L tokens, T image tokens, V numbers of a feature, D numbers of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from figtune.core.errors import ResourceError, UsageError
-from figtune.models.records import Dtype, ImageFit, Part
+from figtune.models.model_parts import SIGLIP_GEMMA_PARTS, ModelParts
+from figtune.models.records import Dtype, ImageFit
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 IGNORE_INDEX = -100
 """Label of a token that takes no part in the loss."""
@@ -95,7 +100,7 @@ class PromptTokens:
     input_ids: tuple[int, ...]
     """int[L]"""
     bidirectional: tuple[bool, ...]
-    """bool[L], true where a token attends to all others that are true."""
+    """bool[L], true where a token attends to all others of its run of true ones."""
     image_tokens: int
     """Tokens that stand for the image, its markers included, rather than for text."""
     shared_prefix_length: int
@@ -109,7 +114,7 @@ class TokenizedExample:
     input_ids: tuple[int, ...]
     """int[L]"""
     bidirectional: tuple[bool, ...]
-    """bool[L], true where a token attends to all others that are true."""
+    """bool[L], true where a token attends to all others of its run of true ones."""
     prompt_length: int
     """Tokens that are read; the others are targets."""
     shared_prefix_length: int
@@ -127,64 +132,6 @@ class TokenizedExample:
     def num_target_tokens(self) -> int:
         """Number of tokens that the loss is taken over."""
         return len(self.input_ids) - self.prompt_length
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoraLayers:
-    """Linear layers of one part that LoRA can adapt."""
-
-    path: str
-    """Path of the list of layers, its last components; each layer has `self_attn` and `mlp`."""
-    names: tuple[str, ...]
-    """Names of the linear layers in them, in the order of the model."""
-
-    def pattern(self, names: Sequence[str]) -> str:
-        """Return a regular expression of the full names of some of the linear layers, for peft."""
-        # In transformers 4 the encoder of Gemma 3 and PaliGemma is a level deeper: adapters load in both.
-        path = self.path.replace(".", r"\.").replace(r"vision_tower\.", r"vision_tower\.(vision_model\.)?")
-        return rf"(.*{path}\.\d+\.(self_attn|mlp)\.({'|'.join(names)}))"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelParts:
-    """Where the three parts of a model are: paths below the class that transformers loads."""
-
-    vision_encoder: str
-    projector: str
-    text_decoder: str
-    vision_layers: LoraLayers
-    decoder_layers: LoraLayers
-
-    @property
-    def vision_name(self) -> str:
-        """Name of the vision encoder's module, the last component of its path."""
-        return self.vision_encoder.rpartition(".")[2]
-
-    @property
-    def projector_name(self) -> str:
-        """Name of the projector's module, the last component of its path."""
-        return self.projector.rpartition(".")[2]
-
-    def part_of(self, weight: str) -> Part:
-        """Return the part that a weight belongs to, by its full name; the output layer is the text decoder's."""
-        components = weight.split(".")
-        if self.vision_name in components:
-            return "vision"
-        return "projector" if self.projector_name in components else "text"
-
-
-DECODER_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Linear layers of a decoder block, the same names in Llama, Gemma, Gemma 2 and Gemma 3."""
-SIGLIP_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-"""Linear layers of a SigLIP block."""
-SIGLIP_GEMMA_PARTS = ModelParts(
-    vision_encoder="model.vision_tower",
-    projector="model.multi_modal_projector",
-    text_decoder="model.language_model",
-    vision_layers=LoraLayers(path="vision_tower.encoder.layers", names=SIGLIP_LAYERS),
-    decoder_layers=LoraLayers(path="language_model.layers", names=DECODER_LAYERS),
-)
-"""Parts of Gemma 3 and PaliGemma."""
 
 
 class Family(ABC):
@@ -206,16 +153,52 @@ class Family(ABC):
     vision_depth: str = "num_hidden_layers"
     """Name of the number of layers in `vision_config`."""
     tokens_vary: bool = False
-    """True where the number of image tokens depends on the size of the image."""
-    bidirectional_layers: frozenset[str] = frozenset((FULL, SLIDING))
-    """Layer types in which `PromptTokens.bidirectional` counts; the others are causal."""
+    """True where the number of image tokens always depends on the size of the image."""
+    image_token_choices: tuple[int, ...] = ()
+    """Values of --model.image_tokens, in families where an image takes as many tokens as are chosen, at most."""
+    image_tokens_setting: str = ""
+    """Setting of the image processor that holds the choice."""
+    tile_settings: Mapping[str, bool | int | float] = MappingProxyType({})
+    """Settings of the image processor that cut an image into tiles, in families that do so by choice."""
+    tiles_setting: str = ""
+    """Setting of the image processor that holds the most tiles."""
     window_bounds_blocks: bool = True
-    """In sliding layers, True for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
+    """True in sliding layers for `window AND (causal OR block)`, False for `(window AND causal) OR block`."""
     completion_lead: str = ""
     """Text between prompt and completion that is tokenized with the completion."""
 
+    converts_to_gguf: bool = False
+    """True where llama.cpp reads the merged model, tried with its converter and its server."""
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
+
+    def image_settings(self, image_tokens: int, tiles: int) -> dict[str, bool | int | float]:
+        """Return the settings of the image processor that give a number of image tokens and of tiles; none for 0.
+
+        They are written into the files of the processor that goes with the trained model.
+
+        Raises:
+            UsageError: the family has no such number, or no tiles.
+        """
+        if tiles and not self.tiles_setting:
+            raise UsageError(
+                f"{self.display_name} does not cut images into tiles by choice", "leave --model.tiles at 0"
+            )
+        settings = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
+        if not image_tokens:
+            return settings
+        if image_tokens not in self.image_token_choices:
+            choices = ", ".join(map(str, self.image_token_choices))
+            raise UsageError(
+                f"{self.display_name} cannot read an image as {image_tokens} tokens",
+                f"choose --model.image_tokens from: 0, {choices}" if choices else "leave --model.image_tokens at 0",
+            )
+        return {**settings, self.image_tokens_setting: image_tokens}
+
+    def tokens_depend_on_size(self, processor: Processor) -> bool:
+        """Return True where the number of image tokens depends on the size of the image."""
+        del processor
+        return self.tokens_vary
 
     def check_dtype(self, dtype: Dtype) -> None:
         """Refuse a dtype in which the family overflows.
@@ -268,6 +251,18 @@ class Family(ABC):
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt, tokenized apart from any completion."""
 
+    def gguf_template(self, processor: Processor) -> str:
+        """Return a chat template for llama.cpp that lays a conversation out as `tokenize` does; if it can be converted.
+
+        llama.cpp sets a marker of its own, `<__media...__>`, into the text where the image was given, and replaces it
+        by the image's tokens and their markers, without newlines.
+        """
+        raise NotImplementedError
+
+    def ollama_template(self, processor: Processor) -> str:
+        """Return the same for Ollama, in the language of Go's text/template."""
+        raise NotImplementedError
+
     @abstractmethod
     def stop_ids(self, processor: Processor) -> tuple[int, ...]:
         """Return the tokens that end an answer; the first is the one that training appends."""
@@ -288,9 +283,36 @@ class Family(ABC):
         features = images[FEATURES] if FEATURES in images else self.features(model, images)
         return self.embeddings(model, features)
 
+    def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
+        """Return the layer types in which `PromptTokens.bidirectional` counts; the others are causal.
+
+        Args:
+            decoder: configuration of the text decoder, by which models of one family may differ.
+        """
+        del decoder
+        return frozenset((FULL, SLIDING))
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image as a server should get it: the encoder's square, so that no server resizes it its way.
+
+        Where the number of image tokens depends on its size, the image as it is, which the server's processor resizes.
+        """
+        if self.tokens_depend_on_size(processor):
+            return image
+        square = processor.image_processor
+        side: int = square.size["height"]
+        fitted = fit_to_square(image, fit, side)
+        return fitted if fitted.size == (side, side) else fitted.resize((side, side), square.resample)
+
     def positions(self, example: TokenizedExample) -> tuple[Sequence[int], ...]:
         """Return the rotary positions of an example that stands alone: int[A, L], A = 1, or 3 for M-RoPE."""
         return (range(self.first_position, self.first_position + len(example.input_ids)),)
+
+    def encoder_outputs(self, embeddings: Tensor) -> BaseModelOutputWithPooling:
+        """Return embeddings of images, float[T, D], as the library takes them in place of pixels."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(pooler_output=embeddings)
 
     def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """Return what the library's own `forward` and `generate` take besides ids and mask.
@@ -315,6 +337,24 @@ class Family(ABC):
         """Return the configuration of the same model with a vision encoder of no layers: of no size when loaded."""
         changed = deepcopy(config)
         setattr(changed.vision_config, self.vision_depth, 0)
+        return changed
+
+    def without_unused_parts(self, config: PreTrainedConfig) -> PreTrainedConfig:
+        """Return the configuration of the same model without `ModelParts.unused`."""
+        return config
+
+    def layer_kinds(self, decoder: PreTrainedConfig) -> Sequence[Hashable]:
+        """Return a kind for each layer of a text decoder: layers of one kind take the same memory."""
+        layers: int = decoder.num_hidden_layers
+        return (None,) * layers
+
+    def with_layers(self, config: PreTrainedConfig, layers: Sequence[int]) -> PreTrainedConfig:
+        """Return the configuration of the same model with some of the layers of its text decoder, by index."""
+        changed = deepcopy(config)
+        decoder = changed.get_text_config()
+        decoder.num_hidden_layers = len(layers)
+        if types := getattr(decoder, "layer_types", None):
+            decoder.layer_types = [types[layer] for layer in layers]
         return changed
 
 

@@ -50,7 +50,9 @@ class ImageFiles:
             InputError: the image cannot be read.
         """
         if image_sha256 not in self._layouts:
-            size = read_image_size(self.files[image_sha256]) if self.family.tokens_vary else (1, 1)
+            size = (1, 1)
+            if self.family.tokens_depend_on_size(self.processor):
+                size = read_image_size(self.files[image_sha256])
             self._layouts[image_sha256] = self.family.image_layout(self.processor, size)
         return self._layouts[image_sha256]
 

@@ -20,14 +20,14 @@ from transformers import PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
-from figtune.models.family import ModelParts
+from figtune.models.model_parts import ModelParts
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import Part
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 _INSIDE = "base_model.model."
-"""Where peft puts the base model."""
+"""Name under which peft puts the base model."""
 
 
 class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped in peft

@@ -25,10 +25,11 @@ from figtune.core.errors import ResourceError, UsageError
 from figtune.core.jsonl import read_json
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
-from figtune.models.family import REMEDY, Family, ModelParts, Processor
+from figtune.models.family import REMEDY, Family, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
 from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.model_files import find_model
+from figtune.models.model_parts import ModelParts
 from figtune.models.precision import Precision, precision_of
 from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -96,6 +97,7 @@ def load_base_model(
     *,
     four_bit: bool = False,
     encoder: bool = True,
+    unused_parts: bool = False,
 ) -> PreTrainedModel:
     """Load a base model, frozen and in evaluation mode.
 
@@ -103,6 +105,7 @@ def load_base_model(
         attention: "sdpa" or "eager"; "sdpa" gives way to "eager" in decoders that it cannot serve.
         four_bit: keep the text decoder's linear layers in NF4 and compute with them in `dtype`.
         encoder: False leaves the vision encoder on the disk.
+        unused_parts: True loads what no example goes through too, such as an audio encoder.
 
     Raises:
         UsageError: a kernel that ignores attention masks.
@@ -116,8 +119,9 @@ def load_base_model(
     respect_thread_limit()
     _show_loading(folder)
     with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with suppress_unused_weights_table(unused_weights=not encoder):
+        stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = stored if unused_parts else family.without_unused_parts(stored)
+        with suppress_unused_weights_table(unused_weights=not encoder or config is not stored):
             model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
                 folder,
                 config=config if encoder else family.without_vision_layers(config),
@@ -169,7 +173,7 @@ def not_in_four_bits(parts: ModelParts) -> list[str]:
     """Return the full names of modules that QLoRA does not quantize, as bitsandbytes matches them in transformers 4
     and 5; they take the place of its own exceptions.
     """
-    return [parts.vision_encoder, parts.projector, "lm_head"]
+    return [parts.vision_encoder, parts.projector, "lm_head", *parts.outside_layers]
 
 
 def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
@@ -196,13 +200,20 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
 
 
 def load_tuned_model(
-    folder: Path, device: torch.device, made_by: str, *, trainable: bool = False, encoder: bool = True
+    folder: Path,
+    device: torch.device,
+    made_by: str,
+    *,
+    trainable: bool = False,
+    encoder: bool = True,
+    unquantized: bool = False,
 ) -> LoadedModel:
     """Load the base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
     Args:
         made_by: the command that makes the folder, for the remedy of the error.
         encoder: False leaves a frozen vision encoder on the disk; `figtune.models.feature_cache` loads it when needed.
+        unquantized: load the base model whole, even after QLoRA.
 
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
@@ -214,7 +225,7 @@ def load_tuned_model(
         torch.set_num_threads(1)
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
-    precision = precision_of(record, device)
+    precision = precision_of(record, device, unquantized=unquantized)
     if precision.note:
         _say_once(precision.note)
     model = load_base_model(

@@ -16,14 +16,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 
 from figtune.core.distributed import is_rank_zero
 from figtune.models.damage import damage_explained
+from figtune.models.families import family_of
 from figtune.models.family import Family
+from figtune.models.model_parts import ModelParts
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
-
-_ENCODER = "base_model.model.model.vision_tower."
-"""Prefix of the vision encoder's LoRA matrices, after which transformers 4 and vLLM have a level `vision_model`."""
 
 
 def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: str | None) -> LoraConfig:
@@ -52,12 +51,12 @@ def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: st
     )
 
 
-def meta_model(folder: Path) -> PreTrainedModel:
+def meta_model(folder: Path, family: Family) -> PreTrainedModel:
     """Build the base model without its weights, on the meta device: to count and to configure, whatever its size."""
     problem = f"{folder} describes no model that can be built"
     with torch.device("meta"), damage_explained(problem, "download the model again"):
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            family.without_unused_parts(AutoConfig.from_pretrained(folder, trust_remote_code=False))
         )
     model.requires_grad_(False)
     return model
@@ -119,20 +118,22 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
-    _name_for_every_version(folder / "adapter_model.safetensors")
+    model_type = tuned.get_base_model().config.model_type
+    _name_for_every_version(folder / "adapter_model.safetensors", family_of(model_type, model_type).parts)
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def _name_for_every_version(file: Path) -> None:
-    """Name LoRA matrices of the vision encoder of Gemma 3 and PaliGemma as transformers 4 does.
+def _name_for_every_version(file: Path, parts: ModelParts) -> None:
+    """Name LoRA matrices of the vision encoder as transformers 4 does, where it has a level more.
 
-    peft loads such names under transformers 5 as well, while 4 would skip those of 5 in silence.
+    peft loads such names under transformers 5 as well, while 4 and vLLM would skip those of 5 in silence.
     """
+    encoder, older = f"base_model.model.{parts.vision_encoder}.", parts.vision_layers.older_level
     with safe_open(file, framework="pt") as tensors:
-        if not any(name.startswith(_ENCODER) for name in tensors.keys()):  # noqa: SIM118 - not a mapping
+        if not older or not any(name.startswith(encoder) for name in tensors.keys()):  # noqa: SIM118 - not a mapping
             return
     renamed = {
-        name.replace(_ENCODER, f"{_ENCODER}vision_model.", 1) if name.startswith(_ENCODER) else name: weight
+        name.replace(encoder, f"{encoder}{older}.", 1) if name.startswith(encoder) else name: weight
         for name, weight in load_file(file).items()
     }
     save_file(renamed, file, metadata={"format": "pt"})

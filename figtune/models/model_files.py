@@ -23,7 +23,7 @@ _PROCESSOR_FILES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """Where a model's files are."""
+    """Place of a model's files."""
 
     folder: Path
     commit: str | None

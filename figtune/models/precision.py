@@ -1,4 +1,4 @@
-"""In which numbers the frozen weights are kept and computed with: by the setting, the mode and the device."""
+"""Precision of the frozen weights, kept and computed with: by the setting, the mode and the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """How the frozen weights are held. What is trained is float32 whatever this is."""
+    """Precision of the frozen weights. What is trained is float32 whatever this is."""
 
     dtype: torch.dtype
     """dtype of the frozen weights, or of the computation where they are kept in 4 bits."""
@@ -23,14 +23,29 @@ class Precision:
     note: str | None
     """Remark on a precision chosen automatically, with its cost."""
 
+    @property
+    def description(self) -> str:
+        """Precision as part of a sentence."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"in 4 bits (NF4), computed in {dtype}" if self.four_bit else f"unquantized, in {dtype}"
 
-def precision_of(record: ModelRecord, device: torch.device) -> Precision:
-    """How to hold the weights of a model on a device.
+
+def precision_of(record: ModelRecord, device: torch.device, *, unquantized: bool = False) -> Precision:
+    """Return how to hold the weights of a model on a device.
+
+    Args:
+        unquantized: keep no weights in 4 bits, whatever the adapter was trained over.
 
     Raises:
         UsageError: the family overflows in the dtype that was asked for.
     """
     family_of(record.family, record.name).check_dtype(record.dtype)
+    if unquantized:
+        return Precision(dtype=_as_trained(record, device).dtype, four_bit=False, note=None)
+    return _as_trained(record, device)
+
+
+def _as_trained(record: ModelRecord, device: torch.device) -> Precision:
     four_bit = record.adapter.mode == "qlora"
     if record.dtype != "auto":
         return Precision(dtype=_DTYPES[record.dtype], four_bit=four_bit, note=None)

@@ -7,17 +7,22 @@ to test with.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 AdapterMode = Literal["lora", "qlora", "projector", "full"]
 Part = Literal["vision", "projector", "text"]
 """Vision encoder, projector and text decoder."""
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
+LossPer = Literal["token", "example"]
+"""Unit over which the loss of an optimizer step is averaged."""
 ImageFit = Literal["letterbox", "squash"]
+Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+"""Quantization of a text model in a GGUF file, by llama.cpp's names."""
 
-SETUP_VERSION = 4
+SETUP_VERSION = 5
 TRAINING_VERSION = 2
-MERGE_VERSION = 2
+MERGE_VERSION = 3
 """Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""
 
 MODEL_FILE = "model.json"
@@ -63,6 +68,13 @@ OUTPUT_CONTENTS = (
 """Outputs of training. Checkpoints lie beside them during the run, and TensorBoard's files."""
 TRAINED_MODEL = (MODEL_FILE, ADAPTER_FOLDER, PROCESSOR_FOLDER, BASE_FOLDER)
 """Outputs that are loaded for answering."""
+GGUF_FOLDER = "gguf"
+GGUF_VERSION = 1
+GGUF_TEXT_FILE = "text.gguf"
+GGUF_PROJECTOR_FILE = "mmproj.gguf"
+GGUF_MODELFILE = "Modelfile"
+GGUF_CONTENTS = (GGUF_TEXT_FILE, GGUF_PROJECTOR_FILE, GGUF_MODELFILE, CARD_FILE)
+"""Outputs of the conversion for llama.cpp and Ollama."""
 MERGED_CONTENTS = (
     "config.json",
     "generation_config.json",
@@ -79,9 +91,9 @@ class ModelRecord:
 
     schema: Literal[1] = 1
     name: str
-    """As the user gave it: a Hub id, a folder, or the name of a tiny model."""
+    """Name as the user gave it: a Hub id, a folder, or the name of a tiny model."""
     base: str
-    """Where the base model is loaded from: a Hub id, an absolute folder, or "base", a folder beside this file."""
+    """Source of the base model: a Hub id, an absolute folder, or "base", a folder beside this file."""
     commit: str | None
     """Commit of the Hub repository."""
     family: str
@@ -91,21 +103,30 @@ class ModelRecord:
     dtype: Dtype
     """dtype of the frozen weights; "auto" follows the device. Trained weights are always float32."""
     image_fit: ImageFit
+    image_tokens: int = 0
+    """Most tokens of an image, in families where that can be chosen; 0 for the base model's own number."""
+    tiles: int = 0
+    """Most tiles of a wide or tall image beside the whole, in families that cut tiles by choice."""
     max_length: int
     """Text tokens of prompt and completion together."""
     adapter: AdapterRecord
 
+    @property
+    def title(self) -> str:
+        """Name for people, without the path of a folder on this machine."""
+        return self.name if self.commit is not None or self.tiny else Path(self.name).name
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterRecord:
-    """Which weights are trained."""
+    """Choice of the weights that are trained."""
 
     mode: AdapterMode
     rank: int
     alpha: int
     dropout: float
     targets: tuple[str, ...]
-    """As the user gave them."""
+    """Targets as the user gave them."""
     freeze: tuple[Part, ...] = ()
     """Parts that must not be trained."""
 

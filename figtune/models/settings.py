@@ -20,13 +20,21 @@ class ModelSettings:
     """dtype of the frozen base weights. "auto": bfloat16 if the device supports it, else 4-bit weights with float32
     compute. Trained weights are always float32."""
     image_fit: ImageFit
-    """How a figure becomes the square that the vision encoder sees: with other proportions, as the base models were
-    trained, or "letterbox", with white borders."""
+    """Way in which a figure becomes the square that the vision encoder sees: with other proportions, as the base models
+    were trained, or "letterbox", with white borders."""
+    image_tokens: int
+    """Most tokens that an image takes, in models that have the choice: 70, 140, 280, 560 or 1120 for Gemma 4. More show
+    finer print and cost memory and time. 0 is the base model's own number (280 for Gemma 4)."""
+    tiles: int
+    """Gemma 3 reads a wide or tall figure as at most this many tiles beside the whole, each as large as a whole figure
+    (pan and scan); 0 for none, or 2 or more."""
     max_length: int
     """Text tokens of prompt and completion together; image tokens are not counted."""
 
     def __post_init__(self) -> None:
         check_setting(bool(self.name.strip()), "model.name", "a Hub id or a folder")
+        check_setting(self.image_tokens >= 0, "model.image_tokens", "0 or more")
+        check_setting(self.tiles == 0 or self.tiles >= 2, "model.tiles", "0, or 2 or more")
         check_setting(self.max_length >= 16, "model.max_length", "16 or more")
 
 
@@ -44,8 +52,9 @@ class AdapterSettings:
     dropout: float
     """Dropout before the LoRA matrices."""
     targets: tuple[str, ...]
-    """Where LoRA matrices go: "decoder", "projector" (trained whole), "vision" (linear layers of the encoder), joined
-    with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and qlora read it."""
+    """Parts that LoRA matrices go into: "decoder", "projector" (trained whole), "vision" (linear layers of the
+    encoder), joined with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and
+    qlora read it."""
     freeze: tuple[Part, ...]
     """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
     every other part is trained; elsewhere it forbids what the targets must not name."""

@@ -12,10 +12,11 @@ from figtune.core.io import atomic_write_dir
 from figtune.core.jsonl import write_json
 from figtune.models.choice import ModelChoice, check_choice
 from figtune.models.families import family_of_folder
-from figtune.models.family import Family, ModelParts
+from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
 from figtune.models.model_files import ModelFolder, find_model
+from figtune.models.model_parts import ModelParts
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
@@ -44,7 +45,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
 
     Raises:
         ResourceError: the model is not to be had or not supported.
-        UsageError: a dtype or an adapter that does not suit it.
+        UsageError: a dtype, image tokens or an adapter that do not suit it.
     """
     check_choice(choice)
     tiny = choice.name in TINY_MODELS
@@ -53,7 +54,7 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
     record = _record(choice, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family)
+        copy_processor(found.folder, folder, family, family.image_settings(choice.image_tokens, choice.tiles))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
@@ -73,6 +74,7 @@ def _fetch(choice: ModelChoice) -> ModelFolder:
     family = family_of_folder(description.folder, choice.name)
     targets_of(choice.adapter, family)
     family.check_dtype(choice.dtype)
+    family.image_settings(choice.image_tokens, choice.tiles)
     found = find_model(choice.name, description.commit or choice.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
     logger.info(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
@@ -89,6 +91,8 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
         tiny=tiny,
         dtype=choice.dtype,
         image_fit=choice.image_fit,
+        image_tokens=choice.image_tokens,
+        tiles=choice.tiles,
         max_length=choice.max_length,
         adapter=choice.adapter,
     )
@@ -96,7 +100,7 @@ def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bo
 
 def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRecord, seed: int) -> ParameterTable:
     config = adapter_config(record.adapter, family, record.base, record.commit)
-    model = meta_model(base)
+    model = meta_model(base, family)
     with atomic_write_dir(model_dir / ADAPTER_FOLDER) as folder:
         if record.adapter.mode == "full":
             # The folder stays empty: training starts from the base model's own weights.
@@ -113,9 +117,10 @@ def parameter_table(tuned: PeftModel, parts: ModelParts) -> ParameterTable:
     trained = dict.fromkeys(_ROWS, 0)
     frozen = dict.fromkeys(_ROWS, 0)
     for name, parameter in tuned.named_parameters():
-        if ".original_module." in name:
+        part = parts.part_of(name)
+        if ".original_module." in name or part is None:
             continue
-        title = _TITLES[parts.part_of(name)]
+        title = _TITLES[part]
         counts = trained if parameter.requires_grad else frozen
         counts[f"LoRA in the {title}" if "lora_" in name else title] += parameter.numel()
     rows = tuple(

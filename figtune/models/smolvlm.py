@@ -12,66 +12,35 @@ An image that fits into one tile has the last line alone, without its new line.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
-from figtune.models.family import (
-    DECODER_LAYERS,
-    REMEDY,
-    SIGLIP_LAYERS,
-    Family,
-    ImageLayout,
-    LoraLayers,
-    ModelParts,
-    Processor,
-    PromptTokens,
-    letterbox,
-    text_ids,
-)
+from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, letterbox, text_ids
+from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS, LoraLayers, ModelParts
+from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _START = "<|im_start|>"
 _END = "<end_of_utterance>"
 _AROUND_IMAGE = "<fake_token_around_image>"
 _GLOBAL_VIEW = "<global-img>"
 _IMAGE = "<image>"
-_PROCESSOR_FILE = "processor_config.json"
-_TEMPLATE_FILE = "chat_template.jinja"
-_COPIED = ("preprocessor_config.json", _PROCESSOR_FILE, "chat_template.json", _TEMPLATE_FILE)
-"""Files of a processor beside its tokenizer, passed on as they are: other versions of transformers read them too."""
 
 
 @dataclass(kw_only=True)
-class TilingProcessor:
+class TilingProcessor(ImageTextProcessor):
     """Tokenizer and image processor. transformers' own SmolVLMProcessor needs torchvision and num2words, for videos."""
 
-    tokenizer: Any = field(repr=False)
-    image_processor: Any = field(repr=False)
-    chat_template: str | dict[str, str] | None
     image_seq_len: int
     """Image tokens S of a tile."""
-    folder: Path
-    """Folder that it was read from."""
-
-    def save_pretrained(self, save_directory: str | Path) -> None:
-        """Write the files that it was read from into a folder, and a chat template that it was given."""
-        target = Path(save_directory)
-        target.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save_pretrained(target)
-        for name in _COPIED:
-            if (self.folder / name).is_file():
-                shutil.copyfile(self.folder / name, target / name)
-        if isinstance(self.chat_template, str) and not (target / _TEMPLATE_FILE).exists():
-            (target / _TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")
 
 
 class SmolVLM2(Family):
@@ -93,7 +62,6 @@ class SmolVLM2(Family):
     )
     processor_packages = ("torchvision", "num2words")
     tokens_vary = True
-    bidirectional_layers = frozenset[str]()
     completion_lead = " "
     chat_template = (
         "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
@@ -142,14 +110,18 @@ class SmolVLM2(Family):
         """
         import torch
 
-        if fit == "letterbox":
-            (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
-            image = letterbox(image, (columns * side, rows * side))
-        prepared = processor.image_processor([[image]], return_tensors="pt")
+        prepared = processor.image_processor([[self.fitted_image(processor, image, fit)]], return_tensors="pt")
         return {
             "pixel_values": torch.as_tensor(prepared["pixel_values"][0], dtype=torch.float32),
             "pixel_attention_mask": torch.as_tensor(prepared["pixel_attention_mask"][0], dtype=torch.bool),
         }
+
+    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
+        """Return an RGB image with white borders up to whole tiles; as it is for "squash", which the processor does."""
+        if fit == "squash":
+            return image
+        (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
+        return letterbox(image, (columns * side, rows * side))
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. Attention is causal, so examples about an image share all up to its end."""
@@ -164,6 +136,11 @@ class SmolVLM2(Family):
             image_tokens=len(block),
             shared_prefix_length=len(shared),
         )
+
+    def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
+        """Return none: attention is causal."""
+        del decoder
+        return frozenset()
 
     def stop_ids(self, processor: Processor) -> tuple[int, ...]:
         """Return `<end_of_utterance>`."""

@@ -17,6 +17,9 @@ from transformers import (
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
+    Gemma4ImageProcessorPil,
     GemmaTokenizer,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
@@ -31,6 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.models.families import family_of
+from figtune.models.hub_layout import write_hub_layout
 
 _SEED = 0
 _WIDTH = 128
@@ -46,19 +50,25 @@ _PROJECTION = 0.4
 _FINAL_NORM = 8.0
 """A random output layer needs large states to say anything with confidence: with less, LoRA alone stalls."""
 _LLAMA_FINAL_NORM = 2.0
-"""For a decoder whose output layer is not the table of its embeddings."""
+"""Scale for a decoder whose output layer is not the table of its embeddings."""
 _TILE_SIDE = 56
 _TILES = 2
 """Tiles in a row or a column, at most."""
 _SCALE_FACTOR = 2
+_GEMMA4_PATCH, _GEMMA4_POOLING, _GEMMA4_TOKENS = 4, 3, 70
+"""Pixels of a patch's side, patches of a square's side, and the fewest squares that can be chosen."""
+_GEMMA4_FINAL_NORM = 1.0
+"""Scale where logits are capped, and norms multiply by their weight, not by one more."""
+_CLIP = 2.0
+"""Bound of what goes into and comes out of the linear layers of the vision encoder."""
 _CAPPED_FINAL_NORM = 2.0
-"""Where logits are capped, larger ones would all be the cap."""
+"""Limit where logits are capped: larger ones would all be the cap."""
 _GEMMA_EMBEDDING = 0.008
 _GEMMA_FINAL_NORM = 20.0
-"""For the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those of
-Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer, outweighs
-everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm makes up for
-small rows of the output layer."""
+"""Scale for the decoder of the first Gemma, whose layers do not normalise what they add to the residual stream as those
+of Gemma 2 and 3 do. With larger embeddings each token's own one, which is also its row of the tied output layer,
+outweighs everything else: the model repeats its input, at 52 nats per token where uniform guesses have 8.2. The norm
+makes up for small rows of the output layer."""
 
 _WORDS_FILE = "tiny_words.txt"
 _CONTROL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
@@ -68,7 +78,7 @@ _NEWLINES = ("\n", "\n\n")
 _PIECES = 20_000
 """More than the words of the file have: then each word ends up as one token."""
 
-Settings = dict[str, int | float | str | bool | list[str]]
+Settings = dict[str, int | float | str | bool | list[str] | list[int]]
 
 _VISION: Settings = {
     "hidden_size": _VISION_WIDTH,
@@ -180,13 +190,107 @@ def build_tiny_smolvlm2(folder: Path) -> None:
     _save(folder, lambda: SmolVLMForConditionalGeneration(config), save_processor, _LLAMA_FINAL_NORM)
 
 
+def build_tiny_gemma4(folder: Path) -> None:
+    """Write a Gemma 4 of about a million random weights, the same to the byte every time: built as E2B is.
+
+    Its last layers reuse keys and values, every layer has embeddings of its own, attention is causal, and beside the
+    vision encoder it has one for audio, which nothing here uses.
+    """
+    decoder: Settings = {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+        "hidden_size_per_layer_input": 16,
+    }
+    audio: Settings = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "output_proj_dims": 16,
+        "subsampling_conv_channels": [4, 2],
+    }
+    _build_gemma4(folder, decoder, {"use_clipped_linears": True}, audio)
+
+
+def build_tiny_gemma4_31b(folder: Path) -> None:
+    """Write the same built as 31B is: image tokens attend to each other, and keys serve as values in full attention."""
+    decoder: Settings = {
+        "num_hidden_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "hidden_size_per_layer_input": 0,
+        "use_bidirectional_attention": "vision",
+        "attention_k_eq_v": True,
+        "num_global_key_value_heads": 1,
+    }
+    _build_gemma4(folder, decoder, {"standardize": True})
+
+
+def _build_gemma4(folder: Path, decoder: Settings, vision: Settings, audio: Settings | None = None) -> None:
+    tokenizer = tiny_tokenizer({"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"})
+    images = Gemma4ImageProcessorPil(
+        patch_size=_GEMMA4_PATCH, pooling_kernel_size=_GEMMA4_POOLING, max_soft_tokens=_GEMMA4_TOKENS
+    )
+    config = Gemma4Config(
+        text_config={
+            **_DECODER,
+            "vocab_size": len(tokenizer),
+            "vocab_size_per_layer_input": len(tokenizer),
+            "global_head_dim": 2 * _WIDTH // _HEADS,
+            "sliding_window": _WINDOW,
+            "final_logit_softcapping": 30.0,
+            "initializer_range": _INIT,
+            **decoder,
+        },
+        vision_config={
+            "hidden_size": _VISION_WIDTH,
+            "intermediate_size": 2 * _VISION_WIDTH,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "head_dim": _VISION_WIDTH // 4,
+            "patch_size": _GEMMA4_PATCH,
+            "pooling_kernel_size": _GEMMA4_POOLING,
+            "position_embedding_size": 256,
+            **vision,
+        },
+        audio_config=audio,
+        boi_token_id=tokenizer.boi_token_id,
+        eoi_token_id=tokenizer.eoi_token_id,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=None,
+        audio_token_id=None,
+        initializer_range=_INIT,
+    )
+
+    def save_processor(target: Path) -> None:
+        tokenizer.save_pretrained(target)
+        images.save_pretrained(target)
+
+    def build() -> PreTrainedModel:
+        model = Gemma4ForConditionalGeneration(config)
+        for name, bound in model.named_buffers():
+            # Those of the real models do clip.
+            if name.endswith(("_min", "_max")):
+                bound.fill_(_CLIP if name.endswith("_max") else -_CLIP)
+        return model
+
+    _save(folder, build, save_processor, _GEMMA4_FINAL_NORM)
+
+
 TINY_MODELS: dict[str, Callable[[Path], None]] = {
     "tiny-gemma3": build_tiny_gemma3,
     "tiny-paligemma": build_tiny_paligemma,
     "tiny-paligemma2": build_tiny_paligemma2,
     "tiny-smolvlm2": build_tiny_smolvlm2,
+    "tiny-gemma4": build_tiny_gemma4,
+    "tiny-gemma4-31b": build_tiny_gemma4_31b,
 }
 """Reserved model names and what builds them."""
+
+
+_SINCE_TRANSFORMERS_5 = frozenset({"gemma4"})
+"""Kinds of models that transformers 4 never wrote."""
 
 
 def _save(
@@ -208,6 +312,8 @@ def _save(
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         save_processor(temporary)
+        if model.config.model_type not in _SINCE_TRANSFORMERS_5:
+            write_hub_layout(temporary)
 
 
 def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:

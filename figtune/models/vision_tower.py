@@ -16,10 +16,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.models.damage import damage_explained
-from figtune.models.family import ModelParts
-
-_OLDER_LEVEL = "vision_model."
-"""Checkpoints of Gemma 3 and PaliGemma on the Hub have this level above the layers; the module has not."""
+from figtune.models.model_parts import ModelParts
 
 
 class UnloadedVisionTower(Module):
@@ -101,7 +98,7 @@ def _digest(folder: Path, parts: ModelParts, _: tuple[tuple[Path, int, int], ...
     digest = hashlib.sha256()
     for name, tensor in sorted(stored_weights(folder, parts.vision_name).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -109,7 +106,9 @@ def _load(
     config: PreTrainedConfig, parts: ModelParts, folder: Path, dtype: torch.dtype, device: torch.device
 ) -> Module:
     stored = stored_weights(folder, parts.vision_name)
-    weights = {name.removeprefix(_OLDER_LEVEL): tensor for name, tensor in stored.items()}
+    # Checkpoints on the Hub may have a level above the layers that the module has not.
+    older = f"{parts.vision_layers.older_level}."
+    weights = {name.removeprefix(older): tensor for name, tensor in stored.items()}
     tower: Module = AutoModel.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     try:
         tower.load_state_dict(weights)

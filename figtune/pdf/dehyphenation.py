@@ -122,7 +122,7 @@ def _breaks_address(text: str, line: str) -> bool:
 
 @cache
 def _dictionary() -> Pyphen:
-    """Where TeX breaks words: at least two letters from their start and three from their end."""
+    """Limits of where TeX breaks words: at least two letters from their start and three from their end."""
     return Pyphen(lang="en_US", left=2, right=3)
 
 

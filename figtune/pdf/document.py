@@ -14,18 +14,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from figtune.core.errors import InputError
 from figtune.pdf.geometry import Box
-from figtune.pdf.overprint import drawn_once
 from figtune.pdf.page import PageGraphics, PageText, Word
 from figtune.pdf.page_view import scale_page, sideways
 from figtune.pdf.text_cleanup import count_meaningless
-from figtune.pdf.text_layer import box_of, drawing_of, lines_of, words_of
+from figtune.pdf.text_layer import box_of, drawing_of, drawn_once, lines_of, words_of
 
 GreyImage = NDArray[np.uint8]
 """uint8[H, W], 255 is white."""
@@ -83,7 +82,7 @@ class Document:
         self.page_count: int = self._file.page_count
         self._repaired = False
 
-    def __enter__(self) -> Document:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -37,7 +37,7 @@ class RecognizedWord:
     box: Box
     """Tight to ink, in points from the image's top-left corner."""
     confidence: float
-    """In [0, 1], by the engine."""
+    """Confidence in [0, 1], by the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class RecognizedLine:
     words: tuple[RecognizedWord, ...]
     """Left to right; at least one."""
     baseline: float
-    """In points from the image's top, at the middle of the line."""
+    """Points from the image's top, at the middle of the line."""
     height: float
-    """From descender to ascender, in points."""
+    """Height from descender to ascender, in points."""
     block: int
     """Number of the block that the engine's page analysis put it in."""
     paragraph: int

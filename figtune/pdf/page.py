@@ -41,11 +41,11 @@ class Line(Struct, frozen=True, gc=False):
     bold: bool
     """True if most of its characters are bold."""
     baseline: float
-    """Where most of its characters stand, in points from the page's top: subscripts do not move it."""
+    """Height at which most of its characters stand, in points from the page's top: subscripts do not move it."""
     horizontal: bool
     """True if it reads left to right on the upright page."""
     number: int = 0
-    """Its number within the text layer's block, in which lines without visible type are counted too."""
+    """Number within the text layer's block, in which lines without visible type are counted too."""
 
 
 class Word(Struct, frozen=True, gc=False):
@@ -72,7 +72,7 @@ class PageText(Struct, frozen=True, gc=False):
     """The text layer of a page, in the order in which the file paints it."""
 
     index: int
-    """From 0."""
+    """Number from 0."""
     width: float
     height: float
     lines: tuple[Line, ...]

@@ -1,4 +1,4 @@
-"""How a page is looked at: upright, and with body type of a common size, so that all that is measured fits it."""
+"""View of a page: upright, and with body type of a common size, so that all that is measured fits it."""
 
 from __future__ import annotations
 

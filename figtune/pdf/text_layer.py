@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any
+
+from msgspec.structs import replace
 
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing, Line, PageText, Span, Word
@@ -16,6 +18,10 @@ _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
 _SMALLEST_TYPE = 0.5  # points; what is smaller is not there to be read, whatever it says
 _BLANK = 0.2  # em between two fonts that make a blank
 _NO_BLANK_AFTER = "\u0700"  # the first character after which MuPDF guesses no blanks
+_LEAST = 8  # characters of a line that tells that a page's text is drawn twice
+_SHARE = 0.5  # of the lines with so many characters
+_DENSE = 0.35  # em a character, at most, where two stand at each place: Times has 0.4 to 0.5 where one does
+_SAME_PLACE = 1.0  # points
 
 
 def box_of(values: Any) -> Box:
@@ -105,3 +111,47 @@ def drawing_of(block: Any) -> Drawing:
     return Drawing(
         box_of(block), description[at : at + 7], "vector filled" in description, "is-rect: true" in description
     )
+
+
+def drawn_once(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Return the lines of a page, each with its text once. Positions stay: a line drawn anew is left empty."""
+    doubled = [line for line in lines if len(line.text) >= _LEAST and _half(line)]
+    long = sum(len(line.text) >= _LEAST for line in lines)
+    repeated = _repeated(lines) if long else frozenset()
+    if len(doubled) + len(repeated) < _SHARE * long:
+        return tuple(lines)
+    return tuple(replace(line, text="") if number in repeated else _halved(line) for number, line in enumerate(lines))
+
+
+def _half(line: Line) -> str:
+    """Return the text of a line that prints it twice on the room of once, else nothing."""
+    text = line.text
+    middle = len(text) // 2
+    twice = text[:middle] == text[-middle:] and len(text) - 2 * middle <= 1
+    return text[:middle] if twice and line.box.width < _DENSE * line.size * len(text) else ""
+
+
+def _halved(line: Line) -> Line:
+    half = _half(line)
+    if not half:
+        return line
+    spans: list[Span] = []
+    left = len("".join([span.text for span in line.spans])) // 2
+    for span in line.spans:
+        if left > 0:
+            spans.append(replace(span, text=span.text[:left]))
+        left -= len(span.text)
+    return replace(line, text=half, spans=tuple(spans))
+
+
+def _repeated(lines: Sequence[Line]) -> frozenset[int]:
+    """Positions of lines that say what an earlier one says at the same place."""
+    seen: dict[tuple[str, int], Line] = {}
+    again: set[int] = set()
+    for number, line in enumerate(lines):
+        if not line.text:
+            continue
+        first = seen.setdefault((line.text, round(line.baseline / 2)), line)
+        if first is not line and abs(first.box.x0 - line.box.x0) <= _SAME_PLACE:
+            again.add(number)
+    return frozenset(again)

@@ -7,10 +7,23 @@ from collections.abc import Iterator, Sequence
 from figtune.core.number_format import count, fixed, p_value, percent, perplexity, signed
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.compare import ComparableRuns, EvaluatedRun, group_comparable_runs
-from figtune.metrics.records import MIN_EFFECT, Estimate, PairedDifference, Score, Scores
+from figtune.metrics.records import MIN_EFFECT, ChoiceScores, Estimate, PairedDifference, Score, Scores
 from figtune.metrics.terminology import TERMINOLOGY
 
-_HEADER = ("", "loss", "perplexity", "CIDEr-D", "BLEU-4", "ROUGE-L", "chrF", "image gain", "words", "rep-4", "EOS")
+_HEADER = (
+    "",
+    "loss",
+    "perplexity",
+    "CIDEr-D",
+    "BLEU-4",
+    "ROUGE-L",
+    "chrF",
+    "image gain",
+    "choice",
+    "words",
+    "rep-4",
+    "EOS",
+)
 
 TableRow = tuple[str, ...]
 
@@ -50,15 +63,17 @@ def _rows(group: ComparableRuns) -> Iterator[TableRow]:
     """Yield rows of the tuned models, then the base models, then the baselines."""
     wholes = [(run, run.overall(group.split)) for run in group.runs]
     for run, part in wholes:
-        yield _row(run.name, part.tuned, part.image_gain)
+        yield _row(run.name, part.tuned, part.image_gain, part.choice)
     bases = {run.summary.base_model: part.base for run, part in reversed(wholes)}
     for name, scores in reversed(bases.items()):
-        yield _row(f"base: {name}", scores, None)
+        yield _row(f"base: {name}", scores)
     for scores in wholes[0][1].baselines:
-        yield _row(scores.system, scores, None)
+        yield _row(scores.system, scores)
 
 
-def _row(title: str, scores: Scores, image_gain: PairedDifference | None) -> TableRow:
+def _row(
+    title: str, scores: Scores, image_gain: PairedDifference | None = None, choice: ChoiceScores | None = None
+) -> TableRow:
     return (
         title,
         _cell(scores.loss, 2),
@@ -68,6 +83,7 @@ def _row(title: str, scores: Scores, image_gain: PairedDifference | None) -> Tab
         _cell(scores.rouge_l, 1),
         _cell(scores.chrf, 1),
         _cell(image_gain, 2),
+        _cell(None if choice is None else choice.accuracy, 2),
         fixed(scores.words, 0),
         percent(scores.repetition),
         "-" if scores.stopped is None else percent(scores.stopped),

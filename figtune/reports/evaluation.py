@@ -14,6 +14,7 @@ from figtune.core.number_format import p_value, signed
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
     MIN_EFFECT,
+    NEGATIVES,
     Baseline,
     Change,
     Effect,
@@ -29,9 +30,10 @@ from figtune.metrics.terminology import TERMINOLOGY, Terminology
 from figtune.reports.render import render_page
 
 _LEVELS: Mapping[Change | Effect, str] = {"better": "good", "worse": "bad", "mixed": "unsure", "not shown": "unsure"}
+_SERVED_LEVELS = {"adapter": "good", "base model": "bad", "unclear": "unsure"}
 _NOTICE_PLACE = "<main>"
 _NOTICE = "Not the adapter that lies here now: "
-_TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model"}
+_TITLES: Mapping[System, str] = {"tuned": "tuned model", "base": "base model", "served": "answers of the server"}
 _BASELINE_SOURCES: Mapping[Baseline, str] = {
     "frequent words": "the most frequent words of the task's training texts, as many as the median text has",
     "typical text": "the most central training text of the task, by TF-IDF",
@@ -112,11 +114,14 @@ def evaluation_page(
             "wholes": [part for part in summary.slices if part.by == "all"],
             "blocks": _blocks(summary.slices, terms),
             "facts": _fact_blocks(summary.facts, terms),
+            "chosen": any(part.choice for part in summary.slices),
+            "negatives": NEGATIVES,
             "baselines": _BASELINE_SOURCES,
             "curves": curves,
             "name": lambda system: _TITLES.get(system, system),
             "level": lambda score, gain: _level(gain, score),
             "min_effect": MIN_EFFECT,
+            "served_level": "" if summary.served is None else _SERVED_LEVELS[summary.served.serves],
             "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "drop_of": _loss_drop,
@@ -178,7 +183,7 @@ def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBl
     for split, title in terms.titles.items():
         chosen = tuple(each for each in facts if each.split == split)
         if chosen:
-            asked = [system for system in chosen[0].agreement if all(system in each.agreement for each in chosen)]
+            asked = [system for system in chosen[0].scores if all(system in each.scores for each in chosen)]
             blocks.append(FactBlock(title=title, systems=tuple(asked), facts=chosen))
     return blocks
 

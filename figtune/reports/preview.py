@@ -14,6 +14,7 @@ from figtune.core import commands
 from figtune.core.io import write_text
 from figtune.core.jsonl import read_json, stream_records
 from figtune.core.number_format import count
+from figtune.dataset.legibility import READABLE_PIXELS
 from figtune.dataset.records import (
     PREVIEW_FILE,
     REJECTED_FILE,
@@ -79,6 +80,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),
         "shown": _examples(dataset_dir, token_counter(tokenizer_file)),
         "rejected": _rejections(dataset_dir),
+        "readable_pixels": READABLE_PIXELS,
     }
     write_text(dataset_dir / PREVIEW_FILE, render_page("Training examples", "preview.html", context))
 

@@ -98,6 +98,8 @@ def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudg
         tiny=False,
         dtype=choice.dtype,
         image_fit=choice.image_fit,
+        image_tokens=choice.image_tokens,
+        tiles=choice.tiles,
         max_length=choice.max_length,
         adapter=choice.adapter,
     )
@@ -131,7 +133,8 @@ def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callab
 
     @cache
     def model(adapter: AdapterRecord) -> ModelSpec:
-        return describe_model(folder, record.name, budget.precision(replace(record, adapter=adapter)), adapter)
+        precision = budget.precision(replace(record, adapter=adapter))
+        return describe_model(folder, record.name, precision, adapter, record.image_tokens, record.tiles)
 
     @cache
     def use(step: StepConfig) -> MemoryUse:

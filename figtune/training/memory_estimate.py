@@ -1,13 +1,12 @@
 """Peak-memory estimation of training from a model's configuration alone, before weights are downloaded or loaded.
 
 Weights are counted. Activations are traced: a real training step on the meta device, with a text decoder of two and of
-three layers; each further layer adds what the third one adds.
+three layers of each kind; each further layer adds what the third one adds.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -83,8 +82,13 @@ class StaticMemory:
     """Beside the weights, while the encoder looks at one picture."""
 
 
-def describe_model(folder: Path, name: str, precision: Precision, adapter: AdapterRecord) -> ModelSpec:
+def describe_model(
+    folder: Path, name: str, precision: Precision, adapter: AdapterRecord, image_tokens: int = 0, tiles: int = 0
+) -> ModelSpec:
     """Return the model of a folder that holds its `config.json` and its processor; weights are not needed.
+
+    Args:
+        image_tokens, tiles: as `Family.image_settings` takes them.
 
     Raises:
         ResourceError: they cannot be read.
@@ -93,9 +97,11 @@ def describe_model(folder: Path, name: str, precision: Precision, adapter: Adapt
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     family = family_of(config.model_type, name)
     processor = family.load_processor(folder)
+    for setting, value in family.image_settings(image_tokens, tiles).items():
+        setattr(processor.image_processor, setting, value)
     size = family.largest_image(processor)
     return ModelSpec(
-        config=config,
+        config=family.without_unused_parts(config),
         family=family,
         name=name,
         precision=precision,
@@ -148,23 +154,25 @@ def step_memory(model: ModelSpec, batch: BatchShape, *, activation_checkpointing
     """Return the peak of memory allocated and freed within a forward and a backward pass."""
     if model.trains_vision:
         return _trace_step(model, model.config, batch, activation_checkpointing)
-    layers = model.config.text_config.num_hidden_layers
-    two, three = (
-        _trace_step(
-            model, model.family.without_vision_layers(_shortened(model.config, count)), batch, activation_checkpointing
-        )
-        for count in (2, 3)
-    )
-    return PeakMemory(total=two.total + (layers - 2) * (three.total - two.total), logits=three.logits)
+    config = model.family.without_vision_layers(model.config)
+    layers = _layers_by_kind(model)
+    few = sorted(layer for same in layers for layer in same[:2])
+
+    def trace(chosen: Sequence[int]) -> PeakMemory:
+        return _trace_step(model, model.family.with_layers(config, chosen), batch, activation_checkpointing)
+
+    base = trace(few)
+    # Each further layer adds what the third one of its kind does.
+    added = ((len(same) - 2) * (trace(sorted([*few, same[2]])).total - base.total) for same in layers if len(same) > 2)
+    return PeakMemory(total=base.total + sum(added), logits=base.logits)
 
 
-def _shortened(config: PreTrainedConfig, layers: int) -> PreTrainedConfig:
-    """Return the configuration of the same model with fewer layers in its decoder."""
-    short = copy.deepcopy(config)
-    short.text_config.num_hidden_layers = layers
-    if kinds := getattr(short.text_config, "layer_types", None):
-        short.text_config.layer_types = [kinds[layer % len(kinds)] for layer in range(layers)]
-    return short
+def _layers_by_kind(model: ModelSpec) -> list[list[int]]:
+    """Return the indices of the decoder's layers, those that take the same memory together."""
+    found: dict[Hashable, list[int]] = {}
+    for layer, kind in enumerate(model.family.layer_kinds(model.config.get_text_config())):
+        found.setdefault(kind, []).append(layer)
+    return list(found.values())
 
 
 def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
@@ -195,7 +203,8 @@ def _weights(tuned: PeftModel, model: ModelSpec) -> dict[Part, int]:
     """Bytes by part. What is trained is float32."""
     sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
     for name, parameter in tuned.named_parameters():
-        sizes[model.family.parts.part_of(name)] += _bytes_each(name, parameter, model) * parameter.numel()
+        if (part := model.family.parts.part_of(name)) is not None:
+            sizes[part] += _bytes_each(name, parameter, model) * parameter.numel()
     return {part: round(size) for part, size in sizes.items()}
 
 
@@ -279,7 +288,8 @@ def _without_data(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _encoding(model: ModelSpec) -> int:
     """Return the memory of encoding one image, beside weights."""
-    tuned = _tuned(model, _shortened(model.config, 2))
+    few = sorted(same[0] for same in _layers_by_kind(model))
+    tuned = _tuned(model, model.family.with_layers(model.config, few))
     pixels = _without_data(model.pixels)
 
     def encode() -> None:

@@ -14,9 +14,9 @@ from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
 from figtune.models.targets import trains_vision
+from figtune.models.usage_code import usage_code
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
-from figtune.training.usage_code import usage_code
 
 _OF_EVERY_MODE = ("mode", "freeze")
 """Adapter settings of every mode; the others are about LoRA matrices."""
@@ -25,12 +25,13 @@ _LEAST_LORA = "Needs transformers 4.57 or later and peft 0.21 or later; older on
 _LEAST_FULL = "Needs transformers 5 or later: older ones name weights differently, and the assertion refuses them."
 _LEAST_UNTRIED = "Tried with transformers 5 and peft 0.21; older ones were not."
 _NOT_FITTED = (
-    "In training and in test_model.py images get white borders up to whole tiles. Without them the last tiles "
-    "are stretched, and answers can differ."
+    "In training and in test_model.py images get white borders up to whole tiles or patches. Without them they are "
+    "stretched a little, and answers can differ."
 )
 _FOUR_BITS = (
-    "The adapter was trained and evaluated over a text decoder in 4 bits. Without the quantization the base model is "
-    "loaded whole, and the answers are not quite those of the evaluation."
+    "The adapter was trained, and the losses above were taken, over a text decoder in 4 bits. Without the quantization "
+    "the base model is loaded whole, and the answers are not quite the same: test_model.py --test.base_weights full "
+    "evaluates that, and the report says which of the two it is about."
 )
 _VISION_LORA = (
     "The vision encoder has LoRA matrices too: vLLM applies them only with --enable-tower-connector-lora, which was "
@@ -94,7 +95,7 @@ def _head(record: ModelRecord, terms: CardTerms) -> str:
     library = "transformers" if record.adapter.mode == "full" else "peft"
     return (
         f"---\n{base}library_name: {library}\npipeline_tag: image-text-to-text\n---\n\n"
-        f"# {record.name}, fine-tuned on {terms.title}{warning}"
+        f"# {record.title}, fine-tuned on {terms.title}{warning}"
     )
 
 
@@ -152,7 +153,11 @@ def _settings(record: ModelRecord, settings: TrainSettings) -> str:
         if record.adapter.mode in ("lora", "qlora") or field.name in _OF_EVERY_MODE
     ]
     adapter = {f"adapter {name}": getattr(record.adapter, name) for name in names}
-    model = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
+    model: dict[str, object] = {"dtype": record.dtype, "image_fit": record.image_fit, "max_length": record.max_length}
+    if record.image_tokens:
+        model["image_tokens"] = record.image_tokens
+    if record.tiles:
+        model["tiles"] = record.tiles
     run = {name: value for name, value in vars(settings).items() if name != "trackers"}
     rows = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in (adapter | model | run).items()]
     return "## Settings\n\n" + "\n".join(("| setting | value |", "|---|---|", *rows))
@@ -173,7 +178,7 @@ def _loading(record: ModelRecord) -> str:
         notes.append(_FOUR_BITS)
     if record.adapter.mode != "full" and trains_vision(record.adapter):
         notes.append(_VISION_LORA)
-    if family.tokens_vary and record.image_fit == "letterbox":
+    if (family.tokens_vary or record.tiles) and record.image_fit == "letterbox":
         notes.append(_NOT_FITTED)
     return f"## Loading\n\nIn this folder{needed}:\n\n```python\n{usage_code(record)}\n```\n\n{' '.join(notes)}"
 

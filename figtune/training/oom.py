@@ -1,4 +1,4 @@
-"""Out of memory: which errors mean it, which settings to change, and smaller batches for a retry."""
+"""Out-of-memory errors: recognition, settings to change, and smaller batches for a retry."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal
 
 from figtune.core.settings import check_setting
+from figtune.models.records import LossPer
 
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
@@ -25,6 +26,9 @@ class TrainSettings:
     examples, so that a large --train.batch_size can apply to short ones."""
     gradient_accumulation_steps: int
     """Forward passes per optimizer step."""
+    loss_per: LossPer
+    """Unit over which the loss of an optimizer step is averaged: "token", or "example", where a short answer counts as
+    much as a long description."""
     learning_rate: float
     """Peak learning rate (after warmup)."""
     scheduler: Scheduler
@@ -40,7 +44,7 @@ class TrainSettings:
     activation_checkpointing: bool
     """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
     auto_batch: bool
-    """When memory runs out, start again with a smaller batch and more accumulation: the same examples per step."""
+    """Start again when memory runs out, with a smaller batch and more accumulation: the same examples per step."""
     evaluations: int
     """Number of evaluations on val and minitrain, evenly over the run; each one saves a checkpoint."""
     patience: int

@@ -63,10 +63,9 @@ def train(
     loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
-    if not splits["train"].examples:
-        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=features)
+    pad_id = loaded.processor.tokenizer.pad_token_id
+    collator = Collator(family=loaded.family, pad_id=pad_id, images=features, loss_per=settings.loss_per)
 
     def context(chosen: TrainSettings) -> RunContext:
         steps_per_epoch = batch_order(splits["train"], chosen).steps
@@ -93,11 +92,18 @@ def train(
 
 
 def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
-    """Tokenize each split."""
-    return {
+    """Tokenize each split.
+
+    Raises:
+        NothingProducedError: no example is left to train on.
+    """
+    splits = {
         name: tokenize_split(loaded.family, loaded.processor, split, images, loaded.record.max_length)
         for name, split in vars(examples).items()
     }
+    if not splits["train"].examples:
+        raise NothingProducedError("no example leaves room for its completion", "raise --model.max_length")
+    return splits
 
 
 def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Checkpoints:

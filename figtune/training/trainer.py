@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -29,7 +30,8 @@ Tensors = dict[str, Tensor]
 
 
 class FigureTrainer(Trainer):
-    """Trainer that prefetches composed batches and averages the loss over the target tokens of an optimizer step."""
+    """Trainer that prefetches composed batches and averages the loss over the target tokens, or the examples, of an
+    optimizer step."""
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class FigureTrainer(Trainer):
         callbacks: list[TrainerCallback],
         throughput: ThroughputMeter,
     ) -> None:
-        loss = CompletionLoss(tuned, collator.family)
+        loss = CompletionLoss(tuned, collator.family, weighted=collator.loss_per == "example")
         super().__init__(
             model=loss,
             args=arguments,
@@ -77,14 +79,18 @@ class FigureTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Tensors], num_batches: int, device: torch.device
     ) -> tuple[list[Tensors], Tensor | int | None]:
-        """Return the batches of a step and the number of target tokens in them, over all processes."""
+        """Return the batches of a step and the number of target tokens, or of examples, in them, over all processes."""
         if self._prefetcher is None or self._prefetcher.source is not epoch_iterator:
             self._stop_prefetching()
             self._prefetcher = Prefetcher(epoch_iterator, num_batches + 1)
         taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(
             self._prefetcher, num_batches, device
         )
-        return taken
+        if self._collator.loss_per == "token":
+            return taken
+        counts = [float(split_model_inputs(tensors)[0].loss_count) for tensors in taken[0]]
+        (examples,) = all_reduce_sum([sum(counts)])
+        return taken[0], torch.tensor(examples, device=device)
 
     def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
         """Take all steps, and stop prefetching however they end."""
@@ -100,9 +106,10 @@ class FigureTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return this batch's share of the mean over the target tokens of the step: accumulated = one big batch."""
+        """Return this batch's share of the mean over the target tokens, or the examples, of the step: accumulated = one
+        big batch."""
         batch, _ = split_model_inputs(inputs)
-        count = num_items_in_batch if num_items_in_batch is not None else batch.num_target_tokens
+        count = num_items_in_batch if num_items_in_batch is not None else batch.loss_count
         self._throughput.add_tokens(batch.tokens)
         # Gradients are averaged over the processes afterwards.
         loss: Tensor = model(inputs)
@@ -171,7 +178,10 @@ class FigureTrainer(Trainer):
             self.model, self.model_wrapped = held
 
     def _mean_loss(self, batches: Sequence[Sequence[SharedPrefixGroup]]) -> float:
-        """Return the cross-entropy per target token over all `batches`, in evaluation mode and without gradients."""
+        """Return the cross-entropy per target token over all `batches`, in evaluation mode and without gradients.
+
+        Per token whatever the training loss is averaged over, so that runs compare.
+        """
         loss_of: nn.Module = self.model  # type: ignore[assignment]  # the Trainer may have none
         was_training = loss_of.training
         loss_of.eval()
@@ -194,7 +204,8 @@ class FigureTrainer(Trainer):
         """
         rounds = ceil(len(batches) / world_size())
         mine = [turn * world_size() + rank() for turn in range(rounds)]
-        read = ((index < len(batches), self._collator(batches[index % len(batches)])) for index in mine)
+        collator = replace(self._collator, loss_per="token")
+        read = ((index < len(batches), collator(batches[index % len(batches)])) for index in mine)
         prefetcher = Prefetcher(read, 2)
         try:
             yield from prefetcher

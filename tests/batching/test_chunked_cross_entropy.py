@@ -57,6 +57,23 @@ def test_loss_and_gradients_are_those_of_everything_at_once(loaded: LoadedModel,
     torch.testing.assert_close(found["pieces"], found["plain"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
+def test_weighted_loss_and_gradients_are_those_of_everything_at_once(loaded: LoadedModel, trained: bool) -> None:
+    weight = loaded.model.lm_head.weight.requires_grad_(trained)
+    states, targets = states_and_targets(loaded)
+    weights = torch.linspace(0.0, 2.0, TOKENS)
+    each = torch.stack([plain(loaded, states[[place]], targets[[place]]) for place in range(TOKENS)])
+    found = {}
+    ways = {"pieces": summed_cross_entropy(loaded.model, states, targets, weights), "plain": (each * weights).sum()}
+    for name, loss in ways.items():
+        states.grad = weight.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        found[name] = (loss.detach(), states.grad, weight.grad)
+    torch.testing.assert_close(found["pieces"], found["plain"], rtol=1e-4, atol=1e-5)
+    ones = summed_cross_entropy(loaded.model, states, targets, torch.ones(TOKENS))
+    torch.testing.assert_close(ones, summed_cross_entropy(loaded.model, states, targets))
+
+
 def test_without_gradients_the_loss_is_the_same(loaded: LoadedModel) -> None:
     given = states_and_targets(loaded)
     with torch.no_grad():

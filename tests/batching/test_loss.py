@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.models.family import IGNORE_INDEX, ImageInputs, TokenizedExample
 from figtune.models.loading import LoadedModel
@@ -51,11 +50,15 @@ def evaluation_mode(loaded: LoadedModel) -> Iterator[None]:
 
 def library_logits(loaded: LoadedModel, rows: list[TokenizedExample], embeddings: Tensor) -> Tensor:
     """Logits of whole rows, with the library's own masks and positions: float32[B, L, vocabulary]."""
-    seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
+    seen = {"image": loaded.family.encoder_outputs(embeddings)}
     fields = plain_fields(loaded, rows)
     del fields["labels"]
     logits: Tensor = loaded.tuned(**fields, mm_encoder_outputs=seen).logits
     return logits
+
+
+def bidirectional(loaded: LoadedModel) -> bool:
+    return bool(loaded.family.bidirectional_layers(loaded.model.config.get_text_config()))
 
 
 def gradients(loaded: LoadedModel) -> dict[str, Tensor]:
@@ -140,7 +143,7 @@ def test_image_tokens_attend_to_later_image_tokens_where_the_family_says_so(
     before = library_logits(loaded, rows, embeddings)[0]
     after = library_logits(loaded, rows, changed)[0]
     moved = (before - after)[image[0]].abs().max()
-    assert moved > 1e-3 if loaded.family.bidirectional_layers else moved == 0
+    assert moved > 1e-3 if bidirectional(loaded) else moved == 0
 
 
 def test_without_bidirectional_attention_the_loss_is_another_where_the_family_has_it(
@@ -150,7 +153,7 @@ def test_without_bidirectional_attention_the_loss_is_another_where_the_family_ha
     without = replace(batch, bidirectional=torch.zeros_like(batch.bidirectional))
     right = summed_loss(loaded, batch, features)
     wrong = summed_loss(loaded, without, features)
-    assert (abs(right - wrong) > 1e-2) == bool(loaded.family.bidirectional_layers)
+    assert (abs(right - wrong) > 1e-2) == bidirectional(loaded)
 
 
 def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: list[ImageInputs]) -> None:

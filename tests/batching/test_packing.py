@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from figtune.batching import chunked_cross_entropy
-from figtune.batching.collator import PADDING
+from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
-from figtune.batching.loss import attention_masks
+from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample
+from figtune.models.feature_cache import concatenate
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import (
     TINY_NAMES,
@@ -121,6 +122,21 @@ def test_shared_and_packed_are_the_examples_alone(
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), msg=name)
 
 
+def test_a_loss_per_example_is_the_mean_of_each_alone(loaded: LoadedModel, features: list[ImageInputs]) -> None:
+    groups, pad_id = bundles_of(loaded), loaded.processor.tokenizer.pad_token_id
+    images = [features[int(group.image_sha256)].tensors for group in groups]
+    pairs = [(row, image) for group, image in zip(groups, images, strict=True) for row in group.examples]
+    alone = per_example_loss(loaded, [row for row, _ in pairs], [image for _, image in pairs])
+    loss = CompletionLoss(loaded.tuned, loaded.family, weighted=True)
+    for packed in (pack(groups), [[group] for group in groups]):
+        batch = training_batch(packed, loaded.family, pad_id, "example")
+        placed = [features[int(group.image_sha256)].tensors for row in packed for group in row]
+        with torch.no_grad():
+            found = loss.loss_sum(batch, concatenate(placed))
+        assert float(found) == pytest.approx(sum(alone), rel=1e-5)
+        assert float(batch.loss_count) == pytest.approx(len(alone))
+
+
 def test_checkpointed_is_not_checkpointed_when_shared(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     lines = pack(bundles_of(loaded))
     loss, gradients = result(loaded, lines, features)
@@ -188,14 +204,13 @@ def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: 
     batch = batch_of_rows(loaded, one_per_row(rows))
     (given,) = seen
     theirs = given if isinstance(given, dict) else {FULL: given}
-    window = loaded.model.config.get_text_config().sliding_window if SLIDING in theirs else None
-    ours = attention_masks(batch, window, loaded.family)
+    ours = attention_masks(batch, loaded.model.config.get_text_config(), loaded.family)
     assert ours.keys() == theirs.keys()
     tokens = (batch.group_ids == 0)[:, None, :, None]
     for kind, mask in theirs.items():
         seen_by_theirs = mask if mask.dtype == torch.bool else mask == 0
         assert torch.equal(ours[kind] & tokens, seen_by_theirs & tokens), kind
-    if window is not None:
+    if SLIDING in theirs:
         assert not torch.equal(ours[FULL] & tokens, ours[SLIDING] & tokens)
 
 
@@ -203,7 +218,7 @@ def test_every_token_sees_something(loaded: LoadedModel) -> None:
     """A token that sees nothing makes attention divide by nothing."""
     batch = batch_of_rows(loaded, pack(bundles_of(loaded)))
     assert (batch.group_ids == PADDING).any()
-    for mask in attention_masks(batch, WINDOW, loaded.family).values():
+    for mask in attention_masks(batch, loaded.model.config.get_text_config(), loaded.family).values():
         assert mask.any(-1).all()
 
 

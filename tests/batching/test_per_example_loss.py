@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from figtune.batching.loss import per_example_loss
+from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import TokenizedExample
 from figtune.models.feature_cache import encode_image
@@ -34,6 +34,8 @@ KINDS: list[tuple[str, AdapterMode]] = [
     ("tiny-paligemma", "lora"),
     ("tiny-paligemma", "projector"),
     ("tiny-smolvlm2", "lora"),
+    ("tiny-gemma4", "lora"),
+    ("tiny-gemma4", "projector"),
 ]
 
 
@@ -104,3 +106,16 @@ def test_the_picture_matters(loaded: LoadedModel) -> None:
     right = per_example_loss(loaded, rows, features)
     wrong = per_example_loss(loaded, rows, [*features[1:], features[0]])
     assert all(abs(one - other) > 1e-4 for one, other in zip(right, wrong, strict=True))
+
+
+def test_completions_in_one_row_have_the_losses_that_each_has_alone(loaded: LoadedModel) -> None:
+    family, processor = loaded.family, loaded.processor
+    layout = family.image_layout(processor, PICTURES[0].size)
+    texts = ("Blue", "The encoder feeds the decoder. Then it stops.", "A red rectangle.", "Blue")
+    rows = [[tokenize_example(family, processor, prompt, text, layout, 64) for text in texts] for prompt, _ in TEXTS]
+    features = features_of(loaded)
+    together = completion_losses(loaded, rows, features)
+    for losses, row, image in zip(together, rows, features, strict=True):
+        alone = per_example_loss(loaded, row, [image] * len(row))
+        assert losses == pytest.approx(alone, rel=1e-5)
+        assert losses[0] == pytest.approx(losses[3], rel=1e-6), "its place among them does not matter"

@@ -19,7 +19,7 @@ from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import batch_of, features_of, joined, moved_model, rows_of
 
-NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2")
+NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4")
 
 
 @pytest.fixture(scope="module", autouse=True)

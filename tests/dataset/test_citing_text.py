@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.dataset.body_sentences import FORMULA, sentences_of
-from figtune.dataset.citing_text import CitingText, passages_about, repeats
+from figtune.dataset.citing_text import FORMULA, CitingText, passages_about, repeats, sentences_of
 from figtune.dataset.references import FigureRef
 from figtune.dataset.sentence_faults import is_pointer
 from figtune.extraction.records import Mention

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, Question, ask
+from figtune.extraction.records import FigureKind
 
 FACTS = FigureFacts(
     figure_id="paper-figure-1",
@@ -18,6 +21,7 @@ FACTS = FigureFacts(
     ),
     panel_count=2,
     figure_text="Accuracy Epochs Learning rate Training Validation baseline ours proposed",
+    aspect=2.5,
     caption="Curves of the loss and accuracy.",
     other_caption="Overview of the whole network.",
     spoken="Figure 1 compares schedules; momentum helps smaller networks.",
@@ -39,6 +43,8 @@ def test_every_kind_of_question_has_its_true_answer() -> None:
     answers = {slug: {each.answer for each in questions if each.slug == slug} for slug in {q.slug for q in questions}}
     assert answers == {
         "kind": {"plot"},
+        "text": {"little"},
+        "shape": {"yes"},
         "count": {"2"},
         "where": {"(a)", "(b)"},
         "panel": {"training loss", "accuracy on test images"},
@@ -62,8 +68,33 @@ def test_answers_are_balanced() -> None:
         assert 0.7 < one / two < 1.4
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "kind_score", "answer"),
+    [
+        (40, "plot", 1.0, "much"),
+        (40, "mixed", 0.5, "much"),
+        (5, "plot", 1.0, "little"),
+        (0, "qualitative", 1.0, "little"),
+        (0, "plot", 1.0, None),
+        (5, "plot", 0.6, None),
+        (20, "plot", 1.0, None),
+    ],
+)
+def test_much_or_little_text_is_asked_where_the_text_layer_tells(
+    words: int, kind: FigureKind, kind_score: float, answer: str | None
+) -> None:
+    facts = replace(FACTS, figure_text="word " * words, kind=kind, kind_score=kind_score)
+    assert {each.answer for each in asked(facts) if each.slug == "text"} == ({answer} if answer else set())
+
+
+@pytest.mark.parametrize(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (0.0, None)])
+def test_the_shape_is_asked_where_it_is_clear(aspect: float, answer: str | None) -> None:
+    questions = asked(replace(FACTS, aspect=aspect))
+    assert {each.answer for each in questions if each.slug == "shape"} == ({answer} if answer else set())
+
+
 def test_nothing_unsure_is_asked() -> None:
-    unsure = replace(FACTS, kind_score=0.6, panel_count=0, other_caption="")
+    unsure = replace(FACTS, kind_score=0.6, panel_count=0, other_caption="", aspect=0.0)
     assert asked(unsure, 50) == []
     pictures = replace(FACTS, kind="qualitative")
     assert "word" not in {each.slug for each in asked(pictures)}

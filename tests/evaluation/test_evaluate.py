@@ -117,6 +117,23 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
+def test_a_qlora_adapter_is_evaluated_over_four_bits_or_over_the_whole_base_model(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    write_dataset(house.dataset, test_papers=1)
+    write_trained_model(house.output, mode="qlora")
+    losses = {}
+    for whole, words in ((False, "in 4 bits (NF4), computed in float32"), (True, "unquantized, in float32")):
+        summary = evaluate(house.dataset, house.output, house.features, replace(TRIAL, unquantized=whole))
+        assert summary.base_weights == words
+        assert f"its weights {words}" in (house.evaluation / "report.html").read_text(encoding="utf-8")
+        loaded = load_tuned_model(house.output, torch.device("cpu"), "train", unquantized=whole)
+        for each in house.predictions():
+            image = encode_image(loaded, read_image(house.dataset / each.image))
+            assert each.tuned.loss == pytest.approx(loss_of(loaded, each, image), abs=2e-4)
+        losses[whole] = [each.tuned.loss for each in house.predictions()]
+    assert losses[True] != losses[False], "4 bits are another model"
+
+
 def test_the_summary_on_disk_is_the_one_returned(finished: House, house: House) -> None:
     summary = house.evaluate()
     assert read_json(house.evaluation / "metrics.json", EvaluationSummary, "test") == summary

@@ -72,8 +72,21 @@ def test_a_model_trained_on_images_uses_them(tmp_path: Path) -> None:
     assert gain is not None
     assert gain.low is not None
     assert gain.low > 1
+    choice = summary.slices[0].choice
+    assert choice is not None
+    assert choice.wrong_image is not None
+    assert (choice.examples, choice.accuracy.value, choice.wrong_image.value) == (6, 1.0, 0.0)
+    assert "the right text of 5 is the likeliest for 100 % of examples given the right image" in " ".join(
+        (summary.verdict.sentence, *summary.verdict.notes)
+    )
     assert (summary.verdict.looking, summary.verdict.headline) == ("uses image", "")
-    assert {each.fact: each.stated for each in summary.facts} == {"modality": 2, "view": 3, "side": 1}
+    assert {each.fact: each.stated for each in summary.facts} == {
+        "modality": 2,
+        "view": 3,
+        "finding": 1,
+        "side": 1,
+        "no abnormality": 1,
+    }
 
 
 def test_a_model_trained_on_shuffled_images_is_said_to_ignore_them(tmp_path: Path) -> None:
@@ -85,6 +98,9 @@ def test_a_model_trained_on_shuffled_images_is_said_to_ignore_them(tmp_path: Pat
     assert whole.tuned.loss.value < 0.5, "it has learned the texts"
     assert whole.image_gain is not None
     assert whole.image_gain.value == pytest.approx(0, abs=0.02)
+    assert whole.choice is not None
+    assert whole.choice.accuracy.value <= 0.5
+    assert whole.choice.gain.change(0) == "not shown"
     assert summary.verdict.looking == "ignores"
     page = (tmp_path / "output" / "evaluation" / "report.html").read_text(encoding="utf-8")
     assert "This model ignores its images" in page

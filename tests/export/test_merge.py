@@ -19,19 +19,21 @@ from figtune.export import merge as merging
 from figtune.export.merge import export_merged, load_unquantized, merge_weights
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
+from figtune.inference.generate import generate_answers
 from figtune.models.families import family_of
+from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
-from tests.inference.trained_model import write_dataset, write_trained_model
-from tests.models.tuned import choice
+from tests.inference.trained_model import greedy, write_dataset, write_trained_model
+from tests.models.tuned import PROMPT, choice, pictures
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 MODES: tuple[AdapterMode, ...] = get_args(AdapterMode)
-NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2")
+NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4")
 
 
 @pytest.fixture(scope="module")
@@ -114,26 +116,41 @@ def test_what_is_written_is_bfloat16_and_close(written: Merged) -> None:
     assert {path.name for path in written.folder.iterdir()} <= set(MERGED_CONTENTS)
 
 
-def test_the_card_loads_it_as_printed(
-    written: Merged, trained: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of PaliGemma's processor
+def test_the_card_loads_it_and_asks_it_as_printed(
+    written: Merged,
+    trained: Path,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     card = (written.folder / "README.md").read_text()
     assert "vllm serve ." in card
     assert written.agreement.sentence in card
     code = card.split("```python\n")[1].split("```")[0]
-    if packages := family_of(read_adapter_record(trained).family, "").processor_packages:
-        # These are not installed here: the model loads without its processor.
-        assert f"pip install {' '.join(packages)}" in card
-        code = "\n".join(line for line in code.splitlines() if not line.startswith("processor"))
+    loading, _ = code.split("processor =")
     monkeypatch.chdir(written.folder)
     names: dict[str, object] = {}
-    exec(code, names)
+    exec(loading, names)
     model = names["model"]
     assert isinstance(model, PreTrainedModel)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     loaded = loaded_from(trained)
     examples = sample_examples(dataset, loaded.family, loaded.processor, loaded.record)
     assert compare_logits(completion_logits(loaded.tuned, examples), completion_logits(model, examples)).passes
+    if packages := loaded.family.processor_packages:
+        # These are not installed here, and the processor needs them.
+        assert f"pip install {' '.join(packages)}" in card
+        return
+    picture = pictures()[0]
+    picture.save(tmp_path / "figure.png")
+    whole = load_base_model(written.folder, loaded.family, torch.float32, CPU, "sdpa")
+    merged = dataclasses.replace(loaded, model=whole, tuned=whole)
+    (expected,) = generate_answers(merged, [PROMPT], [encode_image(merged, picture)], greedy(256))
+    capsys.readouterr()
+    exec(code.replace("bfloat16", "float32").replace("figure.png", str(tmp_path / "figure.png")), {})
+    assert capsys.readouterr().out.strip() == expected.text
 
 
 def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Path) -> None:

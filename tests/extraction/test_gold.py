@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, read_gold, score
+from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import detect_figures
-from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 

@@ -53,11 +53,13 @@ def test_turned_pages_give_the_same_records_and_upright_crops(tmp_path: Path) ->
     figures = _extracted(folder, content)
     upright = figures.pop("0.pdf")
     assert len(upright) == 4
+    assert {figure.text_sizes for figure in upright if figure.figure_type == "Figure"} == {((9.0, 1),)}
     for turned in figures.values():
         for expected, found in zip(upright, turned, strict=True):
-            assert (found.caption, found.figure_text, found.page) == (
+            assert (found.caption, found.figure_text, found.text_sizes, found.page) == (
                 expected.caption,
                 expected.figure_text,
+                expected.text_sizes,
                 expected.page,
             )
             assert found.region_box == pytest.approx(expected.region_box, abs=1)
@@ -100,6 +102,9 @@ def test_pages_measured_in_other_points_give_the_same_figures(tmp_path: Path) ->
     found = _extracted(folder, content)
     for plain, large in zip(found["plain.pdf"], found["large.pdf"], strict=True):
         assert (large.caption, large.figure_text) == (plain.caption, plain.figure_text)
+        assert [(size, count) for size, count in large.text_sizes] == [
+            (3 * size, count) for size, count in plain.text_sizes
+        ]
         assert plain.region_box
         assert large.region_box == pytest.approx([3 * value for value in plain.region_box], abs=3)
         assert large.confidence == pytest.approx(plain.confidence, abs=0.05)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pymupdf
 from PIL import Image
 
+from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
-from figtune.pdf.compressed_pages import read_texts
 from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box

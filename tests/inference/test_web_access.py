@@ -205,7 +205,8 @@ def test_the_folder_is_deleted_when_its_last_writer_has_ended(tmp_path: Path, mo
 _SERVER = """
 import sys
 from pathlib import Path
-from figtune.inference.web_server import ended_by_signals, listening, run
+from figtune.core.cli import ended_by_signals
+from figtune.inference.web_server import listening, run
 from figtune.inference.upload_folder import upload_folder
 
 async def app(scope, receive, send):

@@ -59,7 +59,7 @@ def _draw(path: Path, paper: int) -> None:
     picture.save(path)
 
 
-def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: AdapterMode = "lora") -> None:
+def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: AdapterMode = "lora", tiles: int = 0) -> None:
     """A tiny model as training leaves it, its adapter moved off its starting point at random."""
     adapter = AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=("decoder",))
     set_up_model(
@@ -68,7 +68,8 @@ def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: Adapte
             name=name,
             revision=None,
             dtype="float32",
-            image_fit="letterbox",
+            image_fit="squash" if tiles else "letterbox",
+            tiles=tiles,
             max_length=128,
             adapter=adapter,
             seed=0,

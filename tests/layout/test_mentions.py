@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.extraction.records import FigureType, Mention, PaperText, Paragraph, Section
+from figtune.layout.caption_labels import CaptionLabels
 from figtune.layout.mentions import Citable, cited_in, mentions_of
 
 
@@ -44,10 +45,32 @@ from figtune.layout.mentions import Citable, cited_in, mentions_of
         ("a stable 4 and a tablet 5", ""),
         ("the figure shows 3 cats", ""),
         ("Figures 900-2", "F900 F2"),
+        ("wie in Abb. 3 und Tabelle 2", "F3 T2"),
+        ("die Abbildungen 3 und 4", "F3 F4"),
+        ("les figures 1 et 2, le tableau 3", "F1 F2 T3"),
+        ("las figuras 1 y 2 y la tabla 4", "F1 F2 T4"),
+        ("le tabelle 1 e 2", "T1 T2"),
+        ("на рис. 3 и в таблице 2", "F3 T2"),
+        ("рисунков 3 и 4", "F3 F4"),
+        ("na rysunku 3 i w tabeli 2", "F3 T2"),
+        ("kuvassa 3", "F3"),
+        ("i figuren 3 och tabellen 4", "F3 T4"),
+        ("Şekil 3'te ve Tablo 4'te", "F3 T4"),
+        ("στο Σχήμα 3 και στον Πίνακα 2", "F3 T2"),
+        ("如图3和表2所示", "F3 T2"),
+        ("図2と表1に示す", "F2 T1"),
+        ("그림 3과 표 2", "F3 T2"),
+        ("Hình 3 và Bảng 2", "F3 T2"),
+        ("a figurehead of 1990, two tablets 5", ""),
     ],
 )
 def test_citations(text: str, cited: str) -> None:
     assert [f"{kind[0]}{name}" for kind, name in cited_in(text)] == cited.split()
+
+
+def test_labels_of_ones_own_are_cited_too() -> None:
+    labels = CaptionLabels(figure=("Ilustração",), table=("Quadro",))
+    assert list(cited_in("na Ilustração 3 e no Quadro 2; Fig. 4", labels)) == [("Figure", "3"), ("Table", "2")]
 
 
 @given(st.text(alphabet="Figstable .,-–()&0123456789abAIVX and\n", max_size=60))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
-from figtune.metrics.records import Baseline, BaselineAnswer, EvaluatedSplit, ModelResult, Prediction
+from figtune.metrics.records import Baseline, BaselineAnswer, Choice, EvaluatedSplit, ModelResult, Prediction
 from figtune.metrics.text_metrics import chrf, rouge_l
+
+RIGHT = (1.0, 2.0, 2.0, 2.0, 2.0)
+WRONG = (2.0, 1.0, 2.0, 2.0, 2.0)
+"""Losses of five completions by which the first is chosen, and another."""
 
 
 class Given(TypedDict, total=False):
@@ -56,6 +61,23 @@ def prediction(number: int, **given: Unpack[Given]) -> Prediction:
             for name, text in given.get("guesses", {}).items()
         ),
     )
+
+
+def choosing(
+    number: int,
+    losses: Sequence[float | None] = RIGHT,
+    wrong: Sequence[float | None] | None = WRONG,
+    grey: Sequence[float | None] = WRONG,
+) -> Prediction:
+    """Return the prediction with this number and a choice among five."""
+    choice = Choice(
+        negatives=("a", "b", "c", "d"),
+        rules=("group", "group", "kind", "any"),
+        losses=tuple(losses),
+        wrong_image_losses=None if wrong is None else tuple(wrong),
+        grey_image_losses=tuple(grey),
+    )
+    return replace(prediction(number), choice=choice)
 
 
 def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> ModelResult:

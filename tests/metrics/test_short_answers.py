@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from figtune.metrics.short_answers import is_exact, question_scores, reading_scores, word_recall_precision
+from figtune.metrics.bootstrap import Bootstrap
+from figtune.metrics.short_answers import is_exact, short_scores, word_recall_precision
 from tests.metrics.sample_predictions import prediction
+
+BOOTSTRAP = Bootstrap(samples=100, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -38,23 +41,33 @@ def test_words_count_as_often_as_they_stand_there(answer: str, recall: float, pr
     assert word_recall_precision(answer, "Encoder\nDecoder\nLoss\nLoss") == (recall, precision)
 
 
-def test_scores_are_means_of_each_split() -> None:
-    given = [("yes", "yes", "no"), ("no", "yes", "no"), ("yes", "no", "yes"), ("yes", "yes", "yes")]
+def test_scores_are_means_of_each_split_beside_grey() -> None:
+    given = [
+        ("yes", "yes", "no", "no"),
+        ("no", "yes", "no", "no"),
+        ("yes", "no", "yes", "no"),
+        ("yes", "yes", "yes", ""),
+    ]
     questions = [
         replace(
             prediction(number, task="question", reference=reference, tuned_answer=tuned, base_answer=base),
             example_id=f"figure-{number}-question-word",
+            grey_answer=grey,
         )
-        for number, (reference, tuned, base) in enumerate(given)
+        for number, (reference, tuned, base, grey) in enumerate(given)
     ]
     readings = [
         prediction(9, task="read", split="minitrain", reference="a b", tuned_answer="a", base_answer="c d"),
         prediction(10, task="read", split="minitrain", reference="a b", tuned_answer="a b", base_answer=""),
     ]
-    (asked,) = question_scores([*questions, *readings])
-    assert (asked.split, asked.examples, asked.tuned, asked.base, asked.majority) == ("test", 4, 0.5, 0.75, 0.75)
-    (read,) = reading_scores([*questions, *readings])
-    assert (read.split, read.tuned_recall, read.tuned_precision) == ("minitrain", 0.75, 1.0)
-    assert (read.base_recall, read.base_precision) == (0.0, 0.0)
-    assert question_scores(readings) == ()
-    assert reading_scores(questions) == ()
+    readings = [replace(each, grey_answer="b b b") for each in readings]
+    captions = [prediction(11)]
+    asked, recall, precision = short_scores([*questions, *readings, *captions], BOOTSTRAP)
+    assert (asked.split, asked.measure, asked.examples, asked.papers) == ("test", "questions", 4, 4)
+    shares = (asked.tuned.value, asked.base.value, asked.grey.value, asked.majority, asked.gain.value)
+    assert shares == (0.5, 0.75, 0.25, 0.75, 0.25)
+    assert (recall.split, recall.measure, precision.measure) == ("minitrain", "read recall", "read precision")
+    assert (recall.tuned.value, recall.base.value, recall.grey.value, recall.gain.value) == (0.75, 0.0, 0.5, 0.25)
+    assert (precision.tuned.value, precision.base.value, precision.majority) == (1.0, 0.0, None)
+    assert precision.grey.value == pytest.approx(1 / 3, abs=1e-4)
+    assert short_scores(captions, BOOTSTRAP) == ()

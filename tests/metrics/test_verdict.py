@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import BASELINES, Baseline, Prediction, Source, Verdict
+from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import join_names, summarize
 from tests.metrics.sample_predictions import prediction
 
@@ -14,7 +15,7 @@ BOOTSTRAP = Bootstrap(samples=500, seed=0)
 
 
 def judged(predictions: Sequence[Prediction], *, demo: bool = False, source: Source = "papers") -> Verdict:
-    return summarize(aggregate(predictions, BOOTSTRAP), demo=demo, source=source)
+    return summarize(aggregate(predictions, BOOTSTRAP), short_scores(predictions, BOOTSTRAP), demo=demo, source=source)
 
 
 def test_a_clear_gain_is_called_one() -> None:

@@ -1,4 +1,4 @@
-"""SmolVLM2, whose images have as many tiles as their shapes ask for: what no other family tries."""
+"""SmolVLM2, whose images have as many tiles as their shapes ask for, and what Gemma 4 shares with it."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ def test_tiles_put_together_are_the_image(tmp_path: Path, fit: ImageFit) -> None
     assert whole.std() > 0.5
 
 
-def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [NAME, "tiny-gemma4"])
+def test_an_interrupted_run_resumes_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
-    set_up_model(model, choice(NAME))
+    set_up_model(model, choice(name))
     settings = dataclasses.replace(SETTINGS, epochs=2)
     run(dataset, model, tmp_path / "unbroken", settings)
     with monkeypatch.context() as broken:
@@ -58,7 +62,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path: Path, monkeypatc
         with pytest.raises(InterruptedError):
             run(dataset, model, tmp_path / "resumed", settings)
     assert run(dataset, model, tmp_path / "resumed", settings).resumed_from > 0
-    files = [tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("unbroken", "resumed")]
+    files = [tmp_path / each / "adapter" / "adapter_model.safetensors" for each in ("unbroken", "resumed")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -70,8 +74,9 @@ def interrupted_after(save: object) -> object:
     return on_save
 
 
-def test_an_answer_in_a_batch_is_the_answer_alone(tmp_path: Path) -> None:
-    write_trained_model(tmp_path, name=NAME)
+@pytest.mark.parametrize("name", [NAME, "tiny-gemma4", "tiny-gemma4-31b"])
+def test_an_answer_in_a_batch_is_the_answer_alone(tmp_path: Path, name: str) -> None:
+    write_trained_model(tmp_path, name=name)
     loaded = load_tuned_model(tmp_path, CPU, "train", encoder=False)
     images = [encode_image(loaded, picture) for picture in pictures()]
     together = generate_answers(loaded, [PROMPT] * 3, images, greedy(6))

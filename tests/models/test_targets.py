@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
 from figtune.models.choice import ModelChoice, check_choice
-from figtune.models.families import TINY_TYPES
-from figtune.models.family import DECODER_LAYERS, SIGLIP_LAYERS
+from figtune.models.families import TINY_TYPES, family_of
+from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
 from figtune.models.targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
@@ -46,7 +46,7 @@ def choice(name: str, of: AdapterRecord, dtype: Dtype = "auto") -> ModelChoice:
 def test_targets_are_names_and_words_joined_by_plus_or_spaces(
     mode: AdapterMode, asked: tuple[str, ...], wanted: Targets
 ) -> None:
-    assert targets_of(adapter(*asked, mode=mode)) == wanted
+    assert targets_of(adapter(*asked, mode=mode), family_of("gemma3", "")) == wanted
 
 
 @given(st.sets(st.sampled_from(PARTS), max_size=2))

@@ -22,7 +22,14 @@ from figtune.models.records import AdapterRecord
 from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")
-TINY_NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-paligemma2", "tiny-smolvlm2")
+TINY_NAMES = (
+    "tiny-gemma3",
+    "tiny-paligemma",
+    "tiny-paligemma2",
+    "tiny-smolvlm2",
+    "tiny-gemma4",
+    "tiny-gemma4-31b",
+)
 PROMPT = "Write the caption of this figure."
 CAPTIONS = (
     "The encoder reads the image.",

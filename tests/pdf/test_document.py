@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from figtune.pdf.compressed_pages import read_texts
+from figtune.extraction.text_source import read_texts
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from figtune.core.jsonl import write_json, write_records
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.radiology_facts import fact_agreement
+from figtune.metrics.radiology_facts import fact_scores
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -17,7 +17,7 @@ from figtune.metrics.records import (
     Prediction,
     Source,
 )
-from figtune.metrics.short_answers import question_scores, reading_scores
+from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 
 BOOTSTRAP = Bootstrap(samples=50, seed=0)
@@ -27,19 +27,18 @@ def summary_of(
     predictions: Sequence[Prediction], source: Source = "papers", base_model: str = "base", adapter: str = ""
 ) -> EvaluationSummary:
     """Return the evaluation of them."""
-    slices = aggregate(predictions, BOOTSTRAP)
+    slices, short = aggregate(predictions, BOOTSTRAP), short_scores(predictions, BOOTSTRAP)
     return EvaluationSummary(
         base_model=base_model,
         demo=False,
         adapter=adapter,
         source=source,
-        verdict=summarize(slices, demo=False, source=source),
+        verdict=summarize(slices, short, demo=False, source=source),
         left_out=0,
         not_finite=(),
         slices=slices,
-        facts=() if source == "papers" else fact_agreement(predictions, BOOTSTRAP),
-        questions=question_scores(predictions),
-        readings=reading_scores(predictions),
+        facts=() if source == "papers" else fact_scores(predictions, BOOTSTRAP),
+        short=short,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 
 from figtune.metrics.records import Baseline, Prediction, Source
 from figtune.reports.evaluation import AxisRange, evaluation_page, relative_url
-from tests.metrics.sample_predictions import prediction
+from tests.metrics.sample_predictions import RIGHT, WRONG, choosing, prediction
 from tests.reports.sample_evaluations import summary_of
 
 HOSTILE = "</p><script>alert('&')</script><img src=x onerror=alert(1)>"
@@ -197,7 +197,7 @@ def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
         for n in (1, 2)
     ]
     page = page_of(scans, source="images")
-    cells = [cell.text for cell in page.all("td")]
+    cells = [cell.text.strip() for cell in page.all("td")]
     assert cells[cells.index("modality") :][:2] == ["modality", "2 of 2"]
     assert "Held-out images" in page.html
     words = re.sub(r"<[^>]*>|paper-\d|--paper", "", page.html)
@@ -205,15 +205,32 @@ def test_a_report_on_scans_speaks_of_images_and_their_facts() -> None:
     assert not page_of([prediction(1), prediction(2)]).html.count("<h2>Facts</h2>")
 
 
+def test_choices_have_their_table() -> None:
+    members = [choosing(1), choosing(2, losses=WRONG), choosing(3, wrong=RIGHT)]
+    html = evaluation_page(summary_of(members), members, images="data", curves=None)
+    (table,) = re.findall(r"Which text belongs to the image\?</h2>(.*?)</table>", html, re.DOTALL)
+    assert re.findall(r">\s*(\d+) %<br>", table) == ["67", "33", "0"]
+    assert "Losses of the right text and 4 wrong ones: 1.00, 2.00, 2.00, 2.00, 2.00" in html
+    plain = [prediction(1)]
+    assert "Which text" not in evaluation_page(summary_of(plain), plain, images="data", curves=None)
+
+
 def test_short_answers_have_their_table() -> None:
     questions = [
         prediction(number, task="question", reference="yes", tuned_answer="yes" if number else "no", base_answer="no")
         for number in range(4)
     ]
+    questions = [replace(each, grey_answer="no") for each in questions]
     reading = prediction(9, task="read", reference="a b c d", tuned_answer="a b c", base_answer="")
+    reading = replace(reading, grey_answer="d")
     members = [*questions, reading]
     html = evaluation_page(summary_of(members), members, images="data", curves=None)
-    rows = dict(re.findall(r"<tr><td>([^<]+), [^<,]+</td><td class=.number.>\d+</td><td class=.number.>(\d+) %", html))
-    assert rows == {"questions right": "75", "words read: recall": "75", "words read: precision": "100"}
+    cell = r"<td class=.number.>\s*(\d+) %"
+    rows = re.findall(rf"<tr><td>([^<]+), [^<,]+</td><td class=.number.>\d+</td>\s*{cell}.*?{cell}", html, re.DOTALL)
+    assert rows == [
+        ("questions right", "75", "0"),
+        ("words read: recall", "75", "25"),
+        ("words read: precision", "100", "100"),
+    ]
     plain = [prediction(1)]
     assert "Short answers" not in evaluation_page(summary_of(plain), plain, images="data", curves=None)

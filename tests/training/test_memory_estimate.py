@@ -52,6 +52,10 @@ CASES = (
     Case(name="tiny-paligemma2", checkpointing=True),
     Case(name="tiny-smolvlm2", examples=2),
     Case(name="tiny-smolvlm2", targets=("decoder", "projector", "vision"), checkpointing=True),
+    Case(name="tiny-gemma4", examples=2),
+    Case(name="tiny-gemma4", mode="qlora", examples=4, checkpointing=True),
+    Case(name="tiny-gemma4", mode="full"),
+    Case(name="tiny-gemma4-31b", targets=("decoder", "projector", "vision"), checkpointing=True),
 )
 
 

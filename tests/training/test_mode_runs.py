@@ -82,6 +82,10 @@ def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list
         ("qlora", "tiny-smolvlm2"),
         ("projector", "tiny-smolvlm2"),
         ("full", "tiny-smolvlm2"),
+        ("vision", "tiny-gemma4"),
+        ("qlora", "tiny-gemma4"),
+        ("projector", "tiny-gemma4"),
+        ("full", "tiny-gemma4"),
     ],
 )
 def test_a_mode_trains_and_is_evaluated_against_its_base(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from figtune.batching.dataset import DatasetSplits
@@ -17,9 +18,9 @@ from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
 from figtune.models.setup import set_up_model
+from figtune.models.usage_code import usage_code
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary
-from figtune.training.usage_code import usage_code
 from tests.hub_server import serving
 from tests.inference.trained_model import greedy, write_trained_model
 from tests.models.tuned import PROMPT, choice, pictures
@@ -65,17 +66,17 @@ def code_of(page: str) -> str:
     return code
 
 
-def asked_by(code: str, capsys: pytest.CaptureFixture[str]) -> str:
+def asked_by(code: str, capsys: pytest.CaptureFixture[str], picture: Image.Image | None = None) -> str:
     """Run the code in the current folder, about `figure.png`, and return the answer that it prints."""
-    pictures()[0].save("figure.png")
+    (picture or pictures()[0]).save("figure.png")
     capsys.readouterr()
     exec(code, {})
     return capsys.readouterr().out.strip()
 
 
-def answer_of(output: Path) -> str:
+def answer_of(output: Path, picture: Image.Image | None = None) -> str:
     """Return the answer that test_model.py prints."""
-    question = Question(image=pictures()[0], prompt=PROMPT)
+    question = Question(image=picture or pictures()[0], prompt=PROMPT)
     (answer,) = predict(load_model(output, "cpu"), [question], greedy(256))
     return answer.text
 
@@ -141,6 +142,20 @@ def test_the_card_answers_as_figtune_does(
         code = code.replace('bnb_4bit_compute_dtype="bfloat16"', 'bnb_4bit_compute_dtype="float32"')
     monkeypatch.chdir(tmp_path)
     assert asked_by(code, capsys) == answer_of(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
+def test_the_card_cuts_the_tiles_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trained_model(tmp_path, tiles=4)
+    wide = Image.effect_mandelbrot((900, 280), (-2, -1.5, 1, 1.5), 60).convert("RGB")
+    code = code_of(card := card_of(tmp_path, "lora"))
+    assert "| tiles | 4 |" in card
+    monkeypatch.chdir(tmp_path)
+    answer = asked_by(code, capsys, wide)
+    assert answer == answer_of(tmp_path, wide)
+    assert answer != asked_by(code.replace("do_pan_and_scan=True", "do_pan_and_scan=False"), capsys, wide)
 
 
 def test_the_card_tells_the_least_versions(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import MetricsLine
+from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible
 from figtune.training.settings import TrainSettings
@@ -132,13 +132,16 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
         assert not (output / "checkpoints").exists()
 
 
-def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "loss_per"), [("tiny-gemma3", "token"), ("tiny-gemma3", "example"), ("tiny-gemma4", "token")]
+)
+def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path, name: str, loss_per: LossPer) -> None:
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
-    write_records(dataset / examples_file("train"), [example(dataset, index, TEXTS[0]) for index in range(2)])
-    set_up_model(model, choice("tiny-gemma3"))
-    settings = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=2)
+    write_records(dataset / examples_file("train"), [example(dataset, index, TEXTS[index]) for index in range(2)])
+    set_up_model(model, choice(name))
+    settings = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=2, loss_per=loss_per)
     run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=6))
     three = Launched(3, meet_and_train, dataset, model, tmp_path / "three", settings, log=tmp_path / "log")
     assert three.codes() == [0, 0, 0], three.said()
@@ -151,20 +154,24 @@ def meet_and_train(dataset: Path, model: Path, output: Path, settings: TrainSett
     return 0
 
 
-def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "drift"), [("tiny-gemma3", 1e-5), ("tiny-gemma4", 2e-4)])
+def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(
+    tmp_path: Path, name: str, drift: float
+) -> None:
+    """Sums in another order grow apart step by step; in the gradients of capped logits, faster."""
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
-    set_up_model(model, choice("tiny-gemma3", targets=("decoder", "projector")))
+    set_up_model(model, choice(name, targets=("decoder", "projector")))
     settings = replace(SETTINGS, answers=1)
     run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=2))
     two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", settings, log=tmp_path / "log")
     assert two.codes() == [0, 0], two.said()
     assert "no sample answers during training" in two.said()
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=drift)
     assert weights(tmp_path / "two").keys() == weights(tmp_path / "one").keys()
-    for name, weight in weights(tmp_path / "two").items():
-        assert_close(weight, weights(tmp_path / "one")[name], rtol=1e-3, atol=1e-5)
+    for each, weight in weights(tmp_path / "two").items():
+        assert_close(weight, weights(tmp_path / "one")[each], rtol=100 * drift, atol=drift)
 
 
 @pytest.mark.parametrize("sharded", [True, False])

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.core.jsonl import read_records, write_records
 from figtune.models.loading import load_tuned_model
-from figtune.models.records import MetricsLine
+from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.callbacks import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
@@ -95,8 +96,9 @@ def test_a_second_run_writes_the_same_bytes(
     assert contents(tmp_path) == contents(finished[0])
 
 
-def test_accumulated_batches_are_one_big_batch(dataset: Path, model: Path, tmp_path: Path) -> None:
-    steady = dataclasses.replace(SETTINGS, epochs=2, scheduler="constant", evaluations=1)
+@pytest.mark.parametrize("loss_per", get_args(LossPer))
+def test_accumulated_batches_are_one_big_batch(dataset: Path, model: Path, tmp_path: Path, loss_per: LossPer) -> None:
+    steady = dataclasses.replace(SETTINGS, epochs=2, scheduler="constant", evaluations=1, loss_per=loss_per)
     no_dropout = tmp_path / "model"
     set_up_model(no_dropout, choice("tiny-gemma3"))
     losses = []

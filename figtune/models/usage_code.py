@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from figtune.models.families import family_of
-from figtune.models.family import ModelParts
 from figtune.models.loading import not_in_four_bits
+from figtune.models.model_parts import ModelParts
 from figtune.models.records import ImageFit, ModelRecord
 
 _IMAGE: dict[ImageFit, tuple[str, ...]] = {
@@ -15,6 +17,7 @@ _IMAGE: dict[ImageFit, tuple[str, ...]] = {
     ),
     "squash": ('image = Image.open("figure.png").convert("RGB")',),
 }
+_MERGED = ('model = AutoModelForImageTextToText.from_pretrained(".", dtype="bfloat16").eval()',)
 _ASK = """\
 content = [{"type": "image", "image": image}, {"type": "text", "text": "Write the caption of this figure."}]
 inputs = processor.apply_chat_template(
@@ -28,31 +31,40 @@ answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)[0, inputs
 print(processor.decode(answer, skip_special_tokens=True))"""
 
 
-def usage_code(record: ModelRecord) -> str:
+def usage_code(record: ModelRecord, *, merged: bool = False) -> str:
     """Return code that loads the model in OUTPUT and asks it about `figure.png`.
 
     The image is fitted and the prompt laid out as in training; the answer is that of greedy decoding.
+
+    Args:
+        merged: load the merged model in the folder where the code runs.
     """
-    whole, four_bit = record.adapter.mode == "full", record.adapter.mode == "qlora"
+    whole, four_bit = record.adapter.mode == "full" and not merged, record.adapter.mode == "qlora" and not merged
     family = family_of(record.family, record.name)
-    # Families whose images have any number of tokens cut them into tiles; the code leaves that to their processor.
-    fit: ImageFit = "squash" if family.tokens_vary else record.image_fit
+    # Families whose images have any number of tokens cut them into tiles or patches; their processor does that here.
+    fit: ImageFit = "squash" if family.tokens_vary or record.tiles else record.image_fit
     pillow = "Image, ImageOps" if fit == "letterbox" else "Image"
     names = f"AutoModelForImageTextToText, AutoProcessor{', BitsAndBytesConfig' if four_bit else ''}"
     lines = (
-        *(() if whole else ("from peft import PeftModel",)),
+        *(() if whole or merged else ("from peft import PeftModel",)),
         f"from PIL import {pillow}",
         *(("from safetensors.torch import load_file",) if whole else ()),
         f"from transformers import {names}",
         "",
         *(_quantization(family.parts) if four_bit else ()),
-        *_model(record, whole=whole, four_bit=four_bit),
-        'processor = AutoProcessor.from_pretrained("processor")',
+        *(_MERGED if merged else _model(record, whole=whole, four_bit=four_bit)),
+        f'processor = AutoProcessor.from_pretrained("{"." if merged else "processor"}")',
         "",
         *_IMAGE[fit],
-        _ASK,
+        _ask(family.image_settings(0, record.tiles)),
     )
     return "\n".join(lines)
+
+
+def _ask(tile_settings: Mapping[str, object]) -> str:
+    """Return the code that asks; a processor of transformers takes settings of tiles from calls, and from no file."""
+    end = '    return_tensors="pt",\n'
+    return _ASK.replace(end, end + "".join(f"    {name}={value},\n" for name, value in tile_settings.items()))
 
 
 def _model(record: ModelRecord, *, whole: bool, four_bit: bool) -> tuple[str, ...]:

@@ -34,11 +34,11 @@ _ROMAN_ALONE = r"[IVX]{1,6}(?=\s*$)"
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """How a line begins that may open a caption."""
+    """Beginning of a line that may open a caption."""
 
     figure_type: FigureType
     name: str
-    """As printed, without blanks at the ends: "3", "A1", "2(b)", "Extended Data 1"."""
+    """Name as printed, without blanks at the ends: "3", "A1", "2(b)", "Extended Data 1"."""
     mark: str
     """Sign after the name: ".", ":", "|", or empty."""
     rest: str
