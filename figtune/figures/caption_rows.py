@@ -24,6 +24,8 @@ _CENTRED = 6.0  # points by which the middles of centred lines may
 _RAGGED = 45.0  # points that a later line may be longer than those before
 _HANGING = 3.5  # points that punctuation may hang over the edge of a column
 _UNDERLINE = 0.3  # em below a baseline down to which a rule underlines
+_ROOT = "√"
+_ROOT_DROP = 0.3  # em by which a root sign's baseline is below the row above, and its ink below its baseline
 _RULED = 0.9  # of a row's width from which a rule above it parts it from a caption: that is a table's own
 
 
@@ -191,7 +193,7 @@ def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) 
     head = lines[row[0]]
     taken, x0 = list(row), head.box.x0
     for number, line in sorted(enumerate(lines), key=lambda piece: -piece[1].box.x1):
-        middle = (line.box.top + line.box.bottom) / 2
+        middle = line.baseline + _ROOT_DROP * line.size if line.text == _ROOT else (line.box.top + line.box.bottom) / 2
         near = -_ALIGNED <= x0 - line.box.x1 <= _BLANK * head.size and line.box.x0 >= left
         if number not in taken and near and line.box.x0 < x0 and head.box.top <= middle <= head.box.bottom:
             taken.insert(0, number)
@@ -205,7 +207,16 @@ def _is_type_of(line: Line, first: Line) -> bool:
 
 def _shares_baseline(line: Line, head: Line) -> bool:
     """Tell if the line is a piece of the printed line that `head` begins; formulas stand a little off its baseline."""
-    return line.horizontal and bool(line.text) and -0.8 <= (line.baseline - head.baseline) / head.size <= 0.5
+    if not line.horizontal or not line.text or _opens_row_below(line, head):
+        return False
+    return -0.8 <= (line.baseline - head.baseline) / head.size <= 0.5
+
+
+def _opens_row_below(line: Line, head: Line) -> bool:
+    """Tell if the line is a root sign at the left end of `head` that hangs into the row below: LaTeX's fonts draw it
+    below its baseline."""
+    lower = line.baseline - head.baseline > _ROOT_DROP * head.size
+    return line.text == _ROOT and lower and line.box.x0 < head.box.x1 and line.box.x1 <= head.box.x1
 
 
 def _baseline(lines: Sequence[Line], row: Sequence[int]) -> float:

@@ -136,9 +136,11 @@ def _continues_a_paragraph(lines: Sequence[Line], line: Line, style: PaperStyle)
 
 
 def _usual_marks(starts: Sequence[Start]) -> dict[str, str]:
-    """Return the mark after "Figure 3" and "Table 3" in this paper: the most frequent one of convincing starts."""
+    """Return the mark after "Figure 3" and "Table 3" in this paper: the most frequent one of convincing starts.
+    "Table 3 shows" tells nothing: where captions have the body's type, there are as many such sentences."""
     marks: dict[str, Counter[str]] = {}
     for start in starts:
-        if start.score > 0:
+        label = start.label
+        if start.score > 0 and (label.mark or not label.rest.strip()[:1].islower()):
             marks.setdefault(start.label.figure_type, Counter())[start.label.mark] += 1
     return {kind: max(counts, key=lambda mark: (counts[mark], mark)) for kind, counts in marks.items()}

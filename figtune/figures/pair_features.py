@@ -50,7 +50,7 @@ class PairFeatures:
     unfinished: float
     """1 where a line set like the caption stands right below it."""
     neglected: float
-    """Share of the caption's width that has ink right above or below it that no region claims."""
+    """Share of the caption's width with ink above or below it, or of its height beside it, that no region claims."""
 
 
 def pair_features(
@@ -86,7 +86,7 @@ def pair_features(
         outside=_outside(box, style, lines),
         beyond=_beyond(box, region, style, unclaimed),
         unfinished=_unfinished(caption, region, lines, roles),
-        neglected=_neglected(caption.box, style, unclaimed),
+        neglected=max(_neglected(caption.box, style, unclaimed), _flanked(caption.box, box, unclaimed)),
     )
 
 
@@ -178,6 +178,14 @@ def _neglected(caption: Box, style: PaperStyle, unclaimed: ForegroundMask) -> fl
     above = unclaimed.bounding_box(Box(caption.x0, caption.top - reach, caption.x1, caption.top))
     below = unclaimed.bounding_box(Box(caption.x0, caption.bottom, caption.x1, caption.bottom + reach))
     return min(1.0, max((box.width for box in (above, below) if box is not None), default=0.0) / caption.width)
+
+
+def _flanked(caption: Box, region: Box, unclaimed: ForegroundMask) -> float:
+    """Return how much of the caption's height has ink beside it, within the region's width, that no region claims: a
+    figure may have the shape of an L around its caption."""
+    left = unclaimed.bounding_box(Box(region.x0, caption.top, caption.x0, caption.bottom))
+    right = unclaimed.bounding_box(Box(caption.x1, caption.top, region.x1, caption.bottom))
+    return min(1.0, max((box.height for box in (left, right) if box is not None), default=0.0) / caption.height)
 
 
 def _lead(region: Region, proposals: Sequence[Region]) -> float:

@@ -52,6 +52,8 @@ class TextBlock:
     """Displayed formulas stand on lines of their own, and so does a heading run into a paragraph."""
     rows: tuple[TextRow, ...]
     """Rows of the block; kept for references only, which are split by them."""
+    bold: bool = False
+    """True if all of its rows are bold."""
 
 
 def text_blocks(rows: Iterable[TextRow], style: PaperStyle, dehyphenator: Dehyphenator) -> tuple[TextBlock, ...]:
@@ -73,7 +75,8 @@ def text_blocks(rows: Iterable[TextRow], style: PaperStyle, dehyphenator: Dehyph
         if thanks:
             found.append(TextBlock("heading", page_index, thanks[1], ()))
             text, in_references = text[thanks.end() :], False
-        found.append(TextBlock(kind, page_index, text, tuple(members) if in_references else ()))
+        rows_kept = tuple(members) if in_references else ()
+        found.append(TextBlock(kind, page_index, text, rows_kept, all(row.bold for row in members)))
     return tuple(found)
 
 

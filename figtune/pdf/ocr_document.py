@@ -20,6 +20,7 @@ from figtune.pdf.ocr import DPI, recognize
 from figtune.pdf.page import PageGraphics, PageText, Word
 from figtune.pdf.recognized_text import MeasuredPage, RecognizedPage, measure_page, recognized_pages
 
+_WHITE = 255
 _LONGEST_SIDE = 3400  # pixels of a page: A3 at the usual resolution
 _DPI = 300  # words in figures are small: at 200 one in twenty fewer is read
 _LEAST_CONFIDENCE = 0.5  # lines of drawings look like letters
@@ -36,6 +37,7 @@ class OcrDocument(Document):
         self._dpis: dict[int, int] = {}
         self._skews: dict[int, float] = {}
         self._scan_graphics: dict[int, PageGraphics] = {}
+        self._marks: dict[int, list[Box]] = {}
         self._straight: tuple[int, GreyImage] | None = None
 
     def recognize(self, indices: Iterable[int]) -> None:
@@ -52,14 +54,14 @@ class OcrDocument(Document):
         """Read pages from now on at another scale, and some of them turned; those read by OCR are read anew."""
         super().set_view(scale, turns)
         read = sorted(self._recognized)
-        for known in (self._recognized, self._skews, self._scan_graphics):
+        for known in (self._recognized, self._skews, self._scan_graphics, self._marks):
             known.clear()
         self._straight = None
         self.recognize(read)
 
     def _read(self, index: int) -> MeasuredPage:
         from figtune.pdf.scan_graphics import graphics_in  # SciPy, which papers with a text layer need not wait for
-        from figtune.pdf.scan_pixels import skew_of
+        from figtune.pdf.scan_pixels import lone_marks, skew_of
 
         layer = super().text(index)
         scanned = is_picture_of_page(layer, super().graphics(index))
@@ -70,7 +72,10 @@ class OcrDocument(Document):
             pixels = self._straight_page(index)
         lines = recognize(pixels, dpi)
         if scanned:
-            self._scan_graphics[index] = graphics_in(pixels, dpi, [word.box for line in lines for word in line.words])
+            words = [word.box for line in lines for word in line.words]
+            self._marks[index] = lone_marks(pixels, words, dpi)
+            self._straight = None
+            self._scan_graphics[index] = graphics_in(self._straight_page(index), dpi, words)
         return measure_page(layer, lines, pixels, dpi)
 
     def confidence_in(self, index: int, box: Box) -> float:
@@ -116,11 +121,15 @@ class OcrDocument(Document):
         return np.ascontiguousarray(page[rows, columns])
 
     def _straight_page(self, index: int) -> GreyImage:
-        """The scanned page at `index`, straight and white; the last one is kept."""
+        """The scanned page at `index`, straight and white, without lone marks; the last one is kept."""
         from figtune.pdf.scan_pixels import straightened, whitened
 
         if self._straight is None or self._straight[0] != index:
-            pixels = whitened(straightened(super().grey(index, self._dpis[index]), self._skews[index]))
+            pixels = whitened(straightened(super().grey(index, self._dpis[index]), self._skews[index])).copy()
+            scale = self._dpis[index] / 72.0
+            for mark in self._marks.get(index, ()):
+                rows = slice(max(0, int(mark.top * scale)), int(np.ceil(mark.bottom * scale)))
+                pixels[rows, max(0, int(mark.x0 * scale)) : int(np.ceil(mark.x1 * scale))] = _WHITE
             self._straight = index, pixels
         return self._straight[1]
 

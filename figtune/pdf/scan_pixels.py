@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from figtune.pdf.document import GreyImage
+from figtune.pdf.geometry import Box
 
 _STEEPEST = 3.0  # degrees that a page may lie askew
 _COARSE, _FINE = 0.25, 0.05  # degrees from one angle tried to the next
@@ -19,6 +22,12 @@ _TILE = 64  # pixels of the side of a tile in which the paper's grey is measured
 _DARK_TILE = 0.8  # of the paper's grey: a pixel that is darker is ink, and a tile that is darker shows a picture
 _NOISE = 3.5  # standard deviations of the paper's grey that count as paper
 _MOST_NOISE = 0.12  # of the range of greys: what differs more is no noise
+
+_INK = 140  # greys below are ink, on white paper
+_MARK_HEIGHT, _MARK_WIDTH = 10.0, 8.0  # points of a speck or a digit in the type of page numbers, at most
+_MARK_GAP = 6.0  # points of white between it and everything else on the page
+_MARK_EDGE = 1.5  # points around it in which its grey edges are
+_MOST_MARKS = 3  # at the head of a page, and at its foot
 
 
 def skew_of(pixels: GreyImage) -> float:
@@ -91,3 +100,33 @@ def _noise_of(light: NDArray[np.float32]) -> float:
     """Return the standard deviation of the paper, from the half of its greys that lies above the commonest one."""
     above = light[light > 1.0]
     return float(np.sqrt(np.mean((above - 1.0) ** 2))) if above.size else 0.0
+
+
+def lone_marks(pixels: GreyImage, words: Sequence[Box], dpi: int) -> list[Box]:
+    """Return the boxes in points of specks and page numbers of one digit, which the engine leaves unread: marks that
+    are the first or the last on a page, alone at their height.
+
+    Args:
+        pixels: uint8[H, W], on white paper.
+        words: boxes of the words read from them, in points.
+        dpi: of `pixels`.
+    """
+    scale = dpi / 72.0
+    ink = pixels < _INK
+    inked = np.flatnonzero(ink.any(axis=1))
+    found: list[Box] = []
+    for rows in (inked, inked[::-1]):
+        for band in list(_bands(rows, _MARK_GAP * scale))[:_MOST_MARKS]:
+            top, bottom = int(band.min()), int(band.max()) + 1
+            columns = np.flatnonzero(ink[top:bottom].any(axis=0))
+            box = Box(columns[0] / scale, top / scale, (columns[-1] + 1) / scale, bottom / scale)
+            small = box.height <= _MARK_HEIGHT and box.width <= _MARK_WIDTH
+            if not small or any(word.overlap(box) > 0 for word in words):
+                break
+            found.append(box.expanded(_MARK_EDGE))
+    return found
+
+
+def _bands(rows: NDArray[np.intp], gap: float) -> Iterator[NDArray[np.intp]]:
+    """Yield the rows with ink between whites of `gap` rows, in their order."""
+    yield from np.split(rows, np.flatnonzero(np.abs(np.diff(rows)) > gap) + 1) if rows.size else ()

@@ -14,13 +14,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from config import EXTRACT
-from figtune.extraction.extract_paper import extract_paper
+from figtune.extraction.extract_paper import extract_paper, text_of
 from figtune.extraction.paper_cache import ExtractionTask
 from figtune.extraction.pdf_files import find_pdfs
 from figtune.extraction.records import FigureRecord
+from figtune.extraction.text_source import read_texts
+from figtune.figures.detector import detect_figures
+from figtune.pdf.dehyphenation import dehyphenator_for
+from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from tests.extraction.hostile_pdfs import write_paper
-from tests.figures.paper_maker import figures_in, near
+from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, figures_in, near
 
 
 def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord, ...]]:
@@ -168,3 +172,25 @@ def _write_plotted(path: Path) -> None:
         size = 8 if words.startswith("Figure") else 9
         page.text(50 / 400, 1 - baseline / 680, words, fontfamily="DejaVu Serif", fontsize=size)
     page.savefig(path)
+
+
+@pytest.mark.parametrize(("font", "size"), [("tibo", 8.0), ("tiro", 7.2)])
+def test_an_abstract_without_a_heading_is_told_by_its_type_and_its_sentences(
+    tmp_path: Path, font: str, size: float
+) -> None:
+    """In bold type between authors and text, as in Nature; in smaller type, as in REVTeX."""
+    sentences = [f"We show that the probe number {number} stands under a lamp and moves." for number in range(8)]
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.prose(180, 60, "A Paper of Probes and Lamps", size=16, font="tibo")
+    sheet.prose(230, 82, "A. Author and B. Author", size=10)
+    for row in range(4):
+        sheet.prose(80, 102 + 10 * row, " ".join(sentences[2 * row : 2 * row + 2]), size=size, font=font)
+    sheet.body(LEFT, 180)
+    sheet.body(RIGHT, 180)
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = read_texts(document)
+        dehyphenator = dehyphenator_for(texts)
+        text = text_of("paper", texts, detect_figures(document, texts, dehyphenator), dehyphenator)
+    assert text.abstract == " ".join(sentences)
+    assert not any(sentences[0] in paragraph.text for section in text.sections for paragraph in section.paragraphs)

@@ -201,3 +201,37 @@ def test_a_row_may_begin_with_a_large_symbol_that_hangs_low(tmp_path: Path) -> N
     caption = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())[0]
     assert caption.text.endswith("written of x, over every example of the batch.")
     assert caption.lines == (0, 1, 2)
+
+
+def test_a_row_may_begin_with_a_root_whose_baseline_is_near_the_row_above(tmp_path: Path) -> None:
+    """The fonts of TeX draw a root below its baseline."""
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.prose(50, 80, "Table 7. Errors on the large set of images, where the width is", size=9)
+    sheet.prose(58, 91, "2 times that of the others.", size=9)
+    sheet.body(LEFT, 140)
+    sheet.body(RIGHT)
+    with Document(maker.finish(tmp_path / "paper.pdf")) as document:
+        texts = [document.text(index) for index in range(document.page_count)]
+    first, rest = texts[0].lines[0], texts[0].lines[1:]
+    root = replace(first, text="√", spans=(replace(first.spans[0], text="√"),), box=Box(50, 77, 58, 86), baseline=84.0)
+    texts[0] = replace(texts[0], lines=(first, root, *rest))
+    caption = find_captions(texts, style_of(texts), dehyphenator_for(texts), lambda _: ())[0]
+    assert caption.text.endswith("the width is √2 times that of the others.")
+
+
+def test_sentences_do_not_outvote_captions_in_the_type_of_the_body(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    for number in (1, 2, 3):
+        sheet = maker.sheet()
+        sheet.prose(50, 80, f"Table {number}: Errors of all methods on the set of probes under a lamp.")
+        sheet.table(Box(60, 90, 270, 150), 3)
+        sheet.body(LEFT, 200)
+        sheet.prose(RIGHT[0], 80, f"Table {number} shows the results on the set of probes")
+        for row in range(3):
+            sheet.prose(RIGHT[0], 300 + 30 * row, f"Table {number} gives the errors of all the methods")
+        sheet.body(RIGHT, 450)
+    captions = _captions(maker, tmp_path)
+    assert {key: caption.text[:15] for key, caption in captions.items()} == {
+        f"Table {number}": f"Table {number}: Errors" for number in (1, 2, 3)
+    }

@@ -285,3 +285,14 @@ def test_labels_of_another_language(tmp_path: Path) -> None:
     found = figures_in(maker.finish(tmp_path / "paper.pdf"))
     assert near(found["Figure 2"].region, truths[1])
     assert found["Figure 2"].caption.startswith("Abbildung 2: A picture")
+
+
+def test_a_figure_around_its_caption_is_not_trusted(tmp_path: Path) -> None:
+    maker = PaperMaker()
+    sheet = maker.sheet()
+    sheet.picture(Box(60, 80, 540, 180))
+    sheet.picture(Box(320, 190, 540, 250))
+    sheet.caption((60, 300), 190, "Figure 1. A picture in the shape of an L that stands around its caption here.")
+    sheet.body(LEFT, 290)
+    sheet.body(RIGHT, 290)
+    assert figures_in(maker.finish(tmp_path / "paper.pdf"))["Figure 1"].confidence < 0.5

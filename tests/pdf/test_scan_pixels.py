@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
 from figtune.pdf.scan_graphics import graphics_in
-from figtune.pdf.scan_pixels import skew_of, straightened, whitened
+from figtune.pdf.scan_pixels import lone_marks, skew_of, straightened, whitened
 from tests.figures.paper_maker import near
 
 DPI = 100
@@ -63,6 +63,19 @@ def test_grey_noisy_and_unevenly_lit_paper_becomes_white_and_ink_stays_dark() ->
     white = whitened(scan)
     assert np.mean(white[page == 255] == 255) > 0.99
     assert np.mean(white[page == 0] < 60) > 0.99
+
+
+def test_specks_and_unread_page_numbers_are_lone_marks_and_words_and_figures_are_not() -> None:
+    page = lined_page().copy()
+    page[30:40, 600:606] = 0
+    page[960:962, 200:202] = 0
+    number, speck = (Box(600, 30, 606, 40), Box(200, 960, 202, 962))
+    in_points = [Box(box.x0 * SCALE, box.top * SCALE, box.x1 * SCALE, box.bottom * SCALE) for box in (number, speck)]
+    found = lone_marks(page, [], DPI)
+    assert all(near(mark, truth, 2) for mark, truth in zip(found, in_points, strict=True))
+    assert len(lone_marks(page, [in_points[0]], DPI)) == 1  # read as a word
+    page[10:40, 600:640] = 0
+    assert len(lone_marks(page, [], DPI)) == 1  # part of a figure now
 
 
 def test_rules_become_drawings_and_photographs_images_but_words_neither() -> None:
