@@ -135,6 +135,7 @@ with settings.one_line_errors("config.py"):
         max_batch_tokens=4096,
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
         loss_per="token",
+        question_share=0.0,
         learning_rate=LEARNING_RATE,
         scheduler="cosine",
         warmup_fraction=0.03,

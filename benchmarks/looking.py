@@ -8,7 +8,8 @@ each way runs extract, prepare, setup and train as main.py does:
 
 - captions: captions alone, each as often as in the others;
 - mix: all tasks, short questions and words to read among them; the loss a mean over tokens;
-- mix per example: the same rows, the loss a mean over examples (`--train.loss_per example`).
+- mix per example: the same rows, the loss a mean over examples (`--train.loss_per example`);
+- fewer questions: the same with questions and words to read at 40 % of each epoch (`--train.question_share`).
 
 Prints for the held-out papers, with 95 % intervals over papers: the loss by task with the right image, and by how much
 a wrong and a grey one raise it; how often the right caption of five is the likeliest; and how often short questions
@@ -58,6 +59,7 @@ WAYS = {
     "captions": ("--prepare.tasks", "caption"),
     "mix": ("--train.loss_per", "token"),
     "mix per example": ("--train.loss_per", "example"),
+    "fewer questions": ("--train.loss_per", "example", "--train.question_share", "0.4"),
 }
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
 GREY = (128, 128, 128)

@@ -30,6 +30,8 @@ class ExampleLength:
     """Tokens of the shared prefix."""
     own: int
     """Tokens after the shared prefix."""
+    is_looking: bool = False
+    """True for short questions and words to read, which nothing but the image answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,9 @@ class LengthGroupedSampler:
     The number is a multiple of `batches_per_step` where there are that many examples: two processes then take in one
     step what one process accumulates in two. It is always a multiple of `processes`, if need be by empty batches, which
     come last.
+
+    With a share of questions, an epoch takes all other examples once, and of the questions as many as make up the
+    share: each epoch the next ones of a random order, over and over.
     """
 
     def __init__(
@@ -58,15 +63,23 @@ class LengthGroupedSampler:
         epochs: float,
         processes: int,
         batches_per_step: int,
+        question_share: float = 0.0,
     ) -> None:
         self._examples = examples
         self._limits = limits
         self._seed = seed
-        self._groups = _groups(examples, limits)
+        self._questions = [index for index, each in enumerate(examples) if each.is_looking] if question_share else []
+        others = len(examples) - len(self._questions)
+        if not others:
+            self._questions = []
+        self._asked = round(others * question_share / (1 - question_share)) if self._questions else 0
+        self.examples = others + self._asked if self._questions else len(examples)
+        """Examples in an epoch."""
+        self._groups = [] if self._questions else _groups(examples, range(len(examples)), limits)
         most = max(len(self._compose(epoch)[0]) for epoch in range(max(1, ceil(epochs))))
         self.steps = ceil(most / batches_per_step)
         """Optimizer steps in an epoch."""
-        self._full = min(len(examples), batches_per_step * self.steps)
+        self._full = min(self.examples, batches_per_step * self.steps)
         self._empty = -self._full % processes
 
     def __len__(self) -> int:
@@ -74,7 +87,7 @@ class LengthGroupedSampler:
         return self._full + self._empty
 
     def batches(self, epoch: int) -> list[IndexBatch]:
-        """Return the batches of an epoch: every example once."""
+        """Return the batches of an epoch: every example once, or questions by their share."""
         batches, generator = self._compose(epoch)
         while len(batches) < self._full:
             largest = max(range(len(batches)), key=lambda index: sum(map(len, batches[index])))
@@ -84,23 +97,31 @@ class LengthGroupedSampler:
 
     def _compose(self, epoch: int) -> tuple[list[IndexBatch], torch.Generator]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
-        jitter = 1 + LENGTH_JITTER * torch.rand(len(self._groups), generator=generator, dtype=torch.float64)
-        lengths = torch.tensor([_length(self._examples, group) for group in self._groups], dtype=torch.float64)
+        groups = self._groups or _groups(self._examples, self._drawn(epoch), self._limits)
+        jitter = 1 + LENGTH_JITTER * torch.rand(len(groups), generator=generator, dtype=torch.float64)
+        lengths = torch.tensor([_length(self._examples, group) for group in groups], dtype=torch.float64)
         sequence = torch.argsort(lengths * jitter, descending=True, stable=True).tolist()
-        return _fill(self._examples, (self._groups[index] for index in sequence), self._limits), generator
+        return _fill(self._examples, (groups[index] for index in sequence), self._limits), generator
+
+    def _drawn(self, epoch: int) -> list[int]:
+        """Return the examples of an epoch, by index, in their order."""
+        order = torch.randperm(len(self._questions), generator=torch.Generator().manual_seed(self._seed)).tolist()
+        turns = range(epoch * self._asked, (epoch + 1) * self._asked)
+        asked = [self._questions[order[turn % len(order)]] for turn in turns]
+        return sorted([*(set(range(len(self._examples))) - set(self._questions)), *asked])
 
 
 def eval_batches(examples: Sequence[ExampleLength], limits: BatchLimits) -> list[IndexBatch]:
     """Return batches with every example once, the longest first: for evaluation."""
-    groups = sorted(_groups(examples, limits), key=lambda group: -_length(examples, group))
+    groups = sorted(_groups(examples, range(len(examples)), limits), key=lambda group: -_length(examples, group))
     return _fill(examples, groups, limits)
 
 
-def _groups(examples: Sequence[ExampleLength], limits: BatchLimits) -> list[IndexGroup]:
+def _groups(examples: Sequence[ExampleLength], indices: Iterable[int], limits: BatchLimits) -> list[IndexGroup]:
     """Group examples by prefix; those of a prefix that has too many for a batch in several groups."""
     by_prefix: dict[Hashable, list[list[int]]] = {}
-    for index, example in enumerate(examples):
-        groups = by_prefix.setdefault(example.prefix, [[]])
+    for index in indices:
+        groups = by_prefix.setdefault(examples[index].prefix, [[]])
         if groups[-1] and not _fits(examples, [(*groups[-1], index)], limits):
             groups.append([])
         groups[-1].append(index)

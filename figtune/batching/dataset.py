@@ -15,7 +15,7 @@ from figtune.batching.tokenization import log_too_long, tokenize_example
 from figtune.core import commands
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
-from figtune.dataset.records import MINITRAIN_FILE, Example
+from figtune.dataset.records import LOOKING_TASKS, MINITRAIN_FILE, Example
 from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, ImageLayout, Processor, TokenizedExample
 from figtune.models.feature_cache import ImageFiles
@@ -37,9 +37,11 @@ class CompactExample:
     image: ImageLayout
     truncated: bool
     image_sha256: str
+    is_looking: bool
+    """True for short questions and words to read, which nothing but the image answers."""
 
     @classmethod
-    def of(cls, example: TokenizedExample, image_sha256: str) -> CompactExample:
+    def of(cls, example: TokenizedExample, image_sha256: str, *, is_looking: bool = False) -> CompactExample:
         """Pack an example."""
         return cls(
             input_ids=array(_TOKEN_TYPECODE, example.input_ids).tobytes(),
@@ -49,6 +51,7 @@ class CompactExample:
             image=example.image,
             truncated=example.truncated,
             image_sha256=image_sha256,
+            is_looking=is_looking,
         )
 
     @property
@@ -108,6 +111,7 @@ class TokenizedSplit:
                 else index,
                 shared=each.shared_prefix_length,
                 own=each.length - each.shared_prefix_length,
+                is_looking=each.is_looking,
             )
             for index, each in enumerate(self.examples)
         ]
@@ -164,7 +168,8 @@ def tokenize_split(
         except InputError as refusal:
             refused[example.example_id] = refusal
             continue
-        tokenized.append(CompactExample.of(tokens, example.image_sha256))
+        looking = example.task in LOOKING_TASKS
+        tokenized.append(CompactExample.of(tokens, example.image_sha256, is_looking=looking))
     log_too_long(refused)
     return TokenizedSplit(
         examples=tokenized, truncated=sum(each.truncated for each in tokenized), left_out=len(refused)

@@ -10,6 +10,8 @@ from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
 """Task of an example made from papers."""
+LOOKING_TASKS: frozenset[Task] = frozenset(("read", "question"))
+"""Tasks that nothing but the image answers."""
 CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]

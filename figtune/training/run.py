@@ -105,6 +105,7 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
         epochs=settings.epochs,
         processes=world_size(),
         batches_per_step=settings.gradient_accumulation_steps * world_size(),
+        question_share=settings.question_share,
     )
 
 

@@ -29,6 +29,9 @@ class TrainSettings:
     loss_per: LossPer
     """Unit over which the loss of an optimizer step is averaged: "token", or "example", where a short answer counts as
     much as a long description."""
+    question_share: float
+    """Share of short questions and words to read among the examples of an epoch, drawn anew for each, repeated where
+    there are too few; 0 takes every example once."""
     learning_rate: float
     """Peak learning rate (after warmup)."""
     scheduler: Scheduler
@@ -63,6 +66,7 @@ class TrainSettings:
         check_setting(self.batch_size >= 1, "train.batch_size", "1 or more")
         check_setting(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
         check_setting(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
+        check_setting(0 <= self.question_share < 1, "train.question_share", "from 0 to below 1")
         check_setting(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
         check_setting(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
         check_setting(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")

@@ -68,11 +68,11 @@ def train(
     collator = Collator(family=loaded.family, pad_id=pad_id, images=features, loss_per=settings.loss_per)
 
     def context(chosen: TrainSettings) -> RunContext:
-        steps_per_epoch = batch_order(splits["train"], chosen).steps
+        order = batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
             settings=chosen,
-            schedule=training_schedule(len(splits["train"].examples), steps_per_epoch, chosen),
+            schedule=training_schedule(order.examples, order.steps, chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +22,22 @@ PLENTY = 10**9
 
 
 def order_of(
-    extents: Sequence[ExampleLength], limits: BatchLimits, per_step: int = 1, seed: int = 0, processes: int = 1
+    extents: Sequence[ExampleLength],
+    limits: BatchLimits,
+    per_step: int = 1,
+    seed: int = 0,
+    processes: int = 1,
+    share: float = 0.0,
 ) -> LengthGroupedSampler:
-    return LengthGroupedSampler(extents, limits, seed=seed, epochs=3, processes=processes, batches_per_step=per_step)
+    return LengthGroupedSampler(
+        extents,
+        limits,
+        seed=seed,
+        epochs=3,
+        processes=processes,
+        batches_per_step=per_step,
+        question_share=share,
+    )
 
 
 def figures(tasks: int, count: int) -> list[ExampleLength]:
@@ -111,3 +126,58 @@ def test_processes_get_as_many_batches_and_take_the_same_steps(
     assert all(batch == () for batch in batches[len(alone) :])
     steps = [batches[start : start + per_step] for start in range(0, len(batches), per_step)]
     assert all(any(step) for step in steps), "no step is of nothing"
+
+
+def mixed(texts: int, questions: int) -> list[ExampleLength]:
+    """Figures with a text each, and as many with a question."""
+    return [
+        ExampleLength(prefix=index % 7, shared=60, own=20 + 11 * index % 50, is_looking=index >= texts)
+        for index in range(texts + questions)
+    ]
+
+
+def drawn(batches: Sequence[IndexBatch]) -> list[int]:
+    return sorted(index for batch in batches for group in batch for index in group)
+
+
+@given(
+    texts=st.integers(1, 30),
+    questions=st.integers(1, 30),
+    share=st.sampled_from([0.1, 0.4, 0.75]),
+    per_step=st.integers(1, 6),
+    limits=LIMITS,
+)
+def test_questions_come_at_their_share_and_the_rest_once(
+    texts: int, questions: int, share: float, per_step: int, limits: BatchLimits
+) -> None:
+    extents = mixed(texts, questions)
+    order = order_of(extents, limits, per_step, share=share)
+    asked: Counter[int] = Counter()
+    for epoch in range(3):
+        batches = order.batches(epoch)
+        assert len(batches) == len(order) <= per_step * order.steps
+        indices = drawn(batches)
+        assert indices[:texts] == list(range(texts))
+        assert len(indices) == order.examples
+        assert abs((len(indices) - texts) - texts * share / (1 - share)) <= 0.5
+        asked.update(indices[texts:])
+    counts = [asked[index] for index in range(texts, texts + questions)]
+    assert max(counts) - min(counts) <= 1, "none comes again before all others"
+
+
+def test_the_mix_repeats_by_seed_and_differs_by_epoch_and_seed() -> None:
+    extents, limits = mixed(20, 60), BatchLimits(examples=4, tokens=PLENTY)
+    order = order_of(extents, limits, share=0.4)
+    assert order_of(extents, limits, share=0.4).batches(1) == order.batches(1)
+    assert drawn(order.batches(0)) != drawn(order.batches(1))
+    assert drawn(order_of(extents, limits, seed=1, share=0.4).batches(0)) != drawn(order.batches(0))
+
+
+def test_without_a_share_or_without_questions_or_texts_the_order_is_the_plain_one() -> None:
+    limits = BatchLimits(examples=4, tokens=PLENTY)
+    plain = order_of(figures(tasks=3, count=20), limits).batches(1)
+    assert order_of(figures(tasks=3, count=20), limits, share=0.4).batches(1) == plain
+    questions = [replace(each, is_looking=True) for each in figures(tasks=3, count=20)]
+    for share in (0.0, 0.4):
+        assert order_of(questions, limits, share=share).batches(1) == plain
+    assert drawn(order_of(mixed(5, 9), limits).batches(0)) == list(range(14))

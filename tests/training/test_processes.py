@@ -45,12 +45,13 @@ TORCHRUN = f"{sys.executable} -m torch.distributed.run"
 FLAGS = (
     *("--model.name", "tiny-gemma3", "--model.max_length", "128", "--adapter.rank", "4", "--adapter.dropout", "0"),
     *("--device", "cpu", "--train.epochs", "3", "--train.batch_size", "1", "--train.learning_rate", "5e-3"),
-    *("--train.evaluations", "9", "--train.answers", "1"),
+    *("--train.evaluations", "9", "--train.answers", "1", "--train.question_share", "0.43"),
 )
 STEP = 6
 """Batches in an optimizer step, over all processes."""
-EXAMPLES = 14
-"""To train on: in the last step of an epoch there are two batches, fewer than three processes."""
+CAPTIONS, QUESTIONS = 8, 10
+"""To train on: with the share of questions 14 an epoch, so that in the last step of one there are two batches, fewer
+than three processes."""
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,10 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = parse([*FLAGS, "--work_dir", str(folder)], "test", None)
     config.dataset_dir.mkdir()
     write_examples(config.dataset_dir)
-    texts = [f"{TEXTS[index % 3]} {'So it is. ' * (index // 3)}" for index in range(EXAMPLES)]
-    write_records(
-        config.dataset_dir / examples_file("train"),
-        [example(config.dataset_dir, index % 2, text) for index, text in enumerate(texts)],
-    )
+    texts = [f"{TEXTS[index % 3]} {'So it is. ' * (index // 3)}" for index in range(CAPTIONS + QUESTIONS)]
+    made = [example(config.dataset_dir, index % 2, text) for index, text in enumerate(texts)]
+    questions = [replace(each, task="question") for each in made[CAPTIONS:]]
+    write_records(config.dataset_dir / examples_file("train"), [*made[:CAPTIONS], *questions])
     prepared = Stage(name="prepare", version=1, folder=config.dataset_dir, command="", settings={}, outputs=())
     write_manifest(prepared, Provenance(settings={}, files={}, stages={}), {})
     setup_model.run(config)
