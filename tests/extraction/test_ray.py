@@ -17,7 +17,6 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.extraction.test_extract_folder import tree
 
 from config import EXTRACT
 from figtune.core.cli import run_cli
@@ -34,6 +33,7 @@ from figtune.extraction.records import TEXTS_FOLDER
 from figtune.extraction.worker import Engine, run_locally
 from tests.conftest import run_script
 from tests.extraction.extractors import extract_by_name, extract_on_call
+from tests.extraction.test_extract_folder import tree
 
 pytestmark = pytest.mark.slow
 
