@@ -19,6 +19,7 @@ from figtune.batching.collator import training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, TokenizedExample
+from figtune.models.lora import hold_in_float32
 from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
@@ -175,8 +176,7 @@ def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
     model = random_model(config, device)
     with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
-    for weight in trained_weights(tuned):
-        weight.data = weight.data.float()
+    hold_in_float32(tuned)
     return tuned.train()
 
 

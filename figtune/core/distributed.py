@@ -50,6 +50,11 @@ def rank() -> int:
     return int(os.environ.get(_RANK) or 0) if world_size() > 1 else 0
 
 
+def local_world_size() -> int:
+    """Return the number of processes of the run on this machine; 1 without a launcher."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+
+
 def is_rank_zero() -> bool:
     """Return True in the process that writes."""
     return rank() == 0

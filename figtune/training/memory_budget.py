@@ -60,7 +60,8 @@ class MemoryUse:
     """Activations of a batch of the longest examples."""
     logits: int
     encoding: int
-    """Total while the frozen vision encoder encodes figures, one by one, before training; 0 if it is trained."""
+    """Total while the frozen vision encoder encodes figures before training, one at a time; 0 if it is trained.
+    More go through it together only where memory is free."""
 
     @property
     def overhead(self) -> int:

@@ -15,12 +15,12 @@ import torch
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.number_format import gigabytes
-from figtune.models.choice import ModelChoice
 from figtune.models.families import TINY_TYPES, model_type_of
 from figtune.models.loading import base_folder, resolve_device
 from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
+from figtune.models.settings import ModelSettings
 from figtune.training.memory_budget import (
     MemoryUse,
     StepConfig,
@@ -115,29 +115,29 @@ def _free_in_group(folder: Path, limit: str, usage: str, cached: str) -> int:
     return int(most) - int(taken) + int(counts.get(cached, 0))
 
 
-def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudget) -> None:
+def check_setup_memory(model: ModelSettings, step: StepConfig, budget: MemoryBudget) -> None:
     """Print the estimate from the model's config alone; its weights are not downloaded yet.
 
     Raises:
         ResourceError: it does not fit into --memory; or the model is unavailable.
     """
-    if choice.name in TINY_TYPES:
+    if model.name in TINY_TYPES:
         if budget.requested is not None:
             logger.info("memory: not estimated, since a demo model fits anywhere")
         return
-    folder = find_model(choice.name, choice.revision, weights=False).folder
+    folder = find_model(model.name, model.revision, weights=False).folder
     record = ModelRecord(
-        name=choice.name,
+        name=model.name,
         base=str(folder),
         commit=None,
-        family=model_type_of(folder, choice.name),
+        family=model_type_of(folder, model.name),
         tiny=False,
-        dtype=choice.dtype,
-        image_fit=choice.image_fit,
-        image_tokens=choice.image_tokens,
-        tiles=choice.tiles,
-        max_length=choice.max_length,
-        adapter=choice.adapter,
+        dtype=model.dtype,
+        image_fit=model.image_fit,
+        image_tokens=model.image_tokens,
+        tiles=model.tiles,
+        max_length=model.max_length,
+        adapter=step.adapter,
     )
     estimate = _estimate(folder, record, budget)
     use = estimate(step)

@@ -38,14 +38,14 @@ def test_a_size_that_is_too_small_stops_with_what_to_change(tmp_path: Path, tiny
     with pytest.raises(
         ResourceError, match=r"more than 0.6 GB \(--memory\); give --train.batch_size \d --train.gradient"
     ):
-        check_setup_memory(choice(name), settings(name), MemoryBudget.of("cpu", "550MB"))
+        check_setup_memory(choice(name).model, settings(name), MemoryBudget.of("cpu", "550MB"))
 
 
 def test_enough_memory_is_told_with_a_table_and_without_weights(
     tmp_path: Path, tiny_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = str(described_alone(tmp_path / "model", tiny_folders["paligemma"]))
-    check_setup_memory(choice(name), settings(name), MemoryBudget.of("cpu", None))
+    check_setup_memory(choice(name).model, settings(name), MemoryBudget.of("cpu", None))
     said = capsys.readouterr().err
     assert "for 8 examples of 512 text tokens" in said
     assert "(free on this machine)" in said
@@ -58,7 +58,7 @@ def test_a_larger_model_than_this_machine_is_a_warning(
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["vocab_size"] = 1 << 34
     (folder / "config.json").write_text(json.dumps(config))
-    check_setup_memory(choice(str(folder)), settings(str(folder)), MemoryBudget.of("cpu", None))
+    check_setup_memory(choice(str(folder)).model, settings(str(folder)), MemoryBudget.of("cpu", None))
     assert "memory may be too small: training takes up to" in capsys.readouterr().err
 
 
