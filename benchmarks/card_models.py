@@ -17,11 +17,10 @@ from benchmarks.card_results import Mode
 from benchmarks.full_size_model import OFFLINE
 from benchmarks.training_ways import random_model, tuned_model
 from figtune.core.io import atomic_write_dir
-from figtune.models.choice import ModelChoice
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import AdapterRecord
+from figtune.models.settings import AdapterSettings, ModelSettings, SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
 from figtune.training.oom import release_memory
@@ -32,9 +31,9 @@ _FILE_SIZE = "1GB"
 Held = TypeVar("Held")
 
 
-def adapter(mode: Mode) -> AdapterRecord:
+def adapter(mode: Mode) -> AdapterSettings:
     """Return the adapter that is trained: LoRA of rank 16 in the decoder, as `benchmarks.training` has it."""
-    return AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.0, targets=("decoder",))
+    return AdapterSettings(mode=mode, rank=16, alpha=32, dropout=0.0, targets=("decoder",))
 
 
 def described_model(folder: Path, model: str, size: str) -> Path:
@@ -96,16 +95,16 @@ class ModelStore:
 
         def make() -> LoadedModel:
             work = self.folder / "work" / f"{model}-{mode}"
-            choice = ModelChoice(
+            chosen = ModelSettings(
                 name=str(base),
                 revision=None,
                 dtype="auto",
                 image_fit="squash",
+                image_tokens=0,
+                tiles=0,
                 max_length=MAX_LENGTH,
-                adapter=adapter(mode),
-                seed=0,
             )
-            set_up_model(work, choice)
+            set_up_model(work, SetupSettings(model=chosen, adapter=adapter(mode), seed=0))
             return load_tuned_model(work, self.device, "this benchmark", trainable=True)
 
         return self._held(self._loaded, f"{model} from disk, {mode}", make)
