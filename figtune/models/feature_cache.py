@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,8 @@ from figtune.models.records import ImageFit
 from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
 
 logger = logging.getLogger(__name__)
+
+_GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,13 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
         with _encoder(loaded):
             tensors = {FEATURES: _features(loaded, tensors)}
     return ImageInputs(layout=layout, tensors=tensors)
+
+
+def grey_images(loaded: LoadedModel, sizes: Iterable[tuple[int, int]]) -> list[ImageInputs]:
+    """Return a uniform grey image of each size, in pixels, as the model takes it."""
+    with nullcontext() if loaded.trains_vision else _encoder(loaded):
+        # Not letterboxed: borders would be visible.
+        return [encode_image(loaded, Image.new("RGB", size, _GREY), "squash") for size in sizes]
 
 
 def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:
