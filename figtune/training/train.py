@@ -66,9 +66,8 @@ def train(
     splits = _tokenized(loaded, examples, files)
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
     collator = _collator(loaded, features, settings)
-    if settings.visual_weight:
-        weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
-        splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
+    weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
+    splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
     def context(chosen: TrainSettings) -> RunContext:
         order = batch_order(splits["train"], chosen)
@@ -87,9 +86,9 @@ def train(
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_rank_zero():
-        checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
-        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
-        write_card(results, record, result.context.settings, summary, examples, lines)
+        checkpoints, results = result.context.checkpoints, results_dir or output_dir
+        write_output(results, model_dir, loaded.record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, loaded.record, result.context.settings, summary, examples, lines)
         checkpoints.remove()
     return summary
 

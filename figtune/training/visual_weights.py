@@ -73,7 +73,7 @@ class VisualWeights:
     def given_to(
         self, split: TokenizedSplit, loaded: LoadedModel, collator: Collator, settings: TrainSettings
     ) -> TokenizedSplit:
-        """Return the examples with a weight for each target token.
+        """Return the examples with a weight for each target token; as they are where tokens are not weighted.
 
         Each process measures a share of the same batches, so that their number changes nothing.
 
@@ -81,6 +81,8 @@ class VisualWeights:
             loaded: the model as it stands before training.
             collator: with the right images.
         """
+        if not settings.visual_weight:
+            return split
         counts = [each.example.num_target_tokens for each in split.examples]
         if not broadcast(lambda: self._is_complete(sum(counts))):
             measured = dict(gather(list(_measured(split, loaded, collator, self.files, batch_limits(settings)))))
