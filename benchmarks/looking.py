@@ -80,9 +80,13 @@ PER_EXAMPLE = ("--train.loss_per", "example")
 WAYS = {
     "captions": Way(tasks=("caption",)),
     "mix": Way(tasks=()),
+    "mix per example": Way(tasks=(), flags=PER_EXAMPLE),
     "glance": Way(kinds=GLANCE),
     "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
-    "shuffled": Way(kinds=GLANCE, flags=PER_EXAMPLE, shuffled=True),
+    "share": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.4")),
+    "visual weight": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
+    "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
+    "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
 TESTED = ("caption", QUESTION_TASK)
 TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
@@ -301,25 +305,28 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 
 def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
-    sys.stdout.write(f"{'task':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
-    for task in sorted({each.example.task for each in scored}):
-        of_task = [each for each in scored if each.example.task == task]
-        loss = _mean_loss(of_task, lambda each: each.losses[0])
-        wrong = _mean_loss(of_task, lambda each: each.losses[1] - each.losses[0])
-        grey = _mean_loss(of_task, lambda each: each.losses[2] - each.losses[0])
+    sys.stdout.write(f"{'a token':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
+    for asked in sorted({kind_of(each.example) for each in scored}):
+        rows = [each for each in scored if kind_of(each.example) == asked]
+        if len(rows) < FEWEST:
+            continue
+        title = f"{asked}?" if asked else rows[0].example.task
+        loss = _mean_loss(rows, lambda each: each.losses[0])
+        wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
+        grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])
         cells = "".join(f"{_shown(gain):>26}" for gain in (wrong, grey))
-        sys.stdout.write(f"{task:10}{len(of_task):>9}{loss.value:>8.3f}{cells}\n")
+        sys.stdout.write(f"{title:10}{len(rows):>9}{loss.value:>8.3f}{cells}\n")
     sys.stdout.write(
         f"\n{'right':10}{'examples':>9}{'right image':>26}{'wrong image':>26}{'grey':>26}{'probe':>8}{'most':>6}\n"
     )
     if chosen := [(each.example, each.chosen) for each in scored if each.chosen is not None]:
-        _print_shares("choice", chosen, "", 0.2)
+        _print_shares("caption", chosen, "", 0.2)
     questions = [(each.example, each.answered) for each in scored if each.answered is not None]
     for kind, count in sorted(Counter(kind_of(example) for example, _ in questions).items()):
         asked = [(example, shares) for example, shares in questions if kind_of(example) == kind]
         if count >= FEWEST and all(len(shares) == 3 for _, shares in asked):
             most = Counter(example.completion for example, _ in asked).most_common(1)[0][1] / count
-            _print_shares(kind, asked, f"{probed[kind]:.2f}" if kind in probed else "-", most)
+            _print_shares(f"{kind}?", asked, f"{probed[kind]:.2f}" if kind in probed else "-", most)
     sys.stdout.write("\n")
 
 
