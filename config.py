@@ -137,6 +137,7 @@ with settings.one_line_errors("config.py"):
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
         loss_per="token",
         question_share=0.0,
+        visual_weight=0.0,
         learning_rate=LEARNING_RATE,
         scheduler="cosine",
         warmup_fraction=0.03,
