@@ -40,6 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training_ways import (
     CONFIGS,
+    TASKS,
     Figure,
     at_labels,
     compute_lora,
@@ -103,14 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=tuple(CONFIGS["small"]), default="gemma3")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the frozen weights")
     parser.add_argument("--pictures", type=int, default=4, help="a step")
-    parser.add_argument("--tasks", type=int, default=3, help="examples a picture")
+    parser.add_argument("--tasks", type=int, default=TASKS, help="examples a picture")
     parser.add_argument("--steps", type=int, default=6, help="of each way, after one that is not timed")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = CONFIGS[options.size][options.model]()
     family = family_of(config.model_type, options.model)
-    tuned = tuned_model(config, device, _dtype(options.dtype, device))
-    figures = figures_of(tuned, family, config, options.pictures, options.tasks, device)
+    tuned = tuned_model(config, device, getattr(torch, options.dtype) if options.dtype else None)
+    figures = figures_of(tuned, family, config, options.pictures, device, options.tasks)
     ways, encoding = training_ways(), list[float]()
     for way in ways:
         way.weights.extend(weight.detach().clone() for weight in trained_weights(tuned))
@@ -125,11 +126,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(_table(ways, encoding, sum(len(figure.rows) for figure in figures), device))
     last = [way.losses[-1] for way in ways if way.losses]
     return int(max(last) - min(last) > 0.02 * max(last))
-
-
-def _dtype(asked: str | None, device: torch.device) -> torch.dtype:
-    usual = torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {None: usual, "float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
 
 
 def training_ways() -> list[Way]:
@@ -234,6 +230,7 @@ def clock(device: torch.device) -> float:
 
 
 def forget_peak(device: torch.device) -> None:
+    """Start measuring the peak of memory anew."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

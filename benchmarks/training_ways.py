@@ -25,6 +25,8 @@ from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, T
 from figtune.models.lora import MasterLinear, hold_in_float32
 from figtune.models.quiet import suppress_training_warnings
 
+TASKS = 3
+"""Examples a picture, where nothing else is asked for."""
 PROMPT, SHORTEST, LONGEST = 24, 60, 180
 """Tokens of a prompt and of completions, where a picture has 256; fewer where it has fewer."""
 _DECODER = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
@@ -217,9 +219,10 @@ def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
     return {**fields, **family.token_inputs(fields.pop("bidirectional"), fields["attention_mask"])}
 
 
-def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    """Random weights drawn on the device: no other copy of them is made."""
+def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """Return a model with random weights drawn on the device, in bfloat16 on a card: no other copy of them is made."""
     torch.manual_seed(0)
+    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
     with device:
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
@@ -230,8 +233,8 @@ def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dt
     return model
 
 
-def tuned_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> PeftModel:
-    """Random weights, and LoRA of rank 16 in the decoder, in float32."""
+def tuned_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype | None = None) -> PeftModel:
+    """Return it with LoRA of rank 16 in the decoder, held in float32."""
     model = random_model(config, device, dtype)
     with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
@@ -261,7 +264,7 @@ def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:
 
 
 def figures_of(
-    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, examples: int, device: torch.device
+    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, device: torch.device, examples: int = TASKS
 ) -> list[Figure]:
     """Return pictures with a number of examples about each."""
     generator = torch.Generator().manual_seed(0)

@@ -165,7 +165,7 @@ def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
-    set_up_model(model, replace(choice(name, targets=("decoder", "projector")), dtype=dtype))
+    set_up_model(model, choice(name, dtype=dtype))
     settings = replace(SETTINGS, answers=1)
     run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=2))
     two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", settings, log=tmp_path / "log")
