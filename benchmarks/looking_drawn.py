@@ -55,7 +55,7 @@ from figtune.dataset.records import (
     Task,
 )
 from figtune.dataset.shards import writing_examples
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import choice_scores
@@ -228,7 +228,7 @@ def _write_dataset(held: Sequence[Held], way: Way, dataset_dir: Path) -> StageRe
             for example in examples_of(each, ALL_TASKS if each.split == "test" else way.tasks, dataset_dir, picture):
                 write[each.split](example)
                 collector.add_example(each.split, example, shortened=False)
-    options = FinalizeOptions(minitrain_examples=40, expected_splits=SPLITS, data_set="")
+    options = FinalizeOptions(minitrain_examples=40, expected_splits=SPLITS, data_set="", decisions={})
     return StageResult(counts=finalize_dataset(dataset_dir, collector, options).summary)
 
 
