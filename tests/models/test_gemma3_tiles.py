@@ -18,6 +18,7 @@ from figtune.batching.loss import CompletionLoss, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row
 from figtune.batching.tokenization import tokenize_example, tokenize_prompt
 from figtune.core.errors import UsageError
+from figtune.core.io import sha256_of
 from figtune.dataset.legibility import ENCODERS
 from figtune.inference.generate import generate_answers
 from figtune.models.availability import check_setup
@@ -195,10 +196,11 @@ def test_features_of_tiles_are_kept_apart_from_those_without(loaded: LoadedModel
     pictures()[0].save(file)
     set_up_model(tmp_path / "plain", choice("tiny-gemma3", image_fit="squash"))
     plain = load_tuned_model(tmp_path / "plain", CPU, "setup")
-    stores = [prepared_features(tmp_path / "kept", each, image_files(each, {"a": file})) for each in (loaded, plain)]
+    name = sha256_of(file)
+    stores = [prepared_features(tmp_path / "kept", each, image_files(each, {name: file})) for each in (loaded, plain)]
     assert all(isinstance(store, FeatureStore) for store in stores)
-    kept = [store.tensors("a")["features"] for store in stores]
-    assert [len(features) for features in kept] == [store.layout("a").tokens for store in stores] == [64, 16]
+    kept = [store.tensors(name)["features"] for store in stores]
+    assert [len(features) for features in kept] == [store.layout(name).tokens for store in stores] == [64, 16]
     assert torch.equal(kept[0][:16], kept[1])
 
 
