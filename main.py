@@ -48,7 +48,7 @@ def run(config: Config) -> None:
             "run it without a launcher up to setup, then launch train_model.py",
         )
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
-    run_stages([*(_script(step) for step in steps), *post_training_stages(config)], config)
+    run_stages([*(_script(step) for step in steps), *post_training_stages(config, config.model.name)], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
