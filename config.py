@@ -177,8 +177,10 @@ class Config:
     work_dir: Path = WORK_DIR
     """Folder of content, data set and configured model."""
     decisions: Path = DECISIONS
-    """File of a person's decisions on examples and crops, which every preparation applies. Worth keeping under version
+    """File of what a person decides with --review: every preparation applies it. Worth keeping under version
     control."""
+    review: bool = False
+    """After preparing, open a page to accept, reject and edit examples in the browser; prepare_data.py only."""
     steps: tuple[Step, ...] = STEPS
     """Stages that main.py runs."""
     test_image: Path | None = None
@@ -267,6 +269,7 @@ class Config:
         )
         check_pair(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
         check_pair(not self.serve or self.test_image is None, "serve", "without --test_image")
+        check_pair(not self.review or not self.serve, "review", "without --serve")
         check_setting(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
         check_pair(
             self.output_dir.resolve()
@@ -440,6 +443,7 @@ def _without_requests(config: Config) -> Config:
         answers=fresh.answers,
         serve=fresh.serve,
         serve_password=fresh.serve_password,
+        review=fresh.review,
         compare=fresh.compare,
         prompt=fresh.prompt,
         task=fresh.task,

@@ -152,8 +152,8 @@ def test_boxes_of_a_page_on_its_side_are_turned_and_back(tmp_path: Path) -> None
         path = tmp_path / f"{turn}.pdf"
         with pymupdf.open() as file:
             page = file.new_page(width=400, height=600)
-            for line in range(12):
-                page.insert_text((100 + 15 * line, 300), f"words of line {line}", rotate=turn, fontsize=10)
+            for number in range(12):
+                page.insert_text((100 + 15 * number, 300), f"words of line {number}", rotate=turn, fontsize=10)
             file.save(path)
         with closing(Document(path)) as document:
             sideways = document.text(0).sideways
