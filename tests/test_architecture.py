@@ -33,11 +33,12 @@ ARROWS = {
     "export": {"inference", "batching", "dataset", "models", "core"},
     "metrics": {"core"},
     "reports": {"extraction", "dataset", "metrics", "pdf", "core"},
+    "review": {"extraction", "dataset", "pdf", "core"},
 }
 DATA_MODEL = "figtune.extraction.records"
 """Types of what extraction writes: they import nothing of this project, and what finds figures may use them too."""
 TORCH = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
-WITHOUT_TORCH = ("core", "pdf", "layout", "figures", "extraction", "dataset", "metrics", "reports")
+WITHOUT_TORCH = ("core", "pdf", "layout", "figures", "extraction", "dataset", "metrics", "reports", "review")
 NO_SUBJECTS = ("What ", "Whether ", "Of ", "Those ", "So many ")
 NO_NOUNS = ("Which ", "Where ", "How ", "As ", "Its ", "When ", "From ", "By ", "In ", "For ", "With ", "At ")
 """Beginnings of fragments, which the product's docstrings do without too."""
