@@ -99,7 +99,7 @@ def train_encoder(
         labels = torch.stack([each.labels for each in batch])
         loss = sum((_loss(head(states), labels[:, at]) for at, head in enumerate(heads)), torch.zeros(()))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()

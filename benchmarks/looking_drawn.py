@@ -57,7 +57,7 @@ from figtune.dataset.records import (
     Task,
 )
 from figtune.dataset.shards import writing_examples
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import choice_scores

@@ -50,7 +50,7 @@ def test_arrows_point_from_box_to_box() -> None:
 def test_the_encoder_learns_its_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     TINY_MODELS["tiny-gemma3"](tmp_path)
     model = Gemma3ForConditionalGeneration.from_pretrained(tmp_path)
-    side, patch = model.config.vision_config.image_size, model.config.vision_config.patch_size
+    side, patch = 112, 14
     drawn = [draw(number) for number in range(32)]
     pictures = [labelled(picture, drawing.marks, side, patch) for drawing, picture in drawn]
     train_encoder(model, pictures, pictures, 120)
