@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from figtune.dataset.figure_context import FigureContext
-from figtune.dataset.figure_words import printed_lines
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.questions import ask
 from figtune.dataset.records import Task
@@ -23,8 +22,6 @@ _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "
 _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 """Figures whose words are in the text layer; pictures may hold others."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
-_MOST_PRINTED_WORDS = 120
-"""Words that are read off one figure; more are too small to be read in a picture of the usual size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +122,9 @@ def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 
 def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Yield the words printed in the figure."""
-    lines, lacking = printed_lines(figure_context.figure_text, _MOST_PRINTED_WORDS)
-    yield ExampleDraft(sentences=lines, joint="\n", lacking=lacking)
+    """Yield the words printed in the figure, or in each panel where they are many."""
+    for words in figure_context.printed:
+        yield ExampleDraft(panel=words.panel, sentences=words.labels, joint="\n", lacking=words.lacking)
 
 
 def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
@@ -217,9 +214,9 @@ TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="read",
         prompt_tells=_NO_CONTEXT,
-        target="the words printed in the diagram or plot, a label a line",
+        target="words and numbers printed in the diagram or plot, or in one panel, a label a line, without formulas",
         phrasings=(
-            "Read the words in {thing}.",
+            "Read the words and numbers in {thing}.",
             "Which words are printed in {thing}? List them, a label a line.",
             "Transcribe the text in {thing}, line by line.",
         ),
