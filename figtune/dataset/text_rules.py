@@ -168,6 +168,11 @@ RULES: tuple[Rule, ...] = (
     _replace("other_figure_reference", rf"(?<!\bas)(?<!ed)(?<!wn)(?<!en)\s+(?:in|of)\s+{_FIGURE}(?=[.;]?$)"),
     _drop("other_figure_reference", _FIGURE),
     _drop(
+        "citation_as_noun",
+        r"(?i)\b(?:illustration|figure|image|photo|diagram|drawing|picture|design|graphic)s?\b[^.]*\b(?:inspired|adapted|adopted|"
+        r"taken|borrowed|reproduced|modified|courtesy)\s+(?:by|from|of)\s+(?:the\s+)?prior\s+work\b",
+    ),
+    _drop(
         "about_the_paper",
         r"(?i)\b(?:(?:in|throughout)\s+the\s+(?:rest|remainder)|in\s+the\s+(?:following|next)\s+sections?|go\s+through\s+each|consent(?:ed)?\s+(?:to|for)\s+publication|our\s+(?:main\s+|key\s+)?contributions?|rest\s+of\s+(?:the|this)\s+paper|(?:organi[sz]ed|summari[sz]ed)\s+as\s+follows)\b",
     ),
@@ -177,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _replace("text_reference", r"(?i)\s*\((?:please\s+)?(?:see|refer\s+to)\s+[^()]*\b(?:text|paper)\b[^()]*\)"),
     _drop("text_reference", r"(?i)\b(?:see|refer\s+to)\s+(?:the\s+)?(?:main\s+)?(?:text|paper)\b"),
+    _drop("display_equation", r"(?i)\bas\s+follows?\b\W*(?:where\b|$)|\bas\s+follows?,"),
     _drop(
         "bare_pointer",
         r"(?i)\b(?:we\s+refer|refer\s+(?:the\s+)?readers?|please\s+(?:refer|see)|readers?\s+(?:is|are|may|can)\b)",
