@@ -100,11 +100,11 @@ def _asked_for(config: Config) -> tuple[str, Callable[[Config], StageResult]] | 
 
 
 def _talk(config: Config) -> StageResult:
+    from figtune.core.web_access import Access
     from figtune.inference.ask import ask_about
     from figtune.inference.prompt_spec import PromptSpec
     from figtune.inference.serve import serve
     from figtune.inference.settings import InferenceSettings, PaperSettings
-    from figtune.inference.web_server import Access
 
     test, given_prompt = config.test, config.data.prompt if config.data.source else None
     paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)

@@ -12,15 +12,15 @@ from figtune.core.log import progress_bar
 from figtune.dataset.build_examples import BuildResult, FigureLocation, build_examples
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.figure_context import build_context
+from figtune.dataset.figure_selection import FigureSelection, SelectedFigure, select_figures
 from figtune.dataset.filters import RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
-from figtune.dataset.paper_figures import FigureSelection, SelectedFigure, select_figures
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
-from figtune.dataset.splits import expected_splits
+from figtune.dataset.split_assignment import expected_splits
 from figtune.dataset.stats import StatsCollector
 
 _Write = Callable[[object], None]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 import logging
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from figtune.core.web_access import (
+    SECURITY_HEADERS,
+    WRONG_PASSWORD_SECONDS,
+    RefusedRequestError,
+    RequestHead,
+    check_request,
+)
 from figtune.inference.upload_folder import UploadFolder
 
 logger = logging.getLogger(__name__)
@@ -27,13 +30,13 @@ _ROUTES = {
     "POST": re.compile(r"/gradio_api/(?:queue/join|cancel|reset|upload)"),
 }
 """Paths that the page of Gradio 6.31 requests, matched in full; all other routes of Gradio are closed."""
+_UPLOAD_ROUTE = "/gradio_api/upload"
 _MULTIPART = b"multipart/form-data"
 _JSON = b"application/json"
 _LARGEST_CALL = 1 << 18
 """Bytes of a request that is no upload."""
 _UPLOADS_AT_A_TIME = 8
 _UPLOAD_SECONDS = 120.0
-_WRONG_PASSWORD_SECONDS = 0.5
 _LONGEST_LINE = 200
 """Characters of an error's text on the terminal."""
 _PAGE_POLICY = (
@@ -90,26 +93,28 @@ class AccessControl:
             await answer.refuse(HTTPException(500))
 
     async def _check(self, scope: Scope) -> None:
-        headers = _Headers(scope)
-        if self._hosts is not None and _host_name(headers.one(b"host")) not in self._hosts:
-            raise HTTPException(400, "unknown host")
-        if self._password is not None and not _knows(self._password, headers.one(b"authorization")):
-            async with self._wrong_passwords:  # guesses are serialised; the right password does not wait
-                await asyncio.sleep(_WRONG_PASSWORD_SECONDS if headers.one(b"authorization") else 0)
-            raise HTTPException(401, "password needed", {"www-authenticate": 'Basic realm="figtune", charset="UTF-8"'})
-        if _is_foreign(scope, headers):
-            raise HTTPException(403, "requests from other sites are refused")
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        head = RequestHead(method=scope["method"], path=scope["path"], headers=scope["headers"])
+        try:
+            check_request(head, hosts=self._hosts, password=self._password)
+            self._check_route(head)
+        except RefusedRequestError as refused:
+            if refused.status == 401:
+                async with self._wrong_passwords:  # guesses are serialised; the right password does not wait
+                    await asyncio.sleep(WRONG_PASSWORD_SECONDS if head.one(b"authorization") else 0)
+            raise HTTPException(refused.status, refused.reason, dict(refused.headers)) from None
+
+    def _check_route(self, head: RequestHead) -> None:
+        method = "GET" if head.method == "HEAD" else head.method
         allowed = _ROUTES.get(method)
-        if allowed is None or not allowed.fullmatch(scope["path"]) or ".." in scope["path"].split("/"):
-            raise HTTPException(404, "not found")
+        if allowed is None or not allowed.fullmatch(head.path) or ".." in head.path.split("/"):
+            raise RefusedRequestError(404, "not found")
         if method == "POST":
-            wanted = _MULTIPART if _is_upload(scope) else _JSON
-            if headers.one(b"content-type").partition(b";")[0].strip().lower() != wanted:
-                raise HTTPException(415, f"{wanted.decode()} wanted")
+            wanted = _MULTIPART if head.path == _UPLOAD_ROUTE else _JSON
+            if head.media_type != wanted:
+                raise RefusedRequestError(415, f"{wanted.decode()} wanted")
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        if not _is_upload(scope):
+        if scope["path"] != _UPLOAD_ROUTE:
             await self._app(scope, _bounded(receive, _LARGEST_CALL, answer), answer)
             return
         if self._uploading >= _UPLOADS_AT_A_TIME:
@@ -139,7 +144,8 @@ class _Answer:
             raise self.refusal
         if message["type"] == "http.response.start":
             self.started = True
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
+            added = (*SECURITY_HEADERS.items(), (b"content-security-policy", self._policy))
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
         await self._send(message)
 
     async def refuse(self, refusal: HTTPException) -> None:
@@ -151,30 +157,6 @@ class _Answer:
         headers += [(name.encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
         await self({"type": "http.response.start", "status": refusal.status_code, "headers": headers})
         await self._send({"type": "http.response.body", "body": str(refusal.detail).encode()})
-
-    def _headers(self) -> list[tuple[bytes, bytes]]:
-        return [
-            (b"referrer-policy", b"same-origin"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cross-origin-resource-policy", b"same-origin"),
-            (b"content-security-policy", self._policy),
-        ]
-
-
-class _Headers:
-    def __init__(self, scope: Scope) -> None:
-        self._pairs: list[tuple[bytes, bytes]] = scope["headers"]
-
-    def one(self, name: bytes) -> bytes:
-        """Return the value of a header, empty if there is none.
-
-        Raises:
-            HTTPException: it occurs twice, and two readers could each take another one.
-        """
-        values = [value for key, value in self._pairs if key.lower() == name]
-        if len(values) > 1:
-            raise HTTPException(400, f"{name.decode()} twice")
-        return values[0] if values else b""
 
 
 def _bounded(receive: Receive, most: int, answer: _Answer) -> Receive:
@@ -191,35 +173,3 @@ def _bounded(receive: Receive, most: int, answer: _Answer) -> Receive:
         return message
 
     return counted
-
-
-def _is_upload(scope: Scope) -> bool:
-    return bool(scope["path"] == "/gradio_api/upload")
-
-
-def _is_foreign(scope: Scope, headers: _Headers) -> bool:
-    """Return True for a request of another site's page, except for following a link to this page."""
-    origin, site = headers.one(b"origin"), headers.one(b"sec-fetch-site").lower()
-    if origin and urlsplit(origin).netloc.lower() != headers.one(b"host").lower():
-        return True
-    if site in (b"", b"same-origin", b"none"):
-        return False
-    is_link = (headers.one(b"sec-fetch-mode"), headers.one(b"sec-fetch-dest")) == (b"navigate", b"document")
-    return not (is_link and scope["method"] == "GET" and scope["path"] == "/")
-
-
-def _host_name(host: bytes) -> str:
-    """Return a Host header's name without its port; an IPv6 address without its brackets."""
-    try:
-        return urlsplit(f"//{host.decode('ascii')}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _knows(password: str, authorization: bytes) -> bool:
-    scheme, _, credentials = authorization.partition(b" ")
-    try:
-        given = base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
-    except binascii.Error:
-        return False
-    return scheme.lower() == b"basic" and hmac.compare_digest(given, password.encode())

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from figtune.core.cli import ended_by_signals
 from figtune.core.optional import require
+from figtune.core.web_access import Access, listening
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import load_model
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
-from figtune.inference.web_server import Access, listening, run
+from figtune.inference.web_server import run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -129,5 +130,4 @@ def _tell(access: Access, port: int, token: str | None) -> None:
         )
     if token is not None:
         logger.warning(f"the password of this run, with any user name: {token}")
-    host = f"[{access.host}]" if ":" in access.host else access.host
-    logger.info(f"talk to the model at http://{host}:{port} (Ctrl-C ends it)")
+    logger.info(f"talk to the model at {access.url(port)} (Ctrl-C ends it)")

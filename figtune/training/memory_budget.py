@@ -133,7 +133,7 @@ def shortfall_message(use: MemoryUse, available: int, where: str) -> str:
     """Return the shortfall as a clause; empty if the memory suffices."""
     if use.peak <= available:
         return ""
-    return f"training takes up to {gigabytes(use.peak)}, and {where} has {gigabytes(available)}"
+    return f"training takes up to {gigabytes(use.peak)}, more than {gigabytes(available)} ({where})"
 
 
 def suggest_settings(config: StepConfig, available: int, estimate: Callable[[StepConfig], MemoryUse]) -> str:

@@ -18,10 +18,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from figtune.core.errors import InputError
+from figtune.core.web_access import Access
 from figtune.inference.access_control import AccessControl
 from figtune.inference.path_masking import ALIAS, PathMask
 from figtune.inference.upload_folder import UploadFolder, upload_folder
-from figtune.inference.web_server import Access
 from tests.conftest import ROOT
 
 _LOOPBACK = Access(host="127.0.0.1", port=0, password=None).hosts()
@@ -206,7 +206,8 @@ _SERVER = """
 import sys
 from pathlib import Path
 from figtune.core.cli import ended_by_signals
-from figtune.inference.web_server import listening, run
+from figtune.core.web_access import listening
+from figtune.inference.web_server import run
 from figtune.inference.upload_folder import upload_folder
 
 async def app(scope, receive, send):

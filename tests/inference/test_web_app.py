@@ -21,8 +21,8 @@ from playwright.sync_api import Page, Route, expect
 
 from benchmarks.page_attacks import Attacker, Tally, attack
 from figtune.core.errors import ResourceError
+from figtune.core.web_access import Access
 from figtune.inference.serve import serve
-from figtune.inference.web_server import Access
 from tests.browser import Tab
 from tests.conftest import ROOT
 from tests.inference.conftest import CAPTION, SETTINGS, write_slow_paper
