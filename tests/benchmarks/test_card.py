@@ -28,7 +28,7 @@ from benchmarks.card_results import (
 from benchmarks.card_rows import Job
 from benchmarks.full_size_model import OFFLINE
 from benchmarks.training_ways import random_model
-from figtune.core.errors import ExitCode
+from figtune.core.errors import ExitCode, UsageError
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -140,7 +140,7 @@ def test_results_of_another_size_or_device_are_not_mixed(tmp_path: Path, capfd: 
     assert card.main([str(tmp_path), "--size", "tiny"]) == ExitCode.USAGE
     assert "is of the size full; give another folder" in capfd.readouterr().err
     options = card._parse([str(tmp_path), "--measure_until", str(time.time())])
-    with pytest.raises(card.UsageError, match="has results of a card; give another folder"):
+    with pytest.raises(UsageError, match="has results of a card; give another folder"):
         card._measure(options)
 
 
