@@ -75,7 +75,7 @@ class Amounts:
 
 
 AMOUNTS = {
-    "full": Amounts(warm_up=2, steps=8, seconds=4.0, images=48, new_tokens=128, epochs=2, matrix=8192),
+    "full": Amounts(warm_up=2, steps=8, seconds=4.0, images=96, new_tokens=128, epochs=1, matrix=8192),
     "tiny": Amounts(warm_up=1, steps=2, seconds=1.0, images=4, new_tokens=4, epochs=2, matrix=256),
 }
 LEAST_STEPS = 2
