@@ -30,8 +30,8 @@ _WHERE = ("extract.engine", "extract.ray_address")
 
 def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
+    from figtune.extraction.extract_folder import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
     from figtune.extraction.records import GALLERY_FILE
-    from figtune.extraction.run import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
     from figtune.pdf.ocr_engine import engine_version
 
     settings = flatten(config.extract, "extract.")
@@ -79,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _produce(config: Config, folder: Path) -> StageResult:
+    from figtune.extraction.extract_folder import choose_engine, extract_folder, log_failures
     from figtune.extraction.extract_paper import extract_paper
     from figtune.extraction.records import PAPERS_FILE
-    from figtune.extraction.run import choose_engine, extract_folder, log_failures
     from figtune.reports.gallery import write_gallery
 
     counts = extract_folder(

@@ -16,7 +16,7 @@ from importlib import import_module
 
 from config import STEPS, Config, Step, parse
 from figtune.core.cli import StageScript, run_cli, run_stages
-from figtune.core.distributed import world_size
+from figtune.core.distributed import hide_cards, world_size
 from figtune.core.errors import UsageError
 from figtune.core.log import configure_logging
 from figtune.core.stages import plan
@@ -40,6 +40,8 @@ def run(config: Config) -> None:
         UsageError: a launcher has started several processes of it.
     """
     configure_logging(quiet=config.quiet, verbose=config.verbose)
+    if config.device == "cpu":
+        hide_cards()
     if world_size() > 1:
         raise UsageError(
             f"main.py takes one process, but {world_size()} were launched",

@@ -32,9 +32,9 @@ def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
     from figtune.dataset.content_folder import CONTENT_READ
     from figtune.dataset.decisions import decisions_fingerprint
+    from figtune.dataset.hub_dataset import source_fingerprint
     from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
     from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS
-    from figtune.dataset.source_fingerprint import source_fingerprint
 
     settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT_SETTING}
     decided = decisions_fingerprint(config.decisions)

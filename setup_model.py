@@ -20,15 +20,13 @@ from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.models.availability import check_device
-from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.availability import check_device, check_setup, local_model_fingerprint
 from figtune.models.families import TINY_TYPES
-from figtune.models.records import AdapterRecord
+from figtune.models.settings import SetupSettings
 
 
 def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
-    from figtune.models.choice import local_model_fingerprint
     from figtune.models.records import MODEL_CONTENTS, SETUP_VERSION
 
     return Stage(
@@ -56,7 +54,7 @@ def run(config: Config) -> StageSummary:
 
 def check(config: Config) -> None:
     """Refuse at once what setup would refuse in the end, the model that is not to be had among it."""
-    check_choice(_choice(config))
+    check_setup(_settings(config))
     check_device(config.device)
     if config.model.name not in TINY_TYPES:
         from figtune.models.model_files import check_model
@@ -77,33 +75,14 @@ def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.training.memory_budget import StepConfig
     from figtune.training.memory_check import MemoryBudget, check_setup_memory
 
-    choice = _choice(config)
-    step = StepConfig(adapter=choice.adapter, max_length=config.model.max_length, train=config.train)
-    check_setup_memory(choice, step, MemoryBudget.of(config.device, config.memory))
-    table = set_up_model(folder, choice)
+    step = StepConfig(adapter=config.adapter, max_length=config.model.max_length, train=config.train)
+    check_setup_memory(config.model, step, MemoryBudget.of(config.device, config.memory))
+    table = set_up_model(folder, _settings(config))
     return StageResult(counts={"trained parameters": table.trained, "parameters": table.total})
 
 
-def _choice(config: Config) -> ModelChoice:
-    adapter = AdapterRecord(
-        mode=config.adapter.mode,
-        rank=config.adapter.rank,
-        alpha=config.adapter.alpha,
-        dropout=config.adapter.dropout,
-        targets=config.adapter.targets,
-        freeze=config.adapter.freeze,
-    )
-    return ModelChoice(
-        name=config.model.name,
-        revision=config.model.revision,
-        dtype=config.model.dtype,
-        image_fit=config.model.image_fit,
-        image_tokens=config.model.image_tokens,
-        tiles=config.model.tiles,
-        max_length=config.model.max_length,
-        adapter=adapter,
-        seed=config.train.seed,
-    )
+def _settings(config: Config) -> SetupSettings:
+    return SetupSettings(model=config.model, adapter=config.adapter, seed=config.train.seed)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ import pymupdf
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, judge, read_gold, read_styles, score
 from config import EXTRACT
 from figtune.core.log import progress_bar
+from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import citables, extract_paper, text_of
-from figtune.extraction.render import ThumbnailDocument, render_crop
-from figtune.extraction.run import extract_folder
+from figtune.extraction.render_crop import ThumbnailDocument, render_crop
 from figtune.extraction.text_source import read_texts
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures

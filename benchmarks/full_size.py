@@ -28,17 +28,17 @@ from peft import PeftModel
 from PIL import Image, ImageDraw
 
 from benchmarks.full_size_model import SIZES, build
-from config import TRAIN
+from config import ADAPTER, MODEL, TRAIN
 from figtune.batching.collator import Collator, TrainingBatch, split_model_inputs
 from figtune.batching.dataset import CompactExample, TokenizedSplit
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.io import sha256_of
-from figtune.models.choice import ModelChoice
 from figtune.models.feature_cache import ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
-from figtune.models.records import FEATURES_FOLDER, AdapterMode, AdapterRecord
+from figtune.models.records import FEATURES_FOLDER, AdapterMode
+from figtune.models.settings import SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.training.memory_budget import BatchShape, memory_lines
 from figtune.training.memory_estimate import describe_model, memory_use
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     base = build(options.model, options.folder)
     work = options.folder / f"{options.model}-{options.mode}"
     with measure.part("set up"):
-        set_up_model(work, _choice(base, options.mode))
+        set_up_model(work, _settings(base, options.mode))
     with measure.part("batch"):
         loaded = load_tuned_model(work, device, "this benchmark", trainable=True, encoder=False)
     files = _pictures(work / "pictures", options.examples)
@@ -137,17 +137,9 @@ def _judged(peak: int, mode: AdapterMode, device: torch.device) -> int:
     return int(device.type == "cuda" and limit is not None and peak > limit)
 
 
-def _choice(base: Path, mode: AdapterMode) -> ModelChoice:
-    adapter = AdapterRecord(mode=mode, rank=16, alpha=32, dropout=0.05, targets=("decoder",))
-    return ModelChoice(
-        name=str(base),
-        revision=None,
-        dtype="auto",
-        image_fit="squash",
-        max_length=MAX_LENGTH,
-        adapter=adapter,
-        seed=0,
-    )
+def _settings(base: Path, mode: AdapterMode) -> SetupSettings:
+    model = replace(MODEL, name=str(base), max_length=MAX_LENGTH)
+    return SetupSettings(model=model, adapter=replace(ADAPTER, mode=mode), seed=0)
 
 
 def _pictures(folder: Path, count: int) -> dict[str, Path]:

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     family = family_of(config.model_type, options.model)
     tuned = tuned_model(config, device)
     figures = figures_of(tuned, family, config, options.pictures, device)
-    ways = _ways()
+    ways = training_ways()
     for way in ways:
         way.weights.extend(weight.detach().clone() for weight in trained_weights(tuned))
     optimizers = [torch.optim.AdamW(trained_weights(tuned), lr=LEARNING_RATE) for _ in ways]
@@ -113,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(max(last) - min(last) > 0.02 * max(last))
 
 
-def _ways() -> list[Way]:
+def training_ways() -> list[Way]:
+    """Return the ways, from what recipes do to all that this program does."""
     return [
         Way(title="stock: transformers + peft", loss=from_pixels, checkpointing=True, encoder_in_autograd=True),
         Way(title="fair: encoder outside autograd", loss=from_fresh_features, checkpointing=True),
@@ -135,19 +136,19 @@ def _take_step(
 ) -> None:
     """One optimizer step from the way's own weights; the first is counted in operations rather than in seconds."""
     device = figures[0].features.device
-    _prepare(way, tuned)
+    prepare_model(way, tuned)
     counter = FlopCounterMode(display=False)
-    _forget_peak(device)
-    before, start = _peak(device), _clock(device)
+    forget_peak(device)
+    before, start = peak_bytes(device), clock(device)
     try:
         if is_first:
             with counter:
-                loss = _step(way, optimizer, tuned, family, figures)
+                loss = optimizer_step(way, optimizer, tuned, family, figures)
             way.flops.append(counter.get_total_flops())
         else:
-            loss = _step(way, optimizer, tuned, family, figures)
-            way.seconds.append(_clock(device) - start)
-            way.peaks.append(_peak(device))
+            loss = optimizer_step(way, optimizer, tuned, family, figures)
+            way.seconds.append(clock(device) - start)
+            way.peaks.append(peak_bytes(device))
             way.added.append(way.peaks[-1] - before)
         way.losses.append(loss)
     except torch.OutOfMemoryError:
@@ -155,9 +156,10 @@ def _take_step(
     way.weights[:] = [weight.detach().clone() for weight in trained_weights(tuned)]
 
 
-def _step(
+def optimizer_step(
     way: Way, optimizer: torch.optim.Optimizer, tuned: PeftModel, family: Family, figures: Sequence[Figure]
 ) -> float:
+    """Take one step; return its loss, in nats per target token."""
     loss = way.loss(tuned, family, figures)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -165,7 +167,8 @@ def _step(
     return float(loss.detach())
 
 
-def _prepare(way: Way, tuned: PeftModel) -> None:
+def prepare_model(way: Way, tuned: PeftModel) -> None:
+    """Give the model the way's weights and its checkpointing."""
     base = tuned.get_base_model()
     if way.checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
@@ -181,7 +184,7 @@ def _prepare(way: Way, tuned: PeftModel) -> None:
             weight.copy_(own)
 
 
-def _clock(device: torch.device) -> float:
+def clock(device: torch.device) -> float:
     """Seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -189,7 +192,8 @@ def _clock(device: torch.device) -> float:
     return time.process_time()
 
 
-def _forget_peak(device: torch.device) -> None:
+def forget_peak(device: torch.device) -> None:
+    """Start measuring the peak of memory anew."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -198,7 +202,7 @@ def _forget_peak(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
     """Bytes: on the card, or of the whole process; 0 where nobody says."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()

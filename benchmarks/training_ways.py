@@ -12,13 +12,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig
+from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from figtune.batching.collator import training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, TokenizedExample
+from figtune.models.lora import hold_in_float32
 from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
@@ -156,21 +157,26 @@ def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
     return {**fields, **family.token_inputs(fields.pop("bidirectional"), fields["attention_mask"])}
 
 
-def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
-    """Random weights, in bfloat16 on a card, and LoRA of rank 16 in the decoder, in float32."""
+def random_model(config: PreTrainedConfig, device: torch.device) -> PreTrainedModel:
+    """Random weights drawn on the device, in bfloat16 on a card: no other copy of them is made."""
     torch.manual_seed(0)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     with device:
-        model = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
     for name, weight in model.model.multi_modal_projector.named_parameters():
         if "norm" not in name:
             # Gemma 3's starts at zero.
             weight.data.normal_(std=0.02)
+    return model
+
+
+def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
+    """Random weights, and LoRA of rank 16 in the decoder, in float32."""
+    model = random_model(config, device)
     with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
-    for weight in trained_weights(tuned):
-        weight.data = weight.data.float()
+    hold_in_float32(tuned)
     return tuned.train()
 
 

@@ -80,8 +80,12 @@ class CompletionLoss(nn.Module):
             return token_cross_entropy(self._base, self._states(batch, images, places), labels)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
-        """Recompute activations in the backward pass."""
+        """Recompute activations in the backward pass.
+
+        The library makes the embeddings require a gradient too, which only reentrant checkpointing needs.
+        """
         self._base.activation_checkpointing_enable(*arguments, **named)  # type: ignore[arg-type]
+        self._base.disable_input_require_grads()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embeddings."""

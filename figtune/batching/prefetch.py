@@ -32,7 +32,8 @@ class Prefetcher(Generic[Element]):
         self._ready: Queue[Future[Element]] = Queue(depth)
         self._end: Future[Element] | None = None
         self._closed = Event()
-        self._device = torch.cuda.current_device() if torch.cuda.is_available() else None
+        in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        self._device = torch.cuda.current_device() if in_use else None
         Thread(target=self._read, name="prefetch", daemon=True).start()
 
     def __iter__(self) -> Iterator[Element]:

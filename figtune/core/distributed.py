@@ -50,6 +50,11 @@ def rank() -> int:
     return int(os.environ.get(_RANK) or 0) if world_size() > 1 else 0
 
 
+def local_world_size() -> int:
+    """Return the number of processes of the run on this machine; 1 without a launcher."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+
+
 def is_rank_zero() -> bool:
     """Return True in the process that writes."""
     return rank() == 0
@@ -101,11 +106,22 @@ def run_distributed(action: Callable[[], None], *, on_cpu: bool) -> None:
     Raises:
         FigtuneError: what `action` raises; there are more processes than cards; another process has ended.
     """
+    if on_cpu:
+        hide_cards()
     if world_size() == 1:
         action()
         return
     with process_group(on_cpu=on_cpu):
         action()
+
+
+def hide_cards() -> None:
+    """Hide CUDA cards from this process and those that it starts, before anything looks for them.
+
+    Libraries ask every card in sight for the state of its random numbers, and a card that is asked holds some 500 MB of
+    its memory for this process.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @contextmanager

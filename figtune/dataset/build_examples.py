@@ -1,4 +1,4 @@
-"""Examples composed: a task's draft put into bounds, its phrasing chosen, or the rule that rejects it."""
+"""Examples of a figure: a task's draft put into bounds, its phrasing and quality, or the rule that rejects it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from figtune.dataset.quality import Quality, quality_of
 from figtune.dataset.records import Example, Split, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
 _WITHOUT_PICTURE = ("unreadable_crop", "panel_outside")

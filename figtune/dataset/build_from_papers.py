@@ -14,15 +14,15 @@ from figtune.dataset.candidates import Candidate, writing_candidates
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.decisions import AppliedDecisions, figure_key
 from figtune.dataset.figure_context import build_context
+from figtune.dataset.figure_selection import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.filters import JUDGEMENTS, RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
-from figtune.dataset.paper_figures import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
-from figtune.dataset.splits import expected_splits
+from figtune.dataset.split_assignment import expected_splits
 from figtune.dataset.stats import StatsCollector
 
 _Write = Callable[[object], None]

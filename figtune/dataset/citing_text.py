@@ -18,7 +18,7 @@ from figtune.extraction.records import Mention
 _MAX_CONTINUATION = 4
 """Sentences after the one that names the figure; further on a paragraph has moved to something else."""
 _SHARED_WORDS = 2
-_SAME_SENTENCE = 0.8
+_SAME_SENTENCE = 0.7
 
 _LOOKS = re.compile(
     r"^(?:(?:It|We|One|As) (?:can|could|may) (?:be )?(?:seen?|observed?)|"

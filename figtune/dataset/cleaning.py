@@ -21,6 +21,11 @@ _WORDLIKE = re.compile(
 _SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|al)\W*$|\(?[A-Z]{2}s?\W?$", re.I)
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
+_ADDING = re.compile(
+    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-h]\))\s+(?:also|further|additionally|then|next|now|"
+    r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
+)
+"""`We then modify it`: nothing stands before that it could add to."""
 _DEPENDS_ON_PREVIOUS = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})(?!\w)")
 _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"^(?:\S+\s+){1,9}?(?:(?:this|these|those|such|said)\b"
@@ -34,6 +39,7 @@ _PRONOUN_FIRST = re.compile(
     r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b))"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
+_LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
     r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-h]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
@@ -77,22 +83,26 @@ class CleanedText:
 def clean(text: str, ref: FigureRef) -> CleanedText:
     """A caption without its label, fit for a target.
 
-    A sentence that leans back on one that was dropped ("It ...") goes with it.
+    A sentence that leans back on one that was dropped ("It ...") goes with it. Nothing is kept of a list of
+    panels, "(a) ... (b) ...", one of which was dropped: what is said after the first may belong to the lost one.
     """
-    kept: list[str] = []
+    kept: list[str | None] = []
     removed: Counter[str] = Counter()
-    complete = has_headline = True
-    for number, sentence in enumerate(split_sentences(text)):
+    raw = split_sentences(text)
+    for sentence in raw:
         plain = clean_sentence(sentence, ref, removed)
-        if number == 0:
-            has_headline = plain is not None
-        if plain is not None and not complete and depends_on_previous(plain):
+        if plain is not None and kept and kept[-1] is None and depends_on_previous(plain):
             removed["leans_on_removed"] += 1
             plain = None
-        complete = plain is not None
-        if plain:
-            kept.append(plain)
-    return CleanedText(sentences=tuple(kept), removed=removed, has_headline=has_headline)
+        kept.append(plain)
+    has_headline = not kept or kept[0] is not None
+    items = [number for number, sentence in enumerate(raw) if _LIST_ITEM.match(sentence)]
+    if any(kept[number] is None for number in items):
+        removed["broken_list"] += sum(plain is not None for plain in kept[items[0] :])
+        kept = kept[: items[0]]
+    return CleanedText(
+        sentences=tuple(plain for plain in kept if plain is not None), removed=removed, has_headline=has_headline
+    )
 
 
 def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str | None:
@@ -123,8 +133,8 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
 
 
 def without_leading_connective(sentence: str) -> str:
-    """`However, it works.` -> `It works.`"""
-    return _capitalised(_LEADING_CONNECTIVE.sub("", sentence))
+    """`However, it works.` -> `It works.`; `We then train it.` -> `We train it.`"""
+    return _ADDING.sub(r"\1 ", _capitalised(_LEADING_CONNECTIVE.sub("", sentence)))
 
 
 def depends_on_previous(sentence: str) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from figtune.core.io import TEMPORARY_PREFIX
 from figtune.dataset.dedup import Hashes, cross_split_duplicates
-from figtune.dataset.images import HASH_BITS
+from figtune.dataset.image_store import HASH_BITS
 from figtune.dataset.records import SPLITS, Split
 
 _FILE = f"{TEMPORARY_PREFIX}pictures.sqlite"

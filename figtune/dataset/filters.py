@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from figtune.dataset.images import ImageFacts
+from figtune.dataset.image_store import ImageFacts
 from figtune.dataset.records import Split
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.settings import PrepareSettings

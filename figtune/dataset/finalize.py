@@ -22,7 +22,7 @@ from figtune.dataset.records import (
 )
 from figtune.dataset.rule_meanings import SETTINGS, meaning, rejection_lines
 from figtune.dataset.shards import stream_examples
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
 
 logger = logging.getLogger(__name__)

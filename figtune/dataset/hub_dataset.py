@@ -1,4 +1,4 @@
-"""Opening a data set: a Hub id, a folder or a file, without decoding an image.
+"""Source of a data set (a Hub id, a folder or a file): opened without decoding an image, and its fingerprint.
 
 Everything is read as a stream, a few rows at a time: Parquet, JSON and CSV files directly, the rest through the
 `datasets` library. A data set of the Hub is downloaded into its cache first, file by file, so that an interrupted
@@ -7,12 +7,16 @@ download carries on and nothing is downloaded twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from figtune.core.errors import InputError
+from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.io import sha256_of
 from figtune.dataset.dataset_rows import DatasetSplit, OpenedSource
 from figtune.dataset.settings import TABLE_SUFFIXES, DataSettings
 from figtune.dataset.text_tables import table_rows
@@ -26,6 +30,8 @@ _BATCH_ROWS = 64
 """Rows of Parquet in memory at a time."""
 _BUFFER_BYTES = 1 << 20
 """Bytes of a Parquet column read at a time."""
+_TEXTS = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".md", ".yaml"))
+_SAMPLE_BYTES = 1 << 16
 
 
 class _Rows(Protocol):
@@ -173,3 +179,57 @@ def _guarded(part: DatasetSplit, name: str) -> Iterator[Mapping[str, object]]:
 def _unreadable(name: str, fault: Exception) -> InputError:
     words = " ".join(str(fault).split()) or type(fault).__name__
     return InputError(f"{name} cannot be read as a data set: {words}", "docs/datasets.md says what can")
+
+
+def source_fingerprint(data: DataSettings) -> dict[str, str]:
+    """Fingerprint texts by sha256, pictures all together by names and sizes, the rest by size and samples of its bytes.
+
+    A Hub repository is identified by its name and revision alone: it has no files here.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = data.path
+    if path is None:
+        return {}
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(
+            f"there is no data set {data.source}", "give --data.source a Hub id, a folder, or a Parquet or JSONL file"
+        )
+    if path.is_file():
+        return {path.name: _file_fingerprint(path)}
+    identities, pictures = {}, []
+    for name, size in _sizes(str(path), ""):
+        if name.lower().endswith(IMAGE_SUFFIXES):
+            pictures.append(f"{name} {size}\n".encode())
+        else:
+            identities[name] = _file_fingerprint(path / name)
+    return {**identities, "pictures": _digest(sorted(pictures))}
+
+
+def _sizes(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield names and sizes of all files below a folder. Without a Path for each: there may be a hundred thousand."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(entry.path, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                yield f"{prefix}{entry.name}", entry.stat().st_size
+
+
+def _file_fingerprint(path: Path) -> str:
+    if path.suffix.lower() in _TEXTS:
+        return sha256_of(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        # A Parquet file ends in the table of where everything lies.
+        return f"{size} bytes, {_digest((head, file.read()))}"
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()

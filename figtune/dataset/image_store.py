@@ -1,13 +1,108 @@
-"""The images of a data set on disk: one file for each picture, named by its content."""
+"""Images of a data set: facts of decoded pixels (size, ink, hashes), and one file for each, named by its content."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 
+import imagehash
+from PIL import Image
+
+from figtune.core.errors import InputError
+from figtune.core.images import Remark, decode_image, read_image_bytes
 from figtune.core.io import write_bytes
-from figtune.dataset.images import EncodedImage
 from figtune.dataset.records import IMAGES_FOLDER
+
+_HASH_SIDE = 16
+"""256 bits: 64 confuse line plots on white paper with one another."""
+HASH_BITS = _HASH_SIDE * _HASH_SIDE
+_INK_CONTRAST = 24
+"""Grey levels from the background at which a pixel counts as ink."""
+_KEPT_FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Facts of one image."""
+
+    sha256: str
+    """sha256 of the file."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    ink_share: float
+    """Share of pixels that differ from the most frequent grey level."""
+    perceptual_hash: int
+    """`HASH_BITS` bits; few differ between copies of one picture (imagehash.phash)."""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as a data set keeps it."""
+
+    facts: ImageFacts
+    """Facts of `data`."""
+    data: bytes
+    """A PNG or JPEG file of the decoded pixels: the one given where every reader gets these from it, else a new PNG."""
+    suffix: str
+    remarks: tuple[Remark, ...]
+    """Remarks on the image given."""
+
+
+def inspect_image(path: Path) -> ImageFacts:
+    """Read an image file of this project once.
+
+    Raises:
+        InputError: it is missing, no image, or breaks off.
+    """
+    if not path.exists():
+        raise InputError(f"{path} is not there", "extract again with --force")
+    data = read_image_bytes(path)
+    return _facts(data, decode_image(data, str(path)).rgb)
+
+
+def encode_image(data: bytes, name: str) -> EncodedImage:
+    """Decode an encoded image once, take its facts, and encode it anew where readers could differ about its pixels.
+
+    Args:
+        name: for the error.
+
+    Raises:
+        InputError: it is no image, or breaks off.
+    """
+    image = decode_image(data, name)
+    suffix = _KEPT_FORMATS.get(image.file_format)
+    if suffix is None or not image.is_plain:
+        data, suffix = _png(image.rgb), ".png"
+    return EncodedImage(facts=_facts(data, image.rgb), data=data, suffix=suffix, remarks=image.remarks)
+
+
+def _png(rgb: Image.Image) -> bytes:
+    red, green, blue = rgb.split()
+    file = io.BytesIO()
+    (red if red == green == blue else rgb).save(file, "PNG")
+    return file.getvalue()
+
+
+def _facts(data: bytes, rgb: Image.Image) -> ImageFacts:
+    grey = rgb.convert("L")
+    return ImageFacts(
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=grey.width,
+        height=grey.height,
+        ink_share=_ink_share(grey.histogram()),
+        perceptual_hash=int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16),
+    )
+
+
+def _ink_share(histogram: list[int]) -> float:
+    background = max(range(len(histogram)), key=histogram.__getitem__)
+    paper = sum(histogram[max(0, background - _INK_CONTRAST) : background + _INK_CONTRAST + 1])
+    return 1 - paper / sum(histogram)
 
 
 def store_image(dataset_dir: Path, image: EncodedImage) -> str:

@@ -10,8 +10,7 @@ from PIL import Image
 from figtune.core.errors import InputError
 from figtune.core.images import decode_image, read_image_bytes
 from figtune.dataset.filters import RejectReason, check_image
-from figtune.dataset.image_store import store_image
-from figtune.dataset.images import EncodedImage, encode_image
+from figtune.dataset.image_store import EncodedImage, encode_image, store_image
 from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import BoxTuple
 

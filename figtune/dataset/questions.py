@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.vocabulary import STOPWORDS
 from figtune.extraction.records import FigureKind
 

@@ -13,10 +13,9 @@ from figtune.core.errors import InputError
 from figtune.core.images import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
-from figtune.dataset.image_store import store_image
-from figtune.dataset.images import encode_image
+from figtune.dataset.image_store import encode_image, store_image
 from figtune.extraction.records import BoxTuple, FigureRecord, PaperRecord
-from figtune.extraction.render import PADDING, render_crop
+from figtune.extraction.render_crop import PADDING, render_crop
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line

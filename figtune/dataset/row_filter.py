@@ -11,8 +11,7 @@ from figtune.core.errors import InputError
 from figtune.core.images import REMARKS, Remark, read_image_bytes
 from figtune.dataset.dataset_rows import DatasetRow, OpenedSource
 from figtune.dataset.filters import RejectReason, check_image
-from figtune.dataset.image_store import store_image
-from figtune.dataset.images import EncodedImage, encode_image
+from figtune.dataset.image_store import EncodedImage, encode_image, store_image
 from figtune.dataset.records import CUSTOM_TASK, Example, Rejection, Split
 from figtune.dataset.sentences import count_words, split_sentences, whole_sentences
 from figtune.dataset.settings import PrepareSettings

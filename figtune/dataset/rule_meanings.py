@@ -78,6 +78,7 @@ SENTENCE: Mapping[str, str] = {
     "mostly_symbols": "are symbols for the most part; dropped",
     "broken_off": "begin or end in the middle; dropped",
     "unseen_number": "give a number that neither caption nor prompt shows; dropped",
+    "broken_list": "stand in or behind a list of panels one of which was dropped; dropped",
     "leans_on_removed": "lean on a sentence that was dropped; dropped",
 }
 """Rules that clean the sentences of targets. Each continues "12 sentences"."""

@@ -1,9 +1,9 @@
 """Assignment of a figure's sentences to tasks: each sentence belongs to one task, so that nothing is taught twice.
 
 The caption goes to caption; parts of it about one panel alone go to describe where all panels have one and enough of
-the caption is left. Citing text is parted into blocks, a sentence with those that lean on it, and a block goes to
+the caption is left. What one paragraph says of the figure stays together, and goes to
 
-    analyze   where the figure is an architecture and the block tells of mechanism: more words of parts and their work
+    analyze   where the figure is an architecture and it tells of mechanism: more words of parts and their work
     explain   where it tells of meaning and findings: more words of results, comparisons, reasons
     describe  otherwise: what panels hold, how it is drawn, what was done
 
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.dataset.citing_text import CitingPassage, content_words, repeats
-from figtune.dataset.cleaning import depends_on_previous
+from figtune.dataset.cleaning import depends_on_previous, without_leading_connective
 from figtune.dataset.components import mentioned
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
@@ -83,8 +83,8 @@ def assign_sentences(
         components: names printed in the figure; what mentions none of them is no analysis of it.
     """
     own, taken = _without_panels(caption, panels)
-    blocks = _blocks(passages, caption, " ".join((*caption, figure_text)))
-    shares = _shares_of(blocks, is_architecture=is_architecture)
+    parts = _parts(passages, caption, " ".join((*caption, figure_text)))
+    shares = _shares_of(parts, is_architecture=is_architecture)
     analyze = shares["analyze"]
     describe = shares["describe"]
     told = " ".join(analyze)
@@ -103,8 +103,9 @@ def _without_panels(
 ) -> tuple[tuple[str, ...], tuple[PanelPart, ...]]:
     """Return the caption without what is about one panel alone, and the panels that take it."""
     stated = {_LABEL.sub("", sentence): sentence for sentence in caption}
-    apart = tuple(panel for panel in panels if panel.below_panel)
-    listed = [panel for panel in panels if not panel.below_panel]
+    lost = {panel.label for panel in panels if panel.sentences and stated.keys().isdisjoint(panel.sentences)}
+    apart = tuple(panel for panel in panels if panel.below_panel or panel.label in lost)
+    listed = [panel for panel in panels if not panel.below_panel and panel.label not in lost]
     parts = [sentence for panel in listed for sentence in panel.sentences]
     is_whole = all(sentence in stated for sentence in parts) and all(
         count_words(" ".join(panel.sentences)) >= _FEWEST_CAPTION_WORDS for panel in listed
@@ -141,8 +142,8 @@ def _mechanism_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tu
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
 
-def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[tuple[str, ...]]:
-    """Return sentences with those that lean on them, without what the caption or an earlier block has said.
+def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[tuple[str, ...]]:
+    """Return what each passage says of the figure, without what the caption or an earlier passage has said.
 
     Args:
         known: words of the caption and the figure, by which a block is told to be about it.
@@ -152,13 +153,18 @@ def _blocks(passages: Iterable[CitingPassage], caption: Sequence[str], known: st
     for passage in passages:
         if not passage.direct and _BACKGROUND.search(passage.section):
             continue
+        part: list[str] = []
+        is_whole = True
         for block in _grouped(passage.sentences):
-            said = (*caption, *(sentence for other in kept for sentence in other))
+            said = (*caption, *(sentence for other in kept for sentence in other), *part)
             repeated = [repeats(sentence, said) for sentence in block]
             # What leans on a repeated sentence goes with it.
             new = block[: repeated.index(True) if True in repeated else len(block)]
             if new and _is_about(new, topic, _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE):
-                kept.append(new)
+                part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
+            is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
+        if part:
+            kept.append(tuple(part))
     return kept
 
 
@@ -177,24 +183,22 @@ def _is_about(block: Iterable[str], topic: frozenset[str], shared_words: int) ->
     return _CITES.search(text) is not None or len(content_words(text) & topic) >= shared_words
 
 
-def _shares_of(blocks: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
-    tasks = [_task_of(" ".join(block), is_architecture=is_architecture) for block in blocks]
+def _shares_of(parts: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
+    tasks = [_task_of(" ".join(part), is_architecture=is_architecture) for part in parts]
     words = {
-        task: sum(count_words(" ".join(block)) for block, its in zip(blocks, tasks, strict=True) if its == task)
+        task: sum(count_words(" ".join(part)) for part, its in zip(parts, tasks, strict=True) if its == task)
         for task in ("explain", "analyze", "describe")
     }
     largest = max(words, key=lambda task: words[task])
     joins = {task: largest if words[task] < _FEWEST_WORDS else task for task in words}
     return {
-        task: tuple(
-            sentence for block, its in zip(blocks, tasks, strict=True) if joins[its] == task for sentence in block
-        )
+        task: tuple(sentence for part, its in zip(parts, tasks, strict=True) if joins[its] == task for sentence in part)
         for task in words
     }
 
 
-def _task_of(block: str, *, is_architecture: bool) -> str:
-    findings, mechanism = len(_FINDINGS.findall(block)), len(_MECHANISM.findall(block))
+def _task_of(part: str, *, is_architecture: bool) -> str:
+    findings, mechanism = len(_FINDINGS.findall(part)), len(_MECHANISM.findall(part))
     if is_architecture and mechanism >= max(2, findings):
         return "analyze"
     return "explain" if findings and findings >= mechanism else "describe"

@@ -37,13 +37,17 @@ _SHOWN = (
 )
 _TELLS = re.compile(
     r"\b(?:that|which|whose|because|since|what|why|while|whereas|but|although|how|consist\w*|compris\w*|outperform\w*|"
-    r"improv\w*|achiev\w*|better|worse|higher|lower|than|increas\w*|decreas\w*|drops?|fails?)\b|:"
+    r"improv\w*|achiev\w*|better|worse|higher|lower|than|increas(?:es?|ed)|decreas(?:es?|ed)|drops?|fails?)\b|:",
+    re.IGNORECASE,
 )
 """Words by which a sentence about a figure says something of what is in it."""
+_VARIES = re.compile(r"\b(?:as|when|with)\s+(?:the\s+)?(?:\S+\s+){0,5}?(?:increas|decreas|grow|var)\w*", re.IGNORECASE)
+"""`as the number of views increases`: an axis, no finding."""
 _POINTS = re.compile(
     rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on)\s+{_IT}"
     rf"(?P<tail>.*)$|^(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
-    rf"^(?:\S+\s+){{0,3}}?(?:we|We|I)\s+(?:also\s+|further\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+(?P<object>.*?)\s+(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
+    rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
     rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
     re.IGNORECASE,
 )
@@ -118,8 +122,8 @@ def is_pointer(sentence: str) -> bool:
     matter = _pointed_at(sentence)
     if matter is None:
         return False
-    return _TELLS.search(matter) is None or (
-        len(sentence.split()) <= _FEW_WORDS and not re.search(r"\b(?:that|how|what|why|which)\b", matter)
+    return _TELLS.search(_VARIES.sub(" ", matter)) is None or (
+        len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how|what|why|which)\b", matter)
     )
 
 

@@ -69,6 +69,8 @@ _NEEDS_THE_NOUN = (
     r"between|via|while|where|that|which|but|both|when|because|since|although"
 )
 """A citation after one of these is a part of the sentence that nothing else stands in for."""
+_NO_NOUN = "for|from|with|which|that|where|while|when|and|are|was|were|has|have|can|may|but|via"
+"""After a genitive these tell that its noun is missing: "we follow Doe et al.'s and ..."."""
 _NOT_FROM_ZERO = r"(?!\[\s*0\s*[,–-])"
 _NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + _NOT_FROM_ZERO
 _NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
@@ -76,6 +78,8 @@ _SURNAME = r"[A-Z][^\W\d_A-Z]+(?:[-'’][A-Z]?[^\W\d_A-Z]+)*"
 _YEAR = r"(?:19|20)\d\d[a-z]?"
 # With a number behind it, "A and B [3]" is more often two methods than two people.
 _AUTHORS = rf"(?:{_NAME}\s+et\s+al\b\.?|{_SURNAME}(?:,\s+{_SURNAME})*,?\s+(?:and|&)\s+{_SURNAME}(?=\s*\(?{_YEAR}))"
+_AUTHOR_YEAR = rf"[^()]*(?:\bet\s+al\b|{_NAME},|{_NAME}\s+(?:and|&)\s+{_NAME}),?[^()]*\b{_YEAR}[^()]*"
+_NUMBERS = rf"(?:\s*\(\s*{_YEAR}\s*\)|,?\s*{_CITED})*"
 _URL = r"(?:https?://\S+|www\.\S+|\b[\w.-]+\.(?:github\.io|com|org|net|io|ai|edu)/\S*|\bgithub\.com\S*|\b[\w-]+\.github\.io\S*)"
 
 
@@ -118,14 +122,17 @@ RULES: tuple[Rule, ...] = (
     ),
     # Who did it: brackets go, authors and bare numbers used as nouns become "prior work".
     _replace("citation", rf"\s*\((?:(?:e\.g\.|i\.e\.|see|cf\.)?,?\s*)?{_CITED}(?:[,;]\s*{_CITED})*\)"),
-    _replace(
-        "citation", rf"\s*\([^()]*(?:\bet\s+al\b|{_NAME},|{_NAME}\s+(?:and|&)\s+{_NAME}),?[^()]*\b{_YEAR}[^()]*\)"
-    ),
+    _replace("citation", rf"(?i:{_NOUN_WANTED})\((?i:e\.g\.,?\s*)?{_AUTHOR_YEAR}\)", "prior work"),
+    _replace("citation", rf"\s*\({_AUTHOR_YEAR}\)"),
     _replace("citation", rf"^In\s+{_CITED}(?:(?:,|\s+and)\s+{_CITED})*(?=\W*\w)", "In prior work"),
     # Whoever is cited as the subject is gone with the number, and "prior work proposed" tells nothing.
     _drop("citation_as_subject", rf"^(?:{_CITED}|{_AUTHORS})(?!\s*\])"),
     _drop("citation_as_noun", rf"(?i:\b(?:{_NEEDS_THE_NOUN}))\s+{_NOT_FROM_ZERO}{_CITED}"),
-    _replace("citation", rf"{_AUTHORS}(?:['’]s)?(?:\s*\(\s*{_YEAR}\s*\)|,?\s*{_CITED})*", "prior work"),
+    _replace(
+        "citation", rf"{_AUTHORS}{_NUMBERS}\s?['’]s{_NUMBERS}(?=\s(?!(?:{_NO_NOUN})\b)[A-Za-z-]{{3,}})", "prior work’s"
+    ),
+    _drop("citation_as_noun", rf"{_AUTHORS}{_NUMBERS}\s?['’]s"),
+    _replace("citation", rf"{_AUTHORS}{_NUMBERS}", "prior work"),
     _replace(
         "citation",
         rf"(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",

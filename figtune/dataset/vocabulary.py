@@ -81,6 +81,7 @@ BACK_REFERENCES = _phrases("""
     In both cases / In all cases / In either case / In turn / In other words / That is / Each of them / All of them /
     Some of them / None of them / One of them / Most of them / Even so / Nevertheless / Nonetheless / For example /
     For instance / Moreover / Furthermore / Additionally / In addition(?! to) / Besides, / Indeed / Except for this /
-    Except that
+    Except that /
+    One (?:\\w+ )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
 """)
 """A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from figtune.core.errors import InputError
 from figtune.core.log import progress_bar
-from figtune.dataset.images import inspect_image
+from figtune.dataset.image_store import inspect_image
 from figtune.dataset.records import Example
 from figtune.dataset.shards import stream_examples
 from figtune.metrics.baselines import BaselineExample, TaskBaselines, fit_baselines

@@ -26,7 +26,7 @@ from figtune.extraction.records import (
     PaperRecord,
     PaperText,
 )
-from figtune.extraction.render import Crop, ThumbnailDocument, render_crop
+from figtune.extraction.render_crop import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.captions import caption_lookalikes
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures

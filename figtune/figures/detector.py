@@ -11,12 +11,17 @@ from figtune.figures.candidates import propose_candidates
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
-from figtune.figures.matching import SidePrior, assign, estimate_side_prior
+from figtune.figures.matching import (
+    SidePrior,
+    assign,
+    estimate_side_prior,
+    find_uncaptioned_regions,
+    may_hold_uncaptioned_regions,
+)
 from figtune.figures.page_context import build_page_context
 from figtune.figures.pair_features import confidence_of, pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.scoring import Region
-from figtune.figures.uncaptioned import find_uncaptioned_regions, may_hold_uncaptioned_regions
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules

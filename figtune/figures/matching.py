@@ -1,18 +1,26 @@
-"""Captions and regions matched for a whole page at once, and the captions' usual side for a whole paper."""
+"""Matching of captions and regions for a whole page at once, each paper's usual side, and regions without a caption."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.extraction.records import FigureType
 from figtune.figures.captions import Caption
+from figtune.figures.foreground_mask import ForegroundMask
 from figtune.figures.scoring import Region, Side
+from figtune.layout.ruling_lines import is_ruling_line
+from figtune.pdf.geometry import Box
+from figtune.pdf.page import PageGraphics
 
 _TRIED = 14  # best regions of a caption that are tried
 _BEAM = 150  # partial matchings kept
 _EXPLAINING = 5.0  # what explaining all of a page's ink is worth, in units of a region's score
 _TOLERATED = 0.02  # of the smaller of two regions that both may cover
+_PIECE = 15.0  # points: anything smaller does not begin a region
+_SMALLEST = 60.0  # points: a region smaller than this in either direction is an ornament
+_TOGETHER = 12.0  # points of white within one region
+_MOST_PIECES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +89,41 @@ def _extended(beam: Sequence[_Partial], valued: Sequence[tuple[float, Region]]) 
 
 def _collide(one: Region, other: Region) -> bool:
     return one.box.overlap(other.box) > _TOLERATED * min(one.box.area, other.box.area)
+
+
+def may_hold_uncaptioned_regions(graphics: PageGraphics) -> bool:
+    """Return True if any graphic of a page is large enough to start a region."""
+    return next(iter(_pieces(graphics)), None) is not None
+
+
+def find_uncaptioned_regions(graphics: PageGraphics, foreground: ForegroundMask, claimed: Sequence[Box]) -> list[Box]:
+    """Boxes of what looks like a figure and lies in none of `claimed`, from top to bottom, tight to ink."""
+    pieces = [box for box in _pieces(graphics) if not any(box.overlap(region) > 0 for region in claimed)]
+    boxes = (foreground.bounding_box(cluster) for cluster in _clusters(pieces[:_MOST_PIECES]))
+    large = [box for box in boxes if box is not None and min(box.width, box.height) >= _SMALLEST]
+    return sorted(large, key=lambda box: (box.top, box.x0))
+
+
+def _pieces(graphics: PageGraphics) -> Iterable[Box]:
+    yield from (box for box in graphics.images if min(box.width, box.height) >= _PIECE)
+    for drawing in graphics.drawings:
+        if (
+            min(drawing.box.width, drawing.box.height) >= _PIECE
+            and drawing.color != "#ffffff"
+            and not is_ruling_line(drawing)
+        ):
+            yield drawing.box
+
+
+def _clusters(pieces: Sequence[Box]) -> list[Box]:
+    """Pieces grown together as long as any two are close."""
+    clusters: list[Box] = []
+    for piece in pieces:
+        merged = piece
+        near = [cluster for cluster in clusters if cluster.expanded(_TOGETHER).overlap(merged) > 0]
+        while near:
+            clusters = [cluster for cluster in clusters if cluster not in near]
+            merged = Box.around([merged, *near])
+            near = [cluster for cluster in clusters if cluster.expanded(_TOGETHER).overlap(merged) > 0]
+        clusters.append(merged)
+    return clusters

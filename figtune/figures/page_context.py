@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from figtune.figures.captions import Caption
+from figtune.figures.figure_kind import photo_likelihood
 from figtune.figures.foreground_mask import DPI, ForegroundMask, tint_of
-from figtune.figures.photo_score import photo_likelihood
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import algorithm_boxes, is_ruling_line
 from figtune.layout.style import PaperStyle, is_prose

@@ -13,9 +13,9 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.build_examples import figure_prompt
 from figtune.dataset.figure_context import build_context
 from figtune.dataset.records import Task
+from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
-from figtune.extraction.run import extract_folder
 from figtune.extraction.worker import run_locally
 from figtune.inference.settings import PaperSettings
 

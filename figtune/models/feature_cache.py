@@ -1,4 +1,4 @@
-"""On-disk cache of frozen vision-tower features, one file per image.
+"""Sources of images for a model: files, and the on-disk cache of a frozen vision encoder's features.
 
 Encoding an image is most of the work of a training step (Gemma 3 4B: 60 %), and its result never changes while the
 encoder is frozen. What is cached comes before the projector, so that the projector can be trained. Where the encoder is
@@ -10,27 +10,31 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import disk_usage
 from typing import Protocol
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from figtune.core.distributed import barrier, shard
+from figtune.core.distributed import barrier, is_rank_zero, shard, world_size
+from figtune.core.errors import ResourceError
 from figtune.core.images import read_image, read_image_size
-from figtune.core.io import atomic_write
 from figtune.core.log import progress_bar
+from figtune.core.number_format import count, gigabytes
+from figtune.models.encoding import encode_ahead, encode_tensors
 from figtune.models.family import FEATURES, Family, ImageInputs, ImageLayout, Processor
+from figtune.models.feature_shards import FeatureShards, ShardWriter
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
 
 logger = logging.getLogger(__name__)
+
+_HEX = "[0-9a-f]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,37 +83,22 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureStore:
-    """One file an image, named by the sha256 of the image's file, in a folder named for what decides its content."""
+    """Cached features of images, in a folder named for what decides their content."""
 
-    folder: Path
     images: ImageFiles
+    shards: FeatureShards
 
     def layout(self, image_sha256: str) -> ImageLayout:
         """Return the image tokens of an image."""
         return self.images.layout(image_sha256)
 
     def tensors(self, image_sha256: str) -> dict[str, Tensor]:
-        """Read the features of an image: float[T, V], T image tokens of V numbers."""
-        return {FEATURES: load_file(self._file(image_sha256))[FEATURES]}
+        """Read the features of an image: float[T, V], T image tokens of V numbers.
 
-    def __contains__(self, image_sha256: str) -> bool:
-        file = self._file(image_sha256)
-        if not file.is_file():  # a pipe would block for ever
-            return False
-        try:
-            # Only the header is read: it knows how long the file must be.
-            with safe_open(file, framework="pt") as tensors:
-                return FEATURES in tensors.keys()  # noqa: SIM118 - not a mapping
-        except (OSError, SafetensorError):
-            return False
-
-    def add(self, image_sha256: str, features: Tensor) -> None:
-        """Write the features of an image: float[T, V]."""
-        with atomic_write(self._file(image_sha256)) as file:
-            save_file({FEATURES: features.contiguous().cpu()}, file)
-
-    def _file(self, image_sha256: str) -> Path:
-        return self.folder / f"{image_sha256}.safetensors"
+        Raises:
+            ResourceError: they are damaged.
+        """
+        return {FEATURES: self.shards.read(image_sha256)}
 
 
 def image_files(loaded: LoadedModel, files: Mapping[str, Path]) -> ImageFiles:
@@ -117,25 +106,64 @@ def image_files(loaded: LoadedModel, files: Mapping[str, Path]) -> ImageFiles:
     return ImageFiles(family=loaded.family, processor=loaded.processor, fit=loaded.record.image_fit, files=files)
 
 
-def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles) -> ImageSource:
+def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles, rows: int | None = None) -> ImageSource:
     """Return a source that has every image; features that an earlier run cached are not computed again.
 
     Each process of a run computes its share.
 
+    Args:
+        rows: images, or tiles of them, that go through the encoder at once; None for what suits the device.
+
     Raises:
         InputError: an image cannot be read.
+        ResourceError: the disk has no room for the features.
     """
     if loaded.trains_vision:
         logger.info("features: off, since the vision encoder is trained; every picture goes through it each time")
         return images
-    store = FeatureStore(folder=root / _key(loaded), images=images)
-    missing = [sha256 for sha256 in shard(sorted(images.files)) if sha256 not in store]
+    if is_rank_zero():
+        _remove_single_files(root)
+    folder = root / _key(loaded)
+    found = FeatureShards(folder)
+    # A share of all, not of those that are missing: another process may have written some of its own already.
+    missing = [sha256 for sha256 in shard(sorted(images.files)) if sha256 not in found]
     if missing:
-        with _encoder(loaded):
-            for sha256 in progress_bar(missing, total=len(missing), title="encoding images", unit="image"):
-                store.add(sha256, _features(loaded, images.tensors(sha256)))
+        with _encoder(loaded), ShardWriter(folder=folder) as writer:
+            _encode_all(loaded, images, missing, writer, rows)
     barrier()
-    return store
+    return FeatureStore(images=images, shards=FeatureShards(folder))
+
+
+def _encode_all(
+    loaded: LoadedModel, images: ImageFiles, missing: Sequence[str], writer: ShardWriter, rows: int | None
+) -> None:
+    batches = encode_ahead(loaded, missing, images.tensors, lambda sha256: images.layout(sha256).tokens, rows)
+    bar = progress_bar(missing, total=len(missing), title="encoding images", unit="image")
+    is_first = True
+    with closing(batches), closing(bar):
+        for features in batches:
+            if is_first:
+                _check_disk(writer.folder, images, missing, features[0][1])
+                is_first = False
+            writer.append(features)
+            bar.update(len(features))
+
+
+def _check_disk(folder: Path, images: ImageFiles, missing: Sequence[str], example: Tensor) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        example: features of one image, by which those of the others are reckoned.
+    """
+    tokens = sum(images.layout(sha256).tokens for sha256 in missing) * world_size()
+    needed = tokens * example.shape[1] * example.dtype.itemsize
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if needed > (free := disk_usage(existing).free):
+        raise ResourceError(
+            f"the features of {count(len(missing) * world_size(), 'images')} take {gigabytes(needed)}, and the disk of "
+            f"{folder} has {gigabytes(free)} free",
+            "free some space there, or give another --work_dir",
+        )
 
 
 def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None = None) -> ImageInputs:
@@ -148,7 +176,7 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
     tensors = loaded.family.image_inputs(loaded.processor, image, fit or loaded.record.image_fit)
     if not loaded.trains_vision:
         with _encoder(loaded):
-            tensors = {FEATURES: _features(loaded, tensors)}
+            tensors = {FEATURES: encode_tensors(loaded, tensors)}
     return ImageInputs(layout=layout, tensors=tensors)
 
 
@@ -162,11 +190,15 @@ def concatenate(images: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([tensors[name] for tensors in images]) for name in images[0]}
 
 
-@torch.inference_mode()
-def _features(loaded: LoadedModel, tensors: dict[str, Tensor]) -> Tensor:
-    """One image at a time: in a batch its numbers would depend, in the last digits, on its neighbours."""
-    on_device = {name: tensor.to(loaded.device) for name, tensor in tensors.items()}
-    return loaded.family.features(loaded.model, on_device)
+def _remove_single_files(root: Path) -> None:
+    """Remove features that earlier versions kept in a file an image, which nothing reads any more."""
+    folders = set()
+    for file in root.glob(f"{_HEX * 16}/{_HEX * 64}.safetensors"):
+        file.unlink(missing_ok=True)
+        folders.add(file.parent)
+    for folder in folders:
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _encoder(loaded: LoadedModel) -> AbstractContextManager[None]:

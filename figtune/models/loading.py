@@ -66,15 +66,20 @@ class LoadedModel:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda".
+    """Return the device for "auto", "cpu" or "cuda". CUDA is not asked for anything where the CPU was asked for.
 
     Raises:
         ResourceError: there is no CUDA card.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if name == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if name == "cuda":
         raise ResourceError("no CUDA device found", "leave out --device, or give --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if torch.backends.mps.is_available():
+        _say_once("Apple's GPU (MPS) is not supported: the model runs on the CPU")
+    return torch.device("cpu")
 
 
 def respect_thread_limit() -> None:

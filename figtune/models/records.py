@@ -87,7 +87,8 @@ MERGED_CONTENTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """`model.json`"""
+    """`model.json`: the model as it was set up. It is read long after the settings have changed, and so does not depend
+    on them; a new field needs a default, since earlier files lack it."""
 
     schema: Literal[1] = 1
     name: str
@@ -119,16 +120,27 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterRecord:
-    """Choice of the weights that are trained."""
+    """Choice of the weights that are trained. `AdapterSettings` are these fields and their checks.
+
+    It stands in `model.json`: a new field needs a default, since earlier files lack it.
+    """
 
     mode: AdapterMode
+    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
+    decoder, or every weight ("full")."""
     rank: int
+    """LoRA rank."""
     alpha: int
+    """LoRA scale: updates count alpha / rank."""
     dropout: float
+    """Dropout before the LoRA matrices."""
     targets: tuple[str, ...]
-    """Targets as the user gave them."""
+    """Parts that LoRA matrices go into: "decoder", "projector" (trained whole), "vision" (linear layers of the
+    encoder), joined with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and
+    qlora read it."""
     freeze: tuple[Part, ...] = ()
-    """Parts that must not be trained."""
+    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
+    every other part is trained; elsewhere it forbids what the targets must not name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from figtune.core.settings import check_setting
-from figtune.models.records import AdapterMode, Dtype, ImageFit, Part
+from figtune.models.records import AdapterRecord, Dtype, ImageFit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,28 +39,21 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdapterSettings:
+class AdapterSettings(AdapterRecord):
     """Parameter-efficient fine-tuning: which weights are trained."""
-
-    mode: AdapterMode
-    """LoRA matrices ("qlora": on a text decoder kept in 4 bits), only the projector between vision encoder and text
-    decoder, or every weight ("full")."""
-    rank: int
-    """LoRA rank."""
-    alpha: int
-    """LoRA scale: updates count alpha / rank."""
-    dropout: float
-    """Dropout before the LoRA matrices."""
-    targets: tuple[str, ...]
-    """Parts that LoRA matrices go into: "decoder", "projector" (trained whole), "vision" (linear layers of the
-    encoder), joined with + or spaces, or names of linear layers of the decoder such as q_proj v_proj. Only lora and
-    qlora read it."""
-    freeze: tuple[Part, ...]
-    """Parts that are not trained: "vision" encoder, "projector", "text" decoder. Needed with --adapter.mode full, where
-    every other part is trained; elsewhere it forbids what the targets must not name."""
 
     def __post_init__(self) -> None:
         check_setting(self.rank >= 1, "adapter.rank", "1 or more")
         check_setting(self.alpha >= 1, "adapter.alpha", "1 or more")
         check_setting(0 <= self.dropout < 1, "adapter.dropout", "from 0 to below 1")
         check_setting(len(self.targets) > 0, "adapter.targets", "at least one name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupSettings:
+    """Settings that setup reads."""
+
+    model: ModelSettings
+    adapter: AdapterSettings
+    seed: int
+    """Seed of the adapter's first weights."""

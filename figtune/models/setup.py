@@ -10,7 +10,7 @@ from peft import PeftModel
 
 from figtune.core.io import atomic_write_dir
 from figtune.core.jsonl import write_json
-from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.availability import check_setup
 from figtune.models.families import family_of_folder
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
@@ -24,11 +24,13 @@ from figtune.models.records import (
     MODEL_FILE,
     PARAMETERS_FILE,
     PROCESSOR_FOLDER,
+    AdapterRecord,
     ModelRecord,
     ParameterTable,
     Part,
     PartCount,
 )
+from figtune.models.settings import ModelSettings, SetupSettings
 from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
 
@@ -38,7 +40,7 @@ _TITLES: dict[Part, str] = {"vision": "vision encoder", "projector": "projector"
 _ROWS = (*_TITLES.values(), "LoRA in the vision encoder", "LoRA in the text decoder")
 
 
-def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
+def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     """Write `adapter/`, `processor/`, `model.json`, `parameters.json` into `model_dir`; for a tiny model `base/` too.
 
     The base model's files are fetched, but its weights are not loaded.
@@ -47,14 +49,15 @@ def set_up_model(model_dir: Path, choice: ModelChoice) -> ParameterTable:
         ResourceError: the model is not to be had or not supported.
         UsageError: a dtype, image tokens or an adapter that do not suit it.
     """
-    check_choice(choice)
-    tiny = choice.name in TINY_MODELS
-    found = _build(model_dir, choice.name) if tiny else _fetch(choice)
-    family = family_of_folder(found.folder, choice.name)
-    record = _record(choice, family, found, tiny=tiny)
-    table = _start_adapter(model_dir, found.folder, family, record, choice.seed)
+    check_setup(settings)
+    model, adapter = settings.model, settings.adapter
+    tiny = model.name in TINY_MODELS
+    found = _build(model_dir, model.name) if tiny else _fetch(model, adapter)
+    family = family_of_folder(found.folder, model.name)
+    record = _record(model, adapter, family, found, tiny=tiny)
+    table = _start_adapter(model_dir, found.folder, family, record, settings.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family, family.image_settings(choice.image_tokens, choice.tiles))
+        copy_processor(found.folder, folder, family, family.image_settings(model.image_tokens, model.tiles))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
@@ -68,33 +71,35 @@ def _build(model_dir: Path, name: str) -> ModelFolder:
     return ModelFolder(folder=model_dir / BASE_FOLDER, commit=None)
 
 
-def _fetch(choice: ModelChoice) -> ModelFolder:
+def _fetch(model: ModelSettings, adapter: AdapterRecord) -> ModelFolder:
     """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
-    description = find_model(choice.name, choice.revision, weights=False)
-    family = family_of_folder(description.folder, choice.name)
-    targets_of(choice.adapter, family)
-    family.check_dtype(choice.dtype)
-    family.image_settings(choice.image_tokens, choice.tiles)
-    found = find_model(choice.name, description.commit or choice.revision, weights=True)
+    description = find_model(model.name, model.revision, weights=False)
+    family = family_of_folder(description.folder, model.name)
+    targets_of(adapter, family)
+    family.check_dtype(model.dtype)
+    family.image_settings(model.image_tokens, model.tiles)
+    found = find_model(model.name, description.commit or model.revision, weights=True)
     at = f" at {found.commit[:8]}" if found.commit else ""
-    logger.info(f"model {choice.name}{at}: {family.display_name}, in {found.folder}")
+    logger.info(f"model {model.name}{at}: {family.display_name}, in {found.folder}")
     return found
 
 
-def _record(choice: ModelChoice, family: Family, found: ModelFolder, *, tiny: bool) -> ModelRecord:
+def _record(
+    model: ModelSettings, adapter: AdapterRecord, family: Family, found: ModelFolder, *, tiny: bool
+) -> ModelRecord:
     local = BASE_FOLDER if tiny else str(found.folder)
     return ModelRecord(
-        name=choice.name,
-        base=choice.name if found.commit else local,
+        name=model.name,
+        base=model.name if found.commit else local,
         commit=found.commit,
         family=family.model_type,
         tiny=tiny,
-        dtype=choice.dtype,
-        image_fit=choice.image_fit,
-        image_tokens=choice.image_tokens,
-        tiles=choice.tiles,
-        max_length=choice.max_length,
-        adapter=choice.adapter,
+        dtype=model.dtype,
+        image_fit=model.image_fit,
+        image_tokens=model.image_tokens,
+        tiles=model.tiles,
+        max_length=model.max_length,
+        adapter=adapter,
     )
 
 

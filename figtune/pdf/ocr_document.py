@@ -60,8 +60,11 @@ class OcrDocument(Document):
         self.recognize(read)
 
     def _read(self, index: int) -> MeasuredPage:
-        from figtune.pdf.scan_graphics import graphics_in  # SciPy, which papers with a text layer need not wait for
-        from figtune.pdf.scan_pixels import lone_marks, skew_of
+        from figtune.pdf.scan_pixels import (
+            graphics_in,  # SciPy, which papers with a text layer need not wait for
+            lone_marks,
+            skew_of,
+        )
 
         layer = super().text(index)
         scanned = is_picture_of_page(layer, super().graphics(index))

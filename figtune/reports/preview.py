@@ -27,7 +27,7 @@ from figtune.dataset.records import (
 )
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
-from figtune.dataset.splits import hash_to_unit_interval
+from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.reports.data_card import TokenCounter, token_counter
 from figtune.reports.render import render_page
 

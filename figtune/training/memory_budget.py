@@ -60,7 +60,8 @@ class MemoryUse:
     """Activations of a batch of the longest examples."""
     logits: int
     encoding: int
-    """Total while the frozen vision encoder encodes figures, one by one, before training; 0 if it is trained."""
+    """Total while the frozen vision encoder encodes figures before training, one at a time; 0 if it is trained.
+    More go through it together only where memory is free."""
 
     @property
     def overhead(self) -> int:
@@ -132,7 +133,7 @@ def shortfall_message(use: MemoryUse, available: int, where: str) -> str:
     """Return the shortfall as a clause; empty if the memory suffices."""
     if use.peak <= available:
         return ""
-    return f"training takes up to {gigabytes(use.peak)}, and {where} has {gigabytes(available)}"
+    return f"training takes up to {gigabytes(use.peak)}, more than {gigabytes(available)} ({where})"
 
 
 def suggest_settings(config: StepConfig, available: int, estimate: Callable[[StepConfig], MemoryUse]) -> str:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import psutil
 import torch
 
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.number_format import gigabytes
-from figtune.models.choice import ModelChoice
 from figtune.models.families import TINY_TYPES, model_type_of
 from figtune.models.loading import base_folder, resolve_device
 from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
+from figtune.models.settings import ModelSettings
 from figtune.training.memory_budget import (
     MemoryUse,
     StepConfig,
@@ -33,6 +34,8 @@ from figtune.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
+_CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryBudget:
@@ -41,7 +44,7 @@ class MemoryBudget:
     device: str
     """ "auto", "cpu" or "cuda"."""
     requested: int | None
-    """Bytes given with --memory, possibly of another machine; None for the memory of this one."""
+    """Bytes given with --memory, possibly of another machine; None for the free memory of this one."""
 
     @classmethod
     def of(cls, device: str, memory: str | None) -> MemoryBudget:
@@ -58,9 +61,7 @@ class MemoryBudget:
         if self.requested is not None:
             return self.requested
         device = resolve_device(self.device)
-        if device.type == "cuda":
-            return torch.cuda.mem_get_info(device)[1]
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
 
     @property
     def title(self) -> str:
@@ -68,7 +69,8 @@ class MemoryBudget:
         if self.requested is not None:
             return "--memory"
         device = resolve_device(self.device)
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
+        return f"free on {name}"
 
     def precision(self, record: ModelRecord) -> Precision:
         """Return the precision of the weights. A card that is only planned for is assumed to support bfloat16."""
@@ -79,29 +81,63 @@ class MemoryBudget:
         )
 
 
-def check_setup_memory(choice: ModelChoice, step: StepConfig, budget: MemoryBudget) -> None:
+def free_memory(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int:
+    """Return the bytes of main memory that this process can take without swapping, within the limits of its container.
+
+    Args:
+        cgroups: root of the control groups' file system.
+        own: file that names the groups of this process, a line each.
+    """
+    free = [psutil.virtual_memory().available]
+    for line in own.read_text().splitlines() if own.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            names, root = ("memory.max", "memory.current", "inactive_file"), cgroups
+        elif "memory" in controllers.split(","):
+            names, root = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"), cgroups / "memory"
+        else:
+            continue
+        group = root / path.strip("/")
+        # A container sees its own group at the root, though the line may name it as the host does.
+        free += [_free_in_group(folder, *names) for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    return max(0, min(free))
+
+
+def _free_in_group(folder: Path, limit: str, usage: str, cached: str) -> int:
+    """Return what is left below a group's limit, files in the cache counted as free; a huge number without a limit."""
+    files = [folder / name for name in (limit, usage, "memory.stat")]
+    if not all(file.is_file() for file in files):
+        return sys.maxsize
+    most, taken, statistics = (file.read_text().strip() for file in files)
+    if most == "max":
+        return sys.maxsize
+    counts = dict(line.split(" ", 1) for line in statistics.splitlines())
+    return int(most) - int(taken) + int(counts.get(cached, 0))
+
+
+def check_setup_memory(model: ModelSettings, step: StepConfig, budget: MemoryBudget) -> None:
     """Print the estimate from the model's config alone; its weights are not downloaded yet.
 
     Raises:
         ResourceError: it does not fit into --memory; or the model is unavailable.
     """
-    if choice.name in TINY_TYPES:
+    if model.name in TINY_TYPES:
         if budget.requested is not None:
             logger.info("memory: not estimated, since a demo model fits anywhere")
         return
-    folder = find_model(choice.name, choice.revision, weights=False).folder
+    folder = find_model(model.name, model.revision, weights=False).folder
     record = ModelRecord(
-        name=choice.name,
+        name=model.name,
         base=str(folder),
         commit=None,
-        family=model_type_of(folder, choice.name),
+        family=model_type_of(folder, model.name),
         tiny=False,
-        dtype=choice.dtype,
-        image_fit=choice.image_fit,
-        image_tokens=choice.image_tokens,
-        tiles=choice.tiles,
-        max_length=choice.max_length,
-        adapter=choice.adapter,
+        dtype=model.dtype,
+        image_fit=model.image_fit,
+        image_tokens=model.image_tokens,
+        tiles=model.tiles,
+        max_length=model.max_length,
+        adapter=step.adapter,
     )
     estimate = _estimate(folder, record, budget)
     use = estimate(step)

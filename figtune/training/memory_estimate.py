@@ -27,7 +27,7 @@ from figtune.models.family import FEATURES, Family, ImageLayout, TokenizedExampl
 from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import attn_implementations
-from figtune.models.lora import adapter_config
+from figtune.models.lora import adapter_config, hold_in_float32
 from figtune.models.precision import Precision
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord, Part
@@ -193,9 +193,7 @@ def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
         return full
     with suppress_peft_deprecations():
         tuned = get_peft_model(outline, peft_config)
-    for parameter in tuned.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+    hold_in_float32(tuned)
     return tuned
 
 
@@ -238,13 +236,13 @@ def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
 def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, checkpointing: bool) -> PeakMemory:
     tuned = _tuned(model, config)
     tuned.train()
-    if checkpointing:
-        tuned.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             # As from the second pass of a step on.
             parameter.grad = torch.empty_like(parameter)
     loss = CompletionLoss(tuned, model.family)
+    if checkpointing:
+        loss.activation_checkpointing_enable({"use_reentrant": False})
     inputs, images = _batch(model, batch), _images(model, tuned, batch)
 
     def step() -> None:

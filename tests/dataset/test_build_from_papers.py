@@ -15,7 +15,7 @@ from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.splits import split_of
+from figtune.dataset.split_assignment import split_of
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, picture, save, write_content
 

@@ -97,6 +97,7 @@ def test_repeats_are_told_by_their_words() -> None:
     known = ["the decoder writes.", "The encoder reads the image."]
     assert repeats("The decoder writes.", known)
     assert repeats("As shown in the figure, an encoder reads images.", known)
+    assert repeats("The encoder seems to read images.", known)
     assert not repeats("The memory holds frames.", known)
 
 
@@ -136,6 +137,11 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("Panel (b) shows the accuracy of all networks with thresholds ranging from 0 to 2.", True),
         ("We visually present results in the figure.", True),
         ("In the figure we compare the speed of both networks.", True),
+        ("In addition to the numbers, we show the best five results of each network in the figure.", True),
+        ("In the figure, we show the speed of both networks as the number of layers increases.", True),
+        ("Since there are many networks, here we only present four as shown in the figure.", True),
+        ("The figure depicts a scenario that exposes the limits.", True),
+        ("The figure shows how accuracy drops with depth.", False),
         ("The figure shows that deeper networks learn faster.", False),
         ("The figure shows two networks, of which the deeper one fails at night.", False),
         ("As shown in the figure, the deeper network learns faster.", False),

@@ -27,6 +27,15 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("The model by Doe and Roe (2019) fails.", "The model by prior work fails.", {"citation"}),
     ("We compare FlowNet and Caltech [3].", "We compare FlowNet and Caltech.", {"citation"}),
     ("In a nutshell, our contributions are as follows.", None, {"about_the_paper"}),
+    (
+        "It starts as proposed in (Doe & Roe, 2010) and ends.",
+        "It starts as proposed in prior work and ends.",
+        {"citation"},
+    ),
+    ("Ours beats Doe et al.’s method.", "Ours beats prior work’s method.", {"citation"}),
+    ("Layers of Doe et al. [18]’s network fail.", "Layers of prior work’s network fail.", {"citation"}),
+    ("We compare our method with Doe et al.’s [17] for speed.", None, {"citation_as_noun"}),
+    ("The car is zoomed in from (a).", "The car is zoomed in from (a).", set()),
     ("Values lie in the range [0, 1].", "Values lie in the range [0, 1].", set()),
     ("Pixels lie in [0, 255] and in [12].", "Pixels lie in [0, 255] and in prior work.", {"citation"}),
     ("The [CLS] token attends to the object.", "The [CLS] token attends to the object.", set()),
@@ -129,10 +138,21 @@ def test_a_sentence_goes_with_the_one_it_leans_on() -> None:
     assert result.removed == {"table_reference": 1, "leans_on_removed": 1}
 
 
+def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
+    text = "Two networks. (a) The encoder is deep. (b) Tab. 2 compares it. All layers are drawn in red."
+    result = clean(text, FIGURE)
+    assert result.sentences == ("Two networks.",)
+    assert result.removed == {"table_reference": 1, "broken_list": 2}
+    whole = text.replace("Tab. 2 compares it", "The decoder is flat")
+    assert len(clean(whole, FIGURE).sentences) == 4
+
+
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
         ("It is better.", True),
+        ("One important difference is the depth.", True),
+        ("One network is deep.", False),
         ("However, this fails.", True),
         ("Inspired by these requirements, we build it.", True),
         ("To do so, we build it.", True),
@@ -165,6 +185,8 @@ def test_connectives_go_where_nothing_stands_before() -> None:
     assert without_leading_connective("Moreover, the net works.") == "The net works."
     assert without_leading_connective("In contrast to masks, it works.") == "In contrast to masks, it works."
     assert without_leading_connective("Instead of masks, we use boxes.") == "Instead of masks, we use boxes."
+    assert without_leading_connective("We then also train it.") == "We also train it."
+    assert without_leading_connective("The figure also shows that it works.") == "The figure shows that it works."
     assert without_leading_connective("mIoU grows.") == "mIoU grows."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.dataset.figure_words import printed_lines
+from figtune.dataset.tasks import printed_lines
 
 
 def test_lines_stay_lines_in_their_order() -> None:

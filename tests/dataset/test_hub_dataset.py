@@ -12,8 +12,8 @@ import pytest
 from huggingface_hub import constants
 
 from figtune.core.errors import ExitCode, InputError, ResourceError
+from figtune.dataset.hub_dataset import source_fingerprint
 from figtune.dataset.settings import DataSettings
-from figtune.dataset.source_fingerprint import source_fingerprint
 from tests.dataset.content_maker import picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, encoded, parquet, prepare, scan, write_parquet
 from tests.hub_server import COMMIT, LocalHub, Refusal, serving

@@ -53,6 +53,19 @@ def test_what_names_no_component_is_no_analysis() -> None:
     assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
 
 
+def test_what_one_paragraph_says_stays_together() -> None:
+    shares = assigned(passage(DETAIL, FINDING))
+    assert (shares.explain, shares.describe) == ((DETAIL, FINDING), ())
+
+
+def test_what_follows_a_dropped_sentence_begins_anew() -> None:
+    shares = assigned(
+        passage("The network has two parts on the left.", "However, the decoder of the figure fails at night."),
+        caption=("The network has two parts on the left.",),
+    )
+    assert shares.describe + shares.explain == ("The decoder of the figure fails at night.",)
+
+
 def test_sentences_stay_with_the_one_they_lean_on() -> None:
     leaning = "This outperforms others and shows better results with significant improvements."
     shares = assigned(passage(MECHANISM, leaning))
@@ -97,6 +110,11 @@ def test_panels_take_their_part_of_the_caption_where_it_can_spare_it() -> None:
     assert (shares.caption, shares.panels) == (CAPTION, parts)
     bare = assigned(caption=caption[1:], panels=parts)
     assert (bare.caption, bare.panels) == (caption[1:], ())
+
+
+def test_panels_keep_their_part_where_the_caption_lost_its_list() -> None:
+    part = PanelPart(label="a", sentences=("The image of a street at night.",))
+    assert assigned(panels=(part, PanelPart(label="b", sentences=()))).panels[0] == part
 
 
 def test_text_below_a_panel_is_its_own() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from figtune.core.jsonl import write_records
-from figtune.dataset.split_keys import SplitKeys
+from figtune.dataset.split_assignment import SplitKeys
 from figtune.extraction.records import PAPERS_FILE, PaperRecord
 
 TITLE = "Sparse Ray Probes for Refining Depth"

@@ -24,7 +24,8 @@ from figtune.models.families import family_of
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_base_model, load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode, AdapterRecord
+from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode
+from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 from tests.models.tuned import PROMPT, choice, pictures
@@ -61,7 +62,7 @@ def decoder_of(model: PreTrainedModel) -> Any:
 
 def write_wholly_trained_model(folder: Path, name: str) -> None:
     """Every weight a little off the base model's."""
-    record = AdapterRecord(mode="full", rank=1, alpha=1, dropout=0.0, targets=())
+    record = AdapterSettings(mode="full", rank=1, alpha=1, dropout=0.0, targets=("decoder",))
     set_up_model(folder, dataclasses.replace(choice(name), adapter=record))
     tuned = load_tuned_model(folder, CPU, "setup", trainable=True).tuned
     generator = torch.Generator().manual_seed(2)

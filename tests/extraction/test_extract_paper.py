@@ -15,9 +15,9 @@ from PIL import Image
 
 from config import EXTRACT
 from figtune.core.jsonl import read_json, read_records
+from figtune.extraction.extract_folder import ExtractionCounts, extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord, PaperText
-from figtune.extraction.run import ExtractionCounts, extract_folder
 from figtune.extraction.worker import run_locally
 from tests.extraction.hostile_pdfs import BODY, UNREADABLE, write_endless_page, write_image_bomb, write_paper
 

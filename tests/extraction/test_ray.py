@@ -23,17 +23,17 @@ from figtune.core.cli import run_cli
 from figtune.core.errors import ExitCode, ResourceError
 from figtune.core.io import TEMPORARY_PREFIX
 from figtune.core.jsonl import read_json
+from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.paper_cache import CACHE_FOLDER, CacheEntry, ExtractionTask, PaperResult
 from figtune.extraction.pdf_files import find_pdfs
 from figtune.extraction.ray_backend import run_on_ray
 from figtune.extraction.ray_worker import software
 from figtune.extraction.records import TEXTS_FOLDER
-from figtune.extraction.run import extract_folder
 from figtune.extraction.worker import Engine, run_locally
 from tests.conftest import run_script
 from tests.extraction.extractors import extract_by_name, extract_on_call
-from tests.extraction.test_run import tree
+from tests.extraction.test_extract_folder import tree
 
 pytestmark = pytest.mark.slow
 

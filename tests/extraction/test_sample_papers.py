@@ -12,6 +12,7 @@ import pytest
 
 from config import EXTRACT
 from figtune.core.jsonl import read_json, read_records
+from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import (
     FIGURES_FILE,
@@ -23,7 +24,6 @@ from figtune.extraction.records import (
     Paragraph,
     Section,
 )
-from figtune.extraction.run import extract_folder
 from figtune.extraction.worker import run_locally
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"

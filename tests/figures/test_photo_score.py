@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figtune.figures.photo_score import photo_likelihood
+from figtune.figures.figure_kind import photo_likelihood
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
 from tests.figures.pixels import diagram_image, photograph, plot_image, rendering

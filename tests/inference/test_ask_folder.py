@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.inference import ask_folder as folder_module
-from figtune.inference.ask import ask_about
-from figtune.inference.ask_folder import AskCounts, ImageAnswer
+from figtune.inference import ask as folder_module
+from figtune.inference.ask import AskCounts, ImageAnswer, ask_about
 from figtune.inference.generate import Answer
 from figtune.inference.predict import Question, predict
 from figtune.inference.settings import Decoding

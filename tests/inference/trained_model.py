@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,9 +14,9 @@ from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, Task, examples_file
 from figtune.inference.settings import Decoding
-from figtune.models.choice import ModelChoice
-from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
+from figtune.models.records import ADAPTER_FOLDER, AdapterMode
 from figtune.models.setup import set_up_model
+from tests.models.tuned import choice
 
 _COMPLETIONS = ("A plot of the loss over time.", "The encoder feeds the decoder, which predicts a mask.", "Results.")
 
@@ -61,20 +62,8 @@ def _draw(path: Path, paper: int) -> None:
 
 def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: AdapterMode = "lora", tiles: int = 0) -> None:
     """A tiny model as training leaves it, its adapter moved off its starting point at random."""
-    adapter = AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=("decoder",))
-    set_up_model(
-        folder,
-        ModelChoice(
-            name=name,
-            revision=None,
-            dtype="float32",
-            image_fit="squash" if tiles else "letterbox",
-            tiles=tiles,
-            max_length=128,
-            adapter=adapter,
-            seed=0,
-        ),
-    )
+    asked = choice(name, ("decoder",), image_fit="squash" if tiles else "letterbox", tiles=tiles)
+    set_up_model(folder, replace(asked, adapter=replace(asked.adapter, mode=mode)))
     _move(folder / ADAPTER_FOLDER / "adapter_model.safetensors")
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 
 from figtune.core.distributed import process_group
-from figtune.core.errors import ResourceError
-from figtune.models import feature_cache
-from figtune.models.family import FEATURES, fit_to_square
+from figtune.core.errors import InputError, ResourceError
+from figtune.core.io import sha256_of
+from figtune.models import encoding, feature_cache
+from figtune.models.encoding import encode_ahead
+from figtune.models.family import FEATURES, Family, fit_to_square
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
+from figtune.models.feature_shards import FeatureShards, ShardWriter
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
@@ -49,8 +54,8 @@ def changed_base(loaded: LoadedModel, folder: Path, name: str) -> Path:
     return folder
 
 
-def prepared_features(root: Path, loaded: LoadedModel, files: dict[str, Path]) -> FeatureStore:
-    store = feature_cache.prepared_features(root, loaded, image_files(loaded, files))
+def prepared_features(root: Path, loaded: LoadedModel, files: dict[str, Path], rows: int | None = None) -> FeatureStore:
+    store = feature_cache.prepared_features(root, loaded, image_files(loaded, files), rows)
     assert isinstance(store, FeatureStore)
     return store
 
@@ -59,12 +64,22 @@ def kept(store: FeatureStore, name: str) -> torch.Tensor:
     return store.tensors(name)[FEATURES]
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
+    return saved(tmp_path, pictures())
+
+
+def saved(folder: Path, images: Sequence[Image.Image]) -> dict[str, Path]:
+    """Pictures in files, by their sha256."""
     paths = {}
-    for name, picture in zip("abc", pictures(), strict=True):
-        paths[name] = tmp_path / f"{name}.png"
-        picture.save(paths[name])
+    for number, picture in enumerate(images):
+        path = folder / f"{number}.png"
+        picture.save(path)
+        paths[sha256_of(path)] = path
     return paths
 
 
@@ -91,22 +106,118 @@ def test_an_image_fitted_for_a_server_is_read_as_it_was(loaded: LoadedModel, fit
             assert torch.equal(read[name], tensor), name
 
 
-def test_an_interrupted_run_computes_only_what_is_missing_or_torn(
+@pytest.mark.parametrize("rows", [2, 5, 40])
+def test_features_of_a_batch_are_those_of_each_picture_alone(
+    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, rows: int
+) -> None:
+    """To the last digits: kernels add up in another order. Sizes differ, and so do tiles and tokens."""
+    source = image_files(loaded, files)
+    alone = prepared_features(tmp_path / "alone", loaded, files)
+    together = dict(
+        pair
+        for batch in encode_ahead(loaded, list(files), source.tensors, lambda name: source.layout(name).tokens, rows)
+        for pair in batch
+    )
+    assert list(together) == list(files)
+    for name in files:
+        torch.testing.assert_close(together[name], kept(alone, name), rtol=1e-5, atol=1e-5)
+
+
+def test_rows_bound_what_goes_through_the_encoder_at_once(
+    loaded: LoadedModel, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, seen = image_files(loaded, files), []
+    family = type(loaded.family)
+    features = family.features
+
+    def noted(self: Family, model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        seen.append(len(next(iter(inputs.values()))))
+        return features(self, model, inputs)
+
+    monkeypatch.setattr(family, "features", noted)
+    each = [len(next(iter(source.tensors(name).values()))) for name in files]
+    assert [*encode_ahead(loaded, list(files), source.tensors, lambda name: source.layout(name).tokens)]
+    assert seen == each
+    seen.clear()
+    assert [*encode_ahead(loaded, list(files), source.tensors, lambda name: source.layout(name).tokens, sum(each))]
+    assert seen == [sum(each)]
+
+
+def test_a_batch_that_does_not_fit_is_taken_in_halves(
+    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = prepared_features(tmp_path / "alone", loaded, files)
+    family, most = type(loaded.family), max(len(pixels.tensors["pixel_values"]) for pixels in pixels_of(loaded))
+    features = family.features
+
+    def small(self: Family, model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        if len(inputs["pixel_values"]) > most:
+            raise torch.OutOfMemoryError
+        return features(self, model, inputs)
+
+    monkeypatch.setattr(family, "features", small)
+    store = prepared_features(tmp_path / "halves", loaded, files, rows=100)
+    for name in files:
+        torch.testing.assert_close(kept(store, name), kept(alone, name), rtol=1e-5, atol=1e-5)
+
+
+def test_many_pictures_are_decoded_in_threads_each_as_alone(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "_num_threads", lambda: 4)
+    images = [Image.new("RGB", (40 + 3 * number, 70 - number), (number, 255 - number, 7)) for number in range(30)]
+    files = saved(tmp_path, images)
+    store = prepared_features(tmp_path / "kept", loaded, files)
+    for name, image in zip(files, images, strict=True):
+        assert torch.equal(kept(store, name), encode_image(loaded, image).tensors[FEATURES])
+
+
+@pytest.mark.parametrize("rows", [None, 100])
+def test_a_picture_that_cannot_be_read_ends_the_run_and_keeps_what_was_encoded(
+    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, rows: int | None
+) -> None:
+    last = sorted(files)[-1]
+    whole = files[last].read_bytes()
+    files[last].write_bytes(whole[: len(whole) // 2])  # its size is known
+    with pytest.raises(InputError, match="no image, or a broken one"):
+        prepared_features(tmp_path / "kept", loaded, files, rows)
+    (folder,) = (tmp_path / "kept").iterdir()
+    assert len(FeatureShards(folder)) == 2
+    files[last].write_bytes(whole)
+    before = content(folder)
+    store = prepared_features(tmp_path / "kept", loaded, files)
+    assert len(store.shards) == 3
+    assert before.items() <= content(folder).items()
+
+
+def test_a_second_run_writes_nothing_and_needs_no_right_to(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
     store = prepared_features(tmp_path / "kept", loaded, files)
-    paths = {name: store.folder / f"{name}.safetensors" for name in files}
-    whole = {name: path.read_bytes() for name, path in paths.items()}
-    paths["b"].write_bytes(whole["b"][:50])
-    paths["c"].unlink()
-    before = paths["a"].stat().st_mtime_ns
+    before = content(store.shards.folder)
+    assert len(before) == 2, "a shard and its index"
+    stamps = [path.stat().st_mtime_ns for path in store.shards.folder.iterdir()]
+    again = prepared_features(tmp_path / "kept", loaded, files)
+    assert content(store.shards.folder) == before
+    assert [path.stat().st_mtime_ns for path in store.shards.folder.iterdir()] == stamps
+    assert all(torch.equal(kept(again, name), kept(store, name)) for name in files)
+
+
+def test_a_disk_without_room_is_told_before_it_is_full(
+    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "disk_usage", lambda _: SimpleNamespace(free=100))
+    with pytest.raises(ResourceError, match=r"the features of 3 images take .* GB, and the disk of .* has 0.0 GB free"):
+        prepared_features(tmp_path / "kept", loaded, files)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_an_older_version_kept_is_removed(loaded: LoadedModel, files: dict[str, Path], tmp_path: Path) -> None:
+    old = tmp_path / "kept" / "0123456789abcdef" / f"{next(iter(files))}.safetensors"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"features")
     prepared_features(tmp_path / "kept", loaded, files)
-    assert {name: path.read_bytes() for name, path in paths.items()} == whole
-    paths["c"].unlink()
-    os.mkfifo(paths["c"])  # it would be waited for
-    prepared_features(tmp_path / "kept", loaded, files)
-    assert {name: path.read_bytes() for name, path in paths.items()} == whole
-    assert paths["a"].stat().st_mtime_ns == before
+    assert not old.parent.exists()
 
 
 def test_another_fit_dtype_or_encoder_has_its_own_features(
@@ -120,11 +231,12 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
     other = changed_base(loaded, tmp_path / "other", matrix)
     changed = prepared_features(tmp_path, dataclasses.replace(blind, base=other), files)
     rough = prepared_features(tmp_path, dataclasses.replace(blind, dtype=torch.bfloat16), files)
-    assert len({store.folder for store in (letterboxed, squashed, changed, rough)}) == 4
-    assert not torch.equal(kept(letterboxed, "b"), kept(squashed, "b"))
-    assert not torch.equal(kept(letterboxed, "b"), kept(changed, "b"))
-    assert kept(rough, "b").dtype == torch.bfloat16
-    assert prepared_features(tmp_path, loaded, files).folder == letterboxed.folder
+    assert len({store.shards.folder for store in (letterboxed, squashed, changed, rough)}) == 4
+    middle = list(files)[1]
+    assert not torch.equal(kept(letterboxed, middle), kept(squashed, middle))
+    assert not torch.equal(kept(letterboxed, middle), kept(changed, middle))
+    assert kept(rough, middle).dtype == torch.bfloat16
+    assert prepared_features(tmp_path, loaded, files).shards.folder == letterboxed.shards.folder
 
 
 def test_a_changed_decoder_leaves_the_features_valid(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -179,17 +291,17 @@ def test_an_encoder_that_is_damaged_or_another_is_refused(
 def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
     """As one of several processes: keep a share of the features, then read all; say which ones were computed here."""
     computed: list[str] = []
-    add = FeatureStore.add
+    append = ShardWriter.append
 
-    def noted(store: FeatureStore, name: str, features: torch.Tensor) -> None:
-        computed.append(name)
-        add(store, name, features)
+    def noted(writer: ShardWriter, features: Sequence[tuple[str, torch.Tensor]]) -> None:
+        computed.extend(name for name, _ in features)
+        append(writer, features)
 
     with process_group(on_cpu=True), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(FeatureStore, "add", noted)
+        patched.setattr(ShardWriter, "append", noted)
         loaded = load_tuned_model(model, CPU, "setup")
         store = prepared_features(root, loaded, files)
-        sys.stderr.write("computed " + "".join(computed) + "\n")
+        sys.stderr.write(f"computed {' '.join(computed)}\n")
         assert all(torch.isfinite(kept(store, name)).all() for name in files)
     return 0
 
@@ -202,8 +314,10 @@ def test_three_processes_each_compute_a_share_and_read_all(
     launched = Launched(3, share_of_features, loaded.base.parent, tmp_path / "shared", files, log=tmp_path / "log")
     assert launched.codes() == [0, 0, 0], launched.said()
     shares = [line.removeprefix("computed ") for line in launched.said().splitlines() if line.startswith("computed ")]
-    assert sorted(shares) == ["a", "b", "c"]
-    shared = FeatureStore(folder=tmp_path / "shared" / alone.folder.name, images=image_files(loaded, files))
+    assert sorted(shares) == sorted(files)
+    folder = tmp_path / "shared" / alone.shards.folder.name
+    assert len(list(folder.iterdir())) == 6
+    shared = FeatureStore(images=image_files(loaded, files), shards=FeatureShards(folder))
     assert all(torch.equal(kept(shared, name), kept(alone, name)) for name in files)
 
 

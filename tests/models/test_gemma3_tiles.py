@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from figtune.batching.loss import CompletionLoss, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row
 from figtune.batching.tokenization import tokenize_example, tokenize_prompt
 from figtune.core.errors import UsageError
+from figtune.core.io import sha256_of
 from figtune.dataset.legibility import ENCODERS
 from figtune.inference.generate import generate_answers
-from figtune.models.choice import check_choice
+from figtune.models.availability import check_setup
 from figtune.models.families import family_of
 from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import FeatureStore, concatenate, encode_image, image_files, prepared_features
@@ -46,7 +46,7 @@ ASKED = {"do_pan_and_scan": True, "pan_and_scan_max_num_crops": TILES}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiles")
-    set_up_model(path, dataclasses.replace(choice("tiny-gemma3"), tiles=TILES, image_fit="squash"))
+    set_up_model(path, choice("tiny-gemma3", tiles=TILES, image_fit="squash"))
     return path
 
 
@@ -194,12 +194,13 @@ def test_an_answer_in_a_batch_is_the_answer_alone(loaded: LoadedModel) -> None:
 def test_features_of_tiles_are_kept_apart_from_those_without(loaded: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "wide.png"
     pictures()[0].save(file)
-    set_up_model(tmp_path / "plain", dataclasses.replace(choice("tiny-gemma3"), image_fit="squash"))
+    set_up_model(tmp_path / "plain", choice("tiny-gemma3", image_fit="squash"))
     plain = load_tuned_model(tmp_path / "plain", CPU, "setup")
-    stores = [prepared_features(tmp_path / "kept", each, image_files(each, {"a": file})) for each in (loaded, plain)]
+    name = sha256_of(file)
+    stores = [prepared_features(tmp_path / "kept", each, image_files(each, {name: file})) for each in (loaded, plain)]
     assert all(isinstance(store, FeatureStore) for store in stores)
-    kept = [store.tensors("a")["features"] for store in stores]
-    assert [len(features) for features in kept] == [store.layout("a").tokens for store in stores] == [64, 16]
+    kept = [store.tensors(name)["features"] for store in stores]
+    assert [len(features) for features in kept] == [store.layout(name).tokens for store in stores] == [64, 16]
     assert torch.equal(kept[0][:16], kept[1])
 
 
@@ -229,7 +230,7 @@ def test_memory_is_estimated_with_all_tiles(tiny_folders: dict[str, Path]) -> No
 @pytest.mark.parametrize("name", ["tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4"])
 def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
     with pytest.raises(UsageError, match="does not cut images into tiles by choice"):
-        check_choice(dataclasses.replace(choice(name), tiles=2))
+        check_setup(choice(name, tiles=2))
 
 
 @settings(deadline=None)

@@ -20,7 +20,7 @@ from transformers import AutoConfig, Gemma4Config, Gemma4Processor
 from figtune.batching.tokenization import tokenize_example, tokenize_prompt
 from figtune.core.errors import ResourceError, UsageError
 from figtune.export.merge import export_merged
-from figtune.models.choice import check_choice
+from figtune.models.availability import check_setup
 from figtune.models.families import family_of
 from figtune.models.family import FULL, SLIDING, Processor
 from figtune.models.feature_cache import encode_image
@@ -126,7 +126,7 @@ def test_the_largest_image_takes_all_tokens_of_each_choice(processor: Any) -> No
 
 
 def test_chosen_image_tokens_go_with_the_processor(tmp_path: Path) -> None:
-    asked = dataclasses.replace(choice("tiny-gemma4"), image_tokens=140)
+    asked = choice("tiny-gemma4", image_tokens=140)
     set_up_model(tmp_path / "model", asked)
     loaded = load_tuned_model(tmp_path / "model", CPU, "setup")
     picture = Image.new("RGB", (120, 84), "white")
@@ -150,7 +150,7 @@ def test_chosen_image_tokens_are_set_where_the_hubs_files_have_them(
     (base / "preprocessor_config.json").unlink()
     video = {"max_soft_tokens": 70, "video_processor_type": "Gemma4VideoProcessor"}
     (base / "processor_config.json").write_text(json.dumps({"image_processor": images, "video_processor": video}))
-    set_up_model(tmp_path / "model", dataclasses.replace(choice(str(base)), image_tokens=280))
+    set_up_model(tmp_path / "model", choice(str(base), image_tokens=280))
     content = json.loads((tmp_path / "model" / "processor" / "processor_config.json").read_text())
     assert content["image_processor"] == {**images, "max_soft_tokens": 280}
     assert content["video_processor"] == video
@@ -167,7 +167,7 @@ def test_memory_is_estimated_for_the_chosen_image_tokens(tmp_path: Path, tiny_fo
 @pytest.mark.parametrize(("name", "advice"), [("tiny-gemma4", "0, 70, 140"), ("tiny-gemma3", "leave")])
 def test_image_tokens_that_a_model_has_not_are_refused_before_anything_is_made(name: str, advice: str) -> None:
     with pytest.raises(UsageError, match="cannot read an image as 300 tokens") as refused:
-        check_choice(dataclasses.replace(choice(name), image_tokens=300))
+        check_setup(choice(name, image_tokens=300))
     assert advice in str(refused.value.remedy)
 
 

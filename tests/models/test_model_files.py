@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,7 +176,7 @@ def test_a_model_of_the_hub_is_set_up_pinned_to_its_commit_and_then_needs_no_net
 ) -> None:
     log_in(monkeypatch)
     local_hub.models[NAME] = {path.name: path.read_bytes() for path in tiny_folders["gemma3"].iterdir()}
-    set_up_model(tmp_path / "model", replace(choice(NAME), revision="main"))
+    set_up_model(tmp_path / "model", choice(NAME, revision="main"))
     record = read_json(tmp_path / "model" / "model.json", ModelRecord, "setup")
     assert (record.name, record.base, record.commit) == (NAME, NAME, COMMIT)
     origin = json.loads((tmp_path / "model" / "adapter" / "adapter_config.json").read_text())

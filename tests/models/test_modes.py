@@ -52,9 +52,9 @@ def set_up(
     freeze: tuple[Part, ...] = (),
     dtype: Dtype = "float32",
 ) -> None:
-    asked = choice(name, targets)
+    asked = choice(name, targets, dtype=dtype)
     adapter = dataclasses.replace(asked.adapter, mode=mode, freeze=freeze)
-    set_up_model(folder, dataclasses.replace(asked, adapter=adapter, dtype=dtype))
+    set_up_model(folder, dataclasses.replace(asked, adapter=adapter))
 
 
 def to_train(folder: Path) -> LoadedModel:

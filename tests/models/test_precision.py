@@ -120,3 +120,14 @@ def test_torch_uses_no_more_threads_than_openmp_allows(
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_cpu_is_taken_on_a_mac_and_apples_gpu_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert loading.resolve_device("cpu") == CPU
+    assert "MPS" not in capsys.readouterr().err
+    assert loading.resolve_device("auto") == CPU
+    assert "Apple's GPU (MPS) is not supported" in capsys.readouterr().err

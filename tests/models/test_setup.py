@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -107,8 +106,8 @@ def test_a_folder_without_a_processor_is_refused(tmp_path: Path, family: Family)
 
 def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Gemma 3 overflows in float16"):
-        set_up_model(tmp_path, dataclasses.replace(choice("tiny-gemma3"), dtype="float16"))
-    set_up_model(tmp_path, dataclasses.replace(choice("tiny-paligemma"), dtype="float16"))
+        set_up_model(tmp_path, choice("tiny-gemma3", dtype="float16"))
+    set_up_model(tmp_path, choice("tiny-paligemma", dtype="float16"))
 
 
 @pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])

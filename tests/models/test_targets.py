@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import MODEL
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
-from figtune.models.choice import ModelChoice, check_choice
+from figtune.models.availability import check_setup
 from figtune.models.families import TINY_TYPES, family_of
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS
-from figtune.models.records import AdapterMode, AdapterRecord, Dtype, Part
+from figtune.models.records import AdapterMode, Dtype, Part
+from figtune.models.settings import AdapterSettings, SetupSettings
 from figtune.models.targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
 from tests.hub_server import COMMIT, serving
 
 
-def adapter(*targets: str, mode: AdapterMode = "lora", freeze: tuple[Part, ...] = ()) -> AdapterRecord:
-    return AdapterRecord(mode=mode, rank=4, alpha=8, dropout=0.0, targets=targets or ("decoder",), freeze=freeze)
+def adapter(*targets: str, mode: AdapterMode = "lora", freeze: tuple[Part, ...] = ()) -> AdapterSettings:
+    return AdapterSettings(mode=mode, rank=4, alpha=8, dropout=0.0, targets=targets or ("decoder",), freeze=freeze)
 
 
-def choice(name: str, of: AdapterRecord, dtype: Dtype = "auto") -> ModelChoice:
-    return ModelChoice(name=name, revision=None, dtype=dtype, image_fit="squash", max_length=64, adapter=of, seed=0)
+def choice(name: str, of: AdapterSettings, dtype: Dtype = "auto") -> SetupSettings:
+    model = replace(MODEL, name=name, dtype=dtype, max_length=64)
+    return SetupSettings(model=model, adapter=of, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_full_mode_trains_what_is_not_frozen(frozen: set[Part]) -> None:
         (adapter("fc1"), "no fc1 to adapt"),
     ],
 )
-def test_contradictions_are_refused(asked: AdapterRecord, message: str) -> None:
+def test_contradictions_are_refused(asked: AdapterSettings, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         targets_of(asked)
 
@@ -77,7 +81,7 @@ def test_contradictions_are_refused(asked: AdapterRecord, message: str) -> None:
 @pytest.mark.parametrize(
     "asked", [adapter(freeze=("vision", "projector")), adapter(mode="projector", freeze=("vision", "text"))]
 )
-def test_freezing_what_is_not_trained_anyway_is_no_contradiction(asked: AdapterRecord) -> None:
+def test_freezing_what_is_not_trained_anyway_is_no_contradiction(asked: AdapterSettings) -> None:
     assert not set(targets_of(asked).parts) & set(asked.freeze)
 
 
@@ -95,7 +99,7 @@ def test_what_can_be_known_is_refused_before_anything_is_fetched(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    of: AdapterRecord,
+    of: AdapterSettings,
     dtype: Dtype,
     error: type[FigtuneError],
     message: str,
@@ -111,19 +115,19 @@ def test_what_can_be_known_is_refused_before_anything_is_fetched(
         (kept / "refs" / "main").write_text(COMMIT)
         (kept / "snapshots" / COMMIT / "config.json").write_text('{"model_type": "gemma3"}')
         with pytest.raises(error, match=message):
-            check_choice(choice(name, of, dtype))
+            check_setup(choice(name, of, dtype))
         assert server.asked == []
 
 
 @pytest.mark.parametrize("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
 def test_what_cannot_be_known_yet_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with serving(monkeypatch, tmp_path) as server:
-        check_choice(choice(name, adapter(), "float16"))
+        check_setup(choice(name, adapter(), "float16"))
         assert server.asked == []
 
 
 def test_checking_needs_no_torch() -> None:
-    code = "import sys, setup_model; from figtune.models.choice import check_choice; print('torch' in sys.modules)"
+    code = "import sys, setup_model; from figtune.models.availability import check_setup; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -14,11 +14,11 @@ from figtune.batching.collator import TrainingBatch, training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import PackedRow, one_per_row
 from figtune.batching.tokenization import tokenize_example
-from figtune.models.choice import ModelChoice
 from figtune.models.family import IGNORE_INDEX, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import concatenate, encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import AdapterRecord
+from figtune.models.records import Dtype, ImageFit
+from figtune.models.settings import AdapterSettings, ModelSettings, SetupSettings
 from figtune.models.setup import set_up_model
 
 CPU = torch.device("cpu")
@@ -38,12 +38,29 @@ CAPTIONS = (
 )
 
 
-def choice(name: str, targets: Sequence[str] = ("decoder", "projector"), rank: int = 4) -> ModelChoice:
+def choice(
+    name: str,
+    targets: Sequence[str] = ("decoder", "projector"),
+    rank: int = 4,
+    *,
+    dtype: Dtype = "float32",
+    revision: str | None = None,
+    image_fit: ImageFit = "letterbox",
+    image_tokens: int = 0,
+    tiles: int = 0,
+) -> SetupSettings:
     """Return what to set up, small."""
-    adapter = AdapterRecord(mode="lora", rank=rank, alpha=2 * rank, dropout=0.0, targets=tuple(targets))
-    return ModelChoice(
-        name=name, revision=None, dtype="float32", image_fit="letterbox", max_length=128, adapter=adapter, seed=0
+    model = ModelSettings(
+        name=name,
+        revision=revision,
+        dtype=dtype,
+        image_fit=image_fit,
+        image_tokens=image_tokens,
+        tiles=tiles,
+        max_length=128,
     )
+    adapter = AdapterSettings(mode="lora", rank=rank, alpha=2 * rank, dropout=0.0, targets=tuple(targets))
+    return SetupSettings(model=model, adapter=adapter, seed=0)
 
 
 def moved_model(folder: Path, name: str) -> LoadedModel:

@@ -8,8 +8,7 @@ from PIL import Image, ImageDraw
 
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
-from figtune.pdf.scan_graphics import graphics_in
-from figtune.pdf.scan_pixels import lone_marks, skew_of, straightened, whitened
+from figtune.pdf.scan_pixels import graphics_in, lone_marks, skew_of, straightened, whitened
 from tests.figures.paper_maker import near
 
 DPI = 100

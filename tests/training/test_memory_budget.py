@@ -115,7 +115,9 @@ def test_where_nothing_helps_a_smaller_model_is_advised() -> None:
 def test_a_shortfall_says_both_sizes() -> None:
     found = use(settings())
     assert shortfall_message(found, found.peak, "a card") == ""
-    assert shortfall_message(found, 10 * GB, "a card") == "training takes up to 12.8 GB, and a card has 10.0 GB"
+    assert shortfall_message(found, 10 * GB, "free on a card") == (
+        "training takes up to 12.8 GB, more than 10.0 GB (free on a card)"
+    )
 
 
 def test_encoding_figures_can_be_the_fullest_moment() -> None:

@@ -20,6 +20,7 @@ from figtune.models.feature_cache import concatenate, encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype
+from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from figtune.training.memory_budget import BatchShape, StepConfig
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
@@ -72,9 +73,8 @@ def allocated(work: Callable[[], None]) -> int:
 
 
 def prepared(folder: Path, case: Case) -> LoadedModel:
-    adapter = AdapterRecord(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
-    plain = choice(case.name)
-    set_up_model(folder, type(plain)(**{**vars(plain), "adapter": adapter, "dtype": case.dtype}))
+    adapter = AdapterSettings(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
+    set_up_model(folder, replace(choice(case.name, dtype=case.dtype), adapter=adapter))
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True, encoder=False)
     loaded.tuned.train()
     if case.checkpointing:

@@ -16,7 +16,8 @@ from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.predict import Question, load_model, predict
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import ADAPTER_FOLDER, AdapterMode, AdapterRecord
+from figtune.models.records import ADAPTER_FOLDER, AdapterMode
+from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from figtune.models.usage_code import usage_code
 from figtune.training.model_card import write_card
@@ -168,7 +169,7 @@ def test_the_card_tells_the_least_versions(tmp_path: Path) -> None:
 
 
 def test_the_card_loads_a_model_trained_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = AdapterRecord(mode="full", rank=1, alpha=1, dropout=0.0, targets=())
+    whole = AdapterSettings(mode="full", rank=1, alpha=1, dropout=0.0, targets=("decoder",))
     set_up_model(tmp_path, dataclasses.replace(choice("tiny-gemma3"), adapter=whole))
     tuned = load_tuned_model(tmp_path, torch.device("cpu"), "setup", trainable=True).tuned
     with torch.no_grad():

@@ -29,7 +29,7 @@ from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import LossPer, MetricsLine
+from figtune.models.records import Dtype, LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible
 from figtune.training.settings import TrainSettings
@@ -154,15 +154,18 @@ def meet_and_train(dataset: Path, model: Path, output: Path, settings: TrainSett
     return 0
 
 
-@pytest.mark.parametrize(("name", "drift"), [("tiny-gemma3", 1e-5), ("tiny-gemma4", 2e-4)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "drift"),
+    [("tiny-gemma3", "float32", 1e-5), ("tiny-gemma4", "float32", 2e-4), ("tiny-gemma3", "bfloat16", 1e-5)],
+)
 def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(
-    tmp_path: Path, name: str, drift: float
+    tmp_path: Path, name: str, dtype: Dtype, drift: float
 ) -> None:
     """Sums in another order grow apart step by step; in the gradients of capped logits, faster."""
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
-    set_up_model(model, choice(name, targets=("decoder", "projector")))
+    set_up_model(model, choice(name, dtype=dtype))
     settings = replace(SETTINGS, answers=1)
     run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=2))
     two = Launched(2, train_and_carry_on, dataset, model, tmp_path / "two", settings, log=tmp_path / "log")

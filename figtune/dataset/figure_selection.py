@@ -20,11 +20,10 @@ from figtune.dataset.content_folder import PaperFigure, figures_with_papers
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, figure_key
 from figtune.dataset.dedup_index import ImageIndex, IndexedImage, open_index
 from figtune.dataset.filters import RejectReason, check_figure, check_image, near_duplicate
-from figtune.dataset.images import inspect_image
+from figtune.dataset.image_store import inspect_image
 from figtune.dataset.records import SPLITS, Split
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.split_keys import SplitKeys
-from figtune.dataset.splits import split_of
+from figtune.dataset.split_assignment import SplitKeys, split_of
 from figtune.extraction.records import FIGURES_FILE, BoxTuple, FigureRecord
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from figtune.extraction.render import Crop, render_crop
+from figtune.extraction.render_crop import Crop, render_crop
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import PaperMaker

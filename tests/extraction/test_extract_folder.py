@@ -18,10 +18,10 @@ import pytest
 from config import EXTRACT
 from figtune.core.errors import ExitCode, InputError, ResourceError
 from figtune.core.jsonl import read_records
-from figtune.extraction import run as batch
+from figtune.extraction import extract_folder as batch
+from figtune.extraction.extract_folder import CONTENT_FILES, ExtractionCounts, extract_folder, pdf_hashes
 from figtune.extraction.paper_cache import CACHE_FOLDER, ExtractionTask, PaperResult
 from figtune.extraction.records import PAPERS_FILE, PaperRecord
-from figtune.extraction.run import CONTENT_FILES, ExtractionCounts, extract_folder, pdf_hashes
 from figtune.extraction.worker import run_locally
 from tests.extraction import extractors
 from tests.extraction.extractors import extract_by_name, extract_slowly
@@ -146,7 +146,7 @@ def _kill_after(finished: int, pdf_dir: Path, content: Path) -> None:
     """SIGKILL a run in a process of its own once that many papers are committed."""
     program = (
         "from pathlib import Path\n"
-        "from tests.extraction.test_run import run, extract_slowly\n"
+        "from tests.extraction.test_extract_folder import run, extract_slowly\n"
         "if __name__ == '__main__':\n"
         f"    run(Path({str(pdf_dir)!r}), Path({str(content)!r}), extract=extract_slowly)\n"
     )
