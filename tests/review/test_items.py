@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_examples_go_with_a_rejected_figure(desk: Desk, tmp_path: Path) -> None:
 def test_refused_decisions_change_nothing(desk: Desk, tmp_path: Path) -> None:
     first = walk(desk, ItemFilter())[0]
     whole = walk(desk, ItemFilter(rule="any"))[0]
-    for change in (
+    changes: tuple[Callable[[], None], ...] = (
         lambda: desk.decide(first.id, "reject", "a text"),
         lambda: desk.decide(first.id, "accept", "x" * 20_001),
         lambda: desk.decide(whole.id, "accept", "a text"),
@@ -124,7 +124,8 @@ def test_refused_decisions_change_nothing(desk: Desk, tmp_path: Path) -> None:
         lambda: desk.set_box(first.id, (0.0, 0.0, 10.0, 10.0)),
         lambda: desk.set_box(first.id, (90.0, 150.0, 80.0, 160.0)),
         lambda: desk.set_box(first.id, (60.0, 150.0, float("nan"), 160.0)),
-    ):
+    )
+    for change in changes:
         with pytest.raises(RefusedDecisionError):
             change()
     with pytest.raises(UnknownItemError):

@@ -140,7 +140,7 @@ def test_other_sites_change_and_read_nothing(client: Client, headers: dict[str, 
     assert client.decisions == 0
     if status != 415:
         for path in ("/choices", f"/item/{item_id}", f"/picture/{item_id}"):
-            answer = client.ask("GET", path, **headers)
+            answer = client.ask("GET", path, None, **headers)
             assert answer.status == status
             assert item_id.encode() not in answer.body
 
