@@ -175,9 +175,6 @@ class Config(ExportSettings, AskSettings):
     pdf_dir: Path = PDF_DIR
     output_dir: Path = OUTPUT_DIR
     work_dir: Path = WORK_DIR
-    decisions: Path = DECISIONS
-    """File of what a person decides with --review; every preparation applies it. Worth keeping under version
-    control."""
     device: Device = "auto"
     dry_run: bool = False
     force: bool = False
@@ -198,6 +195,9 @@ class Config(ExportSettings, AskSettings):
     gguf_quantization: Quantization = "q8_0"
     push_to_hub: str | None = None
     push_public: bool = False
+    decisions: Path = DECISIONS
+    """File of what a person decides with --review; every preparation applies it. Worth keeping under version
+    control."""
     review: bool = False
     """After preparing, open a page to accept, reject and edit examples in the browser; prepare_data.py only."""
     steps: tuple[Step, ...] = STEPS

@@ -38,14 +38,13 @@ from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
-from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
+from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
 from figtune.dataset.shards import stream_examples
 from figtune.evaluation.eval_items import mismatched_images
 from figtune.evaluation.negatives import NegativePool
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import share_right
 from figtune.metrics.records import Estimate
-from figtune.metrics.short_answers import QUESTION_TASK
 from figtune.models.family import FEATURES, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
 from figtune.models.loading import LoadedModel, load_tuned_model

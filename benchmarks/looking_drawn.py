@@ -50,6 +50,8 @@ from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.records import (
     DATASET_CONTENTS,
     PREPARATION_VERSION,
+    QUESTION_TASK,
+    READ_TASK,
     REJECTED_FILE,
     SPLITS,
     Example,
@@ -62,7 +64,7 @@ from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import choice_scores
 from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Prediction
-from figtune.metrics.short_answers import QUESTION_TASK, READ_TASK, short_scores
+from figtune.metrics.short_answers import short_scores
 from figtune.models.tiny import tiny_tokenizer
 
 SIDE, PATCH, IMAGE_TOKENS = 120, 10, 36
