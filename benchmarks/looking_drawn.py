@@ -44,7 +44,7 @@ from figtune.core import commands
 from figtune.core.artifacts import Stage
 from figtune.core.io import atomic_write_dir, write_bytes
 from figtune.core.jsonl import jsonl_writer, read_records, write_records
-from figtune.core.log import progress_bar
+from figtune.core.log import configure_logging, progress_bar
 from figtune.core.stages import StageResult, run_if_stale
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.records import (
@@ -148,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--learning_rate", default="2e-3")
     parser.add_argument("--encoder_epochs", type=int, default=6, help="over the training pictures, with exact labels")
     options = parser.parse_args(arguments)
+    configure_logging()
     held = draw_all(options.folder / PICTURES, options.drawings)
     model = _build_model(options.folder, held, options.encoder_epochs)
     for name in options.ways:

@@ -14,7 +14,7 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.records import Example, Split, Task
 from figtune.metrics.records import Choice, ModelResult, Prediction
 
-QUICK = ("--drawings", "60", "--rows", "80")
+QUICK = ("--drawings", "60", "--rows", "80", "--encoder_epochs", "1")
 
 
 def prediction(number: int, task: Task, *, is_right: bool) -> Prediction:
