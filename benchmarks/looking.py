@@ -323,10 +323,10 @@ def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
         _print_shares("caption", chosen, "", 0.2)
     questions = [(each.example, each.answered) for each in scored if each.answered is not None]
     for kind, count in sorted(Counter(kind_of(example) for example, _ in questions).items()):
-        asked = [(example, shares) for example, shares in questions if kind_of(example) == kind]
-        if count >= FEWEST and all(len(shares) == 3 for _, shares in asked):
-            most = Counter(example.completion for example, _ in asked).most_common(1)[0][1] / count
-            _print_shares(f"{kind}?", asked, f"{probed[kind]:.2f}" if kind in probed else "-", most)
+        of_kind = [(example, shares) for example, shares in questions if kind_of(example) == kind]
+        if count >= FEWEST and all(len(shares) == 3 for _, shares in of_kind):
+            most = Counter(example.completion for example, _ in of_kind).most_common(1)[0][1] / count
+            _print_shares(f"{kind}?", of_kind, f"{probed[kind]:.2f}" if kind in probed else "-", most)
     sys.stdout.write("\n")
 
 
