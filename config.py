@@ -140,6 +140,7 @@ with settings.one_line_errors("config.py"):
         question_share=0.0,
         visual_weight=0.0,
         learning_rate=LEARNING_RATE,
+        projector_learning_rate=0.0,
         scheduler="cosine",
         warmup_fraction=0.03,
         optimizer="adamw",
