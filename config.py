@@ -30,6 +30,7 @@ from figtune.training.settings import TrainSettings
 PDF_DIR = Path("papers")
 WORK_DIR = Path("work")
 OUTPUT_DIR = Path("output")
+DECISIONS = Path("decisions.jsonl")
 
 # What is trained
 MODEL_NAME = "google/gemma-3-4b-pt"
@@ -55,7 +56,7 @@ with settings.one_line_errors("config.py"):
         settings.constants(
             globals(),
             {
-                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR"), Path),
+                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR", "DECISIONS"), Path),
                 **dict.fromkeys(("LORA_R", "LORA_ALPHA", "BATCH_SIZE", "GRADIENT_ACCUMULATION_STEPS"), int),
                 **dict.fromkeys(("MAX_LENGTH", "SEED", "SPLIT_SEED"), int),
                 **dict.fromkeys(("LORA_DROPOUT", "NUM_EPOCHS", "LEARNING_RATE"), float),
@@ -136,6 +137,7 @@ with settings.one_line_errors("config.py"):
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
         loss_per="token",
         question_share=0.0,
+        visual_weight=0.0,
         learning_rate=LEARNING_RATE,
         scheduler="cosine",
         warmup_fraction=0.03,
@@ -175,6 +177,9 @@ class Config:
     """Folder of the trained adapter, its curves and its evaluation."""
     work_dir: Path = WORK_DIR
     """Folder of content, data set and configured model."""
+    decisions: Path = DECISIONS
+    """File of a person's decisions on examples and crops, which every preparation applies. Worth keeping under version
+    control."""
     steps: tuple[Step, ...] = STEPS
     """Stages that main.py runs."""
     test_image: Path | None = None

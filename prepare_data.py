@@ -27,11 +27,13 @@ from figtune.core.stages import StageResult, StageSummary, run_if_stale
 def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
     from figtune.dataset.content_folder import CONTENT_READ
+    from figtune.dataset.decisions import decisions_fingerprint
     from figtune.dataset.hub_dataset import source_fingerprint
     from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
     from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS
 
     settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT_SETTING}
+    decided = decisions_fingerprint(config.decisions)
     stage = Stage(
         name="prepare",
         version=PREPARATION_VERSION,
@@ -40,6 +42,7 @@ def describe(config: Config) -> Stage:
         settings=settings,
         layout={f"prepare.{LAYOUT_SETTING}": config.prepare.shard_examples},
         needs=(Dependency(stage="extract", folder=config.content_dir, command=commands.EXTRACT, reads=CONTENT_READ),),
+        files=decided,
         outputs=DATASET_CONTENTS,
         bulk=(IMAGES_FOLDER,),
         apart=config.work_dir / ".partial-dataset",
@@ -48,9 +51,8 @@ def describe(config: Config) -> Stage:
     if not config.data.source:
         return stage
     read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in PAPER_ONLY_SETTINGS}
-    return replace(
-        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=source_fingerprint(config.data)
-    )
+    files = {**source_fingerprint(config.data), **decided}
+    return replace(stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=files)
 
 
 def run(config: Config) -> StageSummary:
@@ -92,13 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.dataset.build_from_dataset import prepare_rows
     from figtune.dataset.build_from_papers import prepare_examples
+    from figtune.dataset.decisions import AppliedDecisions, read_decisions
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
+    decisions = AppliedDecisions(read_decisions(config.decisions))
     if config.data.source:
-        stats = prepare_rows(config.data, folder, config.prepare)
+        stats = prepare_rows(config.data, folder, config.prepare, decisions)
     else:
-        stats = prepare_examples(config.content_dir, folder, config.prepare)
+        stats = prepare_examples(config.content_dir, folder, config.prepare, decisions, config.pdf_dir)
     write_data_card(folder, config.tokenizer_file)
     write_preview(folder, config.tokenizer_file)
     return StageResult(counts=stats.summary)

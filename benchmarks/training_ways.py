@@ -223,7 +223,7 @@ def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
 def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """Return a model with random weights drawn on the device, in bfloat16 on a card: no other copy of them is made."""
     torch.manual_seed(0)
-    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     with device:
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.requires_grad_(False)

@@ -23,6 +23,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MINITRAIN_FILE = "minitrain.jsonl"
 """A slice of the training examples: a loss on it far below the one on val tells memorisation."""
 REJECTED_FILE = "rejected.jsonl"
+CANDIDATES_FILE = "candidates.jsonl"
+"""Examples, figures and crops that a person may decide on; see `candidates`."""
 STATS_FILE = "stats.json"
 CARD_FILE = "README.md"
 LENGTHS_FILE = "lengths.svg"
@@ -127,6 +129,8 @@ class Stats:
     """Words printed in the figures that are used, by kind, as far as the text layer has them."""
     legibility: dict[str, dict[str, float]] = field(default_factory=dict)
     """Share of these words that can be read at the resolution of a vision encoder, by encoder, then kind."""
+    decisions: dict[str, int] = field(default_factory=dict)
+    """Decisions of a person by what they did; "unused" are about nothing that is made here."""
 
     @property
     def summary(self) -> dict[str, int]:
@@ -146,6 +150,7 @@ DATASET_CONTENTS = (
     *SPLITS,
     MINITRAIN_FILE,
     REJECTED_FILE,
+    CANDIDATES_FILE,
     STATS_FILE,
     CARD_FILE,
     LENGTHS_FILE,

@@ -34,7 +34,6 @@ from figtune.pdf.page import Line, PageText
 _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"
 _NO_CAPTION = "no caption found for the region"
-_BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def _paired(
         kind_score=kind_score,
         confidence=confidence,
         reason="",
-        text=_text_of(lines := _lines_in(region.box, text)),
+        text=_text_of(lines := text.lines_in(region.box)),
         text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground),
     )
@@ -279,19 +278,10 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures) -> Detect
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        text=_text_of(lines := _lines_in(box, text)),
+        text=_text_of(lines := text.lines_in(box)),
         text_sizes=_sizes_of(lines),
         panels=(),
     )
-
-
-def _lines_in(region: Box, text: PageText) -> list[Line]:
-    """Return the lines that lie inside the region, top to bottom, then left to right."""
-    inside = [
-        line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
-    ]
-    inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
-    return inside
 
 
 def _text_of(lines: Sequence[Line]) -> str:

@@ -28,15 +28,6 @@ class Decoding:
         check_setting(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PaperSettings:
-    """Extraction of a paper, and content of its prompts."""
-
-    extract: ExtractSettings
-    max_context_words: int
-    """Maximum words of a caption within a prompt."""
-
-
 @dataclass(frozen=True)
 class InferenceSettings:
     """Way in which the model is asked."""
@@ -46,7 +37,8 @@ class InferenceSettings:
     batch_size: int
     """Images of a folder per forward pass."""
     decoding: Decoding
-    paper: PaperSettings
+    extract: ExtractSettings
+    """Extraction of a paper."""
     strict: bool
     """Fail in the end if an image of a folder could not be read."""
     unquantized: bool = False

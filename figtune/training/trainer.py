@@ -44,7 +44,7 @@ class FigureTrainer(Trainer):
         callbacks: list[TrainerCallback],
         throughput: ThroughputMeter,
     ) -> None:
-        loss = CompletionLoss(tuned, collator.family, weighted=collator.loss_per == "example")
+        loss = CompletionLoss(tuned, collator.family, weighted=collator.weighted)
         super().__init__(
             model=loss,
             args=arguments,
@@ -79,18 +79,21 @@ class FigureTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Tensors], num_batches: int, device: torch.device
     ) -> tuple[list[Tensors], Tensor | int | None]:
-        """Return the batches of a step and the number of target tokens, or of examples, in them, over all processes."""
+        """Return the batches of a step and the number of target tokens, or of examples, in them, over all processes.
+
+        Weighted by what the picture tells, the sum of their weights.
+        """
         if self._prefetcher is None or self._prefetcher.source is not epoch_iterator:
             self._stop_prefetching()
             self._prefetcher = Prefetcher(epoch_iterator, num_batches + 1)
         taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(
             self._prefetcher, num_batches, device
         )
-        if self._collator.loss_per == "token":
+        if not self._collator.weighted:
             return taken
         counts = [float(split_model_inputs(tensors)[0].loss_count) for tensors in taken[0]]
-        (examples,) = all_reduce_sum([sum(counts)])
-        return taken[0], torch.tensor(examples, device=device)
+        (weights,) = all_reduce_sum([sum(counts)])
+        return taken[0], torch.tensor(weights, device=device)
 
     def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
         """Take all steps, and stop prefetching however they end."""
