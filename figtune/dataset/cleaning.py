@@ -117,13 +117,15 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = normalize_self_references(sentence, ref)
     if plain != sentence:
         removed["own_reference"] += 1
+    lowered = plain.lower()
     for rule in RULES:
-        if not rule.pattern.search(plain):
+        if not rule.may_match(lowered) or not rule.pattern.search(plain):
             continue
         removed[rule.name] += 1
         if rule.action == "drop":
             return None
         plain = tidy(rule.pattern.sub(rule.replacement, plain))
+        lowered = plain.lower()
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None

@@ -21,7 +21,7 @@ _MOST_WORDS = 120
 """Words that are read off one picture; more are too small to be read in one of the usual size."""
 _MOST_FORMULAS = 0.25
 """Share of labels with an index above which a figure holds formulas more than words."""
-_FORMULA = re.compile(r"(?<![^\W_]{4})[_^]\w|\w\^|[×=+·]\s?\)|\(\s?[,)]")
+_FORMULA = re.compile(r"(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
 """An index, or brackets that have lost a letter: `(N× )`; not the underscore of a long name: `Conv5_3`."""
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
 _MOST_ODD = 0.15

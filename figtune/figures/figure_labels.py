@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import log
 
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
@@ -29,7 +30,7 @@ _SAME_SIZE = 0.15
 _FEWEST_TICKS = 3
 _UNEVEN = 0.25
 """Share by which the steps of an axis may differ."""
-_LONGEST_STEP = 7.0  # em along an axis: further apart are numbers of plots side by side
+_LONGEST_STEP = 7.0  # em: further apart must be numbers of one axis by their values, not of plots side by side
 _ACROSS_FIRST = 1.5
 """Factor by which a gap between columns must exceed one between rows to be cut first: rows are set closer."""
 _NUMBER = re.compile(r"[−\-–+]?\d+(?:[.,]\d+)*\s?[%kKM×x°]?")
@@ -232,11 +233,23 @@ def _runs(
         step = along(piece) - along(before)
         run = runs[-1]
         usual = along(run[-1]) - along(run[-2]) if len(run) > 1 else step
-        is_even = abs(step - usual) <= _UNEVEN * usual and step <= _LONGEST_STEP * piece.size
+        near = step <= _LONGEST_STEP * piece.size or _is_regular([*run[-2:], piece])
+        is_even = abs(step - usual) <= _UNEVEN * usual and near
         if not _goes_on(run, piece) or (even and not is_even):
             runs.append([])
         runs[-1].append(piece)
     return runs
+
+
+def _is_regular(pieces: Sequence[FigureLabel]) -> bool:
+    """Return True if numbers grow by one difference or one factor, as those of an axis do."""
+    values = [_value(piece) for piece in pieces]
+    if len(values) < 3 or min(values) < 0:
+        return len(values) < 3
+    low, middle, high = values
+    if abs((high - middle) - (middle - low)) <= 0.05 * abs(middle - low):
+        return True
+    return low > 0 and abs(log(high / middle) - log(middle / low)) <= 0.15 * abs(log(middle / low))
 
 
 def _goes_on(run: Sequence[FigureLabel], piece: FigureLabel) -> bool:

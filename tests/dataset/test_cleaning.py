@@ -139,6 +139,13 @@ def test_every_rule_has_a_case() -> None:
     assert {rule.name for rule in RULES} <= {name for _, _, rules in CASES for name in rules}
 
 
+def test_no_rule_matches_what_lacks_its_signs() -> None:
+    for sentence, _, _ in CASES:
+        for text in (sentence, sentence.upper(), f"It is so. {sentence}"):
+            for rule in RULES:
+                assert rule.may_match(text.lower()) or not rule.pattern.search(text), (rule.name, text)
+
+
 def test_a_sentence_goes_with_the_one_it_leans_on() -> None:
     text = "The encoder is deep. Tab. 2 compares it. It is better than others. The decoder is shallow."
     result = clean(text, FIGURE)

@@ -65,8 +65,10 @@ def test_an_uneven_axis_down_is_one_label_and_far_numbers_across_are_not() -> No
         FigureLabel(text, Box(30 - ADVANCE * len(text), top, 30, top + 9.5), SIZE, True)
         for text, top in (("20", 10.0), ("10", 90.0), ("5", 150.0))
     ]
-    across = [label(str(number), 60 + 100 * number, 250) for number in range(4)]
-    assert texts([*down, *across]) == ["20 10 5", "0", "1", "2", "3"]
+    across = [label(str(number), 60 + 100 * place, 250) for place, number in enumerate((65, 70, 80))]
+    assert texts([*down, *across]) == ["20 10 5", "65", "70", "80"]
+    sparse = [label(f"{number} M", 60 + 100 * place, 250) for place, number in enumerate((10, 30, 100, 300))]
+    assert texts(sparse) == ["10 M 30 M 100 M 300 M"]
 
 
 def test_a_sentence_that_goes_on_is_one_label() -> None:
