@@ -18,7 +18,7 @@ from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import write_text
 from figtune.core.number_format import count, fixed, percent
 from figtune.export.llama_cpp import BY_CONVERTER, LlamaCpp, check_convertible, running_server
-from figtune.export.merge_check import TIE, MergeCheckExample, completion_logits, sample_examples
+from figtune.export.merge_check import MergeCheckExample, completion_logits, count_most_likely, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.served_model import ServedAnswer, ServedModel, UnansweredError, connected
 from figtune.inference.settings import Decoding
@@ -149,9 +149,10 @@ def compare_answers(
             raise ResourceError("llama.cpp's server does not tell the tokens of its answer", "use a newer llama.cpp")
         (logits,) = completion_logits(model, [example.answered_by(ids)])
         logs = F.log_softmax(logits, dim=-1)
-        chosen = logs.gather(-1, torch.tensor(ids).unsqueeze(-1)).squeeze(-1)
+        tokens_chosen = torch.tensor(ids)
+        chosen = logs.gather(-1, tokens_chosen.unsqueeze(-1)).squeeze(-1)
         served = torch.tensor([token.logprob for token in answer.chosen])
-        agreeing += int((chosen >= logs.max(dim=-1).values - TIE).sum())
+        agreeing += count_most_likely(logits, tokens_chosen)
         difference += float((chosen - served).abs().sum())
         tokens += len(ids)
     return GgufCheck(

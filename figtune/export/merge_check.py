@@ -28,9 +28,10 @@ EXAMPLES = 8
 _MAX_DIVERGENCE = 0.02
 """Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
 _MIN_TOP1_AGREEMENT = 0.95
-TIE = 0.05
-"""Nats by which two tokens may differ for the first model and count as equally likely: bfloat16 logits from 8 to 16 are
-multiples of 1/16, and a model near uniform has many such pairs."""
+_TIE = 0.1
+"""Nats by which two tokens may differ and count as equally likely, at least: rounding within the layers moves them so."""
+_TIE_STEPS = 2
+"""Steps of bfloat16 by which two logits may differ and count as equal: rounding moves each of them by one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +73,7 @@ class MergeCheck:
     divergence: float
     """Kullback-Leibler divergence KL(first || second), mean over tokens, in nats."""
     top1_agreement: float
-    """Share of tokens at which both models have the same most likely token, ties within `TIE` included."""
+    """Share of tokens at which both models have the same most likely token; see `count_most_likely`."""
 
     @property
     def passes(self) -> bool:
@@ -153,9 +154,21 @@ def compare_logits(first: Sequence[Tensor], second: Sequence[Tensor]) -> MergeCh
     for wanted, found in zip(first, second, strict=True):
         logs = F.log_softmax(wanted, dim=-1)
         divergence += float(F.kl_div(F.log_softmax(found, dim=-1), logs, reduction="sum", log_target=True))
-        chosen = logs.gather(-1, found.argmax(dim=-1, keepdim=True)).squeeze(-1)
-        agreeing += int((chosen >= logs.max(dim=-1).values - TIE).sum())
+        agreeing += count_most_likely(wanted, found.argmax(dim=-1))
         tokens += len(wanted)
     return MergeCheck(
         examples=len(first), tokens=tokens, divergence=divergence / tokens, top1_agreement=agreeing / tokens
     )
+
+
+def count_most_likely(logits: Tensor, chosen: Tensor) -> int:
+    """Return at how many of N tokens the chosen one is the most likely, ties that bfloat16 decides included.
+
+    Args:
+        logits: float32[N, V].
+        chosen: int64[N].
+    """
+    largest = logits.max(dim=-1).values
+    gap = largest - logits.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+    step = torch.finfo(torch.bfloat16).eps * largest.abs()
+    return int((gap <= (_TIE_STEPS * step).clamp(min=_TIE)).sum())

@@ -17,7 +17,13 @@ from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import ArtifactMissingError, ResourceError
 from figtune.export import merge as merging
 from figtune.export.merge import export_merged, load_unquantized, merge_weights
-from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
+from figtune.export.merge_check import (
+    MergeCheck,
+    compare_logits,
+    completion_logits,
+    count_most_likely,
+    sample_examples,
+)
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import generate_answers
 from figtune.models.families import family_of
@@ -212,3 +218,10 @@ def test_ties_that_rounding_decides_are_no_disagreement() -> None:
     assert (tied.tokens, tied.top1_agreement, tied.passes) == (2, 1.0, True)
     other = compare_logits([first], [torch.tensor([[2.0, 1.99, 0.0], [0.0, 2.0, 0.0]])])
     assert (other.top1_agreement, other.passes) == (0.5, False)
+
+
+@pytest.mark.parametrize(("logit", "gap", "is_tie"), [(6.75, 0.0625, True), (6.75, 0.1875, False), (1.0, 0.125, False)])
+def test_logits_two_steps_of_bfloat16_apart_are_a_tie(logit: float, gap: float, is_tie: bool) -> None:
+    logits = torch.tensor([[logit, logit - gap, 0.0]])
+    assert torch.equal(logits.bfloat16().float(), logits)
+    assert count_most_likely(logits, torch.tensor([1])) == is_tie
