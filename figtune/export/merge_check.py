@@ -29,7 +29,7 @@ _MAX_DIVERGENCE = 0.02
 """Nats per token. bfloat16 keeps 8 bits of each weight; the rounding costs at most this much for confident models."""
 _MIN_TOP1_AGREEMENT = 0.95
 _TIE = 0.1
-"""Nats by which two tokens may differ and count as equally likely, at least: rounding within the layers moves them so."""
+"""Nats by which two tokens may differ and count as equally likely, at least: rounding within layers moves them so."""
 _TIE_STEPS = 2
 """Steps of bfloat16 by which two logits may differ and count as equal: rounding moves each of them by one."""
 
