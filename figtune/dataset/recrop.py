@@ -13,7 +13,7 @@ from figtune.core.errors import InputError
 from figtune.core.images import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
-from figtune.dataset.image_store import encode_image, store_image
+from figtune.dataset.image_store import prepare_image, store_image
 from figtune.extraction.records import BoxTuple, FigureRecord, PaperRecord
 from figtune.extraction.render_crop import PADDING, render_crop
 from figtune.pdf.document import Document
@@ -49,7 +49,7 @@ class Recropper:
         sizes: Counter[float] = Counter()
         for line in lines:
             sizes[round(line.size, 1)] += len(line.text.split())
-        image = encode_image(png, "the crop")
+        image = prepare_image(png, "the crop")
         stored = self.dataset_dir / store_image(self.dataset_dir, image)
         return replace(
             figure,
