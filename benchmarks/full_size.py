@@ -213,7 +213,7 @@ def _check(tuned: PeftModel, changed: set[str]) -> None:
 def _estimate(loaded: LoadedModel, batch: TrainingBatch, examples: int) -> list[str]:
     """Return the estimate for this very step."""
     precision = precision_of(loaded.record, loaded.device)
-    model = describe_model(loaded.base, loaded.record.name, precision, loaded.record.adapter)
+    model = describe_model(loaded.base_dir, loaded.record.name, precision, loaded.record.adapter)
     tokens = batch.input_ids.shape[1] - int((batch.input_ids[0] == model.config.image_token_id).sum())
     shape = BatchShape(examples=examples, text_tokens=tokens, target_tokens=batch.num_target_tokens // examples)
     return ["estimated:", *memory_lines(memory_use(model, replace(TRAIN, activation_checkpointing=True), shape))]

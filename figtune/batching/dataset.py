@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch.utils.data import Dataset
-
-from figtune.batching.batch_sampler import ExampleLength, IndexBatch, LengthGroupedSampler
+from figtune.batching.batch_sampler import ExampleLength, IndexBatch
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.batching.tokenization import log_too_long, tokenize_example
 from figtune.core import commands
@@ -181,22 +179,3 @@ def tokenize_split(
     return TokenizedSplit(
         examples=tokenized, truncated=sum(each.truncated for each in tokenized), left_out=len(refused)
     )
-
-
-class BatchDataset(Dataset[list[SharedPrefixGroup]]):
-    """The batches of an epoch by number, for a data loader that takes them one after another."""
-
-    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler) -> None:
-        self._split = split
-        self._sampler = sampler
-        self._batches = sampler.batches(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Compose the batches of an epoch; accelerate's data loader calls this, after a resumed start too."""
-        self._batches = self._sampler.batches(epoch)
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __getitem__(self, index: int) -> list[SharedPrefixGroup]:
-        return self._split.groups(self._batches[index])

@@ -57,7 +57,7 @@ def run_cli(action: Callable[[], None]) -> int:
         # Whoever reads stdout, `head` say, has seen enough; Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as failure:  # noqa: BLE001 - the last line of defence
-        return _told(failure)
+        return _report(failure)
     return ExitCode.DONE
 
 
@@ -197,7 +197,7 @@ def _line(summary: StageSummary) -> str:
     return f"{summary.stage.name:8} done in {summary.seconds:6.1f} s{where}: {counts}"
 
 
-def _told(failure: Exception) -> int:
+def _report(failure: Exception) -> int:
     """Say what went wrong; return the exit code for it."""
     known = shortage_behind(failure) or failure
     if isinstance(known, FigtuneError):

@@ -23,7 +23,7 @@ from figtune.core.errors import ResourceError
 _LOG_IN = "log in with: hf auth login"
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
-_PATIENCE = 10.0  # seconds
+_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def check_access(repository: Repository, probe: str | None = None) -> tuple[str,
     api = HfApi(endpoint=constants.ENDPOINT)
     try:
         info = api.model_info if repository.kind == "model" else api.dataset_info
-        found = info(repository.name, revision=repository.revision or "main", timeout=_PATIENCE)
+        found = info(repository.name, revision=repository.revision or "main", timeout=_TIMEOUT_SECONDS)
         names = tuple(file.rfilename for file in found.siblings or ())
         if names:
             url = hf_hub_url(

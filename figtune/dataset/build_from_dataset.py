@@ -160,11 +160,11 @@ class _Preparation:
         return near_duplicate(*kept.near_duplicate) if kept.near_duplicate else None
 
     def _is_rejected(self, candidate: CandidateExample) -> bool:
-        decision = self.decisions.about(_key(candidate.example))
+        decision = self.decisions.about(_decision_key(candidate.example))
         return decision is not None and decision.verdict == "reject"
 
     def _edited(self, example: Example) -> Example:
-        decision = self.decisions.about(_key(example))
+        decision = self.decisions.about(_decision_key(example))
         return replace(example, completion=decision.text) if decision is not None and decision.text else example
 
     def _reject(self, rejection: Rejection, write: Callable[[object], None]) -> None:
@@ -172,13 +172,13 @@ class _Preparation:
         self._collector.reject_figure(rejection.rule)
 
 
-def _key(example: Example) -> DecisionKey:
+def _decision_key(example: Example) -> DecisionKey:
     return row_key(example.image_sha256, example.task, example.prompt, example.completion)
 
 
 def _offered(candidate: CandidateExample, reason: RejectReason | None) -> Candidate:
     rule, detail = (reason.rule, reason.detail) if reason else ("", "")
-    return row_candidate(candidate.example, candidate.split, _key(candidate.example), rule, detail)
+    return row_candidate(candidate.example, candidate.split, _decision_key(candidate.example), rule, detail)
 
 
 def _rejection(candidate: CandidateExample, reason: RejectReason) -> Rejection:

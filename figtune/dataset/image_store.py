@@ -41,7 +41,7 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
-class EncodedImage:
+class StoredImage:
     """An image as a data set keeps it."""
 
     facts: ImageFacts
@@ -65,7 +65,7 @@ def inspect_image(path: Path) -> ImageFacts:
     return _facts(data, decode_image(data, str(path)).rgb)
 
 
-def encode_image(data: bytes, name: str) -> EncodedImage:
+def prepare_image(data: bytes, name: str) -> StoredImage:
     """Decode an encoded image once, take its facts, and encode it anew where readers could differ about its pixels.
 
     Args:
@@ -78,7 +78,7 @@ def encode_image(data: bytes, name: str) -> EncodedImage:
     suffix = _KEPT_FORMATS.get(image.file_format)
     if suffix is None or not image.is_plain:
         data, suffix = _png(image.rgb), ".png"
-    return EncodedImage(facts=_facts(data, image.rgb), data=data, suffix=suffix, remarks=image.remarks)
+    return StoredImage(facts=_facts(data, image.rgb), data=data, suffix=suffix, remarks=image.remarks)
 
 
 def _png(rgb: Image.Image) -> bytes:
@@ -105,7 +105,7 @@ def _ink_share(histogram: list[int]) -> float:
     return 1 - paper / sum(histogram)
 
 
-def store_image(dataset_dir: Path, image: EncodedImage) -> str:
+def store_image(dataset_dir: Path, image: StoredImage) -> str:
     """Write an image unless it is there already; return its path, relative to the dataset folder."""
     name = f"{image.facts.sha256}{image.suffix}"
     path = dataset_dir / IMAGES_FOLDER / name[:2] / name

@@ -10,7 +10,7 @@ from PIL import Image
 from figtune.core.errors import InputError
 from figtune.core.images import decode_image, read_image_bytes
 from figtune.dataset.filters import RejectReason, check_image
-from figtune.dataset.image_store import EncodedImage, encode_image, store_image
+from figtune.dataset.image_store import StoredImage, prepare_image, store_image
 from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import BoxTuple
 
@@ -40,7 +40,7 @@ class PanelImages:
             return reason
         return store_image(self._dataset_dir, image), image.facts.sha256
 
-    def _encoded(self, box: BoxTuple) -> EncodedImage | RejectReason:
+    def _encoded(self, box: BoxTuple) -> StoredImage | RejectReason:
         try:
             if self._picture is None:
                 self._picture = decode_image(read_image_bytes(self._crop), str(self._crop)).rgb
@@ -51,7 +51,7 @@ class PanelImages:
             return RejectReason("panel_outside", "its box lies outside the figure's region")
         file = io.BytesIO()
         self._picture.crop(pixels).save(file, "PNG", compress_level=1)
-        return encode_image(file.getvalue(), "the panel")
+        return prepare_image(file.getvalue(), "the panel")
 
 
 def panel_pixels(box: BoxTuple, region: BoxTuple, size: tuple[int, int]) -> tuple[int, int, int, int] | None:

@@ -36,7 +36,7 @@ _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ShortQuestion:
     """A question about a figure and its answer."""
 
     slug: str
@@ -68,15 +68,15 @@ class FigureFacts:
     """Words of the paper about the figure, of which some are not printed in it."""
 
 
-def ask(facts: FigureFacts) -> tuple[Question, ...]:
+def ask(facts: FigureFacts) -> tuple[ShortQuestion, ...]:
     """Return at most `MOST_QUESTIONS` questions of different kinds."""
     possible = sorted(_possible(facts), key=lambda question: _draw(facts, f"order {question.slug}"))
     return tuple(possible[:MOST_QUESTIONS])
 
 
-def _possible(facts: FigureFacts) -> Iterator[Question]:
+def _possible(facts: FigureFacts) -> Iterator[ShortQuestion]:
     if facts.kind in _KIND_NAMES and facts.kind_score >= _SURE_KIND:
-        yield Question(
+        yield ShortQuestion(
             slug="kind",
             request="What kind of figure is this? Answer with diagram, plot or pictures.",
             answer=_KIND_NAMES[facts.kind],
@@ -84,7 +84,7 @@ def _possible(facts: FigureFacts) -> Iterator[Question]:
     yield from _about_looks(facts)
     count = facts.panel_count
     if count >= 2 and _draw(facts, "count") < _ASKED_SHARE.get(count, 1.0):
-        yield Question(
+        yield ShortQuestion(
             slug="count",
             request="How many labelled panels does this figure have? Answer with a number.",
             answer=str(count),
@@ -94,28 +94,28 @@ def _possible(facts: FigureFacts) -> Iterator[Question]:
     yield from _about_captions(facts)
 
 
-def _about_looks(facts: FigureFacts) -> Iterator[Question]:
+def _about_looks(facts: FigureFacts) -> Iterator[ShortQuestion]:
     """Ask what a glance at the whole figure tells: much or little text, wide or not."""
     words = count_words(facts.figure_text)
     # A plot or diagram without a text layer is an image whose words are unknown.
     is_known = facts.kind == "qualitative" or (words > 0 and not facts.hides_words)
     is_sure = facts.kind_score >= _SURE_KIND and is_known
     if words >= _MUCH_TEXT or (is_sure and words <= _LITTLE_TEXT):
-        yield Question(
+        yield ShortQuestion(
             slug="text",
             request="Is there much or little text in this figure? Answer with much or little.",
             answer="much" if words >= _MUCH_TEXT else "little",
         )
     is_wide = facts.aspect >= _WIDE
     if 0 < facts.aspect <= _NARROW or (is_wide and _draw(facts, "shape") < _ASKED_OF_WIDE):
-        yield Question(
+        yield ShortQuestion(
             slug="shape",
             request="Is this figure much wider than it is tall? Answer yes or no.",
             answer="yes" if is_wide else "no",
         )
 
 
-def _about_panels(facts: FigureFacts) -> Iterator[Question]:
+def _about_panels(facts: FigureFacts) -> Iterator[ShortQuestion]:
     """Ask where something is, or what a panel of few words is; each panel as likely as the others."""
     if not facts.panel_count:
         return
@@ -126,10 +126,14 @@ def _about_panels(facts: FigureFacts) -> Iterator[Question]:
         return
     label, text = own[int(_draw(facts, "panel") * len(own))]
     if count_words(text) in _PANEL_WORDS:
-        yield Question(slug="where", request=f'Which panel shows "{text}"? Answer with its label.', answer=f"({label})")
+        yield ShortQuestion(
+            slug="where", request=f'Which panel shows "{text}"? Answer with its label.', answer=f"({label})"
+        )
     label, text = own[int(_draw(facts, "other panel") * len(own))]
     if count_words(text) in _SHORT_PART:
-        yield Question(slug="panel", request=f"What does panel ({label}) show? Answer in a few words.", answer=text)
+        yield ShortQuestion(
+            slug="panel", request=f"What does panel ({label}) show? Answer in a few words.", answer=text
+        )
 
 
 def _is_plain(text: str) -> bool:
@@ -137,7 +141,7 @@ def _is_plain(text: str) -> bool:
     return bool(text) and re.search(r"\[|\]|\{|=|\\|\bFig|\bSec|\bTab|\(\w\)", text) is None and text.isascii()
 
 
-def _about_words(facts: FigureFacts) -> Iterator[Question]:
+def _about_words(facts: FigureFacts) -> Iterator[ShortQuestion]:
     """Ask for a word that is printed in the figure, or for one of the text around it that is not."""
     printed = {word.casefold() for word in re.findall(r"[^\W\d_]+", facts.figure_text)}
     is_drawn = facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and not facts.hides_words
@@ -154,7 +158,7 @@ def _about_words(facts: FigureFacts) -> Iterator[Question]:
         is_yes = _draw(facts, "yes") < 0.5
         words = inside if is_yes else outside
         word = words[int(_draw(facts, "word") * len(words))]
-        yield Question(
+        yield ShortQuestion(
             slug="word",
             request=f'Is the word "{word}" printed in this figure? Answer yes or no.',
             answer="yes" if is_yes else "no",
@@ -165,13 +169,13 @@ def _topical(words: Sequence[str]) -> list[str]:
     return sorted({word for word in words if word.casefold() not in STOPWORDS})
 
 
-def _about_captions(facts: FigureFacts) -> Iterator[Question]:
+def _about_captions(facts: FigureFacts) -> Iterator[ShortQuestion]:
     captions = (facts.caption, facts.other_caption)
     if any(count_words(caption) not in _CAPTION_WORDS for caption in captions) or facts.caption == facts.other_caption:
         return
     is_first = _draw(facts, "first") < 0.5
     one, two = captions if is_first else reversed(captions)
-    yield Question(
+    yield ShortQuestion(
         slug="caption",
         request=f"Which caption belongs to this figure?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
         answer="1" if is_first else "2",

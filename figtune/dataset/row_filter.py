@@ -11,7 +11,7 @@ from figtune.core.errors import InputError
 from figtune.core.images import REMARKS, Remark, read_image_bytes
 from figtune.dataset.dataset_rows import DatasetRow, OpenedSource
 from figtune.dataset.filters import RejectReason, check_image
-from figtune.dataset.image_store import EncodedImage, encode_image, store_image
+from figtune.dataset.image_store import StoredImage, prepare_image, store_image
 from figtune.dataset.records import CUSTOM_TASK, Example, Rejection, Split
 from figtune.dataset.sentences import count_words, split_sentences, whole_sentences
 from figtune.dataset.settings import PrepareSettings
@@ -51,13 +51,13 @@ class RowFilter:
 
         The image is decoded once, and not at all where no text is fit.
         """
-        image: EncodedImage | RejectReason | None = None
+        image: StoredImage | RejectReason | None = None
         for number, text in enumerate(row.targets, start=1):
             name = (
                 f"{'row' if len(self.splits.own) == 1 else part}-{row.number:06d}{f'-{number}' if number > 1 else ''}"
             )
             completion = _bounded(text, self.settings.max_words)
-            outcome: EncodedImage | RejectReason | None = self._fault_of_id(row, part)
+            outcome: StoredImage | RejectReason | None = self._fault_of_id(row, part)
             outcome = outcome or _check_text(text, completion, self.settings)
             outcome = outcome or (image := image or self._image(row))
             if isinstance(outcome, RejectReason):
@@ -76,7 +76,7 @@ class RowFilter:
         )
 
     def _candidate(
-        self, row: DatasetRow, part: str, name: str, completion: str, shortened: bool, image: EncodedImage
+        self, row: DatasetRow, part: str, name: str, completion: str, shortened: bool, image: StoredImage
     ) -> CandidateExample:
         group = row.row_id or image.facts.sha256
         return CandidateExample(
@@ -98,12 +98,12 @@ class RowFilter:
             remarks=image.remarks,
         )
 
-    def _image(self, row: DatasetRow) -> EncodedImage | RejectReason:
+    def _image(self, row: DatasetRow) -> StoredImage | RejectReason:
         data = self._encoded(row.image)
         if isinstance(data, RejectReason):
             return data
         try:
-            image = encode_image(data, "the image")
+            image = prepare_image(data, "the image")
         except InputError as error:
             return RejectReason("unreadable_image", error.problem)
         fault = check_image(image.facts, self.settings)

@@ -53,7 +53,7 @@ class Upload:
     """True to create a public repository; an existing one keeps its visibility."""
 
 
-def check_access(upload: Upload) -> None:
+def check_upload_access(upload: Upload) -> None:
     """Check the repository name and the token.
 
     Raises:

@@ -157,9 +157,9 @@ def _push_stage(settings: ExportSettings) -> Stage:
 
 def _check_push(settings: ExportSettings) -> None:
     """Check the access to the Hub before hours of training."""
-    from figtune.export.hub_upload import Upload, check_access
+    from figtune.export.hub_upload import Upload, check_upload_access
 
-    check_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))
+    check_upload_access(Upload(repository=settings.push_to_hub or "", public=settings.push_public))
 
 
 def _run_push(settings: ExportSettings) -> StageSummary:

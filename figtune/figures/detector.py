@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from figtune.extraction.records import FigureKind, FigureType
-from figtune.figures.candidates import propose_candidates
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.figure_labels import FigureLabel, hides_words, line_label, put_in_order
@@ -22,6 +21,7 @@ from figtune.figures.matching import (
 from figtune.figures.page_context import build_page_context
 from figtune.figures.pair_features import confidence_of, pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
+from figtune.figures.region_candidates import propose_candidates
 from figtune.figures.scoring import Region
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles

@@ -77,7 +77,7 @@ def pair_features(
     """
     box = region.box
     return PairFeatures(
-        lead=_lead(region, proposals),
+        lead=_margin_over_runner_up(region, proposals),
         usual_side=1.0 if region.side == side_prior.side else 0.0,
         prose=_counted(
             _is_body_prose(line, style) and box.contains(line.box, 2) for line, role in zip(lines, roles, strict=True)
@@ -188,7 +188,7 @@ def _flanked(caption: Box, region: Box, unclaimed: ForegroundMask) -> float:
     return min(1.0, max((box.height for box in (left, right) if box is not None), default=0.0) / caption.height)
 
 
-def _lead(region: Region, proposals: Sequence[Region]) -> float:
+def _margin_over_runner_up(region: Region, proposals: Sequence[Region]) -> float:
     rivals = [
         other.score for other in proposals if other.side == region.side and other.box.iou(region.box) < _SAME_SHAPE
     ]

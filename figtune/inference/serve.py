@@ -68,7 +68,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         state = AppState(loaded=loaded, settings=settings, spec=spec, uploads=uploads)
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
         app = _application(state, folder, access.hosts(), password)
-        _tell(access, listener.getsockname()[1], None if access.password else password)
+        _log_address(access, listener.getsockname()[1], None if access.password else password)
         run(app, listener)
     logger.info("the page is closed")
 
@@ -121,7 +121,7 @@ def _tell_of_fault() -> None:
         logger.warning(f"a request failed: {type(fault).__name__}: {str(fault).partition(chr(10))[0][:_LONGEST_LINE]}")
 
 
-def _tell(access: Access, port: int, token: str | None) -> None:
+def _log_address(access: Access, port: int, token: str | None) -> None:
     """Log the address and who can reach it; a random password is printed here only."""
     if not access.is_local:
         logger.info(

@@ -31,7 +31,7 @@ class RunningLines:
 
     def holds_words_of(self, line: Line) -> bool:
         """Return whether a line says what a running line says, wherever it stands."""
-        key = _key(line)
+        key = _text_key(line)
         return any(key == other for other, _ in self.places)
 
     def at_height_of(self, line: Line) -> bool:
@@ -48,7 +48,7 @@ def running_lines(texts: Sequence[PageText]) -> RunningLines:
     for text in texts:
         edges = {id(line) for line in _at_edge(text)}
         pages.update({_place(line) for line in text.lines if id(line) in edges})
-        elsewhere.update({_key(line) for line in text.lines if id(line) not in edges and not line.text.isdigit()})
+        elsewhere.update({_text_key(line) for line in text.lines if id(line) not in edges and not line.text.isdigit()})
     least = max(2, len(texts) / _SHARE)
     return RunningLines(
         frozenset(place for place, count in pages.items() if count >= least and elsewhere[place[0]] < count)
@@ -90,13 +90,13 @@ def _goes_on(line: Line, other: Line, inward: int) -> bool:
 
 
 def _place(line: Line) -> tuple[str, int]:
-    return _key(line), _band(line)
+    return _text_key(line), _band(line)
 
 
 def _band(line: Line) -> int:
     return round(line.box.top / _BAND)
 
 
-def _key(line: Line) -> str:
-    """The same for all page numbers."""
+def _text_key(line: Line) -> str:
+    """Return the text with # for each digit: the same for all page numbers."""
     return _DIGITS.sub("#", line.text)

@@ -209,13 +209,13 @@ def _remove_single_files(root: Path) -> None:
 
 
 def _encoder(loaded: LoadedModel) -> AbstractContextManager[None]:
-    return vision_tower_loaded(loaded.model, loaded.family.parts, loaded.base, loaded.dtype, loaded.device)
+    return vision_tower_loaded(loaded.model, loaded.family.parts, loaded.base_dir, loaded.dtype, loaded.device)
 
 
 def _key(loaded: LoadedModel) -> str:
     """Return a hash of everything that decides the features: encoder weights, dtype, image preparation."""
     digest = hashlib.sha256()
-    encoder = vision_tower_digest(loaded.base, loaded.family.parts)
+    encoder = vision_tower_digest(loaded.base_dir, loaded.family.parts)
     digest.update(f"{loaded.record.image_fit} {loaded.dtype} {encoder}".encode())
     digest.update(loaded.processor.image_processor.to_json_string().encode())
     return digest.hexdigest()[:16]

@@ -54,7 +54,7 @@ class LoadedModel:
     tuned: PeftModel
     """The same model behind peft's interface: it saves the adapter and can switch it off."""
     device: torch.device
-    base: Path
+    base_dir: Path
     """The folder of the base model's weights."""
     dtype: torch.dtype
     """dtype of the frozen weights."""
@@ -250,7 +250,7 @@ def load_tuned_model(
         model=tuned.get_base_model(),
         tuned=tuned.eval(),
         device=device,
-        base=base,
+        base_dir=base,
         dtype=precision.dtype,
     )
 

@@ -13,7 +13,8 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, eval_batches
 from figtune.batching.collator import Collator
-from figtune.batching.dataset import BatchDataset, TokenizedSplit
+from figtune.batching.data_loader import BatchDataset
+from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.core.distributed import barrier, is_rank_zero, world_size
 from figtune.dataset.records import Example
@@ -27,7 +28,7 @@ from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_tra
 from figtune.training.metrics_log import MINITRAIN, VAL
 from figtune.training.oom import is_out_of_memory, oom_error, release_memory
 from figtune.training.sample_callback import SampleGenerationCallback
-from figtune.training.schedule import TrainingSchedule
+from figtune.training.schedule import LR_SCHEDULERS, TrainingSchedule
 from figtune.training.settings import TrainSettings
 from figtune.training.throughput import ThroughputMeter
 from figtune.training.trainer import FigureTrainer
@@ -35,7 +36,6 @@ from figtune.training.trainer import FigureTrainer
 logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
-_SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +220,7 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         per_device_eval_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=_SCHEDULERS[settings.scheduler],
+        lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,
         optim=_OPTIMIZERS[settings.optimizer],
         weight_decay=settings.weight_decay,

@@ -1,13 +1,16 @@
-"""Step counts of a training run: how long it is, and when it logs, evaluates and warms up."""
+"""Schedule of a training run: the learning rate, the number of steps, and the steps that log and evaluate."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from figtune.training.settings import TrainSettings
+from figtune.training.settings import Scheduler, TrainSettings
 
 _LOGS_PER_RUN = 200
+LR_SCHEDULERS: dict[Scheduler, str] = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+"""Names that transformers has for the learning-rate schedules. The rate rises over the warmup steps, then falls as a
+cosine or a line, or stays."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,14 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from figtune.batching.collator import Collator, split_model_inputs
-from figtune.batching.dataset import BatchDataset
+from figtune.batching.data_loader import BatchDataset, Prefetcher, data_loader
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup
-from figtune.batching.prefetch import Prefetcher
 from figtune.core.distributed import all_reduce_sum, rank, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.models.lora import save_adapter
@@ -80,14 +79,8 @@ class FigureTrainer(Trainer):
         return optimizer
 
     def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
-        """Return a loader of the composed batches in order; accelerate deals them out to the processes."""
-        loader: DataLoader[list[SharedPrefixGroup]] = DataLoader(
-            self._train,
-            batch_size=1,
-            sampler=SequentialSampler(self._train),
-            collate_fn=lambda batches: self._collator(batches[0]),
-            pin_memory=self.args.dataloader_pin_memory,
-        )
+        """Return the data loader; accelerate deals its batches out to the processes."""
+        loader = data_loader(self._train, self._collator, pin_memory=self.args.dataloader_pin_memory)
         prepared: DataLoader[list[SharedPrefixGroup]] = self.accelerator.prepare(loader)
         return prepared
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from figtune.dataset.panel_captions import PanelPart
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, Question, ask
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask
 from figtune.extraction.records import FigureKind
 
 FACTS = FigureFacts(
@@ -29,7 +29,7 @@ FACTS = FigureFacts(
 )
 
 
-def asked(facts: FigureFacts, figures: int = 400) -> list[Question]:
+def asked(facts: FigureFacts, figures: int = 400) -> list[ShortQuestion]:
     return [question for number in range(figures) for question in ask(replace(facts, figure_id=f"figure-{number}"))]
 
 

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from figtune.core.errors import ResourceError, UsageError
-from figtune.export.hub_upload import Upload, check_access, push_adapter, push_merged
+from figtune.export.hub_upload import Upload, check_upload_access, push_adapter, push_merged
 from tests.hub_server import LocalHub, Refusal, serving
 from tests.inference.trained_model import write_trained_model
 
@@ -48,7 +48,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_what_others_need_is_uploaded_and_nothing_else(local_hub: LocalHub, output: Path) -> None:
-    check_access(UPLOAD)
+    check_upload_access(UPLOAD)
     count = push_adapter(output, UPLOAD)
     files = local_hub.models[NAME]
     tops = {path.split("/")[0] for path in files} - {".gitattributes"}
@@ -98,14 +98,14 @@ def test_a_merged_model_has_a_repository_of_its_own(local_hub: LocalHub, output:
 @pytest.mark.parametrize("name", ["figures", "a/b/c", "some one/figures", "--/figures", ""])
 def test_names_are_checked_before_anything_is_sent(local_hub: LocalHub, name: str) -> None:
     with pytest.raises(UsageError, match="give it as USER/NAME"):
-        check_access(Upload(repository=name, public=False))
+        check_upload_access(Upload(repository=name, public=False))
     assert local_hub.asked == []
 
 
 def test_without_a_token_nothing_is_asked(local_hub: LocalHub, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(ResourceError, match=r"no Hub token on this machine.*hf auth login"):
-        check_access(UPLOAD)
+        check_upload_access(UPLOAD)
     with pytest.raises(ResourceError, match="no Hub token on this machine"):
         push_adapter(output, UPLOAD)
     assert local_hub.asked == []
@@ -113,7 +113,7 @@ def test_without_a_token_nothing_is_asked(local_hub: LocalHub, output: Path, mon
 
 def test_a_token_that_the_hub_does_not_accept(local_hub: LocalHub, output: Path) -> None:
     local_hub.refusal = Refusal(401, {"X-Error-Message": "Invalid credentials in Authorization header"})
-    for refused in (lambda: check_access(UPLOAD), lambda: push_adapter(output, UPLOAD)):
+    for refused in (lambda: check_upload_access(UPLOAD), lambda: push_adapter(output, UPLOAD)):
         with pytest.raises(ResourceError, match="did not accept your token; renew it") as told:
             refused()
         assert TOKEN not in str(told.value)
@@ -121,7 +121,7 @@ def test_a_token_that_the_hub_does_not_accept(local_hub: LocalHub, output: Path)
 
 def test_a_token_that_may_only_read(local_hub: LocalHub, output: Path) -> None:
     local_hub.refused_writing = Refusal(403, {"X-Error-Message": "You don't have the rights"})
-    check_access(UPLOAD)
+    check_upload_access(UPLOAD)
     with pytest.raises(ResourceError, match=f"your token may not write to {NAME}; give it write access at .*tokens"):
         push_adapter(output, UPLOAD)
 
@@ -134,6 +134,6 @@ def test_a_hub_that_fails_says_that_a_rerun_carries_on(local_hub: LocalHub, outp
 
 def test_without_network(local_hub: LocalHub, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    for refused in (lambda: check_access(UPLOAD), lambda: push_adapter(output, UPLOAD)):
+    for refused in (lambda: check_upload_access(UPLOAD), lambda: push_adapter(output, UPLOAD)):
         with pytest.raises(ResourceError, match="does not answer; check the network"):
             refused()

@@ -41,12 +41,12 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def blind(loaded: LoadedModel) -> LoadedModel:
     """The same model, its vision encoder left on the disk."""
-    return load_tuned_model(loaded.base.parent, CPU, "setup", encoder=False)
+    return load_tuned_model(loaded.base_dir.parent, CPU, "setup", encoder=False)
 
 
 def changed_base(loaded: LoadedModel, folder: Path, name: str) -> Path:
     """A copy of the base model in which a weight is another."""
-    shutil.copytree(loaded.base, folder)
+    shutil.copytree(loaded.base_dir, folder)
     weights = load_file(folder / WEIGHTS)
     (full_name,) = (each for each in weights if each.endswith(name))
     weights[full_name] = weights[full_name] + 1
@@ -229,7 +229,7 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
     tower = loaded.model.get_submodule(loaded.family.parts.vision_encoder)
     matrix = next(each for each, weight in tower.named_parameters() if weight.ndim > 1 and "patch" in each)
     other = changed_base(loaded, tmp_path / "other", matrix)
-    changed = prepared_features(tmp_path, dataclasses.replace(blind, base=other), files)
+    changed = prepared_features(tmp_path, dataclasses.replace(blind, base_dir=other), files)
     rough = prepared_features(tmp_path, dataclasses.replace(blind, dtype=torch.bfloat16), files)
     assert len({store.shards.folder for store in (letterboxed, squashed, changed, rough)}) == 4
     middle = list(files)[1]
@@ -241,7 +241,7 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
 
 def test_a_changed_decoder_leaves_the_features_valid(loaded: LoadedModel, tmp_path: Path) -> None:
     other = changed_base(loaded, tmp_path / "other", "model.norm.weight")
-    assert vision_tower_digest(other, loaded.family.parts) == vision_tower_digest(loaded.base, loaded.family.parts)
+    assert vision_tower_digest(other, loaded.family.parts) == vision_tower_digest(loaded.base_dir, loaded.family.parts)
 
 
 def test_the_encoder_is_loaded_only_while_features_are_missing(
@@ -276,16 +276,16 @@ def test_an_encoder_that_is_damaged_or_another_is_refused(
     blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "base"
-    shutil.copytree(blind.base, folder)
+    shutil.copytree(blind.base_dir, folder)
     weights = load_file(folder / WEIGHTS)
     vision = f".{blind.family.parts.vision_name}."
     kept = {name: tensor for name, tensor in weights.items() if vision not in f".{name}" or ".mlp." not in name}
     save_file(kept, folder / WEIGHTS)
     with pytest.raises(ResourceError, match="is not the one that its config"):
-        prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)
+        prepared_features(tmp_path, dataclasses.replace(blind, base_dir=folder), files)
     (folder / WEIGHTS).write_bytes(b"torn")
     with pytest.raises(ResourceError, match="are damaged"):
-        prepared_features(tmp_path, dataclasses.replace(blind, base=folder), files)
+        prepared_features(tmp_path, dataclasses.replace(blind, base_dir=folder), files)
 
 
 def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
@@ -311,7 +311,7 @@ def test_three_processes_each_compute_a_share_and_read_all(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
     alone = prepared_features(tmp_path / "alone", loaded, files)
-    launched = Launched(3, share_of_features, loaded.base.parent, tmp_path / "shared", files, log=tmp_path / "log")
+    launched = Launched(3, share_of_features, loaded.base_dir.parent, tmp_path / "shared", files, log=tmp_path / "log")
     assert launched.codes() == [0, 0, 0], launched.said()
     shares = [line.removeprefix("computed ") for line in launched.said().splitlines() if line.startswith("computed ")]
     assert sorted(shares) == sorted(files)

@@ -143,7 +143,7 @@ def test_letterboxed_tiles_put_together_are_the_image(loaded: LoadedModel) -> No
 
 def processor_of(loaded: LoadedModel) -> Any:
     """The processor once more, to be changed."""
-    return FAMILY.load_processor(loaded.base.parent / "processor")
+    return FAMILY.load_processor(loaded.base_dir.parent / "processor")
 
 
 def test_loss_from_kept_features_of_tiles_is_the_librarys_own_from_pixels(loaded: LoadedModel) -> None:

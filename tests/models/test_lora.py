@@ -55,7 +55,7 @@ def test_decoder_lora_sits_in_the_decoder_alone(tmp_path: Path, name: str) -> No
     loaded = set_up(tmp_path, name, "lora", ("decoder",))
     names = trained_names(loaded)
     adapted = rf".*\.{loaded.family.parts.decoder_layers.path}\.\d+\.(self_attn|mlp)\.\w+_proj\.weight"
-    base = load_base_model(loaded.base, loaded.family, torch.float32, CPU, "sdpa")
+    base = load_base_model(loaded.base_dir, loaded.family, torch.float32, CPU, "sdpa")
     linear = [name for name, _ in base.named_parameters() if re.fullmatch(adapted, name)]
     assert len(names) == 2 * len(linear) > 0  # A and B
     assert all(f"{loaded.family.parts.text_decoder}.layers." in name and ".lora_" in name for name in names)

@@ -105,7 +105,7 @@ def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], B
 
 def description(loaded: LoadedModel) -> ModelSpec:
     record = loaded.record
-    return describe_model(loaded.base, record.name, precision_of(record, CPU), record.adapter)
+    return describe_model(loaded.base_dir, record.name, precision_of(record, CPU), record.adapter)
 
 
 def held(loaded: LoadedModel) -> int:

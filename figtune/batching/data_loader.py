@@ -1,4 +1,4 @@
-"""Prefetch: a thread reads and collates the batches of the next steps while the device works on this one.
+"""Data loader: the batches of an epoch in order, collated, and read ahead by a thread while the device works.
 
 A thread, not processes: reading half a megabyte of features for a picture and copying it wait for the disk and for
 memory, which a thread does beside the model's work; forking a process that runs threads of its own is unsafe, and a
@@ -14,11 +14,47 @@ from threading import Event, Thread
 from typing import Generic, TypeVar
 
 import torch
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+
+from figtune.batching.batch_sampler import LengthGroupedSampler
+from figtune.batching.collator import Collator
+from figtune.batching.dataset import TokenizedSplit
+from figtune.batching.packing import SharedPrefixGroup
 
 POLL_SECONDS = 0.2
 """Seconds between checks whether the consumer has closed."""
 
 Element = TypeVar("Element")
+
+
+class BatchDataset(Dataset[list[SharedPrefixGroup]]):
+    """The batches of an epoch by number, for a data loader that takes them one after another."""
+
+    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler) -> None:
+        self._split = split
+        self._sampler = sampler
+        self._batches = sampler.batches(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Compose the batches of an epoch; accelerate's data loader calls this, after a resumed start too."""
+        self._batches = self._sampler.batches(epoch)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __getitem__(self, index: int) -> list[SharedPrefixGroup]:
+        return self._split.groups(self._batches[index])
+
+
+def data_loader(batches: BatchDataset, collator: Collator, *, pin_memory: bool) -> DataLoader[list[SharedPrefixGroup]]:
+    """Return a loader of the composed batches in order."""
+    return DataLoader(
+        batches,
+        batch_size=1,
+        sampler=SequentialSampler(batches),
+        collate_fn=lambda batches: collator(batches[0]),
+        pin_memory=pin_memory,
+    )
 
 
 class Prefetcher(Generic[Element]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from figtune.batching.prefetch import Prefetcher
+from figtune.batching.data_loader import Prefetcher
 
 
 def test_elements_come_in_order_and_end() -> None:
