@@ -43,7 +43,7 @@ class Review:
     def command(self) -> list[str]:
         """Command that prepares the examples; all papers are trained on."""
         folders = ["--pdf_dir", str(self.papers), "--work_dir", str(self.folder), "--decisions", str(self.decisions)]
-        rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0"]
+        rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0", "--prepare.panel_images", "False"]
         return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules]
 
     @property
