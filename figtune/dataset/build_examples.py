@@ -1,4 +1,4 @@
-"""Examples of a figure: a task's draft put into bounds, its phrasing and quality, or the rule that rejects it."""
+"""Examples composed: a task's draft put into bounds, its phrasing chosen, or the rule that rejects it."""
 
 from __future__ import annotations
 

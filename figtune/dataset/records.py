@@ -10,8 +10,10 @@ from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
 """Task of an example made from papers."""
-LOOKING_TASKS: frozenset[Task] = frozenset(("read", "question"))
-"""Tasks that nothing but the image answers."""
+QUESTION_TASK: Task = "question"
+READ_TASK: Task = "read"
+SHORT_TASKS: frozenset[Task] = frozenset((QUESTION_TASK, READ_TASK))
+"""Tasks with short answers that nothing but the image gives, and that are right or wrong."""
 CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
