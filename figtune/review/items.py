@@ -66,6 +66,8 @@ class Item:
     length: int
     """Length of its line, in bytes."""
     key: DecisionKey
+    figure_key: DecisionKey
+    """Key of its whole figure."""
     rule: str
     score: float
     acceptable: bool
@@ -97,7 +99,7 @@ def state_of(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
     decision = decisions.get(item.key)
     if decision is not None and decision.verdict:
         return "rejected" if decision.verdict == "reject" else "edited" if decision.text else "accepted"
-    figure = decisions.get(item.key.of_figure) if item.key.figure else None
+    figure = decisions.get(item.figure_key) if item.key.figure else None
     return "rejected" if figure is not None and figure.verdict == "reject" else "open"
 
 
@@ -183,6 +185,7 @@ class ReviewItems:
 
     def _indexed(self) -> Iterator[Item]:
         decoder = msgspec.json.Decoder(Candidate)
+        figures: dict[DecisionKey, DecisionKey] = {}
         offset = 0
         for place, line in enumerate(self._file):
             try:
@@ -194,6 +197,14 @@ class ReviewItems:
             key = msgspec.json.encode(candidate.key)
             item_id = hashlib.sha256(key).hexdigest()[:_ID_DIGITS]
             yield Item(
-                item_id, place, offset, len(line), candidate.key, candidate.rule, candidate.score, candidate.acceptable
+                item_id=item_id,
+                place=place,
+                offset=offset,
+                length=len(line),
+                key=candidate.key,
+                figure_key=figures.setdefault(candidate.key.of_figure, candidate.key.of_figure),
+                rule=candidate.rule,
+                score=candidate.score,
+                acceptable=candidate.acceptable,
             )
             offset += len(line)

@@ -38,12 +38,13 @@ class Review:
     papers: Path
     server: subprocess.Popen[str] | None = None
     address: str = ""
+    is_ended: bool = False
 
     @property
     def command(self) -> list[str]:
         """Command that prepares the examples; all papers are trained on."""
         folders = ["--pdf_dir", str(self.papers), "--work_dir", str(self.folder), "--decisions", str(self.decisions)]
-        rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0"]
+        rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0", "--prepare.no_panel_images"]
         return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules]
 
     @property
@@ -66,6 +67,7 @@ class Review:
     def end(self, number: signal.Signals = signal.SIGINT) -> str:
         """End the server; return its last words."""
         assert self.server is not None
+        self.is_ended = True
         self.server.send_signal(number)
         _, said = self.server.communicate(timeout=60)
         return said
@@ -89,10 +91,12 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Review:
 def review(extracted: Review) -> Iterator[Review]:
     shutil.rmtree(extracted.decisions.parent, ignore_errors=True)
     made = Review(extracted.folder, extracted.papers)
-    made.serve()
-    yield made
-    if made.server is not None and made.server.poll() is None:
-        made.end()
+    try:
+        made.serve()
+        yield made
+    finally:
+        if made.server is not None and not made.is_ended:
+            made.end(signal.SIGKILL)
 
 
 def shown(page: Page) -> str:
@@ -251,6 +255,7 @@ def test_a_text_outlives_a_killed_server(tab: Tab, review: Review) -> None:
     expect(page.locator("#text")).to_have_value(re.compile(r"And more\.$"))
     assert not review.decisions.exists()
     address = review.address
+    review.is_ended = False
     review.server = subprocess.Popen(
         [*review.command, "--review", "--serve_port", address.rpartition(":")[2]],
         cwd=ROOT,
