@@ -51,6 +51,8 @@ from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.records import (
     DATASET_CONTENTS,
     PREPARATION_VERSION,
+    QUESTION_TASK,
+    READ_TASK,
     REJECTED_FILE,
     SPLITS,
     Example,
@@ -63,7 +65,7 @@ from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import choice_scores
 from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Prediction
-from figtune.metrics.short_answers import QUESTION_TASK, READ_TASK, short_scores
+from figtune.metrics.short_answers import short_scores
 from figtune.models.records import FEATURES_FOLDER
 from figtune.models.tiny import tiny_tokenizer
 
@@ -267,7 +269,7 @@ def _write_dataset(held: Sequence[Held], way: Way, dataset_dir: Path) -> StageRe
             for example in examples_of(each.drawing, tasks, shown, pictures):
                 write[each.split](example)
                 collector.add_example(each.split, example, shortened=False)
-    options = FinalizeOptions(minitrain_examples=40, expected_splits=SPLITS, data_set="")
+    options = FinalizeOptions(minitrain_examples=40, expected_splits=SPLITS, data_set="", decisions={})
     return StageResult(counts=finalize_dataset(dataset_dir, collector, options).summary)
 
 
