@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import os
 import re
 import sys
 from collections import Counter
@@ -65,6 +66,7 @@ from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import choice_scores
 from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Prediction
 from figtune.metrics.short_answers import short_scores
+from figtune.models.records import FEATURES_FOLDER
 from figtune.models.tiny import tiny_tokenizer
 
 SIDE, PATCH, IMAGE_TOKENS = 120, 10, 36
@@ -154,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.ways:
         way, folder = WAYS[name], options.folder / name.replace(" ", "-")
         count = _prepare(folder / "work", held, way)
+        _share_features(folder / "work" / "model")
         places = ("--work_dir", folder / "work", "--output_dir", folder / "output", "--model.name", model)
         chosen = (
             *("--train.learning_rate", options.learning_rate, "--train.epochs", f"{options.rows / count:.4f}"),
@@ -239,6 +242,16 @@ def _prepare(work: Path, held: Sequence[Held], way: Way) -> int:
     summary = run_if_stale(stage, partial(_write_dataset, held, way), lock_folders=(work,), force=False)
     captions = sum(each.split == "train" for each in held)
     return round(captions / (1 - way.question_share)) if way.question_share else summary.result.counts["train examples"]
+
+
+def _share_features(model_dir: Path) -> None:
+    """Keep the features, which are the same in all ways, in one folder."""
+    model_dir.mkdir(exist_ok=True)
+    features = model_dir / FEATURES_FOLDER
+    if not features.exists():
+        shared = model_dir.parent.parent.parent / FEATURES_FOLDER
+        shared.mkdir(exist_ok=True)
+        features.symlink_to(os.path.relpath(shared, model_dir), target_is_directory=True)
 
 
 def _write_dataset(held: Sequence[Held], way: Way, dataset_dir: Path) -> StageResult:
