@@ -38,14 +38,13 @@ from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
-from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
+from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
 from figtune.dataset.shards import stream_examples
 from figtune.evaluation.eval_items import mismatched_images
 from figtune.evaluation.negatives import NegativePool
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import share_right
 from figtune.metrics.records import Estimate
-from figtune.metrics.short_answers import QUESTION_TASK
 from figtune.models.family import FEATURES, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
 from figtune.models.loading import LoadedModel, load_tuned_model
@@ -306,11 +305,11 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
     sys.stdout.write(f"{'a token':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
-    for asked in sorted({kind_of(each.example) for each in scored}):
-        rows = [each for each in scored if kind_of(each.example) == asked]
+    for kind in sorted({kind_of(each.example) for each in scored}):
+        rows = [each for each in scored if kind_of(each.example) == kind]
         if len(rows) < FEWEST:
             continue
-        title = f"{asked}?" if asked else rows[0].example.task
+        title = f"{kind}?" if kind else rows[0].example.task
         loss = _mean_loss(rows, lambda each: each.losses[0])
         wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
         grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])

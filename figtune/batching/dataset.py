@@ -15,7 +15,7 @@ from figtune.batching.tokenization import log_too_long, tokenize_example
 from figtune.core import commands
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
-from figtune.dataset.records import LOOKING_TASKS, MINITRAIN_FILE, Example
+from figtune.dataset.records import MINITRAIN_FILE, SHORT_TASKS, Example
 from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, ImageLayout, Processor, TokenizedExample
 from figtune.models.feature_cache import ImageFiles
@@ -175,7 +175,7 @@ def tokenize_split(
         except InputError as refusal:
             refused[example.example_id] = refusal
             continue
-        looking = example.task in LOOKING_TASKS
+        looking = example.task in SHORT_TASKS
         tokenized.append(CompactExample.of(tokens, example.image_sha256, is_looking=looking))
     log_too_long(refused)
     return TokenizedSplit(

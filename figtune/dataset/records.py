@@ -10,8 +10,10 @@ from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
 """Task of an example made from papers."""
-LOOKING_TASKS: frozenset[Task] = frozenset(("read", "question"))
-"""Tasks that nothing but the image answers."""
+QUESTION_TASK: Task = "question"
+READ_TASK: Task = "read"
+SHORT_TASKS: frozenset[Task] = frozenset((QUESTION_TASK, READ_TASK))
+"""Tasks with short answers that nothing but the image gives, and that are right or wrong."""
 CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
@@ -24,7 +26,7 @@ MINITRAIN_FILE = "minitrain.jsonl"
 """A slice of the training examples: a loss on it far below the one on val tells memorisation."""
 REJECTED_FILE = "rejected.jsonl"
 CANDIDATES_FILE = "candidates.jsonl"
-"""Examples, figures and crops that a person may decide on; see `candidates`."""
+"""Everything that a person may decide on, see `candidates`."""
 STATS_FILE = "stats.json"
 CARD_FILE = "README.md"
 LENGTHS_FILE = "lengths.svg"

@@ -10,12 +10,11 @@ from typing import TypeVar
 
 from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
-from figtune.dataset.records import Example
+from figtune.dataset.records import SHORT_TASKS, Example
 from figtune.evaluation.eval_items import EvalItem
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
-from figtune.metrics.short_answers import SHORT_TASKS
 from figtune.metrics.text_metrics import chrf, rouge_l
 from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
 from figtune.models.feature_cache import ImageSource, grey_images, read_inputs
