@@ -12,10 +12,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from figtune.batching.liger import SoftcappedLoss, fused_loss
-
-CHUNK = 256
-"""Tokens whose logits exist at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
+from figtune.batching.liger import CHUNK, fused_loss
 
 
 def logits_of(base: PreTrainedModel, states: Tensor) -> Tensor:
@@ -37,8 +34,11 @@ def summed_cross_entropy(
         weights: float32[N], by which each token counts; None for 1.
     """
     weight: Tensor = base.lm_head.weight
-    of_tokens = _loss(weight, len(targets)) if weights is None else _weighted_cross_entropy
-    loss = partial(of_tokens, cap=_cap(base))
+    fused = fused_loss(weight.device)
+    # Not of a trained head, which it would copy for each chunk.
+    if fused is not None and weights is None and len(targets) and not weight.requires_grad:
+        return fused(states, weight, targets, _cap(base))
+    loss = partial(_cross_entropy if weights is None else _weighted_cross_entropy, cap=_cap(base))
     wanted = (targets,) if weights is None else (targets, weights)
     if torch.is_grad_enabled():
         found: Tensor = ChunkedCrossEntropy.apply(loss, wanted, states, weight)  # type: ignore[no-untyped-call]
@@ -57,12 +57,6 @@ def token_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor) 
         F.cross_entropy(logits_of(base, chunk), wanted, reduction="none") for chunk, wanted in _chunks(states, targets)
     ]
     return torch.cat(losses)
-
-
-def _loss(weight: Tensor, tokens: int) -> SoftcappedLoss:
-    """Return the fused loss where it is available: not for a trained head, which it would copy for each chunk."""
-    fused = fused_loss(weight.device)
-    return _cross_entropy if fused is None or weight.requires_grad or not tokens else fused
 
 
 class ChunkedCrossEntropy(Function):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from figtune.batching.packing import PackedRow, SharedPrefixGroup, pack
-from figtune.models.family import IGNORE_INDEX, Family, TokenizedExample
+from figtune.models.family import FEATURES, IGNORE_INDEX, Family, TokenizedExample
 from figtune.models.feature_cache import ImageSource, concatenate
 from figtune.models.records import LossPer
 
@@ -31,9 +31,10 @@ _IMAGE = "image."
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatch:
-    """Packed rows, each tensor of shape [R, L], L tokens in each of R rows.
+    """Packed rows: tensors of shape [R, L], L tokens in each of R rows, and their N targets.
 
-    Which token attends to which follows from all but `labels`: see `figtune.batching.loss.attention_masks`.
+    Which token attends to which follows from the first six: see `figtune.batching.loss.attention_masks`. The places of
+    the targets are found before the batch is on a card, which would have to be waited for.
     """
 
     input_ids: Tensor
@@ -49,10 +50,15 @@ class TrainingBatch:
     bidirectional: Tensor
     """bool, attends to all bidirectional tokens of its example, rather than only to those before it."""
     labels: Tensor
-    """int64, IGNORE_INDEX on prompts and padding; the token at i is predicted at i - 1."""
+    """int64, IGNORE_INDEX on prompts and padding."""
+    targets: Tensor
+    """int64[N], the labels that the loss is taken over, row by row."""
+    predicted_at: Tensor
+    """int64[N], the token that each target is predicted at, row * L + column: the one before it in its example; for the
+    first after a shared prefix, the prefix's last."""
     weights: Tensor
-    """float32, by which the loss of each label counts: 1, or the inverse of its example's target tokens; times the
-    weight of the token, where the example has any."""
+    """float32[N], by which the loss of each target counts: 1, the inverse of its example's target tokens, or the weight
+    of the token, or both."""
 
     @property
     def tokens(self) -> Tensor:
@@ -62,12 +68,12 @@ class TrainingBatch:
     @property
     def num_target_tokens(self) -> int:
         """Number of tokens that the loss is taken over."""
-        return int((self.labels != IGNORE_INDEX).sum())
+        return len(self.targets)
 
     @property
     def loss_count(self) -> Tensor:
         """Number of target tokens, or of examples, that the summed loss is divided by, by their weights: float32[]."""
-        return self.weights[self.labels != IGNORE_INDEX].sum()
+        return self.weights.sum()
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device."""
@@ -105,6 +111,9 @@ class Collator:
         """Return the fields of `TrainingBatch`, and the image tensors of all groups, row by row."""
         rows = pack(groups)
         images = concatenate([self.images.tensors(group.image_sha256) for row in rows for group in row])
+        tokens = sum(group.examples[0].image.tokens for row in rows for group in row)
+        if len(images.get(FEATURES, range(tokens))) != tokens:
+            raise ValueError(f"features for {len(images[FEATURES])} image tokens, and {tokens} of them in the rows")
         named = {f"{_IMAGE}{name}": tensor for name, tensor in images.items()}
         return {**named, **vars(training_batch(rows, self.family, self.pad_id, self.loss_per))}
 
@@ -136,9 +145,12 @@ def training_batch(
         example_ids=_padded((tokens.example_ids for tokens in columns), length, SHARED),
         bidirectional=_padded((tokens.bidirectional for tokens in columns), length, False).bool(),
         labels=_padded((tokens.labels for tokens in columns), length, IGNORE_INDEX),
-        weights=torch.tensor(
-            [[*tokens.weights, *[0.0] * (length - len(tokens.weights))] for tokens in columns], dtype=torch.float32
+        targets=torch.tensor([label for tokens in columns for label in tokens.targets], dtype=torch.int64),
+        predicted_at=torch.tensor(
+            [row * length + column for row, tokens in enumerate(columns) for column in tokens.predicted_at],
+            dtype=torch.int64,
         ),
+        weights=torch.tensor([weight for tokens in columns for weight in tokens.weights], dtype=torch.float32),
     )
 
 
@@ -155,14 +167,28 @@ class _Columns:
         self.example_ids: list[int] = []
         self.bidirectional: list[bool] = []
         self.labels: list[int] = []
+        self.targets: list[int] = []
+        self.predicted_at: list[int] = []
         self.weights: list[float] = []
 
     def add_group(self, group: SharedPrefixGroup, index: int) -> None:
         """Append what the group's examples share, once, then the rest of each."""
         shared = group.shared_prefix_length
         self._add(group.examples[0], slice(0, shared), index, SHARED)
+        last_shared = len(self.input_ids) - 1
         for example_id, example in enumerate(group.examples, start=SHARED + 1):
-            self._add(example, slice(shared, len(example.input_ids)), index, example_id)
+            part = slice(shared, len(example.input_ids))
+            self._add_targets(example, part, last_shared)
+            self._add(example, part, index, example_id)
+
+    def _add_targets(self, example: TokenizedExample, part: slice, last_shared: int) -> None:
+        weight = 1 / max(1, example.num_target_tokens) if self._loss_per == "example" else 1.0
+        of_targets = example.target_weights or (1.0,) * example.num_target_tokens
+        start = len(self.input_ids) - part.start
+        for place, of_target in enumerate(of_targets, start=example.prompt_length):
+            self.targets.append(example.input_ids[place])
+            self.predicted_at.append(start + place - 1 if place > part.start else last_shared)
+            self.weights.append(weight * of_target)
 
     def _add(self, example: TokenizedExample, part: slice, group_id: int, example_id: int) -> None:
         count = part.stop - part.start
@@ -176,12 +202,6 @@ class _Columns:
         self.example_ids += [example_id] * count
         self.bidirectional += example.bidirectional[part]
         self.labels += example.labels[part]
-        weight = 1 / max(1, example.num_target_tokens) if self._loss_per == "example" else 1.0
-        if example.target_weights is None:
-            self.weights += [weight] * count
-        else:
-            of_tokens = (*[0.0] * example.prompt_length, *example.target_weights)
-            self.weights += [weight * of_token for of_token in of_tokens[part]]
 
 
 def prompt_batch(prompts: Sequence[TokenizedExample], pad_id: int) -> PromptBatch:

@@ -21,6 +21,10 @@ DEVICES = frozenset({"cuda"})
 """Device types that the kernel is compiled for."""
 
 
+CHUNK = 256
+"""Tokens whose logits exist at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
+
+
 class Loss(Protocol):
     """Cross-entropy in nats, summed over tokens."""
 
@@ -49,8 +53,10 @@ def _liger() -> SoftcappedLoss | None:
     logger.info(f"loss: made by liger-kernel {installed}")
 
     def loss(states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-        # Left to itself it takes so few tokens at a time that it reads the whole head for each 32 of them.
-        at_once = -(-len(weight) // weight.shape[1])
+        # Left to itself it takes so few tokens at a time that it reads the whole head for each 32 of them. It waits for
+        # the card once a call, so it gets all tokens in one.
+        chunks = -(-len(states) // CHUNK)
+        at_once = -(-len(weight) // (weight.shape[1] * chunks))
         found: Tensor = liger(states, weight, targets, reduction="sum", softcap=cap, chunk_mem_const=at_once)
         return found
 

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy, token_cross_entropy
-from figtune.batching.collator import SHARED, TrainingBatch, split_model_inputs, training_batch
+from figtune.batching.collator import TrainingBatch, split_model_inputs, training_batch
 from figtune.batching.packing import completions_in_one_row
-from figtune.models.family import FULL, IGNORE_INDEX, SLIDING, Family, TokenizedExample
+from figtune.models.family import FULL, SLIDING, Family, TokenizedExample
 from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import LoadedModel
@@ -56,9 +56,8 @@ class CompletionLoss(nn.Module):
             images: tensors of the images of all groups, row by row: see `Family.image_embeddings`.
         """
         with self._autocast():
-            labels, places = _targets(batch)
-            weights = batch.weights[_label_places(batch)] if self._weighted else None
-            return summed_cross_entropy(self._base, self._states(batch, images, places), labels, weights)
+            weights = batch.weights if self._weighted else None
+            return summed_cross_entropy(self._base, self._states(batch, images), batch.targets, weights)
 
     def logits_at_targets(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the predictions for the target tokens, and these.
@@ -70,14 +69,12 @@ class CompletionLoss(nn.Module):
             `logits: float32[N, vocabulary]` and `targets: int64[N]`, N target tokens of the whole batch, row by row.
         """
         with self._autocast():
-            labels, places = _targets(batch)
-            return logits_of(self._base, self._states(batch, images, places)), labels
+            return logits_of(self._base, self._states(batch, images)), batch.targets
 
     def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
         with self._autocast():
-            labels, places = _targets(batch)
-            return token_cross_entropy(self._base, self._states(batch, images, places), labels)
+            return token_cross_entropy(self._base, self._states(batch, images), batch.targets)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass.
@@ -105,22 +102,21 @@ class CompletionLoss(nn.Module):
         base: PreTrainedModel = self.tuned.get_base_model()
         return base
 
-    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor], places: tuple[Tensor, ...]) -> Tensor:
-        """Return the decoder's last states at the tokens that predict a label, see `_targets`: float[N, D]."""
+    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
+        """Return the decoder's last states at the tokens that predict a target: float[N, D]."""
         base = self._base
         masks = attention_masks(batch, base.config.get_text_config(), self._family)
         masks = {kind: _mask_for_backend(base, mask) for kind, mask in masks.items()}
         embeddings = self._family.image_embeddings(base, images)
         decoder = base.get_submodule(self._family.parts.text_decoder)
-        with _per_layer_type_masks(decoder, masks):
-            states: Tensor = base.model(
-                input_ids=batch.input_ids,
-                position_ids=batch.position_ids,
-                attention_mask=masks[FULL],
-                mm_encoder_outputs={"image": self._family.encoder_outputs(embeddings)},
-                use_cache=False,
-            ).last_hidden_state
-        return states[places]
+        states: Tensor = decoder(
+            **self._family.decoder_inputs(base, batch.input_ids, embeddings),
+            position_ids=batch.position_ids,
+            # One mask for each type of layer, where there are several.
+            attention_mask=masks if SLIDING in masks else masks[FULL],
+            use_cache=False,
+        ).last_hidden_state
+        return states.flatten(0, 1)[batch.predicted_at]
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -214,25 +210,6 @@ def _runs(bidirectional: Tensor) -> Tensor:
     return starts.cumsum(dim=1) * bidirectional
 
 
-def _label_places(batch: TrainingBatch) -> tuple[Tensor, ...]:
-    """Return rows and columns of the labels, int64[N] each."""
-    return (batch.labels != IGNORE_INDEX).nonzero(as_tuple=True)
-
-
-def _targets(batch: TrainingBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the labels, int64[N], and the tokens that they are predicted at: rows and columns, int64[N] each.
-
-    That is the token before its own; for the first one after a shared prefix, the prefix's last.
-    """
-    columns = torch.arange(batch.labels.shape[1], device=batch.labels.device).expand_as(batch.labels)
-    is_shared = batch.example_ids == SHARED
-    is_first = ~is_shared & (batch.example_ids != F.pad(batch.example_ids, (1, 0))[:, :-1])
-    last_shared = torch.where(is_shared, columns, 0).cummax(dim=1).values
-    predicted_at = torch.where(is_first, last_shared, columns - 1)
-    rows, own = _label_places(batch)
-    return batch.labels[rows, own], (rows, predicted_at[rows, own])
-
-
 def _mask_for_backend(base: PreTrainedModel, mask: Tensor) -> Tensor:
     """Return the mask as the attention takes it: boolean for sdpa, added numbers for eager."""
     if base.config.get_text_config()._attn_implementation != "eager":
@@ -240,22 +217,3 @@ def _mask_for_backend(base: PreTrainedModel, mask: Tensor) -> Tensor:
     embeddings = base.get_input_embeddings()
     dtype: torch.dtype = embeddings.weight.dtype  # type: ignore[assignment]
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-
-
-@contextmanager
-def _per_layer_type_masks(decoder: nn.Module, masks: dict[str, Tensor]) -> Iterator[None]:
-    """Pass one mask per layer type (full / sliding). PaliGemma 2's forward would reuse a single mask."""
-    if SLIDING not in masks:
-        yield
-        return
-
-    def choose(
-        _: nn.Module, arguments: tuple[object, ...], given: dict[str, object]
-    ) -> tuple[tuple[object, ...], dict[str, object]]:
-        return arguments, {**given, "attention_mask": masks}
-
-    hook = decoder.register_forward_pre_hook(choose, with_kwargs=True)
-    try:
-        yield
-    finally:
-        hook.remove()

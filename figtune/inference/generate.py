@@ -78,7 +78,7 @@ def generate_answers(
         attention_mask=batch.attention_mask,
         **family.token_inputs(batch.bidirectional, batch.attention_mask),
         mm_encoder_outputs={"image": family.encoder_outputs(embeddings)},
-        logits_processor=sampling_processors(decoding, prompts, images),
+        logits_processor=sampling_processors(decoding, prompts, images, loaded.device),
         streamer=streamer,
     )
     answers = generated[:, batch.input_ids.shape[1] :].tolist()
@@ -86,13 +86,14 @@ def generate_answers(
 
 
 def sampling_processors(
-    decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs]
+    decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs], device: torch.device
 ) -> LogitsProcessorList:
     """Return the logits processors of a batch that turn greedy decoding into sampling; none at temperature 0.
 
     Args:
         prompts: B texts.
         images: image of each prompt.
+        device: of the logits.
     """
     processors = LogitsProcessorList()
     if decoding.temperature > 0:
@@ -100,20 +101,21 @@ def sampling_processors(
         if decoding.top_p < 1:
             processors.append(TopPLogitsWarper(decoding.top_p))
         pairs = zip(prompts, images, strict=True)
-        processors.append(_GumbelNoise([_seed(decoding.seed, prompt, image) for prompt, image in pairs]))
+        processors.append(_GumbelNoise([_seed(decoding.seed, prompt, image) for prompt, image in pairs], device))
     return processors
 
 
 class _GumbelNoise(LogitsProcessor):
-    """Add Gumbel noise to the logits, each row's from its own generator on the CPU: the same on every device."""
+    """Add Gumbel noise to the logits, each row's from its own generator on the device of the logits."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - the interface has both
-        rows = [torch.empty(scores.shape[1]).exponential_(generator=generator) for generator in self._generators]
-        noise = torch.stack(rows).clamp_min(_SMALLEST).log().neg()
-        return scores.float() + noise.to(scores.device)
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() - noise.clamp_min(_SMALLEST).log()
 
 
 def _seed(seed: int, prompt: str, image: ImageInputs) -> int:

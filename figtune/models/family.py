@@ -20,8 +20,8 @@ What a family states:
   those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
   where `window_bounds_blocks` says so;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
-- the library: `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of transformers' own `forward` and
-  `generate`, and `load_processor` where AutoProcessor does not do;
+- the library: `decoder_inputs` of the text decoder; `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of
+  transformers' own `forward` and `generate`, and `load_processor` where AutoProcessor does not do;
 - choices: `image_settings`, settings of the image processor by which the number of image tokens is chosen;
 - memory: `layer_kinds` and `with_layers`, by which a decoder is estimated from a few of its layers.
 
@@ -285,6 +285,18 @@ class Family(ABC):
         features = images[FEATURES] if FEATURES in images else self.features(model, images)
         return self.embeddings(model, features)
 
+    def decoder_inputs(self, model: PreTrainedModel, input_ids: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+        """Return `inputs_embeds: float[B, L, D]` of `input_ids: int64[B, L]` and images' embeddings, float[T, D].
+
+        The library's own forward pass does the same, and waits for the device to compare their numbers.
+        """
+        from torch import nonzero_static
+
+        is_image = input_ids == model.config.image_token_id
+        embedded: Tensor = model.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
+        places = nonzero_static(is_image, size=len(embeddings)).unbind(1)
+        return {"inputs_embeds": embedded.index_put(places, embeddings.to(embedded.dtype))}
+
     def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
         """Return the layer types in which `PromptTokens.bidirectional` counts; the others are causal.
 
@@ -368,12 +380,8 @@ def text_ids(processor: Processor, text: str) -> tuple[int, ...]:
 def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
     """Return an RGB image as an image processor of square images should get it.
 
-    Args:
-        side: of the vision encoder's square, in pixels.
-
-    Returns:
-        "letterbox": `side` x `side` with white borders, proportions kept. "squash": as it is; the processor resizes it
-        to the square whatever its proportions.
+    "letterbox": `side` x `side` pixels with white borders, proportions kept. "squash": as it is; the processor resizes
+    it to the square whatever its proportions.
     """
     return image if fit == "squash" else letterbox(image, (side, side))
 

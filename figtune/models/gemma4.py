@@ -172,6 +172,15 @@ class Gemma4(Family):
         """Return the sliding layers for the larger models, and none for E2B and E4B."""
         return frozenset((SLIDING,)) if decoder.use_bidirectional_attention == "vision" else frozenset()
 
+    def decoder_inputs(self, model: PreTrainedModel, input_ids: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+        """Return the per-layer embeddings too, in models that have them: at image tokens, those of padding."""
+        inputs = super().decoder_inputs(model, input_ids, embeddings)
+        decoder = model.model.language_model
+        if not decoder.config.hidden_size_per_layer_input:
+            return inputs
+        text_ids = input_ids.masked_fill(input_ids == model.config.image_token_id, decoder.config.pad_token_id)
+        return {**inputs, "per_layer_inputs": decoder.get_per_layer_inputs(text_ids)}
+
     def encoder_outputs(self, embeddings: Tensor) -> BaseModelOutputWithPooling:
         """Return embeddings as a list, which the library concatenates."""
         return super().encoder_outputs([embeddings])  # type: ignore[arg-type]

@@ -99,9 +99,8 @@ class FigureTrainer(Trainer):
         )
         if not self._collator.weighted:
             return taken
-        counts = [float(split_model_inputs(tensors)[0].loss_count) for tensors in taken[0]]
-        (weights,) = all_reduce_sum([sum(counts)])
-        return taken[0], torch.tensor(weights, device=device)
+        counts = torch.stack([split_model_inputs(tensors)[0].loss_count for tensors in taken[0]]).to(device)
+        return taken[0], self.accelerator.gather(counts.sum()).sum()
 
     def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
         """Take all steps, and stop prefetching however they end."""
@@ -196,16 +195,17 @@ class FigureTrainer(Trainer):
         loss_of: nn.Module = self.model  # type: ignore[assignment]  # the Trainer may have none
         was_training = loss_of.training
         loss_of.eval()
-        total, count = 0.0, 0.0
+        losses, count = list[Tensor](), 0.0
         with torch.no_grad():
             for counts, tensors in self._shard(batches):
                 inputs = self._prepare_inputs(tensors)
                 loss = loss_of(inputs)
                 if counts:
-                    total += float(loss)
+                    losses.append(loss)
                     count += split_model_inputs(inputs)[0].num_target_tokens
         loss_of.train(was_training)
-        total, count = all_reduce_sum([total, count])
+        # Read at the end, once: each look at a number waits for the device.
+        total, count = all_reduce_sum([sum(torch.stack(losses).tolist()) if losses else 0.0, count])
         return total / count
 
     def _shard(self, batches: Sequence[Sequence[SharedPrefixGroup]]) -> Iterator[tuple[bool, Tensors]]:

@@ -150,7 +150,7 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
     logits = torch.tensor([0.5, 0.25, 0.2, 0.05]).log().expand(rows, -1)
     prompts, features = [str(number) for number in range(rows)], [of_value(0)] * rows
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=0.9, seed=0)
-    scores = sampling_processors(decoding, prompts, features)(torch.LongTensor([[0]]), logits)
+    scores = sampling_processors(decoding, prompts, features, torch.device("cpu"))(torch.LongTensor([[0]]), logits)
     shares = torch.bincount(scores.argmax(dim=1), minlength=4) / rows
     expected = torch.tensor([0.5, 0.25, 0.2, 0.0]) / 0.95
     # Five standard errors: sqrt(.25 / 4000) is 0.008.
@@ -161,7 +161,7 @@ def test_tokens_are_drawn_as_often_as_the_model_finds_them_likely() -> None:
 def test_another_picture_is_another_lot() -> None:
     decoding = Decoding(max_new_tokens=1, temperature=1.0, top_p=1.0, seed=0)
     features = [of_value(0), of_value(1)]
-    first, second = sampling_processors(decoding, ["What?", "What?"], features)(
+    first, second = sampling_processors(decoding, ["What?", "What?"], features, torch.device("cpu"))(
         torch.LongTensor([[0]]), torch.zeros(2, 50)
     )
     assert not torch.equal(first, second)
