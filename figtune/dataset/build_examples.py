@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from figtune.dataset.citing_text import content_words
@@ -132,12 +132,13 @@ def _example(
     image: tuple[str, str],
 ) -> Example:
     prompt = _prompt(entry, draft, figure_context, example_id, None)
+    told = figure_context.told if entry.is_text and draft.panel is None else ()
     return Example(
         task=entry.name,
         example_id=example_id,
         image=image[0],
         image_sha256=image[1],
-        prompt=prompt,
+        prompt=_context(told) + prompt,
         completion=completion,
         group=place.paper_id,
         source=place.source,
@@ -159,13 +160,17 @@ def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:
 def _prompt(
     entry: TaskEntry, draft: ExampleDraft, figure_context: FigureContext, example_id: str, custom_prompt: str | None
 ) -> str:
-    context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
+    context = _context(draft.context)
     if custom_prompt is not None:
         return f"{context}{custom_prompt}"
     if draft.request:
         return f"{context}{draft.request}"
     phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
     return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
+
+
+def _context(parts: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in parts if value)
 
 
 def _thing(noun: str, panel: PanelPart | None) -> str:
