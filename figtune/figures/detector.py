@@ -253,7 +253,7 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=put_in_order(map(line_label, lines := _lines_in(region.box, text)), dehyphenator),
+        labels=_labels(caption.figure_type, lines := _lines_in(region.box, text), dehyphenator),
         hides_words=_loses_words(region.box, text)
         or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
@@ -318,6 +318,13 @@ def _lines_in(region: Box, text: PageText) -> list[Line]:
     return [
         line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
     ]
+
+
+def _labels(figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:
+    """Return the labels of a figure in reading order; the lines of a table row by row."""
+    if figure_type == "Table":
+        return tuple(map(line_label, sorted(lines, key=lambda line: (round(line.baseline), line.box.x0))))
+    return put_in_order(map(line_label, lines), dehyphenator)
 
 
 def _loses_words(region: Box, text: PageText) -> bool:
