@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from figtune.extraction.render_crop import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.captions import caption_lookalikes
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
-from figtune.figures.figure_labels import FigureLabel, put_in_order
+from figtune.figures.figure_labels import FigureLabel, line_label, put_in_order
 from figtune.layout.line_roles import Role
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
@@ -285,6 +285,26 @@ def _record(
         ),
         mentions=mentions,
         text_sizes=_rounded_sizes(figure.text_sizes, page),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionWords:
+    """Words of the text layer inside a region, as `FigureRecord` has them."""
+
+    labels: tuple[str, ...]
+    boxes: tuple[BoxTuple, ...]
+    sizes: tuple[tuple[float, int], ...]
+
+
+def words_in(region: Box, page: PageText, dehyphenator: Dehyphenator) -> RegionWords:
+    """Return the words inside a region of a page, such as one that a person has set."""
+    lines = page.lines_in(region)
+    labels = put_in_order(map(line_label, lines), dehyphenator)
+    return RegionWords(
+        labels=tuple(label.text for label in labels),
+        boxes=tuple(_rounded_box(label.box, page) for label in labels),
+        sizes=_rounded_sizes([(line.size, len(line.text.split())) for line in lines], page),
     )
 
 

@@ -36,7 +36,6 @@ _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"
 _NO_CAPTION = "no caption found for the region"
 _ACROSS_THE_EDGE = 0.3  # of a line's area
-_BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=_labels(caption.figure_type, lines := _lines_in(region.box, text), dehyphenator),
+        labels=_labels(caption.figure_type, lines := text.lines_in(region.box), dehyphenator),
         hides_words=_loses_words(region.box, text)
         or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
@@ -306,18 +305,11 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphena
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        labels=put_in_order(map(line_label, lines := _lines_in(box, text)), dehyphenator),
+        labels=put_in_order(map(line_label, lines := text.lines_in(box)), dehyphenator),
         hides_words=True,
         text_sizes=_sizes_of(lines),
         panels=(),
     )
-
-
-def _lines_in(region: Box, text: PageText) -> list[Line]:
-    """Return the lines that lie inside the region."""
-    return [
-        line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
-    ]
 
 
 def _labels(figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:
@@ -329,7 +321,7 @@ def _labels(figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyph
 
 def _loses_words(region: Box, text: PageText) -> bool:
     """Return True if a line in or across the edge of the region is not whole."""
-    inside = {id(line) for line in _lines_in(region, text)}
+    inside = {id(line) for line in text.lines_in(region)}
     return any(
         line.incomplete if id(line) in inside else region.overlap(line.box) > _ACROSS_THE_EDGE * line.box.area
         for line in text.lines
