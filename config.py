@@ -97,6 +97,8 @@ with settings.one_line_errors("config.py"):
         max_context_words=100,
         min_quality=0.5,
         panel_images=True,
+        figure_words=False,
+        other_captions=False,
         near_duplicate_bits=16,
         minitrain_examples=100,
         shard_examples=0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from figtune.dataset.candidates import Candidate
@@ -93,6 +93,8 @@ class _Build:
         self._settings = settings
         self._example_id = _example_id(place.figure_id, entry, draft)
         self._prompt = _prompt(entry, draft, figure_context, self._example_id, None)
+        told = figure_context.told if entry.is_text and draft.panel is None else ()
+        self._whole_prompt = _context(told) + self._prompt
         sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
         self._completion = draft.joint.join(sentences)
         self._is_short = len(sentences) < len(draft.sentences)
@@ -162,7 +164,7 @@ class _Build:
             example_id=self._example_id,
             image=image[0],
             image_sha256=image[1],
-            prompt=self._prompt,
+            prompt=self._whole_prompt,
             completion=text,
             group=self._place.paper_id,
             source=self._place.source,
@@ -181,7 +183,7 @@ class _Build:
             rule=reason.rule if reason else "",
             detail=reason.detail if reason else "",
             acceptable=has_picture and bool(key.target or self._entry.is_text),
-            prompt=self._prompt,
+            prompt=self._whole_prompt,
             image=ruled.image if isinstance(ruled, Example) else self._place.image,
             source=self._place.source,
             kind=self._figure_context.kind,
@@ -214,13 +216,17 @@ def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:
 def _prompt(
     entry: TaskEntry, draft: ExampleDraft, figure_context: FigureContext, example_id: str, custom_prompt: str | None
 ) -> str:
-    context = "".join(f"{name}: {value}\n" for name, value in draft.context if value)
+    context = _context(draft.context)
     if custom_prompt is not None:
         return f"{context}{custom_prompt}"
     if draft.request:
         return f"{context}{draft.request}"
     phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
     return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
+
+
+def _context(parts: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in parts if value)
 
 
 def _thing(noun: str, panel: PanelPart | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 from figtune.core.jsonl import jsonl_writer
@@ -13,13 +14,14 @@ from figtune.dataset.build_examples import BuildResult, FigureLocation, build_ex
 from figtune.dataset.candidates import Candidate, writing_candidates
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.decisions import AppliedDecisions, figure_key
-from figtune.dataset.figure_context import build_context
+from figtune.dataset.figure_context import build_context, first_sentence
 from figtune.dataset.figure_selection import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.filters import JUDGEMENTS, RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
+from figtune.dataset.sentences import whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
@@ -90,19 +92,47 @@ class _Writing:
             figures = progress_bar(
                 self._selection, total=self._selection.count, title="writing examples", unit="figure"
             )
-            for found, chosen in figures:
-                ruled = chosen.ruled if isinstance(chosen, RejectedFigure) else chosen.overruled
-                if ruled is not None or isinstance(chosen, RejectedFigure):
-                    offer(self._figure_candidate(found, ruled))
-                if isinstance(chosen, RejectedFigure):
-                    self._reject_figure(found, chosen.reason, reject)
-                else:
-                    self._use(found, chosen, examples[chosen.split], reject, offer)
+            for _, of_paper in groupby(figures, key=lambda pair: pair[0].paper.paper_id):
+                pairs = list(of_paper)
+                captions = self._captions([found for found, _ in pairs])
+                for found, chosen in pairs:
+                    ruled = chosen.ruled if isinstance(chosen, RejectedFigure) else chosen.overruled
+                    if ruled is not None or isinstance(chosen, RejectedFigure):
+                        offer(self._figure_candidate(found, ruled))
+                    if isinstance(chosen, RejectedFigure):
+                        self._reject_figure(found, chosen.reason, reject)
+                    else:
+                        told = self._told(found, captions)
+                        self._use(found, chosen, told, examples[chosen.split], reject, offer)
         return self._collector
 
-    def _use(self, found: PaperFigure, chosen: SelectedFigure, write: _Write, reject: _Write, offer: _Offer) -> None:
+    def _captions(self, figures: Sequence[PaperFigure]) -> dict[str, str]:
+        """Return the first sentences of the captions of a paper, by figure_id, where prompts tell them."""
+        if not self._settings.other_captions:
+            return {}
+        return {found.figure.figure_id: headline for found in figures if (headline := first_sentence(found.figure))}
+
+    def _told(self, found: PaperFigure, captions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return the context that settings add to prompts, each part with as many words as a caption at most."""
+        most = self._settings.max_context_words
+        words = found.figure.figure_text.split() if self._settings.figure_words else []
+        others = [caption for figure_id, caption in captions.items() if figure_id != found.figure.figure_id]
+        return (
+            ("Words in the figure", " ".join(words[:most])),
+            ("Other captions", " ".join(whole_sentences(others, most))),
+        )
+
+    def _use(
+        self,
+        found: PaperFigure,
+        chosen: SelectedFigure,
+        told: tuple[tuple[str, str], ...],
+        write: _Write,
+        reject: _Write,
+        offer: _Offer,
+    ) -> None:
         other = self._headline if self._headline_paper == found.paper.paper_id else ""
-        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words, other)
+        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words, other, told)
         self._headline, self._headline_paper = figure_context.facts.caption, found.paper.paper_id
         self._collector.add_cleaned(figure_context.removed)
         place = self._location(found, chosen)

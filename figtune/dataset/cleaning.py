@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from figtune.dataset.references import FigureRef, normalize_self_references
 from figtune.dataset.sentence_faults import has_stray_reference, has_wrong_symbols, with_fixed_glyphs
 from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, split_sentences
-from figtune.dataset.text_rules import RULES
+from figtune.dataset.text_rules import RULE_GROUPS
 from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES, CONNECTIVES_WITHOUT_COMMA
 
 _SYMBOLS_SHARE = 0.34
@@ -117,15 +117,16 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = normalize_self_references(sentence, ref)
     if plain != sentence:
         removed["own_reference"] += 1
-    lowered = plain.lower()
-    for rule in RULES:
-        if not rule.may_match(lowered) or not rule.pattern.search(plain):
+    for rules in RULE_GROUPS:
+        if not rules[0].may_match(plain.lower()):
             continue
-        removed[rule.name] += 1
-        if rule.action == "drop":
-            return None
-        plain = tidy(rule.pattern.sub(rule.replacement, plain))
-        lowered = plain.lower()
+        for rule in rules:
+            if not rule.pattern.search(plain):
+                continue
+            removed[rule.name] += 1
+            if rule.action == "drop":
+                return None
+            plain = tidy(rule.pattern.sub(rule.replacement, plain))
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None

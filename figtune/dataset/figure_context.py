@@ -50,17 +50,24 @@ class FigureContext:
     """Assignment of sentences to tasks."""
     facts: FigureFacts
     """Facts for questions."""
+    told: tuple[tuple[str, str], ...]
+    """Context, (name, value), that settings add to prompts of texts about the whole figure."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
 
 
 def build_context(
-    figure: FigureRecord, paper: PaperRecord, max_context_words: int, other_caption: str = ""
+    figure: FigureRecord,
+    paper: PaperRecord,
+    max_context_words: int,
+    other_caption: str = "",
+    told: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
 
     Args:
         max_context_words: how much of the caption a prompt may hold.
+        told: the field of that name.
         other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
@@ -112,6 +119,7 @@ def build_context(
             other_caption=other_caption,
             spoken=spoken,
         ),
+        told=told,
         removed=caption.removed + passages.removed,
     )
 
@@ -122,6 +130,13 @@ def _index_writer(indices: Mapping[str, str]) -> Callable[[str], str]:
         return str
     words = "|".join(re.escape(word) for word in sorted(indices, key=len, reverse=True))
     return partial(re.compile(rf"(?<!\w)(?:{words})(?!\w)").sub, lambda found: indices[found[0]])
+
+
+def first_sentence(figure: FigureRecord) -> str:
+    """Return the first sentence of a figure's caption, cleaned; nothing where it was lost."""
+    ref = FigureRef(figure.figure_type, figure.name)
+    write = _index_writer(dict(figure.indices))
+    return headline_of(clean(write(without_label(figure.caption, ref)), ref))
 
 
 def headline_of(caption: CleanedText) -> str:

@@ -13,7 +13,7 @@ from figtune.dataset.records import Task
 PAPER_ONLY_SETTINGS = frozenset(
     (
         *("tasks", "include_tables", "min_confidence", "english_only", "max_context_words", "min_quality"),
-        "panel_images",
+        *("panel_images", "figure_words", "other_captions"),
     )
 )
 """Settings that preparation from a data set does not look at."""
@@ -55,6 +55,10 @@ class PrepareSettings:
     """Targets that score lower are rejected: by length, new words, words of the figure, pointing, openings."""
     panel_images: bool
     """Examples about a panel show the panel's crop at full resolution, not the whole figure."""
+    figure_words: bool
+    """Prompts of captions and texts about a whole figure tell the words printed in it."""
+    other_captions: bool
+    """They tell the first sentences of the captions of the paper's other figures."""
     near_duplicate_bits: int
     """Images whose perceptual hashes, of 256 bits, differ in so many bits at most count as the same."""
     minitrain_examples: int

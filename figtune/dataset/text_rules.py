@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from figtune.dataset.vocabulary import NOUN_WANTED_AFTER
@@ -33,7 +34,7 @@ class Rule:
     def may_match(self, lowered: str) -> bool:
         """Return False for a sentence, in lower case, that the pattern cannot match: much faster than to search it."""
         signs = _SIGNS.get(self.name)
-        return signs is None or any(sign in lowered for sign in signs)
+        return signs is None or any(map(lowered.__contains__, signs))
 
 
 _SIGNS: dict[str, tuple[str, ...]] = {
@@ -217,3 +218,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _drop("bare_pointer", r"(?i)^(?:please\s+)?(?:see|refer\s+to|cf\.)\s+(?:the\s+(?:figure|table)|panels?)\b"),
 )
+RULE_GROUPS: tuple[tuple[Rule, ...], ...] = tuple(
+    tuple(rules) for _, rules in groupby(RULES, key=lambda rule: rule.name)
+)
+"""The rules in their order, those of one name that follow each other together: they need the same signs."""

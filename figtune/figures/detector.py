@@ -252,7 +252,7 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=put_in_order(map(line_label, lines := text.lines_in(region.box)), dehyphenator),
+        labels=_labels(caption.figure_type, lines := text.lines_in(region.box), dehyphenator),
         hides_words=_loses_words(region.box, text)
         or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
@@ -310,6 +310,13 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphena
         text_sizes=_sizes_of(lines),
         panels=(),
     )
+
+
+def _labels(figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:
+    """Return the labels of a figure in reading order; the lines of a table row by row."""
+    if figure_type == "Table":
+        return tuple(map(line_label, sorted(lines, key=lambda line: (round(line.baseline), line.box.x0))))
+    return put_in_order(map(line_label, lines), dehyphenator)
 
 
 def _loses_words(region: Box, text: PageText) -> bool:

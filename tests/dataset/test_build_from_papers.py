@@ -14,7 +14,7 @@ from figtune.core.errors import ArtifactMissingError, InputError, NothingProduce
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.figure_context import build_context
-from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split
+from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Task
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import split_of
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel
@@ -309,3 +309,25 @@ def test_words_with_an_index_are_written_with_it() -> None:
     found = build_context(figure, paper("paper"), 100)
     assert found.caption == ("The loss F_cls, (F_cls) of Fclss grows.",)
     assert found.removed["unreadable_glyphs"] == 1
+
+
+def test_prompts_of_texts_tell_words_and_other_captions_where_asked_to(tmp_path: Path) -> None:
+    figures = [figure("a", "1"), replace(figure("a", "2"), caption="Figure 2. Masks of cars at night.")]
+    content = write_content(tmp_path / "content", figures)
+    tasks: tuple[Task, ...] = ("caption", "explain", "read", "question")
+    settings = replace(CHOICES, tasks=tasks, val_fraction=0.0, test_fraction=0.0)
+    asked = replace(settings, figure_words=True, other_captions=True)
+    prompts: list[dict[str, Example]] = []
+    for name, chosen in (("plain", settings), ("told", asked)):
+        prepare_examples(content, tmp_path / name, chosen)
+        prompts.append({each.example_id: each for each in read_records(tmp_path / name / "train.jsonl", Example, "")})
+    plain, told = prompts
+    assert plain.keys() == told.keys()
+    for example_id, example in told.items():
+        assert (example.completion, example.quality) == (plain[example_id].completion, plain[example_id].quality)
+        added = example.prompt.removesuffix(plain[example_id].prompt)
+        if example.task in ("read", "question"):
+            assert added == "", "what is asked for is not told"
+        else:
+            other = "Masks of cars at night." if "figure-1" in example_id else "Overview of the network."
+            assert added == f"Words in the figure: Image Encoder Tokens Decoder Text\nOther captions: {other}\n"
