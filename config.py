@@ -7,6 +7,7 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -397,9 +398,16 @@ def parse(argv: Sequence[str] | None, program: str, description: str | None) -> 
     """
     import tyro
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _without_auto(sys.argv[1:] if argv is None else argv)
     base = _base(arguments)
     return tyro.cli(Config, args=arguments, default=base, prog=program, description=description, use_underscores=True)
+
+
+def _without_auto(arguments: Sequence[str]) -> list[str]:
+    """Write `--train.batch_size auto` as `--train.auto_batch`, which leaves the number that makes up a step."""
+    flag_and_value = r"(?<![^\0])--train\.batch[-_]size[=\0]auto(?![^\0])"
+    text = re.sub(flag_and_value, "--train.auto_batch", "\0".join(arguments))
+    return text.split("\0") if arguments else []
 
 
 def _base(arguments: Sequence[str]) -> Config:

@@ -20,6 +20,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +30,13 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from config import ADAPTER, MODEL
 from figtune.core.io import sha256_of
-from figtune.models.choice import ModelChoice
 from figtune.models.encoding import encode_tensors
 from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
 from figtune.models.feature_shards import FeatureShards, ShardWriter
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
-from figtune.models.records import AdapterRecord
+from figtune.models.settings import SetupSettings
 from figtune.models.setup import set_up_model
 
 TURNS = 5
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--features", type=int, default=50_000, help="in the cache at a start")
     options = parser.parse_args(arguments)
     shutil.rmtree(options.folder / "model", ignore_errors=True)
-    set_up_model(options.folder / "model", _choice(options.base))
+    set_up_model(options.folder / "model", _settings(options.base))
     loaded = load_tuned_model(options.folder / "model", resolve_device("auto"), "this benchmark")
     _measure_encoding(loaded, _draw(options.folder / "images", options.images), options.folder, options.rows)
     _measure_start(options.folder, options.features)
@@ -61,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_encoding(loaded: LoadedModel, files: dict[str, Path], folder: Path, rows: Sequence[int]) -> None:
     images, kept = image_files(loaded, files), folder / "features"
-    ways: dict[str, Callable[[], object]] = {"loop, a file an image": lambda: _loop(loaded, images, kept)}
+    ways: dict[str, Callable[[], object]] = {"loop, a file an image": partial(_loop, loaded, images, kept)}
     for number in rows:
-        ways[f"ahead, {number} at a time"] = lambda number=number: prepared_features(kept, loaded, images, number)
+        ways[f"ahead, {number} at a time"] = partial(prepared_features, kept, loaded, images, number)
     seconds: dict[str, list[float]] = {title: [] for title in ways}
     for turn in range(TURNS + 1):
         for title, way in ways.items():
@@ -129,11 +131,8 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _choice(base: str) -> ModelChoice:
-    adapter = AdapterRecord(mode="lora", rank=8, alpha=16, dropout=0.0, targets=("decoder",))
-    return ModelChoice(
-        name=base, revision=None, dtype="auto", image_fit="squash", max_length=256, adapter=adapter, seed=0
-    )
+def _settings(base: str) -> SetupSettings:
+    return SetupSettings(model=replace(MODEL, name=base), adapter=ADAPTER, seed=0)
 
 
 def _draw(folder: Path, count: int) -> dict[str, Path]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from figtune.batching.batch_sampler import ExampleLength, IndexBatch, LengthGroupedSampler
-from figtune.batching.packing import SharedPrefixGroup
+from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing
 from figtune.batching.tokenization import log_too_long, tokenize_example
 from figtune.core import commands
+from figtune.core.distributed import world_size
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import LOOKING_TASKS, MINITRAIN_FILE, Example
@@ -177,19 +178,44 @@ def tokenize_split(
 
 
 class BatchDataset(Dataset[list[SharedPrefixGroup]]):
-    """The batches of an epoch by number, for a data loader that takes them one after another."""
+    """The forward passes of an epoch by number, for a data loader that takes them one after another.
 
-    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler) -> None:
+    A pass is a batch, or several of one optimizer step. Their loss is summed over all before it is divided, so the step
+    is the same.
+    """
+
+    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, together: int = 1) -> None:
+        """Hold a split, its batches, and the number of them in one pass: a divisor of those of a step."""
         self._split = split
         self._sampler = sampler
-        self._batches = sampler.batches(0)
+        self._together = together
+        self._passes = self._composed(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Compose the batches of an epoch; accelerate's data loader calls this, after a resumed start too."""
-        self._batches = self._sampler.batches(epoch)
+        """Compose the passes of an epoch; accelerate's data loader calls this, after a resumed start too."""
+        self._passes = self._composed(epoch)
 
     def __len__(self) -> int:
-        return len(self._sampler)
+        return len(self._passes)
 
     def __getitem__(self, index: int) -> list[SharedPrefixGroup]:
-        return self._split.groups(self._batches[index])
+        return self._split.groups(self._passes[index])
+
+    def _composed(self, epoch: int) -> list[IndexBatch]:
+        passes = passes_of(self._sampler.batches(epoch), self._together)
+        # Every process takes part in as many, if need be in an empty one.
+        return [*passes, *[()] * (-len(passes) % world_size())]
+
+
+def passes_of(batches: Sequence[IndexBatch], together: int) -> list[IndexBatch]:
+    """Put that many batches in a row into each forward pass."""
+    return [
+        tuple(group for batch in batches[first : first + together] for group in batch)
+        for first in range(0, len(batches), together)
+    ]
+
+
+def padded_tokens(lengths: Sequence[ExampleLength], batch: IndexBatch) -> int:
+    """Return the tokens of a batch, padding included."""
+    groups = [lengths[group[0]].shared + sum(lengths[index].own for index in group) for group in batch]
+    return max(groups) * len(first_fit_decreasing(groups)) if groups else 0
