@@ -6,6 +6,8 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -326,7 +328,15 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 def parse(argv: Sequence[str] | None, program: str, description: str | None) -> Config:
     """Return the configuration of a command line; see `parse_settings`."""
-    return parse_settings(argv, program, description, Config(), _preset, _without_requests)
+    arguments = _without_auto(sys.argv[1:] if argv is None else argv)
+    return parse_settings(arguments, program, description, Config(), _preset, _without_requests)
+
+
+def _without_auto(arguments: Sequence[str]) -> list[str]:
+    """Write `--train.batch_size auto` as `--train.auto_batch`, which leaves the number that makes up a step."""
+    flag_and_value = r"(?<![^\0])--train\.batch[-_]size[=\0]auto(?![^\0])"
+    text = re.sub(flag_and_value, "--train.auto_batch", "\0".join(arguments))
+    return text.split("\0") if arguments else []
 
 
 def _preset(name: str) -> Config:

@@ -108,6 +108,7 @@ def _produce(config: Config, folder: Path) -> StageResult:
         results_dir=folder,
         device=config.device,
         model_by=commands.SETUP,
+        budget=budget,
     )
     if is_rank_zero():
         write_bytes(folder / CONFIG_FILE, encode(replace(config, serve_password=None)))

@@ -50,6 +50,17 @@ def test_a_switch_can_be_set_either_way_whatever_it_starts_from(preset: str) -> 
     assert not _parse(*start, "--train.no_activation_checkpointing").train.activation_checkpointing
 
 
+@pytest.mark.parametrize(
+    "flags", [("--train.batch_size", "auto"), ("--train.batch-size", "auto"), ("--train.batch_size=auto",)]
+)
+@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+def test_an_automatic_batch_keeps_the_number_that_makes_up_a_step(preset: str, flags: tuple[str, ...]) -> None:
+    with_preset, plain = ("--preset", preset, "--quiet"), _parse("--preset", preset, "--quiet")
+    expected = dataclasses.replace(plain, train=dataclasses.replace(plain.train, auto_batch=True))
+    assert _parse(*flags, *with_preset) == expected
+    assert _parse(*with_preset, *flags) == expected
+
+
 @pytest.mark.parametrize("preset", list(config.PRESETS))
 def test_flags_win_over_presets(preset: str) -> None:
     assert _parse("--preset", preset) == dataclasses.replace(config.PRESETS[preset](), preset=preset)

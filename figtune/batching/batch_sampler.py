@@ -158,3 +158,17 @@ def _halves(batch: IndexBatch) -> tuple[IndexBatch, IndexBatch]:
         return batch[: len(batch) // 2], batch[len(batch) // 2 :]
     (group,) = batch
     return (group[: len(group) // 2],), (group[len(group) // 2 :],)
+
+
+def passes_of(batches: Sequence[IndexBatch], together: int) -> list[IndexBatch]:
+    """Put that many batches in a row into each forward pass."""
+    return [
+        tuple(group for batch in batches[first : first + together] for group in batch)
+        for first in range(0, len(batches), together)
+    ]
+
+
+def padded_tokens(lengths: Sequence[ExampleLength], batch: IndexBatch) -> int:
+    """Return the tokens of a batch, padding included."""
+    groups = [lengths[group[0]].shared + sum(lengths[index].own for index in group) for group in batch]
+    return max(groups) * len(first_fit_decreasing(groups)) if groups else 0

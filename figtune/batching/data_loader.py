@@ -16,10 +16,11 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from figtune.batching.batch_sampler import LengthGroupedSampler
+from figtune.batching.batch_sampler import IndexBatch, LengthGroupedSampler, passes_of
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.packing import SharedPrefixGroup
+from figtune.core.distributed import world_size
 
 POLL_SECONDS = 0.2
 """Seconds between checks whether the consumer has closed."""
@@ -28,22 +29,33 @@ Element = TypeVar("Element")
 
 
 class BatchDataset(Dataset[list[SharedPrefixGroup]]):
-    """The batches of an epoch by number, for a data loader that takes them one after another."""
+    """The forward passes of an epoch by number, for a data loader that takes them one after another.
 
-    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler) -> None:
+    A pass is a batch, or several of one optimizer step. Their loss is summed over all before it is divided, so the step
+    is the same.
+    """
+
+    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, together: int = 1) -> None:
+        """Hold a split, its batches, and the number of them in one pass: a divisor of those of a step."""
         self._split = split
         self._sampler = sampler
-        self._batches = sampler.batches(0)
+        self._together = together
+        self._passes = self._composed(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Compose the batches of an epoch; accelerate's data loader calls this, after a resumed start too."""
-        self._batches = self._sampler.batches(epoch)
+        """Compose the passes of an epoch; accelerate's data loader calls this, after a resumed start too."""
+        self._passes = self._composed(epoch)
 
     def __len__(self) -> int:
-        return len(self._sampler)
+        return len(self._passes)
 
     def __getitem__(self, index: int) -> list[SharedPrefixGroup]:
-        return self._split.groups(self._batches[index])
+        return self._split.groups(self._passes[index])
+
+    def _composed(self, epoch: int) -> list[IndexBatch]:
+        passes = passes_of(self._sampler.batches(epoch), self._together)
+        # Every process takes part in as many, if need be in an empty one.
+        return [*passes, *[()] * (-len(passes) % world_size())]
 
 
 def data_loader(batches: BatchDataset, collator: Collator, *, pin_memory: bool) -> DataLoader[list[SharedPrefixGroup]]:

@@ -12,7 +12,7 @@ from figtune.core.errors import InputError
 from figtune.core.images import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
-from figtune.dataset.image_store import encode_image, store_image
+from figtune.dataset.image_store import prepare_image, store_image
 from figtune.extraction.extract_paper import RegionWords, words_in
 from figtune.extraction.records import BoxTuple, FigureRecord, PaperRecord
 from figtune.extraction.render_crop import PADDING, render_crop
@@ -47,7 +47,7 @@ class Recropper:
         unknown = words is None or bool(found.paper.ocr_reason)  # then the text layer is of no use
         if words is None or unknown:
             words = RegionWords(labels=(), boxes=(), sizes=())
-        image = encode_image(png, "the crop")
+        image = prepare_image(png, "the crop")
         stored = self.dataset_dir / store_image(self.dataset_dir, image)
         return replace(
             figure,
@@ -112,4 +112,4 @@ def _rendered(path: Path, figure: FigureRecord, box: BoxTuple) -> tuple[bytes, R
         longest = max(_LONGEST_SIDE, *(figure.crop_size or (0, 0)))
         crop = render_crop(document, index, region, dpi=figure.dpi, longest_side=longest)
         dehyphenator = dehyphenator_for(map(document.text, range(document.page_count)))
-        return crop.png, words_in(region, text, dehyphenator)
+        return crop.png, words_in(region, figure.figure_type, text, dehyphenator)

@@ -21,6 +21,7 @@ from figtune.extraction.records import (
     THUMBNAILS_FOLDER,
     BoxTuple,
     FigureRecord,
+    FigureType,
     Mention,
     Panel,
     PaperRecord,
@@ -30,7 +31,7 @@ from figtune.extraction.render_crop import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.captions import caption_lookalikes
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
-from figtune.figures.figure_labels import FigureLabel, line_label, put_in_order
+from figtune.figures.figure_labels import FigureLabel, ordered_labels, put_in_order
 from figtune.layout.line_roles import Role
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
@@ -297,10 +298,10 @@ class RegionWords:
     sizes: tuple[tuple[float, int], ...]
 
 
-def words_in(region: Box, page: PageText, dehyphenator: Dehyphenator) -> RegionWords:
+def words_in(region: Box, figure_type: FigureType, page: PageText, dehyphenator: Dehyphenator) -> RegionWords:
     """Return the words inside a region of a page, such as one that a person has set."""
     lines = page.lines_in(region)
-    labels = put_in_order(map(line_label, lines), dehyphenator)
+    labels = ordered_labels(figure_type, lines, dehyphenator)
     return RegionWords(
         labels=tuple(label.text for label in labels),
         boxes=tuple(_rounded_box(label.box, page) for label in labels),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
-from figtune.figures.figure_labels import FigureLabel, hides_words, line_label, put_in_order
+from figtune.figures.figure_labels import FigureLabel, hides_words, ordered_labels
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import (
     SidePrior,
@@ -252,7 +252,7 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=_labels(caption.figure_type, lines := text.lines_in(region.box), dehyphenator),
+        labels=ordered_labels(caption.figure_type, lines := text.lines_in(region.box), dehyphenator),
         hides_words=_loses_words(region.box, text)
         or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
@@ -305,18 +305,11 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphena
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        labels=put_in_order(map(line_label, lines := text.lines_in(box)), dehyphenator),
+        labels=ordered_labels("Figure", lines := text.lines_in(box), dehyphenator),
         hides_words=True,
         text_sizes=_sizes_of(lines),
         panels=(),
     )
-
-
-def _labels(figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:
-    """Return the labels of a figure in reading order; the lines of a table row by row."""
-    if figure_type == "Table":
-        return tuple(map(line_label, sorted(lines, key=lambda line: (round(line.baseline), line.box.x0))))
-    return put_in_order(map(line_label, lines), dehyphenator)
 
 
 def _loses_words(region: Box, text: PageText) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
 
+from figtune.extraction.records import FigureType
 from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import SUBSCRIPT, SUPERSCRIPT, marked_text
@@ -66,6 +67,15 @@ def line_label(line: Line) -> FigureLabel:
             box.x0, line.baseline - _ABOVE_BASELINE * line.size, box.x1, line.baseline + _BELOW_BASELINE * line.size
         )
     return FigureLabel(text=marked_text(line), box=box, size=line.size, horizontal=line.horizontal)
+
+
+def ordered_labels(
+    figure_type: FigureType, lines: Sequence[Line], dehyphenator: Dehyphenator
+) -> tuple[FigureLabel, ...]:
+    """Return the labels of a figure in reading order; the lines of a table row by row."""
+    if figure_type == "Table":
+        return tuple(map(line_label, sorted(lines, key=lambda line: (round(line.baseline), line.box.x0))))
+    return put_in_order(map(line_label, lines), dehyphenator)
 
 
 def put_in_order(pieces: Iterable[FigureLabel], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:

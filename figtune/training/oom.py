@@ -29,11 +29,17 @@ def smaller_batch_configs(settings: TrainSettings) -> list[TrainSettings]:
     ]
 
 
-def oom_error(settings: TrainSettings, record: ModelRecord) -> ResourceError:
-    """Return the error of a run that is out of memory; it names the settings to change, the cheapest first."""
+def oom_error(settings: TrainSettings, record: ModelRecord, together: int) -> ResourceError:
+    """Return the error of a run that is out of memory; it names the settings to change, the cheapest first.
+
+    Args:
+        together: batches in one forward pass.
+    """
     config = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
     remedies = [f"give {change.flags}" for change in first_changes(config)]
-    if settings.batch_size > 1:
+    if together > 1:
+        remedies.insert(0, f"leave out --train.auto_batch, by which {together} batches go through together")
+    elif settings.batch_size > 1:
         remedies.append("give --train.auto_batch, which finds the batch that fits")
         remedies.append(f"lower --train.max_batch_tokens, which is {settings.max_batch_tokens}")
     remedies.append("choose a smaller model or --adapter.rank")

@@ -51,6 +51,9 @@ class RunContext:
     collator: Collator
     checkpoints: Checkpoints
     output_dir: Path
+    together: int = 1
+    """Batches of a step that go through in one forward pass: a divisor of the accumulation. The steps are the same, so
+    a run may be resumed with another number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +90,12 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
         # Outside the handler: the exception no longer holds the failed step's tensors.
         release_memory()
         _restore(contexts[0].loaded, untrained)
-        _log_smaller_batch(remaining.pop(0).settings, remaining[0].settings)
+        _log_smaller_pass(remaining.pop(0), remaining[0])
     try:
         return _start_or_resume(remaining[0])
     except (RuntimeError, MemoryError) as failure:
         if is_out_of_memory(failure):
-            raise oom_error(remaining[0].settings, remaining[0].loaded.record) from None
+            raise oom_error(remaining[0].settings, remaining[0].loaded.record, remaining[0].together) from None
         raise
 
 
@@ -109,10 +112,16 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     )
 
 
-def _log_smaller_batch(failed: TrainSettings, smaller: TrainSettings) -> None:
+def _log_smaller_pass(failed: RunContext, smaller: RunContext) -> None:
+    if failed.together > 1:
+        logger.info(
+            f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
+        )
+        return
+    settings = smaller.settings
     logger.info(
-        f"train: out of memory with a batch of {failed.batch_size}; starting again with {smaller.batch_size}, "
-        f"accumulated {smaller.gradient_accumulation_steps} times: the same examples per step"
+        f"train: out of memory with a batch of {failed.settings.batch_size}; starting again with "
+        f"{settings.batch_size}, accumulated {settings.gradient_accumulation_steps} times: the same examples per step"
     )
 
 
@@ -169,7 +178,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
             trainer = FigureTrainer(
                 tuned=context.loaded.tuned,
                 arguments=_arguments(context, anew=start is None),
-                train=BatchDataset(splits["train"], batch_order(splits["train"], settings)),
+                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.together),
                 evaluated={
                     name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
                 },
@@ -218,7 +227,7 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         max_steps=schedule.steps,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.together,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,

@@ -20,12 +20,13 @@ class TrainSettings:
     epochs: float
     """Passes over the training examples."""
     batch_size: int
-    """Maximum examples per forward pass and device. Examples of one figure go through Gemma 3 together."""
+    """Maximum examples per forward pass and device. Examples of one figure go through Gemma 3 together. `auto` on the
+    command line sets --train.auto_batch."""
     max_batch_tokens: int
     """Maximum tokens per forward pass and device, image tokens and padding included. It bounds batches of long
     examples, so that a large --train.batch_size can apply to short ones."""
     gradient_accumulation_steps: int
-    """Forward passes per optimizer step."""
+    """Batches per optimizer step and device, each in a forward pass of its own without --train.auto_batch."""
     loss_per: LossPer
     """Unit over which the loss of an optimizer step is averaged: "token", or "example", where a short answer counts as
     much as a long description."""
@@ -53,7 +54,9 @@ class TrainSettings:
     activation_checkpointing: bool
     """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
     auto_batch: bool
-    """Start again when memory runs out, with a smaller batch and more accumulation: the same examples per step."""
+    """Choose by free memory how many of a step's batches go through in one forward pass; the steps stay the same. When
+    memory runs out nevertheless, go on with fewer, in the end with smaller batches and more accumulation (one process
+    only). `--train.batch_size auto` is short for this."""
     evaluations: int
     """Number of evaluations on val and minitrain, evenly over the run; each one saves a checkpoint."""
     patience: int

@@ -13,11 +13,12 @@ import torch
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
-from figtune.core.errors import NothingProducedError, UsageError
+from figtune.core.errors import NothingProducedError
 from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
+from figtune.training.memory_check import MemoryBudget, batches_that_fit, peak_by_batches
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
 from figtune.training.oom import smaller_batch_configs
@@ -40,18 +41,19 @@ def train(
     device: str,
     model_by: str,
     results_dir: Path | None = None,
+    budget: MemoryBudget | None = None,
 ) -> TrainingSummary:
-    """Train the adapter of `model_dir` and write the results into `results_dir`.
+    """Train the adapter of `model_dir`; it ends as the one with the lowest loss on val.
 
     Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
-    tiny model `base/` too. The adapter is the one with the lowest loss on val. Resumes from the newest complete
-    checkpoint of the same data, model and settings.
+    tiny model `base/` too. Resumes from the newest complete checkpoint of the same data, model and settings.
 
     Args:
         output_dir: folder of the checkpoints and of TensorBoard's files.
         results_dir: folder of the results; None for `output_dir`.
         device: "auto", "cpu" or "cuda".
         model_by: the command that sets the model up, for errors.
+        budget: memory that larger forward passes must fit into; None for what is free.
 
     Raises:
         ArtifactMissingError: data set or model are missing.
@@ -61,6 +63,9 @@ def train(
     """
     examples = read_examples(dataset_dir)
     _log_devices(settings, device)
+    available = (
+        (budget or MemoryBudget.of(device, None)).size if settings.auto_batch else 0
+    )  # before the model is loaded
     loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
@@ -69,7 +74,7 @@ def train(
     weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
     splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
-    def context(chosen: TrainSettings) -> RunContext:
+    def context(chosen: TrainSettings, together: int) -> RunContext:
         order = batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
@@ -80,17 +85,37 @@ def train(
             collator=collator,
             checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
             output_dir=output_dir,
+            together=together,
         )
 
-    result = run_training([context(chosen) for chosen in _candidates(settings)])
+    candidates = _candidates(settings, _batches_together(loaded, splits["train"], settings, available))
+    result = run_training([context(*each) for each in candidates])
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_rank_zero():
-        checkpoints, results = result.context.checkpoints, results_dir or output_dir
-        write_output(results, model_dir, loaded.record, checkpoints.at(summary.kept_step), lines)
-        write_card(results, loaded.record, result.context.settings, summary, examples, lines)
-        checkpoints.remove()
+        _write_results(results_dir or output_dir, model_dir, result, summary, examples, lines)
     return summary
+
+
+def _write_results(
+    folder: Path,
+    model_dir: Path,
+    result: RunResult,
+    summary: TrainingSummary,
+    examples: DatasetSplits,
+    lines: list[MetricsLine],
+) -> None:
+    checkpoints, record = result.context.checkpoints, result.context.loaded.record
+    write_output(folder, model_dir, record, checkpoints.at(summary.kept_step), lines)
+    write_card(folder, record, result.context.settings, summary, examples, lines)
+    checkpoints.remove()
+
+
+def _batches_together(loaded: LoadedModel, split: TokenizedSplit, settings: TrainSettings, available: int) -> int:
+    """Return the number of batches in one forward pass; 1 without --train.auto_batch."""
+    if not settings.auto_batch:
+        return 1
+    return batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
 
 
 def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings) -> Collator:
@@ -135,25 +160,25 @@ def _log_devices(settings: TrainSettings, device: str) -> None:
         logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
-def _candidates(settings: TrainSettings) -> list[TrainSettings]:
-    """Return the requested settings, then with --train.auto_batch those with smaller batches."""
-    if not settings.auto_batch:
-        return [settings]
-    if world_size() > 1:
-        raise UsageError(
-            "--train.auto_batch works in one process: several cannot leave a step together",
-            "leave it out, and give a smaller --train.batch_size with more --train.gradient_accumulation_steps",
-        )
-    return [settings, *smaller_batch_configs(settings)]
+def _candidates(settings: TrainSettings, together: int) -> list[tuple[TrainSettings, int]]:
+    """Return the settings with the batches of a forward pass, then with --train.auto_batch what takes less memory.
+
+    Several processes have the first alone: they cannot leave a step together.
+    """
+    if not settings.auto_batch or world_size() > 1:
+        return [(settings, together)]
+    fewer = [number for number in range(together, 0, -1) if settings.gradient_accumulation_steps % number == 0]
+    return [*((settings, number) for number in fewer), *((smaller, 1) for smaller in smaller_batch_configs(settings))]
 
 
 def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -> str:
     """Return the identity of a run: a checkpoint with another one cannot be resumed from.
 
-    It holds for any number of processes: two take in one step what one process accumulates in two passes.
+    It holds for any number of processes and forward passes: two processes take in one step what one accumulates in two
+    passes, or takes in one.
     """
     accumulated = settings.gradient_accumulation_steps * world_size()
-    identity = replace(settings, gradient_accumulation_steps=accumulated, trackers=())
+    identity = replace(settings, gradient_accumulation_steps=accumulated, auto_batch=False, trackers=())
     digest = hashlib.sha256(msgspec.json.encode((examples, identity)))
     for file in (model_dir / MODEL_FILE, *sorted((model_dir / ADAPTER_FOLDER).iterdir())):
         digest.update(file.read_bytes())

@@ -9,6 +9,7 @@ from config import TRAIN
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
+from figtune.training.memory_check import MemoryBudget
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
 from figtune.training.train import train
@@ -60,6 +61,8 @@ def write_examples(folder: Path) -> None:
     write_records(folder / examples_file("val"), [example(folder, 2, TEXTS[0])])
 
 
-def run(dataset: Path, model: Path, output: Path, settings: TrainSettings = SETTINGS) -> TrainingSummary:
+def run(
+    dataset: Path, model: Path, output: Path, settings: TrainSettings = SETTINGS, budget: MemoryBudget | None = None
+) -> TrainingSummary:
     """Train on the CPU."""
-    return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY)
+    return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY, budget=budget)

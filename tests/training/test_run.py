@@ -183,12 +183,14 @@ def test_a_tracker_nobody_knows_or_has_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def failing_above(tokens: int, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
-    """Training steps on larger batches fail in the decoder."""
+    """Let training steps on larger batches fail in the decoder."""
     forward = Gemma3TextModel.forward
 
     def limited(self: Gemma3TextModel, *args: object, **kwargs: object) -> object:
         embeddings = kwargs["inputs_embeds"]
-        if isinstance(embeddings, torch.Tensor) and embeddings[..., 0].numel() > tokens and self.training:
+        assert isinstance(embeddings, torch.Tensor)
+        # The estimate takes its steps on the meta device.
+        if embeddings[..., 0].numel() > tokens and self.training and not embeddings.is_meta:
             raise failure
         return forward(self, *args, **kwargs)
 
