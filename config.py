@@ -140,6 +140,7 @@ with settings.one_line_errors("config.py"):
         question_share=0.0,
         visual_weight=0.0,
         learning_rate=LEARNING_RATE,
+        projector_learning_rate=0.0,
         scheduler="cosine",
         warmup_fraction=0.03,
         optimizer="adamw",
@@ -196,8 +197,10 @@ class Config(ExportSettings, AskSettings):
     push_to_hub: str | None = None
     push_public: bool = False
     decisions: Path = DECISIONS
-    """File of a person's decisions on examples and crops, which every preparation applies. Worth keeping under version
+    """File of what a person decides with --review; every preparation applies it. Worth keeping under version
     control."""
+    review: bool = False
+    """After preparing, open a page to accept, reject and edit examples in the browser; prepare_data.py only."""
     steps: tuple[Step, ...] = STEPS
     """Stages that main.py runs."""
     compare: tuple[Path, ...] = ()
@@ -234,6 +237,7 @@ class Config(ExportSettings, AskSettings):
             check_pair(not asked or "test" in self.steps, name, "with test among the --steps")
         alone = self.test_image is None and not self.serve
         check_pair(not self.compare or alone, "compare", "without --test_image and --serve")
+        check_pair(not self.review or not self.serve, "review", "without --serve")
 
 
 def _demo() -> Config:
@@ -350,6 +354,7 @@ def _without_requests(config: Config) -> Config:
         answers=fresh.answers,
         serve=fresh.serve,
         serve_password=fresh.serve_password,
+        review=fresh.review,
         compare=fresh.compare,
         prompt=fresh.prompt,
         task=fresh.task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,11 +16,12 @@ from transformers import AutoConfig, PreTrainedConfig
 from benchmarks.card_results import Mode
 from benchmarks.full_size_model import OFFLINE
 from benchmarks.training_ways import random_model, tuned_model
+from config import ADAPTER, MODEL
 from figtune.core.io import atomic_write_dir
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.settings import AdapterSettings, ModelSettings, SetupSettings
+from figtune.models.settings import AdapterSettings, SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
 from figtune.training.oom import release_memory
@@ -33,7 +34,7 @@ Held = TypeVar("Held")
 
 def adapter(mode: Mode) -> AdapterSettings:
     """Return the adapter that is trained: LoRA of rank 16 in the decoder, as `benchmarks.training` has it."""
-    return AdapterSettings(mode=mode, rank=16, alpha=32, dropout=0.0, targets=("decoder",))
+    return replace(ADAPTER, mode=mode, rank=16, alpha=32, dropout=0.0, targets=("decoder",))
 
 
 def described_model(folder: Path, model: str, size: str) -> Path:
@@ -95,16 +96,8 @@ class ModelStore:
 
         def make() -> LoadedModel:
             work = self.folder / "work" / f"{model}-{mode}"
-            chosen = ModelSettings(
-                name=str(base),
-                revision=None,
-                dtype="auto",
-                image_fit="squash",
-                image_tokens=0,
-                tiles=0,
-                max_length=MAX_LENGTH,
-            )
-            set_up_model(work, SetupSettings(model=chosen, adapter=adapter(mode), seed=0))
+            settings = replace(MODEL, name=str(base), max_length=MAX_LENGTH)
+            set_up_model(work, SetupSettings(model=settings, adapter=adapter(mode), seed=0))
             return load_tuned_model(work, self.device, "this benchmark", trainable=True)
 
         return self._held(self._loaded, f"{model} from disk, {mode}", make)

@@ -21,11 +21,23 @@ TOLERANCE = 0.02
 """Share by which first losses may differ: bfloat16 rounds each way's sums otherwise."""
 GB, MINUTE, HOUR = 1e9, 60, 3600
 _COLUMNS = (
-    *("batch", "way", "examples/s", "x stock", "x fair", "tokens/s", "MFU %", "peak GB", "reserved", "estimate"),
+    *(
+        "batch",
+        "checkpointing",
+        "way",
+        "examples/s",
+        "x stock",
+        "x fair",
+        "tokens/s",
+        "MFU %",
+        "peak GB",
+        "reserved",
+        "estimate",
+    ),
     "loss",
 )
-STOCK, FAIR = "stock", "fair"
-"""Beginnings of the titles that others are compared with."""
+STOCK, FAIR = "stock", "fair:"
+"""Beginnings of the titles that others with the same checkpointing are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,15 +197,17 @@ def _training_lines(results: Results) -> Iterator[str]:
         yield f"| {' | '.join(_COLUMNS)} |"
         yield "|---" * len(_COLUMNS) + "|"
         rows = [row for row in _done(results, "training") if (row.model, row.mode) == (model, mode)]
-        for row in sorted(rows, key=lambda row: row.batch):
+        for row in sorted(rows, key=lambda row: (row.batch, not row.checkpointing)):
             found = row.measured
             assert found is not None
-            ratios = (_ratio(found, rows, row.batch, title) for title in (STOCK, FAIR))
+            alike = [each for each in rows if (each.batch, each.checkpointing) == (row.batch, row.checkpointing)]
+            ratios = (_ratio(found, alike, title) for title in (STOCK, FAIR))
             mfu = None
             if facts is not None and found.tflops and found.step_seconds:
                 mfu = 100 * found.tflops / found.step_seconds / facts.peak
             cells = (
                 str(row.batch),
+                "yes" if row.checkpointing else "no",
                 row.title,
                 f"{found.per_second:.2f}",
                 *ratios,
@@ -231,8 +245,8 @@ def _estimated(results: Results, row: Row) -> str:
     return f"{(found + (row.measured.encoder or 0)) / GB:.2f}"
 
 
-def _ratio(found: Measured, rows: Sequence[Row], batch: int, title: str) -> str:
-    others = [each.measured for each in rows if each.batch == batch and each.title.startswith(title)]
+def _ratio(found: Measured, alike: Sequence[Row], title: str) -> str:
+    others = [each.measured for each in alike if each.title.startswith(title)]
     return f"{found.per_second / others[0].per_second:.2f}" if others and others[0] else "-"
 
 

@@ -54,6 +54,8 @@ from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
 
 PROMPT = "Describe this figure."
+_ENDS = ("stock", "fair:", "ours")
+"""Beginnings of the titles of ways that are measured at every batch size; others at the largest and the default one."""
 SENTENCE = "The encoder reads the image, and the decoder predicts what it shows. "
 
 
@@ -75,7 +77,7 @@ class Amounts:
 
 
 AMOUNTS = {
-    "full": Amounts(warm_up=2, steps=8, seconds=4.0, images=48, new_tokens=128, epochs=2, matrix=8192),
+    "full": Amounts(warm_up=2, steps=6, seconds=2.0, images=96, new_tokens=128, epochs=1, matrix=8192),
     "tiny": Amounts(warm_up=1, steps=2, seconds=1.0, images=4, new_tokens=4, epochs=2, matrix=256),
 }
 LEAST_STEPS = 2
@@ -101,19 +103,23 @@ def jobs(store: ModelStore, models: Sequence[str], batches: Sequence[int], amoun
     found = []
     for model in models:
         largest_first = sorted(batches, reverse=True)
-        found += [_in_memory(store, model, batch, way, amounts) for batch in largest_first for way in training_ways()]
+        for batch in largest_first:
+            every = batch in (largest_first[0], TRAIN.batch_size)
+            ways = [way for way in training_ways() if every or way.title.startswith(_ENDS)]
+            found += [_in_memory(store, model, batch, way, amounts) for way in ways]
         found.append(_loading(store, model))
         found.append(_encoding(store, model, amounts))
         found += [_generation(store, model, batch, amounts) for batch in (TEST.batch_size, 1)]
         found += [_run(store, model, settings, amounts) for settings in (TRAIN, _one_pass(TRAIN))]
-        ours = training_ways()[-2:]
+        ours = [way for way in training_ways() if way.loss is shared]
         found += [_quantized(store, model, batch, way, amounts) for batch in largest_first for way in ours]
     return found
 
 
 def _training_row(model: str, mode: Mode, batch: int, way: Way) -> Row:
+    checkpointing = "" if way.checkpointing else ", without checkpointing"
     return Row(
-        name=f"{model} {mode}, batch {batch}, {way.title}",
+        name=f"{model} {mode}, batch {batch}, {way.title}{checkpointing}",
         kind="training",
         model=model,
         mode=mode,

@@ -9,44 +9,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
-from math import atan2, cos, hypot, pi, sin
-from pathlib import Path
+from math import hypot
 from typing import Literal
 
-import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from benchmarks.canvas import COLOURS, WORDS, Canvas, Colour, Mark, Point, draw_axes
 
 DrawnKind = Literal["lines", "bars", "scatter", "heat", "blocks", "panels"]
-COLOURS = {
-    "red": (214, 39, 40),
-    "blue": (40, 90, 220),
-    "green": (30, 150, 50),
-    "orange": (255, 140, 0),
-    "purple": (140, 60, 190),
-    "black": (25, 25, 25),
-}
-WORDS = (
-    *("area", "beam", "core", "data", "edge", "flow", "fuse", "gain", "gate", "grid", "head", "join", "key", "lane"),
-    *("loss", "map", "mask", "mean", "mode", "node", "norm", "path", "pool", "rank", "rate", "seed", "step", "sum"),
-    *("task", "tile", "time", "tree", "unit", "view", "wave", "zoom"),
-)
-"""Words that are printed; all pictures share them, so that reading is telling these apart, not spelling."""
+DRAWINGS_VERSION = 1
+"""Bumped by hand when a number gives another drawing."""
 SHAPES = ("circle", "square", "triangle", "cross")
 LETTERS = ("(a)", "(b)", "(c)", "(d)")
-FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold")
-TYPE_SIZES = (11, 12, 13)
-"""Type sizes in pixels."""
-SIDES = range(128, 149)
-"""Widths and heights in pixels."""
-_SCALE = 2
-"""Factor at which is drawn before the picture is reduced, for smooth lines."""
-_LINE_STEP = 6
-"""Most pixels between the middles of two words of one line."""
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,38 +37,40 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A picture and what is true of it."""
+    """Facts of a picture."""
 
     number: int
     kind: DrawnKind
     layout: str
     """Kind, number of parts and arrangement: drawings of one layout differ in facts, words, colours and sizes."""
-    image: Image.Image = field(repr=False)
     parts: int
     """Lines, bars, clouds of points, columns, boxes or panels."""
     words: tuple[str, ...]
     """All that is printed, in reading order, label by label."""
+    marks: tuple[Mark, ...]
+    """Words, shapes and arrowheads with their places."""
     caption: str
     questions: tuple[Question, ...]
 
 
-def draw(number: int) -> Drawing:
-    """Return the drawing of a number."""
+def draw(number: int) -> tuple[Drawing, Image.Image]:
+    """Return the facts and the picture of a number."""
     numbers = random.Random(f"drawing {number}")
     kind: DrawnKind = numbers.choice(tuple(_KINDS))
-    canvas = _Canvas(numbers)
+    canvas = Canvas(numbers)
     facts = _KINDS[kind](canvas)
     words = canvas.words_in_order()
-    return Drawing(
+    drawing = Drawing(
         number=number,
         kind=kind,
         layout=f"{kind}-{facts.parts}-{facts.arrangement}",
-        image=canvas.picture(),
         parts=facts.parts,
         words=words,
+        marks=tuple(canvas.marks),
         caption=facts.caption,
         questions=_questions(numbers, kind, facts, words),
     )
+    return drawing, canvas.picture()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,142 +86,18 @@ class _Facts:
     """Questions that only this kind has."""
 
 
-class _Canvas:
-    """A picture being drawn, in pixels of the finished one, with a record of the words printed on it."""
-
-    def __init__(self, numbers: random.Random) -> None:
-        self.numbers = numbers
-        self.width, self.height = numbers.choice(SIDES), numbers.choice(SIDES)
-        pale = numbers.choice(((255, 255, 255), (255, 255, 255), (248, 246, 240), (240, 245, 250), (244, 244, 244)))
-        self._image = Image.new("RGB", (self.width * _SCALE, self.height * _SCALE), pale)
-        self._draw = ImageDraw.Draw(self._image)
-        self._font = _font(numbers.choice(FONTS), numbers.choice(TYPE_SIZES) * _SCALE)
-        self._printed: list[tuple[float, float, str]] = []
-        self._spare = numbers.sample(WORDS, len(WORDS))
-
-    def new_word(self) -> str:
-        """Return a word that is not printed yet."""
-        return self._spare.pop()
-
-    def absent_word(self) -> str:
-        """Return a word that is nowhere in the picture."""
-        return self._spare[0]
-
-    def print_word(self, word: str, x: float, y: float) -> None:
-        """Print a word with its middle at a point."""
-        self._draw.text((x * _SCALE, y * _SCALE), word, fill=(20, 20, 20), font=self._font, anchor="mm")
-        self._printed.append((y, x, word))
-
-    def words_in_order(self) -> tuple[str, ...]:
-        """Return the printed words line by line, each line from left to right."""
-        lines: list[list[tuple[float, float, str]]] = []
-        for entry in sorted(self._printed):
-            if lines and entry[0] - lines[-1][-1][0] <= _LINE_STEP:
-                lines[-1].append(entry)
-            else:
-                lines.append([entry])
-        return tuple(word for line in lines for _, _, word in sorted(line, key=lambda each: each[1]))
-
-    def picture(self) -> Image.Image:
-        """Return the finished picture."""
-        return self._image.reduce(_SCALE)
-
-    def line(self, points: Sequence[Point], colour: Colour, thickness: float) -> None:
-        """Draw a line through points."""
-        self._draw.line(_scaled(points), fill=colour, width=round(thickness * _SCALE), joint="curve")
-
-    def box(
-        self, corners: tuple[float, float, float, float], fill: Colour | None, outline: Colour | None = None
-    ) -> None:
-        """Draw a rectangle."""
-        left, top, right, bottom = (each * _SCALE for each in corners)
-        self._draw.rectangle((left, top, right, bottom), fill=fill, outline=outline, width=_SCALE)
-
-    def disc(self, x: float, y: float, radius: float, fill: Colour) -> None:
-        """Draw a disc."""
-        corners = ((x - radius) * _SCALE, (y - radius) * _SCALE, (x + radius) * _SCALE, (y + radius) * _SCALE)
-        self._draw.ellipse(corners, fill=fill)
-
-    def polygon(self, points: Sequence[Point], fill: Colour) -> None:
-        """Draw a filled polygon."""
-        self._draw.polygon(_scaled(points), fill=fill)
-
-    def arrow(self, start: Point, end: Point) -> None:
-        """Draw an arrow with its head at the end."""
-        angle = atan2(end[1] - start[1], end[0] - start[0])
-        self.line((start, (end[0] - 4 * cos(angle), end[1] - 4 * sin(angle))), (40, 40, 40), 1.6)
-        wings = (angle + pi * 0.84, angle - pi * 0.84)
-        self.polygon((end, *((end[0] + 8 * cos(wing), end[1] + 8 * sin(wing)) for wing in wings)), (40, 40, 40))
-
-    def shade(self, name: str) -> Colour:
-        """Return a colour by name, a little off."""
-        red, green, blue = (min(255, max(0, part + self.numbers.randint(-14, 14))) for part in COLOURS[name])
-        return red, green, blue
-
-
-def _scaled(points: Sequence[Point]) -> list[Point]:
-    return [(x * _SCALE, y * _SCALE) for x, y in points]
-
-
-@lru_cache
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size)
-
-
 def _levels(numbers: random.Random, count: int) -> list[float]:
     """Return numbers from .1 to .95 in random order, no two within .15."""
     places = [0.1 + 0.85 * place / (count - 1) + numbers.uniform(-0.05, 0.05) for place in range(count)]
     return numbers.sample([min(0.95, max(0.1, place)) for place in places], count)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Axes:
-    """The area of a plot, with the words at its axes and a part of the layout's name."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    x_word: str
-    y_word: str
-    style: str
-
-    def at(self, x: float, y: float) -> Point:
-        """Return the point of a plot's coordinates, each in [0, 1], y upwards."""
-        return self.left + x * (self.right - self.left), self.bottom - y * (self.bottom - self.top)
-
-
-def _axes(canvas: _Canvas) -> _Axes:
-    frame, grid = canvas.numbers.choice(("box", "axes", "none")), canvas.numbers.choice(("grid", "plain"))
-    label = canvas.numbers.choice(("left", "right"))
-    axes = _Axes(
-        left=14,
-        top=24,
-        right=canvas.width - 12,
-        bottom=canvas.height - 24,
-        x_word=canvas.new_word(),
-        y_word=canvas.new_word(),
-        style=f"{frame}-{grid}-{label}",
-    )
-    if grid == "grid":
-        for part in (0.25, 0.5, 0.75):
-            canvas.line((axes.at(0, part), axes.at(1, part)), (205, 205, 205), 1)
-            canvas.line((axes.at(part, 0), axes.at(part, 1)), (205, 205, 205), 1)
-    if frame == "box":
-        canvas.box((axes.left, axes.top, axes.right, axes.bottom), None, (60, 60, 60))
-    elif frame == "axes":
-        canvas.line((axes.at(0, 1), axes.at(0, 0), axes.at(1, 0)), (60, 60, 60), 1.5)
-    canvas.print_word(axes.y_word, 34 if label == "left" else canvas.width - 34, 12)
-    canvas.print_word(axes.x_word, canvas.width / 2, canvas.height - 11)
-    return axes
-
-
-def _colours(canvas: _Canvas, count: int) -> list[str]:
+def _colours(canvas: Canvas, count: int) -> list[str]:
     return canvas.numbers.sample(list(COLOURS), count)
 
 
-def _lines(canvas: _Canvas) -> _Facts:
-    numbers, axes = canvas.numbers, _axes(canvas)
+def _lines(canvas: Canvas) -> _Facts:
+    numbers, axes = canvas.numbers, draw_axes(canvas)
     count = numbers.choice((2, 3, 4))
     names, ends = _colours(canvas, count), _levels(numbers, count)
     rises = [numbers.random() < 0.5 for _ in names]
@@ -272,7 +126,7 @@ def _lines(canvas: _Canvas) -> _Facts:
     )
 
 
-def _bars(canvas: _Canvas) -> _Facts:
+def _bars(canvas: Canvas) -> _Facts:
     numbers = canvas.numbers
     count, lying = numbers.choice((2, 3, 4)), numbers.random() < 0.5
     outlined, gap = numbers.choice(("outlined", "bare")), numbers.choice(("wide", "narrow"))
@@ -305,8 +159,8 @@ def _bars(canvas: _Canvas) -> _Facts:
     )
 
 
-def _scatter(canvas: _Canvas) -> _Facts:
-    numbers, axes = canvas.numbers, _axes(canvas)
+def _scatter(canvas: Canvas) -> _Facts:
+    numbers, axes = canvas.numbers, draw_axes(canvas)
     count = numbers.choice((2, 3, 4))
     names, levels = _colours(canvas, count), _levels(numbers, count)
     rises = [numbers.random() < 0.5 for _ in names]
@@ -336,8 +190,8 @@ def _scatter(canvas: _Canvas) -> _Facts:
     )
 
 
-def _heat(canvas: _Canvas) -> _Facts:
-    numbers, axes = canvas.numbers, _axes(canvas)
+def _heat(canvas: Canvas) -> _Facts:
+    numbers, axes = canvas.numbers, draw_axes(canvas)
     rows, columns, gap = numbers.choice((2, 3, 4)), numbers.choice((2, 3, 4)), numbers.choice((0.0, 0.01, 0.03))
     name = numbers.choice([each for each in COLOURS if each != "orange"])
     full = canvas.shade(name)
@@ -369,7 +223,7 @@ def _heat(canvas: _Canvas) -> _Facts:
     )
 
 
-def _blocks(canvas: _Canvas) -> _Facts:
+def _blocks(canvas: Canvas) -> _Facts:
     numbers = canvas.numbers
     count = numbers.choice((2, 3, 4))
     # Three in a row leave no room for arrows.
@@ -432,7 +286,7 @@ def _border(start: Point, end: Point, wide: float, high: float) -> Point:
     return start[0] + across * reach, start[1] + down * reach
 
 
-def _panels(canvas: _Canvas) -> _Facts:
+def _panels(canvas: Canvas) -> _Facts:
     numbers = canvas.numbers
     rows, columns = numbers.choice(((1, 2), (2, 1), (1, 3), (3, 1), (2, 2), (2, 2)))
     count, below = rows * columns, numbers.choice(("below", "above"))
@@ -456,6 +310,7 @@ def _panels(canvas: _Canvas) -> _Facts:
         middle = top + high / 2 + (-8 if below == "below" else 8)
         size = min(wide, high - 22) * numbers.uniform(0.26, 0.36)
         _shape(canvas, shape, (left + wide / 2, middle), size, canvas.shade(name))
+        canvas.mark(shape, (left + wide / 2 - size, middle - size, left + wide / 2 + size, middle + size))
     asked = numbers.randrange(count)
     told = ", ".join(f"{letter} {name} {shape}" for letter, name, shape in zip(LETTERS, names, shapes, strict=False))
     return _Facts(
@@ -470,7 +325,7 @@ def _panels(canvas: _Canvas) -> _Facts:
     )
 
 
-def _shape(canvas: _Canvas, shape: str, middle: Point, size: float, colour: Colour) -> None:
+def _shape(canvas: Canvas, shape: str, middle: Point, size: float, colour: Colour) -> None:
     x, y = middle
     match shape:
         case "circle":
@@ -484,7 +339,7 @@ def _shape(canvas: _Canvas, shape: str, middle: Point, size: float, colour: Colo
                 canvas.line(((x - size, y - fall * size), (x + size, y + fall * size)), colour, size / 2)
 
 
-_KINDS: dict[DrawnKind, Callable[[_Canvas], _Facts]] = {
+_KINDS: dict[DrawnKind, Callable[[Canvas], _Facts]] = {
     "lines": _lines,
     "bars": _bars,
     "scatter": _scatter,

@@ -305,11 +305,11 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
     sys.stdout.write(f"{'a token':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
-    for asked in sorted({kind_of(each.example) for each in scored}):
-        rows = [each for each in scored if kind_of(each.example) == asked]
+    for kind in sorted({kind_of(each.example) for each in scored}):
+        rows = [each for each in scored if kind_of(each.example) == kind]
         if len(rows) < FEWEST:
             continue
-        title = f"{asked}?" if asked else rows[0].example.task
+        title = f"{kind}?" if kind else rows[0].example.task
         loss = _mean_loss(rows, lambda each: each.losses[0])
         wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
         grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])

@@ -4,8 +4,9 @@
     python -m benchmarks.looking_drawn build/looking_drawn --ways captions read --rows 20000
 
 Draws the pictures of `benchmarks/drawings.py`, holds whole layouts out, and writes them as prepare_data.py writes a
-data set; then for each way runs setup, train and test as main.py does, on a Gemma 3 of a million random weights
-that is trained whole, at a resolution at which all print is legible. All ways take the same number of rows and steps:
+data set. Builds a Gemma 3 of under a million weights, at a resolution at which all print is legible: its vision encoder
+is first trained to tell which word, shape, arrow and colour each patch shows, then frozen; projector and decoder are
+random. For each way runs setup, train and test as main.py does. All ways take the same number of rows and steps:
 
 - captions: captions alone, each as often as in no other way;
 - questions: three short questions beside each caption; the loss a mean over tokens;
@@ -24,7 +25,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import os
 import re
 import sys
 from collections import Counter
@@ -34,15 +34,17 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from PIL import Image
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessorPil, Gemma3Processor
 
 import main as pipeline
-from benchmarks.drawings import Drawing, draw
+from benchmarks.drawings import DRAWINGS_VERSION, Drawing, draw
+from benchmarks.drawn_encoder import labelled, train_encoder
 from figtune.core import commands
 from figtune.core.artifacts import Stage
 from figtune.core.io import atomic_write_dir, write_bytes
-from figtune.core.jsonl import jsonl_writer, read_records
-from figtune.core.log import progress_bar
+from figtune.core.jsonl import jsonl_writer, read_records, write_records
+from figtune.core.log import configure_logging, progress_bar
 from figtune.core.stages import StageResult, run_if_stale
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.records import (
@@ -65,7 +67,7 @@ from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Predi
 from figtune.metrics.short_answers import short_scores
 from figtune.models.tiny import tiny_tokenizer
 
-SIDE, PATCH, IMAGE_TOKENS = 120, 12, 25
+SIDE, PATCH, IMAGE_TOKENS = 120, 10, 36
 """Pixels of the encoder's square and of a patch, and tokens that the decoder gets."""
 WIDTH, LAYERS, HEADS = 128, 2, 4
 SEED = 0
@@ -77,13 +79,28 @@ MOST_EVALUATED: dict[Split, int] = {"val": 60, "test": 240}
 """Drawings of the layouts held out that are used."""
 SETTINGS = (
     *("--steps", "setup", "train", "test", "--device", "cpu", "--model.dtype", "float32", "--model.max_length", "96"),
-    *("--adapter.mode", "full", "--train.no_activation_checkpointing", "--train.warmup_fraction", "0.1"),
+    *(
+        "--adapter.mode",
+        "full",
+        "--adapter.freeze",
+        "vision",
+        "--train.no_activation_checkpointing",
+        "--train.warmup_fraction",
+        "0.1",
+    ),
     *("--train.batch_size", str(BATCH), "--train.max_batch_tokens", "16384"),
     *("--train.gradient_accumulation_steps", "1", "--train.evaluations", "4", "--train.answers", "0"),
     *("--test.max_new_tokens", "8", "--test.batch_size", "64"),
 )
+PICTURES = "pictures"
+COMMAND = "python -m benchmarks.looking_drawn"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
 CAPTION_PROMPT, READ_PROMPT = "Caption this figure.", "Read the words in this figure."
+
+
+ALL_TASKS: tuple[Task, ...] = ("caption", "question", "read")
+SHIFT = 7
+"""Drawings between one and that whose picture it gets where they are shuffled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +118,9 @@ WAYS = {
     "captions": Way(tasks=("caption",)),
     "questions": Way(tasks=("caption", "question"), loss_per="token"),
     "per example": Way(tasks=("caption", "question")),
-    "read": Way(tasks=("caption", "question", "read")),
-    "share": Way(tasks=("caption", "question", "read"), question_share=QUESTION_SHARE),
-    "shuffled": Way(tasks=("caption", "question", "read"), shuffled=True),
+    "read": Way(tasks=ALL_TASKS),
+    "share": Way(tasks=ALL_TASKS, question_share=QUESTION_SHARE),
+    "shuffled": Way(tasks=ALL_TASKS, shuffled=True),
 }
 
 
@@ -113,20 +130,27 @@ class Held:
 
     drawing: Drawing
     split: Split
-    path: Path
     sha256: str
+    """Digest of its file."""
+
+    @property
+    def file(self) -> str:
+        """Return the name of its file."""
+        return f"{self.drawing.number:06}.png"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where drawings, models and results go")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, metavar="WAY", help=", ".join(WAYS))
-    parser.add_argument("--drawings", type=int, default=10_000)
-    parser.add_argument("--rows", type=int, default=48_000, help="that each way is trained on, with repetitions")
-    parser.add_argument("--learning_rate", default="1e-3")
+    parser.add_argument("--drawings", type=int, default=8_000)
+    parser.add_argument("--rows", type=int, default=40_000, help="that each way is trained on, with repetitions")
+    parser.add_argument("--learning_rate", default="2e-3")
+    parser.add_argument("--encoder_epochs", type=int, default=6, help="over the training pictures, with exact labels")
     options = parser.parse_args(arguments)
-    held = draw_all(options.folder / "pictures", options.drawings)
-    model = _build_model(options.folder / "model")
+    configure_logging()
+    held = draw_all(options.folder / PICTURES, options.drawings)
+    model = _build_model(options.folder, held, options.encoder_epochs)
     for name in options.ways:
         way, folder = WAYS[name], options.folder / name.replace(" ", "-")
         count = _prepare(folder / "work", held, way)
@@ -147,24 +171,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def draw_all(folder: Path, count: int) -> list[Held]:
     """Draw pictures into the folder where they are not there yet; return those that are used, in order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = progress_bar(range(count), total=count, title="drawing", unit="picture")
-    used: list[Held] = []
+    listed = folder / f"drawings-{DRAWINGS_VERSION}-{count}.jsonl"
+    if not listed.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_records(listed, _drawn(folder, count))
+    return read_records(listed, Held, COMMAND)
+
+
+def _drawn(folder: Path, count: int) -> Iterator[Held]:
     counts: Counter[Split] = Counter()
-    for number in numbers:
-        drawing = draw(number)
+    for number in progress_bar(range(count), total=count, title="drawing", unit="picture"):
+        drawing, picture = draw(number)
         split = split_of(drawing.layout)
-        if counts[split] == MOST_EVALUATED.get(split, count):
-            continue
         counts[split] += 1
-        encoded = io.BytesIO()
-        drawing.image.save(encoded, "PNG")
-        path = folder / f"{number:06}.png"
-        if not path.is_file():
-            write_bytes(path, encoded.getvalue())
-        digest = hashlib.sha256(encoded.getvalue()).hexdigest()
-        used.append(Held(drawing=drawing, split=split, path=path, sha256=digest))
-    return used
+        if counts[split] <= MOST_EVALUATED.get(split, count):
+            encoded = io.BytesIO()
+            picture.save(encoded, "PNG")
+            held = Held(drawing=drawing, split=split, sha256=hashlib.sha256(encoded.getvalue()).hexdigest())
+            write_bytes(folder / held.file, encoded.getvalue())
+            yield held
 
 
 def split_of(layout: str) -> Split:
@@ -173,13 +198,13 @@ def split_of(layout: str) -> Split:
     return "test" if drawn < TEST_LAYOUTS else "val" if drawn < TEST_LAYOUTS + VAL_LAYOUTS else "train"
 
 
-def examples_of(held: Held, tasks: Sequence[Task], dataset_dir: Path, picture: Held | None = None) -> Iterator[Example]:
+def examples_of(drawing: Drawing, tasks: Sequence[Task], shown: Held, pictures: str) -> Iterator[Example]:
     """Yield the examples of a drawing.
 
     Args:
-        picture: the drawing whose picture is taken; None for its own.
+        shown: the drawing whose picture they have.
+        pictures: folder of the pictures, seen from the data set's.
     """
-    drawing, shown = held.drawing, picture or held
     texts: list[tuple[Task, str, str, str]] = [("caption", "", CAPTION_PROMPT, drawing.caption)]
     texts += [("question", f"-{each.slug}", each.request, each.answer) for each in drawing.questions]
     texts.append(("read", "", READ_PROMPT, " ".join(drawing.words)))
@@ -188,7 +213,7 @@ def examples_of(held: Held, tasks: Sequence[Task], dataset_dir: Path, picture: H
             yield Example(
                 example_id=f"drawing{drawing.number:06}-{task}{suffix}",
                 task=task,
-                image=Path(os.path.relpath(shown.path, dataset_dir)).as_posix(),
+                image=f"{pictures}/{shown.file}",
                 image_sha256=shown.sha256,
                 prompt=prompt,
                 completion=completion,
@@ -206,7 +231,7 @@ def _prepare(work: Path, held: Sequence[Held], way: Way) -> int:
         name="prepare",
         version=PREPARATION_VERSION,
         folder=dataset_dir,
-        command="python -m benchmarks.looking_drawn",
+        command=COMMAND,
         settings={"tasks": way.tasks, "shuffled": way.shuffled},
         files={"pictures": pictures},
         outputs=DATASET_CONTENTS,
@@ -219,29 +244,28 @@ def _prepare(work: Path, held: Sequence[Held], way: Way) -> int:
 def _write_dataset(held: Sequence[Held], way: Way, dataset_dir: Path) -> StageResult:
     collector = StatsCollector()
     trained = [each for each in held if each.split == "train"]
-    # The next one but some: neighbours are of other kinds as often as not.
-    others = dict(zip((each.sha256 for each in trained), trained[7:] + trained[:7], strict=True))
+    others = dict(zip((each.sha256 for each in trained), trained[SHIFT:] + trained[:SHIFT], strict=True))
+    # Seen from FOLDER/WAY/work/dataset.
+    pictures = f"../../../{PICTURES}"
     with writing_examples(dataset_dir, 0) as write, jsonl_writer(dataset_dir / REJECTED_FILE):
         for each in held:
-            in_train = each.split == "train"
-            picture = others[each.sha256] if in_train and way.shuffled else None
+            shown = others[each.sha256] if way.shuffled and each.split == "train" else each
+            # All are tested on the same examples. Validation chooses the checkpoint, so it has those of the way.
+            tasks = ALL_TASKS if each.split == "test" else way.tasks
             collector.use_figure(each.split, each.drawing.layout)
-            # All are tested on the same examples; validation chooses the checkpoint, so that it has those of the way.
-            for example in examples_of(each, ALL_TASKS if each.split == "test" else way.tasks, dataset_dir, picture):
+            for example in examples_of(each.drawing, tasks, shown, pictures):
                 write[each.split](example)
                 collector.add_example(each.split, example, shortened=False)
     options = FinalizeOptions(minitrain_examples=40, expected_splits=SPLITS, data_set="", decisions={})
     return StageResult(counts=finalize_dataset(dataset_dir, collector, options).summary)
 
 
-ALL_TASKS: tuple[Task, ...] = ("caption", "question", "read")
-
-
-def _build_model(folder: Path) -> Path:
-    """Write a Gemma 3 with random weights where it is not there yet; return its folder."""
+def _build_model(cache: Path, held: Sequence[Held], epochs: int) -> Path:
+    """Write a Gemma 3 with random weights and a trained encoder where it is not there yet; return its folder."""
+    folder = cache / "model"
     if folder.exists():
         return folder
-    texts = [text for number in range(1000) for text in _texts_of(draw(number))]
+    texts = [text for number in range(1000) for text in _texts_of(draw(number)[0])]
     words = sorted({word for text in texts for word in re.findall(r"[\w()]+", text)})
     # In the middle of a text, and at its beginning.
     pieces = [f"{space}{word}" for word in words for space in ("▁", "")]
@@ -278,6 +302,15 @@ def _build_model(folder: Path) -> Path:
     model = Gemma3ForConditionalGeneration(config)
     # It starts at zero, where the encoder gets no gradient.
     torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=WIDTH**-0.5)
+    shown = {
+        split: [
+            labelled(Image.open(cache / PICTURES / each.file), each.drawing.marks, SIDE, PATCH)
+            for each in held
+            if each.split == split
+        ]
+        for split in SPLITS
+    }
+    train_encoder(model, shown["train"], shown["test"], epochs)
     with atomic_write_dir(folder) as temporary:
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)

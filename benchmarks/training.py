@@ -31,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -130,33 +131,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def training_ways() -> list[Way]:
     """Return the ways, from what recipes do to all that this program does, with and without checkpointing."""
-    ways = []
-    for checkpointing in (True, False):
-        ways += [
-            Way(
-                title="stock: transformers + peft",
-                loss=from_pixels,
-                checkpointing=checkpointing,
-                encoder_in_autograd=checkpointing,
-                by_recipe=True,
-            ),
-            Way(
-                title="fair: encoder outside autograd",
-                loss=from_fresh_features,
-                checkpointing=checkpointing,
-                by_recipe=True,
-            ),
-            Way(
-                title="skilled: logits at labels too",
-                loss=from_fresh_features_at_labels,
-                checkpointing=checkpointing,
-                by_recipe=True,
-            ),
-            Way(title="fair + features kept", loss=from_features, checkpointing=checkpointing, by_recipe=True),
-            Way(title="+ logits where labels are", loss=at_labels, checkpointing=checkpointing),
-            Way(title="ours: + a picture is shared", loss=shared, checkpointing=checkpointing),
-        ]
-    return ways
+    return [way for ways in zip(_ways(checkpointing=True), _ways(checkpointing=False), strict=True) for way in ways]
+
+
+def _ways(*, checkpointing: bool) -> list[Way]:
+    recipe, ours = partial(Way, checkpointing=checkpointing, by_recipe=True), partial(Way, checkpointing=checkpointing)
+    return [
+        # What recipes switch on for checkpointing hooks the frozen encoder into autograd.
+        recipe(title="stock: transformers + peft", loss=from_pixels, encoder_in_autograd=checkpointing),
+        recipe(title="fair: encoder outside autograd", loss=from_fresh_features),
+        recipe(title="skilled: logits at labels too", loss=from_fresh_features_at_labels),
+        recipe(title="fair + features kept", loss=from_features),
+        ours(title="+ logits where labels are", loss=at_labels),
+        ours(title="ours: + a picture is shared", loss=shared),
+    ]
 
 
 def _take_step(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig, PreTrainedModel
@@ -22,7 +23,7 @@ from figtune.batching.collator import training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, TokenizedExample
-from figtune.models.lora import MasterLinear, hold_in_float32
+from figtune.models.lora import hold_in_float32, lora_forward
 from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
@@ -246,17 +247,7 @@ def compute_lora(tuned: PeftModel, *, as_peft_does: bool) -> None:
     """Choose how LoRA computes: by peft's own layers, or by this program's. The weights stay the same."""
     for layer in tuned.modules():
         if isinstance(layer, LoraLayer):
-            layer.cast_input_dtype_enabled = as_peft_does
-            for matrices in (layer.lora_A, layer.lora_B):
-                for name, matrix in matrices.items():
-                    matrices[name] = _peft_matrix(matrix) if as_peft_does else MasterLinear(matrix)
-
-
-def _peft_matrix(matrix: nn.Module) -> nn.Module:
-    weight: nn.Parameter = matrix.weight  # type: ignore[assignment]
-    plain = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    plain.weight = weight
-    return plain
+            layer.forward = partial(type(layer).forward if as_peft_does else lora_forward, layer)
 
 
 def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:

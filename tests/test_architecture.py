@@ -33,11 +33,12 @@ ARROWS = {
     "export": {"inference", "batching", "dataset", "models", "core"},
     "metrics": {"core"},
     "reports": {"extraction", "dataset", "metrics", "pdf", "core"},
+    "review": {"extraction", "dataset", "pdf", "core"},
 }
 DATA_MODELS = ("figtune.extraction.records", "figtune.dataset.records")
 """Types of what extraction and preparation write: they import nothing of this project, and any package may use them."""
 TORCH = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
-WITHOUT_TORCH = ("core", "pdf", "layout", "figures", "extraction", "dataset", "metrics", "reports")
+WITHOUT_TORCH = ("core", "pdf", "layout", "figures", "extraction", "dataset", "metrics", "reports", "review")
 NO_SUBJECTS = ("What ", "Whether ", "Of ", "Those ", "So many ")
 """Beginnings of sentences that do not say what a thing is."""
 NO_NOUNS = ("Which ", "Where ", "How ", "As ", "Its ", "When ", "From ", "By ", "In ", "For ", "With ", "At ")

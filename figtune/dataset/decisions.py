@@ -1,7 +1,8 @@
 """Decisions of a person on examples, figures and crops: one JSONL file, sorted, for people to keep and compare.
 
-A decision is found again by what it is about, never by a position or an id: the paper's content, the figure's label,
-the task and the target as the rules made it. Where the rules make another target, the example is undecided again.
+A decision is found again by what it is about, never by a position or an id: the content of the paper's file, the label
+of the figure, the task, and the target as the rules made it. Where they make another target, the example is undecided
+again.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -175,39 +175,38 @@ class DecisionFile:
             return self._decisions
 
     def put(self, decision: Decision) -> None:
-        """Add a decision, or replace the one on the same subject; it is on the disk when this returns.
+        """Add a decision, or replace the one on the same subject. See `change`."""
+        self.change(decision.key, lambda _: decision)
+
+    def remove(self, key: DecisionKey) -> None:
+        """Forget the decision on a subject. See `change`."""
+        self.change(key, lambda _: None)
+
+    def change(self, key: DecisionKey, edit: Callable[[Decision | None], Decision | None]) -> None:
+        """Replace the decision on a subject by what `edit` makes of it; it is on the disk when this returns.
 
         Raises:
             InputError, OSError: see `read`.
             ResourceError: the file is locked for long.
         """
-        with self._changing() as decisions:
-            decisions[decision.key] = decision
-
-    def remove(self, key: DecisionKey) -> None:
-        """Forget the decision on a subject.
-
-        Raises:
-            InputError, OSError, ResourceError: see `put`.
-        """
-        with self._changing() as decisions:
-            decisions.pop(key, None)
-
-    @contextmanager
-    def _changing(self) -> Iterator[dict[DecisionKey, Decision]]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=_LOCK_SECONDS)
         try:
             with self._threads, lock:
                 decisions = dict(self.read())
-                yield decisions
-                with atomic_write(self.path) as temporary, temporary.open("wb") as file:
-                    file.write(_lines(decisions))
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._decisions, self._state = decisions, self._state_on_disk()
+                changed = edit(decisions.pop(key, None))
+                if changed is not None:
+                    decisions[key] = changed
+                self._write(decisions)
         except Timeout:
             raise ResourceError(f"{self.path} is locked by another process", "try again in a moment") from None
+
+    def _write(self, decisions: dict[DecisionKey, Decision]) -> None:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
+            file.write(_lines(decisions))
+            file.flush()
+            os.fsync(file.fileno())
+        self._decisions, self._state = decisions, self._state_on_disk()
 
     def _state_on_disk(self) -> tuple[int, int, int] | None:
         try:

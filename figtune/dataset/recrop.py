@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from figtune.core.images import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.image_store import prepare_image, store_image
+from figtune.extraction.extract_paper import RegionWords, words_in
 from figtune.extraction.records import BoxTuple, FigureRecord, PaperRecord
 from figtune.extraction.render_crop import PADDING, render_crop
+from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import Line
 
 _LONGEST_SIDE = 2048  # pixels, the default of --extract.longest_side
 _TOLERANCE = 0.11  # points: boxes are rounded to 0.1
@@ -43,12 +43,10 @@ class Recropper:
         """
         figure = found.figure
         path = None if self.pdf_dir is None else paper_path(self.pdf_dir, found.paper)
-        png, lines = (self._cut(found, box), []) if path is None else _rendered(path, figure, box)
-        if found.paper.ocr_reason:  # the text layer is of no use
-            lines = []
-        sizes: Counter[float] = Counter()
-        for line in lines:
-            sizes[round(line.size, 1)] += len(line.text.split())
+        png, words = (self._cut(found, box), None) if path is None else _rendered(path, figure, box)
+        unknown = words is None or bool(found.paper.ocr_reason)  # then the text layer is of no use
+        if words is None or unknown:
+            words = RegionWords(labels=(), boxes=(), sizes=())
         image = prepare_image(png, "the crop")
         stored = self.dataset_dir / store_image(self.dataset_dir, image)
         return replace(
@@ -56,8 +54,10 @@ class Recropper:
             region_box=box,
             crop=Path(os.path.relpath(stored, self.content_dir)).as_posix(),
             crop_size=(image.facts.width, image.facts.height),
-            figure_text="\n".join(line.text for line in lines),
-            text_sizes=tuple(sorted(sizes.items())),
+            figure_text="\n".join(words.labels),
+            text_boxes=words.boxes,
+            text_sizes=words.sizes,
+            hides_words=figure.hides_words or unknown,
         )
 
     def _cut(self, found: PaperFigure, box: BoxTuple) -> bytes:
@@ -98,8 +98,8 @@ def crop_area(figure: FigureRecord) -> BoxTuple | None:
     return shown.x0, shown.top, shown.x1, shown.bottom
 
 
-def _rendered(path: Path, figure: FigureRecord, box: BoxTuple) -> tuple[bytes, list[Line]]:
-    """Return the picture in a box of a page and the lines of the text layer there, turned as extraction turns it."""
+def _rendered(path: Path, figure: FigureRecord, box: BoxTuple) -> tuple[bytes, RegionWords]:
+    """Return the picture in a box of a page and the words of the text layer there, turned as extraction turns it."""
     index = figure.page - 1
     with closing(Document(path)) as document:
         text = document.text(index)
@@ -111,4 +111,5 @@ def _rendered(path: Path, figure: FigureRecord, box: BoxTuple) -> tuple[bytes, l
             raise InputError(f"the box lies outside page {figure.page} of {path.name}", "set another in the review")
         longest = max(_LONGEST_SIDE, *(figure.crop_size or (0, 0)))
         crop = render_crop(document, index, region, dpi=figure.dpi, longest_side=longest)
-        return crop.png, text.lines_in(region)
+        dehyphenator = dehyphenator_for(map(document.text, range(document.page_count)))
+        return crop.png, words_in(region, text, dehyphenator)

@@ -40,6 +40,7 @@ EXAMPLE: Mapping[str, str] = {
     "only_repeats_caption": "whose citing paragraphs say only what the caption says",
     "headline_lost": "whose caption lost its first sentence to cleaning",
     "no_words_in_figure": "of reading a figure without words in its text layer",
+    "hidden_words_in_figure": "of reading a figure that may hold words beside those of its text layer",
     "too_many_words_in_figure": "of reading a figure with more words than a picture of the usual size shows",
     "unreadable_words_in_figure": "of reading a figure whose words come out of the file as other signs",
     "no_sure_question": "of a question about a figure of which nothing is sure enough to ask",

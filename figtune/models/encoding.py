@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-_THREADS = 8
-"""Threads that decode, at most: so many keep up with 100 pictures a second, each taking 40 to 80 ms of a CPU core."""
+_THREADS = 16
+"""Threads that decode, at most: an image of 1,000 x 700 pixels, read at 896 x 896, takes one about 90 ms of a core."""
 _ROWS = 32
 """Images in one forward pass, at most: of 4,096 patches each, more do not make a card faster."""
 _SHARE = 0.5
@@ -74,8 +74,8 @@ def encode_ahead(
 ) -> Generator[list[tuple[str, Tensor]]]:
     """Yield images' names and features, float[T, V] on the CPU, batch by batch in the order given.
 
-    The vision encoder must be loaded. On a CPU each image goes through it alone, which is fastest there; in a batch its
-    numbers depend, in the last digits, on its neighbours.
+    The vision encoder must be loaded. On a CPU each image goes through it alone: several are no faster where images are
+    large (docs/measurements.md), and in a batch its numbers depend, in the last digits, on its neighbours.
 
     Args:
         read: reads the tensors of `Family.image_inputs` of an image, in threads.

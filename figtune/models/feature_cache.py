@@ -125,9 +125,8 @@ def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles, rows:
     if is_rank_zero():
         _remove_single_files(root)
     folder = root / _key(loaded)
-    found = FeatureShards(folder)
     # A share of all, not of those that are missing: another process may have written some of its own already.
-    missing = [sha256 for sha256 in shard(sorted(images.files)) if sha256 not in found]
+    missing = FeatureShards(folder).missing(shard(sorted(images.files)))
     if missing:
         with _encoder(loaded), ShardWriter(folder=folder) as writer:
             _encode_all(loaded, images, missing, writer, rows)

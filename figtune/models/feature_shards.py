@@ -69,6 +69,14 @@ class FeatureShards:
     def __contains__(self, image_sha256: str) -> bool:
         return self._place(image_sha256) is not None
 
+    def missing(self, images: Sequence[str]) -> list[str]:
+        """Return those of many images that have no features, in their order."""
+        digests = np.frombuffer(bytes.fromhex("".join(images)), "S32")
+        places = np.searchsorted(self._records["digest"], digests)
+        # Past the end there is none to compare with.
+        known = np.append(self._records["digest"], np.bytes_())[places] == digests
+        return [image for image, is_known in zip(images, known.tolist(), strict=True) if not is_known]
+
     def read(self, image_sha256: str) -> Tensor:
         """Read the features of an image: float[T, V].
 

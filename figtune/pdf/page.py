@@ -48,6 +48,8 @@ class Line(Struct, frozen=True, gc=False):
     """True if it reads left to right on the upright page."""
     number: int = 0
     """Number within the text layer's block, in which lines without visible type are counted too."""
+    incomplete: bool = False
+    """True if characters were left out because they mean nothing to a reader, such as unmapped ligatures."""
 
 
 class Word(Struct, frozen=True, gc=False):

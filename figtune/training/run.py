@@ -176,6 +176,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
                 collator=context.collator,
                 callbacks=callbacks,
                 throughput=ThroughputMeter(context.loaded.device, context.schedule, step),
+                projector_learning_rate=settings.projector_learning_rate,
             )
             sharded = prepare_sharding(trainer, context.loaded.tuned)
             if sharded:

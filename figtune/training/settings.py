@@ -37,6 +37,9 @@ class TrainSettings:
     as with the right one; those that the image makes likelier keep more of theirs. 0 weights all alike."""
     learning_rate: float
     """Peak learning rate (after warmup)."""
+    projector_learning_rate: float
+    """Peak learning rate of the projector, where it is trained; 0 for the same as --train.learning_rate. A projector
+    with random weights wants more than LoRA."""
     scheduler: Scheduler
     """Learning-rate schedule after the warmup."""
     warmup_fraction: float
@@ -72,6 +75,8 @@ class TrainSettings:
         check_setting(0 <= self.question_share < 1, "train.question_share", "from 0 to below 1")
         check_setting(0 <= self.visual_weight < 1, "train.visual_weight", "from 0 to below 1")
         check_setting(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
+        rate = self.projector_learning_rate
+        check_setting(0 <= rate < inf, "train.projector_learning_rate", "0 or more")
         check_setting(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
         check_setting(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
         check_setting(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")

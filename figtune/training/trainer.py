@@ -42,6 +42,7 @@ class FigureTrainer(Trainer):
         collator: Collator,
         callbacks: list[TrainerCallback],
         throughput: ThroughputMeter,
+        projector_learning_rate: float = 0.0,
     ) -> None:
         loss = CompletionLoss(tuned, collator.family, weighted=collator.weighted)
         super().__init__(
@@ -58,10 +59,24 @@ class FigureTrainer(Trainer):
         self._collator = collator
         self._tuned = tuned
         self._throughput = throughput
+        self._projector_learning_rate = projector_learning_rate
         self._prefetcher: Prefetcher[Tensors] | None = None
         # With these the Trainer counts the target tokens of all batches of a step and leaves the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Create the optimizer, with groups of the projector's own learning rate if it has one."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if self._projector_learning_rate:
+            part_of, trained = self._collator.family.parts.part_of, self.model if model is None else model
+            named = [] if trained is None else trained.named_parameters()
+            projector = {weight for name, weight in named if part_of(name) == "projector"}
+            for group in list(optimizer.param_groups):
+                own = [weight for weight in group["params"] if weight in projector]
+                group["params"] = [weight for weight in group["params"] if weight not in projector]
+                optimizer.add_param_group({**group, "params": own, "lr": self._projector_learning_rate})
+        return optimizer
 
     def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
         """Return the data loader; accelerate deals its batches out to the processes."""

@@ -9,11 +9,12 @@ import pytest
 
 from benchmarks.drawings import draw
 from benchmarks.looking_drawn import ALL_TASKS, WAYS, draw_all, examples_of, main, split_of, table_lines
+from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import Example, Split, Task
 from figtune.metrics.records import Choice, ModelResult, Prediction
 
-QUICK = ("--drawings", "60", "--rows", "80")
+QUICK = ("--drawings", "60", "--rows", "80", "--encoder_epochs", "1")
 
 
 def prediction(number: int, task: Task, *, is_right: bool) -> Prediction:
@@ -65,28 +66,28 @@ def test_the_table_states_gain_choice_and_answers() -> None:
 def test_all_drawings_of_a_layout_are_in_one_split(tmp_path: Path) -> None:
     splits: dict[str, Split] = {each.drawing.layout: each.split for each in draw_all(tmp_path, 300)}
     assert all(split_of(layout) == split for layout, split in splits.items())
-    shares = Counter(split_of(draw(number).layout) for number in range(300))
+    shares = Counter(split_of(draw(number)[0].layout) for number in range(300))
     assert set(splits.values()) == set(shares) == {"train", "val", "test"}
     assert 0.1 < shares["test"] / 300 < 0.3
 
 
 def test_examples_name_the_picture_that_they_are_about(tmp_path: Path) -> None:
-    held = draw_all(tmp_path / "pictures", 3)
-    folder = tmp_path / "way" / "work" / "dataset"
-    examples = list(examples_of(held[0], ALL_TASKS, folder))
+    one, other, *_ = draw_all(tmp_path, 20)
+    examples = list(examples_of(one.drawing, ALL_TASKS, one, "there"))
     assert [each.task for each in examples] == ["caption", "question", "question", "question", "read"]
-    assert {(folder / each.image).resolve() for each in examples} == {held[0].path.resolve()}
-    assert examples[0].completion == held[0].drawing.caption
-    assert examples[-1].completion.split() == list(held[0].drawing.words)
-    (other,) = examples_of(held[0], ("caption",), folder, held[1])
-    assert (other.completion, other.image_sha256) == (held[0].drawing.caption, held[1].sha256)
+    assert {(each.image, each.image_sha256) for each in examples} == {(f"there/{one.file}", one.sha256)}
+    assert sha256_of(tmp_path / one.file) == one.sha256
+    assert examples[0].completion == one.drawing.caption
+    assert tuple(examples[-1].completion.split()) == one.drawing.words
+    (shuffled,) = examples_of(one.drawing, ("caption",), other, "there")
+    assert (shuffled.completion, shuffled.image_sha256) == (one.drawing.caption, other.sha256)
 
 
-def test_drawing_again_keeps_what_is_there(tmp_path: Path) -> None:
+def test_pictures_are_drawn_once(tmp_path: Path) -> None:
     first = draw_all(tmp_path, 20)
-    first[3].path.write_bytes(b"kept")
-    assert [each.sha256 for each in draw_all(tmp_path, 20)] == [each.sha256 for each in first]
-    assert first[3].path.read_bytes() == b"kept"
+    (tmp_path / first[3].file).write_bytes(b"kept")
+    assert draw_all(tmp_path, 20) == first
+    assert (tmp_path / first[3].file).read_bytes() == b"kept"
 
 
 @pytest.mark.slow

@@ -77,6 +77,8 @@ def test_what_is_written_is_read_to_the_bit(
         assert read.dtype == dtype
         assert torch.equal(read, features_of(number, dtype))
     assert name_of(40) not in shards
+    assert shards.missing([name_of(number) for number in range(38, 43)]) == [name_of(40), name_of(41), name_of(42)]
+    assert shards.missing([]) == []
     with pytest.raises(KeyError):
         shards.read(name_of(40))
     count = len(list(tmp_path.glob("*.features")))
@@ -89,10 +91,12 @@ def test_digests_with_zero_bytes_are_told_apart(tmp_path: Path) -> None:
         writer.append([(name, torch.full((1, 2), float(number))) for number, name in enumerate(names)])
     shards = FeatureShards(tmp_path)
     assert [float(shards.read(name)[0, 0]) for name in names] == [0, 1, 2, 3, 4]
+    assert shards.missing([*names, "00" * 30 + "0100"]) == ["00" * 30 + "0100"]
 
 
 def test_an_empty_or_missing_folder_has_none(tmp_path: Path) -> None:
     assert name_of(0) not in FeatureShards(tmp_path)
+    assert FeatureShards(tmp_path).missing([name_of(0)]) == [name_of(0)]
     assert name_of(0) not in FeatureShards(tmp_path / "missing")
 
 
