@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,6 @@ from figtune.inference.predict import load_model
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
-from figtune.inference.web_server import run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -42,6 +43,11 @@ _SILENCE = """<script>{
   const warn = console.warn.bind(console);
   console.warn = (...said) => said[0] === "Method not implemented." || warn(...said);
 }</script>"""
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_SECONDS_TO_END = 2
+_MOST_CONNECTIONS = 256
 
 
 def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, access: Access) -> None:
@@ -69,7 +75,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
         app = _application(state, folder, access.hosts(), password)
         _log_address(access, listener.getsockname()[1], None if access.password else password)
-        run(app, listener)
+        run_server(app, listener)
     logger.info("the page is closed")
 
 
@@ -131,3 +137,29 @@ def _log_address(access: Access, port: int, token: str | None) -> None:
     if token is not None:
         logger.warning(f"the password of this run, with any user name: {token}")
     logger.info(f"talk to the model at {access.url(port)} (Ctrl-C ends it)")
+
+
+def run_server(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until Ctrl-C, or until a signal that `ended_by_signals` turns into the end of the program."""
+    import uvicorn
+
+    # Errors of clients are not logged.
+    for library in ("asyncio", "multipart", "python_multipart"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_SECONDS_TO_END,
+        )
+    )
+    # uvicorn handles SIGINT and SIGTERM itself, and raises them again after the shutdown.
+    signal.signal(signal.SIGHUP, server.handle_exit)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        return

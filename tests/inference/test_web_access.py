@@ -207,7 +207,7 @@ import sys
 from pathlib import Path
 from figtune.core.cli import ended_by_signals
 from figtune.core.web_access import listening
-from figtune.inference.web_server import run
+from figtune.inference.serve import run_server
 from figtune.inference.upload_folder import upload_folder
 
 async def app(scope, receive, send):
@@ -223,7 +223,7 @@ with ended_by_signals(), listening("127.0.0.1", 0) as listener, upload_folder(1 
     if "early" in sys.argv:
         print(folder.path, flush=True)
         sys.stdin.read()
-    run(app, listener)
+    run_server(app, listener)
 """
 
 
