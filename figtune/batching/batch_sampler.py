@@ -76,7 +76,10 @@ class LengthGroupedSampler:
         self.examples = others + self._asked if self._questions else len(examples)
         """Examples in an epoch."""
         self._groups = [] if self._questions else _groups(examples, range(len(examples)), limits)
-        most = max(len(self._compose(epoch)[0]) for epoch in range(max(1, ceil(epochs))))
+        # Each is composed once: kept until it is asked for, and then until the next one is.
+        self._composed = {epoch: self._compose(epoch) for epoch in range(max(1, ceil(epochs)))}
+        self._latest: tuple[int, list[IndexBatch]] = (-1, [])
+        most = max(len(batches) for batches, _ in self._composed.values())
         self.steps = ceil(most / batches_per_step)
         """Optimizer steps in an epoch."""
         self._full = min(self.examples, batches_per_step * self.steps)
@@ -88,7 +91,12 @@ class LengthGroupedSampler:
 
     def batches(self, epoch: int) -> list[IndexBatch]:
         """Return the batches of an epoch: every example once, or questions by their share."""
-        batches, generator = self._compose(epoch)
+        if self._latest[0] != epoch:
+            self._latest = epoch, self._ordered(*(self._composed.pop(epoch, None) or self._compose(epoch)))
+        return self._latest[1]
+
+    def _ordered(self, batches: list[IndexBatch], generator: torch.Generator) -> list[IndexBatch]:
+        """Return batches in random order, halved and padded to the number of every epoch."""
         while len(batches) < self._full:
             largest = max(range(len(batches)), key=lambda index: sum(map(len, batches[index])))
             batches[largest : largest + 1] = _halves(batches[largest])

@@ -25,7 +25,7 @@ from figtune.training.oom import smaller_batch_configs
 from figtune.training.outputs import TrainingSummary, write_output
 from figtune.training.run import RunContext, RunResult, batch_order, run_training
 from figtune.training.sample_callback import evenly_spaced
-from figtune.training.schedule import training_schedule
+from figtune.training.schedule import TrainingSchedule, training_schedule
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_weights import VisualWeights
 
@@ -51,8 +51,7 @@ def train(
     Args:
         output_dir: folder of the checkpoints and of TensorBoard's files.
         results_dir: folder of the results; None for `output_dir`.
-        device: "auto", "cpu" or "cuda".
-        model_by: the command that sets the model up, for errors.
+        device, model_by: as `load_tuned_model` and `resolve_device` take them.
         budget: memory that larger forward passes must fit into; None for what is free.
 
     Raises:
@@ -69,17 +68,15 @@ def train(
     loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
-    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    collator = _collator(loaded, features, settings)
+    collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
     weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
     splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
     def context(chosen: TrainSettings, together: int) -> RunContext:
-        order = batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
             settings=chosen,
-            schedule=training_schedule(order.examples, order.steps, chosen),
+            schedule=_schedule(splits["train"], chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
@@ -88,8 +85,8 @@ def train(
             together=together,
         )
 
-    candidates = _candidates(settings, _batches_together(loaded, splits["train"], settings, available))
-    result = run_training([context(*each) for each in candidates])
+    together = _batches_together(loaded, splits["train"], settings, available)
+    result = run_training([context(*each) for each in _candidates(settings, together)])
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_rank_zero():
@@ -116,6 +113,11 @@ def _batches_together(loaded: LoadedModel, split: TokenizedSplit, settings: Trai
     if not settings.auto_batch:
         return 1
     return batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
+
+
+def _schedule(split: TokenizedSplit, settings: TrainSettings) -> TrainingSchedule:
+    order = batch_order(split, settings)
+    return training_schedule(order.examples, order.steps, settings)
 
 
 def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings) -> Collator:

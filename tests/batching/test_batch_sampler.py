@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,3 +183,20 @@ def test_without_a_share_or_without_questions_or_texts_the_order_is_the_plain_on
     for share in (0.0, 0.4):
         assert order_of(questions, limits, share=share).batches(1) == plain
     assert drawn(order_of(mixed(5, 9), limits).batches(0)) == list(range(14))
+
+
+def test_epochs_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = []
+    compose = LengthGroupedSampler._compose
+
+    def counted(self: LengthGroupedSampler, epoch: int) -> tuple[list[IndexBatch], torch.Generator]:
+        composed.append(epoch)
+        return compose(self, epoch)
+
+    monkeypatch.setattr(LengthGroupedSampler, "_compose", counted)
+    order = order_of(figures(tasks=3, count=20), BatchLimits(examples=4, tokens=PLENTY))
+    asked = [order.batches(epoch) for epoch in (0, 0, 1, 2)]
+    assert composed == [0, 1, 2]
+    # An epoch that is asked for again later is the same.
+    assert order.batches(0) == asked[0] == asked[1]
+    assert composed == [0, 1, 2, 0]
