@@ -106,21 +106,27 @@ def build_context(
             components=components,
             figure_text=figure.figure_text,
         ),
-        facts=FigureFacts(
-            figure_id=figure.figure_id,
-            kind=figure.kind,
-            kind_score=figure.kind_score,
-            panels=panels,
-            panel_count=_sure_panels(figure.panels),
-            figure_text=figure.figure_text,
-            hides_words=figure.hides_words,
-            aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
-            caption=headline_of(caption),
-            other_caption=other_caption,
-            spoken=spoken,
-        ),
+        facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
         told=told,
         removed=caption.removed + passages.removed,
+    )
+
+
+def _facts(
+    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: str, spoken: str
+) -> FigureFacts:
+    return FigureFacts(
+        figure_id=figure.figure_id,
+        kind=figure.kind,
+        kind_score=figure.kind_score,
+        panels=panels,
+        panel_count=_sure_panels(figure.panels),
+        figure_text=figure.figure_text,
+        hides_words=figure.hides_words,
+        aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
+        caption=headline,
+        other_caption=other_caption,
+        spoken=spoken,
     )
 
 
