@@ -4,8 +4,9 @@
     python -m benchmarks.examples WORK/content --prepare.tasks caption explain
 
 Prepares a content folder into a temporary one with the settings of config.py and prints one table a line a task,
-then what of the target words stands in more than one target of a figure, then rejections by rule. A target's words are
-said twice where the sentence that holds them stands in another target of the same figure.
+then what of the target words stands in more than one target of a figure, the distribution of the quality, and
+rejections by rule. A target's words are said twice where the sentence that holds them stands in another target of the
+same figure.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ def _print(tasks: Mapping[str, Task], distinct: int, stats: Stats, seconds: floa
     _say(f"target words {total}, said twice {share:.1%}; words of distinct sentences {distinct}")
     _say(f"{papers} papers, {distinct / max(1, papers):.0f} distinct words a paper")
     _say(f"{stats.figures} figures in {seconds:.1f} s: {1000 * seconds / max(1, stats.figures):.1f} ms each")
+    for name, tenths in sorted(stats.quality.items()):
+        _say(f"quality of {name} by tenths: {' '.join(map(str, tenths))}")
     for title, counts in (
         ("figures rejected", stats.figure_rejections),
         ("examples rejected", stats.example_rejections),

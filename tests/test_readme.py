@@ -20,7 +20,7 @@ _OF_LAUNCHERS = {
     *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
 }
 _OF_BENCHMARKS = {
-    *("base", "rows", "size", "tasks", "model", "ways", "flags", "seeds", "examples_per_second", "wrong"),
+    *("base", "rows", "size", "tasks", "model", "ways", "seeds", "epochs", "learning_rate", "examples_per_second", "wrong"),
     *("minutes", "price", "again"),
 }
 _OF_SERVERS = {"max", "enable", "ctx", "chat", "mmproj", "lora"}

@@ -113,7 +113,7 @@ def build_context(
 
 
 def _facts(
-    figure: FigureRecord, panels: tuple[PanelPart, ...], caption: str, other_caption: str, spoken: str
+    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: str, spoken: str
 ) -> FigureFacts:
     return FigureFacts(
         figure_id=figure.figure_id,
@@ -124,7 +124,7 @@ def _facts(
         figure_text=figure.figure_text,
         hides_words=figure.hides_words,
         aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
-        caption=caption,
+        caption=headline,
         other_caption=other_caption,
         spoken=spoken,
     )
