@@ -6,7 +6,6 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -15,12 +14,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from figtune.core import settings
-from figtune.core.errors import InputError, UsageError
-from figtune.core.settings import check_pair, check_setting
+from figtune.core.cli import parse_settings
+from figtune.core.errors import UsageError
+from figtune.core.settings import Device, check_pair, check_setting, read_settings
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
+from figtune.export.settings import ExportSettings
 from figtune.extraction.settings import ExtractSettings
+from figtune.inference.settings import AskSettings
 from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS
 from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
@@ -31,6 +33,7 @@ from figtune.training.settings import TrainSettings
 PDF_DIR = Path("papers")
 WORK_DIR = Path("work")
 OUTPUT_DIR = Path("output")
+DECISIONS = Path("decisions.jsonl")
 
 # What is trained
 MODEL_NAME = "google/gemma-3-4b-pt"
@@ -56,7 +59,7 @@ with settings.one_line_errors("config.py"):
         settings.constants(
             globals(),
             {
-                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR"), Path),
+                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR", "DECISIONS"), Path),
                 **dict.fromkeys(("LORA_R", "LORA_ALPHA", "BATCH_SIZE", "GRADIENT_ACCUMULATION_STEPS"), int),
                 **dict.fromkeys(("MAX_LENGTH", "SEED", "SPLIT_SEED"), int),
                 **dict.fromkeys(("LORA_DROPOUT", "NUM_EPOCHS", "LEARNING_RATE"), float),
@@ -137,7 +140,9 @@ with settings.one_line_errors("config.py"):
         gradient_accumulation_steps=GRADIENT_ACCUMULATION_STEPS,
         loss_per="token",
         question_share=0.0,
+        visual_weight=0.0,
         learning_rate=LEARNING_RATE,
+        projector_learning_rate=0.0,
         scheduler="cosine",
         warmup_fraction=0.03,
         optimizer="adamw",
@@ -166,72 +171,50 @@ with settings.one_line_errors("config.py"):
     )
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(ExportSettings, AskSettings):
     """Everything the five stages and main.py read."""
 
     pdf_dir: Path = PDF_DIR
-    """Folder with the papers, searched with its subfolders."""
     output_dir: Path = OUTPUT_DIR
-    """Folder of the trained adapter, its curves and its evaluation."""
     work_dir: Path = WORK_DIR
-    """Folder of content, data set and configured model."""
+    device: Device = "auto"
+    dry_run: bool = False
+    force: bool = False
+    strict: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    test_image: Path | None = None
+    figure: str | None = None
+    answers: Path | None = None
+    prompt: str | None = None
+    task: Task = "caption"
+    serve: bool = False
+    serve_host: str = "127.0.0.1"
+    serve_port: int = 7860
+    serve_password: str | None = None
+    merge: bool = False
+    gguf: Path | None = None
+    gguf_quantization: Quantization = "q8_0"
+    push_to_hub: str | None = None
+    push_public: bool = False
+    decisions: Path = DECISIONS
+    """File of what a person decides with --review; every preparation applies it. Worth keeping under version
+    control."""
+    review: bool = False
+    """After preparing, open a page to accept, reject and edit examples in the browser; prepare_data.py only."""
     steps: tuple[Step, ...] = STEPS
     """Stages that main.py runs."""
-    test_image: Path | None = None
-    """An image to be answered about, on stdout, instead of the evaluation; or a paper (PDF) with --figure; or a folder
-    of images, which gives one JSON line each."""
     compare: tuple[Path, ...] = ()
     """Output folders whose evaluations test_model.py prints in one table, on stdout, instead of making one."""
-    figure: str | None = None
-    """Figure of the paper given with --test_image: 3, or "Table 2"."""
-    answers: Path | None = None
-    """A file for the lines about a folder, where an interrupted run carries on; left out, they go to stdout."""
-    serve: bool = False
-    """Open a page to talk to the model in the browser, instead of the evaluation."""
-    serve_host: str = "127.0.0.1"
-    """Address the page is served at: this machine alone, or 0.0.0.0 for everybody who can reach it and has the
-    password."""
-    serve_port: int = 7860
-    """Port the page is served at; 0 takes a free one."""
-    serve_password: str | None = None
-    """Password of the page. Left out, none is asked on this machine alone, and beyond it one made up for the run."""
-    merge: bool = False
-    """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
-    gguf: Path | None = None
-    """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
-    llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
-    gguf_quantization: Quantization = "q8_0"
-    """Quantization of the text model's GGUF file; below 8 bits it needs llama-quantize, built there or on the PATH."""
-    push_to_hub: str | None = None
-    """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
-    USER/NAME-merged."""
-    push_public: bool = False
-    """A repository that --push_to_hub creates is for everybody to see, not private."""
     export: Path | None = None
     """prepare_data.py writes the examples into this folder too, as conversations that `datasets` loads."""
-    prompt: str | None = None
-    """Question about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
-    task: Task = "caption"
-    """Task asked about --test_image where there is no --prompt."""
     preset: str | None = None
     """A named set of settings to start from: demo (sample papers, tiny model, no GPU), gemma3-qlora (papers, Gemma 3 in
     4 bits for small cards), gemma4 (papers, Gemma 4 E2B), paligemma-brain (brain scans, PaliGemma, only its projector
     trained), paligemma-brain-lora (the same with LoRA)."""
     config: Path | None = None
     """A settings file to start from, such as the config.json beside every result."""
-    dry_run: bool = False
-    """Print what would be done and why, and write nothing."""
-    force: bool = False
-    """Do the steps again even where nothing has changed."""
-    strict: bool = False
-    """Exit with 7 where some input failed, rather than carry on with the rest."""
-    quiet: bool = False
-    """Log warnings and errors only, and show no progress bars."""
-    verbose: bool = False
-    """Log debug lines and the messages of libraries too."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that the model runs on; "auto" takes a CUDA card where there is one."""
     memory: str | None = None
     """Memory that training must fit into, such as 16GB: setup and training stop where it does not, and say what to
     change. Left out, they warn where it does not fit into what is here."""
@@ -246,60 +229,17 @@ class Config:
     test: TestSettings = TEST
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_setting(len(self.steps) > 0, "steps", f"one or more of {' '.join(STEPS)}")
-        check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         check_setting(self.workers >= 0, "workers", "0 or more")
         if self.memory is not None:
             parse_size(self.memory)
-        check_pair(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
-        check_pair(self.test_image is not None or self.prompt is None, "prompt", "together with --test_image")
-        check_pair(self.test_image is None or "test" in self.steps, "test_image", "with test among the --steps")
-        check_pair(self.test_image is not None or self.figure is None, "figure", "together with --test_image")
-        check_pair(self.test_image is not None or self.answers is None, "answers", "together with --test_image")
-        check_pair(not self.compare or "test" in self.steps, "compare", "with test among the --steps")
-        check_pair(
-            not self.compare or (self.test_image is None and not self.serve),
-            "compare",
-            "without --test_image and --serve",
-        )
-        check_pair(not self.serve or "test" in self.steps, "serve", "with test among the --steps")
-        check_pair(not self.serve or self.test_image is None, "serve", "without --test_image")
-        check_setting(bool(self.serve_host.strip()), "serve_host", "an address of this machine")
-        check_pair(
-            self.output_dir.resolve()
-            not in {self.content_dir.resolve(), self.dataset_dir.resolve(), self.model_dir.resolve()},
-            "output_dir",
-            "as another folder than those that other stages make",
-        )
-        check_setting(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
-        check_setting(
-            self.serve_password is None or len(self.serve_password) >= 8, "serve_password", "8 characters or more"
-        )
-
-    @property
-    def content_dir(self) -> Path:
-        """Return the folder that `extract` makes."""
-        return self.work_dir / "content"
-
-    @property
-    def dataset_dir(self) -> Path:
-        """Return the folder that `prepare` makes."""
-        return self.work_dir / "dataset"
-
-    @property
-    def model_dir(self) -> Path:
-        """Return the folder that `setup` makes."""
-        return self.work_dir / "model"
-
-    @property
-    def tokenizer_file(self) -> Path:
-        """Return the path of the tokenizer of the model that `setup` configures."""
-        return self.model_dir / "processor" / "tokenizer.json"
-
-    @property
-    def evaluation_dir(self) -> Path:
-        """Return the folder that `test` makes."""
-        return self.output_dir / "evaluation"
+        of_testing = {"test_image": self.test_image is not None, "compare": bool(self.compare), "serve": self.serve}
+        for name, asked in of_testing.items():
+            check_pair(not asked or "test" in self.steps, name, "with test among the --steps")
+        alone = self.test_image is None and not self.serve
+        check_pair(not self.compare or alone, "compare", "without --test_image and --serve")
+        check_pair(not self.review or not self.serve, "review", "without --serve")
 
 
 def _demo() -> Config:
@@ -385,22 +325,9 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def parse(argv: Sequence[str] | None, program: str, description: str | None) -> Config:
-    """The configuration for a command line.
-
-    Args:
-        argv: arguments without the program's name; None takes them from `sys.argv`.
-        program: the script's name, for `--help`.
-        description: what the script does, for `--help`.
-
-    Raises:
-        UsageError: unknown preset, or a settings file that cannot be used.
-        SystemExit: 0 after `--help`, 2 on a flag or value that does not exist.
-    """
-    import tyro
-
+    """Return the configuration of a command line; see `parse_settings`."""
     arguments = _without_auto(sys.argv[1:] if argv is None else argv)
-    base = _base(arguments)
-    return tyro.cli(Config, args=arguments, default=base, prog=program, description=description, use_underscores=True)
+    return parse_settings(arguments, program, description, Config(), _preset, _without_requests)
 
 
 def _without_auto(arguments: Sequence[str]) -> list[str]:
@@ -410,22 +337,15 @@ def _without_auto(arguments: Sequence[str]) -> list[str]:
     return text.split("\0") if arguments else []
 
 
-def _base(arguments: Sequence[str]) -> Config:
-    """Return the settings that the flags change: the defaults, a preset, or a settings file."""
-    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first_look.add_argument("--preset")
-    first_look.add_argument("--config")
-    try:
-        chosen, _ = first_look.parse_known_args(arguments)
-    except argparse.ArgumentError:
-        return Config()
-    if chosen.preset is not None and chosen.config is not None:
-        raise UsageError("--preset and --config exclude each other", "give one of them, and single flags after it")
-    if chosen.preset is not None:
-        return _preset(chosen.preset)
-    if chosen.config is not None:
-        return _without_requests(read_config(Path(chosen.config)))
-    return Config()
+def _preset(name: str) -> Config:
+    if name not in PRESETS:
+        raise UsageError(f'there is no preset "{name}"', f"choose from: {', '.join(PRESETS)}")
+    return replace(PRESETS[name](), preset=name)
+
+
+def read_config(path: Path) -> Config:
+    """Return the configuration of a settings file; see `read_settings`."""
+    return read_settings(path, Config())
 
 
 def _without_requests(config: Config) -> Config:
@@ -444,6 +364,7 @@ def _without_requests(config: Config) -> Config:
         answers=fresh.answers,
         serve=fresh.serve,
         serve_password=fresh.serve_password,
+        review=fresh.review,
         compare=fresh.compare,
         prompt=fresh.prompt,
         task=fresh.task,
@@ -453,23 +374,3 @@ def _without_requests(config: Config) -> Config:
         quiet=fresh.quiet,
         verbose=fresh.verbose,
     )
-
-
-def _preset(name: str) -> Config:
-    if name not in PRESETS:
-        raise UsageError(f'there is no preset "{name}"', f"choose from: {', '.join(PRESETS)}")
-    return replace(PRESETS[name](), preset=name)
-
-
-def read_config(path: Path) -> Config:
-    """Read a settings file as `figtune.core.settings.encode` writes it.
-
-    Raises:
-        InputError: the file cannot be read.
-        UsageError: it holds something that is no setting.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as failure:
-        raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
-    return settings.decode(Config(), data, str(path))

@@ -47,8 +47,10 @@ def run(config: Config) -> None:
             f"main.py takes one process, but {world_size()} were launched",
             "run it without a launcher up to setup, then launch train_model.py",
         )
+    if config.review:
+        raise UsageError("main.py opens no page", "run: python prepare_data.py --review")
     steps = _with_setup(_without_extraction([step for step in STEPS if step in config.steps], config), config)
-    run_stages([*(_script(step) for step in steps), *post_training_stages(config)], config)
+    run_stages([*(_script(step) for step in steps), *post_training_stages(config, config.model.name)], config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

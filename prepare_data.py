@@ -1,9 +1,11 @@
 """Stage 2: turn content, or an image-caption data set, into training examples, split by paper.
 
 Reads WORK/content, or --data.source; writes WORK/dataset: train.jsonl, val.jsonl, test.jsonl (or for each a folder of
-shards), minitrain.jsonl (a slice of train), rejected.jsonl, stats.json, README.md, preview.html; of a data set images/.
+shards), minitrain.jsonl (a slice of train), rejected.jsonl, candidates.jsonl, stats.json, README.md, preview.html, and
+images/ of a data set. --review opens a page to decide on examples; decisions.jsonl, which it writes, is applied here.
 
     python prepare_data.py
+    python prepare_data.py --review
     python prepare_data.py --prepare.tasks caption explain --prepare.max_words 96
     python prepare_data.py --data.source scans.jsonl --export conversations
 """
@@ -20,18 +22,22 @@ from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.errors import UsageError
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.core.web_access import Access
 
 
 def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
     from figtune.dataset.content_folder import CONTENT_READ
+    from figtune.dataset.decisions import decisions_fingerprint
     from figtune.dataset.hub_dataset import source_fingerprint
     from figtune.dataset.records import DATASET_CONTENTS, IMAGES_FOLDER, PREPARATION_VERSION, PREVIEW_FILE
     from figtune.dataset.settings import LAYOUT_SETTING, PAPER_ONLY_SETTINGS
 
     settings = {f"prepare.{name}": value for name, value in flatten(config.prepare).items() if name != LAYOUT_SETTING}
+    decided = decisions_fingerprint(config.decisions)
     stage = Stage(
         name="prepare",
         version=PREPARATION_VERSION,
@@ -40,6 +46,7 @@ def describe(config: Config) -> Stage:
         settings=settings,
         layout={f"prepare.{LAYOUT_SETTING}": config.prepare.shard_examples},
         needs=(Dependency(stage="extract", folder=config.content_dir, command=commands.EXTRACT, reads=CONTENT_READ),),
+        files=decided,
         outputs=DATASET_CONTENTS,
         bulk=(IMAGES_FOLDER,),
         apart=config.work_dir / ".partial-dataset",
@@ -48,9 +55,8 @@ def describe(config: Config) -> Stage:
     if not config.data.source:
         return stage
     read = {name: value for name, value in settings.items() if name.removeprefix("prepare.") not in PAPER_ONLY_SETTINGS}
-    return replace(
-        stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=source_fingerprint(config.data)
-    )
+    files = {**source_fingerprint(config.data), **decided}
+    return replace(stage, settings={**flatten(config.data, "data."), **read}, needs=(), files=files)
 
 
 def run(config: Config) -> StageSummary:
@@ -74,7 +80,11 @@ def check(config: Config) -> None:
 
 
 def check_request(config: Config) -> None:
-    """See that the examples may be exported where they are to be."""
+    """See that the examples may be exported where they are to be, and that a review stays on this machine."""
+    if config.review and not _access(config).is_local:
+        raise UsageError(
+            f"--review is for this machine alone, and {config.serve_host} is not", "leave --serve_host out"
+        )
     if config.export is not None:
         from figtune.dataset.export import check_export
 
@@ -86,19 +96,34 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run_cli(lambda: run_stages([SCRIPT], parse(argv, "prepare_data.py", __doc__)))
+    return run_cli(lambda: _run_all(parse(argv, "prepare_data.py", __doc__)))
+
+
+def _run_all(config: Config) -> None:
+    run_stages([SCRIPT], config)
+    if config.review and not config.dry_run:
+        from figtune.review.desk import Desk
+        from figtune.review.server import serve_review
+
+        serve_review(Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions), _access(config))
+
+
+def _access(config: Config) -> Access:
+    return Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
 
 
 def _produce(config: Config, folder: Path) -> StageResult:
     from figtune.dataset.build_from_dataset import prepare_rows
     from figtune.dataset.build_from_papers import prepare_examples
+    from figtune.dataset.decisions import AppliedDecisions, read_decisions
     from figtune.reports.data_card import write_data_card
     from figtune.reports.preview import write_preview
 
+    decisions = AppliedDecisions(read_decisions(config.decisions))
     if config.data.source:
-        stats = prepare_rows(config.data, folder, config.prepare)
+        stats = prepare_rows(config.data, folder, config.prepare, decisions)
     else:
-        stats = prepare_examples(config.content_dir, folder, config.prepare)
+        stats = prepare_examples(config.content_dir, folder, config.prepare, decisions, config.pdf_dir)
     write_data_card(folder, config.tokenizer_file)
     write_preview(folder, config.tokenizer_file)
     return StageResult(counts=stats.summary)

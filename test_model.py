@@ -104,12 +104,12 @@ def _talk(config: Config) -> StageResult:
     from figtune.inference.ask import ask_about
     from figtune.inference.prompt_spec import PromptSpec
     from figtune.inference.serve import serve
-    from figtune.inference.settings import InferenceSettings, PaperSettings
+    from figtune.inference.settings import InferenceSettings
 
-    test, given_prompt = config.test, config.data.prompt if config.data.source else None
-    paper = PaperSettings(extract=config.extract, max_context_words=config.prepare.max_context_words)
-    settings = InferenceSettings(config.device, test.batch_size, test, paper, config.strict, test.unquantized)
-    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given_prompt)
+    test, words = config.test, config.prepare.max_context_words
+    given = config.data.prompt if config.data.source else None
+    settings = InferenceSettings(config.device, test.batch_size, test, config.extract, config.strict, test.unquantized)
+    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given, max_context_words=words)
     if config.test_image is None:
         access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
         serve(config.output_dir, spec, settings, access)
@@ -119,11 +119,11 @@ def _talk(config: Config) -> StageResult:
 
 
 def _evaluate(config: Config) -> StageResult:
-    from figtune.evaluation.evaluate import EvalSettings, evaluate
+    from figtune.evaluation.evaluate import evaluate
     from figtune.models.records import FEATURES_FOLDER
 
-    settings = EvalSettings.of(config.device, config.test, config.train.seed)
-    summary = evaluate(config.dataset_dir, config.output_dir, config.model_dir / FEATURES_FOLDER, settings)
+    features, seed = config.model_dir / FEATURES_FOLDER, config.train.seed
+    summary = evaluate(config.dataset_dir, config.output_dir, features, config.test, seed, config.device)
     return StageResult(counts={"examples": sum(part.examples for part in summary.slices if part.by == "all")})
 
 

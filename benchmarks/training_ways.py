@@ -7,45 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, Gemma3Config, PaliGemmaConfig, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from benchmarks.full_size_model import SIZES
 from figtune.batching.collator import training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, one_per_row, pack
 from figtune.models.family import FEATURES, IGNORE_INDEX, Family, ImageLayout, TokenizedExample
-from figtune.models.lora import hold_in_float32
+from figtune.models.lora import hold_in_float32, lora_forward
 from figtune.models.quiet import suppress_training_warnings
 
 TASKS = 3
+"""Examples a picture, where nothing else is asked for."""
 PROMPT, SHORTEST, LONGEST = 24, 60, 180
 """Tokens of a prompt and of completions, where a picture has 256; fewer where it has fewer."""
 _DECODER = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 
-_SMALL_IMAGE_TOKEN = 3583
-_SMALL_DECODER = {
-    "hidden_size": 256,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 64,
-    "vocab_size": 3584,
-}
-_SMALL_ENCODER = {
-    "hidden_size": 192,
-    "intermediate_size": 768,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 6,
-    "image_size": 224,
-    "patch_size": 14,
-    "vision_use_head": False,
-}
+_IMAGE_TOKEN = 3583
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,30 +48,92 @@ class Figure:
 
 def _small_gemma3() -> PreTrainedConfig:
     """256 patches through 2.7 M weights of the encoder, 100 tokens through 3.9 M of the decoder."""
+    return _gemma3(
+        decoder=_decoder(width=256, inner=1024, layers=4, heads=4, key_heads=2, words=3584),
+        encoder=_encoder(width=192, layers=6, side=224),
+        image_tokens=64,
+    )
+
+
+def _gemma3_slice() -> PreTrainedConfig:
+    """5 of 34 layers, 4 of 27 of the encoder, a seventh of the vocabulary."""
+    return _gemma3(
+        decoder=_decoder(width=2560, inner=10240, layers=5, heads=8, key_heads=4, words=38_560, head=256),
+        encoder={**_encoder(width=1152, layers=4, side=896), "intermediate_size": 4304, "num_attention_heads": 16},
+        image_tokens=256,
+    )
+
+
+def _gemma3(decoder: dict[str, int], encoder: dict[str, int | bool], image_tokens: int) -> PreTrainedConfig:
     return Gemma3Config(
-        text_config={**_SMALL_DECODER, "sliding_window": 512},
-        vision_config=_SMALL_ENCODER,
-        mm_tokens_per_image=64,
+        text_config={**decoder, "sliding_window": 1024},
+        vision_config=encoder,
+        mm_tokens_per_image=image_tokens,
         boi_token_index=3581,
         eoi_token_index=3582,
-        image_token_index=_SMALL_IMAGE_TOKEN,
+        image_token_index=_IMAGE_TOKEN,
     )
 
 
 def _small_paligemma() -> PreTrainedConfig:
-    """The same encoder and decoder; all 256 patches are tokens, as in PaliGemma 3B."""
-    return PaliGemmaConfig(
-        text_config={**_SMALL_DECODER, "model_type": "gemma"},
-        vision_config=_SMALL_ENCODER,
-        image_token_index=_SMALL_IMAGE_TOKEN,
-        projection_dim=_SMALL_DECODER["hidden_size"],
-        hidden_size=_SMALL_DECODER["hidden_size"],
-        vocab_size=_SMALL_DECODER["vocab_size"],
+    """256 patches through 1.4 M weights of the encoder, 400 tokens through 6.9 M of the decoder."""
+    return _paligemma(
+        decoder=_decoder(width=256, inner=2048, layers=4, heads=8, key_heads=1, words=7168),
+        encoder=_encoder(width=128, layers=7, side=224),
     )
 
 
-SMALL: dict[str, Callable[[], PreTrainedConfig]] = {"gemma3": _small_gemma3, "paligemma": _small_paligemma}
-"""Models for CPUs, by family."""
+def _paligemma_slice() -> PreTrainedConfig:
+    """2 of 18 layers, 3 of 27 of the encoder, a ninth of the vocabulary."""
+    return _paligemma(
+        decoder=_decoder(width=2048, inner=16384, layers=2, heads=8, key_heads=1, words=28_580, head=256),
+        encoder={**_encoder(width=1152, layers=3, side=224), "intermediate_size": 4304, "num_attention_heads": 16},
+    )
+
+
+def _paligemma(decoder: dict[str, int], encoder: dict[str, int | bool]) -> PreTrainedConfig:
+    return PaliGemmaConfig(
+        text_config={**decoder, "model_type": "gemma"},
+        vision_config=encoder,
+        image_token_index=_IMAGE_TOKEN,
+        projection_dim=decoder["hidden_size"],
+        hidden_size=decoder["hidden_size"],
+        vocab_size=decoder["vocab_size"],
+    )
+
+
+def _decoder(
+    *, width: int, inner: int, layers: int, heads: int, key_heads: int, words: int, head: int = 0
+) -> dict[str, int]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_heads,
+        "head_dim": head or width // heads,
+        "vocab_size": words,
+    }
+
+
+def _encoder(*, width: int, layers: int, side: int) -> dict[str, int | bool]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 32,
+        "image_size": side,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+
+
+CONFIGS: dict[str, dict[str, Callable[[], PreTrainedConfig]]] = {
+    "small": {"gemma3": _small_gemma3, "paligemma": _small_paligemma},
+    "slice": {"gemma3": _gemma3_slice, "paligemma": _paligemma_slice},
+    "full": {name: SIZES[name].config for name in ("gemma3", "paligemma")},
+}
+"""Models by size and family."""
 
 
 def from_pixels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
@@ -94,10 +143,24 @@ def from_pixels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> 
 
 
 def from_fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    return _every_logit(tuned, family, figures, _fresh_features(tuned, family, figures))
+
+
+def _fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     with torch.no_grad():
         pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
-        features = family.features(tuned.get_base_model(), {"pixel_values": pixels})
-    return _every_logit(tuned, family, figures, features)
+        return family.features(tuned.get_base_model(), {"pixel_values": pixels})
+
+
+def from_fresh_features_at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    """Logits of the library's own rows and masks, made only where a label follows."""
+    base, fields = tuned.get_base_model(), _plain(family, figures)
+    embeddings = family.embeddings(base, _fresh_features(tuned, family, figures))
+    seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
+    labels = fields["labels"] if base.config.model_type == "paligemma" else fields.pop("labels")
+    states: Tensor = base.model(**fields, mm_encoder_outputs=seen, use_cache=False).last_hidden_state
+    wanted = labels[:, 1:] != IGNORE_INDEX
+    return F.cross_entropy(base.lm_head(states[:, :-1][wanted]).float(), labels[:, 1:][wanted])
 
 
 def from_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
@@ -157,10 +220,10 @@ def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
     return {**fields, **family.token_inputs(fields.pop("bidirectional"), fields["attention_mask"])}
 
 
-def random_model(config: PreTrainedConfig, device: torch.device) -> PreTrainedModel:
-    """Random weights drawn on the device, in bfloat16 on a card: no other copy of them is made."""
+def random_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """Return a model with random weights drawn on the device, in bfloat16 on a card: no other copy of them is made."""
     torch.manual_seed(0)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     with device:
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
@@ -171,13 +234,20 @@ def random_model(config: PreTrainedConfig, device: torch.device) -> PreTrainedMo
     return model
 
 
-def tuned_model(config: PreTrainedConfig, device: torch.device) -> PeftModel:
-    """Random weights, and LoRA of rank 16 in the decoder, in float32."""
-    model = random_model(config, device)
+def tuned_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype | None = None) -> PeftModel:
+    """Return it with LoRA of rank 16 in the decoder, held in float32."""
+    model = random_model(config, device, dtype)
     with suppress_training_warnings():
         tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
     hold_in_float32(tuned)
     return tuned.train()
+
+
+def compute_lora(tuned: PeftModel, *, as_peft_does: bool) -> None:
+    """Choose how LoRA computes: by peft's own layers, or by this program's. The weights stay the same."""
+    for layer in tuned.modules():
+        if isinstance(layer, LoraLayer):
+            layer.forward = partial(type(layer).forward if as_peft_does else lora_forward, layer)
 
 
 def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:
@@ -185,18 +255,24 @@ def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:
 
 
 def figures_of(
-    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, device: torch.device
+    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, device: torch.device, examples: int = TASKS
 ) -> list[Figure]:
+    """Return pictures with a number of examples about each."""
     generator = torch.Generator().manual_seed(0)
     side = config.vision_config.image_size
     figures = []
     for _ in range(count):
         pixels = torch.randn(3, side, side, generator=generator).to(device)
-        with torch.no_grad():
-            features = family.features(tuned.get_base_model(), {"pixel_values": pixels[None]})
-        rows = tuple(_row(config, len(features), generator) for _ in range(TASKS))
+        features = encode(tuned, family, pixels)
+        rows = tuple(_row(config, len(features), generator) for _ in range(examples))
         figures.append(Figure(pixels=pixels, features=features, rows=rows))
     return figures
+
+
+@torch.no_grad()
+def encode(tuned: PeftModel, family: Family, pixels: Tensor) -> Tensor:
+    """Return the features of one picture, float[T, V], of `pixels: float[3, H, W]`."""
+    return family.features(tuned.get_base_model(), {"pixel_values": pixels[None]})
 
 
 def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenizedExample:

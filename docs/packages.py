@@ -11,8 +11,8 @@ from docs.draw import STYLE
 
 ROOT = Path(__file__).parent.parent
 PICTURE = Path(__file__).parent / "packages.svg"
-DATA_MODEL = "figtune.extraction.records"
-"""Record types that layout and figures fill in; it imports nothing of figtune."""
+DATA_MODELS = ("figtune.extraction.records", "figtune.dataset.records")
+"""Record types that layout and figures fill in, and that metrics read; they import nothing of figtune."""
 _WIDTH, _HEIGHT = 128, 34
 _COLUMN, _ROW = 150, 76
 _MARGIN = 20
@@ -31,7 +31,7 @@ def _imported(folder: Path) -> frozenset[str]:
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-            if module.startswith("figtune.") and module != DATA_MODEL:
+            if module.startswith("figtune.") and module not in DATA_MODELS:
                 names.add(module.split(".")[1])
     return frozenset(names - {folder.name})
 

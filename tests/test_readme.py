@@ -19,7 +19,7 @@ _OF_LAUNCHERS = {
     *("standalone", "nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "rdzv_id"),
     *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
 }
-_OF_BENCHMARKS = {"size", "examples_per_second", "wrong"}
+_OF_BENCHMARKS = {"size", "examples_per_second", "wrong", "minutes", "price", "again"}
 _OF_SERVERS = {"max", "enable", "ctx", "chat", "mmproj", "lora"}
 _OF_OTHERS = {"quiet", "help", "logdir"} | _OF_LAUNCHERS | _OF_BENCHMARKS | _OF_SERVERS
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")

@@ -51,7 +51,8 @@ class TrainingBatch:
     labels: Tensor
     """int64, IGNORE_INDEX on prompts and padding; the token at i is predicted at i - 1."""
     weights: Tensor
-    """float32, by which the loss of each label counts: 1, or the inverse of its example's target tokens."""
+    """float32, by which the loss of each label counts: 1, or the inverse of its example's target tokens; times the
+    weight of the token, where the example has any."""
 
     @property
     def tokens(self) -> Tensor:
@@ -65,7 +66,7 @@ class TrainingBatch:
 
     @property
     def loss_count(self) -> Tensor:
-        """Number of target tokens, or of examples, that the summed loss is divided by: float32[]."""
+        """Number of target tokens, or of examples, that the summed loss is divided by, by their weights: float32[]."""
         return self.weights[self.labels != IGNORE_INDEX].sum()
 
     def to(self, device: torch.device) -> TrainingBatch:
@@ -97,6 +98,8 @@ class Collator:
     pad_id: int
     images: ImageSource
     loss_per: LossPer = "token"
+    weighted: bool = False
+    """Target tokens count by the weights of a batch, in place of 1."""
 
     def __call__(self, groups: Sequence[SharedPrefixGroup]) -> dict[str, Tensor]:
         """Return the fields of `TrainingBatch`, and the image tensors of all groups, row by row."""
@@ -174,7 +177,11 @@ class _Columns:
         self.bidirectional += example.bidirectional[part]
         self.labels += example.labels[part]
         weight = 1 / max(1, example.num_target_tokens) if self._loss_per == "example" else 1.0
-        self.weights += [weight] * count
+        if example.target_weights is None:
+            self.weights += [weight] * count
+        else:
+            of_tokens = (*[0.0] * example.prompt_length, *example.target_weights)
+            self.weights += [weight * of_token for of_token in of_tokens[part]]
 
 
 def prompt_batch(prompts: Sequence[TokenizedExample], pad_id: int) -> PromptBatch:

@@ -16,13 +16,13 @@ from figtune.core import commands
 from figtune.core.distributed import world_size
 from figtune.core.errors import InputError, NothingProducedError
 from figtune.core.jsonl import read_records
-from figtune.dataset.records import LOOKING_TASKS, MINITRAIN_FILE, Example
+from figtune.dataset.records import MINITRAIN_FILE, SHORT_TASKS, Example
 from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, ImageLayout, Processor, TokenizedExample
 from figtune.models.feature_cache import ImageFiles
 
-_TOKEN_TYPECODE = "i"
-"""`array` typecode of token ids."""
+_TOKEN_TYPECODE, _WEIGHT_TYPECODE = "i", "f"
+"""`array` typecodes of token ids, and of weights of target tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +40,8 @@ class CompactExample:
     image_sha256: str
     is_looking: bool
     """True for short questions and words to read, which nothing but the image answers."""
+    target_weights: bytes = b""
+    """float32, one for each target token; empty for 1."""
 
     @classmethod
     def of(cls, example: TokenizedExample, image_sha256: str, *, is_looking: bool = False) -> CompactExample:
@@ -65,7 +67,12 @@ class CompactExample:
             shared_prefix_length=self.shared_prefix_length,
             image=self.image,
             truncated=self.truncated,
+            target_weights=tuple(array(_WEIGHT_TYPECODE, self.target_weights)) if self.target_weights else None,
         )
+
+    def with_weights(self, weights: Sequence[float]) -> CompactExample:
+        """Return the example with a weight for each of its target tokens."""
+        return replace(self, target_weights=array(_WEIGHT_TYPECODE, weights).tobytes())
 
     @property
     def length(self) -> int:
@@ -169,7 +176,7 @@ def tokenize_split(
         except InputError as refusal:
             refused[example.example_id] = refusal
             continue
-        looking = example.task in LOOKING_TASKS
+        looking = example.task in SHORT_TASKS
         tokenized.append(CompactExample.of(tokens, example.image_sha256, is_looking=looking))
     log_too_long(refused)
     return TokenizedSplit(

@@ -1,7 +1,8 @@
-"""The edge between the program and the shell: errors become one line and an exit code."""
+"""The edge between the program and the shell: flags become settings, errors one line and an exit code."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import logging
 import os
@@ -13,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from figtune.core.artifacts import Stage
 from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
-from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError
+from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError, UsageError
 from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_result
 from figtune.core.number_format import count
+from figtune.core.settings import RunSettings, read_settings
 from figtune.core.shortages import shortage_behind
 from figtune.core.stages import StageSummary, plan
 
@@ -74,31 +76,57 @@ def _unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the
     raise SystemExit(128 + number)
 
 
-class RunSettings(Protocol):
-    """The part of the configuration that says how to run rather than what to make."""
-
-    @property
-    def dry_run(self) -> bool:
-        """Only say what would be done."""
-
-    @property
-    def force(self) -> bool:
-        """Do it even where nothing has changed."""
-
-    @property
-    def strict(self) -> bool:
-        """End in an error where some input failed."""
-
-    @property
-    def quiet(self) -> bool:
-        """Log warnings and errors only."""
-
-    @property
-    def verbose(self) -> bool:
-        """Log debug records and library messages too."""
-
-
 Settings = TypeVar("Settings", bound=RunSettings)
+
+
+def parse_settings(
+    argv: Sequence[str] | None,
+    program: str,
+    description: str | None,
+    defaults: Settings,
+    preset: Callable[[str], Settings],
+    without_requests: Callable[[Settings], Settings],
+) -> Settings:
+    """Return the settings of a command line: the defaults, a preset or a settings file, changed by flags.
+
+    Args:
+        argv: arguments without the program's name; None takes them from `sys.argv`.
+        program: the script's name, for `--help`.
+        description: what the script does, for `--help`.
+        preset: returns the settings of a preset by its name.
+        without_requests: resets what a settings file asked of one run only.
+
+    Raises:
+        UsageError: unknown preset, or a settings file that cannot be used.
+        SystemExit: 0 after `--help`, 2 on a flag or value that does not exist.
+    """
+    import tyro
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    base = _base(arguments, defaults, preset, without_requests)
+    kind = type(defaults)
+    return tyro.cli(kind, args=arguments, default=base, prog=program, description=description, use_underscores=True)
+
+
+def _base(
+    arguments: Sequence[str],
+    defaults: Settings,
+    preset: Callable[[str], Settings],
+    without_requests: Callable[[Settings], Settings],
+) -> Settings:
+    """Return the settings that the flags change."""
+    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first_look.add_argument("--preset")
+    first_look.add_argument("--config")
+    try:
+        chosen, _ = first_look.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        return defaults
+    if chosen.preset is not None and chosen.config is not None:
+        raise UsageError("--preset and --config exclude each other", "give one of them, and single flags after it")
+    if chosen.config is not None:
+        return without_requests(read_settings(Path(chosen.config), defaults))
+    return defaults if chosen.preset is None else preset(chosen.preset)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Settings as JSON: frozen dataclasses to plain values and back, strictly.
+"""Settings of every run, and settings as JSON: frozen dataclasses to plain values and back, strictly.
 
 A settings file that has a name too many or a value of the wrong type is refused with its dotted name; nothing is
 dropped in silence, None included.
@@ -12,15 +12,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, get_origin, get_type_hints
+from typing import Literal, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
-from figtune.core.errors import UsageError
+from figtune.core.errors import InputError, UsageError
 
 Settings = TypeVar("Settings")
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def check_setting(condition: bool, name: str, wanted: str) -> None:
@@ -41,6 +42,62 @@ def check_pair(condition: bool, name: str, wanted: str) -> None:
     """
     if not condition:
         raise UsageError(f"--{name} must be given {wanted}", f"do so, or leave out --{name}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Folders of a run, and the way it runs rather than what it makes."""
+
+    pdf_dir: Path
+    """Folder with the papers, searched with its subfolders."""
+    output_dir: Path
+    """Folder of the trained adapter, its curves and its evaluation."""
+    work_dir: Path
+    """Folder of content, data set and configured model."""
+    device: Device
+    """Device that the model runs on; "auto" takes a CUDA card where there is one."""
+    dry_run: bool
+    """Print what would be done and why, and write nothing."""
+    force: bool
+    """Do the steps again even where nothing has changed."""
+    strict: bool
+    """Exit with 7 where some input failed, rather than carry on with the rest."""
+    quiet: bool
+    """Log warnings and errors only, and show no progress bars."""
+    verbose: bool
+    """Log debug lines and the messages of libraries too."""
+
+    def __post_init__(self) -> None:
+        check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
+        made = {folder.resolve() for folder in (self.content_dir, self.dataset_dir, self.model_dir)}
+        check_pair(
+            self.output_dir.resolve() not in made, "output_dir", "as another folder than those that other stages make"
+        )
+
+    @property
+    def content_dir(self) -> Path:
+        """Return the folder that `extract` makes."""
+        return self.work_dir / "content"
+
+    @property
+    def dataset_dir(self) -> Path:
+        """Return the folder that `prepare` makes."""
+        return self.work_dir / "dataset"
+
+    @property
+    def model_dir(self) -> Path:
+        """Return the folder that `setup` makes."""
+        return self.work_dir / "model"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """Return the path of the tokenizer of the model that `setup` configures."""
+        return self.model_dir / "processor" / "tokenizer.json"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """Return the folder that `test` makes."""
+        return self.output_dir / "evaluation"
 
 
 def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[str, object]:
@@ -128,6 +185,20 @@ def decode(defaults: Settings, data: bytes, where: str) -> Settings:
         return msgspec.convert(merged, kind, dec_hook=_path)
     except (msgspec.DecodeError, UnicodeDecodeError) as misfit:
         raise UsageError(f"{where}: {misfit}", "correct the file") from None
+
+
+def read_settings(path: Path, defaults: Settings) -> Settings:
+    """Read a settings file as `encode` writes it.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: it holds something that is no setting.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
+    return decode(defaults, data, str(path))
 
 
 def _merge(defaults: object, given: object) -> object:

@@ -1,31 +1,24 @@
-"""Examples of a figure: a task's draft put into bounds, its phrasing and quality, or the rule that rejects it."""
+"""Examples composed: a task's draft put into bounds, its phrasing chosen, or the rule that rejects it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from figtune.dataset.citing_text import content_words
-from figtune.dataset.cleaning import depends_on_previous
+from figtune.dataset.candidates import Candidate
+from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, DecisionKey
 from figtune.dataset.figure_context import FigureContext
 from figtune.dataset.filters import RejectReason
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.panel_images import PanelImages
-from figtune.dataset.records import Example, Task
-from figtune.dataset.sentence_faults import has_wrong_symbols, is_pointer
-from figtune.dataset.sentences import count_words, is_closed, split_sentences, whole_sentences
+from figtune.dataset.quality import Quality, quality_of
+from figtune.dataset.records import Example, Split, Task
+from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
-_WORDS_ENOUGH = 25
-_SUPPORT_ENOUGH = 3
-_FAULT_COST = 0.25
-_WEIGHTS = {"length": 0.3, "new": 0.3, "support": 0.2, "telling": 0.2}
-_POINTS = re.compile(
-    r"(?i)^(?:\S+\s+){0,3}?(?:the\s+figure|the\s+table)\s+(?:also\s+)?(?:shows?|presents?|illustrates?|depicts?)\b"
-)
+_WITHOUT_PICTURE = ("unreadable_crop", "panel_outside")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +33,9 @@ class FigureLocation:
     source: str
     panels: PanelImages | None
     """Stores crops of panels; None where examples about a panel show the whole figure."""
+    split: Split
+    key: DecisionKey
+    """Key of the whole figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +47,21 @@ class BuildResult:
     result: Example | RejectReason
     shortened: bool
     """True if sentences were left out to keep the completion within its bound."""
+    candidate: Candidate
+    """The same as the rules have it, whatever was decided."""
 
 
 def build_examples(
-    figure_context: FigureContext, place: FigureLocation, settings: PrepareSettings
+    figure_context: FigureContext, place: FigureLocation, settings: PrepareSettings, decisions: AppliedDecisions
 ) -> Iterator[BuildResult]:
-    """Every example that the chosen tasks make of a figure."""
+    """Every example that the chosen tasks make of a figure, or that a person has written for it."""
     for name in settings.tasks:
         entry = task_entry(name)
         if entry.fits(figure_context):
             for draft in entry.drafts(figure_context):
                 # Nothing is lost there: its sentences stand in an example of another task.
                 if draft.lacking != BELONGS_TO_ANOTHER_TASK:
-                    yield _build_example(entry, draft, figure_context, place, settings)
+                    yield _Build(entry, draft, figure_context, place, settings).result(decisions)
 
 
 def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, custom_prompt: str | None) -> str:
@@ -77,37 +75,118 @@ def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, cus
     return _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
 
 
-def _build_example(
-    entry: TaskEntry,
-    draft: ExampleDraft,
-    figure_context: FigureContext,
-    place: FigureLocation,
-    settings: PrepareSettings,
-) -> BuildResult:
-    example_id = _example_id(place.figure_id, entry, draft)
-    sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
-    completion = draft.joint.join(sentences)
-    image = _reject_reason(entry, draft, completion, settings) or _image_of(draft, place)
-    result: Example | RejectReason
-    if isinstance(image, RejectReason):
-        result = image
-    else:
-        result = _example(example_id, entry, draft, completion, figure_context, place, image)
-        if result.quality < settings.min_quality:
-            result = RejectReason("low_quality", f"{result.quality:.2f} < {settings.min_quality:.2f}. {completion}")
-    return BuildResult(
-        example_id=example_id,
-        task=entry.name,
-        result=result,
-        shortened=isinstance(result, Example) and len(sentences) < len(draft.sentences),
-    )
+class _Build:
+    """One draft on its way to an example: what the rules say of it, then what a person has decided."""
 
+    def __init__(
+        self,
+        entry: TaskEntry,
+        draft: ExampleDraft,
+        figure_context: FigureContext,
+        place: FigureLocation,
+        settings: PrepareSettings,
+    ) -> None:
+        self._entry = entry
+        self._draft = draft
+        self._figure_context = figure_context
+        self._place = place
+        self._settings = settings
+        self._example_id = _example_id(place.figure_id, entry, draft)
+        self._prompt = _prompt(entry, draft, figure_context, self._example_id, None)
+        sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
+        self._completion = draft.joint.join(sentences)
+        self._is_short = len(sentences) < len(draft.sentences)
 
-def _image_of(draft: ExampleDraft, place: FigureLocation) -> tuple[str, str] | RejectReason:
-    """Return path and sha256 of the picture: the panel's where there is one, else the figure's."""
-    if draft.panel is None or draft.panel.box is None or place.panels is None:
-        return place.image, place.image_sha256
-    return place.panels.store(draft.panel.box)
+    def result(self, decisions: AppliedDecisions) -> BuildResult:
+        """Return the example or the reason against it. A decision wins over every rule on texts and pictures."""
+        # Where no sentence fits, a person may accept all of them.
+        target = self._completion or self._draft.joint.join(self._draft.sentences)
+        quality = self._quality(target)
+        ruled = self._ruled(target, quality)
+        key = replace(
+            self._place.key,
+            task=self._entry.name,
+            panel=self._draft.panel.label if self._draft.panel else "",
+            question=self._draft.request,
+            target=target,
+        )
+        decision = decisions.about(key)
+        result, text = ruled, target
+        if decision is not None and decision.verdict == "reject":
+            result = RejectReason(REJECTED_IN_REVIEW, target)
+        elif decision is not None:
+            text = decision.text or target
+            result = self._accepted(text, ruled)
+        return BuildResult(
+            example_id=self._example_id,
+            task=self._entry.name,
+            result=result,
+            shortened=isinstance(result, Example) and self._is_short and text == target,
+            candidate=self._candidate(key, ruled, quality),
+        )
+
+    def _ruled(self, target: str, quality: Quality | None) -> Example | RejectReason:
+        settings = self._settings
+        if reason := _reject_reason(self._entry, self._draft, self._completion, settings):
+            return reason
+        image = self._image(accepted=False)
+        if isinstance(image, RejectReason):
+            return image
+        if quality is not None and quality.score < settings.min_quality:
+            return RejectReason("low_quality", f"{quality.score:.2f} < {settings.min_quality:.2f}. {target}")
+        return self._example(target, image)
+
+    def _accepted(self, text: str, ruled: Example | RejectReason) -> Example | RejectReason:
+        """Return the example with the text that a person wants; nothing comes of it without a text or a picture."""
+        image = self._image(accepted=True)
+        if isinstance(image, RejectReason):
+            return image
+        return self._example(text, image) if text else ruled
+
+    def _quality(self, text: str) -> Quality | None:
+        if not (self._entry.is_text and text):
+            return None
+        return quality_of(text, self._prompt, _known(self._entry, self._figure_context))
+
+    def _image(self, *, accepted: bool) -> tuple[str, str] | RejectReason:
+        """Return path and sha256 of the picture: the panel's where there is one, else the figure's."""
+        panel, place = self._draft.panel, self._place
+        if panel is None or panel.box is None or place.panels is None:
+            return place.image, place.image_sha256
+        return place.panels.store(panel.box, accepted=accepted)
+
+    def _example(self, text: str, image: tuple[str, str]) -> Example:
+        quality = self._quality(text)
+        return Example(
+            task=self._entry.name,
+            example_id=self._example_id,
+            image=image[0],
+            image_sha256=image[1],
+            prompt=self._prompt,
+            completion=text,
+            group=self._place.paper_id,
+            source=self._place.source,
+            kind=self._figure_context.kind,
+            quality=1.0 if quality is None else quality.score,
+        )
+
+    def _candidate(self, key: DecisionKey, ruled: Example | RejectReason, quality: Quality | None) -> Candidate:
+        reason = ruled if isinstance(ruled, RejectReason) else None
+        has_picture = reason is None or reason.rule not in _WITHOUT_PICTURE
+        return Candidate(
+            key=key,
+            item_id=self._example_id,
+            figure_id=self._place.figure_id,
+            split=self._place.split,
+            rule=reason.rule if reason else "",
+            detail=reason.detail if reason else "",
+            acceptable=has_picture and bool(key.target or self._entry.is_text),
+            prompt=self._prompt,
+            image=ruled.image if isinstance(ruled, Example) else self._place.image,
+            source=self._place.source,
+            kind=self._figure_context.kind,
+            quality=quality,
+        )
 
 
 def _reject_reason(
@@ -120,30 +199,6 @@ def _reject_reason(
     if entry.is_text and count_words(completion) < settings.min_words:
         return RejectReason("too_short", completion)
     return None
-
-
-def _example(
-    example_id: str,
-    entry: TaskEntry,
-    draft: ExampleDraft,
-    completion: str,
-    figure_context: FigureContext,
-    place: FigureLocation,
-    image: tuple[str, str],
-) -> Example:
-    prompt = _prompt(entry, draft, figure_context, example_id, None)
-    return Example(
-        task=entry.name,
-        example_id=example_id,
-        image=image[0],
-        image_sha256=image[1],
-        prompt=prompt,
-        completion=completion,
-        group=place.paper_id,
-        source=place.source,
-        kind=figure_context.kind,
-        quality=quality_of(completion, prompt, _known(entry, figure_context)).score if entry.is_text else 1.0,
-    )
 
 
 def _known(entry: TaskEntry, figure_context: FigureContext) -> str:
@@ -170,53 +225,3 @@ def _prompt(
 
 def _thing(noun: str, panel: PanelPart | None) -> str:
     return f"panel ({panel.label}) of this {noun}" if panel else f"this {noun}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quality:
-    """Quality of an example in [0, 1], by rules that a reader can follow; no model judges it.
-
-    The score is the weighted mean of four shares, less 0.25 for each kind of fault found:
-
-        length    0.3  words of the target / 25, at most 1
-        new       0.3  share of its topical words that the prompt does not hold, twofold, at most 1
-        support   0.2  topical words that figure, caption or other paragraphs about the figure hold too / 3, at most 1
-        telling   0.2  share of its sentences that do not merely point at the figure
-
-    Faults: an opening that leans on a sentence that is not there, odd symbols, an end without a mark.
-    """
-
-    length: float
-    new: float
-    support: float
-    telling: float
-    faults: tuple[str, ...]
-
-    @property
-    def score(self) -> float:
-        """Weighted mean of the shares less the cost of the faults, in [0, 1], rounded to 0.01."""
-        mean = sum(weight * float(getattr(self, name)) for name, weight in _WEIGHTS.items())
-        return round(max(0.0, mean - _FAULT_COST * len(self.faults)), 2)
-
-
-def quality_of(completion: str, prompt: str, known: str) -> Quality:
-    """Judge a target of sentences.
-
-    Args:
-        known: words of the figure, its caption and the paragraphs that cite it.
-    """
-    sentences = split_sentences(completion)
-    words = content_words(completion)
-    faults = {
-        "dangling_opening": bool(sentences) and depends_on_previous(sentences[0]),
-        "odd_symbols": has_wrong_symbols(completion),
-        "open_end": not is_closed(completion),
-    }
-    pointing = sum(is_pointer(sentence) or _POINTS.match(sentence) is not None for sentence in sentences)
-    return Quality(
-        length=min(1.0, count_words(completion) / _WORDS_ENOUGH),
-        new=min(1.0, 2 * len(words - content_words(prompt)) / len(words)) if words else 0.0,
-        support=min(1.0, len(words & content_words(known)) / _SUPPORT_ENOUGH),
-        telling=1 - pointing / len(sentences) if sentences else 0.0,
-        faults=tuple(name for name, found in faults.items() if found),
-    )

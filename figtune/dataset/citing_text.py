@@ -101,7 +101,7 @@ def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Senten
         text = None
     return _Sentence(
         text=text,
-        is_bare_pointer=text is not None and is_pointer(text),
+        is_bare_pointer=text is not None and is_pointer(without_leading_connective(text)),
         cites=mentions_it,
         direct=mentions_it and is_main_subject(raw, ref),
     )

@@ -36,7 +36,9 @@ _PRONOUN_FIRST = re.compile(
     r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\s(?:as|into|to|for|with|by|on|in|from)\b|"
     r"(?:\w+ing|To\s+\w+|Given|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
     r"Besides|Despite|After|Before|At|All|Some|One|Most|Each|Both|None)\s+(?:of\s+)?"
-    r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?!\s+(?:is|can|may|figure|has\s+been)\b))"
+    r"(?:it|its|they|them|their|theirs|he|she|his|her|one|ones|this|that)\b(?<!As\sit)(?!\s+figure\b)|"
+    r"As\s+it\b(?!\s+(?:is|can|may|has\s+been)\b)|The\s+(?:first|second|third|last|other|latter|former)(?:\s+one)?\s+(?:is|are|was|were)\b|"
+    r"[^,.;]*\b(?:the\s+same|similar)\s+(?:phenomen\w+|trends?|results?|observations?|conclusions?)(?:\s+as)?\s+(?:before|above|earlier)\b)"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
 _LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
@@ -115,13 +117,15 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = normalize_self_references(sentence, ref)
     if plain != sentence:
         removed["own_reference"] += 1
+    lowered = plain.lower()
     for rule in RULES:
-        if not rule.pattern.search(plain):
+        if not rule.may_match(lowered) or not rule.pattern.search(plain):
             continue
         removed[rule.name] += 1
         if rule.action == "drop":
             return None
         plain = tidy(rule.pattern.sub(rule.replacement, plain))
+        lowered = plain.lower()
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
 from figtune.dataset.components import component_names
+from figtune.dataset.figure_words import PrintedWords, printed_words
 from figtune.dataset.panel_captions import PanelPart, panel_parts
 from figtune.dataset.questions import FigureFacts
 from figtune.dataset.references import FigureRef, without_label
@@ -37,6 +39,8 @@ class FigureContext:
     """True if any paragraph cites the figure, even if cleaning removed all of it."""
     figure_text: str
     """The words inside the figure."""
+    printed: tuple[PrintedWords, ...]
+    """The same, as they are to be read, of the figure or of its panels."""
     has_headline: bool
     """True if the first sentence of the caption could be kept."""
     components: tuple[str, ...]
@@ -60,11 +64,14 @@ def build_context(
         other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
-    unlabelled = without_label(figure.caption, ref)
+    write = _index_writer(dict(figure.indices))
+    unlabelled = write(without_label(figure.caption, ref))
     caption = clean(unlabelled, ref)
-    passages = passages_about(figure.mentions, ref, f"{figure.caption} {figure.figure_text}")
-    panels = panel_parts(figure.panels, unlabelled, ref)
-    spoken = " ".join((unlabelled, *(mention.text for mention in figure.mentions)))
+    mentions = [replace(mention, text=write(mention.text)) for mention in figure.mentions]
+    passages = passages_about(mentions, ref, f"{unlabelled} {figure.figure_text}")
+    parts = [replace(panel, caption=write(panel.caption)) for panel in figure.panels]
+    panels = panel_parts(parts, unlabelled, ref)
+    spoken = " ".join((unlabelled, *(mention.text for mention in mentions)))
     components = component_names(figure.figure_text, spoken)
     direct = [sentence for passage in passages.found if passage.direct for sentence in passage.sentences[:1]]
     drawn = is_architecture(
@@ -80,6 +87,7 @@ def build_context(
         passages=passages.found,
         is_cited=bool(figure.mentions),
         figure_text=figure.figure_text,
+        printed=printed_words(figure),
         has_headline=caption.has_headline,
         components=components,
         is_architecture=drawn,
@@ -98,6 +106,7 @@ def build_context(
             panels=panels,
             panel_count=_sure_panels(figure.panels),
             figure_text=figure.figure_text,
+            hides_words=figure.hides_words,
             aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
             caption=headline_of(caption),
             other_caption=other_caption,
@@ -105,6 +114,14 @@ def build_context(
         ),
         removed=caption.removed + passages.removed,
     )
+
+
+def _index_writer(indices: Mapping[str, str]) -> Callable[[str], str]:
+    """Return a function that writes words with a sub- or superscript as `FigureRecord.indices` has them."""
+    if not indices:
+        return str
+    words = "|".join(re.escape(word) for word in sorted(indices, key=len, reverse=True))
+    return partial(re.compile(rf"(?<!\w)(?:{words})(?!\w)").sub, lambda found: indices[found[0]])
 
 
 def headline_of(caption: CleanedText) -> str:

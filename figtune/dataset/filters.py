@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from figtune.dataset.image_store import ImageFacts
@@ -15,6 +16,14 @@ from figtune.extraction.records import FigureRecord
 _ENOUGH_WORDS = 8
 """Fewer words may well do without any function word ("Qualitative comparison on ScanNet")."""
 _LATIN_SHARE = 0.7
+JUDGEMENTS = frozenset(
+    (
+        *("table_kept_apart", "low_confidence", "not_english"),
+        *("image_too_small", "extreme_aspect_ratio", "blank_image"),
+    )
+)
+"""Rules against whole figures that a person may overrule. The others say that something is missing, or keep copies of a
+picture out of other splits, without which an evaluation would not be of unseen figures."""
 
 
 @dataclass(frozen=True)
@@ -25,34 +34,48 @@ class RejectReason:
     detail: str
 
 
-def check_figure(figure: FigureRecord, settings: PrepareSettings) -> RejectReason | None:
-    """The first rule against a figure that its record alone tells."""
+def check_figure(figure: FigureRecord, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
+    """The first rule against a figure that its record alone tells.
+
+    Args:
+        accepted: a person has accepted the figure, which is then judged by no `JUDGEMENTS`.
+    """
+    return _first(_faults(figure, settings), accepted=accepted)
+
+
+def check_image(image: ImageFacts, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
+    """The first rule against a picture. See `check_figure`."""
+    return _first(_image_faults(image, settings), accepted=accepted)
+
+
+def _first(reasons: Iterator[RejectReason], *, accepted: bool) -> RejectReason | None:
+    return next((reason for reason in reasons if not (accepted and reason.rule in JUDGEMENTS)), None)
+
+
+def _faults(figure: FigureRecord, settings: PrepareSettings) -> Iterator[RejectReason]:
     if figure.figure_type == "Table" and not settings.include_tables:
-        return RejectReason("table_kept_apart", "tables are left out unless asked for")
+        yield RejectReason("table_kept_apart", "tables are left out unless asked for")
     caption = without_label(figure.caption, FigureRef(figure.figure_type, figure.name))
     if figure.crop is None:
-        return RejectReason("no_region", figure.reason)
+        yield RejectReason("no_region", figure.reason)
     if not caption:
-        return RejectReason("no_caption", figure.reason)
+        yield RejectReason("no_caption", figure.reason)
     if figure.confidence < settings.min_confidence:
-        return RejectReason(
+        yield RejectReason(
             "low_confidence", f"{figure.confidence:.2f} < {settings.min_confidence:.2f}. {figure.reason}".strip()
         )
     if settings.english_only and not is_english(caption):
-        return RejectReason("not_english", caption)
-    return None
+        yield RejectReason("not_english", caption)
 
 
-def check_image(image: ImageFacts, settings: PrepareSettings) -> RejectReason | None:
-    """The first rule against a picture."""
+def _image_faults(image: ImageFacts, settings: PrepareSettings) -> Iterator[RejectReason]:
     short, long = sorted((image.width, image.height))
     if short < settings.min_side_pixels:
-        return RejectReason("image_too_small", f"{image.width} x {image.height} pixels")
+        yield RejectReason("image_too_small", f"{image.width} x {image.height} pixels")
     if long > settings.max_aspect_ratio * short:
-        return RejectReason("extreme_aspect_ratio", f"{image.width} x {image.height} pixels")
+        yield RejectReason("extreme_aspect_ratio", f"{image.width} x {image.height} pixels")
     if image.ink_share < settings.min_ink_share:
-        return RejectReason("blank_image", f"{image.ink_share:.2%} of the pixels differ from the background")
-    return None
+        yield RejectReason("blank_image", f"{image.ink_share:.2%} of the pixels differ from the background")
 
 
 def near_duplicate(kept: str, split: Split) -> RejectReason:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from figtune.core.errors import NothingProducedError
@@ -38,6 +38,8 @@ class FinalizeOptions:
     """Splits that should have examples."""
     data_set: str
     """The value in `Stats`."""
+    decisions: Mapping[str, int]
+    """The value in `Stats`."""
 
 
 def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: FinalizeOptions) -> Stats:
@@ -47,7 +49,9 @@ def finalize_dataset(dataset_dir: Path, collector: StatsCollector, ending: Final
         NothingProducedError: no example, or none to train on; what was rejected is on disk.
     """
     minitrain = _write_minitrain(dataset_dir, ending.minitrain_examples)
-    stats = collector.stats(minitrain, ending.expected_splits, ending.data_set)
+    stats = replace(
+        collector.stats(minitrain, ending.expected_splits, ending.data_set), decisions=dict(ending.decisions)
+    )
     write_json(dataset_dir / STATS_FILE, stats)
     for line in rejection_lines(stats):
         logger.info(line)

@@ -27,12 +27,16 @@ class PanelImages:
         self._settings = settings
         self._picture: Image.Image | None = None
 
-    def store(self, box: BoxTuple) -> tuple[str, str] | RejectReason:
-        """Store the panel in a box; return its path and sha256, or the rule against its picture."""
+    def store(self, box: BoxTuple, *, accepted: bool = False) -> tuple[str, str] | RejectReason:
+        """Store the panel in a box; return its path and sha256, or the rule against its picture.
+
+        Args:
+            accepted: a person has accepted the example, see `check_image`.
+        """
         image = self._encoded(box)
         if isinstance(image, RejectReason):
             return image
-        if reason := check_image(image.facts, self._settings):
+        if reason := check_image(image.facts, self._settings, accepted=accepted):
             return reason
         return store_image(self._dataset_dir, image), image.facts.sha256
 

@@ -56,6 +56,8 @@ class FigureFacts:
     panel_count: int
     """Number of panels that have a box and a label in order, 0 where any of it is unsure."""
     figure_text: str
+    hides_words: bool
+    """True if `figure_text` may lack some of the words printed."""
     aspect: float
     """Width by height; 0 where there is no crop."""
     caption: str
@@ -96,7 +98,8 @@ def _about_looks(facts: FigureFacts) -> Iterator[Question]:
     """Ask what a glance at the whole figure tells: much or little text, wide or not."""
     words = count_words(facts.figure_text)
     # A plot or diagram without a text layer is an image whose words are unknown.
-    is_sure = facts.kind_score >= _SURE_KIND and (words > 0 or facts.kind == "qualitative")
+    is_known = facts.kind == "qualitative" or (words > 0 and not facts.hides_words)
+    is_sure = facts.kind_score >= _SURE_KIND and is_known
     if words >= _MUCH_TEXT or (is_sure and words <= _LITTLE_TEXT):
         yield Question(
             slug="text",
@@ -137,7 +140,7 @@ def _is_plain(text: str) -> bool:
 def _about_words(facts: FigureFacts) -> Iterator[Question]:
     """Ask for a word that is printed in the figure, or for one of the text around it that is not."""
     printed = {word.casefold() for word in re.findall(r"[^\W\d_]+", facts.figure_text)}
-    is_drawn = facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND
+    is_drawn = facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and not facts.hides_words
     # Pictures may hold words that no text layer has.
     if not is_drawn or count_words(facts.figure_text) < _FEWEST_PRINTED:
         return

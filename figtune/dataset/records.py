@@ -10,8 +10,10 @@ from typing import Literal
 
 Task = Literal["caption", "explain", "analyze", "describe", "read", "question"]
 """Task of an example made from papers."""
-LOOKING_TASKS: frozenset[Task] = frozenset(("read", "question"))
-"""Tasks that nothing but the image answers."""
+QUESTION_TASK: Task = "question"
+READ_TASK: Task = "read"
+SHORT_TASKS: frozenset[Task] = frozenset((QUESTION_TASK, READ_TASK))
+"""Tasks with short answers that nothing but the image gives, and that are right or wrong."""
 CUSTOM_TASK: Literal["given"] = "given"
 """Task of an example of a data set with its own prompts and targets."""
 Split = Literal["train", "val", "test"]
@@ -23,6 +25,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MINITRAIN_FILE = "minitrain.jsonl"
 """A slice of the training examples: a loss on it far below the one on val tells memorisation."""
 REJECTED_FILE = "rejected.jsonl"
+CANDIDATES_FILE = "candidates.jsonl"
+"""Everything that a person may decide on, see `candidates`."""
 STATS_FILE = "stats.json"
 CARD_FILE = "README.md"
 LENGTHS_FILE = "lengths.svg"
@@ -127,6 +131,8 @@ class Stats:
     """Words printed in the figures that are used, by kind, as far as the text layer has them."""
     legibility: dict[str, dict[str, float]] = field(default_factory=dict)
     """Share of these words that can be read at the resolution of a vision encoder, by encoder, then kind."""
+    decisions: dict[str, int] = field(default_factory=dict)
+    """Decisions of a person by what they did; "unused" are about nothing that is made here."""
 
     @property
     def summary(self) -> dict[str, int]:
@@ -146,6 +152,7 @@ DATASET_CONTENTS = (
     *SPLITS,
     MINITRAIN_FILE,
     REJECTED_FILE,
+    CANDIDATES_FILE,
     STATS_FILE,
     CARD_FILE,
     LENGTHS_FILE,

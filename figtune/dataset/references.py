@@ -21,7 +21,7 @@ _PANELS = (
 _ROWS = r"(?:rows?|columns?|cols?\.?|halves|half|part|side|panels?|plots?|block|subfigures?)"
 _PLACE = (
     r"(?:(?:left|right|top|bottom|middle|cent(?:er|re)|upper|lower)(?:[- ]?(?:left|right|most))?"
-    rf"(?:\s+{_ROWS})?|(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\s+{_ROWS})"
+    rf"(?:\s?/\s?(?:left|right|top|bottom|middle|cent(?:er|re)))?(?:\s+{_ROWS})?|(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\s+{_ROWS})"
 )
 _ASIDE_OPENING = (
     r"(?i:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"

@@ -18,7 +18,7 @@ _FLATTENED = re.compile(
     r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
     r"[A-Za-z]\w*[−]\d|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
     r"\b(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
-    r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
+    r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|\b[a-z]{2,}\d\s\d\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
     r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
 )
 _EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
@@ -37,7 +37,7 @@ _SHOWN = (
 )
 _TELLS = re.compile(
     r"\b(?:that|which|whose|because|since|what|why|while|whereas|but|although|how|consist\w*|compris\w*|outperform\w*|"
-    r"improv\w*|achiev\w*|better|worse|higher|lower|than|increas(?:es?|ed)|decreas(?:es?|ed)|drops?|fails?)\b|:",
+    r"improve[sd]?|improving|achiev\w*|better|worse|higher|lower|than|increas(?:es?|ed)|decreas(?:es?|ed)|drops?|fails?)\b|:",
     re.IGNORECASE,
 )
 """Words by which a sentence about a figure says something of what is in it."""

@@ -6,8 +6,6 @@ figure", "this table", "panel (b) of this figure".
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +13,6 @@ from figtune.dataset.figure_context import FigureContext
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.questions import ask
 from figtune.dataset.records import Task
-from figtune.dataset.sentences import count_words
 from figtune.extraction.records import FigureKind
 
 BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
@@ -25,20 +22,6 @@ _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "
 _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 """Figures whose words are in the text layer; pictures may hold others."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
-_MOST_PRINTED_WORDS = 120
-"""Words that are read off one figure; more are too small to be read in a picture of the usual size."""
-_FEWEST_WORDS = 3
-_LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
-_MOST_ODD = 0.15
-"""Share of odd characters above which a text layer has a bad code table, or is a formula's."""
-_MOST_BARE_LINES = 0.4
-"""Share of lines without a word or number above which a figure holds formulas more than words."""
-_GARBLED = re.compile(
-    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]"""
-)
-"""Letters of a font with a bad code table come out as other signs: `f#!$`."""
-_WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
-_READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +122,9 @@ def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 
 def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Yield the words printed in the figure."""
-    lines, lacking = printed_lines(figure_context.figure_text, _MOST_PRINTED_WORDS)
-    yield ExampleDraft(sentences=lines, joint="\n", lacking=lacking)
+    """Yield the words printed in the figure, or in each panel where they are many."""
+    for words in figure_context.printed:
+        yield ExampleDraft(panel=words.panel, sentences=words.labels, joint="\n", lacking=words.lacking)
 
 
 def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
@@ -231,9 +214,9 @@ TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="read",
         prompt_tells=_NO_CONTEXT,
-        target="the words printed in the diagram or plot, a label a line",
+        target="words and numbers printed in the diagram or plot, or in one panel, a label a line, without formulas",
         phrasings=(
-            "Read the words in {thing}.",
+            "Read the words and numbers in {thing}.",
             "Which words are printed in {thing}? List them, a label a line.",
             "Transcribe the text in {thing}, line by line.",
         ),
@@ -251,24 +234,3 @@ TASKS: tuple[TaskEntry, ...] = (
         is_text=False,
     ),
 )
-
-
-def printed_lines(figure_text: str, max_words: int) -> tuple[tuple[str, ...], str]:
-    """Return the lines printed in a figure, and the rule against reading them, empty where there is none."""
-    lines = tuple(plain for line in figure_text.splitlines() if re.search(r"\w", plain := " ".join(line.split())))
-    words = sum(count_words(line) for line in lines)
-    text = "".join(lines)
-    if words < _FEWEST_WORDS:
-        return (), "no_words_in_figure"
-    if words > max_words or any(len(line.split()) > _LONGEST_LINE for line in lines):
-        return (), "too_many_words_in_figure"
-    if sum(_is_odd(sign) for sign in text) > _MOST_ODD * len(text) or "\ufffd" in text:
-        return (), "unreadable_words_in_figure"
-    bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
-    if bare > _MOST_BARE_LINES * len(lines) or _GARBLED.search(figure_text):
-        return (), "unreadable_words_in_figure"
-    return lines, ""
-
-
-def _is_odd(sign: str) -> bool:
-    return not _READABLE.match(sign) or unicodedata.category(sign) in ("Co", "Cn", "Lo")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -51,28 +50,9 @@ from figtune.reports.evaluation import evaluation_page, relative_url
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class EvalSettings:
-    """Settings of an evaluation."""
-
-    device: str
-    """ "auto", "cpu" or "cuda"."""
-    batch_size: int
-    """Examples per forward pass."""
-    decoding: Decoding
-    """Settings of decoding."""
-    bootstrap: Bootstrap
-    unquantized: bool = False
-    """Load the base model whole, even after QLoRA."""
-
-    @staticmethod
-    def of(device: str, settings: TestSettings, seed: int) -> EvalSettings:
-        """Return the settings of an evaluation by those of the configuration; `seed` is that of the bootstrap."""
-        bootstrap, decoding = Bootstrap(settings.bootstrap_samples, seed), settings.without_server
-        return EvalSettings(device, settings.batch_size, decoding, bootstrap, unquantized=settings.unquantized)
-
-
-def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: EvalSettings) -> EvaluationSummary:
+def evaluate(
+    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: str
+) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
     An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
@@ -80,6 +60,8 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
 
     Args:
         features_dir: cache of vision features, shared with training.
+        seed: of the bootstrap.
+        device: "auto", "cpu" or "cuda".
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
@@ -98,11 +80,13 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
     journal = ResumableJsonl(
         kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
     )
-    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings)
+    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings, resolve_device(device))
     adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
-        summary = _summary(record, adapter, predictions, len(examples) - len(items), settings)
+        bootstrap = Bootstrap(settings.bootstrap_samples, seed)
+        weights = precision_of(record, resolve_device(device), unquantized=settings.unquantized).description
+        summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap)
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
@@ -114,16 +98,20 @@ def evaluate(dataset_dir: Path, output_dir: Path, features_dir: Path, settings: 
 
 
 def _summary(
-    record: ModelRecord, adapter: str, predictions: Sequence[Prediction], left_out: int, settings: EvalSettings
+    record: ModelRecord,
+    adapter: str,
+    base_weights: str,
+    predictions: Sequence[Prediction],
+    left_out: int,
+    bootstrap: Bootstrap,
 ) -> EvaluationSummary:
-    source, bootstrap = infer_source(predictions), settings.bootstrap
+    source = infer_source(predictions)
     slices, short = aggregate(predictions, bootstrap), short_scores(predictions, bootstrap)
-    precision = precision_of(record, resolve_device(settings.device), unquantized=settings.unquantized)
     return EvaluationSummary(
         base_model=record.title,
         demo=record.tiny,
         adapter=adapter,
-        base_weights=precision.description,
+        base_weights=base_weights,
         source=source,
         verdict=summarize(slices, short, demo=record.tiny, source=source),
         left_out=left_out,
@@ -140,19 +128,14 @@ def _predictions(
     dataset_dir: Path,
     output_dir: Path,
     features_dir: Path,
-    settings: EvalSettings,
+    settings: TestSettings,
+    device: torch.device,
 ) -> list[Prediction]:
     """Return all predictions on rank 0, none on other ranks."""
     done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
     if rest := items[broadcast(lambda: len(done)) :]:
-        loaded = load_tuned_model(
-            output_dir,
-            resolve_device(settings.device),
-            commands.TRAIN,
-            encoder=False,
-            unquantized=settings.unquantized,
-        )
-        predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings.decoding)
+        loaded = load_tuned_model(output_dir, device, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
+        predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings)
         coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
         done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
     return done
@@ -192,11 +175,11 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
         ) from None
 
 
-def _fingerprint(dataset_dir: Path, output_dir: Path, settings: EvalSettings) -> str:
+def _fingerprint(dataset_dir: Path, output_dir: Path, settings: TestSettings) -> str:
     """Return a digest of everything that the predictions depend on."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
     digest = hashlib.sha256(
-        f"{EVALUATION_VERSION} {settings.batch_size} {settings.unquantized} {settings.decoding}".encode()
+        f"{EVALUATION_VERSION} {settings.batch_size} {settings.unquantized} {settings.without_server}".encode()
     )
     for file in (output_dir / MODEL_FILE, *adapter):
         digest.update(sha256_of(file).encode())

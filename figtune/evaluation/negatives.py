@@ -14,9 +14,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from figtune.dataset.records import CUSTOM_TASK, Example
+from figtune.dataset.records import CUSTOM_TASK, QUESTION_TASK, Example
 from figtune.metrics.records import NEGATIVE_RULES, NEGATIVES, NegativeRule
-from figtune.metrics.short_answers import QUESTION_TASK
 from figtune.metrics.text_metrics import word_count
 
 _SIMILAR_LENGTH = 2.0

@@ -8,24 +8,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from PIL import Image
-
 from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
-from figtune.dataset.records import Example
+from figtune.dataset.records import SHORT_TASKS, Example
 from figtune.evaluation.eval_items import EvalItem
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
-from figtune.metrics.short_answers import SHORT_TASKS
 from figtune.metrics.text_metrics import chrf, rouge_l
 from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
-from figtune.models.feature_cache import ImageSource, encode_image, read_inputs
+from figtune.models.feature_cache import ImageSource, grey_images, read_inputs
 from figtune.models.loading import LoadedModel
 
 Result = TypeVar("Result")
 
-_GREY = (128, 128, 128)
 _GREY_SIDE = 64
 _LOSS_DIGITS = 4
 _SCORE_DIGITS = 2
@@ -199,9 +195,7 @@ class Predictor:
         """Return a uniform grey image of the same shape as another, as the model takes it."""
         if image.layout not in self._grey:
             rows, columns = image.layout.grid or (1, 1)
-            grey = Image.new("RGB", (_GREY_SIDE * columns, _GREY_SIDE * rows), _GREY)
-            # Not letterboxed: borders would be visible.
-            self._grey[image.layout] = encode_image(self.loaded, grey, "squash")
+            (self._grey[image.layout],) = grey_images(self.loaded, [(_GREY_SIDE * columns, _GREY_SIDE * rows)])
         return self._grey[image.layout]
 
 

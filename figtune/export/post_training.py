@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
-from figtune.core.cli import RunSettings, StageScript
+from figtune.core.cli import StageScript
 from figtune.core.errors import UsageError
 from figtune.core.jsonl import read_json
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.export.settings import ExportSettings
 from figtune.models.records import (
     GGUF_CONTENTS,
     GGUF_FOLDER,
@@ -25,62 +26,19 @@ from figtune.models.records import (
     MODEL_FILE,
     TRAINED_MODEL,
     ModelRecord,
-    Quantization,
 )
-from figtune.models.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
-
-
-class ExportSettings(RunSettings, Protocol):
-    """Settings that the post-training stages read."""
-
-    @property
-    def output_dir(self) -> Path:
-        """OUTPUT folder with the trained adapter."""
-
-    @property
-    def work_dir(self) -> Path:
-        """Work folder whose lock is held."""
-
-    @property
-    def dataset_dir(self) -> Path:
-        """Data set whose examples check the merged model."""
-
-    @property
-    def device(self) -> str:
-        """Device that models run on."""
-
-    @property
-    def merge(self) -> bool:
-        """True to merge the model."""
-
-    @property
-    def gguf(self) -> Path | None:
-        """Folder of llama.cpp whose converter makes GGUF files; None for none."""
-
-    @property
-    def gguf_quantization(self) -> Quantization:
-        """Quantization of the text model's GGUF file."""
-
-    @property
-    def model(self) -> ModelSettings:
-        """Base model."""
-
-    @property
-    def push_to_hub(self) -> str | None:
-        """Target repository, USER/NAME; None for no upload."""
-
-    @property
-    def push_public(self) -> bool:
-        """True to create a public repository."""
 
 
 Settings = TypeVar("Settings", bound=ExportSettings)
 
 
-def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
+def post_training_stages(settings: Settings, model_name: str) -> list[StageScript[Settings]]:
     """Return the requested stages, which read OUTPUT after training.
+
+    Args:
+        model_name: name of the base model in the settings.
 
     Raises:
         UsageError: requested in each of several processes.
@@ -90,7 +48,12 @@ def post_training_stages(settings: Settings) -> list[StageScript[Settings]]:
         asked.append(StageScript(describe=_merge_stage, run=_run_merge))
     if settings.gguf is not None:
         asked.append(
-            StageScript(describe=_gguf_stage, run=_run_gguf, check=_check_gguf_model, check_request=_check_gguf)
+            StageScript(
+                describe=_gguf_stage,
+                run=_run_gguf,
+                check=partial(_check_gguf_model, model_name),
+                check_request=_check_gguf,
+            )
         )
     if settings.push_to_hub is not None:
         asked.append(StageScript(describe=_push_stage, run=_run_push, check=_check_push))
@@ -157,12 +120,12 @@ def _check_gguf(settings: ExportSettings) -> None:
     find_llama_cpp(settings.gguf or Path(), settings.gguf_quantization)
 
 
-def _check_gguf_model(settings: ExportSettings) -> None:
+def _check_gguf_model(model_name: str, settings: ExportSettings) -> None:
     """Refuse a model that cannot be converted before it is trained, if it is the one that is configured already."""
     from figtune.export.llama_cpp import check_convertible
 
-    file = settings.work_dir / "model" / MODEL_FILE
-    if file.is_file() and (record := read_json(file, ModelRecord, commands.SETUP)).name == settings.model.name:
+    file = settings.model_dir / MODEL_FILE
+    if file.is_file() and (record := read_json(file, ModelRecord, commands.SETUP)).name == model_name:
         check_convertible(record)
 
 

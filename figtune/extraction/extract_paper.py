@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from figtune.extraction.render_crop import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.captions import caption_lookalikes
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
+from figtune.figures.figure_labels import FigureLabel, line_label, put_in_order
 from figtune.layout.line_roles import Role
 from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
@@ -38,6 +39,7 @@ from figtune.layout.text_rows import body_rows, unclaimed_lines
 from figtune.pdf.dehyphenation import Dehyphenator, dehyphenator_for
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
+from figtune.pdf.index_marks import core, index_words
 from figtune.pdf.ocr_document import OcrDocument
 from figtune.pdf.page import PageText
 
@@ -75,7 +77,7 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
         text = text_of(task.source.paper_id, texts, detections, dehyphenator)
         found = _confident_by_text(document, detections.figures)
         if task.settings.ocr_figures:
-            found = _with_picture_words(document, texts, found)
+            found = _with_picture_words(document, texts, found, dehyphenator)
         figures = _figures(task, document, found, texts, text)
         _write_thumbnails(task, document, detections.figures)
         paper = _paper(
@@ -186,19 +188,22 @@ def _confident_by_text(document: OcrDocument, found: Sequence[DetectedFigure]) -
 
 
 def _with_picture_words(
-    document: OcrDocument, texts: Sequence[PageText], found: Sequence[DetectedFigure]
+    document: OcrDocument, texts: Sequence[PageText], found: Sequence[DetectedFigure], dehyphenator: Dehyphenator
 ) -> list[DetectedFigure]:
-    """Add the words in their pictures to the text of figures."""
+    """Add the words that the text layer lacks to the labels of the figures that hide some."""
     from figtune.pdf.ocr_document import picture_words
 
-    read = [
-        picture_words(document, texts[figure.page_index], figure.region) if figure.region is not None else ""
+    return [
+        _with_words(figure, picture_words(document, texts[figure.page_index], figure.region), dehyphenator)
+        if figure.region is not None and figure.hides_words
+        else figure
         for figure in found
     ]
-    return [
-        replace(figure, text="\n".join(filter(None, (figure.text, words))))
-        for figure, words in zip(found, read, strict=True)
-    ]
+
+
+def _with_words(figure: DetectedFigure, words: Sequence[tuple[str, Box]], dehyphenator: Dehyphenator) -> DetectedFigure:
+    read = [FigureLabel(text=text, box=box, size=box.height, horizontal=True) for text, box in words]
+    return replace(figure, labels=put_in_order((*figure.labels, *read), dehyphenator), hides_words=False)
 
 
 def _figures(
@@ -211,6 +216,7 @@ def _figures(
     """Records of all findings; crops of those that have a region."""
     mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
+    indices = index_words(pages)
     records = []
     with atomic_write_dir(task.content_dir / CROPS_FOLDER / task.source.paper_id) as folder:
         for figure_id, figure, cited in zip(ids, found, mentions, strict=True):
@@ -224,7 +230,7 @@ def _figures(
                     longest_side=task.settings.longest_side,
                 )
                 (folder / f"{figure_id}.png").write_bytes(picture.png)
-            records.append(_record(task, figure_id, figure, pages[figure.page_index], picture, cited))
+            records.append(_record(task, figure_id, figure, pages[figure.page_index], picture, cited, indices))
     return tuple(records)
 
 
@@ -252,6 +258,7 @@ def _record(
     page: PageText,
     picture: Crop | None,
     mentions: tuple[Mention, ...],
+    indices: Mapping[str, str],
 ) -> FigureRecord:
     return FigureRecord(
         paper_id=task.source.paper_id,
@@ -269,7 +276,10 @@ def _record(
         kind_score=round(figure.kind_score, 3),
         confidence=round(figure.confidence, 3),
         reason=figure.reason,
-        figure_text=figure.text,
+        figure_text="\n".join(label.text for label in figure.labels),
+        text_boxes=tuple(_rounded_box(label.box, page) for label in figure.labels),
+        hides_words=figure.hides_words,
+        indices=_indices_in(" ".join((figure.caption, *(mention.text for mention in mentions))), indices),
         panels=tuple(
             Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels
         ),
@@ -278,9 +288,36 @@ def _record(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RegionWords:
+    """Words of the text layer inside a region, as `FigureRecord` has them."""
+
+    labels: tuple[str, ...]
+    boxes: tuple[BoxTuple, ...]
+    sizes: tuple[tuple[float, int], ...]
+
+
+def words_in(region: Box, page: PageText, dehyphenator: Dehyphenator) -> RegionWords:
+    """Return the words inside a region of a page, such as one that a person has set."""
+    lines = page.lines_in(region)
+    labels = put_in_order(map(line_label, lines), dehyphenator)
+    return RegionWords(
+        labels=tuple(label.text for label in labels),
+        boxes=tuple(_rounded_box(label.box, page) for label in labels),
+        sizes=_rounded_sizes([(line.size, len(line.text.split())) for line in lines], page),
+    )
+
+
+def _indices_in(text: str, indices: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    words = dict.fromkeys(core(word) for word in text.split())
+    return tuple((word, indices[word]) for word in words if word in indices)
+
+
 def _rounded(box: Box | None, page: PageText) -> BoxTuple | None:
-    if box is None:
-        return None
+    return None if box is None else _rounded_box(box, page)
+
+
+def _rounded_box(box: Box, page: PageText) -> BoxTuple:
     box = page.as_shown(box)
     return round(box.x0, 1), round(box.top, 1), round(box.x1, 1), round(box.bottom, 1)
 

@@ -100,11 +100,18 @@ class FigureRecord:
     reason: str
     """Reason for a missing region or caption, or for low confidence; empty otherwise."""
     figure_text: str
-    """The words inside the region, in reading order."""
+    """The words inside the region, a label a line, in reading order; `_` and `^` stand before indices."""
     panels: tuple[Panel, ...]
     mentions: tuple[Mention, ...]
     text_sizes: tuple[tuple[float, int], ...] = ()
     """Type sizes in points and the number of words of each in the text layer inside the region, the smallest first."""
+    text_boxes: tuple[BoxTuple, ...] = ()
+    """Box of each line of `figure_text`, in order."""
+    hides_words: bool = False
+    """True if the region may hold words that `figure_text` lacks: in drawn pictures, or as outlines."""
+    indices: tuple[tuple[str, str], ...] = ()
+    """Words of caption and mentions with a sub- or superscript: as they stand there, and with `_` or `^` before it;
+    U+FFFD for what cannot be written in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.ocr_document import OcrDocument
 
 _POINTS_PER_INCH = 72.0
-_PADDING = 1.0  # points kept around a region, which is tight to ink
+PADDING = 1.0
+"""Points kept around a region, which is tight to ink."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TRUE_COLOR, _UP = 2, 2
 _COMPRESS_LEVEL = 2
@@ -46,7 +47,7 @@ def render_crop(document: Document, page_index: int, region: Box, *, dpi: int, l
     Raises:
         UnreadablePaperError: the page cannot be rendered.
     """
-    padded = region.expanded(_PADDING)
+    padded = region.expanded(PADDING)
     fitting = int(longest_side * _POINTS_PER_INCH / max(padded.width, padded.height, 1.0))
     used = max(1, min(dpi, fitting))
     pixels = document.color(page_index, padded, used)

@@ -10,6 +10,7 @@ from figtune.extraction.records import FigureKind, FigureType
 from figtune.figures.candidates import propose_candidates
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
+from figtune.figures.figure_labels import FigureLabel, hides_words, line_label, put_in_order
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import (
     SidePrior,
@@ -34,7 +35,7 @@ from figtune.pdf.page import Line, PageText
 _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"
 _NO_CAPTION = "no caption found for the region"
-_BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
+_ACROSS_THE_EDGE = 0.3  # of a line's area
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ class DetectedFigure:
     """Probability in [0, 1], 0 where either half is missing."""
     reason: str
     """Reason for a missing caption or region; empty otherwise."""
-    text: str
-    """The words inside the region, line by line."""
+    labels: tuple[FigureLabel, ...]
+    """Words inside the region, in reading order."""
+    hides_words: bool
+    """True if it may hold words that the text layer lacks."""
     text_sizes: tuple[tuple[float, int], ...]
     """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
@@ -128,7 +131,7 @@ def detect_figures(
         chosen = _matched_regions(
             page_candidates, [side_priors[caption.figure_type] for caption in page_candidates.captions]
         )
-        found = list(_figures(document, text, page_candidates, chosen, side_priors, frame.on(text.index)))
+        found = list(_figures(document, text, page_candidates, chosen, side_priors, frame.on(text.index), dehyphenator))
         figures.extend(sorted(found, key=_reading_order))
         pages.append(
             PageDetections(
@@ -190,6 +193,7 @@ def _figures(
     chosen: Sequence[Region | None],
     side_priors: dict[FigureType, SidePrior],
     style: PaperStyle,
+    dehyphenator: Dehyphenator,
 ) -> Iterator[DetectedFigure]:
     """The figures of a page with everything said about them."""
     if page_candidates.foreground is None:
@@ -208,9 +212,21 @@ def _figures(
             )
             confidence = confidence_of(caption.certainty, region.features, pair)
             features = kind_features(region.box, caption.text, text.lines, graphics, page_candidates.photo_scores)
-            yield _paired(document, text, caption, region, confidence, features, foreground)
+            kind = kind_of(caption.figure_type, features)
+            yield _paired(
+                document,
+                text,
+                caption,
+                region,
+                confidence,
+                kind,
+                page_candidates.photo_scores,
+                foreground,
+                dehyphenator,
+            )
     for box in find_uncaptioned_regions(graphics, foreground, [region.box for region in chosen if region is not None]):
-        yield _without_caption(box, text, kind_features(box, "", text.lines, graphics, page_candidates.photo_scores))
+        features = kind_features(box, "", text.lines, graphics, page_candidates.photo_scores)
+        yield _without_caption(box, text, features, dehyphenator)
 
 
 def _paired(
@@ -219,10 +235,12 @@ def _paired(
     caption: Caption,
     region: Region,
     confidence: float,
-    features: KindFeatures,
+    kind: tuple[FigureKind, float],
+    photo_scores: Sequence[float],
     foreground: ForegroundMask,
+    dehyphenator: Dehyphenator,
 ) -> DetectedFigure:
-    kind, kind_score = kind_of(caption.figure_type, features)
+    graphics = document.graphics(text.index)
     return DetectedFigure(
         figure_type=caption.figure_type,
         name=caption.name,
@@ -230,22 +248,29 @@ def _paired(
         caption=caption.text,
         caption_box=caption.box,
         region=region.box,
-        kind=kind,
-        kind_score=kind_score,
+        kind=kind[0],
+        kind_score=kind[1],
         confidence=confidence,
         reason="",
-        text=_text_of(lines := _lines_in(region.box, text)),
+        labels=put_in_order(map(line_label, lines := text.lines_in(region.box)), dehyphenator),
+        hides_words=_loses_words(region.box, text)
+        or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
-        panels=_panels(document, text, caption, region.box, foreground),
+        panels=_panels(document, text, caption, region.box, foreground, dehyphenator),
     )
 
 
 def _panels(
-    document: Document, text: PageText, caption: Caption, region: Box, foreground: ForegroundMask
+    document: Document,
+    text: PageText,
+    caption: Caption,
+    region: Box,
+    foreground: ForegroundMask,
+    dehyphenator: Dehyphenator,
 ) -> tuple[DetectedPanel, ...]:
     if caption.figure_type == "Table" or not may_have_panels(caption.text, region, text.lines):
         return ()
-    return find_panels(caption.text, region, document.words(text), foreground)
+    return find_panels(caption.text, region, document.words(text), foreground, dehyphenator)
 
 
 def _without_region(caption: Caption) -> DetectedFigure:
@@ -260,13 +285,14 @@ def _without_region(caption: Caption) -> DetectedFigure:
         kind_score=0.0,
         confidence=0.0,
         reason=_NO_REGION,
-        text="",
+        labels=(),
+        hides_words=False,
         text_sizes=(),
         panels=(),
     )
 
 
-def _without_caption(box: Box, text: PageText, features: KindFeatures) -> DetectedFigure:
+def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphenator: Dehyphenator) -> DetectedFigure:
     kind, kind_score = kind_of("Figure", features)
     return DetectedFigure(
         figure_type="Figure",
@@ -279,23 +305,21 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures) -> Detect
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        text=_text_of(lines := _lines_in(box, text)),
+        labels=put_in_order(map(line_label, lines := text.lines_in(box)), dehyphenator),
+        hides_words=True,
         text_sizes=_sizes_of(lines),
         panels=(),
     )
 
 
-def _lines_in(region: Box, text: PageText) -> list[Line]:
-    """Return the lines that lie inside the region, top to bottom, then left to right."""
-    inside = [
-        line for line in text.lines if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
-    ]
-    inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
-    return inside
-
-
-def _text_of(lines: Sequence[Line]) -> str:
-    return "\n".join(line.text for line in lines)
+def _loses_words(region: Box, text: PageText) -> bool:
+    """Return True if a line in or across the edge of the region is not whole."""
+    inside = {id(line) for line in text.lines_in(region)}
+    return any(
+        line.incomplete if id(line) in inside else region.overlap(line.box) > _ACROSS_THE_EDGE * line.box.area
+        for line in text.lines
+        if line.text
+    )
 
 
 def _sizes_of(lines: Sequence[Line]) -> tuple[tuple[float, int], ...]:

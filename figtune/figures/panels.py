@@ -10,6 +10,7 @@ from itertools import pairwise
 from figtune.figures.foreground_mask import ForegroundMask
 from figtune.figures.panel_boxes import SubCaption, divided_boxes, panel_boxes
 from figtune.figures.subcaptions import is_run, labels_in, subcaptions
+from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, Word
 
@@ -39,7 +40,7 @@ def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
 
 
 def find_panels(
-    caption: str, region: Box, words: Sequence[Word], foreground: ForegroundMask
+    caption: str, region: Box, words: Sequence[Word], foreground: ForegroundMask, dehyphenator: Dehyphenator
 ) -> tuple[DetectedPanel, ...]:
     """The panels of a figure by the labels in its caption, or by those in the region if the caption has none.
 
@@ -48,13 +49,18 @@ def find_panels(
         region: of the figure, in points.
         words: of the page.
         foreground: of the page.
+        dehyphenator: of the paper.
     """
     inside = [word for word in words if _holds(region, word.box)]
     labels, marks = _labels(labels_in(caption), inside)
     if len(labels) < 2:
         return ()
     parts = subcaptions(caption)
-    found = {label: _sub_caption(mark, marks.values(), inside) for label, mark in marks.items() if label in labels}
+    found = {
+        label: _sub_caption(mark, marks.values(), inside, dehyphenator)
+        for label, mark in marks.items()
+        if label in labels
+    }
     boxes = panel_boxes(found, region, foreground) or divided_boxes(labels, region, foreground)
     printed = {label: sub_caption.text for label, sub_caption in found.items()}
     return tuple(DetectedPanel(label, boxes.get(label), _said(label, parts, printed)) for label in sorted(labels))
@@ -96,7 +102,7 @@ def _known(labels: Sequence[str], marks: Mapping[str, Box]) -> set[str]:
     return set(labels) & set(marks)
 
 
-def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> SubCaption:
+def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word], dehyphenator: Dehyphenator) -> SubCaption:
     """The label and the words that follow it on its line without a wide gap, up to the next label, and those of further
     lines right below, in the same type and under the middle of the first."""
     others = set(marks)
@@ -106,10 +112,11 @@ def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word]) -> SubC
         if word.box not in others and -1 <= word.box.x0 - box.x1 <= _BLANK * mark.height:
             box = Box.around([box, word.box])
             said.append(word.text)
+    rows = [" ".join(said)]
     while said and (below := _words_below(box, mark.height, others, words)):
         box = Box.around([box, *(word.box for word in below)])
-        said += [word.text for word in below]
-    return SubCaption(mark, box, " ".join(said))
+        rows.append(" ".join(word.text for word in below))
+    return SubCaption(mark, box, dehyphenator.join(rows))
 
 
 def _words_below(box: Box, height: float, others: set[Box], words: Sequence[Word]) -> list[Word]:

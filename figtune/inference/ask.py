@@ -223,7 +223,7 @@ def _question(about: Path, figure: str | None, spec: PromptSpec, settings: Infer
         spec.log_missing_context()
         return Question(image=decoded.rgb, prompt=spec.image_prompt())
     with tempfile.TemporaryDirectory(prefix="figtune-") as folder:
-        paper = read_paper(about, Path(folder), settings.paper)
+        paper = read_paper(about, Path(folder), settings.extract)
         chosen = select_figure(paper, figure)
         logger.info(f"asking about {paper.record.file}, page {chosen.page}: {chosen.caption}")
         return Question(image=read_image(paper.crop(chosen)), prompt=spec.figure_prompt(paper, chosen))

@@ -1,4 +1,4 @@
-"""Figures of one paper: extracted as stage 1 does, with the prompts that training would build for them."""
+"""Figures of one paper, extracted as stage 1 does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from pathlib import Path
 
 from figtune.core.errors import InputError, UsageError
 from figtune.core.jsonl import read_records
-from figtune.dataset.build_examples import figure_prompt
-from figtune.dataset.figure_context import build_context
-from figtune.dataset.records import Task
 from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
+from figtune.extraction.settings import ExtractSettings
 from figtune.extraction.worker import run_locally
-from figtune.inference.settings import PaperSettings
 
 _FIGURE_NAME = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
 _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
@@ -31,19 +28,13 @@ class Paper:
     figures: tuple[FigureRecord, ...]
     """Figures with a name and a crop."""
     content_dir: Path
-    settings: PaperSettings
 
     def crop(self, figure: FigureRecord) -> Path:
         """Return the path of a figure's crop."""
         return self.content_dir / str(figure.crop)
 
-    def prompt(self, figure: FigureRecord, task: Task, custom_prompt: str | None) -> str:
-        """Build the prompt of a training example; a custom prompt replaces the request after its context."""
-        material = build_context(figure, self.record, self.settings.max_context_words)
-        return figure_prompt(material, figure.figure_id, task, custom_prompt)
 
-
-def read_paper(pdf: Path, folder: Path, settings: PaperSettings) -> Paper:
+def read_paper(pdf: Path, folder: Path, settings: ExtractSettings) -> Paper:
     """Extract one paper in a worker process, as stage 1 does, with limits of time and memory.
 
     Args:
@@ -62,15 +53,15 @@ def read_paper(pdf: Path, folder: Path, settings: PaperSettings) -> Paper:
     extract_folder(
         shelf,
         content,
-        settings.extract,
+        settings,
         redo=False,
         extract=extract_paper,
         engine=partial(run_locally, workers=1),
     )
-    return open_paper(folder, settings)
+    return open_paper(folder)
 
 
-def open_paper(folder: Path, settings: PaperSettings) -> Paper:
+def open_paper(folder: Path) -> Paper:
     """Return the paper that `read_paper` has read into `folder`.
 
     Raises:
@@ -88,7 +79,7 @@ def open_paper(folder: Path, settings: PaperSettings) -> Paper:
     figures = tuple(figure for figure in found if figure.name and figure.crop)
     if not figures:
         raise InputError(f"{record.file} has no figure or table with a caption", "give another paper, or an image")
-    return Paper(record=record, figures=figures, content_dir=content, settings=settings)
+    return Paper(record=record, figures=figures, content_dir=content)
 
 
 def select_figure(paper: Paper, wanted: str | None) -> FigureRecord:

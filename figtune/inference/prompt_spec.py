@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from figtune.dataset.build_examples import figure_prompt
+from figtune.dataset.figure_context import build_context
 from figtune.dataset.records import Task
 from figtune.dataset.tasks import plain_request, task_entry
 from figtune.extraction.records import FigureRecord
@@ -22,6 +24,8 @@ class PromptSpec:
     """Text in place of the task's request."""
     dataset_prompt: str | None
     """Prompt of every example of a model trained on a data set, without tasks; None for one trained on papers."""
+    max_context_words: int
+    """Maximum words of a caption within a prompt."""
 
     def image_prompt(self) -> str:
         """Build the prompt about an image without context."""
@@ -30,10 +34,11 @@ class PromptSpec:
         return plain_request(self.task) if self.dataset_prompt is None else self.dataset_prompt
 
     def figure_prompt(self, paper: Paper, figure: FigureRecord) -> str:
-        """Build the prompt about a figure of a paper, as in training."""
+        """Build the prompt of a training example; a custom prompt replaces the request after its context."""
         if self.dataset_prompt is not None:
             return self.image_prompt()
-        return paper.prompt(figure, self.task, self.custom_prompt)
+        context = build_context(figure, paper.record, self.max_context_words)
+        return figure_prompt(context, figure.figure_id, self.task, self.custom_prompt)
 
     def log_missing_context(self) -> None:
         """Log it if the task was trained with more context in the prompt than an image alone has."""

@@ -63,7 +63,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
         from figtune.inference.upload import UploadReader
         from figtune.inference.web_app import AppState
 
-        uploads = UploadReader(folder, settings.paper)
+        uploads = UploadReader(folder, settings.extract)
         loaded = load_model(output_dir, settings.device, unquantized=settings.unquantized)
         state = AppState(loaded=loaded, settings=settings, spec=spec, uploads=uploads)
         password = access.password or (None if access.is_local else secrets.token_urlsafe(_TOKEN_BYTES))

@@ -18,10 +18,10 @@ from figtune.core.errors import FigtuneError, InputError
 from figtune.core.images import read_image
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 from figtune.extraction.records import FigureRecord
+from figtune.extraction.settings import ExtractSettings
 from figtune.inference.paper_figures import Paper, open_paper, read_paper
 from figtune.inference.preflight import is_paper
 from figtune.inference.prompt_spec import PromptSpec
-from figtune.inference.settings import PaperSettings
 from figtune.inference.upload_folder import UploadFolder
 
 _PAPERS_AT_A_TIME = 2
@@ -62,11 +62,9 @@ class UploadedItem:
 class UploadReader:
     """Open uploads, a few at a time, and find opened ones again."""
 
-    def __init__(self, folder: UploadFolder, paper_settings: PaperSettings) -> None:
+    def __init__(self, folder: UploadFolder, settings: ExtractSettings) -> None:
         self.folder = folder
-        extract = paper_settings.extract
-        seconds = min(extract.timeout_seconds, _PAPER_SECONDS)
-        self._settings = replace(paper_settings, extract=replace(extract, timeout_seconds=seconds))
+        self._settings = replace(settings, timeout_seconds=min(settings.timeout_seconds, _PAPER_SECONDS))
         self._papers = asyncio.Semaphore(_PAPERS_AT_A_TIME)
         self._images = ImageReader()
 
@@ -103,7 +101,7 @@ class UploadReader:
             if (entry / _IMAGE_FILE).exists():
                 name = (entry / _NAME_FILE).read_text(encoding="utf-8", errors="surrogateescape")
                 return [UploadedItem(label=name, file=entry / _IMAGE_FILE, figure=None, paper=None)]
-            return _items_of(open_paper(entry, self._settings))
+            return _items_of(open_paper(entry))
         except (OSError, FigtuneError):  # deleted meanwhile
             return []
 

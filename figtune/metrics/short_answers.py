@@ -9,13 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from figtune.dataset.records import QUESTION_TASK, READ_TASK
 from figtune.metrics.bootstrap import Bootstrap, Sums, bootstrap_interval, paired_difference, ratio, sum_by_group
 from figtune.metrics.records import EVALUATED_SPLITS, Prediction, ShortScores
 
-QUESTION_TASK = "question"
-READ_TASK = "read"
-SHORT_TASKS = (QUESTION_TASK, READ_TASK)
-"""Tasks whose answers are right or wrong."""
 Measure = Literal["questions", "read recall", "read precision"]
 _EDGES = " .,;:!?\"'“”‘’()[]"
 _WORD = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")

@@ -122,6 +122,8 @@ class TokenizedExample:
     image: ImageLayout
     truncated: bool = False
     """True where the completion was longer than the maximum length."""
+    target_weights: tuple[float, ...] | None = None
+    """Weight of each target token in the loss; None for 1."""
 
     @property
     def labels(self) -> tuple[int, ...]:

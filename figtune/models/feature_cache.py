@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import disk_usage
@@ -34,6 +34,7 @@ from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
 
 logger = logging.getLogger(__name__)
 
+_GREY = (128, 128, 128)
 _HEX = "[0-9a-f]"
 
 
@@ -177,6 +178,13 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
         with _encoder(loaded):
             tensors = {FEATURES: encode_tensors(loaded, tensors)}
     return ImageInputs(layout=layout, tensors=tensors)
+
+
+def grey_images(loaded: LoadedModel, sizes: Iterable[tuple[int, int]]) -> list[ImageInputs]:
+    """Return a uniform grey image of each size, in pixels, as the model takes it."""
+    with nullcontext() if loaded.trains_vision else _encoder(loaded):
+        # Not letterboxed: borders would be visible.
+        return [encode_image(loaded, Image.new("RGB", size, _GREY), "squash") for size in sizes]
 
 
 def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:

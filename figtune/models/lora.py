@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -108,38 +109,38 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Pe
 
 
 def hold_in_float32(tuned: PeftModel) -> None:
-    """Put every trained weight into float32, and LoRA's matrices into layers that compute in that of their inputs."""
+    """Put every trained weight into float32, and let LoRA compute in the dtype of the layers beside it."""
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
     for layer in tuned.modules():
         if isinstance(layer, LoraLayer):
-            # peft would cast the layer's input to the dtype of the matrices.
-            layer.cast_input_dtype_enabled = False
-            for matrices in (layer.lora_A, layer.lora_B):
-                for name, matrix in matrices.items():
-                    matrices[name] = MasterLinear(matrix)
+            layer.forward = partial(lora_forward, layer)
 
 
-class MasterLinear(nn.Linear):
-    """A LoRA matrix that is kept in float32, and computes in bfloat16 beside a bfloat16 layer.
+def lora_forward(layer: LoraLayer, x: Tensor) -> Tensor:
+    """Return a linear layer's output with LoRA's added to it: float[..., out] of `x: float[..., in]`.
 
-    That moves half as much memory as computing in float32. The gradient of the cast is summed up in float32, so small
-    steps are not lost. Beside a float16 layer it computes in float32: gradients would leave the range of float16.
+    In place of peft's own, which goes over float32 tensors of the output's size six times. The float32 matrices are
+    cast to bfloat16 beside bfloat16 layers; the gradient of the cast is summed up in float32, so small steps are not
+    lost. The scale is multiplied into the smaller matrix: the same to the bit where it is a power of two.
+
+    Beside float16 layers LoRA stays in float32: gradients would leave the range of float16.
     """
-
-    def __init__(self, matrix: nn.Module) -> None:
-        """Take over the weight of a linear layer without bias."""
-        weight: nn.Parameter = matrix.weight  # type: ignore[assignment]
-        super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        self.weight = weight
-        self.train(matrix.training)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return float[..., out] of `input: float[..., in]`."""
-        if input.dtype == torch.bfloat16:
-            return F.linear(input, self.weight.to(input.dtype))
-        return F.linear(input.to(self.weight.dtype), self.weight)
+    base: nn.Module = layer.get_base_layer()
+    if layer.disable_adapters:
+        untuned: Tensor = base(x)
+        return untuned
+    down, up, dropout = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.lora_dropout["default"]
+    scaled = up * layer.scaling["default"]
+    if x.dtype == torch.bfloat16:
+        # Rows on one axis, so that what is added to is no view of another tensor.
+        rows = x.flatten(0, -2)
+        summed: Tensor = base(rows).addmm_(F.linear(dropout(rows), down.bfloat16()), scaled.bfloat16().T)
+        return summed.view(*x.shape[:-1], -1)
+    result: Tensor = base(x)
+    result += F.linear(F.linear(dropout(x.to(down.dtype)), down), scaled)
+    return result
 
 
 def save_adapter(tuned: PeftModel, folder: Path) -> None:

@@ -6,7 +6,7 @@ They are for demos and tests: random weights, a small vocabulary, and nothing kn
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -76,7 +76,7 @@ _BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _PRINTABLE = [chr(code) for code in range(33, 127)]
 _NEWLINES = ("\n", "\n\n")
 _PIECES = 20_000
-"""More than the words of the file have: then each word ends up as one token."""
+"""More than the demo has: then each word ends up as one token."""
 
 Settings = dict[str, int | float | str | bool | list[str] | list[int]]
 
@@ -316,13 +316,14 @@ def _save(
             write_hub_layout(temporary)
 
 
-def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:
+def tiny_tokenizer(markers: dict[str, str], pieces: Sequence[str] = ()) -> GemmaTokenizer:
     """Gemma's tokenizer class with a vocabulary of a few thousand.
 
     Args:
         markers: names and texts of image tokens, `{"boi_token": "<start_of_image>", ...}`.
+        pieces: texts that become one token each, with "▁" for a space; left out, the words of the demo.
     """
-    vocabulary, merges = _vocabulary_and_merges()
+    vocabulary, merges = _vocabulary_and_merges(pieces or _demo_pieces())
     return GemmaTokenizer(
         vocab=vocabulary,
         merges=merges,  # type: ignore[arg-type]  # it takes pairs
@@ -331,15 +332,18 @@ def tiny_tokenizer(markers: dict[str, str]) -> GemmaTokenizer:
     )
 
 
-def _vocabulary_and_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the words."""
+def _demo_pieces() -> list[str]:
     words = resources.files(__package__).joinpath(_WORDS_FILE).read_text(encoding="utf-8").split()
+    return [f"▁{word}" for word in words]
+
+
+def _vocabulary_and_merges(pieces: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the pieces."""
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(vocab_size=_PIECES, min_frequency=1, initial_alphabet=_PRINTABLE, show_progress=False)
-    learner.train_from_iterator((f"▁{word}" for word in words), trainer)
+    learner.train_from_iterator(pieces, trainer)
     learned = json.loads(learner.to_str())["model"]
-    pieces = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
-    tokens = [*_CONTROL, *_BYTES, *_NEWLINES, *pieces]
+    tokens = [*_CONTROL, *_BYTES, *_NEWLINES, *sorted(learned["vocab"], key=learned["vocab"].__getitem__)]
     merges = [("\n", "\n"), *((left, right) for left, right in learned["merges"])]
     return {token: index for index, token in enumerate(tokens)}, merges

@@ -142,15 +142,13 @@ def _dpi_for(page: Box) -> int:
     return max(1, min(DPI, int(_LONGEST_SIDE * 72.0 / max(page.width, page.height, 1.0))))
 
 
-def picture_words(document: OcrDocument, text: PageText, region: Box) -> str:
-    """Return the words in the pictures inside `region`, line by line; empty where it holds no picture.
+def picture_words(document: OcrDocument, text: PageText, region: Box) -> tuple[tuple[str, Box], ...]:
+    """Return the words in `region` that the text layer lacks, line by line, with their place on the page.
 
     Raises:
         UnreadablePaperError: the page cannot be rendered.
         ResourceError: OCR is not installed.
     """
-    if not any(image.overlap(region) > 0 for image in document.graphics(text.index).images):
-        return ""
     scale = _DPI / 72.0
     grey = document.color(text.index, region, _DPI).mean(axis=2).astype(np.uint8)
     for line in text.lines:
@@ -161,7 +159,9 @@ def picture_words(document: OcrDocument, text: PageText, region: Box) -> str:
             grey[rows, columns] = _WHITE
     read = []
     for found in recognize(grey, _DPI, "scattered"):
-        words = [word.text for word in found.words if word.confidence >= _LEAST_CONFIDENCE]
-        if any(map(str.isalnum, "".join(words))):
-            read.append(" ".join(words))
-    return "\n".join(read)
+        words = [word for word in found.words if word.confidence >= _LEAST_CONFIDENCE]
+        if any(map(str.isalnum, "".join(word.text for word in words))):
+            box = Box.around(word.box for word in words)
+            place = Box(region.x0 + box.x0, region.top + box.top, region.x0 + box.x1, region.top + box.bottom)
+            read.append((" ".join(word.text for word in words), place))
+    return tuple(read)

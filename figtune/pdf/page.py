@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from figtune.pdf.geometry import Box
 
+_BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
+
 
 class Span(Struct, frozen=True, gc=False):
     """A run of characters in one font and size, cleaned (see `text_cleanup.normalize_glyphs`)."""
@@ -46,6 +48,8 @@ class Line(Struct, frozen=True, gc=False):
     """True if it reads left to right on the upright page."""
     number: int = 0
     """Number within the text layer's block, in which lines without visible type are counted too."""
+    incomplete: bool = False
+    """True if characters were left out because they mean nothing to a reader, such as unmapped ligatures."""
 
 
 class Word(Struct, frozen=True, gc=False):
@@ -95,6 +99,25 @@ class PageText(Struct, frozen=True, gc=False):
         if self.scale == 1.0:
             return Box(x0, top, x1, bottom)
         return Box(x0 / self.scale, top / self.scale, x1 / self.scale, bottom / self.scale)
+
+    def from_shown(self, box: Box) -> Box:
+        """Return a box of the page as a reader shows it in points of this text: the reverse of `as_shown`."""
+        x0, top, x1, bottom = (self.scale * side for side in (box.x0, box.top, box.x1, box.bottom))
+        if self.turn == 90:
+            return Box(self.width - bottom, x0, self.width - top, x1)
+        if self.turn == 270:
+            return Box(top, self.height - x1, bottom, self.height - x0)
+        return Box(x0, top, x1, bottom)
+
+    def lines_in(self, region: Box) -> list[Line]:
+        """Return the lines that lie inside the region, top to bottom, then left to right."""
+        inside = [
+            line
+            for line in self.lines
+            if line.text and region.contains(line.box, max(3, _BEYOND_FOREGROUND * line.size))
+        ]
+        inside.sort(key=lambda line: (round(line.baseline), line.box.x0))
+        return inside
 
     @property
     def box(self) -> Box:

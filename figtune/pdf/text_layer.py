@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing, Line, PageText, Span, Word
-from figtune.pdf.text_cleanup import normalize_glyphs
+from figtune.pdf.text_cleanup import count_meaningless, normalize_glyphs
 
 _SUPERSCRIPT, _ITALIC, _BOLD = 1, 2, 16
 _UPRIGHT = 0.99  # cosine of the steepest slope that still counts as horizontal
@@ -51,6 +51,7 @@ def _line(line: Any, visible: list[Any], block: int, number: int) -> Line:
         baseline=(runs[longest][0] if len(runs[longest]) == 1 else max(runs[longest], key=_length))["origin"][1],
         horizontal=line["dir"][0] > _UPRIGHT,
         number=number,
+        incomplete=any(count_meaningless(span["text"]) for span in visible),
     )
 
 

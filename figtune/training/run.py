@@ -103,7 +103,7 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     """Return the batches of each epoch, in order."""
     return LengthGroupedSampler(
         split.lengths(),
-        _limits(settings),
+        batch_limits(settings),
         seed=settings.seed,
         epochs=settings.epochs,
         processes=world_size(),
@@ -185,6 +185,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
                 collator=context.collator,
                 callbacks=callbacks,
                 throughput=ThroughputMeter(context.loaded.device, context.schedule, step),
+                projector_learning_rate=settings.projector_learning_rate,
             )
             sharded = prepare_sharding(trainer, context.loaded.tuned)
             if sharded:
@@ -211,10 +212,11 @@ def _sample_callback(context: RunContext, start: Path | None) -> SampleGeneratio
 
 
 def _evaluated(split: TokenizedSplit, settings: TrainSettings) -> list[list[SharedPrefixGroup]]:
-    return [split.groups(batch) for batch in eval_batches(split.lengths(), _limits(settings))]
+    return [split.groups(batch) for batch in eval_batches(split.lengths(), batch_limits(settings))]
 
 
-def _limits(settings: TrainSettings) -> BatchLimits:
+def batch_limits(settings: TrainSettings) -> BatchLimits:
+    """Return the upper bounds for one batch."""
     return BatchLimits(examples=settings.batch_size, tokens=settings.max_batch_tokens)
 
 

@@ -33,8 +33,14 @@ class TrainSettings:
     question_share: float
     """Share of short questions and words to read among the examples of an epoch, drawn anew for each, repeated where
     there are too few; 0 takes every example once."""
+    visual_weight: float
+    """Weight taken from target tokens that the model, as it stands before training, finds as likely with a grey image
+    as with the right one; those that the image makes likelier keep more of theirs. 0 weights all alike."""
     learning_rate: float
     """Peak learning rate (after warmup)."""
+    projector_learning_rate: float
+    """Peak learning rate of the projector, where it is trained; 0 for the same as --train.learning_rate. A projector
+    with random weights wants more than LoRA."""
     scheduler: Scheduler
     """Learning-rate schedule after the warmup."""
     warmup_fraction: float
@@ -70,7 +76,10 @@ class TrainSettings:
         check_setting(self.max_batch_tokens >= 1, "train.max_batch_tokens", "1 or more")
         check_setting(self.gradient_accumulation_steps >= 1, "train.gradient_accumulation_steps", "1 or more")
         check_setting(0 <= self.question_share < 1, "train.question_share", "from 0 to below 1")
+        check_setting(0 <= self.visual_weight < 1, "train.visual_weight", "from 0 to below 1")
         check_setting(0 < self.learning_rate < inf, "train.learning_rate", "a number above 0")
+        rate = self.projector_learning_rate
+        check_setting(0 <= rate < inf, "train.projector_learning_rate", "0 or more")
         check_setting(0 <= self.warmup_fraction < 1, "train.warmup_fraction", "from 0 to below 1")
         check_setting(0 <= self.weight_decay < inf, "train.weight_decay", "0 or more")
         check_setting(0 < self.max_grad_norm < inf, "train.max_grad_norm", "a number above 0")

@@ -14,7 +14,7 @@ from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError
-from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
+from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
@@ -27,6 +27,7 @@ from figtune.training.run import RunContext, RunResult, batch_order, run_trainin
 from figtune.training.sample_callback import evenly_spaced
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
+from figtune.training.visual_weights import VisualWeights
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,9 @@ def train(
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    pad_id = loaded.processor.tokenizer.pad_token_id
-    collator = Collator(family=loaded.family, pad_id=pad_id, images=features, loss_per=settings.loss_per)
+    collator = _collator(loaded, features, settings)
+    weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
+    splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
     def context(chosen: TrainSettings, together: int) -> RunContext:
         order = batch_order(splits["train"], chosen)
@@ -94,11 +96,21 @@ def train(
     lines = metrics_lines(result.log_history, result.context.schedule)
     summary = _summary(splits["train"], result, lines)
     if is_rank_zero():
-        checkpoints, record, results = result.context.checkpoints, loaded.record, results_dir or output_dir
-        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
-        write_card(results, record, result.context.settings, summary, examples, lines)
+        checkpoints, results = result.context.checkpoints, results_dir or output_dir
+        write_output(results, model_dir, loaded.record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, loaded.record, result.context.settings, summary, examples, lines)
         checkpoints.remove()
     return summary
+
+
+def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings) -> Collator:
+    return Collator(
+        family=loaded.family,
+        pad_id=loaded.processor.tokenizer.pad_token_id,
+        images=images,
+        loss_per=settings.loss_per,
+        weighted=settings.loss_per == "example" or settings.visual_weight > 0,
+    )
 
 
 def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:

@@ -43,8 +43,9 @@ class FigureTrainer(Trainer):
         collator: Collator,
         callbacks: list[TrainerCallback],
         throughput: ThroughputMeter,
+        projector_learning_rate: float = 0.0,
     ) -> None:
-        loss = CompletionLoss(tuned, collator.family, weighted=collator.loss_per == "example")
+        loss = CompletionLoss(tuned, collator.family, weighted=collator.weighted)
         super().__init__(
             model=loss,
             args=arguments,
@@ -59,10 +60,24 @@ class FigureTrainer(Trainer):
         self._collator = collator
         self._tuned = tuned
         self._throughput = throughput
+        self._projector_learning_rate = projector_learning_rate
         self._prefetcher: Prefetcher[Tensors] | None = None
         # With these the Trainer counts the target tokens of all batches of a step and leaves the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Create the optimizer, with groups of the projector's own learning rate if it has one."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if self._projector_learning_rate:
+            part_of, trained = self._collator.family.parts.part_of, self.model if model is None else model
+            named = [] if trained is None else trained.named_parameters()
+            projector = {weight for name, weight in named if part_of(name) == "projector"}
+            for group in list(optimizer.param_groups):
+                own = [weight for weight in group["params"] if weight in projector]
+                group["params"] = [weight for weight in group["params"] if weight not in projector]
+                optimizer.add_param_group({**group, "params": own, "lr": self._projector_learning_rate})
+        return optimizer
 
     def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
         """Return a loader of the composed batches in order; accelerate deals them out to the processes."""
@@ -79,18 +94,21 @@ class FigureTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Tensors], num_batches: int, device: torch.device
     ) -> tuple[list[Tensors], Tensor | int | None]:
-        """Return the batches of a step and the number of target tokens, or of examples, in them, over all processes."""
+        """Return the batches of a step and the number of target tokens, or of examples, in them, over all processes.
+
+        Weighted by what the picture tells, the sum of their weights.
+        """
         if self._prefetcher is None or self._prefetcher.source is not epoch_iterator:
             self._stop_prefetching()
             self._prefetcher = Prefetcher(epoch_iterator, num_batches + 1)
         taken: tuple[list[Tensors], Tensor | int | None] = super().get_batch_samples(
             self._prefetcher, num_batches, device
         )
-        if self._collator.loss_per == "token":
+        if not self._collator.weighted:
             return taken
         counts = [float(split_model_inputs(tensors)[0].loss_count) for tensors in taken[0]]
-        (examples,) = all_reduce_sum([sum(counts)])
-        return taken[0], torch.tensor(examples, device=device)
+        (weights,) = all_reduce_sum([sum(counts)])
+        return taken[0], torch.tensor(weights, device=device)
 
     def train(self, resume_from_checkpoint: str | None = None) -> TrainOutput:  # type: ignore[override]
         """Take all steps, and stop prefetching however they end."""

@@ -6,7 +6,7 @@ import errno
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from figtune.core import errors
 from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
+from figtune.core.settings import RunSettings
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
 
@@ -69,17 +70,21 @@ def test_a_fault_of_the_program_keeps_its_traceback(capsys: pytest.CaptureFixtur
     assert "ZeroDivisionError: here" in printed
 
 
-@dataclass(frozen=True)
-class Switches:
-    dry_run: bool = False
-    force: bool = False
-    strict: bool = False
-    quiet: bool = False
-    verbose: bool = False
+SWITCHES = RunSettings(
+    pdf_dir=Path("papers"),
+    output_dir=Path("output"),
+    work_dir=Path("work"),
+    device="cpu",
+    dry_run=False,
+    force=False,
+    strict=False,
+    quiet=False,
+    verbose=False,
+)
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> StageScript[Switches]:
+def script(tmp_path: Path) -> StageScript[RunSettings]:
     stage = Stage(
         name="extract",
         version=1,
@@ -94,65 +99,65 @@ def script(tmp_path: Path) -> StageScript[Switches]:
         (stage.folder / "papers.jsonl").write_text("{}")
         return StageResult(counts={"papers": 1200}, failed=2)
 
-    def run(switches: Switches) -> StageSummary:
+    def run(switches: RunSettings) -> StageSummary:
         return run_if_stale(stage, produce, lock_folders=(tmp_path,), force=switches.force)
 
     return StageScript(describe=lambda switches: stage, run=run)
 
 
 def test_a_run_says_why_counts_and_names_pages(
-    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: StageScript[RunSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_stages([script], Switches())
+    run_stages([script], SWITCHES)
     first = capsys.readouterr().err
     assert "extract: not made yet" in first
     assert "1,200 papers" in first
-    run_stages([script], Switches())
+    run_stages([script], SWITCHES)
     second = capsys.readouterr().err
     assert "extract  up to date" in second
     assert str(tmp_path / "content" / "gallery.html") in second
 
 
 def test_what_is_asked_for_rather_than_made_is_said_to_lie_nowhere(
-    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: StageScript[RunSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = replace(script.describe(Switches()), always_run="asked about figure.png")
+    asked = replace(script.describe(SWITCHES), always_run="asked about figure.png")
 
-    def run(switches: Switches) -> StageSummary:
+    def run(switches: RunSettings) -> StageSummary:
         return run_if_stale(
             asked, lambda _: StageResult(counts={"answer": 1}), lock_folders=(tmp_path,), force=switches.force
         )
 
-    run_stages([StageScript(describe=lambda _: asked, run=run)], Switches())
+    run_stages([StageScript(describe=lambda _: asked, run=run)], SWITCHES)
     assert "s: 1 answer" in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_the_plan_as_data_and_writes_nothing(
-    script: StageScript[Switches], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: StageScript[RunSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_stages([script], Switches(dry_run=True))
+    run_stages([script], replace(SWITCHES, dry_run=True))
     assert capsys.readouterr().out == "extract: not made yet\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_strict_ends_with_the_stage_whose_inputs_failed_and_so_does_a_rerun(
-    script: StageScript[Switches], tmp_path: Path
+    script: StageScript[RunSettings], tmp_path: Path
 ) -> None:
-    def never(switches: Switches) -> StageSummary:
+    def never(switches: RunSettings) -> StageSummary:
         raise AssertionError
 
     for _ in range(2):
         with pytest.raises(errors.PartialError, match="inputs that failed or are damaged: 2"):
-            run_stages([script, StageScript(describe=script.describe, run=never)], Switches(strict=True))
+            run_stages([script, StageScript(describe=script.describe, run=never)], replace(SWITCHES, strict=True))
         assert (tmp_path / "content" / "manifest.json").exists()
 
 
-def _refuse(switches: Switches) -> None:
+def _refuse(switches: RunSettings) -> None:
     raise errors.UsageError("there is no such model", "give another one")
 
 
 def test_what_a_later_stage_would_refuse_is_refused_before_the_first_begins(
-    script: StageScript[Switches], tmp_path: Path
+    script: StageScript[RunSettings], tmp_path: Path
 ) -> None:
     later = StageScript(
         describe=lambda switches: replace(script.describe(switches), name="setup", folder=tmp_path / "model"),
@@ -160,10 +165,10 @@ def test_what_a_later_stage_would_refuse_is_refused_before_the_first_begins(
         check=_refuse,
     )
     with pytest.raises(errors.UsageError, match="no such model"):
-        run_stages([script, later], Switches())
+        run_stages([script, later], SWITCHES)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stage_that_is_current_is_not_checked(script: StageScript[Switches]) -> None:
-    run_stages([script], Switches())
-    run_stages([replace(script, check=_refuse)], Switches())
+def test_a_stage_that_is_current_is_not_checked(script: StageScript[RunSettings]) -> None:
+    run_stages([script], SWITCHES)
+    run_stages([replace(script, check=_refuse)], SWITCHES)

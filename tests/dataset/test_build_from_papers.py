@@ -13,11 +13,12 @@ from PIL import Image
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.build_from_papers import prepare_examples
+from figtune.dataset.figure_context import build_context
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import split_of
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel
-from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, picture, save, write_content
+from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, paper, picture, save, write_content
 
 TRAIN_ONLY = replace(CHOICES, val_fraction=0.0, test_fraction=0.0)
 
@@ -296,3 +297,15 @@ def test_a_bad_record_leaves_nothing_half_written(content: Path, tmp_path: Path)
     with pytest.raises(InputError, match=re.escape(f"{FIGURES_FILE}:32")):
         prepare_examples(content, tmp_path / "dataset", CHOICES)
     assert list(tmp_path.glob("dataset/*")) == []
+
+
+def test_words_with_an_index_are_written_with_it() -> None:
+    figure = replace(
+        PLAIN_FIGURE,
+        caption="Figure 1. The loss Fcls, (Fcls) of Fclss grows. It meets RN×d here.",
+        indices=(("Fcls", "F_cls"), ("RN×d", "\ufffd")),
+        mentions=(),
+    )
+    found = build_context(figure, paper("paper"), 100)
+    assert found.caption == ("The loss F_cls, (F_cls) of Fclss grows.",)
+    assert found.removed["unreadable_glyphs"] == 1

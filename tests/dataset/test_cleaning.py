@@ -36,6 +36,14 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Layers of Doe et al. [18]’s network fail.", "Layers of prior work’s network fail.", {"citation"}),
     ("We compare our method with Doe et al.’s [17] for speed.", None, {"citation_as_noun"}),
     ("The car is zoomed in from (a).", "The car is zoomed in from (a).", set()),
+    ("The drawing of the net is inspired by Doe et al. (2017).", None, {"citation", "citation_as_noun"}),
+    ("It is defined as follows, where L is the loss.", None, {"display_equation"}),
+    ("We use conv4 3 and conv8 2.", None, {"wrong_symbols"}),
+    (
+        "Nets follow the form in Fig. 3 (middle/right).",
+        "Nets follow the form in the figure (middle/right).",
+        {"own_reference"},
+    ),
     ("Values lie in the range [0, 1].", "Values lie in the range [0, 1].", set()),
     ("Pixels lie in [0, 255] and in [12].", "Pixels lie in [0, 255] and in prior work.", {"citation"}),
     ("The [CLS] token attends to the object.", "The [CLS] token attends to the object.", set()),
@@ -131,6 +139,13 @@ def test_every_rule_has_a_case() -> None:
     assert {rule.name for rule in RULES} <= {name for _, _, rules in CASES for name in rules}
 
 
+def test_no_rule_matches_what_lacks_its_signs() -> None:
+    for sentence, _, _ in CASES:
+        for text in (sentence, sentence.upper(), f"It is so. {sentence}"):
+            for rule in RULES:
+                assert rule.may_match(text.lower()) or not rule.pattern.search(text), (rule.name, text)
+
+
 def test_a_sentence_goes_with_the_one_it_leans_on() -> None:
     text = "The encoder is deep. Tab. 2 compares it. It is better than others. The decoder is shallow."
     result = clean(text, FIGURE)
@@ -153,6 +168,11 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("It is better.", True),
         ("One important difference is the depth.", True),
         ("One network is deep.", False),
+        ("If it is set, we ignore it.", True),
+        ("As it is shown in the figure, the net works.", False),
+        ("The first is that the net works.", True),
+        ("The first row shows the net.", False),
+        ("We see the same trends as before.", True),
         ("However, this fails.", True),
         ("Inspired by these requirements, we build it.", True),
         ("To do so, we build it.", True),

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from figtune.dataset.tasks import printed_lines
+from figtune.dataset.figure_words import printed_lines, printed_words
+from figtune.extraction.records import Panel
+from tests.dataset.content_maker import PLAIN_FIGURE
 
 
 def test_lines_stay_lines_in_their_order() -> None:
-    assert printed_lines("Input  image\n\nEncoder 3×3\nOutput", 50) == (("Input image", "Encoder 3×3", "Output"), "")
+    assert printed_lines(["Input  image", "", "Encoder 3×3", "Output"], 50) == (
+        ("Input image", "Encoder 3×3", "Output"),
+        "",
+    )
 
 
 def test_marks_of_plots_and_quotes_are_readable() -> None:
     text = "Top-1 Acc. (%)\n0.5\nMoXI(-)\nIt's \"a cat\"!\n…\nUsers' choice"
-    assert printed_lines(text, 50) == (("Top-1 Acc. (%)", "0.5", "MoXI(-)", 'It\'s "a cat"!', "Users' choice"), "")
+    assert printed_lines(text.splitlines(), 50) == (
+        ("Top-1 Acc. (%)", "0.5", "MoXI(-)", 'It\'s "a cat"!', "Users' choice"),
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,7 +38,56 @@ def test_marks_of_plots_and_quotes_are_readable() -> None:
         ('Encoder of images\n!"#$"%: !!\nDecoder', "unreadable_words_in_figure"),
         ("Encoder of images\nE\nU\nP\nx", "unreadable_words_in_figure"),
         ("the loss \ufffd of it", "unreadable_words_in_figure"),
+        ("Ques%on of it\nEncoder", "unreadable_words_in_figure"),
+        ("Mul1ple filters of it\nEncoder", "unreadable_words_in_figure"),
+        ("The mean of it\nH_1\nH_2\nH^2", "unreadable_words_in_figure"),
     ],
 )
 def test_what_cannot_be_read_is_left_out(text: str, rule: str) -> None:
-    assert printed_lines(text, 50) == ((), rule)
+    assert printed_lines(text.splitlines(), 50) == ((), rule)
+
+
+def test_formulas_are_no_words() -> None:
+    labels = [
+        "Image encoder",
+        "H_1",
+        "(N× )",
+        "Loss of masks",
+        "Text encoder",
+        "3 4 5",
+        "Output text",
+        "Conv5_3",
+        "(a)",
+    ]
+    assert printed_lines(labels, 50)[0] == (
+        "Image encoder",
+        "Loss of masks",
+        "Text encoder",
+        "3 4 5",
+        "Output text",
+        "Conv5_3",
+        "(a)",
+    )
+
+
+def test_a_figure_that_may_hold_more_words_is_not_read() -> None:
+    words = printed_words(replace(PLAIN_FIGURE, hides_words=True))
+    assert [(each.labels, each.lacking) for each in words] == [((), "hidden_words_in_figure")]
+
+
+def test_many_words_are_read_panel_by_panel() -> None:
+    left, right = (0.0, 0.0, 100.0, 100.0), (100.0, 0.0, 200.0, 100.0)
+    names = ["Image encoder of words", "Text decoder of words"] * 6
+    figure = replace(
+        PLAIN_FIGURE,
+        figure_text="\n".join(names),
+        text_boxes=tuple(
+            (100.0 * (place % 2) + 10, 8.0 * place, 100.0 * (place % 2) + 90, 8.0 * place + 6) for place in range(12)
+        ),
+        panels=(Panel(label="a", box=left, caption=""), Panel(label="b", box=right, caption="")),
+    )
+    words = printed_words(figure)
+    assert [each.panel.label if each.panel else "" for each in words] == ["a", "b"]
+    assert [each.labels for each in words] == [("Image encoder of words",) * 6, ("Text decoder of words",) * 6]
+    few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
+    assert [each.panel for each in printed_words(few)] == [None]

@@ -50,3 +50,7 @@ def test_sentences_are_taken_whole_or_not_at_all() -> None:
 
 def test_words_have_a_letter_or_a_digit() -> None:
     assert count_words("The loss → 0.5 – at 30 fps .") == 6
+
+
+def test_a_full_stop_glued_to_a_citation_ends_a_sentence() -> None:
+    assert split_sentences("It follows LaneNet [26].It is small.") == ("It follows LaneNet [26].", "It is small.")

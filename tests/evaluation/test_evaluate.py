@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from config import TEST
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
@@ -22,18 +23,17 @@ from figtune.core.images import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images
-from figtune.evaluation.evaluate import EvalSettings, evaluate
+from figtune.evaluation.evaluate import evaluate
 from figtune.evaluation.predictor import Predictor
 from figtune.inference.generate import generate_answers
-from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction
 from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import BASE_FOLDER, ModelRecord
-from tests.inference.trained_model import greedy, write_dataset, write_trained_model
+from tests.inference.trained_model import write_dataset, write_trained_model
 
-TRIAL = EvalSettings(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=Bootstrap(samples=50, seed=0))
+TRIAL = replace(TEST, max_new_tokens=6, batch_size=3, bootstrap_samples=100)
 
 
 class House:
@@ -49,7 +49,7 @@ class House:
         return self.output / "evaluation"
 
     def evaluate(self) -> EvaluationSummary:
-        return evaluate(self.dataset, self.output, self.features, TRIAL)
+        return evaluate(self.dataset, self.output, self.features, TRIAL, seed=0, device="cpu")
 
     def predictions(self) -> list[Prediction]:
         return read_records(self.evaluation / "predictions.jsonl", Prediction, "test")
@@ -110,10 +110,10 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         if each.wrong_image is not None:
             wrong = encode_image(loaded, read_image(finished.dataset / each.wrong_image))
             assert each.wrong_image_loss == pytest.approx(loss_of(loaded, each, wrong), abs=2e-4)
-        assert each.tuned.answer == generate_answers(loaded, [each.prompt], [right], TRIAL.decoding)[0].text
+        assert each.tuned.answer == generate_answers(loaded, [each.prompt], [right], TRIAL)[0].text
         with loaded.tuned.disable_adapter():
             assert each.base.loss == pytest.approx(loss_of(loaded, each, right), abs=2e-4)
-            assert each.base.answer == generate_answers(loaded, [each.prompt], [right], TRIAL.decoding)[0].text
+            assert each.base.answer == generate_answers(loaded, [each.prompt], [right], TRIAL)[0].text
         assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
@@ -123,7 +123,14 @@ def test_a_qlora_adapter_is_evaluated_over_four_bits_or_over_the_whole_base_mode
     write_trained_model(house.output, mode="qlora")
     losses = {}
     for whole, words in ((False, "in 4 bits (NF4), computed in float32"), (True, "unquantized, in float32")):
-        summary = evaluate(house.dataset, house.output, house.features, replace(TRIAL, unquantized=whole))
+        summary = evaluate(
+            house.dataset,
+            house.output,
+            house.features,
+            replace(TRIAL, base_weights="full" if whole else "trained"),
+            seed=0,
+            device="cpu",
+        )
         assert summary.base_weights == words
         assert f"its weights {words}" in (house.evaluation / "report.html").read_text(encoding="utf-8")
         loaded = load_tuned_model(house.output, torch.device("cpu"), "train", unquantized=whole)
@@ -298,7 +305,7 @@ def test_features_that_another_model_has_left_are_not_taken(house: House, tmp_pa
     write_trained_model(other.output, name="tiny-paligemma")
     shutil.copytree(other.output, fresh.output)
     found = [
-        evaluate(house.dataset, run.output, features, TRIAL)
+        evaluate(house.dataset, run.output, features, TRIAL, seed=0, device="cpu")
         for run, features in ((other, house.features), (fresh, fresh.features))
     ]
     assert found[0] == found[1]

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from config import TEST
 from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
 from figtune.core.jsonl import read_json, read_records
-from figtune.evaluation.evaluate import EvalSettings, evaluate
+from figtune.evaluation.evaluate import evaluate
 from figtune.evaluation.evaluate_served import compare_with_models, evaluate_served
 from figtune.evaluation.settings import TestSettings as Settings
 from figtune.inference import served_model
@@ -29,7 +30,7 @@ from tests.openai_server import Fault, OpenAIServer, serving_model
 
 pytestmark = pytest.mark.slow
 
-BOOTSTRAP = Bootstrap(samples=50, seed=0)
+BOOTSTRAP = Bootstrap(samples=100, seed=0)
 SETTINGS = Settings(
     max_new_tokens=6,
     temperature=0.0,
@@ -50,8 +51,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     write_dataset(folder / "dataset", test_papers=2)
     write_trained_model(folder / "output")
-    trial = EvalSettings(device="cpu", batch_size=3, decoding=greedy(6), bootstrap=BOOTSTRAP)
-    evaluate(folder / "dataset", folder / "output", folder / "features", trial)
+    trial = replace(TEST, max_new_tokens=6, batch_size=3, bootstrap_samples=BOOTSTRAP.samples)
+    evaluate(folder / "dataset", folder / "output", folder / "features", trial, seed=BOOTSTRAP.seed, device="cpu")
     return folder
 
 

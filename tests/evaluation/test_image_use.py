@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from config import TEST
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE, Example, examples_file
-from figtune.evaluation.evaluate import EvalSettings, evaluate
-from figtune.metrics.bootstrap import Bootstrap
+from figtune.evaluation.evaluate import evaluate
 from figtune.metrics.records import EvaluationSummary
 from figtune.models.setup import set_up_model
-from tests.inference.trained_model import greedy
 from tests.models.tuned import choice
 from tests.training.runs import SETTINGS, run
 
@@ -31,7 +30,7 @@ TEXTS = (
     "CT of the head.",
     "Coronal slice with a bright spot.",
 )
-TRIAL = EvalSettings(device="cpu", batch_size=6, decoding=greedy(8), bootstrap=Bootstrap(samples=200, seed=0))
+TRIAL = replace(TEST, max_new_tokens=8, batch_size=6, bootstrap_samples=200)
 
 
 def _example(folder: Path, picture: int, text: int) -> Example:
@@ -63,7 +62,7 @@ def _train_and_evaluate(root: Path, pairs: Sequence[tuple[int, int]], epochs: fl
     write_records(dataset / MINITRAIN_FILE, [_example(dataset, number, number) for number in range(len(TEXTS))])
     set_up_model(model, choice("tiny-gemma3", rank=16))
     run(dataset, model, output, replace(SETTINGS, epochs=epochs, batch_size=6, evaluations=1))
-    return evaluate(dataset, output, model / "features", TRIAL)
+    return evaluate(dataset, output, model / "features", TRIAL, seed=0, device="cpu")
 
 
 def test_a_model_trained_on_images_uses_them(tmp_path: Path) -> None:

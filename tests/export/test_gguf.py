@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from config import MODEL, Config
+from config import Config
 from figtune.batching.tokenization import tokenize_prompt
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.export.gguf import GgufCheck, compare_answers, export_gguf
@@ -203,11 +203,12 @@ def test_models_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
 
 def test_a_model_is_refused_before_it_is_trained(tmp_path: Path) -> None:
     write_trained_model(tmp_path / "model", name="tiny-paligemma")
-    settings = Config(work_dir=tmp_path, gguf=tmp_path, model=replace(MODEL, name="tiny-paligemma"))
-    (_, gguf) = post_training_stages(settings)
+    settings = Config(work_dir=tmp_path, gguf=tmp_path)
+    (_, gguf) = post_training_stages(settings, "tiny-paligemma")
     with pytest.raises(UsageError, match="PaliGemma cannot become GGUF"):
         gguf.check(settings)
-    gguf.check(replace(settings, model=replace(MODEL, name="tiny-gemma3")))
+    (_, of_another_model) = post_training_stages(settings, "tiny-gemma3")
+    of_another_model.check(settings)
 
 
 def test_what_is_typed_is_checked_before_anything_is_trained(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_sub_captions_are_inside_and_panels_are_told_apart(tmp_path: Path) -> No
     sheet.body(RIGHT)
     figure = figures_in(maker.finish(tmp_path / "paper.pdf"))["Figure 1"]
     assert near(figure.region, Box(60, 72, 270, 164), 2)
-    assert figure.text == "(a) Before\n(b) After"
+    assert [label.text for label in figure.labels] == ["(a) Before", "(b) After"]
     assert [(panel.label, panel.caption) for panel in figure.panels] == [
         ("a", "the state before"),
         ("b", "the state after the change"),

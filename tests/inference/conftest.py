@@ -10,15 +10,13 @@ import pytest
 
 from config import EXTRACT
 from figtune.inference.prompt_spec import PromptSpec
-from figtune.inference.settings import InferenceSettings, PaperSettings
+from figtune.inference.settings import InferenceSettings
 from figtune.models.records import BASE_FOLDER
 from tests.inference.trained_model import greedy, write_trained_model
 
-PAPER = PaperSettings(
-    extract=replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0, ocr="never"), max_context_words=100
-)
-SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), paper=PAPER, strict=False)
-CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None)
+PAPER = replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0, ocr="never")
+SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), extract=PAPER, strict=False)
+CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None, max_context_words=100)
 
 
 @pytest.fixture(scope="session")

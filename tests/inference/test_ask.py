@@ -82,10 +82,16 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
 @pytest.mark.parametrize(
     ("spec", "prompt"),
     [
-        (PromptSpec(task="caption", custom_prompt=None, dataset_prompt="Report on this scan."), "Report on this scan."),
-        (PromptSpec(task="caption", custom_prompt="How many?", dataset_prompt="Report on this scan."), "How many?"),
         (
-            PromptSpec(task="describe", custom_prompt=None, dataset_prompt=None),
+            replace(CAPTION, dataset_prompt="Report on this scan."),
+            "Report on this scan.",
+        ),
+        (
+            replace(CAPTION, custom_prompt="How many?", dataset_prompt="Report on this scan."),
+            "How many?",
+        ),
+        (
+            replace(CAPTION, task="describe"),
             "Write a technical description of what this figure illustrates.",
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from config import EXTRACT
 from figtune.core.errors import InputError, UsageError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
-from figtune.dataset.records import SPLITS, Example, examples_file
+from figtune.dataset.records import SPLITS, Example, Task, examples_file
+from figtune.extraction.records import FigureRecord
 from figtune.inference.ask import ask_about
 from figtune.inference.paper_figures import Paper, read_paper, select_figure
 from figtune.inference.preflight import is_paper
-from figtune.inference.settings import PaperSettings
 from tests.conftest import ROOT, Demo
 from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, PAPER, SETTINGS
@@ -23,8 +24,11 @@ from tests.inference.conftest import CAPTION, PAPER, SETTINGS
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
     """As the demo reads it."""
-    paper_settings = PaperSettings(extract=EXTRACT, max_context_words=100)
-    return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), paper_settings)
+    return read_paper(ROOT / "samples" / "ray_probes.pdf", tmp_path_factory.mktemp("paper"), EXTRACT)
+
+
+def prompt(paper: Paper, figure: FigureRecord, task: Task, custom_prompt: str | None) -> str:
+    return replace(CAPTION, task=task, custom_prompt=custom_prompt).figure_prompt(paper, figure)
 
 
 def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, demo: Demo) -> None:
@@ -38,7 +42,7 @@ def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, d
     for figure in paper.figures:
         for example in examples:
             if example.task != "given" and example.example_id == f"{figure.figure_id}-{example.task}":
-                assert paper.prompt(figure, example.task, None) == example.prompt
+                assert prompt(paper, figure, example.task, None) == example.prompt
                 assert sha256_of(paper.crop(figure)) == example.image_sha256
                 compared += 1
     assert compared > 10
@@ -46,10 +50,10 @@ def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, d
 
 def test_own_words_come_after_the_same_context(paper: Paper) -> None:
     figure = select_figure(paper, "3")
-    asked = paper.prompt(figure, "explain", None).splitlines()
-    assert paper.prompt(figure, "explain", "What is the query?").splitlines() == [*asked[:-1], "What is the query?"]
+    asked = prompt(paper, figure, "explain", None).splitlines()
+    assert prompt(paper, figure, "explain", "What is the query?").splitlines() == [*asked[:-1], "What is the query?"]
     assert [line.split(":")[0] for line in asked[:-1]] == ["Title", "Section", "Caption"]
-    assert paper.prompt(figure, "caption", "What is the query?") == "What is the query?"
+    assert prompt(paper, figure, "caption", "What is the query?") == "What is the query?"
 
 
 @pytest.mark.parametrize(

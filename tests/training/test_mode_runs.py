@@ -109,7 +109,7 @@ def test_a_mode_trains_and_is_evaluated_against_its_base(
     assert had_encoder == {kept}
     assert (model / "features").exists() is not trains_vision(loaded.record.adapter)
 
-    evaluate(dataset, output, model / "features", TRIAL)
+    evaluate(dataset, output, model / "features", TRIAL, seed=0, device="cpu")
     predictions = read_records(output / "evaluation" / "predictions.jsonl", Prediction, "test")
     assert len(predictions) == 3
     for each in predictions:

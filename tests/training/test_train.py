@@ -111,6 +111,30 @@ def test_accumulated_batches_are_one_big_batch(dataset: Path, model: Path, tmp_p
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_a_projector_learns_at_its_own_rate(dataset: Path, tmp_path: Path) -> None:
+    set_up_model(tmp_path / "model", choice("tiny-gemma3"))
+    settings = dataclasses.replace(SETTINGS, epochs=1, evaluations=1)
+    adapters = {}
+    for rate, own in ((5e-3, 0.0), (5e-3, 5e-3), (1e-12, 5e-3)):
+        output = tmp_path / f"{rate} {own}"
+        chosen = dataclasses.replace(settings, learning_rate=rate, projector_learning_rate=own)
+        run(dataset, tmp_path / "model", output, chosen)
+        adapters[rate, own] = load_file(output / "adapter" / "adapter_model.safetensors")
+    start = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
+    assert_same(adapters[5e-3, 5e-3], adapters[5e-3, 0.0])
+    moved = {
+        name for name, weight in adapters[1e-12, 5e-3].items() if not torch.allclose(weight, start[name], atol=1e-9)
+    }
+    assert moved == {name for name in start if "lora" not in name}
+    assert moved
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=1e-5, atol=1e-7)
+
+
 def test_activation_checkpointing_changes_nothing(
     finished: tuple[Path, TrainingSummary], dataset: Path, model: Path, tmp_path: Path
 ) -> None:

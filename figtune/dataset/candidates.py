@@ -1,0 +1,83 @@
+"""Candidates: every example and figure as the rules leave it, with what a person needs to decide on it.
+
+They are written whatever was decided before, so that a rejected one can be looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from figtune.core import commands
+from figtune.core.jsonl import jsonl_writer, stream_records
+from figtune.dataset.decisions import DecisionKey
+from figtune.dataset.quality import Quality
+from figtune.dataset.records import CANDIDATES_FILE, Example, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A line of `candidates.jsonl`."""
+
+    schema: Literal[1] = 1
+    key: DecisionKey
+    item_id: str
+    """The example_id that it has or would have; of a whole figure its figure_id."""
+    figure_id: str
+    """Empty for a row of a data set."""
+    split: Split | Literal[""]
+    """Empty where the whole figure is left out."""
+    rule: str
+    """The rule against it; empty where there is none."""
+    detail: str
+    acceptable: bool
+    """True if a person may accept it; without a target that takes a text."""
+    prompt: str
+    image: str
+    """The value in `Example`, where there is an image to look at; empty otherwise."""
+    source: str
+    kind: str
+    quality: Quality | None
+    """None where no text is judged."""
+
+    @property
+    def score(self) -> float:
+        """The value in `Example`."""
+        return 1.0 if self.quality is None else self.quality.score
+
+
+def stream_candidates(dataset_dir: Path) -> Iterator[Candidate]:
+    """Yield the candidates of a data set one by one.
+
+    Raises:
+        ArtifactMissingError, InputError: see `stream_records`.
+    """
+    return stream_records(dataset_dir / CANDIDATES_FILE, Candidate, commands.PREPARE)
+
+
+@contextmanager
+def writing_candidates(dataset_dir: Path) -> Iterator[Callable[[Candidate], None]]:
+    """Yield a function that adds a candidate; the file is there, whole, when the block ends well."""
+    with jsonl_writer(dataset_dir / CANDIDATES_FILE) as write:
+        yield write
+
+
+def row_candidate(example: Example, split: Split, key: DecisionKey, rule: str, detail: str) -> Candidate:
+    """Return the candidate for a row of a data set; a rule against it keeps copies of its picture apart."""
+    return Candidate(
+        key=key,
+        item_id=example.example_id,
+        figure_id="",
+        split=split,
+        rule=rule,
+        detail=detail,
+        acceptable=not rule,
+        prompt=example.prompt,
+        image=example.image,
+        source=example.source,
+        kind=example.kind,
+        quality=None,
+    )

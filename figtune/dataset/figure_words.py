@@ -1,0 +1,97 @@
+"""Words printed in a figure or panel, in reading order, as the PDF's text layer has them: the target of the task read.
+
+Formulas and letters with an index are left out: they are no words, and the text layer has no plain form for them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentences import count_words
+from figtune.extraction.records import BoxTuple, FigureRecord, Panel
+
+_FEWEST_WORDS = 3
+_FEW_WORDS = 40
+"""Words up to which a figure is read as a whole, though it has panels."""
+_MOST_WORDS = 120
+"""Words that are read off one picture; more are too small to be read in one of the usual size."""
+_MOST_FORMULAS = 0.25
+"""Share of labels with an index above which a figure holds formulas more than words."""
+_FORMULA = re.compile(r"(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
+"""An index, or brackets that have lost a letter: `(N× )`; not the underscore of a long name: `Conv5_3`."""
+_LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
+_MOST_ODD = 0.15
+"""Share of odd characters above which a text layer has a bad code table, or is a formula's."""
+_MOST_BARE_LINES = 0.4
+"""Share of lines without a word or number above which a figure holds formulas more than words."""
+_GARBLED = re.compile(
+    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]"""
+)
+"""Letters of a font with a bad code table come out as other signs: `f#!$`."""
+_WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
+_READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedWords:
+    """Words of a figure or of one panel."""
+
+    panel: PanelPart | None
+    """Panel that they are in; None for the whole figure."""
+    labels: tuple[str, ...]
+    lacking: str
+    """The rule against reading them; empty where there is none."""
+
+
+def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
+    """Return the words of the figure; of each panel alone where together they are many."""
+    labels = figure.figure_text.splitlines()
+    panels = [panel for panel in figure.panels if panel.box is not None]
+    if figure.hides_words and labels:
+        return (PrintedWords(panel=None, labels=(), lacking="hidden_words_in_figure"),)
+    if count_words(figure.figure_text) <= _FEW_WORDS or len(panels) < 2 or len(panels) < len(figure.panels):
+        lines, lacking = printed_lines(labels, _MOST_WORDS)
+        return (PrintedWords(panel=None, labels=lines, lacking=lacking),)
+    return tuple(_in_panel(panel, figure) for panel in panels)
+
+
+def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
+    placed = zip(figure.figure_text.splitlines(), figure.text_boxes, strict=False)
+    inside = [label for label, box in placed if panel.box is not None and _center_in(box, panel.box)]
+    lines, lacking = printed_lines(inside, _MOST_WORDS)
+    part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
+    return PrintedWords(panel=part, labels=lines, lacking=lacking)
+
+
+def _center_in(box: BoxTuple, panel: BoxTuple) -> bool:
+    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return panel[0] <= across <= panel[2] and panel[1] <= down <= panel[3]
+
+
+def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...], str]:
+    """Return the labels that hold words or numbers, and the rule against reading them, empty where there is none."""
+    every = [" ".join(label.split()) for label in labels]
+    printed = [label for label in every if re.search(r"\w", label)]
+    lines = tuple(label for label in printed if not _FORMULA.search(label))
+    words = sum(count_words(line) for line in lines)
+    text = "".join(lines)
+    if words < _FEWEST_WORDS:
+        return (), "no_words_in_figure"
+    if words > max_words or any(len(line.split()) > _LONGEST_LINE for line in lines):
+        return (), "too_many_words_in_figure"
+    if len(printed) - len(lines) > _MOST_FORMULAS * len(printed):
+        return (), "unreadable_words_in_figure"
+    if sum(_is_odd(sign) for sign in text) > _MOST_ODD * len(text) or "\ufffd" in text:
+        return (), "unreadable_words_in_figure"
+    bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
+    if bare > _MOST_BARE_LINES * len(lines) or _GARBLED.search("\n".join(every)):
+        return (), "unreadable_words_in_figure"
+    return lines, ""
+
+
+def _is_odd(sign: str) -> bool:
+    return not _READABLE.match(sign) or unicodedata.category(sign) in ("Co", "Cn", "Lo")
