@@ -20,8 +20,20 @@ _OF_LAUNCHERS = {
     *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
 }
 _OF_BENCHMARKS = {
-    *("base", "rows", "size", "tasks", "model", "ways", "seeds", "epochs", "learning_rate", "examples_per_second", "wrong"),
-    *("minutes", "price", "again"),
+    *(
+        "base",
+        "rows",
+        "size",
+        "tasks",
+        "model",
+        "ways",
+        "seeds",
+        "epochs",
+        "learning_rate",
+        "examples_per_second",
+        "wrong",
+    ),
+    *("examples_per_second", "wrong", "flags", "minutes", "price", "again"),
 }
 _OF_SERVERS = {"max", "enable", "ctx", "chat", "mmproj", "lora"}
 _OF_OTHERS = {"quiet", "help", "logdir"} | _OF_LAUNCHERS | _OF_BENCHMARKS | _OF_SERVERS
