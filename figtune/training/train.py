@@ -88,17 +88,20 @@ def train(
             together=together,
         )
 
-    together = 1
-    if settings.auto_batch:
-        order = batch_order(splits["train"], settings)
-        together = batches_that_fit(peak_by_batches(loaded, splits["train"], order, settings), available)
-    result = run_training([context(*candidate) for candidate in _candidates(settings, together)])
-    lines = metrics_lines(result.log_history, result.context.schedule)
-    summary = _summary(splits["train"], result, lines)
+    candidates = _candidates(settings, loaded, splits["train"], available)
+    result = run_training([context(*candidate) for candidate in candidates])
+    return _written(result, examples, model_dir, results_dir or output_dir)
+
+
+def _written(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
+    """Write the results of a run and remove its checkpoints; return its summary."""
+    context = result.context
+    lines = metrics_lines(result.log_history, context.schedule)
+    summary = _summary(context.splits["train"], result, lines)
     if is_rank_zero():
-        checkpoints, results = result.context.checkpoints, results_dir or output_dir
-        write_output(results, model_dir, loaded.record, checkpoints.at(summary.kept_step), lines)
-        write_card(results, loaded.record, result.context.settings, summary, examples, lines)
+        record, checkpoints = context.loaded.record, context.checkpoints
+        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, record, context.settings, summary, examples, lines)
         checkpoints.remove()
     return summary
 
@@ -145,12 +148,17 @@ def _log_devices(settings: TrainSettings, device: str) -> None:
         logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
-def _candidates(settings: TrainSettings, together: int) -> list[tuple[TrainSettings, int]]:
+def _candidates(
+    settings: TrainSettings, loaded: LoadedModel, split: TokenizedSplit, available: int
+) -> list[tuple[TrainSettings, int]]:
     """Return the settings with the batches of a forward pass, then with --train.auto_batch what takes less memory.
 
     Several processes have the first alone: they cannot leave a step together.
     """
-    if not settings.auto_batch or world_size() > 1:
+    if not settings.auto_batch:
+        return [(settings, 1)]
+    together = batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
+    if world_size() > 1:
         return [(settings, together)]
     fewer = [number for number in range(together, 0, -1) if settings.gradient_accumulation_steps % number == 0]
     return [*((settings, number) for number in fewer), *((smaller, 1) for smaller in smaller_batch_configs(settings))]
