@@ -25,7 +25,7 @@ from figtune.training.oom import smaller_batch_configs
 from figtune.training.outputs import TrainingSummary, write_output
 from figtune.training.run import RunContext, RunResult, batch_order, run_training
 from figtune.training.sample_callback import evenly_spaced
-from figtune.training.schedule import TrainingSchedule, training_schedule
+from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_weights import VisualWeights
 
@@ -43,15 +43,17 @@ def train(
     results_dir: Path | None = None,
     budget: MemoryBudget | None = None,
 ) -> TrainingSummary:
-    """Train the adapter of `model_dir`; it ends as the one with the lowest loss on val.
+    """Train the adapter of `model_dir` and write the results into `results_dir`.
 
     Writes `adapter/`, `processor/`, `model.json`, `metrics.jsonl`, `answers.jsonl`, `curves.png`, `README.md`; for a
-    tiny model `base/` too. Resumes from the newest complete checkpoint of the same data, model and settings.
+    tiny model `base/` too. The adapter is the one with the lowest loss on val. Resumes from the newest complete
+    checkpoint of the same data, model and settings.
 
     Args:
         output_dir: folder of the checkpoints and of TensorBoard's files.
         results_dir: folder of the results; None for `output_dir`.
-        device, model_by: as `load_tuned_model` and `resolve_device` take them.
+        device: "auto", "cpu" or "cuda".
+        model_by: the command that sets the model up, for errors.
         budget: memory that larger forward passes must fit into; None for what is free.
 
     Raises:
@@ -62,21 +64,22 @@ def train(
     """
     examples = read_examples(dataset_dir)
     _log_devices(settings, device)
-    available = (
-        (budget or MemoryBudget.of(device, None)).size if settings.auto_batch else 0
-    )  # before the model is loaded
+    # Before the model takes its part of it.
+    available = (budget or MemoryBudget.of(device, None)).size if settings.auto_batch else 0
     loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
-    collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
+    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
+    collator = _collator(loaded, features, settings)
     weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
     splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
     def context(chosen: TrainSettings, together: int) -> RunContext:
+        order = batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
             settings=chosen,
-            schedule=_schedule(splits["train"], chosen),
+            schedule=training_schedule(order.examples, order.steps, chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
@@ -85,39 +88,22 @@ def train(
             together=together,
         )
 
-    together = _batches_together(loaded, splits["train"], settings, available)
-    result = run_training([context(*each) for each in _candidates(settings, together)])
-    lines = metrics_lines(result.log_history, result.context.schedule)
-    summary = _summary(splits["train"], result, lines)
+    candidates = _candidates(settings, loaded, splits["train"], available)
+    result = run_training([context(*candidate) for candidate in candidates])
+    return _written(result, examples, model_dir, results_dir or output_dir)
+
+
+def _written(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
+    """Write the results of a run and remove its checkpoints; return its summary."""
+    context = result.context
+    lines = metrics_lines(result.log_history, context.schedule)
+    summary = _summary(context.splits["train"], result, lines)
     if is_rank_zero():
-        _write_results(results_dir or output_dir, model_dir, result, summary, examples, lines)
+        record, checkpoints = context.loaded.record, context.checkpoints
+        write_output(results, model_dir, record, checkpoints.at(summary.kept_step), lines)
+        write_card(results, record, context.settings, summary, examples, lines)
+        checkpoints.remove()
     return summary
-
-
-def _write_results(
-    folder: Path,
-    model_dir: Path,
-    result: RunResult,
-    summary: TrainingSummary,
-    examples: DatasetSplits,
-    lines: list[MetricsLine],
-) -> None:
-    checkpoints, record = result.context.checkpoints, result.context.loaded.record
-    write_output(folder, model_dir, record, checkpoints.at(summary.kept_step), lines)
-    write_card(folder, record, result.context.settings, summary, examples, lines)
-    checkpoints.remove()
-
-
-def _batches_together(loaded: LoadedModel, split: TokenizedSplit, settings: TrainSettings, available: int) -> int:
-    """Return the number of batches in one forward pass; 1 without --train.auto_batch."""
-    if not settings.auto_batch:
-        return 1
-    return batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
-
-
-def _schedule(split: TokenizedSplit, settings: TrainSettings) -> TrainingSchedule:
-    order = batch_order(split, settings)
-    return training_schedule(order.examples, order.steps, settings)
 
 
 def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings) -> Collator:
@@ -162,12 +148,17 @@ def _log_devices(settings: TrainSettings, device: str) -> None:
         logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
-def _candidates(settings: TrainSettings, together: int) -> list[tuple[TrainSettings, int]]:
+def _candidates(
+    settings: TrainSettings, loaded: LoadedModel, split: TokenizedSplit, available: int
+) -> list[tuple[TrainSettings, int]]:
     """Return the settings with the batches of a forward pass, then with --train.auto_batch what takes less memory.
 
     Several processes have the first alone: they cannot leave a step together.
     """
-    if not settings.auto_batch or world_size() > 1:
+    if not settings.auto_batch:
+        return [(settings, 1)]
+    together = batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
+    if world_size() > 1:
         return [(settings, together)]
     fewer = [number for number in range(together, 0, -1) if settings.gradient_accumulation_steps % number == 0]
     return [*((settings, number) for number in fewer), *((smaller, 1) for smaller in smaller_batch_configs(settings))]
