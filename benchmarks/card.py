@@ -30,7 +30,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.card_device import device_facts, device_name
-from benchmarks.card_models import MODELS, ModelStore, adapter, described_model
+from benchmarks.card_models import MODELS, ModelStore, accept_older_transformers, adapter, described_model
 from benchmarks.card_results import (
     RESULTS_FILE,
     TABLE_FILE,
@@ -103,6 +103,7 @@ def _parse(arguments: Sequence[str]) -> Options:
 
 def _run(options: Options, arguments: Sequence[str]) -> bool:
     """Return whether all rows are finished."""
+    accept_older_transformers()
     if options.measure_until:
         return _measure(options)
     supervisor = Supervisor(options, [sys.executable, "-m", "benchmarks.card", *arguments])

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from benchmarks.card_results import Mode
 from benchmarks.full_size_model import OFFLINE
@@ -30,6 +30,14 @@ MODELS = tuple(OFFLINE)
 MAX_LENGTH = 512
 _FILE_SIZE = "1GB"
 Held = TypeVar("Held")
+
+
+def accept_older_transformers() -> None:
+    """Give models the names by which transformers 5.23 checkpoints activations, where it is older."""
+    for verb in ("enable", "disable"):
+        if not hasattr(PreTrainedModel, f"activation_checkpointing_{verb}"):
+            older = getattr(PreTrainedModel, f"gradient_checkpointing_{verb}")
+            setattr(PreTrainedModel, f"activation_checkpointing_{verb}", older)
 
 
 def adapter(mode: Mode) -> AdapterSettings:

@@ -7,8 +7,9 @@ transformers reads them with `model.load_state_dict(load_file("adapter_model.saf
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
 from pathlib import Path
 
 import torch
@@ -42,6 +43,9 @@ class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped 
         self._trained_parts = tuple(trained_parts)
         self._compute_dtype = torch.float32
         self._originals: dict[str, Tensor] = {}
+        self.cache_casts = True
+        """Keep the copies of weights that autocast makes until the end of a forward pass: False where FSDP frees the
+        weights themselves after each layer."""
 
     @property
     def trained(self) -> dict[str, Parameter]:
@@ -53,7 +57,7 @@ class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped 
         """Return the context in which a training step computes in the dtype of `make_trainable`."""
         if self._compute_dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.get_base_model().device.type, self._compute_dtype)
+        return torch.autocast(self.get_base_model().device.type, self._compute_dtype, cache_enabled=self.cache_casts)
 
     def make_trainable(self, dtype: torch.dtype) -> None:
         """Make the parts trainable, in float32: smaller steps than bfloat16 holds would be lost.
@@ -69,7 +73,15 @@ class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped 
             model = self.get_base_model()
             # Answers and features are computed outside a training step, through these.
             for module in (model, model.get_submodule(self._parts.vision_encoder)):
-                module.forward = torch.autocast(model.device.type, dtype)(module.forward)
+                module.forward = self._cast(module.forward)
+
+    def _cast(self, forward: Callable[..., object]) -> Callable[..., object]:
+        @wraps(forward)
+        def cast_forward(*arguments: object, **named: object) -> object:
+            with self.autocast():
+                return forward(*arguments, **named)
+
+        return cast_forward
 
     def load_weights(self, folder: Path) -> None:
         """Take the trained weights of a folder, keeping the base model's for `disable_adapter`.

@@ -33,6 +33,7 @@ from figtune.models.model_parts import ModelParts
 from figtune.models.precision import Precision, precision_of
 from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.sharding import model_without_weights
 from figtune.models.targets import targets_of, trains_vision
 from figtune.models.vision_tower import unload_vision_tower
 
@@ -103,6 +104,7 @@ def load_base_model(
     four_bit: bool = False,
     encoder: bool = True,
     unused_parts: bool = False,
+    sharded: bool = False,
 ) -> PreTrainedModel:
     """Load a base model, frozen and in evaluation mode.
 
@@ -111,6 +113,7 @@ def load_base_model(
         four_bit: keep the text decoder's linear layers in NF4 and compute with them in `dtype`.
         encoder: False leaves the vision encoder on the disk.
         unused_parts: True loads what no example goes through too, such as an audio encoder.
+        sharded: leave the weights on the meta device, for `figtune.models.sharding.load_shards`.
 
     Raises:
         UsageError: a kernel that ignores attention masks.
@@ -127,16 +130,21 @@ def load_base_model(
         stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         config = stored if unused_parts else family.without_unused_parts(stored)
         with suppress_unused_weights_table(unused_weights=not encoder or config is not stored):
-            model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
-                folder,
-                config=config if encoder else family.without_vision_layers(config),
-                dtype=dtype,
-                attn_implementation=attn_implementations(config, attention),
-                device_map={"": device},
-                quantization_config=_nf4(dtype, family.parts) if four_bit else None,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
+            loaded = config if encoder else family.without_vision_layers(config)
+            attentions = attn_implementations(config, attention)
+            if sharded:
+                model = model_without_weights(loaded, dtype, attentions)
+            else:
+                model = AutoModelForImageTextToText.from_pretrained(
+                    folder,
+                    config=loaded,
+                    dtype=dtype,
+                    attn_implementation=attentions,
+                    device_map={"": device},
+                    quantization_config=_nf4(dtype, family.parts) if four_bit else None,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
     if not encoder:
         unload_vision_tower(model, family.parts)
         setattr(model.config.vision_config, family.vision_depth, getattr(config.vision_config, family.vision_depth))
@@ -212,6 +220,7 @@ def load_tuned_model(
     trainable: bool = False,
     encoder: bool = True,
     unquantized: bool = False,
+    sharded: bool = False,
 ) -> LoadedModel:
     """Load the base model with the adapter of `folder` on it: WORK/model before training, OUTPUT after.
 
@@ -219,9 +228,11 @@ def load_tuned_model(
         made_by: the command that makes the folder, for the remedy of the error.
         encoder: False leaves a frozen vision encoder on the disk; `figtune.models.feature_cache` loads it when needed.
         unquantized: load the base model whole, even after QLoRA.
+        sharded: leave the base model's weights on the meta device, for `figtune.models.sharding.load_shards`.
 
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
+        UsageError: weights in 4 bits are to be sharded.
         ResourceError: the base model is not to be had, or memory is too small.
     """
     record = read_json(folder / MODEL_FILE, ModelRecord, made_by)
@@ -233,6 +244,11 @@ def load_tuned_model(
     precision = precision_of(record, device, unquantized=unquantized)
     if precision.note:
         _say_once(precision.note)
+    if sharded and precision.four_bit:
+        raise UsageError(
+            "FSDP cannot shard weights in 4 bits: each card would hold all of them",
+            "launch without FSDP, or choose --adapter.mode lora",
+        )
     model = load_base_model(
         base,
         family,
@@ -241,6 +257,7 @@ def load_tuned_model(
         "sdpa",
         four_bit=precision.four_bit,
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
+        sharded=sharded,
     )
     tuned = _tuned(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
     return LoadedModel(

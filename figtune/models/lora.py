@@ -27,6 +27,8 @@ from figtune.models.records import AdapterRecord
 from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
 
+ADAPTER_FILE = "adapter_model.safetensors"
+
 
 def adapter_config(adapter: AdapterRecord, family: Family, base: str, commit: str | None) -> LoraConfig:
     """Return peft's configuration.
@@ -98,14 +100,34 @@ def _begin(layer: LoraLayer) -> None:
 def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
     """Load an adapter onto its base model, every trained weight in float32: bfloat16 would lose small steps.
 
+    Its weights are in main memory where the base model's are on the meta device.
+
     Raises:
         ResourceError: its files are damaged, or of another model.
     """
     remedy = "make it again with the same command and --force, or give another folder"
     with suppress_peft_deprecations(), damage_explained(f"the adapter in {folder} cannot be loaded", remedy):
-        tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        on_meta = any(parameter.is_meta for parameter in model.parameters())
+        tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+        _load_exactly(tuned, folder)
     hold_in_float32(tuned)
     return tuned
+
+
+def _load_exactly(tuned: PeftModel, folder: Path) -> None:
+    """Take the adapter's weights from its file once more: peft rounds those of the projector to the base model's dtype,
+    and leaves all on the meta device with the base model's.
+    """
+    parts = family_of(tuned.config.model_type, tuned.config.model_type).parts
+    level = f".{parts.vision_encoder}.{parts.vision_layers.older_level}."
+    stored = load_file(folder / ADAPTER_FILE)
+    weights = {name.replace(level, f".{parts.vision_encoder}.", 1): weight for name, weight in stored.items()}
+    for name, parameter in list(tuned.named_parameters()):
+        plain = name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
+        if plain in weights and plain != name:
+            module, _, attribute = name.rpartition(".")
+            weight = weights[plain] if parameter.is_meta else weights[plain].to(parameter.device)
+            setattr(tuned.get_submodule(module), attribute, nn.Parameter(weight, requires_grad=parameter.requires_grad))
 
 
 def hold_in_float32(tuned: PeftModel) -> None:
@@ -155,7 +177,7 @@ def save_adapter(tuned: PeftModel, folder: Path) -> None:
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     model_type = tuned.get_base_model().config.model_type
-    _name_for_every_version(folder / "adapter_model.safetensors", family_of(model_type, model_type).parts)
+    _name_for_every_version(folder / ADAPTER_FILE, family_of(model_type, model_type).parts)
     (folder / "README.md").unlink(missing_ok=True)
 
 

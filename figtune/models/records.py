@@ -21,8 +21,8 @@ Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
 """Quantization of a text model in a GGUF file, by llama.cpp's names."""
 
 SETUP_VERSION = 5
-TRAINING_VERSION = 2
-MERGE_VERSION = 3
+TRAINING_VERSION = 3
+MERGE_VERSION = 4
 """Bumped by hand when a rule of setup, training or merging changes: models are made anew then."""
 
 MODEL_FILE = "model.json"

@@ -47,14 +47,15 @@ def vision_tower_loaded(
     Raises:
         ResourceError: its weights are missing or damaged.
     """
-    if not isinstance(model.get_submodule(parts.vision_encoder), UnloadedVisionTower):
+    tower = model.get_submodule(parts.vision_encoder)
+    if not isinstance(tower, UnloadedVisionTower) and not any(weight.is_meta for weight in tower.parameters()):
         yield
         return
     _set_tower(model, parts, _load(model.config.vision_config, parts, folder, dtype, device))
     try:
         yield
     finally:
-        unload_vision_tower(model, parts)
+        _set_tower(model, parts, tower)
 
 
 def vision_tower_digest(folder: Path, parts: ModelParts) -> str:

@@ -1,29 +1,41 @@
-"""FSDP2: shard the weights over the processes of a run."""
+"""FSDP2: shard the weights over the processes of a run, before any process has all of them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import torch
 from accelerate.utils.constants import FSDP_MODEL_NAME
 from peft import PeftModel
+from torch import nn
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel, Trainer
 
 from figtune.core.errors import UsageError
+from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.loading import LoadedModel
+from figtune.models.sharding import load_shards
 
 
-def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:
-    """Configure FSDP if the launcher was asked for it, before training starts.
+def is_sharding_requested() -> bool:
+    """Return True if the launcher was asked for FSDP: the model is then loaded without its weights."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+
+
+def shard_weights(trainer: Trainer, loaded: LoadedModel) -> bool:
+    """Shard the model of a trainer and load its weights if the launcher was asked for FSDP, before training starts.
 
     Returns:
-        True if the weights will be sharded.
+        True if the weights are sharded.
 
     Raises:
         UsageError: FSDP was asked for but is unavailable, or is version 1.
+        ResourceError: the weights cannot be read.
     """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None:
-        if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        if is_sharding_requested():
             raise UsageError(
                 f"FSDP is unavailable on {trainer.args.device}: each process would hold all weights",
                 "launch without FSDP, or on CUDA cards",
@@ -31,8 +43,19 @@ def prepare_sharding(trainer: Trainer, tuned: PeftModel) -> bool:
         return False
     if plugin.fsdp_version != 2:
         raise UsageError("FSDP 1 is not supported", "launch with --fsdp_version 2")
-    if plugin.transformer_cls_names_to_wrap is None:
-        plugin.transformer_cls_names_to_wrap = _layers(tuned)
+    settings = {
+        "offload_policy": plugin.cpu_offload,
+        "mp_policy": plugin.mixed_precision_policy or MixedPrecisionPolicy(),
+    }
+    root: nn.Module = trainer.model  # type: ignore[assignment]  # the Trainer may have none
+    for layer in _layers(loaded.tuned):
+        fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, **settings)
+    # Embeddings, head and projector: together in one unit, since the head may be the table of the embeddings.
+    fully_shard(root, **settings)
+    if isinstance(loaded.tuned, FullFinetuneModel):
+        loaded.tuned.cache_casts = False
+    device = torch.device("cpu") if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else loaded.device
+    load_shards(root, loaded.model, loaded.base, loaded.family.parts, device)
     return True
 
 
@@ -50,12 +73,7 @@ def check_resume_compatible(checkpoint: Path, *, sharded: bool) -> None:
         )
 
 
-def _layers(tuned: PeftModel) -> list[str]:
-    """Return the class names of the layers that FSDP wraps.
-
-    The model also names those of a vision encoder that is unloaded while cached features replace it; accelerate fails
-    on absent classes.
-    """
+def _layers(tuned: PeftModel) -> list[nn.Module]:
+    """Return the layers that are gathered one by one."""
     base: PreTrainedModel = tuned.get_base_model()
-    present = {type(module).__name__ for module in base.modules()}
-    return sorted(present & set(base._no_split_modules or ()))
+    return [module for module in base.modules() if type(module).__name__ in (base._no_split_modules or ())]

@@ -25,6 +25,7 @@ from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
 from figtune.models.settings import ModelSettings
+from figtune.training.fsdp import is_sharding_requested
 from figtune.training.memory_budget import (
     BatchShape,
     MemoryUse,
@@ -165,6 +166,9 @@ def check_training_memory(model_dir: Path, settings: TrainSettings, budget: Memo
     """
     record = read_json(model_dir / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:
+        return
+    if is_sharding_requested():
+        logger.info("memory: not estimated, since FSDP shards the weights over the processes")
         return
     step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
     estimate = _estimate(base_folder(record, model_dir), record, budget)

@@ -23,7 +23,7 @@ from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
 from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
-from figtune.training.fsdp import check_resume_compatible, prepare_sharding
+from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
 from figtune.training.metrics_log import MINITRAIN, VAL
 from figtune.training.oom import is_out_of_memory, oom_error, release_memory
@@ -187,7 +187,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
                 throughput=ThroughputMeter(context.loaded.device, context.schedule, step),
                 projector_learning_rate=settings.projector_learning_rate,
             )
-            sharded = prepare_sharding(trainer, context.loaded.tuned)
+            sharded = shard_weights(trainer, context.loaded)
             if sharded:
                 samples.disable()
             if start is not None:

@@ -18,6 +18,7 @@ from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, p
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
+from figtune.training.fsdp import is_sharding_requested
 from figtune.training.memory_check import MemoryBudget, batches_that_fit, peak_by_batches
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
@@ -66,7 +67,7 @@ def train(
     _log_devices(settings, device)
     # Before the model takes its part of it.
     available = (budget or MemoryBudget.of(device, None)).size if settings.auto_batch else 0
-    loaded = load_tuned_model(model_dir, resolve_device(device), model_by, trainable=True, encoder=False)
+    loaded = _load(model_dir, device, model_by)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
     features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
@@ -114,6 +115,12 @@ def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings)
         loss_per=settings.loss_per,
         weighted=settings.loss_per == "example" or settings.visual_weight > 0,
     )
+
+
+def _load(model_dir: Path, device: str, model_by: str) -> LoadedModel:
+    """Load the model to train, without its weights where FSDP will shard them."""
+    on, sharded = resolve_device(device), is_sharding_requested()
+    return load_tuned_model(model_dir, on, model_by, trainable=True, encoder=False, sharded=sharded)
 
 
 def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:

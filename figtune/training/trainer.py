@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import TrainOutput
@@ -61,6 +62,7 @@ class FigureTrainer(Trainer):
         self._throughput = throughput
         self._projector_learning_rate = projector_learning_rate
         self._prefetcher: Prefetcher[Tensors] | None = None
+        self._optimized: list[list[Tensor]] = []
         # With these the Trainer counts the target tokens of all batches of a step and leaves the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -76,6 +78,7 @@ class FigureTrainer(Trainer):
                 own = [weight for weight in group["params"] if weight in projector]
                 group["params"] = [weight for weight in group["params"] if weight not in projector]
                 optimizer.add_param_group({**group, "params": own, "lr": self._projector_learning_rate})
+        self._optimized = [list(group["params"]) for group in optimizer.param_groups]
         return optimizer
 
     def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
@@ -174,6 +177,11 @@ class FigureTrainer(Trainer):
             super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        # accelerate finds parameters by their memory, and all shards without elements have none.
+        model: object = self.model
+        if isinstance(model, FSDPModule) and self.optimizer is not None:
+            for group, own in zip(self.optimizer.param_groups, self._optimized, strict=True):
+                group["params"] = own
         with self._as_peft_model():
             super()._load_optimizer_and_scheduler(checkpoint)
 

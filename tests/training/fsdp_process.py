@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
+from torch import nn
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 from figtune.core.distributed import process_group
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
+from figtune.models.model_parts import ModelParts
+from figtune.models.sharding import load_shards
 from figtune.training.settings import TrainSettings
 from tests.training.runs import run
 
@@ -30,6 +36,7 @@ def train_and_carry_on(dataset: Path, model: Path, output: Path, settings: Train
     )
     with process_group(on_cpu=True), pytest.MonkeyPatch.context() as patched:
         patched.setattr(AcceleratorState, "__init__", _on_the_cpu_too)
+        patched.setattr("figtune.training.fsdp.load_shards", _load_shards_alone)
         with patched.context() as broken:
             broken.setattr("figtune.training.train.metrics_lines", _interrupt)
             with pytest.raises(InterruptedError):
@@ -52,6 +59,21 @@ def save_sharded(model: Path, target: Path) -> int:
         fully_shard(loaded.tuned)
         save_adapter(loaded.tuned, target)
     return 0
+
+
+def _load_shards_alone(
+    module: nn.Module, base: PreTrainedModel, folder: Path, parts: ModelParts, device: torch.device
+) -> None:
+    """As the product does, seeing that a process has no weight of the base model before, and half of each after."""
+    names = [name for name, _ in base.named_parameters() if "lora_" not in name and "modules_to_save" not in name]
+    assert len(names) > 10
+    assert all(base.get_parameter(name).device.type == "meta" for name in names)
+    load_shards(module, base, folder, parts, device)
+    for weight in base.parameters():
+        assert isinstance(weight, DTensor)
+        assert weight.to_local().numel() <= ceil(weight.shape[0] / 2) * weight[0].numel()
+        assert weight.device == device
+    assert base.get_submodule("lm_head").weight is base.get_input_embeddings().weight
 
 
 _init = AcceleratorState.__init__
