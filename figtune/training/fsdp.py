@@ -55,7 +55,7 @@ def shard_weights(trainer: Trainer, loaded: LoadedModel) -> bool:
     if isinstance(loaded.tuned, FullFinetuneModel):
         loaded.tuned.cache_casts = False
     device = torch.device("cpu") if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else loaded.device
-    load_shards(root, loaded.model, loaded.base, loaded.family.parts, device)
+    load_shards(root, loaded.model, loaded.base_dir, loaded.family.parts, device)
     return True
 
 
