@@ -67,7 +67,7 @@ def test_the_numbers_trained_are_those_of_the_modes() -> None:
 @pytest.mark.parametrize(
     ("model", "mode", "examples", "stated"),
     [
-        (GEMMA, "lora", 4, "| 10.7 GB |"),
+        (GEMMA, "lora", 4, "| 10.2 GB |"),
         (PALIGEMMA, "projector", 1, "in 6.5 GB"),
     ],
 )

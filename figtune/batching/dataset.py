@@ -125,7 +125,7 @@ class TokenizedSplit:
         """Return the groups of a batch. An empty (padding) batch yields one example with all labels ignored."""
         if not batch:
             first = self.examples[0]
-            example = replace(first.example, prompt_length=first.length)
+            example = replace(first.example, prompt_length=first.length, target_weights=None)
             return [SharedPrefixGroup(image_sha256=first.image_sha256, examples=(example,))]
         return [self._group([self.examples[index] for index in indices]) for indices in batch]
 

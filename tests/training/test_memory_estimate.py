@@ -78,7 +78,7 @@ def prepared(folder: Path, case: Case) -> LoadedModel:
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True, encoder=False)
     loaded.tuned.train()
     if case.checkpointing:
-        loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+        CompletionLoss(loaded.tuned, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
     return loaded
 
 

@@ -19,6 +19,7 @@ from figtune.models.records import AnswerLine, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.loggers import check_trackers
+from figtune.training.memory_check import MemoryBudget
 from figtune.training.metrics_log import best_step, evaluations_since_best
 from figtune.training.oom import smaller_batch_configs
 from figtune.training.outputs import TrainingSummary
@@ -207,7 +208,9 @@ SMALLER = smaller_batch_configs(WANTED)[0]
 def test_a_batch_that_memory_cannot_hold_is_made_smaller_with_the_result_of_the_smaller_one(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(dataset, model, tmp_path / "smaller", dataclasses.replace(SMALLER, auto_batch=True))
+    # With room for no more than one batch in a forward pass.
+    scarce = MemoryBudget(device="cpu", requested=1)
+    run(dataset, model, tmp_path / "smaller", dataclasses.replace(SMALLER, auto_batch=True), scarce)
     failing_above(120, monkeypatch, OUT_OF_MEMORY)
     run(dataset, model, tmp_path / "adapted", dataclasses.replace(WANTED, auto_batch=True))
     told = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
