@@ -106,10 +106,10 @@ def _talk(config: Config) -> StageResult:
     from figtune.inference.serve import serve
     from figtune.inference.settings import InferenceSettings
 
-    test, words = config.test, config.prepare.max_context_words
+    test = config.test
     given = config.data.prompt if config.data.source else None
     settings = InferenceSettings(config.device, test.batch_size, test, config.extract, config.strict, test.unquantized)
-    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given, max_context_words=words)
+    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given, prepare=config.prepare)
     if config.test_image is None:
         access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
         serve(config.output_dir, spec, settings, access)

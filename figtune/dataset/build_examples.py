@@ -72,7 +72,8 @@ def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, cus
     """
     entry = task_entry(task)
     draft = next(entry.drafts(figure_context))
-    return _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
+    prompt = _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
+    return f"{_context(figure_context.told)}{prompt}" if entry.is_text else prompt
 
 
 class _Build:

@@ -14,14 +14,13 @@ from figtune.dataset.build_examples import BuildResult, FigureLocation, build_ex
 from figtune.dataset.candidates import Candidate, writing_candidates
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.decisions import AppliedDecisions, figure_key
-from figtune.dataset.figure_context import build_context, first_sentence
+from figtune.dataset.figure_context import build_context, first_sentence, told_context
 from figtune.dataset.figure_selection import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.filters import JUDGEMENTS, RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
-from figtune.dataset.sentences import whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
@@ -113,14 +112,8 @@ class _Writing:
         return {found.figure.figure_id: headline for found in figures if (headline := first_sentence(found.figure))}
 
     def _told(self, found: PaperFigure, captions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        """Return the context that settings add to prompts, each part with as many words as a caption at most."""
-        most = self._settings.max_context_words
-        words = found.figure.figure_text.split() if self._settings.figure_words else []
         others = [caption for figure_id, caption in captions.items() if figure_id != found.figure.figure_id]
-        return (
-            ("Words in the figure", " ".join(words[:most])),
-            ("Other captions", " ".join(whole_sentences(others, most))),
-        )
+        return told_context(found.figure, others, self._settings)
 
     def _use(
         self,

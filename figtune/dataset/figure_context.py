@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from figtune.dataset.questions import FigureFacts
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
+from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord
 
 
@@ -143,6 +144,23 @@ def first_sentence(figure: FigureRecord) -> str:
     ref = FigureRef(figure.figure_type, figure.name)
     write = _index_writer(dict(figure.indices))
     return headline_of(clean(write(without_label(figure.caption, ref)), ref))
+
+
+def told_context(
+    figure: FigureRecord, other_captions: Iterable[str], settings: PrepareSettings
+) -> tuple[tuple[str, str], ...]:
+    """Return the context that settings add to prompts, each part with as many words as a caption at most.
+
+    Args:
+        other_captions: first sentences of the other captions of the paper.
+    """
+    most = settings.max_context_words
+    words = figure.figure_text.split() if settings.figure_words else []
+    others = tuple(other_captions) if settings.other_captions else ()
+    return (
+        ("Words in the figure", " ".join(words[:most])),
+        ("Other captions", " ".join(whole_sentences(others, most))),
+    )
 
 
 def headline_of(caption: CleanedText) -> str:

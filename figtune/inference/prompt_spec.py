@@ -6,8 +6,9 @@ import logging
 from dataclasses import dataclass
 
 from figtune.dataset.build_examples import figure_prompt
-from figtune.dataset.figure_context import build_context
+from figtune.dataset.figure_context import build_context, first_sentence, told_context
 from figtune.dataset.records import Task
+from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.tasks import plain_request, task_entry
 from figtune.extraction.records import FigureRecord
 from figtune.inference.paper_figures import Paper
@@ -24,8 +25,8 @@ class PromptSpec:
     """Text in place of the task's request."""
     dataset_prompt: str | None
     """Prompt of every example of a model trained on a data set, without tasks; None for one trained on papers."""
-    max_context_words: int
-    """Maximum words of a caption within a prompt."""
+    prepare: PrepareSettings
+    """Settings that the training examples were made with: they say what a prompt about a figure tells."""
 
     def image_prompt(self) -> str:
         """Build the prompt about an image without context."""
@@ -37,7 +38,9 @@ class PromptSpec:
         """Build the prompt of a training example; a custom prompt replaces the request after its context."""
         if self.dataset_prompt is not None:
             return self.image_prompt()
-        context = build_context(figure, paper.record, self.max_context_words)
+        others = (first_sentence(each) for each in paper.figures if each.figure_id != figure.figure_id)
+        told = told_context(figure, filter(None, others), self.prepare)
+        context = build_context(figure, paper.record, self.prepare.max_context_words, told=told)
         return figure_prompt(context, figure.figure_id, self.task, self.custom_prompt)
 
     def log_missing_context(self) -> None:

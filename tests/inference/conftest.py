@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config import EXTRACT
+from config import EXTRACT, PREPARE
 from figtune.inference.prompt_spec import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.models.records import BASE_FOLDER
@@ -16,7 +16,7 @@ from tests.inference.trained_model import greedy, write_trained_model
 
 PAPER = replace(EXTRACT, dpi=72, longest_side=512, timeout_seconds=60.0, ocr="never")
 SETTINGS = InferenceSettings(device="cpu", batch_size=2, decoding=greedy(5), extract=PAPER, strict=False)
-CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None, max_context_words=100)
+CAPTION = PromptSpec(task="caption", custom_prompt=None, dataset_prompt=None, prepare=PREPARE)
 
 
 @pytest.fixture(scope="session")

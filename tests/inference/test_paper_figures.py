@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from config import EXTRACT
+from config import EXTRACT, PREPARE
 from figtune.core.errors import InputError, UsageError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
+from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.records import SPLITS, Example, Task, examples_file
 from figtune.extraction.records import FigureRecord
 from figtune.inference.ask import ask_about
@@ -46,6 +47,23 @@ def test_prompts_and_pictures_are_those_of_the_training_examples(paper: Paper, d
                 assert sha256_of(paper.crop(figure)) == example.image_sha256
                 compared += 1
     assert compared > 10
+
+
+def test_what_prompts_were_made_to_tell_is_told_in_asking_too(paper: Paper, demo: Demo, tmp_path: Path) -> None:
+    settings = replace(PREPARE, figure_words=True, other_captions=True, val_fraction=0.0, test_fraction=0.0)
+    prepare_examples(demo.work_dir / "content", tmp_path, settings)
+    made = {
+        each.example_id: each.prompt for each in read_records(tmp_path / examples_file("train"), Example, "prepare")
+    }
+    spec, compared = replace(CAPTION, prepare=settings), 0
+    for figure in paper.figures:
+        example_id = f"{figure.figure_id}-caption"
+        if example_id in made:
+            asked = spec.figure_prompt(paper, figure)
+            assert asked == made[example_id]
+            assert "Other captions: " in asked
+            compared += 1
+    assert compared > 2
 
 
 def test_own_words_come_after_the_same_context(paper: Paper) -> None:
