@@ -135,9 +135,13 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
 
 
 @pytest.mark.parametrize(
-    ("name", "loss_per"), [("tiny-gemma3", "token"), ("tiny-gemma3", "example"), ("tiny-gemma4", "token")]
+    ("name", "loss_per", "drift"),
+    [("tiny-gemma3", "token", 1e-5), ("tiny-gemma3", "example", 1e-5), ("tiny-gemma4", "token", 2e-4)],
 )
-def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path, name: str, loss_per: LossPer) -> None:
+def test_two_examples_are_shared_out_to_three_processes(
+    tmp_path: Path, name: str, loss_per: LossPer, drift: float
+) -> None:
+    """Sums in another order grow apart step by step; in the gradients of capped logits, faster."""
     dataset, model = tmp_path / "dataset", tmp_path / "model"
     dataset.mkdir()
     write_examples(dataset)
@@ -147,8 +151,7 @@ def test_two_examples_are_shared_out_to_three_processes(tmp_path: Path, name: st
     run(dataset, model, tmp_path / "one", replace(settings, gradient_accumulation_steps=6))
     three = Launched(3, meet_and_train, dataset, model, tmp_path / "three", settings, log=tmp_path / "log")
     assert three.codes() == [0, 0, 0], three.said()
-    # Losses are written with five digits behind the point.
-    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=1e-5, abs=1e-4)
+    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=drift)
 
 
 def meet_and_train(dataset: Path, model: Path, output: Path, settings: TrainSettings) -> int:
