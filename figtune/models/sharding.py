@@ -34,6 +34,8 @@ def model_without_weights(
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
             config, dtype=dtype, attn_implementation=dict(attention)
         )
+    # Without weights each module has got a parameter of its own; FSDP would spread a tied one twice, and update one.
+    model.tie_weights()
     return model
 
 

@@ -23,6 +23,7 @@ from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.core.distributed import all_reduce_sum, rank, world_size
 from figtune.core.errors import NothingProducedError
+from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import save_adapter
 from figtune.training.throughput import ThroughputMeter
 
@@ -80,6 +81,18 @@ class FigureTrainer(Trainer):
                 optimizer.add_param_group({**group, "params": own, "lr": self._projector_learning_rate})
         self._optimized = [list(group["params"]) for group in optimizer.param_groups]
         return optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Create the scheduler, once the optimizer is prepared: with the parameters it was made for."""
+        model: object = self.model
+        if isinstance(model, FSDPModule) and self.optimizer is not None:
+            # accelerate finds parameters by their memory, and all shards without elements have the same: none.
+            for group, own in zip(self.optimizer.param_groups, self._optimized, strict=True):
+                group["params"] = own
+        scheduler: torch.optim.lr_scheduler.LRScheduler = super().create_scheduler(num_training_steps, optimizer)
+        return scheduler
 
     def get_train_dataloader(self) -> DataLoader[list[SharedPrefixGroup]]:
         """Return the data loader; accelerate deals its batches out to the processes."""
@@ -169,29 +182,29 @@ class FigureTrainer(Trainer):
         save_adapter(self._tuned, Path(output_dir or str(self.args.output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        with self._as_peft_model():
-            super()._load_from_checkpoint(resume_from_checkpoint, self._tuned)
+        with self._as_saved_model() as saved:
+            super()._load_from_checkpoint(resume_from_checkpoint, saved)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        with self._as_peft_model():
+        with self._as_saved_model():
             super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        # accelerate finds parameters by their memory, and all shards without elements have none.
-        model: object = self.model
-        if isinstance(model, FSDPModule) and self.optimizer is not None:
-            for group, own in zip(self.optimizer.param_groups, self._optimized, strict=True):
-                group["params"] = own
-        with self._as_peft_model():
+        with self._as_saved_model():
             super()._load_optimizer_and_scheduler(checkpoint)
 
     @contextmanager
-    def _as_peft_model(self) -> Iterator[None]:
-        """Show the Trainer the model inside the loss, where a checkpoint is of its adapter alone."""
+    def _as_saved_model(self) -> Iterator[nn.Module]:
+        """Show the Trainer the model that a checkpoint is of: inside the loss, that with the adapter.
+
+        Trained whole and spread over processes it is the base model: of an adapter's, accelerate would keep LoRA alone.
+        """
         held = self.model, self.model_wrapped
-        self.model = self.model_wrapped = self._tuned
+        is_whole = isinstance(self._tuned, FullFinetuneModel) and isinstance(held[0], FSDPModule)
+        saved: nn.Module = self._tuned.get_base_model() if is_whole else self._tuned
+        self.model = self.model_wrapped = saved
         try:
-            yield
+            yield saved
         finally:
             self.model, self.model_wrapped = held
 

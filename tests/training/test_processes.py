@@ -136,7 +136,7 @@ def test_a_job_of_two_processes_is_carried_on_by_three_and_by_one_as_if_it_had_n
 
 @pytest.mark.parametrize(
     ("name", "loss_per", "drift"),
-    [("tiny-gemma3", "token", 1e-5), ("tiny-gemma3", "example", 1e-5), ("tiny-gemma4", "token", 2e-4)],
+    [("tiny-gemma3", "token", 1e-5), ("tiny-gemma3", "example", 1e-5), ("tiny-gemma4", "token", 2e-5)],
 )
 def test_two_examples_are_shared_out_to_three_processes(
     tmp_path: Path, name: str, loss_per: LossPer, drift: float
@@ -166,7 +166,6 @@ WHOLE = replace(
 )
 
 
-@pytest.mark.xfail(reason="losses drift from the sixth step on since weights are read by shard", strict=False)
 @pytest.mark.parametrize(
     ("chosen", "rate", "drift"),
     [
@@ -174,7 +173,8 @@ WHOLE = replace(
         (choice("tiny-gemma3", rank=1), 5e-3, 1e-5),
         (choice("tiny-gemma4"), 5e-3, 2e-4),
         (choice("tiny-gemma3", dtype="bfloat16"), 5e-3, 1e-5),
-        (WHOLE, 1e-4, 2e-4),
+        # The norm over its embeddings is summed up in float32: .00004 off in either.
+        (WHOLE, 1e-4, 1e-4),
     ],
     ids=["gemma3", "gemma4", "bfloat16", "whole"],
 )
