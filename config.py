@@ -137,6 +137,7 @@ with settings.one_line_errors("config.py"):
         weight_decay=0.0,
         max_grad_norm=1.0,
         activation_checkpointing=True,
+        auto_checkpointing=True,
         auto_batch=False,
         evaluations=10,
         patience=0,

@@ -62,6 +62,9 @@ class TrainSettings:
     """Norm to which gradients are clipped."""
     activation_checkpointing: bool
     """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
+    auto_checkpointing: bool
+    """Keep activations nevertheless where they fit into free memory by estimate; when memory runs out, go on with
+    recomputing (one process only). The steps stay the same."""
     auto_batch: bool
     """Choose by free memory how many of a step's batches go through in one forward pass; the steps stay the same. When
     memory runs out nevertheless, go on with fewer, in the end with smaller batches and more accumulation (one process
