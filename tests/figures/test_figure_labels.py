@@ -71,6 +71,12 @@ def test_an_uneven_axis_down_is_one_label_and_far_numbers_across_are_not() -> No
     assert texts(sparse) == ["10 M 30 M 100 M 300 M"]
 
 
+@pytest.mark.parametrize("numbers", [(100, 30, 0), (50, 0, 20), (0, 5, 70)])
+def test_far_numbers_down_to_zero_are_not_one_scale(numbers: tuple[int, ...]) -> None:
+    far = [label(str(number), 60 + 100 * place, 250) for place, number in enumerate(numbers)]
+    assert texts(far) == [str(number) for number in numbers]
+
+
 def test_a_sentence_that_goes_on_is_one_label() -> None:
     pieces = [
         FigureLabel(text, Box(40, top, 40 + ADVANCE * len(text), top + 9.5), SIZE, True)
