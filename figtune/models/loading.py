@@ -28,13 +28,13 @@ from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
 from figtune.models.lora import adapter_config, load_adapter
+from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
 from figtune.models.model_parts import ModelParts
 from figtune.models.precision import Precision, precision_of
 from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.sharding import model_without_weights
-from figtune.models.targets import targets_of, trains_vision
 from figtune.models.vision_tower import unload_vision_tower
 
 logger = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ from figtune.core.distributed import is_rank_zero
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
+from figtune.models.lora_targets import targets_of
 from figtune.models.model_parts import ModelParts
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord
-from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
 
 ADAPTER_FILE = "adapter_model.safetensors"

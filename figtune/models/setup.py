@@ -15,6 +15,7 @@ from figtune.models.families import family_of_folder
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
+from figtune.models.lora_targets import targets_of
 from figtune.models.model_files import ModelFolder, find_model
 from figtune.models.model_parts import ModelParts
 from figtune.models.processor_files import copy_processor
@@ -31,7 +32,6 @@ from figtune.models.records import (
     PartCount,
 )
 from figtune.models.settings import ModelSettings, SetupSettings
-from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
 
 logger = logging.getLogger(__name__)

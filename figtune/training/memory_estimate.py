@@ -28,10 +28,10 @@ from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import attn_implementations
 from figtune.models.lora import adapter_config, hold_in_float32
+from figtune.models.lora_targets import targets_of
 from figtune.models.precision import Precision
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord, Part
-from figtune.models.targets import targets_of
 from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
 from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak
 from figtune.training.settings import TrainSettings

@@ -21,8 +21,9 @@ from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
-from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
+from figtune.training.callbacks import CheckpointCallback, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
+from figtune.training.early_stopping import DivergenceCallback, EarlyStopping
 from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers

@@ -23,7 +23,7 @@ from figtune.models.feature_shards import FeatureShards
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.training.callbacks import DivergenceCallback
+from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
