@@ -138,14 +138,14 @@ def _is_finished(context: RunContext, state: TrainerState) -> bool:
 
 
 def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
-    weights = loaded.tuned.named_parameters()
+    weights = loaded.peft_model.named_parameters()
     return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
 
 
 def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
-    loaded.tuned.zero_grad(set_to_none=True)
+    loaded.peft_model.zero_grad(set_to_none=True)
     with torch.no_grad():
-        for name, weight in loaded.tuned.named_parameters():
+        for name, weight in loaded.peft_model.named_parameters():
             if name in weights:
                 weight.copy_(weights[name])
 
@@ -183,7 +183,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
     try:
         with suppress_training_warnings():
             trainer = FigureTrainer(
-                tuned=context.loaded.tuned,
+                peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
                 train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.forward.together),
                 evaluated={

@@ -65,7 +65,7 @@ def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list
     family, limit = loaded.family, loaded.record.max_length
     row = tokenize_example(family, loaded.processor, each.prompt, each.reference, image.layout, limit)
     tuned = per_example_loss(loaded, [row], [image.tensors])
-    with loaded.tuned.disable_adapter():
+    with loaded.peft_model.disable_adapter():
         return [*tuned, *per_example_loss(loaded, [row], [image.tensors])]
 
 

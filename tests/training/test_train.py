@@ -201,7 +201,7 @@ def test_the_card_says_how_to_load_and_its_code_works(
     names: dict[str, object] = {}
     exec(code, names)
     loaded = load_tuned_model(output, CPU, "train")
-    theirs, ours = names["model"].state_dict(), loaded.tuned.state_dict()  # type: ignore[attr-defined]
+    theirs, ours = names["model"].state_dict(), loaded.peft_model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
 
 
