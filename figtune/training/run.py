@@ -21,8 +21,9 @@ from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
-from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
+from figtune.training.callbacks import CheckpointCallback, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
+from figtune.training.early_stopping import DivergenceCallback, EarlyStopping
 from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
@@ -137,14 +138,14 @@ def _is_finished(context: RunContext, state: TrainerState) -> bool:
 
 
 def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
-    weights = loaded.tuned.named_parameters()
+    weights = loaded.peft_model.named_parameters()
     return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
 
 
 def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
-    loaded.tuned.zero_grad(set_to_none=True)
+    loaded.peft_model.zero_grad(set_to_none=True)
     with torch.no_grad():
-        for name, weight in loaded.tuned.named_parameters():
+        for name, weight in loaded.peft_model.named_parameters():
             if name in weights:
                 weight.copy_(weights[name])
 
@@ -182,7 +183,7 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
     try:
         with suppress_training_warnings():
             trainer = FigureTrainer(
-                tuned=context.loaded.tuned,
+                peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
                 train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.forward.together),
                 evaluated={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -11,6 +13,13 @@ from figtune.models.records import LossPer
 
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
+_AUTO_BATCH = re.compile(r"(?<![^\0])--train\.batch[-_]size[=\0]auto(?![^\0])")
+"""The flag and its value among arguments that NUL separates."""
+
+
+def with_auto_batch(arguments: Sequence[str]) -> list[str]:
+    """Write `--train.batch_size auto` as `--train.auto_batch`, which leaves the number that makes up a step."""
+    return _AUTO_BATCH.sub("--train.auto_batch", "\0".join(arguments)).split("\0") if arguments else []
 
 
 @dataclass(frozen=True, kw_only=True)
