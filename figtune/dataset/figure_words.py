@@ -29,9 +29,9 @@ _MOST_ODD = 0.15
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
-    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]"""
+    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]|[a-z]{3}[au]ons?\b"""
 )
-"""Letters of a font with a bad code table come out as other signs: `f#!$`."""
+"""Letters of a font with a bad code table come out as other signs, `f#!$`, or not at all: `Informaon`."""
 _WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
 _READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 
@@ -88,9 +88,14 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
     if sum(_is_odd(sign) for sign in text) > _MOST_ODD * len(text) or "\ufffd" in text:
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
-    if bare > _MOST_BARE_LINES * len(lines) or _GARBLED.search("\n".join(every)):
+    if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)):
         return (), "unreadable_words_in_figure"
     return lines, ""
+
+
+def is_garbled(text: str) -> bool:
+    """Return True if letters came out as other signs, so that none of it can be trusted."""
+    return _GARBLED.search(text) is not None
 
 
 def _is_odd(sign: str) -> bool:
