@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.panel_images import PANEL_MARGIN
 from figtune.dataset.sentences import count_words
 from figtune.extraction.records import BoxTuple, FigureRecord, Panel
+from figtune.pdf.geometry import Box
 
 _FEWEST_WORDS = 3
 _FEW_WORDS = 40
@@ -26,6 +28,8 @@ _FORMULA = re.compile(r"(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]"
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
 _MOST_ODD = 0.15
 """Share of odd characters above which a text layer has a bad code table, or is a formula's."""
+_MOST_CUT = 0.1
+"""Share of a label on the other side of a panel's edge from which the picture shows a part of it."""
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
@@ -61,15 +65,19 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
 
 def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
     placed = zip(figure.figure_text.splitlines(), figure.text_boxes, strict=False)
-    inside = [label for label, box in placed if panel.box is not None and _center_in(box, panel.box)]
+    shares = [(label, _share_inside(box, panel.box)) for label, box in placed if panel.box is not None]
+    inside = [label for label, share in shares if share > 1 - _MOST_CUT]
     lines, lacking = printed_lines(inside, _MOST_WORDS)
+    if not lacking and any(_MOST_CUT < share <= 1 - _MOST_CUT for _, share in shares):
+        lines, lacking = (), "words_cut_in_panel"
     part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
     return PrintedWords(panel=part, labels=lines, lacking=lacking)
 
 
-def _center_in(box: BoxTuple, panel: BoxTuple) -> bool:
-    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return panel[0] <= across <= panel[2] and panel[1] <= down <= panel[3]
+def _share_inside(label: BoxTuple, panel: BoxTuple) -> float:
+    box = Box(*label)
+    seen = Box(panel[0] - PANEL_MARGIN, panel[1] - PANEL_MARGIN, panel[2] + PANEL_MARGIN, panel[3] + PANEL_MARGIN)
+    return box.overlap(seen) / box.area if box.area else 0.0
 
 
 def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...], str]:

@@ -41,6 +41,7 @@ EXAMPLE: Mapping[str, str] = {
     "headline_lost": "whose caption lost its first sentence to cleaning",
     "no_words_in_figure": "of reading a figure without words in its text layer",
     "hidden_words_in_figure": "of reading a figure that may hold words beside those of its text layer",
+    "words_cut_in_panel": "of reading a panel whose picture cuts words at its edge",
     "too_many_words_in_figure": "of reading a figure with more words than a picture of the usual size shows",
     "unreadable_words_in_figure": "of reading a figure whose words come out of the file as other signs",
     "no_sure_question": "of a question about a figure of which nothing is sure enough to ask",

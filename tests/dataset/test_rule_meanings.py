@@ -29,7 +29,7 @@ def _names_in_the_code() -> Iterator[str]:
 
 def test_every_rule_is_explained_and_none_that_is_not_there() -> None:
     tasks = {"nothing_left_of_caption", "headline_lost", "panel_without_own_caption", "no_sure_question"}
-    reading = {"no_words_in_figure", "too_many_words_in_figure", "unreadable_words_in_figure"}
+    reading = {"no_words_in_figure", "too_many_words_in_figure", "unreadable_words_in_figure", "words_cut_in_panel"}
     citing = {"no_citing_text", "only_repeats_caption", "nothing_left_of_citing_text"}
     cleaning = (
         {rule.name for rule in RULES}
