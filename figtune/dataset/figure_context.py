@@ -51,7 +51,7 @@ class FigureContext:
     """Assignment of sentences to tasks."""
     facts: FigureFacts
     """Facts for questions."""
-    told: tuple[tuple[str, str], ...]
+    extra_context: tuple[tuple[str, str], ...]
     """Context, (name, value), that settings add to prompts of texts about the whole figure."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
@@ -62,13 +62,13 @@ def build_context(
     paper: PaperRecord,
     max_context_words: int,
     other_caption: str = "",
-    told: tuple[tuple[str, str], ...] = (),
+    extra_context: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
 
     Args:
         max_context_words: how much of the caption a prompt may hold.
-        told: the field of that name.
+        extra_context: the field of that name.
         other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
@@ -108,7 +108,7 @@ def build_context(
             figure_text=figure.figure_text,
         ),
         facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
-        told=told,
+        extra_context=extra_context,
         removed=caption.removed + passages.removed,
     )
 
@@ -146,7 +146,7 @@ def first_sentence(figure: FigureRecord) -> str:
     return headline_of(clean(write(without_label(figure.caption, ref)), ref))
 
 
-def told_context(
+def build_extra_context(
     figure: FigureRecord, other_captions: Iterable[str], settings: PrepareSettings
 ) -> tuple[tuple[str, str], ...]:
     """Return the context that settings add to prompts, each part with as many words as a caption at most.

@@ -77,10 +77,10 @@ def evaluate(
     if items[0].split != "test":
         logger.warning("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    journal = ResumableJsonl(
+    jsonl = ResumableJsonl(
         kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
     )
-    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings, resolve_device(device))
+    predictions = _predictions(jsonl, items, dataset_dir, output_dir, features_dir, settings, resolve_device(device))
     adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
@@ -90,7 +90,7 @@ def evaluate(
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
-        journal.commit()
+        jsonl.commit()
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
@@ -123,7 +123,7 @@ def _summary(
 
 
 def _predictions(
-    journal: ResumableJsonl[Prediction],
+    jsonl: ResumableJsonl[Prediction],
     items: Sequence[EvalItem],
     dataset_dir: Path,
     output_dir: Path,
@@ -132,11 +132,11 @@ def _predictions(
     device: torch.device,
 ) -> list[Prediction]:
     """Return all predictions on rank 0, none on other ranks."""
-    done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
+    done = jsonl.resume(len(items), settings.batch_size) if is_rank_zero() else []
     if rest := items[broadcast(lambda: len(done)) :]:
         loaded = load_tuned_model(output_dir, device, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
         predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings)
-        coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
+        coming = _iter_predictions(predictor, rest, jsonl, settings.batch_size)
         done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
     return done
 
@@ -154,7 +154,7 @@ def _predictor(
 
 
 def _iter_predictions(
-    predictor: Predictor, items: Sequence[EvalItem], journal: ResumableJsonl[Prediction], batch_size: int
+    predictor: Predictor, items: Sequence[EvalItem], jsonl: ResumableJsonl[Prediction], batch_size: int
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
@@ -162,7 +162,7 @@ def _iter_predictions(
         mine = shard(batches[turn : turn + world_size()])
         found = gather([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
         if is_rank_zero():
-            journal.append(found)
+            jsonl.append(found)
         yield from found
 
 

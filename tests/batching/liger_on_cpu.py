@@ -21,7 +21,7 @@ from figtune.batching import liger
 from figtune.core.log import configure_logging
 from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import batch_of, features_of, moved_model, rows_of, summed_loss
+from tests.models.tuned import batch_of, features_of, loss_sum, moved_model, rows_of
 
 TOKENS, WIDTH, WORDS = 37, 48, 700
 
@@ -88,7 +88,7 @@ def check_kernel() -> None:
 def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
     loaded.peft_model.zero_grad()
-    loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded)), features)
+    loss = loss_sum(loaded, batch_of(loaded, rows_of(loaded)), features)
     loss.backward()  # type: ignore[no-untyped-call]
     weights = loaded.peft_model.named_parameters()
     return {"loss": loss.detach(), **{name: each.grad for name, each in weights if each.grad is not None}}
