@@ -43,6 +43,7 @@ EXAMPLE: Mapping[str, str] = {
     "hidden_words_in_figure": "of reading a figure that may hold words beside those of its text layer",
     "too_many_words_in_figure": "of reading a figure with more words than a picture of the usual size shows",
     "unreadable_words_in_figure": "of reading a figure whose words come out of the file as other signs",
+    "unsure_table": "of reading a table, or of a question about it, whose rows and columns are not sure",
     "no_sure_question": "of a question about a figure of which nothing is sure enough to ask",
     "low_quality": "with a target of too low a quality",
     "rejected_in_review": WHOLE["rejected_in_review"],
