@@ -154,11 +154,11 @@ def passed_through(layer: nn.Module, states: Tensor) -> list[Tensor]:
 
 def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     # The interpreter takes milliseconds for each token of each layer.
     loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded, ["Results"])), features[:1])
     loss.backward()  # type: ignore[no-untyped-call]
-    weights = loaded.tuned.named_parameters()
+    weights = loaded.peft_model.named_parameters()
     return {"loss": loss.detach(), **{name: each.grad for name, each in weights if each.grad is not None}}
 
 
@@ -182,8 +182,8 @@ def check_model(folder: Path, name: str) -> None:
     if cap := getattr(text, "final_logit_softcapping", None):
         text.final_logit_softcapping = Number(cap)
     if name == "tiny-gemma3":
-        loaded.tuned.train()
-        CompletionLoss(loaded.tuned, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
+        loaded.peft_model.train()
+        CompletionLoss(loaded.peft_model, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
     found = step(loaded, features)
     assert found.keys() == wanted.keys()
     for weight, tensor in wanted.items():
