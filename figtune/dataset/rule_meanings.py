@@ -44,6 +44,7 @@ EXAMPLE: Mapping[str, str] = {
     "words_cut_in_panel": "of reading a panel whose picture cuts words at its edge",
     "too_many_words_in_figure": "of reading a figure with more words than a picture of the usual size shows",
     "unreadable_words_in_figure": "of reading a figure whose words come out of the file as other signs",
+    "unsure_table": "of reading a table, or of a question about it, whose rows and columns are not sure",
     "no_sure_question": "of a question about a figure of which nothing is sure enough to ask",
     "low_quality": "with a target of too low a quality",
     "rejected_in_review": WHOLE["rejected_in_review"],
