@@ -119,14 +119,13 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
     return lines, ""
 
 
-<<<<<<< HEAD
 def is_garbled(text: str) -> bool:
     """Return True if letters came out as other signs, so that none of it can be trusted."""
     return _GARBLED.search(text) is not None
-=======
+
+
 def _has_odd_signs(text: str) -> bool:
     return sum(map(_is_odd, text)) > _MOST_ODD * len(text) or "\ufffd" in text
->>>>>>> origin/main
 
 
 def _is_odd(sign: str) -> bool:
