@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 _SLOW_FIXTURES = {"demo", "browser"}
+_SECOND_MODELS = ("tiny-paligemma2", "tiny-gemma4-31b")
+"""Models of families that have another tiny one."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests of the whole pipeline and of pages in a browser as slow."""
+    """Mark tests of the whole pipeline, of pages in a browser and of a family's second model as slow."""
     for item in items:
-        if isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames):
+        uses_slow = isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames)
+        if uses_slow or any(name in item.name for name in _SECOND_MODELS):
             item.add_marker(pytest.mark.slow)
 
 

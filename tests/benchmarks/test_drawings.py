@@ -119,6 +119,7 @@ def test_words_are_read_line_by_line() -> None:
         assert drawing.caption.startswith(f"A scatter plot of {' over '.join(drawing.words)}:")
 
 
+@pytest.mark.slow
 def test_answers_are_balanced() -> None:
     answers: defaultdict[str, list[str]] = defaultdict(list)
     for number in range(6000, 9000):

@@ -104,6 +104,7 @@ def test_every_kind_of_bad_pdf_costs_itself_only(pdf_dir: Path, tmp_path: Path) 
     assert records["image bomb.pdf"].status == "no_figures"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.65, 0.99])
 def test_a_paper_cut_off_is_read_and_says_so(pdf_dir: Path, tmp_path: Path, share: float) -> None:
     for path in sorted(SAMPLES.glob("*.pdf")):
