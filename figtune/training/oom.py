@@ -1,16 +1,22 @@
-"""Out-of-memory errors: recognition, and settings to change."""
+"""Out of memory: recognize it, start again with less in a forward pass, or name the settings to change."""
 
 from __future__ import annotations
 
 import gc
+import logging
+from collections.abc import Mapping
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
 
 from figtune.core.errors import ResourceError
+from figtune.models.loading import LoadedModel
 from figtune.models.records import ModelRecord
 from figtune.training.forward_pass import ForwardPass
 from figtune.training.memory_budget import StepConfig, first_changes
+
+logger = logging.getLogger(__name__)
 
 
 def is_out_of_memory(failure: Exception) -> bool:
@@ -41,3 +47,35 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
+    """Return a copy of the trained weights on the CPU, from which a run starts again."""
+    weights = loaded.peft_model.named_parameters()
+    return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
+
+
+def restore_weights(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
+    """Undo what steps have changed: set the trained weights to `weights`, and drop gradients."""
+    loaded.peft_model.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, weight in loaded.peft_model.named_parameters():
+            if name in weights:
+                weight.copy_(weights[name])
+
+
+def log_smaller_pass(failed: ForwardPass, smaller: ForwardPass) -> None:
+    """Log that a run goes on with `smaller` after `failed` was out of memory."""
+    if smaller.recomputes != failed.recomputes:
+        logger.info("train: out of memory with activations kept; going on with recomputing them")
+        return
+    if failed.together > 1:
+        logger.info(
+            f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
+        )
+        return
+    settings = smaller.settings
+    logger.info(
+        f"train: out of memory with a batch of {failed.settings.batch_size}; starting again with "
+        f"{settings.batch_size}, accumulated {settings.gradient_accumulation_steps} times: the same examples per step"
+    )

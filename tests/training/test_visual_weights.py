@@ -31,17 +31,10 @@ from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_weights import FILE, VisualWeights
 from tests.models.tuned import CPU, choice
-from tests.training.runs import SETTINGS, run, write_examples
+from tests.training.runs import SETTINGS, run
 
 WEIGHT = 0.75
 WEIGHTED = dataclasses.replace(SETTINGS, visual_weight=WEIGHT)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-gemma4"])
