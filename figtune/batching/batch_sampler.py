@@ -30,7 +30,7 @@ class ExampleLength:
     """Tokens of the shared prefix."""
     own: int
     """Tokens after the shared prefix."""
-    is_looking: bool = False
+    is_question: bool = False
     """True for short questions and words to read, which nothing but the image answers."""
 
 
@@ -68,7 +68,7 @@ class LengthGroupedSampler:
         self._examples = examples
         self._limits = limits
         self._seed = seed
-        self._questions = [index for index, each in enumerate(examples) if each.is_looking] if question_share else []
+        self._questions = [index for index, each in enumerate(examples) if each.is_question] if question_share else []
         others = len(examples) - len(self._questions)
         if not others:
             self._questions = []

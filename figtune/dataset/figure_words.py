@@ -1,4 +1,5 @@
-"""Words printed in a figure or panel, in reading order, as the PDF's text layer has them: the target of the task read.
+"""Words printed in a figure, panel or table, in reading order, as the PDF's text layer has them: the target of the task
+read.
 
 Formulas and letters with an index are left out: they are no words, and the text layer has no plain form for them.
 """
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
-from figtune.extraction.records import BoxTuple, FigureRecord, Panel
+from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
 
+UNSURE_TABLE = "unsure_table"
+"""The rule against reading a table, or asking about it, whose cells extraction is not sure of."""
+_BETWEEN_CELLS = " | "
 _FEWEST_WORDS = 3
 _FEW_WORDS = 40
 """Words up to which a figure is read as a whole, though it has panels."""
@@ -48,7 +52,9 @@ class PrintedWords:
 
 
 def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
-    """Return the words of the figure; of each panel alone where together they are many."""
+    """Return the words of the figure; of each panel alone where together they are many; of a table row by row."""
+    if figure.figure_type == "Table":
+        return (_in_table(figure.grid),)
     labels = figure.figure_text.splitlines()
     panels = [panel for panel in figure.panels if panel.box is not None]
     if figure.hides_words and labels:
@@ -57,6 +63,18 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
         lines, lacking = printed_lines(labels, _MOST_WORDS)
         return (PrintedWords(panel=None, labels=lines, lacking=lacking),)
     return tuple(_in_panel(panel, figure) for panel in panels)
+
+
+def _in_table(grid: TableGrid | None) -> PrintedWords:
+    if grid is None:
+        return PrintedWords(panel=None, labels=(), lacking=UNSURE_TABLE)
+    rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in (*grid.header, *grid.rows))
+    lacking = ""
+    if sum(map(count_words, rows)) > _MOST_WORDS:
+        lacking = "too_many_words_in_figure"
+    elif _has_odd_signs("".join(rows)):
+        lacking = "unreadable_words_in_figure"
+    return PrintedWords(panel=None, labels=() if lacking else rows, lacking=lacking)
 
 
 def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
@@ -85,12 +103,16 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
         return (), "too_many_words_in_figure"
     if len(printed) - len(lines) > _MOST_FORMULAS * len(printed):
         return (), "unreadable_words_in_figure"
-    if sum(_is_odd(sign) for sign in text) > _MOST_ODD * len(text) or "\ufffd" in text:
+    if _has_odd_signs(text):
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
     if bare > _MOST_BARE_LINES * len(lines) or _GARBLED.search("\n".join(every)):
         return (), "unreadable_words_in_figure"
     return lines, ""
+
+
+def _has_odd_signs(text: str) -> bool:
+    return sum(map(_is_odd, text)) > _MOST_ODD * len(text) or "\ufffd" in text
 
 
 def _is_odd(sign: str) -> bool:

@@ -82,13 +82,13 @@ def evaluate(
     folder = output_dir / EVALUATION_FOLDER
     files = ImageFiles(family=family, processor=processor, fit=record.image_fit, files=image_paths(items, dataset_dir))
     batches = token_batches([_length(item, files, settings.max_new_tokens) for item in items], settings.batch_size)
-    journal = ResumableJsonl(
+    jsonl = ResumableJsonl(
         kind=Prediction,
         final=folder / PREDICTIONS_FILE,
         fingerprint=_fingerprint(dataset_dir, output_dir, settings, batches),
     )
     predictions = _predictions(
-        journal, items, batches, lambda: _predictor(output_dir, dataset_dir, features_dir, files, settings, device)
+        jsonl, items, batches, lambda: _predictor(output_dir, dataset_dir, features_dir, files, settings, device)
     )
     adapter = adapter_fingerprint(output_dir) or ""
 
@@ -99,7 +99,7 @@ def evaluate(
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
-        journal.commit(predictions)
+        jsonl.commit(predictions)
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
@@ -132,7 +132,7 @@ def _summary(
 
 
 def _predictions(
-    journal: ResumableJsonl[Prediction],
+    jsonl: ResumableJsonl[Prediction],
     items: Sequence[EvalItem],
     batches: Sequence[Sequence[int]],
     load: Callable[[], Predictor],
@@ -143,12 +143,12 @@ def _predictions(
         batches: places of the items, batch by batch.
         load: loads the models, unless all is done.
     """
-    done = journal.resume(map(len, batches)) if is_rank_zero() else []
+    done = jsonl.resume(map(len, batches)) if is_rank_zero() else []
     before = broadcast(lambda: len(done))
     ends = list(accumulate(map(len, batches)))
     if rest := batches[bisect_right(ends, before) :]:
         chosen = [[items[place] for place in batch] for batch in rest]
-        coming = _iter_predictions(load(), chosen, journal)
+        coming = _iter_predictions(load(), chosen, jsonl)
         done += progress_bar(coming, total=len(items) - before, title="evaluating", unit="example")
     by_place = dict(zip(chain.from_iterable(batches), done, strict=is_rank_zero()))
     return [by_place[place] for place in sorted(by_place)]
@@ -194,14 +194,14 @@ def _predictor(
 
 
 def _iter_predictions(
-    predictor: Predictor, batches: Sequence[Sequence[EvalItem]], journal: ResumableJsonl[Prediction]
+    predictor: Predictor, batches: Sequence[Sequence[EvalItem]], jsonl: ResumableJsonl[Prediction]
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
     for turn in range(0, len(batches), world_size()):
         mine = shard(batches[turn : turn + world_size()])
         found = gather([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
         if is_rank_zero():
-            journal.append(found)
+            jsonl.append(found)
         yield from found
 
 

@@ -153,7 +153,7 @@ class _FolderRun:
     def _predict(self, loaded: LoadedModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
         if not questions:
             return []
-        return [(answer.text, answer.stopped) for answer in predict(loaded, questions, self._settings.decoding)]
+        return [(answer.text, answer.ended_with_eos) for answer in predict(loaded, questions, self._settings.decoding)]
 
     def _line(self, image: Path, answer: str, stopped: bool, problem: str) -> ImageAnswer:
         name = image.relative_to(self._folder).as_posix()

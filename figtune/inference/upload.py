@@ -75,7 +75,7 @@ class UploadReader:
             InputError: an unusable image or paper, or too many uploads at a time; the upload is named without its
                 folder.
         """
-        if not self.folder.holds(upload):
+        if not self.folder.contains(upload):
             raise InputError("this file was not uploaded here", "upload it again")
         entry = self.folder.new_entry()
         try:

@@ -23,12 +23,12 @@ from tests.models.tuned import (
     TINY_NAMES,
     batch_of_rows,
     features_of,
+    loss_sum,
     moved_model,
     pictures,
     pixels_of,
     plain_fields,
     plain_pixels,
-    summed_loss,
     target_logits,
 )
 
@@ -88,7 +88,7 @@ def result(
     """Summed loss and gradients."""
     loaded.peft_model.zero_grad()
     batch = batch_of_rows(loaded, lines)
-    loss = summed_loss(loaded, batch, pictures_of(lines, features))
+    loss = loss_sum(loaded, batch, pictures_of(lines, features))
     loss.backward()  # type: ignore[no-untyped-call]
     named = loaded.peft_model.named_parameters()
     return loss.detach(), {name: weight.grad.clone() for name, weight in named if weight.grad is not None}

@@ -28,7 +28,7 @@ from figtune.core.log import configure_logging
 from figtune.models import liger
 from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
-from tests.models.tuned import batch_of, features_of, moved_model, rows_of, summed_loss
+from tests.models.tuned import batch_of, features_of, loss_sum, moved_model, rows_of
 
 TOKENS, WIDTH, WORDS = 37, 48, 700
 FUSED = {
@@ -156,7 +156,7 @@ def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
     loaded.peft_model.zero_grad()
     # The interpreter takes milliseconds for each token of each layer.
-    loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded, ["Results"])), features[:1])
+    loss = loss_sum(loaded, batch_of(loaded, rows_of(loaded, ["Results"])), features[:1])
     loss.backward()  # type: ignore[no-untyped-call]
     weights = loaded.peft_model.named_parameters()
     return {"loss": loss.detach(), **{name: each.grad for name, each in weights if each.grad is not None}}

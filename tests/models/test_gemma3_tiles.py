@@ -79,7 +79,7 @@ def rows_of(loaded: LoadedModel, captions: tuple[str, ...] = CAPTIONS) -> list[T
     ]
 
 
-def summed(loaded: LoadedModel, rows: list[list[SharedPrefixGroup]], images: list[ImageInputs]) -> torch.Tensor:
+def loss_sum(loaded: LoadedModel, rows: list[list[SharedPrefixGroup]], images: list[ImageInputs]) -> torch.Tensor:
     batch = training_batch(rows, FAMILY, loaded.processor.tokenizer.pad_token_id)
     tensors = concatenate([image.tensors for image in images])
     return CompletionLoss(loaded.peft_model, FAMILY).loss_sum(batch, tensors)
@@ -154,27 +154,27 @@ def test_loss_from_kept_features_of_tiles_is_the_librarys_own_from_pixels(loaded
         fields = plain_fields(loaded, [row])
         pixels = FAMILY.image_inputs(loaded.processor, picture, "squash")
         theirs = loaded.peft_model(**fields, **pixels).loss
-        ours = summed(loaded, one_per_row([row]), [encode_image(loaded, picture)]) / row.num_target_tokens
+        ours = loss_sum(loaded, one_per_row([row]), [encode_image(loaded, picture)]) / row.num_target_tokens
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_features_and_pixels_padding_and_packing_change_no_loss(loaded: LoadedModel) -> None:
     rows, kept = rows_of(loaded), [encode_image(loaded, picture) for picture in pictures()]
     alone = torch.stack(
-        [summed(loaded, one_per_row([row]), [image]) for row, image in zip(rows, kept, strict=True)]
+        [loss_sum(loaded, one_per_row([row]), [image]) for row, image in zip(rows, kept, strict=True)]
     ).sum()
     groups = [SharedPrefixGroup(image_sha256=str(index), examples=(row,)) for index, row in enumerate(rows)]
     for arranged in ([[group] for group in groups], [groups]):
-        torch.testing.assert_close(summed(loaded, arranged, kept), alone, rtol=1e-5, atol=1e-5)
-    from_pixels = summed(loaded, [groups], pixels_of(loaded, pictures()))
+        torch.testing.assert_close(loss_sum(loaded, arranged, kept), alone, rtol=1e-5, atol=1e-5)
+    from_pixels = loss_sum(loaded, [groups], pixels_of(loaded, pictures()))
     torch.testing.assert_close(from_pixels, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_examples_of_a_figure_share_its_tiles(loaded: LoadedModel) -> None:
     layout, kept = FAMILY.image_layout(loaded.processor, SIZES[0]), encode_image(loaded, pictures()[0])
     rows = [tokenize_example(FAMILY, loaded.processor, PROMPT, caption, layout, 128) for caption in CAPTIONS]
-    together = summed(loaded, [[SharedPrefixGroup(image_sha256="", examples=tuple(rows))]], [kept])
-    alone = torch.stack([summed(loaded, one_per_row([row]), [kept]) for row in rows]).sum()
+    together = loss_sum(loaded, [[SharedPrefixGroup(image_sha256="", examples=tuple(rows))]], [kept])
+    alone = torch.stack([loss_sum(loaded, one_per_row([row]), [kept]) for row in rows]).sum()
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.drawings import draw
-from benchmarks.looking_drawn import ALL_TASKS, WAYS, draw_all, examples_of, main, split_of, table_lines
+from benchmarks.image_use_drawn import ALL_TASKS, WAYS, draw_all, examples_of, main, split_of, table_lines
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import Example, Split, Task
