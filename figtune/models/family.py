@@ -174,10 +174,15 @@ class Family(ABC):
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
 
-    def image_settings(self, image_tokens: int, tiles: int) -> dict[str, bool | int | float]:
+    def image_settings(
+        self, image_tokens: int, tiles: int, processor: Processor | None = None
+    ) -> dict[str, bool | int | float]:
         """Return the settings of the image processor that give a number of image tokens and of tiles; none for 0.
 
         They are written into the files of the processor that goes with the trained model.
+
+        Args:
+            processor: the base model's own; tiles that it cuts without being asked are switched off.
 
         Raises:
             UsageError: the family has no such number, or no tiles.
@@ -186,7 +191,12 @@ class Family(ABC):
             raise UsageError(
                 f"{self.display_name} does not cut images into tiles by choice", "leave --model.tiles at 0"
             )
-        settings = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
+        settings: dict[str, bool | int | float] = {}
+        if tiles:
+            settings = {**self.tile_settings, self.tiles_setting: tiles}
+        elif processor is not None:
+            switches = (name for name, value in self.tile_settings.items() if value is True)
+            settings = {name: False for name in switches if getattr(processor.image_processor, name, False)}
         if not image_tokens:
             return settings
         if image_tokens not in self.image_token_choices:
