@@ -86,7 +86,7 @@ def normalize_self_references(sentence: str, ref: FigureRef) -> str:
     """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
     reference = _one_reference(ref)
     aside = re.compile(
-        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?)?(?:\s+for\s[^()]*)?\)"
+        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?(?P<versus>\s+vs?\.?\s+{_PLACE})?)?(?:\s+for\s[^()]*)?\)"
     )
     pointer = re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)")
     passing = re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))")
@@ -129,7 +129,7 @@ def _panels_aside(found: re.Match[str]) -> str:
 def _aside(found: re.Match[str]) -> str:
     if found["panels"]:
         return _panels_aside(found)
-    return f" ({found['place'].lower()})" if found["place"] else ""
+    return f" ({found['place'].lower()}{(found['versus'] or '').lower()})" if found["place"] else ""
 
 
 def _plainly(noun: str, found: re.Match[str]) -> str:
