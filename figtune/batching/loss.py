@@ -28,14 +28,15 @@ class CompletionLoss(nn.Module):
     `forward` are those by which the Trainer and accelerate look into a model.
     """
 
-    def __init__(self, tuned: PeftModel, family: Family, *, weighted: bool = False) -> None:
+    def __init__(self, peft_model: PeftModel, family: Family, *, weighted: bool = False) -> None:
         """Wrap a model.
 
         Args:
             weighted: count each target token by the batch's weights, in place of 1.
         """
         super().__init__()
-        self.tuned = tuned
+        # Under this name it stands in the optimizer states of sharded checkpoints.
+        self.tuned = peft_model
         self._family = family
         self._weighted = weighted
 
@@ -129,7 +130,7 @@ def per_example_loss(
 ) -> list[float]:
     """Return the mean cross-entropy of each example over its target tokens, in nats per token.
 
-    Of the tuned model, or of the base model inside `loaded.tuned.disable_adapter()`.
+    Of the tuned model, or of the base model inside `loaded.peft_model.disable_adapter()`.
 
     Args:
         examples: B of them, with completions.
@@ -154,7 +155,7 @@ def completion_losses(
     packed = [completions_in_one_row(examples) for examples in rows]
     batch = training_batch(packed, loaded.family, pad_id).to(loaded.device)
     on_device = {name: tensor.to(loaded.device) for name, tensor in concatenate(images).items()}
-    losses = CompletionLoss(loaded.tuned, loaded.family).token_losses(batch, on_device)
+    losses = CompletionLoss(loaded.peft_model, loaded.family).token_losses(batch, on_device)
     counts = [example.num_target_tokens for examples in rows for example in examples]
     means = iter([float(of_example.mean()) for of_example in torch.split(losses, counts)])
     return [[next(means) for _ in examples] for examples in rows]

@@ -16,7 +16,7 @@ from figtune.dataset.records import Example, Split, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import hash_to_unit_interval
-from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
+from figtune.dataset.task_prompts import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
 _WITHOUT_PICTURE = ("unreadable_crop", "panel_outside")
 

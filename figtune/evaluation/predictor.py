@@ -98,7 +98,7 @@ class Predictor:
         *,
         tuned: bool,
     ) -> list[ModelResult]:
-        with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
+        with nullcontext() if tuned else self.loaded.peft_model.disable_adapter():
             losses = per_example_loss(self.loaded, rows, [image.tensors for image in images])
             prompts = [item.example.prompt for item in items]
             answers = generate_answers(self.loaded, prompts, images, self.decoding)

@@ -259,7 +259,7 @@ def _is_regular(pieces: Sequence[FigureLabel]) -> bool:
     low, middle, high = values
     if abs((high - middle) - (middle - low)) <= 0.05 * abs(middle - low):
         return True
-    return low > 0 and abs(log(high / middle) - log(middle / low)) <= 0.15 * abs(log(middle / low))
+    return min(values) > 0 and abs(log(high / middle) - log(middle / low)) <= 0.15 * abs(log(middle / low))
 
 
 def _goes_on(run: Sequence[FigureLabel], piece: FigureLabel) -> bool:

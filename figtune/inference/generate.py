@@ -53,7 +53,7 @@ def generate_answers(
 ) -> list[Answer]:
     """Answer each prompt about its image.
 
-    With the tuned model, or with the base model inside `loaded.tuned.disable_adapter()`.
+    With the tuned model, or with the base model inside `loaded.peft_model.disable_adapter()`.
 
     Args:
         prompts: B texts.

@@ -9,7 +9,7 @@ from figtune.dataset.build_examples import figure_prompt
 from figtune.dataset.figure_context import build_context, first_sentence, told_context
 from figtune.dataset.records import Task
 from figtune.dataset.settings import PrepareSettings
-from figtune.dataset.tasks import plain_request, task_entry
+from figtune.dataset.task_prompts import plain_request, task_entry
 from figtune.extraction.records import FigureRecord
 from figtune.inference.paper_figures import Paper
 

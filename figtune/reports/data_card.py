@@ -26,7 +26,7 @@ from figtune.dataset.rule_meanings import meaning
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.stats import summary_of
-from figtune.dataset.tasks import TASKS
+from figtune.dataset.task_prompts import TASKS
 
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}

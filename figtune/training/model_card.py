@@ -12,8 +12,8 @@ from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.models.families import family_of
 from figtune.models.family import Family
+from figtune.models.lora_targets import trains_vision
 from figtune.models.records import CARD_FILE, MetricsLine, ModelRecord
-from figtune.models.targets import trains_vision
 from figtune.models.usage_code import usage_code
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings

@@ -1,17 +1,16 @@
-"""Out-of-memory errors: recognition, settings to change, and smaller batches for a retry."""
+"""Out-of-memory errors: recognition, and settings to change."""
 
 from __future__ import annotations
 
 import gc
-from dataclasses import replace
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from figtune.core.errors import ResourceError
 from figtune.models.records import ModelRecord
-from figtune.training.memory_budget import StepConfig, first_changes, smaller_batches
-from figtune.training.settings import TrainSettings
+from figtune.training.forward_pass import ForwardPass
+from figtune.training.memory_budget import StepConfig, first_changes
 
 
 def is_out_of_memory(failure: Exception) -> bool:
@@ -21,22 +20,13 @@ def is_out_of_memory(failure: Exception) -> bool:
     return "CUBLAS_STATUS_ALLOC_FAILED" in str(failure)
 
 
-def smaller_batch_configs(settings: TrainSettings) -> list[TrainSettings]:
-    """Return settings with smaller batches and the same examples per step, down to a single example per batch."""
-    return [
-        replace(smaller, max_batch_tokens=max(1, settings.max_batch_tokens * smaller.batch_size // settings.batch_size))
-        for smaller in smaller_batches(settings)
-    ]
-
-
-def oom_error(settings: TrainSettings, record: ModelRecord, together: int) -> ResourceError:
-    """Return the error of a run that is out of memory; it names the settings to change, the cheapest first.
-
-    Args:
-        together: batches in one forward pass.
-    """
+def oom_error(forward: ForwardPass, record: ModelRecord) -> ResourceError:
+    """Return the error of a run that is out of memory; it names the settings to change, the cheapest first."""
+    settings, together = forward.settings, forward.together
     config = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
     remedies = [f"give {change.flags}" for change in first_changes(config)]
+    if settings.activation_checkpointing and not forward.recomputes:
+        remedies.insert(0, "give --train.no_auto_checkpointing, so that activations are recomputed")
     if together > 1:
         remedies.insert(0, f"leave out --train.auto_batch, by which {together} batches go through together")
     elif settings.batch_size > 1:

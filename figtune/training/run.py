@@ -21,8 +21,10 @@ from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
-from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
+from figtune.training.callbacks import CheckpointCallback, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
+from figtune.training.early_stopping import DivergenceCallback, EarlyStopping
+from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
 from figtune.training.metrics_log import MINITRAIN, VAL
@@ -43,7 +45,7 @@ class RunContext:
     """Inputs of one training run."""
 
     loaded: LoadedModel
-    settings: TrainSettings
+    forward: ForwardPass
     schedule: TrainingSchedule
     splits: Mapping[str, TokenizedSplit]
     samples: list[Example]
@@ -51,9 +53,11 @@ class RunContext:
     collator: Collator
     checkpoints: Checkpoints
     output_dir: Path
-    together: int = 1
-    """Batches of a step that go through in one forward pass: a divisor of the accumulation. The steps are the same, so
-    a run may be resumed with another number."""
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Settings of the run."""
+        return self.forward.settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
     """Take all steps that are not done yet.
 
     Args:
-        contexts: the requested one, then those with smaller batches, tried in turn when memory runs out. A run that was
+        contexts: the chosen one, then those that take less memory, tried in turn when memory runs out. A run that was
             interrupted on one of them resumes there.
 
     Raises:
@@ -90,12 +94,12 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
         # Outside the handler: the exception no longer holds the failed step's tensors.
         release_memory()
         _restore(contexts[0].loaded, untrained)
-        _log_smaller_pass(remaining.pop(0), remaining[0])
+        _log_smaller_pass(remaining.pop(0).forward, remaining[0].forward)
     try:
         return _start_or_resume(remaining[0])
     except (RuntimeError, MemoryError) as failure:
         if is_out_of_memory(failure):
-            raise oom_error(remaining[0].settings, remaining[0].loaded.record, remaining[0].together) from None
+            raise oom_error(remaining[0].forward, remaining[0].loaded.record) from None
         raise
 
 
@@ -112,7 +116,10 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     )
 
 
-def _log_smaller_pass(failed: RunContext, smaller: RunContext) -> None:
+def _log_smaller_pass(failed: ForwardPass, smaller: ForwardPass) -> None:
+    if smaller.recomputes != failed.recomputes:
+        logger.info("train: out of memory with activations kept; going on with recomputing them")
+        return
     if failed.together > 1:
         logger.info(
             f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
@@ -131,14 +138,14 @@ def _is_finished(context: RunContext, state: TrainerState) -> bool:
 
 
 def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
-    weights = loaded.tuned.named_parameters()
+    weights = loaded.peft_model.named_parameters()
     return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
 
 
 def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
-    loaded.tuned.zero_grad(set_to_none=True)
+    loaded.peft_model.zero_grad(set_to_none=True)
     with torch.no_grad():
-        for name, weight in loaded.tuned.named_parameters():
+        for name, weight in loaded.peft_model.named_parameters():
             if name in weights:
                 weight.copy_(weights[name])
 
@@ -176,9 +183,9 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
     try:
         with suppress_training_warnings():
             trainer = FigureTrainer(
-                tuned=context.loaded.tuned,
+                peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
-                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.together),
+                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.forward.together),
                 evaluated={
                     name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
                 },
@@ -227,15 +234,15 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         max_steps=schedule.steps,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.together,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.together,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,
         optim=_OPTIMIZERS[settings.optimizer],
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        activation_checkpointing=settings.activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
+        activation_checkpointing=context.forward.recomputes,
+        activation_checkpointing_kwargs={"use_reentrant": False} if context.forward.recomputes else None,
         seed=settings.seed,
         data_seed=settings.seed,
         logging_strategy="steps",

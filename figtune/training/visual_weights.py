@@ -124,7 +124,7 @@ def _measured(
     shas = {each.image: each.image_sha256 for each in split.examples}
     sizes = [read_image_size(files.files[sha256]) for sha256 in shas.values()]
     greys = _GreyImages(images=files, greys=dict(zip(shas, grey_images(loaded, sizes), strict=True)))
-    loss = CompletionLoss(loaded.tuned, loaded.family)
+    loss = CompletionLoss(loaded.peft_model, loaded.family)
     was_training = loss.training
     loss.eval()
     batches = shard(eval_batches(split.lengths(), limits))

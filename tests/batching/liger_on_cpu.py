@@ -87,10 +87,10 @@ def check_kernel() -> None:
 
 def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     loss = summed_loss(loaded, batch_of(loaded, rows_of(loaded)), features)
     loss.backward()  # type: ignore[no-untyped-call]
-    weights = loaded.tuned.named_parameters()
+    weights = loaded.peft_model.named_parameters()
     return {"loss": loss.detach(), **{name: each.grad for name, each in weights if each.grad is not None}}
 
 

@@ -43,9 +43,9 @@ def features(loaded: LoadedModel) -> list[ImageInputs]:
 
 @pytest.fixture(autouse=True)
 def evaluation_mode(loaded: LoadedModel) -> Iterator[None]:
-    loaded.tuned.eval()
+    loaded.peft_model.eval()
     yield
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
 
 
 def library_logits(loaded: LoadedModel, rows: list[TokenizedExample], embeddings: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def library_logits(loaded: LoadedModel, rows: list[TokenizedExample], embeddings
     seen = {"image": loaded.family.encoder_outputs(embeddings)}
     fields = plain_fields(loaded, rows)
     del fields["labels"]
-    logits: Tensor = loaded.tuned(**fields, mm_encoder_outputs=seen).logits
+    logits: Tensor = loaded.peft_model(**fields, mm_encoder_outputs=seen).logits
     return logits
 
 
@@ -62,7 +62,7 @@ def bidirectional(loaded: LoadedModel) -> bool:
 
 
 def gradients(loaded: LoadedModel) -> dict[str, Tensor]:
-    named = loaded.tuned.named_parameters()
+    named = loaded.peft_model.named_parameters()
     return {name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None}
 
 
@@ -79,7 +79,7 @@ def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(
     loaded: LoadedModel, features: list[ImageInputs]
 ) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    theirs = loaded.tuned(**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))).loss
+    theirs = loaded.peft_model(**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))).loss
     close(summed_loss(loaded, batch, features) / batch.num_target_tokens, theirs)
 
 
@@ -96,7 +96,7 @@ def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(
     ours = summed_loss(loaded, batch, features)
     ours.backward()  # type: ignore[no-untyped-call]
     our_gradients = gradients(loaded)
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     embeddings = loaded.family.image_embeddings(loaded.model, joined(features))
     logits = library_logits(loaded, rows_of(loaded), embeddings)
     theirs = F.cross_entropy(
@@ -158,11 +158,11 @@ def test_without_bidirectional_attention_the_loss_is_another_where_the_family_ha
 
 def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    loaded.tuned.train()
+    loaded.peft_model.train()
     plain_loss = summed_loss(loaded, batch, features)
     plain_loss.backward()  # type: ignore[no-untyped-call]
     plain = gradients(loaded)
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     try:
         checkpointed_loss = summed_loss(loaded, batch, features)

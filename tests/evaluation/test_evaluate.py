@@ -111,7 +111,7 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
             wrong = encode_image(loaded, read_image(finished.dataset / each.wrong_image))
             assert each.wrong_image_loss == pytest.approx(loss_of(loaded, each, wrong), abs=2e-4)
         assert each.tuned.answer == generate_answers(loaded, [each.prompt], [right], TRIAL)[0].text
-        with loaded.tuned.disable_adapter():
+        with loaded.peft_model.disable_adapter():
             assert each.base.loss == pytest.approx(loss_of(loaded, each, right), abs=2e-4)
             assert each.base.answer == generate_answers(loaded, [each.prompt], [right], TRIAL)[0].text
         assert each.tokens == row_of(loaded, each, right).num_target_tokens

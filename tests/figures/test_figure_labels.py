@@ -71,6 +71,12 @@ def test_an_uneven_axis_down_is_one_label_and_far_numbers_across_are_not() -> No
     assert texts(sparse) == ["10 M 30 M 100 M 300 M"]
 
 
+@pytest.mark.parametrize("values", [(5, 1, 0), (2, 0, 7), (0, 3, 4), (0, 0, 0), (3, 3, 3), (9, 4, 4)])
+def test_far_numbers_with_a_zero_among_them_are_read_one_by_one(values: tuple[int, ...]) -> None:
+    across = [label(f"{number}k", 60 + 100 * place, 250) for place, number in enumerate(values)]
+    assert texts(across) == [f"{number}k" for number in values]
+
+
 def test_a_sentence_that_goes_on_is_one_label() -> None:
     pieces = [
         FigureLabel(text, Box(40, top, 40 + ADVANCE * len(text), top + 9.5), SIZE, True)

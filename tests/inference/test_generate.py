@@ -63,7 +63,7 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
                 row, input_ids=(*row.input_ids, *said), bidirectional=(*row.bidirectional, *(False for _ in said))
             )
             batch = prompt_batch([longer], 0)
-            output = loaded.tuned(
+            output = loaded.peft_model(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
                 **family.token_inputs(batch.bidirectional, batch.attention_mask),
@@ -76,7 +76,7 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
 @pytest.mark.parametrize("tuned", [True, False])
 def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned: bool) -> None:
     features = features_of(loaded)
-    with nullcontext() if tuned else loaded.tuned.disable_adapter():
+    with nullcontext() if tuned else loaded.peft_model.disable_adapter():
         together = generate_answers(loaded, PROMPTS, features, greedy(LENGTH))
         alone = [
             generate_answers(loaded, [prompt], features[number : number + 1], greedy(LENGTH))[0]

@@ -55,7 +55,7 @@ def loaded(folder: Path) -> LoadedModel:
     model = load_tuned_model(folder, CPU, "setup", trainable=True)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for parameter in model.tuned.parameters():
+        for parameter in model.peft_model.parameters():
             if parameter.requires_grad:
                 parameter += 0.03 * torch.randn(parameter.shape, generator=generator)
     return model
@@ -80,7 +80,7 @@ def rows_of(loaded: LoadedModel, captions: tuple[str, ...] = CAPTIONS) -> list[T
 def summed(loaded: LoadedModel, rows: list[list[SharedPrefixGroup]], images: list[ImageInputs]) -> torch.Tensor:
     batch = training_batch(rows, FAMILY, loaded.processor.tokenizer.pad_token_id)
     tensors = concatenate([image.tensors for image in images])
-    return CompletionLoss(loaded.tuned, FAMILY).loss_sum(batch, tensors)
+    return CompletionLoss(loaded.peft_model, FAMILY).loss_sum(batch, tensors)
 
 
 def test_tokens_and_pixels_are_those_of_the_librarys_processor(loaded: LoadedModel) -> None:
@@ -147,11 +147,11 @@ def processor_of(loaded: LoadedModel) -> Any:
 
 
 def test_loss_from_kept_features_of_tiles_is_the_librarys_own_from_pixels(loaded: LoadedModel) -> None:
-    loaded.tuned.eval()
+    loaded.peft_model.eval()
     for row, picture in zip(rows_of(loaded), pictures(), strict=True):
         fields = plain_fields(loaded, [row])
         pixels = FAMILY.image_inputs(loaded.processor, picture, "squash")
-        theirs = loaded.tuned(**fields, **pixels).loss
+        theirs = loaded.peft_model(**fields, **pixels).loss
         ours = summed(loaded, one_per_row([row]), [encode_image(loaded, picture)]) / row.num_target_tokens
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 

@@ -179,7 +179,7 @@ def test_the_library_computes_the_same_with_and_without_a_cache(tmp_path: Path) 
     with torch.no_grad():
         cached = loaded.model(**fields, use_cache=True).loss
         bare = loaded.model(**fields, use_cache=False).loss
-    loaded.tuned.train()
+    loaded.peft_model.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     checkpointed = loaded.model(**fields, use_cache=False).loss
     torch.testing.assert_close(bare, cached)

@@ -76,9 +76,9 @@ def prepared(folder: Path, case: Case) -> LoadedModel:
     adapter = AdapterSettings(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
     set_up_model(folder, replace(choice(case.name, dtype=case.dtype), adapter=adapter))
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True, encoder=False)
-    loaded.tuned.train()
+    loaded.peft_model.train()
     if case.checkpointing:
-        CompletionLoss(loaded.tuned, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
+        CompletionLoss(loaded.peft_model, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
     return loaded
 
 
@@ -90,7 +90,7 @@ def real_step(loaded: LoadedModel, examples: int) -> tuple[Callable[[], None], B
     row = tokenize_example(family, processor, PROMPT, TEXT, image.layout, 128)
     inputs = training_batch(one_per_row([row] * examples), family, 0)
     tensors = concatenate([image.tensors] * examples)
-    loss = CompletionLoss(loaded.tuned, family)
+    loss = CompletionLoss(loaded.peft_model, family)
 
     def step() -> None:
         loss.loss_sum(inputs, tensors).backward()  # type: ignore[no-untyped-call]
@@ -110,8 +110,8 @@ def description(loaded: LoadedModel) -> ModelSpec:
 
 def held(loaded: LoadedModel) -> int:
     """Bytes of all weights, with the scales of those in 4 bits."""
-    scales = [getattr(weight, "quant_state", None) for weight in loaded.tuned.parameters()]
-    weights: int = sum(weight.nbytes for weight in loaded.tuned.parameters())
+    scales = [getattr(weight, "quant_state", None) for weight in loaded.peft_model.parameters()]
+    weights: int = sum(weight.nbytes for weight in loaded.peft_model.parameters())
     return weights + sum(int(scale.absmax.nbytes) for scale in scales if scale is not None)
 
 
@@ -128,7 +128,7 @@ def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
     weights = estimated.vision_weights + estimated.projector_weights + estimated.text_weights
     assert weights == pytest.approx(held(loaded), rel=0.01)
     assert estimated.gradients == sum(
-        parameter.grad.nbytes for parameter in loaded.tuned.parameters() if parameter.grad is not None
+        parameter.grad.nbytes for parameter in loaded.peft_model.parameters() if parameter.grad is not None
     )
 
 
@@ -151,7 +151,7 @@ def test_adam_remembers_what_was_estimated(tmp_path: Path) -> None:
     case = Case()
     loaded = prepared(tmp_path, case)
     step, batch = real_step(loaded, 1)
-    trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in loaded.peft_model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     step()
     optimizer.step()

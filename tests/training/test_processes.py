@@ -210,7 +210,7 @@ def test_a_checkpoint_is_carried_on_as_it_was_written(tmp_path: Path, sharded: b
 def test_a_model_trained_whole_is_saved_from_all_its_shards(tmp_path: Path) -> None:
     set_up_model(tmp_path / "model", WHOLE)
     alone = load_tuned_model(tmp_path / "model", torch.device("cpu"), "setup", trainable=True, encoder=False)
-    save_adapter(alone.tuned, tmp_path / "alone" / "adapter")
+    save_adapter(alone.peft_model, tmp_path / "alone" / "adapter")
     two = Launched(2, save_sharded, tmp_path / "model", tmp_path / "shards" / "adapter", log=tmp_path / "log")
     assert two.codes() == [0, 0], two.said()
     files = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("alone", "shards")]

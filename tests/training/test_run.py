@@ -18,10 +18,10 @@ from figtune.core.jsonl import read_records
 from figtune.models.records import AnswerLine, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.checkpoints import Checkpoints
+from figtune.training.forward_pass import smaller_batch_configs
 from figtune.training.loggers import check_trackers
 from figtune.training.memory_check import MemoryBudget
 from figtune.training.metrics_log import best_step, evaluations_since_best
-from figtune.training.oom import smaller_batch_configs
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import choice
 from tests.processes import Launched

@@ -23,7 +23,7 @@ from figtune.models.feature_shards import FeatureShards
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.training.callbacks import DivergenceCallback
+from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
 from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
@@ -201,7 +201,7 @@ def test_the_card_says_how_to_load_and_its_code_works(
     names: dict[str, object] = {}
     exec(code, names)
     loaded = load_tuned_model(output, CPU, "train")
-    theirs, ours = names["model"].state_dict(), loaded.tuned.state_dict()  # type: ignore[attr-defined]
+    theirs, ours = names["model"].state_dict(), loaded.peft_model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
 
 

@@ -87,9 +87,9 @@ def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> to
     """Return those of the target tokens of one example, alone in a batch."""
     group = SharedPrefixGroup(image_sha256="", examples=(start.split.examples[index].example,))
     batch = training_batch([[group]], start.loaded.family, start.collator.pad_id)
-    start.loaded.tuned.eval()
+    start.loaded.peft_model.eval()
     with torch.no_grad():
-        logits, labels = CompletionLoss(start.loaded.tuned, start.loaded.family).logits_at_targets(batch, images)
+        logits, labels = CompletionLoss(start.loaded.peft_model, start.loaded.family).logits_at_targets(batch, images)
     return logits.softmax(1).gather(1, labels[:, None])[:, 0]
 
 
@@ -129,7 +129,7 @@ def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(start: Start, 
     for rows in (pack(groups), [[group] for group in groups]):
         batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)  # type: ignore[arg-type]
         images = concatenate([start.collator.images.tensors(group.image_sha256) for row in rows for group in row])
-        loss = CompletionLoss(start.loaded.tuned, start.loaded.family, weighted=True).eval()
+        loss = CompletionLoss(start.loaded.peft_model, start.loaded.family, weighted=True).eval()
         with torch.no_grad():
             found = float(loss.loss_sum(batch, images))
         assert found / float(batch.loss_count) == pytest.approx(expected / count, rel=1e-4)
