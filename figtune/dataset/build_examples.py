@@ -222,7 +222,8 @@ def _prompt(
         return f"{context}{custom_prompt}"
     if draft.request:
         return f"{context}{draft.request}"
-    phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
+    phrasings = entry.phrasings_for(figure_context.kind)
+    phrasing = phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(phrasings))]
     return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
 
 

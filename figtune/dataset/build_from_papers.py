@@ -25,6 +25,7 @@ from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
 from figtune.dataset.stats import StatsCollector
+from figtune.extraction.records import FigureType
 
 _Write = Callable[[object], None]
 _Offer = Callable[[Candidate], None]
@@ -79,8 +80,8 @@ class _Writing:
         self._collector = StatsCollector()
         self.stored_images: set[bytes] = set()
         """sha256 of the crops of panels, and of those with another box."""
-        self._headline = self._headline_paper = ""
-        """First sentence of the caption before, and its paper: the wrong answer to a question."""
+        self._headlines: dict[FigureType, tuple[str, str]] = {}
+        """Paper and first sentence of the caption before, of figures and of tables: the wrong answer to a question."""
 
     def run(self) -> StatsCollector:
         """Write examples, rejections and candidates in the order of the figures; return the counts."""
@@ -124,11 +125,13 @@ class _Writing:
         reject: _Write,
         offer: _Offer,
     ) -> None:
-        other = self._headline if self._headline_paper == found.paper.paper_id else ""
+        kind, paper_id = found.figure.figure_type, found.paper.paper_id
+        headline_paper, headline = self._headlines.get(kind, ("", ""))
+        other = headline if headline_paper == paper_id else ""
         figure_context = build_context(
             found.figure, found.paper, self._settings.max_context_words, other, extra_context
         )
-        self._headline, self._headline_paper = figure_context.facts.caption, found.paper.paper_id
+        self._headlines[kind] = paper_id, figure_context.facts.caption
         self._collector.add_cleaned(figure_context.removed)
         place = self._location(found, chosen)
         composed = list(build_examples(figure_context, place, self._settings, self._decisions))

@@ -18,7 +18,7 @@ from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
 from figtune.dataset.settings import PrepareSettings
-from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord
+from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord, TableGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class FigureContext:
     """Assignment of sentences to tasks."""
     facts: FigureFacts
     """Facts for questions."""
+    grid: TableGrid | None
+    """Cells of a table, where they are sure."""
     extra_context: tuple[tuple[str, str], ...]
     """Context, (name, value), that settings add to prompts of texts about the whole figure."""
     removed: Counter[str]
@@ -108,6 +110,7 @@ def build_context(
             figure_text=figure.figure_text,
         ),
         facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
+        grid=figure.grid,
         extra_context=extra_context,
         removed=caption.removed + passages.removed,
     )
@@ -158,7 +161,7 @@ def build_extra_context(
     words = figure.figure_text.split() if settings.figure_words else []
     others = tuple(other_captions) if settings.other_captions else ()
     return (
-        ("Words in the figure", " ".join(words[:most])),
+        (f"Words in the {figure.figure_type.lower()}", " ".join(words[:most])),
         ("Other captions", " ".join(whole_sentences(others, most))),
     )
 

@@ -25,7 +25,7 @@ from figtune.evaluation.evaluate import write_report
 from figtune.evaluation.settings import TestSettings
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.resumable_jsonl import ResumableJsonl
+from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
 from figtune.inference.served_model import ServedModel, UnansweredError, connect
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
@@ -189,7 +189,7 @@ def _sentence(serves: str, to_tuned: int, to_base: int, same: int, examples: int
 
 def _predictions(asker: _Asker, examples: Sequence[Prediction], jsonl: ResumableJsonl[Prediction]) -> list[Prediction]:
     at_once = asker.settings.batch_size
-    done = jsonl.resume(len(examples), at_once)
+    done = jsonl.resume(batch_sizes(len(examples), at_once))
     rest = examples[len(done) :]
     batches = [rest[first : first + at_once] for first in range(0, len(rest), at_once)]
     with ThreadPoolExecutor(max_workers=at_once) as pool:

@@ -9,25 +9,21 @@ What a family states:
 - identity: `model_type`, `display_name`, `examples`, `unsupported_dtypes`;
 - `parts`: module paths of vision encoder, projector and text decoder, and the linear layers that LoRA names mean in
   each;
-- images: `image_layout` (image tokens of an image of a given size: fixed, variable or tiled), `image_inputs` (the
-  tensors that the vision encoder takes, `pixel_values` and whatever goes with them; those of several images are
-  concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
-  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens); `fitted_image` for servers;
+- images: `image_layout` (image tokens of an image of a given size), `image_inputs` (the tensors that the vision encoder
+  takes; those of several images are concatenated on the first axis, never stacked), `features` (float[T, V], T image
+  tokens before the projector, what is cached), `embeddings` (float[T, D], what the decoder reads in place of image
+  tokens), `image_settings` (by which their number is chosen) and `fitted_image` for servers;
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
   `gguf_template` and `ollama_template`;
 - attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
-  each run; in the layer types that `bidirectional_layers` returns for a model a token attends to those before it OR to
-  those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
-  where `window_bounds_blocks` says so;
+  each run; in the layer types that `bidirectional_layers` returns a token attends to those before it OR to those of its
+  block, in all others causally; sliding layers bound what is causal, and where `window_bounds_blocks` the block too;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `decoder_inputs` of the text decoder; `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of
   transformers' own `forward` and `generate`, and `load_processor` where AutoProcessor does not do;
-- choices: `image_settings`, settings of the image processor by which the number of image tokens is chosen;
 - memory: `layer_kinds` and `with_layers`, by which a decoder is estimated from a few of its layers.
 
 The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder with layers of one size.
-
-Notation: B rows, L tokens, T image tokens, V numbers of a feature, D numbers of a decoder state.
 """
 
 from __future__ import annotations
@@ -174,10 +170,13 @@ class Family(ABC):
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
 
-    def image_settings(self, image_tokens: int, tiles: int) -> dict[str, bool | int | float]:
+    def image_settings(
+        self, image_tokens: int, tiles: int, processor: Processor | None = None
+    ) -> dict[str, bool | int | float]:
         """Return the settings of the image processor that give a number of image tokens and of tiles; none for 0.
 
-        They are written into the files of the processor that goes with the trained model.
+        Args:
+            processor: the base model's own; tiles that it cuts without being asked are switched off.
 
         Raises:
             UsageError: the family has no such number, or no tiles.
@@ -187,6 +186,9 @@ class Family(ABC):
                 f"{self.display_name} does not cut images into tiles by choice", "leave --model.tiles at 0"
             )
         settings = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
+        if processor is not None and not tiles:
+            switches = (name for name, value in self.tile_settings.items() if value is True)
+            settings = {name: False for name in switches if getattr(processor.image_processor, name, False)}
         if not image_tokens:
             return settings
         if image_tokens not in self.image_token_choices:

@@ -23,7 +23,7 @@ from figtune.core.images import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images
-from figtune.evaluation.evaluate import evaluate
+from figtune.evaluation.evaluate import evaluate, token_batches
 from figtune.evaluation.predictor import Predictor
 from figtune.inference.generate import generate_answers
 from figtune.metrics.records import EvaluationSummary, Prediction
@@ -334,3 +334,16 @@ def test_every_picture_takes_the_place_of_one_other(pictures: list[str]) -> None
     else:
         assert {other.image_sha256 for other in mismatched.values()} == set(mismatched) == set(pictures)
         assert all(picture != other.image_sha256 for picture, other in mismatched.items())
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 8))
+def test_batches_have_no_more_tokens_than_so_many_of_the_longest(lengths: list[int], size: int) -> None:
+    batches = token_batches(lengths, size)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    padded = [len(batch) * max(lengths[place] for place in batch) for batch in batches]
+    assert max(padded) <= size * max(lengths)
+    longest_first = [lengths[place] for batch in batches for place in batch]
+    assert longest_first == sorted(lengths, reverse=True)
+    # The next example would have been too much for each batch.
+    for tokens, batch in zip(padded[:-1], batches, strict=False):
+        assert tokens + max(lengths[place] for place in batch) > size * max(lengths)

@@ -133,6 +133,21 @@ def test_the_label_of_a_stack_of_boxes_is_read_once() -> None:
     ]
 
 
+def test_what_is_printed_over_in_larger_type_is_read_once() -> None:
+    over = [label("Input", 100, 100, 5), label("(a) Input", 96, 101, 10), label("(a)", 80, 100, 5)]
+    assert texts(over) == ["(a) Input"]
+    assert texts([label("Input", 100, 100, 5), label("Input", 100, 120, 10)]) == ["Input", "Input"]
+
+
+def test_equal_numbers_where_two_axes_meet_are_two() -> None:
+    down = [
+        FigureLabel(text, Box(30 - ADVANCE * len(text), top, 30, top + 9.5), SIZE, True)
+        for text, top in (("0", 20.0), ("-1", 60.0), ("-2", 100.0), ("-3", 140.0))
+    ]
+    across = [label(text, x, 157.2) for text, x in (("-3", 34.5), ("-2", 64.5), ("-1", 94.5), ("0", 124.5))]
+    assert texts([*down, *across]) == ["0 -1 -2 -3", "-3 -2 -1 0"]
+
+
 def test_nothing_is_lost_or_made() -> None:
     pieces = [label(f"word{number}", (number * 97) % 380, (number * 61) % 280) for number in range(60)]
     found = " ".join(texts(pieces)).split()
