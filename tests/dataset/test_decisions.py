@@ -251,6 +251,7 @@ def _put_many(path: Path, name: str) -> None:
         file.put(Decision(paper=name, figure=f"figure-{number}", verdict="reject"))
 
 
+@pytest.mark.slow
 def test_several_processes_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     context = multiprocessing.get_context("spawn")
@@ -298,6 +299,7 @@ def test_rows_are_decided_on_by_image_and_text(tmp_path: Path) -> None:
     assert (folder / first.image).is_file(), "rejected rows can still be looked at"
 
 
+@pytest.mark.slow
 def test_a_rerun_notices_decisions(content: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     work, decisions = tmp_path / "work", tmp_path / "mine.jsonl"
     papers = tmp_path / "papers"

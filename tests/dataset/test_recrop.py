@@ -57,6 +57,7 @@ def pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
     return np.asarray(Image.open(path).convert("RGB")).astype(np.int16)
 
 
+@pytest.mark.slow
 def test_the_same_box_gives_the_same_figure(content: Path, papers: Path, tmp_path: Path) -> None:
     for found in figures_with_papers(content):
         if found.figure.crop is None or found.figure.region_box is None:
