@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class PeakMemoryMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unt
         self._logits += logits
 
 
-def _grouped_mm(mat_a: Tensor, mat_b: Tensor, *others: object, **named: object) -> Tensor:
+def _grouped_mm(mat_a: Any, mat_b: Any, *others: object, **named: object) -> Tensor:
     """Multiply a mixture of experts in any dtype: on the meta device PyTorch 2.13 knows bfloat16 alone."""
     found: Tensor = _aten._grouped_mm(mat_a.bfloat16(), mat_b.bfloat16(), *others, **named)
     return found.to(mat_a.dtype)
