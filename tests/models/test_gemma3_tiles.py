@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import FeatureStore, concatenate, encode_image, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.precision import Precision
+from figtune.models.processor_files import copy_processor
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model
 from tests.batching.test_tokenization import CHAT_TEMPLATE
@@ -212,6 +214,19 @@ def test_without_tiles_the_processors_files_are_as_they_were(tmp_path: Path, tin
     assert {FAMILY.image_layout(processor, size).tokens for size in SIZES} == {16}
 
 
+def test_a_base_that_cuts_tiles_unasked_cuts_none_where_none_were_chosen(
+    tmp_path: Path, tiny_folders: dict[str, Path]
+) -> None:
+    base = shutil.copytree(tiny_folders["gemma3"], tmp_path / "base")
+    copy_processor(tiny_folders["gemma3"], base, FAMILY, FAMILY.image_settings(0, TILES))
+    assert FAMILY.load_processor(base).image_processor.do_pan_and_scan
+    set_up_model(tmp_path / "work", choice(str(base)))
+    processor = FAMILY.load_processor(tmp_path / "work" / "processor")
+    assert {FAMILY.image_layout(processor, size).tokens for size in SIZES} == {16}
+    precision = Precision(dtype=torch.float32, four_bit=False, note=None)
+    assert describe_model(base, "tiny", precision, choice("tiny-gemma3").adapter).image.tokens == 16
+
+
 def test_the_choice_stands_in_the_processors_files(folder: Path) -> None:
     content = json.loads((folder / "processor" / "processor_config.json").read_text())
     images = content.get("image_processor") or json.loads(
@@ -233,6 +248,7 @@ def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
         check_setup(choice(name, tiles=2))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(width=st.integers(256, 2048), height=st.integers(256, 2048))
 def test_legibility_counts_the_tiles_that_are_cut(loaded: LoadedModel, width: int, height: int) -> None:
