@@ -53,6 +53,13 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Figures 3(a) and 3(b) show masks.", "Panels (a) and (b) show masks.", {"own_reference"}),
     ("In Fig. 3a and 3b masks move.", "In panels (a) and (b) masks move.", {"own_reference"}),
     ("The method suggested in Sect. 2 fails.", "The method fails.", {"section_reference"}),
+    ("Neurons were labelled1,2, glia were not3–5.", "Neurons were labelled, glia were not3–5.", {"footnote_mark"}),
+    ("Layers of ResNet50 and conv4 differ.", "Layers of ResNet50 and conv4 differ.", set()),
+    (
+        "By comparing Figs. 3a and 3b, we see masks.",
+        "By comparing panels (a) and (b), we see masks.",
+        {"own_reference"},
+    ),
     ("Resistivity is small (ref. 41).", "Resistivity is small.", {"citation"}),
     ("Resistivity is small, refs. 12–14.", "Resistivity is small.", {"citation"}),
     ("The ref. image is small.", "The ref. image is small.", set()),
