@@ -72,7 +72,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that the data set, if there is one, can be had."""
+    """Check that the data set, if there is one, is available."""
     if config.data.source:
         from figtune.dataset.hub_dataset import check_source
 
