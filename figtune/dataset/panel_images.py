@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import decode_image, read_image_bytes
+from figtune.core.image_decoding import decode_image, read_image_bytes
 from figtune.dataset.filters import RejectReason, check_image
 from figtune.dataset.image_store import StoredImage, prepare_image, store_image
 from figtune.dataset.settings import PrepareSettings

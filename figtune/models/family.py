@@ -37,6 +37,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from figtune.core.errors import ResourceError, UsageError
+from figtune.models.image_fit import fit_to_square
 from figtune.models.model_parts import SIGLIP_GEMMA_PARTS, ModelParts
 from figtune.models.records import Dtype, ImageFit
 
@@ -377,24 +378,3 @@ class Family(ABC):
 def text_ids(processor: Processor, text: str) -> tuple[int, ...]:
     """Return the tokens of plain text: no markers added, and text that reads like a control token stays text."""
     return tuple(processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
-
-
-def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
-    """Return an RGB image as an image processor of square images should get it.
-
-    "letterbox": `side` x `side` pixels with white borders, proportions kept. "squash": as it is; the processor resizes
-    it to the square whatever its proportions.
-    """
-    return image if fit == "squash" else letterbox(image, (side, side))
-
-
-def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return an RGB image of the given width and height, proportions kept, with white borders."""
-    from PIL import Image as PillowImage
-    from PIL import ImageOps
-
-    # An image so thin that a pixel's width of it would not be left is thickened first.
-    least = -(-image.height // size[1]), -(-image.width // size[0])
-    if image.width < least[0] or image.height < least[1]:
-        image = image.resize((max(image.width, least[0]), max(image.height, least[1])))
-    return ImageOps.pad(image, size, method=PillowImage.Resampling.LANCZOS, color=(255, 255, 255))

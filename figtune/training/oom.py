@@ -28,13 +28,13 @@ def is_out_of_memory(failure: Exception) -> bool:
 
 def oom_error(forward: ForwardPass, record: ModelRecord) -> ResourceError:
     """Return the error of a run that is out of memory; it names the settings to change, the cheapest first."""
-    settings, together = forward.settings, forward.together
+    settings, batches_per_pass = forward.settings, forward.batches_per_pass
     config = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
     remedies = [f"give {change.flags}" for change in first_changes(config)]
     if settings.activation_checkpointing and not forward.recomputes:
         remedies.insert(0, "give --train.no_auto_checkpointing, so that activations are recomputed")
-    if together > 1:
-        remedies.insert(0, f"leave out --train.auto_batch, by which {together} batches go through together")
+    if batches_per_pass > 1:
+        remedies.insert(0, f"leave out --train.auto_batch, by which {batches_per_pass} batches go through together")
     elif settings.batch_size > 1:
         remedies.append("give --train.auto_batch, which finds the batch that fits")
         remedies.append(f"lower --train.max_batch_tokens, which is {settings.max_batch_tokens}")
@@ -69,9 +69,10 @@ def log_smaller_pass(failed: ForwardPass, smaller: ForwardPass) -> None:
     if smaller.recomputes != failed.recomputes:
         logger.info("train: out of memory with activations kept; going on with recomputing them")
         return
-    if failed.together > 1:
+    if failed.batches_per_pass > 1:
         logger.info(
-            f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
+            f"train: out of memory with {failed.batches_per_pass} batches in a forward pass; "
+            f"going on with {smaller.batches_per_pass}"
         )
         return
     settings = smaller.settings

@@ -19,7 +19,7 @@ from config import TEST
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images

@@ -25,12 +25,12 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import LossPer
 from figtune.training.forward_pass import batches_that_fit, peak_by_batches
 from figtune.training.memory_check import MemoryBudget
-from figtune.training.run import batch_order
+from figtune.training.run_trainer import batch_order
 from figtune.training.settings import TrainSettings
 from tests.models.tuned import CPU
 from tests.processes import Launched
 from tests.training.runs import SETTINGS, losses, run
-from tests.training.test_run import OUT_OF_MEMORY, failing_above
+from tests.training.test_run_trainer import OUT_OF_MEMORY, failing_above
 
 STEPPED = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=4, epochs=3, evaluations=3)
 """Six examples: steps of four batches and of two."""

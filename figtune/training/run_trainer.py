@@ -161,7 +161,9 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
             trainer = FigureTrainer(
                 peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
-                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.forward.together),
+                train=BatchDataset(
+                    splits["train"], batch_order(splits["train"], settings), context.forward.batches_per_pass
+                ),
                 evaluated={
                     name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
                 },
@@ -210,7 +212,7 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         max_steps=schedule.steps,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.together,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.batches_per_pass,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,

@@ -15,7 +15,7 @@ from figtune.batching.dataset import TokenizedSplit, read_examples, tokenize_spl
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, pack
 from figtune.core.errors import UsageError
-from figtune.core.images import read_image_size
+from figtune.core.image_decoding import read_image_size
 from figtune.core.jsonl import read_records
 from figtune.models.feature_cache import (
     ImageFiles,
@@ -29,7 +29,7 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
-from figtune.training.visual_weights import FILE, VisualWeights
+from figtune.training.visual_token_weights import FILE, VisualWeights
 from tests.models.tuned import CPU, choice
 from tests.training.runs import SETTINGS, run
 
