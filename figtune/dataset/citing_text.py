@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
@@ -93,9 +94,10 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
     return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
 
 
+@lru_cache(maxsize=256)
 def content_words(text: str) -> frozenset[str]:
     """Words that carry a topic, without case and plural."""
-    words = (word.lower().removesuffix("s") for word in _CONTENT_WORD.findall(text))
+    words = {word.lower().removesuffix("s") for word in set(_CONTENT_WORD.findall(text))}
     return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
 
 

@@ -46,9 +46,12 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return those of `names` that the text mentions, as whole words, in singular or plural."""
     plain = " ".join(token.strip(_MARKS).casefold() for token in text.split())
-    return tuple(
-        name for name in names if re.search(rf"(?<!\w){re.escape(name.casefold().removesuffix('s'))}s?(?!\w)", plain)
-    )
+    return tuple(name for name in names if _stands_in(name.casefold().removesuffix("s"), plain))
+
+
+def _stands_in(name: str, plain: str) -> bool:
+    # A pattern takes long to compile, and most names stand nowhere.
+    return name in plain and re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", plain) is not None
 
 
 def _plain(line: str) -> str:

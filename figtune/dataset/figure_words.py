@@ -72,9 +72,12 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
 def _in_table(grid: TableGrid | None) -> PrintedWords:
     if grid is None:
         return PrintedWords(panel=None, labels=(), lacking=UNSURE_TABLE)
-    rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in (*grid.header, *grid.rows))
+    printed = (*grid.header, *grid.rows)
+    rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in printed)
     lacking = ""
-    if sum(map(count_words, rows)) > _MOST_WORDS:
+    if any("|" in cell for row in printed for cell in row):
+        lacking = UNSURE_TABLE
+    elif sum(map(count_words, rows)) > _MOST_WORDS:
         lacking = "too_many_words_in_figure"
     elif _has_odd_signs("".join(rows)):
         lacking = "unreadable_words_in_figure"

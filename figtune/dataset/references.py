@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from figtune.extraction.records import FigureType
 
@@ -38,7 +38,7 @@ _IN_PASSING = (
     rf",?\s+with\s+{_EXAMPLE}\s+(?:being\s+)?{_SHOWN}\s+in)\s+(?:the\s+)?"
 )
 """`Our model, shown in Fig. 3, reads ...`: what is said is said of the model."""
-_INVITATION = r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*"
+_INVITATION = re.compile(r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*\)")
 """An aside that sends the reader somewhere, up to its last bracket."""
 
 
@@ -58,11 +58,15 @@ class FigureRef:
 
 def without_label(caption: str, ref: FigureRef) -> str:
     """`Figure 3. Overview.` -> `Overview.`"""
-    label = re.compile(
+    found = _label(ref).match(caption)
+    return caption[found.end() :] if found else caption.strip()
+
+
+@lru_cache(maxsize=64)
+def _label(ref: FigureRef) -> re.Pattern[str]:
+    return re.compile(
         rf"\s*{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?!\w)(?!\.\d)\s*[.:|—–-]?\s*", re.IGNORECASE
     )
-    found = label.match(caption)
-    return caption[found.end() :] if found else caption.strip()
 
 
 def cites(sentence: str, ref: FigureRef) -> bool:
@@ -84,21 +88,43 @@ def is_main_subject(sentence: str, ref: FigureRef) -> bool:
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:
     """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
+    patterns = _self_references(ref)
+    if not patterns.bare.search(sentence):
+        return sentence
+    sentence = patterns.passing.sub(_panels_aside, patterns.pointer.sub("", patterns.aside.sub(_aside, sentence)))
+    sentence = _INVITATION.sub(lambda found: "" if patterns.bare.search(found[0]) else found[0], sentence)
+    return patterns.plain.sub(partial(_plainly, ref.noun), sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SelfReferences:
+    """Ways to refer to a figure."""
+
+    bare: re.Pattern[str]
+    aside: re.Pattern[str]
+    pointer: re.Pattern[str]
+    passing: re.Pattern[str]
+    plain: re.Pattern[str]
+
+
+@lru_cache(maxsize=64)
+def _self_references(ref: FigureRef) -> _SelfReferences:
+    """Figures of all papers have the same few names, and compiling takes longer than searching a paper's sentences."""
     reference = _one_reference(ref)
-    aside = re.compile(
-        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?(?P<versus>\s+vs?\.?\s+{_PLACE})?)?(?:\s+for\s[^()]*)?\)"
+    return _SelfReferences(
+        bare=re.compile(reference),
+        aside=re.compile(
+            rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?(?P<versus>\s+vs?\.?\s+{_PLACE})?)?(?:\s+for\s[^()]*)?\)"
+        ),
+        pointer=re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)"),
+        passing=re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))"),
+        plain=re.compile(
+            rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
+        ),
     )
-    pointer = re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)")
-    passing = re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))")
-    plain = re.compile(
-        rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
-    )
-    invitation = re.compile(rf"{_INVITATION}\)")
-    sentence = passing.sub(_panels_aside, pointer.sub("", aside.sub(_aside, sentence)))
-    sentence = invitation.sub(lambda found: "" if re.search(reference, found[0]) else found[0], sentence)
-    return plain.sub(partial(_plainly, ref.noun), sentence)
 
 
+@lru_cache(maxsize=2)
 def _references(figure_type: FigureType) -> re.Pattern[str]:
     """Every reference to things of a type, lists and ranges included."""
     head = _HEADS[figure_type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$#@^*/\\-–—¬©®™§¶†‡•◦▪●■□▲△▼▽★☆✓✗✔✘①②③④⑤➊➋➌➍→←↔⇒")
 """Signs that stand for themselves in prose; others are a formula's."""
@@ -122,6 +123,7 @@ def has_wrong_symbols(sentence: str) -> bool:
     return len(_EQUALS.findall(sentence)) > _MOST_EQUALS or variables > _MOST_VARIABLES
 
 
+@lru_cache(maxsize=4096)
 def _is_wrong(sign: str) -> bool:
     if sign.isascii() or sign in _MATHEMATICAL_SIGNS:
         return False

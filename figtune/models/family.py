@@ -171,13 +171,10 @@ class Family(ABC):
     processor_packages: tuple[str, ...] = ()
     """Packages that transformers' own processor needs and this project does not."""
 
-    def image_settings(
-        self, image_tokens: int, tiles: int, processor: Processor | None = None
-    ) -> dict[str, bool | int | float]:
-        """Return the settings of the image processor that give a number of image tokens and of tiles; none for 0.
+    def image_settings(self, image_tokens: int, tiles: int, own: Processor | None = None) -> dict[str, float]:
+        """Return settings of the trained model's image processor: a number of image tokens and of tiles, none for 0.
 
-        Args:
-            processor: the base model's own; tiles that it cuts without being asked are switched off.
+        Tiles that the base model's `own` processor cuts unasked are switched off.
 
         Raises:
             UsageError: the family has no such number, or no tiles.
@@ -186,10 +183,9 @@ class Family(ABC):
             raise UsageError(
                 f"{self.display_name} does not cut images into tiles by choice", "leave --model.tiles at 0"
             )
-        settings = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
-        if processor is not None and not tiles:
-            switches = (name for name, value in self.tile_settings.items() if value is True)
-            settings = {name: False for name in switches if getattr(processor.image_processor, name, False)}
+        settings: dict[str, float] = {**self.tile_settings, self.tiles_setting: tiles} if tiles else {}
+        if own is not None and not tiles:
+            settings = {name: False for name in self.tile_settings if getattr(own.image_processor, name, None) is True}
         if not image_tokens:
             return settings
         if image_tokens not in self.image_token_choices:

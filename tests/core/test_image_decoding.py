@@ -304,3 +304,18 @@ def test_the_largest_images_stay_within_500_megabytes(tmp_path: Path, mode: str)
     )
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 500_000
+
+
+def test_nothing_but_pixels_of_a_file_is_kept(tmp_path: Path) -> None:
+    given = Image.frombytes("RGB", (40, 30), bytes(range(256)) * 14 + bytes(16))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    rgb = read_image(saved(tmp_path / "a.png", given, icc_profile=profile, dpi=(300, 300)))
+    assert rgb.tobytes() == given.tobytes()
+    assert rgb.info == {}
+
+
+def test_a_dark_corner_alone_makes_no_dark_image(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 30))
+    assert decode_file(saved(tmp_path / "a.png", image)).remarks == ("dark",)
+    image.putpixel((39, 29), (0, 64, 0))
+    assert decode_file(saved(tmp_path / "b.png", image)).remarks == ()
