@@ -6,7 +6,6 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,7 @@ from typing import Literal, get_args
 
 from figtune.core import settings
 from figtune.core.cli import parse_settings
-from figtune.core.errors import UsageError
-from figtune.core.settings import Device, check_pair, check_setting, read_settings
+from figtune.core.settings import Device, check_pair, check_setting
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
@@ -27,50 +25,38 @@ from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS
 from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
-from figtune.training.settings import TrainSettings
+from figtune.training.settings import TrainSettings, with_auto_batch
 
 # Where things are
-PDF_DIR = Path("papers")
-WORK_DIR = Path("work")
-OUTPUT_DIR = Path("output")
-DECISIONS = Path("decisions.jsonl")
+PDF_DIR: Path = Path("papers")
+WORK_DIR: Path = Path("work")
+OUTPUT_DIR: Path = Path("output")
+DECISIONS: Path = Path("decisions.jsonl")
 
 # What is trained
-MODEL_NAME = "google/gemma-3-4b-pt"
-LORA_R = 16
-LORA_ALPHA = 32
-LORA_DROPOUT = 0.05
-LORA_TARGET_MODULES = ("decoder",)
+MODEL_NAME: str = "google/gemma-3-4b-pt"
+LORA_R: int = 16
+LORA_ALPHA: int = 32
+LORA_DROPOUT: float = 0.05
+LORA_TARGET_MODULES: tuple[str, ...] = ("decoder",)
 
 # How it is trained
-BATCH_SIZE = 4
-GRADIENT_ACCUMULATION_STEPS = 4
-NUM_EPOCHS = 3
-LEARNING_RATE = 2e-4
-MAX_LENGTH = 512
-SEED = 0
+BATCH_SIZE: int = 4
+GRADIENT_ACCUMULATION_STEPS: int = 4
+NUM_EPOCHS: float = 3
+LEARNING_RATE: float = 2e-4
+MAX_LENGTH: int = 512
+SEED: int = 0
 
 # Which papers are held out
-SPLIT_SEED = 0
+SPLIT_SEED: int = 0
 
 with settings.one_line_errors("config.py"):
-    # Whoever edits a constant writes "samples" for a folder and "q_proj v_proj" for names.
-    globals().update(
-        settings.constants(
-            globals(),
-            {
-                **dict.fromkeys(("PDF_DIR", "WORK_DIR", "OUTPUT_DIR", "DECISIONS"), Path),
-                **dict.fromkeys(("LORA_R", "LORA_ALPHA", "BATCH_SIZE", "GRADIENT_ACCUMULATION_STEPS"), int),
-                **dict.fromkeys(("MAX_LENGTH", "SEED", "SPLIT_SEED"), int),
-                **dict.fromkeys(("LORA_DROPOUT", "NUM_EPOCHS", "LEARNING_RATE"), float),
-                "MODEL_NAME": str,
-                "LORA_TARGET_MODULES": tuple[str, ...],
-            },
-        )
-    )
+    # "samples" is taken for a folder, and "q_proj v_proj" for names.
+    globals().update(settings.constants(__name__))
 
 Step = Literal["extract", "prepare", "setup", "train", "test"]
-STEPS: tuple[Step, ...] = ("extract", "prepare", "setup", "train", "test")
+STEPS: tuple[Step, ...] = get_args(Step)
 TASKS: tuple[Task, ...] = get_args(Task)
 
 with settings.one_line_errors("config.py"):
@@ -151,6 +137,7 @@ with settings.one_line_errors("config.py"):
         weight_decay=0.0,
         max_grad_norm=1.0,
         activation_checkpointing=True,
+        auto_checkpointing=True,
         auto_batch=False,
         evaluations=10,
         patience=0,
@@ -326,53 +313,15 @@ PRESETS: dict[str, Callable[[], Config]] = {
 }
 
 
+ONE_RUN_ONLY = (
+    *("steps", "dry_run", "force", "strict", "quiet", "verbose", "review", "compare", "merge", "gguf", "push_to_hub"),
+    *("push_public", "test_image", "figure", "answers", "prompt", "task", "serve", "serve_password"),
+    *("test.server", "test.server_model"),
+)
+"""Settings that hold for one run: a settings file gives them to no other."""
+
+
 def parse(argv: Sequence[str] | None, program: str, description: str | None) -> Config:
     """Return the configuration of a command line; see `parse_settings`."""
-    arguments = _without_auto(sys.argv[1:] if argv is None else argv)
-    return parse_settings(arguments, program, description, Config(), _preset, _without_requests)
-
-
-def _without_auto(arguments: Sequence[str]) -> list[str]:
-    """Write `--train.batch_size auto` as `--train.auto_batch`, which leaves the number that makes up a step."""
-    flag_and_value = r"(?<![^\0])--train\.batch[-_]size[=\0]auto(?![^\0])"
-    text = re.sub(flag_and_value, "--train.auto_batch", "\0".join(arguments))
-    return text.split("\0") if arguments else []
-
-
-def _preset(name: str) -> Config:
-    if name not in PRESETS:
-        raise UsageError(f'there is no preset "{name}"', f"choose from: {', '.join(PRESETS)}")
-    return replace(PRESETS[name](), preset=name)
-
-
-def read_config(path: Path) -> Config:
-    """Return the configuration of a settings file; see `read_settings`."""
-    return read_settings(path, Config())
-
-
-def _without_requests(config: Config) -> Config:
-    """Reset what was asked of one run only: it is no setting of the next."""
-    fresh = Config()
-    return replace(
-        config,
-        steps=fresh.steps,
-        test_image=fresh.test_image,
-        test=replace(config.test, server="", server_model=""),
-        merge=fresh.merge,
-        gguf=fresh.gguf,
-        push_to_hub=fresh.push_to_hub,
-        push_public=fresh.push_public,
-        figure=fresh.figure,
-        answers=fresh.answers,
-        serve=fresh.serve,
-        serve_password=fresh.serve_password,
-        review=fresh.review,
-        compare=fresh.compare,
-        prompt=fresh.prompt,
-        task=fresh.task,
-        dry_run=fresh.dry_run,
-        force=fresh.force,
-        strict=fresh.strict,
-        quiet=fresh.quiet,
-        verbose=fresh.verbose,
-    )
+    arguments = with_auto_batch(sys.argv[1:] if argv is None else argv)
+    return parse_settings(arguments, program, description, Config(), PRESETS, ONE_RUN_ONLY)

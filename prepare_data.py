@@ -49,7 +49,7 @@ def describe(config: Config) -> Stage:
         files=decided,
         outputs=DATASET_CONTENTS,
         bulk=(IMAGES_FOLDER,),
-        apart=config.work_dir / ".partial-dataset",
+        staging_folder=config.work_dir / ".partial-dataset",
         html_pages=(PREVIEW_FILE,),
     )
     if not config.data.source:

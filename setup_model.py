@@ -41,7 +41,7 @@ def describe(config: Config) -> Stage:
         },
         files=local_model_fingerprint(config.model.name),
         outputs=MODEL_CONTENTS,
-        apart=config.work_dir / ".partial-model",
+        staging_folder=config.work_dir / ".partial-model",
     )
 
 

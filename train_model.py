@@ -52,7 +52,7 @@ def describe(config: Config) -> Stage:
             Dependency(stage="setup", folder=config.model_dir, command=commands.SETUP),
         ),
         outputs=(*OUTPUT_CONTENTS, CONFIG_FILE),
-        apart=config.output_dir / ".partial-results",
+        staging_folder=config.output_dir / ".partial-results",
         html_pages=(CURVES_FILE,),
     )
 

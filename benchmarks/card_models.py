@@ -64,7 +64,7 @@ def described_model(folder: Path, model: str, size: str) -> Path:
 class ModelInMemory:
     """A model with LoRA in the decoder, that no file is behind."""
 
-    tuned: PeftModel
+    peft_model: PeftModel
     family: Family
     config: PreTrainedConfig
 
@@ -94,7 +94,7 @@ class ModelStore:
         def make() -> ModelInMemory:
             config = self._config(model)
             family = family_of(config.model_type, model)
-            return ModelInMemory(tuned=tuned_model(config, self.device), family=family, config=config)
+            return ModelInMemory(peft_model=tuned_model(config, self.device), family=family, config=config)
 
         return self._held(self._memory, f"{model} in memory", make)
 

@@ -49,7 +49,8 @@ from figtune.models.family import Family
 from figtune.models.feature_cache import ImageSource, image_files, prepared_features, read_inputs
 from figtune.models.loading import LoadedModel
 from figtune.training.checkpoints import Checkpoints
-from figtune.training.run import RunContext, batch_order, run_training
+from figtune.training.forward_pass import ForwardPass
+from figtune.training.run_trainer import RunContext, batch_order, run_training
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
 
@@ -133,9 +134,9 @@ def _training_row(model: str, mode: Mode, batch: int, way: Way) -> Row:
 def _in_memory(store: ModelStore, model: str, batch: int, way: Way, amounts: Amounts) -> Job:
     def measure() -> Measured:
         held = store.in_memory(model)
-        figures = figures_of(held.tuned, held.family, held.config, -(-batch // TASKS), store.device)
-        measured = _steps(way, held.tuned, held.family, _first_examples(figures, batch), amounts)
-        encoder = held.tuned.get_base_model().get_submodule(held.family.parts.vision_encoder)
+        figures = figures_of(held.peft_model, held.family, held.config, -(-batch // TASKS), store.device)
+        measured = _steps(way, held.peft_model, held.family, _first_examples(figures, batch), amounts)
+        encoder = held.peft_model.get_base_model().get_submodule(held.family.parts.vision_encoder)
         return replace(measured, encoder=sum(weight.nbytes for weight in encoder.parameters()))
 
     return Job(row=_training_row(model, "lora", batch, way), measure=measure)
@@ -146,9 +147,9 @@ def _quantized(store: ModelStore, model: str, batch: int, way: Way, amounts: Amo
         loaded = store.loaded(model, "qlora")
         parts, config = loaded.family.parts, loaded.model.config
         encoder = loaded.model.get_submodule(parts.vision_encoder)
-        figures = figures_of(loaded.tuned, loaded.family, config, -(-batch // TASKS), store.device)
+        figures = figures_of(loaded.peft_model, loaded.family, config, -(-batch // TASKS), store.device)
         size = sum(weight.nbytes for weight in encoder.parameters())
-        measured = _steps(way, loaded.tuned.train(), loaded.family, _first_examples(figures, batch), amounts)
+        measured = _steps(way, loaded.peft_model.train(), loaded.family, _first_examples(figures, batch), amounts)
         return replace(measured, encoder=size)
 
     return Job(row=_training_row(model, "qlora", batch, way), measure=measure, needs=("bitsandbytes",))
@@ -164,27 +165,27 @@ def _first_examples(figures: Sequence[Figure], count: int) -> list[Figure]:
     return taken
 
 
-def _steps(way: Way, tuned: PeftModel, family: Family, figures: Sequence[Figure], amounts: Amounts) -> Measured:
+def _steps(way: Way, peft_model: PeftModel, family: Family, figures: Sequence[Figure], amounts: Amounts) -> Measured:
     """Take steps in one way, timed after the first ones; the model has its weights back in the end."""
     device = figures[0].features.device
-    untrained = [weight.detach().clone() for weight in trained_weights(tuned)]
+    untrained = [weight.detach().clone() for weight in trained_weights(peft_model)]
     way.weights[:] = untrained
-    prepare_model(way, tuned)
-    optimizer = torch.optim.AdamW(trained_weights(tuned), lr=LEARNING_RATE)
+    prepare_model(way, peft_model)
+    optimizer = torch.optim.AdamW(trained_weights(peft_model), lr=LEARNING_RATE)
     try:
-        losses = [optimizer_step(way, optimizer, tuned, family, figures) for _ in range(amounts.warm_up)]
+        losses = [optimizer_step(way, optimizer, peft_model, family, figures) for _ in range(amounts.warm_up)]
         _forget_peak(device)
         seconds: list[float] = []
         while len(seconds) < LEAST_STEPS or (len(seconds) < amounts.steps and sum(seconds) < amounts.seconds):
             start = clock(device)
-            optimizer_step(way, optimizer, tuned, family, figures)
+            optimizer_step(way, optimizer, peft_model, family, figures)
             seconds.append(clock(device) - start)
         peak = peak_bytes(device)
         reserved = torch.cuda.max_memory_reserved() if device.type == "cuda" else None
-        operations = _operations(way, optimizer, tuned, family, figures)
+        operations = _operations(way, optimizer, peft_model, family, figures)
     finally:
         optimizer.zero_grad(set_to_none=True)
-        prepare_model(replace(way, weights=untrained), tuned)
+        prepare_model(replace(way, weights=untrained), peft_model)
     rows = [row for figure in figures for row in figure.rows]
     step = statistics.median(seconds)
     return Measured(
@@ -201,15 +202,15 @@ def _steps(way: Way, tuned: PeftModel, family: Family, figures: Sequence[Figure]
 
 
 def _operations(
-    way: Way, optimizer: torch.optim.Optimizer, tuned: PeftModel, family: Family, figures: Sequence[Figure]
+    way: Way, optimizer: torch.optim.Optimizer, peft_model: PeftModel, family: Family, figures: Sequence[Figure]
 ) -> int | None:
     """Return the operations of a step without checkpointing; None where memory is too small for that."""
     plain = replace(way, checkpointing=False)
-    prepare_model(plain, tuned)
+    prepare_model(plain, peft_model)
     counter = FlopCounterMode(display=False)
     try:
         with counter:
-            optimizer_step(plain, optimizer, tuned, family, figures)
+            optimizer_step(plain, optimizer, peft_model, family, figures)
     except torch.OutOfMemoryError:
         return None
     return counter.get_total_flops()
@@ -272,7 +273,7 @@ def _generated(loaded: LoadedModel, source: ImageSource, images: Sequence[str], 
     """Return the number of tokens that were generated."""
     inputs = [read_inputs(source, sha256) for sha256 in images]
     decoding = replace(TEST, max_new_tokens=tokens, temperature=0.0)
-    loaded.tuned.eval()
+    loaded.peft_model.eval()
     return sum(answer.tokens for answer in generate_answers(loaded, [PROMPT] * len(inputs), inputs, decoding))
 
 
@@ -312,7 +313,7 @@ def _trained(store: ModelStore, loaded: LoadedModel, settings: TrainSettings, am
     shutil.rmtree(folder, ignore_errors=True)
     context = RunContext(
         loaded=loaded,
-        settings=settings,
+        forward=ForwardPass(settings=settings, batches_per_pass=1, recomputes=settings.activation_checkpointing),
         schedule=training_schedule(order.examples, order.steps, settings),
         splits={"train": split, "val": none, "minitrain": none},
         samples=[],

@@ -120,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with measure.part("encode one picture" if len(files) == 1 else f"encode {len(files)} pictures"):
         store = prepared_features(work / FEATURES_FOLDER, loaded, image_files(loaded, files))
     batch, pictures = _batch(loaded, store, files, options.text_tokens)
-    before = _frozen(loaded.tuned)
+    before = _frozen(loaded.peft_model)
     _step(measure, loaded, batch, pictures)
-    changed = {name for name, value in _frozen(loaded.tuned).items() if before[name] != value}
-    _check(loaded.tuned, changed)
+    changed = {name for name, value in _frozen(loaded.peft_model).items() if before[name] != value}
+    _check(loaded.peft_model, changed)
     for line in _estimate(loaded, batch, options.examples):
         sys.stdout.write(f"{line}\n")
     return _judged(max(part.peak for part in measure.parts[-STEP_PARTS:]), options.mode, device)
@@ -169,12 +169,12 @@ def _batch(
 
 
 def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, images: dict[str, torch.Tensor]) -> None:
-    loaded.tuned.train()
+    loaded.peft_model.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
-    trained = [parameter for parameter in loaded.tuned.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in loaded.peft_model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, fused=True)
     with measure.part("forward"):
-        loss = CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch, images) / batch.num_target_tokens
+        loss = CompletionLoss(loaded.peft_model, loaded.family).loss_sum(batch, images) / batch.num_target_tokens
     with measure.part("backward"):
         loss.backward()  # type: ignore[no-untyped-call]
     with measure.part("optimizer"):
@@ -184,10 +184,12 @@ def _step(measure: Measure, loaded: LoadedModel, batch: TrainingBatch, images: d
         raise SystemExit("the loss is not finite")
 
 
-def _frozen(tuned: PeftModel) -> dict[str, int]:
+def _frozen(peft_model: PeftModel) -> dict[str, int]:
     """A sum over the bytes of each frozen weight."""
     return {
-        name: _sum_of_bytes(parameter) for name, parameter in tuned.named_parameters() if not parameter.requires_grad
+        name: _sum_of_bytes(parameter)
+        for name, parameter in peft_model.named_parameters()
+        if not parameter.requires_grad
     }
 
 
@@ -196,9 +198,9 @@ def _sum_of_bytes(weight: torch.Tensor) -> int:
     return sum(int(piece.sum(dtype=torch.int64)) for piece in pieces)
 
 
-def _check(tuned: PeftModel, changed: set[str]) -> None:
+def _check(peft_model: PeftModel, changed: set[str]) -> None:
     """B matrices of LoRA begin at zero: until they have moved, A matrices have gradients that are zero."""
-    trained = {name: parameter.grad for name, parameter in tuned.named_parameters() if parameter.requires_grad}
+    trained = {name: parameter.grad for name, parameter in peft_model.named_parameters() if parameter.requires_grad}
     without = [name for name, gradient in trained.items() if gradient is None or not torch.isfinite(gradient).all()]
     still = [
         name

@@ -136,26 +136,26 @@ CONFIGS: dict[str, dict[str, Callable[[], PreTrainedConfig]]] = {
 """Models by size and family."""
 
 
-def from_pixels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def from_pixels(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
-    loss: Tensor = tuned(**_plain(family, figures), pixel_values=pixels, use_cache=False).loss
+    loss: Tensor = peft_model(**_plain(family, figures), pixel_values=pixels, use_cache=False).loss
     return loss
 
 
-def from_fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
-    return _every_logit(tuned, family, figures, _fresh_features(tuned, family, figures))
+def from_fresh_features(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+    return _every_logit(peft_model, family, figures, _fresh_features(peft_model, family, figures))
 
 
-def _fresh_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def _fresh_features(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     with torch.no_grad():
         pixels = torch.stack([figure.pixels for figure in figures for _ in figure.rows])
-        return family.features(tuned.get_base_model(), {"pixel_values": pixels})
+        return family.features(peft_model.get_base_model(), {"pixel_values": pixels})
 
 
-def from_fresh_features_at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def from_fresh_features_at_labels(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     """Logits of the library's own rows and masks, made only where a label follows."""
-    base, fields = tuned.get_base_model(), _plain(family, figures)
-    embeddings = family.embeddings(base, _fresh_features(tuned, family, figures))
+    base, fields = peft_model.get_base_model(), _plain(family, figures)
+    embeddings = family.embeddings(base, _fresh_features(peft_model, family, figures))
     seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
     labels = fields["labels"] if base.config.model_type == "paligemma" else fields.pop("labels")
     states: Tensor = base.model(**fields, mm_encoder_outputs=seen, use_cache=False).last_hidden_state
@@ -163,30 +163,30 @@ def from_fresh_features_at_labels(tuned: PeftModel, family: Family, figures: Seq
     return F.cross_entropy(base.lm_head(states[:, :-1][wanted]).float(), labels[:, 1:][wanted])
 
 
-def from_features(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def from_features(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     features = torch.cat([figure.features for figure in figures for _ in figure.rows])
-    return _every_logit(tuned, family, figures, features)
+    return _every_logit(peft_model, family, figures, features)
 
 
-def _every_logit(tuned: PeftModel, family: Family, figures: Sequence[Figure], features: Tensor) -> Tensor:
-    embeddings = family.embeddings(tuned.get_base_model(), features)
+def _every_logit(peft_model: PeftModel, family: Family, figures: Sequence[Figure], features: Tensor) -> Tensor:
+    embeddings = family.embeddings(peft_model.get_base_model(), features)
     seen = {"image": BaseModelOutputWithPooling(pooler_output=embeddings)}
-    loss: Tensor = tuned(**_plain(family, figures), mm_encoder_outputs=seen, use_cache=False).loss
+    loss: Tensor = peft_model(**_plain(family, figures), mm_encoder_outputs=seen, use_cache=False).loss
     return loss
 
 
-def at_labels(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def at_labels(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     rows = [row for figure in figures for row in figure.rows]
     features = torch.cat([figure.features for figure in figures for _ in figure.rows])
-    return _mean_loss(tuned, family, one_per_row(rows), features)
+    return _mean_loss(peft_model, family, one_per_row(rows), features)
 
 
-def shared(tuned: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
+def shared(peft_model: PeftModel, family: Family, figures: Sequence[Figure]) -> Tensor:
     by_name = {str(index): figure for index, figure in enumerate(figures)}
     bundles = [bundle for name, figure in by_name.items() for bundle in _bundles(name, figure)]
     lines = pack(bundles)
     features = torch.cat([by_name[bundle.image_sha256].features for line in lines for bundle in line])
-    return _mean_loss(tuned, family, lines, features)
+    return _mean_loss(peft_model, family, lines, features)
 
 
 def _bundles(name: str, figure: Figure) -> list[SharedPrefixGroup]:
@@ -197,10 +197,10 @@ def _bundles(name: str, figure: Figure) -> list[SharedPrefixGroup]:
 
 
 def _mean_loss(
-    tuned: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor
+    peft_model: PeftModel, family: Family, lines: Sequence[Sequence[SharedPrefixGroup]], features: Tensor
 ) -> Tensor:
     batch = training_batch(lines, family, 0).to(features.device)
-    return CompletionLoss(tuned, family).loss_sum(batch, {FEATURES: features}) / batch.num_target_tokens
+    return CompletionLoss(peft_model, family).loss_sum(batch, {FEATURES: features}) / batch.num_target_tokens
 
 
 def _plain(family: Family, figures: Sequence[Figure]) -> dict[str, Tensor]:
@@ -238,24 +238,31 @@ def tuned_model(config: PreTrainedConfig, device: torch.device, dtype: torch.dty
     """Return it with LoRA of rank 16 in the decoder, held in float32."""
     model = random_model(config, device, dtype)
     with suppress_training_warnings():
-        tuned = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM"))
-    hold_in_float32(tuned)
-    return tuned.train()
+        peft_model = get_peft_model(
+            model, LoraConfig(r=16, lora_alpha=32, target_modules=_DECODER, task_type="CAUSAL_LM")
+        )
+    hold_in_float32(peft_model)
+    return peft_model.train()
 
 
-def compute_lora(tuned: PeftModel, *, as_peft_does: bool) -> None:
+def compute_lora(peft_model: PeftModel, *, as_peft_does: bool) -> None:
     """Choose how LoRA computes: by peft's own layers, or by this program's. The weights stay the same."""
-    for layer in tuned.modules():
+    for layer in peft_model.modules():
         if isinstance(layer, LoraLayer):
             layer.forward = partial(type(layer).forward if as_peft_does else lora_forward, layer)
 
 
-def trained_weights(tuned: PeftModel) -> list[torch.nn.Parameter]:
-    return [weight for weight in tuned.parameters() if weight.requires_grad]
+def trained_weights(peft_model: PeftModel) -> list[torch.nn.Parameter]:
+    return [weight for weight in peft_model.parameters() if weight.requires_grad]
 
 
 def figures_of(
-    tuned: PeftModel, family: Family, config: PreTrainedConfig, count: int, device: torch.device, examples: int = TASKS
+    peft_model: PeftModel,
+    family: Family,
+    config: PreTrainedConfig,
+    count: int,
+    device: torch.device,
+    examples: int = TASKS,
 ) -> list[Figure]:
     """Return pictures with a number of examples about each."""
     generator = torch.Generator().manual_seed(0)
@@ -263,16 +270,16 @@ def figures_of(
     figures = []
     for _ in range(count):
         pixels = torch.randn(3, side, side, generator=generator).to(device)
-        features = encode(tuned, family, pixels)
+        features = encode(peft_model, family, pixels)
         rows = tuple(_row(config, len(features), generator) for _ in range(examples))
         figures.append(Figure(pixels=pixels, features=features, rows=rows))
     return figures
 
 
 @torch.no_grad()
-def encode(tuned: PeftModel, family: Family, pixels: Tensor) -> Tensor:
+def encode(peft_model: PeftModel, family: Family, pixels: Tensor) -> Tensor:
     """Return the features of one picture, float[T, V], of `pixels: float[3, H, W]`."""
-    return family.features(tuned.get_base_model(), {"pixel_values": pixels[None]})
+    return family.features(peft_model.get_base_model(), {"pixel_values": pixels[None]})
 
 
 def _row(config: PreTrainedConfig, image_tokens: int, generator: torch.Generator) -> TokenizedExample:

@@ -69,7 +69,7 @@ class OpenAIServer(http.server.ThreadingHTTPServer):
         assert image is not None
         with self.generation:
             with_adapter = request["model"] == "figures" and not self.adapter_lost
-            with nullcontext() if with_adapter else self.loaded.tuned.disable_adapter():
+            with nullcontext() if with_adapter else self.loaded.peft_model.disable_adapter():
                 inputs = encode_image(self.loaded, image)
                 (answer,) = generate_answers(self.loaded, [prompt], [inputs], greedy(request["max_tokens"]))
         return {
@@ -78,7 +78,7 @@ class OpenAIServer(http.server.ThreadingHTTPServer):
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": answer.text},
-                    "finish_reason": "stop" if answer.stopped else "length",
+                    "finish_reason": "stop" if answer.ended_with_eos else "length",
                 }
             ],
             "usage": {"completion_tokens": answer.tokens},

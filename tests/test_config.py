@@ -69,19 +69,26 @@ def test_flags_win_over_presets(preset: str) -> None:
 
 def test_flags_win_over_a_settings_file_which_wins_over_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"train": {"seed": 5, "epochs": 2}, "force": true, "steps": ["extract"]}')
+    path.write_text('{"train": {"seed": 5, "epochs": 2}}')
     parsed = _parse("--config", str(path), "--train.epochs", "9")
     assert (parsed.train.seed, parsed.train.epochs) == (5, 9)
-    assert (parsed.force, parsed.steps) == (False, config.STEPS), (
-        "what was asked of one run is not a setting of the next"
-    )
+
+
+def test_what_was_asked_of_one_run_is_no_setting_of_the_next(tmp_path: Path) -> None:
+    assert set(config.ONE_RUN_ONLY) <= settings.flatten(config.Config()).keys()
+    asked = ("--steps", "test", "--test_image", "a.png", "--prompt", "Why?", "--force", "--merge", "--test.server", "h")
+    written = _parse("--train.seed", "5", "--test.seed", "3", *asked)
+    path = tmp_path / "config.json"
+    path.write_bytes(settings.encode(written))
+    kept = _parse("--train.seed", "5", "--test.seed", "3")
+    assert _parse("--config", str(path)) == dataclasses.replace(kept, config=path)
 
 
 def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
     written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.targets", "q_proj", "v_proj")
     path = tmp_path / "config.json"
     path.write_bytes(settings.encode(written))
-    assert config.read_config(path) == written
+    assert settings.read_settings(path, config.Config()) == written
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,11 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
         (("--test.temperature", "-1"), "--test.temperature must be 0 or more"),
         (("--test.top_p", "0"), "--test.top_p must be above 0 and at most 1"),
         (("--steps",), "--steps must be one or more of extract prepare"),
+        (("--train.seed", "-1"), "--train.seed must be from 0 to 4294967295"),
+        (("--train.seed", str(2**32)), "--train.seed must be from 0 to 4294967295"),
+        (("--test.seed", "-1"), "--test.seed must be from 0 to 4294967295"),
+        (("--prepare.split_seed", str(10**30)), "--prepare.split_seed must be a number of at most 63 bits"),
+        (("--prepare.tasks", "caption", "read", "caption"), "--prepare.tasks must be tasks that differ"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(flags: tuple[str, ...], complaint: str) -> None:
@@ -137,8 +149,9 @@ def test_a_settings_file_that_is_not_there() -> None:
 def _constants() -> Iterator[str]:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
-            yield node.targets[0].id
+        for target in node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]:
+            if isinstance(target, ast.Name) and target.id.isupper() and target.id not in ("PRESETS", "ONE_RUN_ONLY"):
+                yield target.id
 
 
 @pytest.mark.parametrize("constant", list(_constants()))
@@ -155,7 +168,7 @@ def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> Non
 def _with_edited(tmp_path: Path, constant: str, value: str, code: str) -> subprocess.CompletedProcess[str]:
     """Run code beside a copy of config.py in which a constant is edited."""
     text = Path(config.__file__).read_text(encoding="utf-8")
-    edited, count = re.subn(rf"(?m)^{constant} = .*$", lambda _: f"{constant} = {value}", text)
+    edited, count = re.subn(rf"(?m)^({constant}: .*) = .*$", lambda line: f"{line[1]} = {value}", text)
     assert count == 1
     (tmp_path / "config.py").write_text(edited, encoding="utf-8")
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; {code}"]

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import config
 from figtune.core.jsonl import read_json, read_records
+from figtune.core.settings import read_settings
 from figtune.dataset.records import (
     MINITRAIN_FILE,
     REJECTED_FILE,
@@ -139,6 +140,6 @@ def test_another_run_makes_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
 
 
 def test_the_configuration_beside_the_result_reads_back_equal(demo: Demo) -> None:
-    written = config.read_config(demo.output_dir / "config.json")
+    written = read_settings(demo.output_dir / "config.json", config.Config())
     assert written.model == config.PRESETS["demo"]().model
     assert written.output_dir == demo.output_dir

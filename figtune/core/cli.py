@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zer
 from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError, UsageError
 from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_result
 from figtune.core.number_format import count
-from figtune.core.settings import RunSettings, read_settings
+from figtune.core.settings import RunSettings, read_settings, reset
 from figtune.core.shortages import shortage_behind
 from figtune.core.stages import StageSummary, plan
 
@@ -80,21 +80,21 @@ Settings = TypeVar("Settings", bound=RunSettings)
 
 
 def parse_settings(
-    argv: Sequence[str] | None,
+    arguments: Sequence[str],
     program: str,
     description: str | None,
     defaults: Settings,
-    preset: Callable[[str], Settings],
-    without_requests: Callable[[Settings], Settings],
+    presets: Mapping[str, Callable[[], Settings]],
+    one_run_only: Collection[str],
 ) -> Settings:
     """Return the settings of a command line: the defaults, a preset or a settings file, changed by flags.
 
     Args:
-        argv: arguments without the program's name; None takes them from `sys.argv`.
+        arguments: arguments without the program's name.
         program: the script's name, for `--help`.
         description: what the script does, for `--help`.
-        preset: returns the settings of a preset by its name.
-        without_requests: resets what a settings file asked of one run only.
+        presets: functions that return the settings of a preset, by its name.
+        one_run_only: dotted names of settings that are not taken from a settings file.
 
     Raises:
         UsageError: unknown preset, or a settings file that cannot be used.
@@ -102,8 +102,7 @@ def parse_settings(
     """
     import tyro
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    base = _base(arguments, defaults, preset, without_requests)
+    base = _base(arguments, defaults, presets, one_run_only)
     kind = type(defaults)
     return tyro.cli(kind, args=arguments, default=base, prog=program, description=description, use_underscores=True)
 
@@ -111,8 +110,8 @@ def parse_settings(
 def _base(
     arguments: Sequence[str],
     defaults: Settings,
-    preset: Callable[[str], Settings],
-    without_requests: Callable[[Settings], Settings],
+    presets: Mapping[str, Callable[[], Settings]],
+    one_run_only: Collection[str],
 ) -> Settings:
     """Return the settings that the flags change."""
     first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -125,8 +124,12 @@ def _base(
     if chosen.preset is not None and chosen.config is not None:
         raise UsageError("--preset and --config exclude each other", "give one of them, and single flags after it")
     if chosen.config is not None:
-        return without_requests(read_settings(Path(chosen.config), defaults))
-    return defaults if chosen.preset is None else preset(chosen.preset)
+        return reset(read_settings(Path(chosen.config), defaults), defaults, one_run_only)
+    if chosen.preset is None:
+        return defaults
+    if chosen.preset not in presets:
+        raise UsageError(f'there is no preset "{chosen.preset}"', f"choose from: {', '.join(presets)}")
+    return presets[chosen.preset]()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar, get_origin, get_type_hints
@@ -68,6 +68,9 @@ class RunSettings:
     """Log debug lines and the messages of libraries too."""
 
     def __post_init__(self) -> None:
+        for name, value in flatten(self).items():
+            # Larger ones cannot be written into a manifest.
+            check_setting(not isinstance(value, int) or abs(value) < 2**63, name, "a number of at most 63 bits")
         check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         made = {folder.resolve() for folder in (self.content_dir, self.dataset_dir, self.model_dir)}
         check_pair(
@@ -100,20 +103,19 @@ class RunSettings:
         return self.output_dir / "evaluation"
 
 
-def constants(given: Mapping[str, object], kinds: Mapping[str, type]) -> dict[str, object]:
-    """Convert constants that people edit to the types that settings have: a path may be written as text, a list of
-    names as one text with blanks or commas, an int where a float is meant.
+def constants(module: str) -> dict[str, object]:
+    """Convert constants that people edit to the types that are written beside them: a path may be written as text, a
+    list of names as one text with blanks or commas, an int where a float is meant.
 
     Args:
-        given: values by name, others among them.
-        kinds: types of the constants by name.
+        module: name of the module, of which the variables annotated so far are the constants.
 
     Raises:
         UsageError: a value of another type.
     """
     found: dict[str, object] = {}
-    for name, kind in kinds.items():
-        value = given[name]
+    for name, kind in get_type_hints(sys.modules[module]).items():
+        value = getattr(sys.modules[module], name)
         if isinstance(value, str) and get_origin(kind) is tuple:
             value = tuple(value.replace(",", " ").split())
         plain = str(value) if isinstance(value, Path) else value
@@ -199,6 +201,21 @@ def read_settings(path: Path, defaults: Settings) -> Settings:
     except OSError as failure:
         raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
     return decode(defaults, data, str(path))
+
+
+def reset(settings: Settings, defaults: Settings, names: Collection[str]) -> Settings:
+    """Return the settings in which the values of the dotted `names` are those of `defaults`."""
+    kept = _without(msgspec.to_builtins(settings, enc_hook=str), names)
+    merged = _merge(msgspec.to_builtins(defaults, enc_hook=str), kept)
+    return msgspec.convert(merged, type(defaults), dec_hook=_path)
+
+
+def _without(plain: Mapping[str, object], names: Collection[str], prefix: str = "") -> dict[str, object]:
+    return {
+        name: _without(value, names, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        for name, value in plain.items()
+        if f"{prefix}{name}" not in names
+    }
 
 
 def _merge(defaults: object, given: object) -> object:

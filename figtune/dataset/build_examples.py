@@ -16,7 +16,7 @@ from figtune.dataset.records import Example, Split, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import hash_to_unit_interval
-from figtune.dataset.tasks import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
+from figtune.dataset.task_prompts import BELONGS_TO_ANOTHER_TASK, ExampleDraft, TaskEntry, task_entry
 
 _WITHOUT_PICTURE = ("unreadable_crop", "panel_outside")
 
@@ -73,7 +73,7 @@ def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, cus
     entry = task_entry(task)
     draft = next(entry.drafts(figure_context))
     prompt = _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
-    return f"{_context(figure_context.told)}{prompt}" if entry.is_text else prompt
+    return f"{_context(figure_context.extra_context)}{prompt}" if entry.is_text else prompt
 
 
 class _Build:
@@ -94,8 +94,8 @@ class _Build:
         self._settings = settings
         self._example_id = _example_id(place.figure_id, entry, draft)
         self._prompt = _prompt(entry, draft, figure_context, self._example_id, None)
-        told = figure_context.told if entry.is_text and draft.panel is None else ()
-        self._whole_prompt = _context(told) + self._prompt
+        extra_context = figure_context.extra_context if entry.is_text and draft.panel is None else ()
+        self._whole_prompt = _context(extra_context) + self._prompt
         sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
         self._completion = draft.joint.join(sentences)
         self._is_short = len(sentences) < len(draft.sentences)
@@ -205,8 +205,8 @@ def _reject_reason(
 
 def _known(entry: TaskEntry, figure_context: FigureContext) -> str:
     """Return what else is known of the figure than the text that the target is taken from."""
-    told = figure_context.facts.spoken if entry.name == "caption" else " ".join(figure_context.caption)
-    return f"{figure_context.title} {figure_context.figure_text} {told}"
+    other = figure_context.facts.spoken if entry.name == "caption" else " ".join(figure_context.caption)
+    return f"{figure_context.title} {figure_context.figure_text} {other}"
 
 
 def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:

@@ -1,4 +1,4 @@
-"""Material: what a paper says of one figure, cleaned and sorted, ready for any task."""
+"""Context of one figure: what the paper says of it, cleaned and sorted, ready for any task."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FigureContext:
     """Facts for questions."""
     grid: TableGrid | None
     """Cells of a table, where they are sure."""
-    told: tuple[tuple[str, str], ...]
+    extra_context: tuple[tuple[str, str], ...]
     """Context, (name, value), that settings add to prompts of texts about the whole figure."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
@@ -64,13 +64,13 @@ def build_context(
     paper: PaperRecord,
     max_context_words: int,
     other_caption: str = "",
-    told: tuple[tuple[str, str], ...] = (),
+    extra_context: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
 
     Args:
         max_context_words: how much of the caption a prompt may hold.
-        told: the field of that name.
+        extra_context: the field of that name.
         other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
@@ -111,7 +111,7 @@ def build_context(
         ),
         facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
         grid=figure.grid,
-        told=told,
+        extra_context=extra_context,
         removed=caption.removed + passages.removed,
     )
 
@@ -149,7 +149,7 @@ def first_sentence(figure: FigureRecord) -> str:
     return headline_of(clean(write(without_label(figure.caption, ref)), ref))
 
 
-def told_context(
+def build_extra_context(
     figure: FigureRecord, other_captions: Iterable[str], settings: PrepareSettings
 ) -> tuple[tuple[str, str], ...]:
     """Return the context that settings add to prompts, each part with as many words as a caption at most.

@@ -12,7 +12,7 @@ import imagehash
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import Remark, decode_image, read_image_bytes
+from figtune.core.image_decoding import Remark, decode_image, read_image_bytes
 from figtune.core.io import write_bytes
 from figtune.dataset.records import IMAGES_FOLDER
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import decode_image, read_image_bytes
+from figtune.core.image_decoding import decode_image, read_image_bytes
 from figtune.dataset.filters import RejectReason, check_image
 from figtune.dataset.image_store import pixel_facts, store_file
 from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import BoxTuple
 
-_MARGIN = 2.0  # points: strokes and labels reach a little over a panel's box
+PANEL_MARGIN = 2.0  # points: strokes and labels reach a little over a panel's box
 
 
 class PanelImages:
@@ -64,9 +64,9 @@ def panel_pixels(box: BoxTuple, region: BoxTuple, size: tuple[int, int]) -> tupl
     left, top, right, bottom = region
     across, down = size[0] / (right - left), size[1] / (bottom - top)
     pixels = (
-        max(0, round((box[0] - _MARGIN - left) * across)),
-        max(0, round((box[1] - _MARGIN - top) * down)),
-        min(size[0], round((box[2] + _MARGIN - left) * across)),
-        min(size[1], round((box[3] + _MARGIN - top) * down)),
+        max(0, round((box[0] - PANEL_MARGIN - left) * across)),
+        max(0, round((box[1] - PANEL_MARGIN - top) * down)),
+        min(size[0], round((box[2] + PANEL_MARGIN - left) * across)),
+        min(size[1], round((box[3] + PANEL_MARGIN - top) * down)),
     )
     return pixels if pixels[0] < pixels[2] and pixels[1] < pixels[3] else None

@@ -13,6 +13,8 @@ from functools import lru_cache, partial
 from figtune.extraction.records import FigureType
 
 _HEADS: dict[FigureType, str] = {"Figure": r"(?i:fig(?:ure)?s?)\b\.?", "Table": r"(?i:tab(?:le)?s?)\b\.?"}
+_APART = r"(?:(?i:supp(?:l(?:ement(?:ary|al))?)?\.?|extended\s+data)\s+)?"
+"""Before the name of a figure of the supplement, "S3"; "Supplementary Fig. 3" is another one than Fig. 3."""
 _NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
 _PANELS = (
     r"(?:(?:\.?[a-h](?!\w)|\s?[-–.]?\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))"
@@ -27,6 +29,15 @@ _ASIDE_OPENING = (
     r"(?i:(?:please\s+)?(?:also\s+)?(?:see|refer\s+to|cf\.?|c\.f\.|as\s+\w+\s+in|as\s+in|shown\s+in|\w+ed\s+in|in|e\.g\.,?|"
     r"i\.e\.,?)\s+)?"
 )
+_SHOWN = (
+    r"(?:shown|depicted|illustrated|presented|given|displayed|visuali[sz]ed|sketched|plotted|pictured|drawn|outlined)"
+)
+_EXAMPLE = r"(?:\w+\s+){0,2}(?:examples?|illustrations?|visuali[sz]ations?|samples?)"
+_IN_PASSING = (
+    rf"(?:,\s+(?:which\s+(?:is|are)\s+)?(?:also\s+)?{_SHOWN}\s+(?:in|by)|"
+    rf",?\s+with\s+{_EXAMPLE}\s+(?:being\s+)?{_SHOWN}\s+in)\s+(?:the\s+)?"
+)
+"""`Our model, shown in Fig. 3, reads ...`: what is said is said of the model."""
 _INVITATION = re.compile(r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*\)")
 """An aside that sends the reader somewhere, up to its last bracket."""
 
@@ -71,7 +82,8 @@ def cites_others(sentence: str, ref: FigureRef) -> bool:
 def is_main_subject(sentence: str, ref: FigureRef) -> bool:
     """Return True if the main clause is about the figure, rather than a remark in brackets or after a comma."""
     outside = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)|,\s*(?:see|cf\.)[^,]*$", " ", _panels_bare(sentence))
-    return cites(outside, ref)
+    # "Our model, shown in Fig. 3, reads ..." speaks of the figure; "we modify our model, shown in Fig. 3." need not.
+    return cites(re.sub(rf"{_IN_PASSING}{_one_reference(ref)}(?=\s*[.;)]|$)", " ", outside), ref)
 
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:
@@ -79,7 +91,7 @@ def normalize_self_references(sentence: str, ref: FigureRef) -> str:
     patterns = _self_references(ref)
     if not patterns.bare.search(sentence):
         return sentence
-    sentence = patterns.pointer.sub("", patterns.aside.sub(_aside, sentence))
+    sentence = patterns.passing.sub(_panels_aside, patterns.pointer.sub("", patterns.aside.sub(_aside, sentence)))
     sentence = _INVITATION.sub(lambda found: "" if patterns.bare.search(found[0]) else found[0], sentence)
     return patterns.plain.sub(partial(_plainly, ref.noun), sentence)
 
@@ -91,6 +103,7 @@ class _SelfReferences:
     bare: re.Pattern[str]
     aside: re.Pattern[str]
     pointer: re.Pattern[str]
+    passing: re.Pattern[str]
     plain: re.Pattern[str]
 
 
@@ -101,10 +114,13 @@ def _self_references(ref: FigureRef) -> _SelfReferences:
     return _SelfReferences(
         bare=re.compile(reference),
         aside=re.compile(
-            rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?)?(?:\s+for\s[^()]*)?\)"
+            rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?(?P<versus>\s+vs?\.?\s+{_PLACE})?)?(?:\s+for\s[^()]*)?\)"
         ),
         pointer=re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)"),
-        plain=re.compile(rf"(?:\b[Tt]he\s+)?{reference}(?:,?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?)?"),
+        passing=re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))"),
+        plain=re.compile(
+            rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
+        ),
     )
 
 
@@ -118,7 +134,8 @@ def _references(figure_type: FigureType) -> re.Pattern[str]:
 
 
 def _one_reference(ref: FigureRef) -> str:
-    return rf"\b{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?P<panels>{_PANELS})?(?![\w])(?!\.\d)"
+    apart = _APART if ref.name[0].isalpha() else ""
+    return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?P<panels>{_PANELS})?(?![\w])(?!\.\d)"
 
 
 def _names(reference: str) -> set[str]:
@@ -131,15 +148,23 @@ def _panels_bare(sentence: str) -> str:
     return re.sub(r"(?<=\d)\s?\(([a-h])\)", r"\1", sentence)
 
 
+def _panels_aside(found: re.Match[str]) -> str:
+    return f" ({_panels(found['panels'], brackets=False)})" if found["panels"] else ""
+
+
 def _aside(found: re.Match[str]) -> str:
     if found["panels"]:
-        return f" ({_panels(found['panels'], brackets=False)})"
-    return f" ({found['place'].lower()})" if found["place"] else ""
+        return _panels_aside(found)
+    return f" ({found['place'].lower()}{(found['versus'] or '').lower()})" if found["place"] else ""
 
 
 def _plainly(noun: str, found: re.Match[str]) -> str:
     named = _panels(found["panels"], brackets=True) if found["panels"] else f"the {noun}"
-    return f"{named} ({found['place'].lower()})" if found["place"] else named
+    if not found["place"]:
+        return named
+    # "Figure 2, left, shows" has no comma before its verb any more; "In Figure 2, left, we" keeps it.
+    comma = "," if found["after"] and found.start() else ""
+    return f"{named} ({found['place'].lower()}){comma}"
 
 
 def _panels(text: str, *, brackets: bool) -> str:

@@ -98,7 +98,7 @@ class Predictor:
         *,
         tuned: bool,
     ) -> list[ModelResult]:
-        with nullcontext() if tuned else self.loaded.tuned.disable_adapter():
+        with nullcontext() if tuned else self.loaded.peft_model.disable_adapter():
             losses = per_example_loss(self.loaded, rows, [image.tensors for image in images])
             prompts = [item.example.prompt for item in items]
             answers = generate_answers(self.loaded, prompts, images, self.decoding)
@@ -204,7 +204,7 @@ def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
         loss=_finite(loss),
         answer=answer.text,
         answer_tokens=answer.tokens,
-        stopped=answer.stopped,
+        stopped=answer.ended_with_eos,
         chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
         rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
     )

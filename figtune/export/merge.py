@@ -24,9 +24,9 @@ from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import base_folder, load_base_model, resolve_device
 from figtune.models.lora import adapter_config, load_adapter
+from figtune.models.lora_targets import targets_of
 from figtune.models.processor_files import copy_processor
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
-from figtune.models.targets import targets_of
 from figtune.models.usage_code import usage_code
 
 logger = logging.getLogger(__name__)
@@ -63,11 +63,11 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
     examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_write_dir(folder) as temporary:
-        tuned = load_unquantized(record, output_dir, family, device)
-        expected = completion_logits(tuned, examples)
+        peft_model = load_unquantized(record, output_dir, family, device)
+        expected = completion_logits(peft_model, examples)
         logger.info(f"merge: adapter and {record.name}, layer by layer")
-        merge_weights(tuned, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
-        del tuned
+        merge_weights(peft_model, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
+        del peft_model
         base = base_folder(record, output_dir)
         copy_description(base, temporary, torch.bfloat16)
         copy_processor(output_dir / PROCESSOR_FOLDER, temporary, family)
@@ -80,19 +80,19 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
 
 
 @torch.no_grad()
-def merge_weights(tuned: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
-    """Merge the trained weights into the base model, in `dtype`. `tuned` is consumed.
+def merge_weights(peft_model: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Merge the trained weights into the base model, in `dtype`. `peft_model` is consumed.
 
     Raises:
         ResourceError: the output of a merged layer differs from that with its LoRA matrices.
     """
-    if isinstance(tuned, FullFinetuneModel):
-        model: PreTrainedModel = tuned.get_base_model()
+    if isinstance(peft_model, FullFinetuneModel):
+        model: PreTrainedModel = peft_model.get_base_model()
     else:
-        for name, layer in tuned.named_modules():
+        for name, layer in peft_model.named_modules():
             if isinstance(layer, LoraLayer):
                 _merge_layer(name, layer, dtype)
-        model = tuned.unload()
+        model = peft_model.unload()
     torch.nn.Module.to(model, dtype)
     return model
 

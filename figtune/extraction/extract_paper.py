@@ -215,7 +215,7 @@ def _figures(
     pages: Sequence[PageText],
     text: PaperText,
 ) -> tuple[FigureRecord, ...]:
-    """Records of all findings; crops of those that have a region."""
+    """Records of all detections; crops of those that have a region."""
     mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
     indices = index_words(pages)

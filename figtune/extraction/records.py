@@ -19,7 +19,7 @@ FIGURES_FILE = "figures.jsonl"
 TEXTS_FOLDER = "texts"
 CROPS_FOLDER = "crops"
 THUMBNAILS_FOLDER = "thumbnails"
-"""`thumbnails/<paper_id>/<page>.jpg`: pages with findings, for the gallery."""
+"""`thumbnails/<paper_id>/<page>.jpg`: pages with figures, for the gallery."""
 THUMBNAIL_DPI = 36
 GALLERY_FILE = "gallery.html"
 

@@ -19,6 +19,10 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import SUBSCRIPT, SUPERSCRIPT, marked_text
 from figtune.pdf.page import Drawing, Line
 
+_PRINTED_OVER = 0.2
+"""Share of a label that the same words cover; ticks where two axes meet touch at a corner."""
+_PRINTED_INTO = 0.5
+"""Share of a label that others with its words among them cover."""
 _ABOVE_BASELINE, _BELOW_BASELINE = 0.75, 0.2  # em that letters reach
 _TOUCHING = 0.06  # em between pieces of a word
 _INDEX_SIZE = 0.85  # of the size of what it belongs to
@@ -106,13 +110,21 @@ def hides_words(region: Box, pictures: Iterable[tuple[Box, float]], drawings: It
 
 
 def _printed_once(pieces: Iterable[FigureLabel]) -> list[FigureLabel]:
-    """Leave out what is printed over itself, a little to the side: the label of a stack of boxes."""
-    kept: list[FigureLabel] = []
-    for piece in pieces:
-        again = (other for other in kept if other.text == piece.text and other.box.overlap(piece.box) > 0)
-        if next(again, None) is None:
-            kept.append(piece)
-    return kept
+    """Leave out what is printed over itself, in larger type or a little to the side: the label of a stack of boxes."""
+    every = list(pieces)
+    kept: list[int] = []
+    for place in sorted(range(len(every)), key=lambda place: -every[place].size):
+        if not any(_is_printed_over(every[place], every[other]) for other in kept):
+            kept.append(place)
+    return [every[place] for place in sorted(kept)]
+
+
+def _is_printed_over(piece: FigureLabel, other: FigureLabel) -> bool:
+    if piece.text not in other.text:
+        return False
+    covered = piece.box.overlap(other.box)
+    least = _PRINTED_OVER if piece.text == other.text else _PRINTED_INTO
+    return covered > 0 and covered >= least * piece.box.area
 
 
 def _whole_words(pieces: Sequence[FigureLabel]) -> list[FigureLabel]:
@@ -259,9 +271,7 @@ def _is_regular(pieces: Sequence[FigureLabel]) -> bool:
     low, middle, high = values
     if abs((high - middle) - (middle - low)) <= 0.05 * abs(middle - low):
         return True
-    if min(values) <= 0:
-        return False
-    return abs(log(high / middle) - log(middle / low)) <= 0.15 * abs(log(middle / low))
+    return min(values) > 0 and abs(log(high / middle) - log(middle / low)) <= 0.15 * abs(log(middle / low))
 
 
 def _goes_on(run: Sequence[FigureLabel], piece: FigureLabel) -> bool:

@@ -60,7 +60,7 @@ class ServedAnswer:
     text: str
     tokens: int
     """Number of tokens as the server counts them; 0 where it does not."""
-    stopped: bool
+    ended_with_eos: bool
     """True if it ended by itself, False at the maximum length."""
     chosen: tuple[ChosenToken, ...] = ()
     """Tokens of the answer, if they were asked for and the server tells them."""
@@ -142,13 +142,13 @@ class ServedModel:
         return ServedAnswer(
             text=(choice.message.content or "").strip(),
             tokens=told.usage.completion_tokens if told.usage else 0,
-            stopped=choice.finish_reason == "stop",
+            ended_with_eos=choice.finish_reason == "stop",
             chosen=(choice.logprobs.content or ()) if choice.logprobs else (),
         )
 
 
 @contextmanager
-def connected(url: str, name: str, timeout_seconds: float) -> Iterator[ServedModel]:
+def connect(url: str, name: str, timeout_seconds: float) -> Iterator[ServedModel]:
     """Keep a connection to the server at a URL during the block.
 
     Args:

@@ -72,7 +72,7 @@ def stream_answers(loaded: LoadedModel, question: Question, decoding: Decoding) 
 
 
 def _next(loaded: LoadedModel, answer: Generator[str], *, tuned: bool) -> str | None:
-    with _FORWARD_LOCK, nullcontext() if tuned else loaded.tuned.disable_adapter():
+    with _FORWARD_LOCK, nullcontext() if tuned else loaded.peft_model.disable_adapter():
         return next(answer, None)
 
 

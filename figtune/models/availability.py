@@ -11,9 +11,9 @@ from figtune.core.errors import FigtuneError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_json
 from figtune.models.families import TINY_TYPES, family_of, model_type_of
+from figtune.models.lora_targets import targets_of
 from figtune.models.records import MODEL_FILE, ModelRecord
 from figtune.models.settings import ModelSettings, SetupSettings
-from figtune.models.targets import targets_of
 
 _WEIGHTS = ".safetensors"
 

@@ -27,14 +27,15 @@ from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
+from figtune.models.liger import fuse_layers
 from figtune.models.lora import adapter_config, load_adapter
+from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
 from figtune.models.model_parts import ModelParts
 from figtune.models.precision import Precision, precision_of
 from figtune.models.quiet import suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.sharding import model_without_weights
-from figtune.models.targets import targets_of, trains_vision
 from figtune.models.vision_tower import unload_vision_tower
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class LoadedModel:
     processor: Processor
     model: PreTrainedModel
     """The base model; the adapter's layers are inside."""
-    tuned: PeftModel
+    peft_model: PeftModel
     """The same model behind peft's interface: it saves the adapter and can switch it off."""
     device: torch.device
     base_dir: Path
@@ -237,8 +238,7 @@ def load_tuned_model(
     """
     record = read_json(folder / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:
-        # Its matrices are so small that threads wait for each other longer than they work.
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # Its matrices are so small that threads wait for each other longer than they work.
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
     precision = precision_of(record, device, unquantized=unquantized)
@@ -259,32 +259,35 @@ def load_tuned_model(
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
         sharded=sharded,
     )
-    tuned = _tuned(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    peft_model = _with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    if trainable:
+        # What is evaluated and merged takes the library's own operations, as whoever loads the adapter does.
+        fuse_layers(peft_model.get_base_model().get_submodule(family.parts.text_decoder), device)
     return LoadedModel(
         record=record,
         family=family,
         processor=family.load_processor(folder / PROCESSOR_FOLDER),
-        model=tuned.get_base_model(),
-        tuned=tuned.eval(),
+        model=peft_model.get_base_model(),
+        peft_model=peft_model.eval(),
         device=device,
         base_dir=base,
         dtype=precision.dtype,
     )
 
 
-def _tuned(
+def _with_adapter(
     model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
 ) -> PeftModel:
     if record.adapter.mode != "full":
         return load_adapter(model, folder, trainable=trainable)
     config = adapter_config(record.adapter, family, record.base, record.commit)
-    tuned = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
+    peft_model = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
     # Setup leaves the folder empty: training begins with the base model's own weights.
     if (folder / WEIGHTS_FILE).is_file():
-        tuned.load_weights(folder)
+        peft_model.load_weights(folder)
     if trainable:
-        tuned.make_trainable(precision.dtype)
-    return tuned
+        peft_model.make_trainable(precision.dtype)
+    return peft_model
 
 
 @cache

@@ -21,10 +21,10 @@ from figtune.core.distributed import is_rank_zero
 from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
+from figtune.models.lora_targets import targets_of
 from figtune.models.model_parts import ModelParts
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord
-from figtune.models.targets import targets_of
 from figtune.models.vision_tower import stored_weights
 
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -77,17 +77,17 @@ def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: Lo
     model.name_or_path = config.base_model_name_or_path
     with torch.random.fork_rng(devices=[]), suppress_peft_deprecations():
         torch.manual_seed(seed)
-        tuned = get_peft_model(model, config)
-        for layer in tuned.modules():
+        peft_model = get_peft_model(model, config)
+        for layer in peft_model.modules():
             if isinstance(layer, LoraLayer):
                 _begin(layer)
     if config.modules_to_save:
-        trained = tuned.get_base_model().get_submodule(family.parts.projector).modules_to_save["default"]
+        trained = peft_model.get_base_model().get_submodule(family.parts.projector).modules_to_save["default"]
         stored = stored_weights(folder, family.parts.projector_name)
         weights = {name: weight.to(torch.float32) for name, weight in stored.items()}
         trained.load_state_dict(weights, assign=True)
         trained.requires_grad_(True)
-    return tuned
+    return peft_model
 
 
 def _begin(layer: LoraLayer) -> None:
@@ -108,34 +108,36 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Pe
     remedy = "make it again with the same command and --force, or give another folder"
     with suppress_peft_deprecations(), damage_explained(f"the adapter in {folder} cannot be loaded", remedy):
         on_meta = any(parameter.is_meta for parameter in model.parameters())
-        tuned = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
-        _load_exactly(tuned, folder)
-    hold_in_float32(tuned)
-    return tuned
+        peft_model = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+        _load_exactly(peft_model, folder)
+    hold_in_float32(peft_model)
+    return peft_model
 
 
-def _load_exactly(tuned: PeftModel, folder: Path) -> None:
+def _load_exactly(peft_model: PeftModel, folder: Path) -> None:
     """Take the adapter's weights from its file once more: peft rounds those of the projector to the base model's dtype,
     and leaves all on the meta device with the base model's.
     """
-    parts = family_of(tuned.config.model_type, tuned.config.model_type).parts
+    parts = family_of(peft_model.config.model_type, peft_model.config.model_type).parts
     level = f".{parts.vision_encoder}.{parts.vision_layers.older_level}."
     stored = load_file(folder / ADAPTER_FILE)
     weights = {name.replace(level, f".{parts.vision_encoder}.", 1): weight for name, weight in stored.items()}
-    for name, parameter in list(tuned.named_parameters()):
+    for name, parameter in list(peft_model.named_parameters()):
         plain = name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
         if plain in weights and plain != name:
             module, _, attribute = name.rpartition(".")
             weight = weights[plain] if parameter.is_meta else weights[plain].to(parameter.device)
-            setattr(tuned.get_submodule(module), attribute, nn.Parameter(weight, requires_grad=parameter.requires_grad))
+            setattr(
+                peft_model.get_submodule(module), attribute, nn.Parameter(weight, requires_grad=parameter.requires_grad)
+            )
 
 
-def hold_in_float32(tuned: PeftModel) -> None:
+def hold_in_float32(peft_model: PeftModel) -> None:
     """Put every trained weight into float32, and let LoRA compute in the dtype of the layers beside it."""
-    for parameter in tuned.parameters():
+    for parameter in peft_model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
-    for layer in tuned.modules():
+    for layer in peft_model.modules():
         if isinstance(layer, LoraLayer):
             layer.forward = partial(lora_forward, layer)
 
@@ -165,18 +167,18 @@ def lora_forward(layer: LoraLayer, x: Tensor) -> Tensor:
     return result
 
 
-def save_adapter(tuned: PeftModel, folder: Path) -> None:
+def save_adapter(peft_model: PeftModel, folder: Path) -> None:
     """Write an adapter in peft's format, without the card that peft writes: ours stands beside the folder.
 
     Rank 0 writes; where weights are spread over processes, all of them have to call this.
     """
-    is_sharded = any(isinstance(weight, DTensor) for weight in tuned.parameters())
-    weights = _gathered(tuned) if is_sharded else None
+    is_sharded = any(isinstance(weight, DTensor) for weight in peft_model.parameters())
+    weights = _gathered(peft_model) if is_sharded else None
     if not is_rank_zero():
         return
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
-    tuned.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
-    model_type = tuned.get_base_model().config.model_type
+    peft_model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
+    model_type = peft_model.get_base_model().config.model_type
     _name_for_every_version(folder / ADAPTER_FILE, family_of(model_type, model_type).parts)
     (folder / "README.md").unlink(missing_ok=True)
 
@@ -197,8 +199,8 @@ def _name_for_every_version(file: Path, parts: ModelParts) -> None:
     save_file(renamed, file, metadata={"format": "pt"})
 
 
-def _gathered(tuned: PeftModel) -> dict[str, Tensor]:
+def _gathered(peft_model: PeftModel) -> dict[str, Tensor]:
     """Return the trained weights, unsharded, on rank 0; nothing on the others."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-    weights: dict[str, Tensor] = get_model_state_dict(tuned, options=options)  # type: ignore[assignment]
+    weights: dict[str, Tensor] = get_model_state_dict(peft_model, options=options)  # type: ignore[assignment]
     return weights

@@ -15,6 +15,7 @@ from figtune.models.families import family_of_folder
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
+from figtune.models.lora_targets import targets_of
 from figtune.models.model_files import ModelFolder, find_model
 from figtune.models.model_parts import ModelParts
 from figtune.models.processor_files import copy_processor
@@ -31,7 +32,6 @@ from figtune.models.records import (
     PartCount,
 )
 from figtune.models.settings import ModelSettings, SetupSettings
-from figtune.models.targets import targets_of
 from figtune.models.tiny import TINY_MODELS
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     record = _record(model, adapter, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, settings.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family, family.image_settings(model.image_tokens, model.tiles))
+        own = family.load_processor(found.folder)
+        copy_processor(found.folder, folder, family, family.image_settings(model.image_tokens, model.tiles, own))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)
@@ -112,16 +113,16 @@ def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRec
             full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
             full.make_trainable(torch.float32)
             return parameter_table(full, family.parts)
-        tuned = new_adapter(model, family, base, config, seed)
-        save_adapter(tuned, folder)
-    return parameter_table(tuned, family.parts)
+        peft_model = new_adapter(model, family, base, config, seed)
+        save_adapter(peft_model, folder)
+    return parameter_table(peft_model, family.parts)
 
 
-def parameter_table(tuned: PeftModel, parts: ModelParts) -> ParameterTable:
+def parameter_table(peft_model: PeftModel, parts: ModelParts) -> ParameterTable:
     """Count the parameters of each part. A projector that is trained stands for the frozen one that it replaces."""
     trained = dict.fromkeys(_ROWS, 0)
     frozen = dict.fromkeys(_ROWS, 0)
-    for name, parameter in tuned.named_parameters():
+    for name, parameter in peft_model.named_parameters():
         part = parts.part_of(name)
         if ".original_module." in name or part is None:
             continue

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from figtune.core import commands, number_format
-from figtune.core.images import REMARKS
+from figtune.core.image_decoding import REMARKS
 from figtune.core.io import atomic_write, write_text
 from figtune.core.jsonl import read_json
 from figtune.dataset.records import (
@@ -26,7 +26,7 @@ from figtune.dataset.rule_meanings import meaning
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.stats import summary_of
-from figtune.dataset.tasks import TASKS
+from figtune.dataset.task_prompts import TASKS
 
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}

@@ -48,12 +48,12 @@ def shard_weights(trainer: Trainer, loaded: LoadedModel) -> bool:
         "mp_policy": plugin.mixed_precision_policy or MixedPrecisionPolicy(),
     }
     root: nn.Module = trainer.model  # type: ignore[assignment]  # the Trainer may have none
-    for layer in _layers(loaded.tuned):
+    for layer in _layers(loaded.peft_model):
         fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, **settings)
     # Embeddings, head and projector: together in one unit, since the head may be the table of the embeddings.
     fully_shard(root, **settings)
-    if isinstance(loaded.tuned, FullFinetuneModel):
-        loaded.tuned.cache_casts = False
+    if isinstance(loaded.peft_model, FullFinetuneModel):
+        loaded.peft_model.cache_casts = False
     device = torch.device("cpu") if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else loaded.device
     load_shards(root, loaded.model, loaded.base_dir, loaded.family.parts, device)
     return True
@@ -73,7 +73,7 @@ def check_resume_compatible(checkpoint: Path, *, sharded: bool) -> None:
         )
 
 
-def _layers(tuned: PeftModel) -> list[nn.Module]:
+def _layers(peft_model: PeftModel) -> list[nn.Module]:
     """Return the layers that are gathered one by one."""
-    base: PreTrainedModel = tuned.get_base_model()
+    base: PreTrainedModel = peft_model.get_base_model()
     return [module for module in base.modules() if type(module).__name__ in (base._no_split_modules or ())]

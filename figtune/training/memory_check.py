@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from math import ceil
 from pathlib import Path
 
 import psutil
 import torch
 
-from figtune.batching.batch_sampler import LengthGroupedSampler, padded_tokens, passes_of
-from figtune.batching.dataset import TokenizedSplit
-from figtune.core.distributed import broadcast, gather
+from figtune.core.distributed import world_size
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.number_format import gigabytes
 from figtune.models.families import TINY_TYPES, model_type_of
-from figtune.models.loading import LoadedModel, base_folder, resolve_device
+from figtune.models.loading import base_folder, resolve_device
 from figtune.models.model_files import find_model
 from figtune.models.precision import Precision, precision_of
 from figtune.models.records import MODEL_FILE, AdapterRecord, ModelRecord
 from figtune.models.settings import ModelSettings
 from figtune.training.fsdp import is_sharding_requested
 from figtune.training.memory_budget import (
-    BatchShape,
     MemoryUse,
     StepConfig,
     memory_lines,
@@ -40,8 +36,6 @@ from figtune.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
-_SHARE_FOR_A_PASS = 0.9
-"""Share of free memory that training may take where passes are made larger: what libraries take is assumed."""
 _CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -167,53 +161,13 @@ def check_training_memory(model_dir: Path, settings: TrainSettings, budget: Memo
     record = read_json(model_dir / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:
         return
-    if is_sharding_requested():
-        logger.info("memory: not estimated, since FSDP shards the weights over the processes")
-        return
-    step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
+    processes = world_size() if is_sharding_requested() else 1
+    step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings, processes=processes)
     estimate = _estimate(base_folder(record, model_dir), record, budget)
+    if processes > 1:
+        for line in memory_lines(estimate(step)):
+            logger.info(line)
     _judge(estimate(step), step, budget, estimate)
-
-
-def peak_by_batches(
-    loaded: LoadedModel, split: TokenizedSplit, order: LengthGroupedSampler, settings: TrainSettings
-) -> dict[int, int]:
-    """Estimate peak memory, in bytes, by the number of a step's batches in one forward pass: each divisor of them."""
-    record, lengths, batches = loaded.record, split.lengths(), order.batches(0)
-    precision = precision_of(record, loaded.device)
-    model = describe_model(loaded.base_dir, record.name, precision, record.adapter, record.image_tokens, record.tiles)
-    text = max(each.length - each.image.tokens for each in split.examples)
-    largest = max(padded_tokens(lengths, batch) for batch in batches)
-
-    def peak(together: int) -> int:
-        # Other epochs mix other batches: as if the largest ones met.
-        passes = (padded_tokens(lengths, each) for each in passes_of(batches, together))
-        tokens = max(together * largest, *passes)
-        examples = ceil(tokens / (model.image.tokens + text))
-        shape = BatchShape(examples=examples, text_tokens=text, target_tokens=max(1, text - 1))
-        return memory_use(model, settings, shape).peak
-
-    accumulated = settings.gradient_accumulation_steps
-    return {number: peak(number) for number in range(1, accumulated + 1) if accumulated % number == 0}
-
-
-def batches_that_fit(peaks: Mapping[int, int], available: int) -> int:
-    """Return the number of batches in one forward pass, the same in all processes, and log it with the reason.
-
-    Args:
-        peaks: see `peak_by_batches`.
-        available: bytes that were free before the model was loaded; the least of all processes counts.
-    """
-    fitting = [number for number, peak in peaks.items() if number == 1 or peak <= _SHARE_FOR_A_PASS * available]
-    gathered = gather([max(fitting)])
-    together = broadcast(lambda: min(gathered))
-    more = next((number for number in peaks if number > together), None)
-    logger.info(
-        f"train: {together} of the {max(peaks)} batches of a step in each forward pass: at most "
-        f"{gigabytes(peaks[together])} by estimate, and {gigabytes(available)} are free"
-        + (f"; {more} would take {gigabytes(peaks[more])}" if more else "")
-    )
-    return together
 
 
 def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callable[[StepConfig], MemoryUse]:
@@ -227,7 +181,7 @@ def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callab
     @cache
     def use(step: StepConfig) -> MemoryUse:
         spec = model(step.adapter)
-        return memory_use(spec, step.train, worst_case_batch(spec, step))
+        return memory_use(spec, step.train, worst_case_batch(spec, step), step.processes)
 
     return use
 

@@ -28,10 +28,10 @@ from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import attn_implementations
 from figtune.models.lora import adapter_config, hold_in_float32
+from figtune.models.lora_targets import targets_of
 from figtune.models.precision import Precision
 from figtune.models.quiet import suppress_peft_deprecations
 from figtune.models.records import AdapterRecord, Part
-from figtune.models.targets import targets_of
 from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
 from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak
 from figtune.training.settings import TrainSettings
@@ -78,6 +78,8 @@ class StaticMemory:
     trained: int
     """Numbers that are trained."""
     working_copies: int
+    gathered: int
+    """Weights that each process of FSDP holds whole while it computes with them."""
     encoding: int
     """Beside the weights, while the encoder looks at one picture."""
 
@@ -97,7 +99,7 @@ def describe_model(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     family = family_of(config.model_type, name)
     processor = family.load_processor(folder)
-    for setting, value in family.image_settings(image_tokens, tiles).items():
+    for setting, value in family.image_settings(image_tokens, tiles, processor).items():
         setattr(processor.image_processor, setting, value)
     size = family.largest_image(processor)
     return ModelSpec(
@@ -121,31 +123,36 @@ def worst_case_batch(model: ModelSpec, step: StepConfig) -> BatchShape:
     )
 
 
-def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape) -> MemoryUse:
-    """Return the peak memory of training."""
+def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape, processes: int = 1) -> MemoryUse:
+    """Return the peak memory of training, of each process where FSDP spreads the weights over several."""
     static = _static_memory(model)
     step = step_memory(model, batch, activation_checkpointing=train.activation_checkpointing)
     adam_bytes = _ADAM_8_BIT_BYTES if train.optimizer == "adamw_8bit" else _ADAM_BYTES
+    # Images are encoded before FSDP loads the weights.
+    beside = static.weights["vision"] if processes > 1 else sum(static.weights.values())
     return MemoryUse(
+        processes=processes,
+        gathered=static.gathered if processes > 1 else 0,
         batch=batch,
-        vision_weights=static.weights["vision"] if model.keeps_vision else 0,
-        projector_weights=static.weights["projector"],
-        text_weights=static.weights["text"],
-        gradients=_GRADIENT_BYTES * static.trained,
-        optimizer=round(adam_bytes * static.trained),
+        vision_weights=round(static.weights["vision"] / processes) if model.keeps_vision else 0,
+        projector_weights=round(static.weights["projector"] / processes),
+        text_weights=round(static.weights["text"] / processes),
+        gradients=round(_GRADIENT_BYTES * static.trained / processes),
+        optimizer=round(adam_bytes * static.trained / processes),
         activations=step.total - step.logits + static.working_copies,
         logits=step.logits,
-        encoding=0 if model.trains_vision else sum(static.weights.values()) + static.encoding,
+        encoding=0 if model.trains_vision else beside + static.encoding,
     )
 
 
 @lru_cache(maxsize=8)
 def _static_memory(model: ModelSpec) -> StaticMemory:
-    tuned = _tuned(model, model.config)
+    peft_model = _with_adapter(model, model.config)
     return StaticMemory(
-        weights=_weights(tuned, model),
-        trained=sum(parameter.numel() for parameter in tuned.parameters() if parameter.requires_grad),
-        working_copies=_working_copies(tuned, model),
+        weights=_weights(peft_model, model),
+        trained=sum(parameter.numel() for parameter in peft_model.parameters() if parameter.requires_grad),
+        working_copies=_working_copies(peft_model, model),
+        gathered=_gathered(peft_model, model),
         encoding=0 if model.trains_vision else _encoding(model),
     )
 
@@ -175,7 +182,7 @@ def _layers_by_kind(model: ModelSpec) -> list[list[int]]:
     return list(found.values())
 
 
-def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
+def _with_adapter(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
     """The model as it is trained, on the meta device."""
     with META:
         outline = AutoModelForImageTextToText.from_config(config, dtype=model.precision.dtype)  # type: ignore[no-untyped-call]
@@ -192,18 +199,37 @@ def _tuned(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
             parameter.requires_grad_(True)
         return full
     with suppress_peft_deprecations():
-        tuned = get_peft_model(outline, peft_config)
-    hold_in_float32(tuned)
-    return tuned
+        peft_model = get_peft_model(outline, peft_config)
+    hold_in_float32(peft_model)
+    return peft_model
 
 
-def _weights(tuned: PeftModel, model: ModelSpec) -> dict[Part, int]:
+def _weights(peft_model: PeftModel, model: ModelSpec) -> dict[Part, int]:
     """Bytes by part. What is trained is float32."""
     sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
-    for name, parameter in tuned.named_parameters():
+    for name, parameter in peft_model.named_parameters():
         if (part := model.family.parts.part_of(name)) is not None:
             sizes[part] += _bytes_each(name, parameter, model) * parameter.numel()
     return {part: round(size) for part, size in sizes.items()}
+
+
+def _gathered(peft_model: PeftModel, model: ModelSpec) -> int:
+    """Return the bytes of a layer, of the next one that is fetched ahead, and of all that is outside layers."""
+    unsplit = peft_model.get_base_model()._no_split_modules or ()
+    paths = {name for name, module in peft_model.named_modules() if type(module).__name__ in unsplit}
+    sizes: dict[str, float] = dict.fromkeys(paths, 0)
+    outside = 0.0
+    for name, parameter in peft_model.named_parameters():
+        part = model.family.parts.part_of(name)
+        if part is None or (part == "vision" and not model.keeps_vision):
+            continue
+        size = _bytes_each(name, parameter, model) * parameter.numel()
+        layer = next((path for path in paths if name.startswith(f"{path}.")), None)
+        if layer is None:
+            outside += size
+        else:
+            sizes[layer] += size
+    return round(outside + sum(sorted(sizes.values())[-2:]))
 
 
 def _bytes_each(name: str, parameter: Parameter, model: ModelSpec) -> float:
@@ -217,33 +243,33 @@ def _is_decoder_matrix(family: Family, name: str, parameter: Parameter) -> bool:
     return f".{family.parts.decoder_layers.path}." in name and parameter.ndim == 2 and "lora_" not in name
 
 
-def _working_copies(tuned: PeftModel, model: ModelSpec) -> int:
+def _working_copies(peft_model: PeftModel, model: ModelSpec) -> int:
     """Weights in the dtype of computing, made within a step of those held in another.
 
     Of 4-bit weights one matrix at a time; of float32 weights that are trained all, by autocast, which keeps them.
     """
     size = model.precision.dtype.itemsize
     if model.adapter.mode == "full":
-        trained = sum(each.numel() for each in tuned.parameters() if each.requires_grad and each.ndim > 1)
+        trained = sum(each.numel() for each in peft_model.parameters() if each.requires_grad and each.ndim > 1)
         return size * trained if size < _TRAINED_BYTES else 0
     if not model.precision.four_bit:
         return 0
-    named = tuned.named_parameters()
+    named = peft_model.named_parameters()
     largest: int = max(each.numel() for name, each in named if _is_decoder_matrix(model.family, name, each))
     return size * largest
 
 
 def _trace_step(model: ModelSpec, config: PreTrainedConfig, batch: BatchShape, checkpointing: bool) -> PeakMemory:
-    tuned = _tuned(model, config)
-    tuned.train()
-    for parameter in tuned.parameters():
+    peft_model = _with_adapter(model, config)
+    peft_model.train()
+    for parameter in peft_model.parameters():
         if parameter.requires_grad:
             # As from the second pass of a step on.
             parameter.grad = torch.empty_like(parameter)
-    loss = CompletionLoss(tuned, model.family)
+    loss = CompletionLoss(peft_model, model.family)
     if checkpointing:
         loss.activation_checkpointing_enable({"use_reentrant": False})
-    inputs, images = _batch(model, batch), _images(model, tuned, batch)
+    inputs, images = _batch(model, batch), _images(model, peft_model, batch)
 
     def step() -> None:
         loss.loss_sum(inputs, images).backward()  # type: ignore[no-untyped-call]
@@ -264,7 +290,7 @@ def _batch(model: ModelSpec, batch: BatchShape) -> TrainingBatch:
     return training_batch(one_per_row([example] * batch.examples), model.family, 0)
 
 
-def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, Tensor]:
+def _images(model: ModelSpec, peft_model: PeftModel, batch: BatchShape) -> dict[str, Tensor]:
     """Return pixels where the vision encoder is trained, and cached features where it is not."""
     pixels = _without_data(model.pixels)
     if model.trains_vision:
@@ -273,7 +299,7 @@ def _images(model: ModelSpec, tuned: PeftModel, batch: BatchShape) -> dict[str, 
 
     def encode() -> None:
         with torch.no_grad():
-            found.append(model.family.features(tuned.get_base_model(), pixels).to(model.precision.dtype))
+            found.append(model.family.features(peft_model.get_base_model(), pixels).to(model.precision.dtype))
 
     trace_peak(encode, logits_dim=0)
     return concatenate([{FEATURES: features} for features in found * batch.examples])
@@ -287,11 +313,11 @@ def _without_data(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _encoding(model: ModelSpec) -> int:
     """Return the memory of encoding one image, beside weights."""
     few = sorted(same[0] for same in _layers_by_kind(model))
-    tuned = _tuned(model, model.family.with_layers(model.config, few))
+    peft_model = _with_adapter(model, model.family.with_layers(model.config, few))
     pixels = _without_data(model.pixels)
 
     def encode() -> None:
         with torch.no_grad():
-            model.family.features(tuned.get_base_model(), pixels)
+            model.family.features(peft_model.get_base_model(), pixels)
 
     return trace_peak(encode, logits_dim=0).total

@@ -71,7 +71,7 @@ class SampleGenerationCallback(TrainerCallback):
         """Answer, and rewrite the file."""
         if not self._examples:
             return
-        model = self._loaded.tuned
+        model = self._loaded.peft_model
         was_training = model.training
         model.eval()
         answers = [text for batch in self._batches() for text in self._answers(batch)]

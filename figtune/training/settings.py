@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -11,6 +13,13 @@ from figtune.models.records import LossPer
 
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
+_AUTO_BATCH = re.compile(r"(?<![^\0])--train\.batch[-_]size[=\0]auto(?![^\0])")
+"""The flag and its value among arguments that NUL separates."""
+
+
+def with_auto_batch(arguments: Sequence[str]) -> list[str]:
+    """Write `--train.batch_size auto` as `--train.auto_batch`, which leaves the number that makes up a step."""
+    return _AUTO_BATCH.sub("--train.auto_batch", "\0".join(arguments)).split("\0") if arguments else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,9 @@ class TrainSettings:
     """Norm to which gradients are clipped."""
     activation_checkpointing: bool
     """Recompute the decoder's activations in the backward pass: less memory, one more forward pass."""
+    auto_checkpointing: bool
+    """Keep activations nevertheless where they fit into free memory by estimate; when memory runs out, go on with
+    recomputing (one process only). The steps stay the same."""
     auto_batch: bool
     """Choose by free memory how many of a step's batches go through in one forward pass; the steps stay the same. When
     memory runs out nevertheless, go on with fewer, in the end with smaller batches and more accumulation (one process
@@ -87,3 +99,4 @@ class TrainSettings:
         check_setting(self.patience >= 0, "train.patience", "0 or more")
         check_setting(self.answers >= 0, "train.answers", "0 or more")
         check_setting(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
+        check_setting(0 <= self.seed < 2**32, "train.seed", "from 0 to 4294967295")  # what NumPy takes

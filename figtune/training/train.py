@@ -18,17 +18,17 @@ from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, p
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.checkpoints import Checkpoints
+from figtune.training.forward_pass import ForwardPass, forward_passes
 from figtune.training.fsdp import is_sharding_requested
-from figtune.training.memory_check import MemoryBudget, batches_that_fit, peak_by_batches
+from figtune.training.memory_check import MemoryBudget
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
-from figtune.training.oom import smaller_batch_configs
 from figtune.training.outputs import TrainingSummary, write_output
-from figtune.training.run import RunContext, RunResult, batch_order, run_training
+from figtune.training.run_trainer import RunContext, RunResult, batch_order, run_training
 from figtune.training.sample_callback import evenly_spaced
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
-from figtune.training.visual_weights import VisualWeights
+from figtune.training.visual_token_weights import VisualWeights
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def train(
     examples = read_examples(dataset_dir)
     _log_devices(settings, device)
     # Before the model takes its part of it.
-    available = (budget or MemoryBudget.of(device, None)).size if settings.auto_batch else 0
+    available = (budget or MemoryBudget.of(device, None)).size
     loaded = _load(model_dir, device, model_by)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenized(loaded, examples, files)
@@ -75,22 +75,23 @@ def train(
     weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
     splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
 
-    def context(chosen: TrainSettings, together: int) -> RunContext:
+    def context(forward: ForwardPass) -> RunContext:
+        chosen = forward.settings
         order = batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
-            settings=chosen,
+            forward=forward,
             schedule=training_schedule(order.examples, order.steps, chosen),
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
             checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
             output_dir=output_dir,
-            together=together,
         )
 
-    candidates = _candidates(settings, loaded, splits["train"], available)
-    result = run_training([context(*candidate) for candidate in candidates])
+    order = batch_order(splits["train"], settings)
+    passes = forward_passes(settings, loaded, splits["train"], order, available)
+    result = run_training([context(each) for each in passes])
     return _written(result, examples, model_dir, results_dir or output_dir)
 
 
@@ -155,22 +156,6 @@ def _log_devices(settings: TrainSettings, device: str) -> None:
         logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
 
 
-def _candidates(
-    settings: TrainSettings, loaded: LoadedModel, split: TokenizedSplit, available: int
-) -> list[tuple[TrainSettings, int]]:
-    """Return the settings with the batches of a forward pass, then with --train.auto_batch what takes less memory.
-
-    Several processes have the first alone: they cannot leave a step together.
-    """
-    if not settings.auto_batch:
-        return [(settings, 1)]
-    together = batches_that_fit(peak_by_batches(loaded, split, batch_order(split, settings), settings), available)
-    if world_size() > 1:
-        return [(settings, together)]
-    fewer = [number for number in range(together, 0, -1) if settings.gradient_accumulation_steps % number == 0]
-    return [*((settings, number) for number in fewer), *((smaller, 1) for smaller in smaller_batch_configs(settings))]
-
-
 def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -> str:
     """Return the identity of a run: a checkpoint with another one cannot be resumed from.
 
@@ -178,7 +163,14 @@ def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -
     passes, or takes in one.
     """
     accumulated = settings.gradient_accumulation_steps * world_size()
-    identity = replace(settings, gradient_accumulation_steps=accumulated, auto_batch=False, trackers=())
+    identity = replace(
+        settings,
+        gradient_accumulation_steps=accumulated,
+        activation_checkpointing=False,
+        auto_checkpointing=False,
+        auto_batch=False,
+        trackers=(),
+    )
     digest = hashlib.sha256(msgspec.json.encode((examples, identity)))
     for file in (model_dir / MODEL_FILE, *sorted((model_dir / ADAPTER_FOLDER).iterdir())):
         digest.update(file.read_bytes())

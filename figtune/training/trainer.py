@@ -37,7 +37,7 @@ class FigureTrainer(Trainer):
     def __init__(
         self,
         *,
-        tuned: PeftModel,
+        peft_model: PeftModel,
         arguments: TrainingArguments,
         train: BatchDataset,
         evaluated: Mapping[str, Sequence[Sequence[SharedPrefixGroup]]],
@@ -46,7 +46,7 @@ class FigureTrainer(Trainer):
         throughput: ThroughputMeter,
         projector_learning_rate: float = 0.0,
     ) -> None:
-        loss = CompletionLoss(tuned, collator.family, weighted=collator.weighted)
+        loss = CompletionLoss(peft_model, collator.family, weighted=collator.weighted)
         super().__init__(
             model=loss,
             args=arguments,
@@ -59,7 +59,7 @@ class FigureTrainer(Trainer):
         self._train = train
         self._evaluated = evaluated
         self._collator = collator
-        self._tuned = tuned
+        self._peft_model = peft_model
         self._throughput = throughput
         self._projector_learning_rate = projector_learning_rate
         self._prefetcher: Prefetcher[Tensors] | None = None
@@ -179,7 +179,7 @@ class FigureTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the adapter of a checkpoint, without the Hub requests of the Trainer's own method."""
-        save_adapter(self._tuned, Path(output_dir or str(self.args.output_dir)))
+        save_adapter(self._peft_model, Path(output_dir or str(self.args.output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         with self._as_saved_model() as saved:
@@ -200,8 +200,8 @@ class FigureTrainer(Trainer):
         Trained whole and spread over processes it is the base model: of an adapter's, accelerate would keep LoRA alone.
         """
         held = self.model, self.model_wrapped
-        is_whole = isinstance(self._tuned, FullFinetuneModel) and isinstance(held[0], FSDPModule)
-        saved: nn.Module = self._tuned.get_base_model() if is_whole else self._tuned
+        is_whole = isinstance(self._peft_model, FullFinetuneModel) and isinstance(held[0], FSDPModule)
+        saved: nn.Module = self._peft_model.get_base_model() if is_whole else self._peft_model
         self.model = self.model_wrapped = saved
         try:
             yield saved

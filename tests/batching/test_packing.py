@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from figtune.batching import chunked_cross_entropy
+from figtune.batching.attention_masks import attention_masks
 from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
-from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
+from figtune.batching.loss import CompletionLoss, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample
@@ -23,12 +24,12 @@ from tests.models.tuned import (
     TINY_NAMES,
     batch_of_rows,
     features_of,
+    loss_sum,
     moved_model,
     pictures,
     pixels_of,
     plain_fields,
     plain_pixels,
-    summed_loss,
     target_logits,
 )
 
@@ -52,9 +53,9 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(autouse=True)
 def untouched(loaded: LoadedModel) -> Iterator[None]:
-    loaded.tuned.eval()
+    loaded.peft_model.eval()
     yield
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +87,11 @@ def result(
     loaded: LoadedModel, lines: Sequence[Sequence[SharedPrefixGroup]], features: list[ImageInputs]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Summed loss and gradients."""
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     batch = batch_of_rows(loaded, lines)
-    loss = summed_loss(loaded, batch, pictures_of(lines, features))
+    loss = loss_sum(loaded, batch, pictures_of(lines, features))
     loss.backward()  # type: ignore[no-untyped-call]
-    named = loaded.tuned.named_parameters()
+    named = loaded.peft_model.named_parameters()
     return loss.detach(), {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
 
 
@@ -127,7 +128,7 @@ def test_a_loss_per_example_is_the_mean_of_each_alone(loaded: LoadedModel, featu
     images = [features[int(group.image_sha256)].tensors for group in groups]
     pairs = [(row, image) for group, image in zip(groups, images, strict=True) for row in group.examples]
     alone = per_example_loss(loaded, [row for row, _ in pairs], [image for _, image in pairs])
-    loss = CompletionLoss(loaded.tuned, loaded.family, weighted=True)
+    loss = CompletionLoss(loaded.peft_model, loaded.family, weighted=True)
     for packed in (pack(groups), [[group] for group in groups]):
         batch = training_batch(packed, loaded.family, pad_id, "example")
         placed = [features[int(group.image_sha256)].tensors for row in packed for group in row]
@@ -140,7 +141,7 @@ def test_a_loss_per_example_is_the_mean_of_each_alone(loaded: LoadedModel, featu
 def test_checkpointed_is_not_checkpointed_when_shared(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     lines = pack(bundles_of(loaded))
     loss, gradients = result(loaded, lines, features)
-    loaded.tuned.train()
+    loaded.peft_model.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     try:
         again, checkpointed = result(loaded, lines, features)
@@ -198,7 +199,7 @@ def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: 
         lambda _module, _arguments, given: seen.append(given["attention_mask"]), with_kwargs=True
     )
     try:
-        loaded.tuned(**plain_fields(loaded, rows), **plain_pixels(loaded, pixels_of(loaded)[:1] * len(rows)))
+        loaded.peft_model(**plain_fields(loaded, rows), **plain_pixels(loaded, pixels_of(loaded)[:1] * len(rows)))
     finally:
         hook.remove()
     batch = batch_of_rows(loaded, one_per_row(rows))

@@ -72,7 +72,7 @@ def own_loss(model: torch.nn.Module, loaded: LoadedModel, row: TokenizedExample,
 @contextmanager
 def adapter_off(loaded: LoadedModel, *, off: bool) -> Iterator[None]:
     if off:
-        with loaded.tuned.disable_adapter():
+        with loaded.peft_model.disable_adapter():
             yield
     else:
         yield
@@ -83,7 +83,8 @@ def test_each_loss_of_a_batch_is_the_models_own_loss_of_the_example_alone(loaded
     with adapter_off(loaded, off=off):
         together = per_example_loss(loaded, rows_of(loaded), features_of(loaded))
         alone = [
-            own_loss(loaded.tuned, loaded, row, picture) for row, picture in zip(rows_of(loaded), PICTURES, strict=True)
+            own_loss(loaded.peft_model, loaded, row, picture)
+            for row, picture in zip(rows_of(loaded), PICTURES, strict=True)
         ]
     assert together == pytest.approx(alone, rel=1e-5)
 
@@ -93,7 +94,7 @@ def test_the_adapter_switched_off_is_the_untouched_base_model(folder: Path, load
     rows = rows_of(loaded)
     untouched = [own_loss(base, loaded, row, picture) for row, picture in zip(rows, PICTURES, strict=True)]
     tuned = per_example_loss(loaded, rows, features_of(loaded))
-    with loaded.tuned.disable_adapter():
+    with loaded.peft_model.disable_adapter():
         switched_off = per_example_loss(loaded, rows, features_of(loaded))
     assert switched_off == pytest.approx(untouched, rel=1e-5)
     # The projector of the tiny PaliGemma, whose vision features start small, changes less than LoRA does.

@@ -22,7 +22,7 @@ def test_a_step_reads_nothing_back_from_the_device(tmp_path: Path, name: str, we
     loaded = moved_model(tmp_path, name)
     images = {f"image.{key}": tensor for key, tensor in joined(features_of(loaded)).items()}
     tensors = {**images, **vars(batch_of(loaded, rows_of(loaded)))}
-    loss = CompletionLoss(loaded.tuned.train(), loaded.family, weighted=weighted)
+    loss = CompletionLoss(loaded.peft_model.train(), loaded.family, weighted=weighted)
     loss.activation_checkpointing_enable({"use_reentrant": False})
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         batch, _ = split_model_inputs(tensors)

@@ -32,12 +32,12 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def result(loaded: LoadedModel, model: nn.Module, features: list[ImageInputs]) -> dict[str, Tensor]:
     """Loss, and gradients by name, the projector's among them."""
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     batch: TrainingBatch = batch_of(loaded, rows_of(loaded))
     loss = model({**{f"image.{name}": tensor for name, tensor in joined(features).items()}, **vars(batch)})
     loss.backward()
     found = {"loss": loss.detach()}
-    for name, weight in loaded.tuned.named_parameters():
+    for name, weight in loaded.peft_model.named_parameters():
         if weight.grad is not None:
             found[name] = weight.grad.full_tensor() if isinstance(weight.grad, DTensor) else weight.grad.clone()
     return found
@@ -47,7 +47,7 @@ def result(loaded: LoadedModel, model: nn.Module, features: list[ImageInputs]) -
 @pytest.mark.parametrize("name", NAMES)
 def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path, name)
-    features, loss = features_of(loaded), CompletionLoss(loaded.tuned, loaded.family)
+    features, loss = features_of(loaded), CompletionLoss(loaded.peft_model, loaded.family)
     bare = result(loaded, loss, features)
     assert any(loaded.family.parts.part_of(weight) == "projector" for weight in bare)
     wrapped = result(loaded, DistributedDataParallel(loss), features)
@@ -56,7 +56,7 @@ def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: P
         fully_shard(layer, mesh=mesh)
     fully_shard(loss, mesh=mesh)
     sharded = result(loaded, loss, features)
-    assert all(isinstance(weight, DTensor) for weight in loaded.tuned.parameters())
+    assert all(isinstance(weight, DTensor) for weight in loaded.peft_model.parameters())
     for other in (wrapped, sharded):
         assert other.keys() == bare.keys()
         for weight, tensor in bare.items():

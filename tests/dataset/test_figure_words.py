@@ -89,5 +89,7 @@ def test_many_words_are_read_panel_by_panel() -> None:
     words = printed_words(figure)
     assert [each.panel.label if each.panel else "" for each in words] == ["a", "b"]
     assert [each.labels for each in words] == [("Image encoder of words",) * 6, ("Text decoder of words",) * 6]
+    cut = replace(figure, text_boxes=((60.0, 0.0, 140.0, 6.0), *figure.text_boxes[1:]))
+    assert [each.lacking for each in printed_words(cut)] == ["words_cut_in_panel"] * 2
     few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
     assert [each.panel for each in printed_words(few)] == [None]

@@ -70,7 +70,7 @@ def write_wholly_trained_model(folder: Path, name: str) -> None:
     """Every weight a little off the base model's."""
     record = AdapterSettings(mode="full", rank=1, alpha=1, dropout=0.0, targets=("decoder",))
     set_up_model(folder, dataclasses.replace(choice(name), adapter=record))
-    tuned = load_tuned_model(folder, CPU, "setup", trainable=True).tuned
+    tuned = load_tuned_model(folder, CPU, "setup", trainable=True).peft_model
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in tuned.parameters():
@@ -145,7 +145,7 @@ def test_the_card_loads_it_and_asks_it_as_printed(
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     loaded = loaded_from(trained)
     examples = sample_examples(dataset, loaded.family, loaded.processor, loaded.record)
-    assert compare_logits(completion_logits(loaded.tuned, examples), completion_logits(model, examples)).passes
+    assert compare_logits(completion_logits(loaded.peft_model, examples), completion_logits(model, examples)).passes
     if packages := loaded.family.processor_packages:
         # These are not installed here, and the processor needs them.
         assert f"pip install {' '.join(packages)}" in card
@@ -153,7 +153,7 @@ def test_the_card_loads_it_and_asks_it_as_printed(
     picture = pictures()[0]
     picture.save(tmp_path / "figure.png")
     whole = load_base_model(written.folder, loaded.family, torch.float32, CPU, "sdpa")
-    merged = dataclasses.replace(loaded, model=whole, tuned=whole)
+    merged = dataclasses.replace(loaded, model=whole, peft_model=whole)
     (expected,) = generate_answers(merged, [PROMPT], [encode_image(merged, picture)], greedy(256))
     capsys.readouterr()
     exec(code.replace("bfloat16", "float32").replace("figure.png", str(tmp_path / "figure.png")), {})
@@ -200,7 +200,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
 
 
 def test_a_layer_that_computes_something_else_is_named(trained: Path) -> None:
-    tuned = loaded_from(trained).tuned
+    tuned = loaded_from(trained).peft_model
     layer = decoder_of(tuned.get_base_model()).layers[0].mlp.up_proj
     layer.get_delta_weight = lambda _: torch.ones_like(layer.get_base_layer().weight)
     with pytest.raises(ResourceError, match=r"up_proj cannot be merged"):

@@ -71,10 +71,10 @@ def test_an_uneven_axis_down_is_one_label_and_far_numbers_across_are_not() -> No
     assert texts(sparse) == ["10 M 30 M 100 M 300 M"]
 
 
-@pytest.mark.parametrize("numbers", [(100, 30, 0), (50, 0, 20), (0, 5, 70)])
-def test_far_numbers_down_to_zero_are_not_one_scale(numbers: tuple[int, ...]) -> None:
-    far = [label(str(number), 60 + 100 * place, 250) for place, number in enumerate(numbers)]
-    assert texts(far) == [str(number) for number in numbers]
+@pytest.mark.parametrize("values", [(5, 1, 0), (2, 0, 7), (0, 3, 4), (0, 0, 0), (3, 3, 3), (9, 4, 4)])
+def test_far_numbers_with_a_zero_among_them_are_read_one_by_one(values: tuple[int, ...]) -> None:
+    across = [label(f"{number}k", 60 + 100 * place, 250) for place, number in enumerate(values)]
+    assert texts(across) == [f"{number}k" for number in values]
 
 
 def test_a_sentence_that_goes_on_is_one_label() -> None:
@@ -131,6 +131,21 @@ def test_the_label_of_a_stack_of_boxes_is_read_once() -> None:
     assert texts([label("Residual block", 100 + 3 * place, 100 + 3 * place) for place in range(3)]) == [
         "Residual block"
     ]
+
+
+def test_what_is_printed_over_in_larger_type_is_read_once() -> None:
+    over = [label("Input", 100, 100, 5), label("(a) Input", 96, 101, 10), label("(a)", 80, 100, 5)]
+    assert texts(over) == ["(a) Input"]
+    assert texts([label("Input", 100, 100, 5), label("Input", 100, 120, 10)]) == ["Input", "Input"]
+
+
+def test_equal_numbers_where_two_axes_meet_are_two() -> None:
+    down = [
+        FigureLabel(text, Box(30 - ADVANCE * len(text), top, 30, top + 9.5), SIZE, True)
+        for text, top in (("0", 20.0), ("-1", 60.0), ("-2", 100.0), ("-3", 140.0))
+    ]
+    across = [label(text, x, 157.2) for text, x in (("-3", 34.5), ("-2", 64.5), ("-1", 94.5), ("0", 124.5))]
+    assert texts([*down, *across]) == ["0 -1 -2 -3", "-3 -2 -1 0"]
 
 
 def test_nothing_is_lost_or_made() -> None:

@@ -37,7 +37,7 @@ def alone(loaded: LoadedModel) -> str:
 def test_both_answers_grow_into_what_each_model_says(loaded: LoadedModel) -> None:
     pairs = list(stream_answers(loaded, QUESTION, greedy(12)))
     tuned = alone(loaded)
-    with loaded.tuned.disable_adapter():
+    with loaded.peft_model.disable_adapter():
         base = alone(loaded)
     assert (pairs[-1].tuned, pairs[-1].base) == (tuned, base)
     assert tuned != base

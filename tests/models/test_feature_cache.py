@@ -21,9 +21,10 @@ from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import sha256_of
 from figtune.models import encoding, feature_cache
 from figtune.models.encoding import encode_ahead
-from figtune.models.family import FEATURES, Family, fit_to_square
+from figtune.models.family import FEATURES, Family
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.feature_shards import FeatureShards, ShardWriter
+from figtune.models.image_fit import fit_to_square
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
@@ -248,7 +249,7 @@ def test_the_encoder_is_loaded_only_while_features_are_missing(
     loaded: LoadedModel, blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
     parts = blind.family.parts
-    assert not any(parts.part_of(name) == "vision" for name, _ in blind.tuned.named_parameters())
+    assert not any(parts.part_of(name) == "vision" for name, _ in blind.peft_model.named_parameters())
     store = prepared_features(tmp_path, blind, files)
     assert isinstance(blind.model.get_submodule(parts.vision_encoder), UnloadedVisionTower)
     for name, picture in zip(files, pictures(), strict=True):
@@ -261,7 +262,7 @@ def test_the_encoder_is_loaded_only_while_features_are_missing(
 def test_without_its_encoder_a_model_is_smaller_by_the_encoder_and_else_the_same(
     loaded: LoadedModel, blind: LoadedModel
 ) -> None:
-    whole, rest = (dict(each.tuned.named_parameters()) for each in (loaded, blind))
+    whole, rest = (dict(each.peft_model.named_parameters()) for each in (loaded, blind))
     parts = loaded.family.parts
     assert {name for name in whole if parts.part_of(name) != "vision"} == set(rest)
     assert all(

@@ -92,6 +92,7 @@ def test_a_template_without_a_place_for_images_is_refused(processor: Any) -> Non
         tokenize_prompt(FAMILY, blind, PROMPT, FAMILY.image_layout(processor, (10, 10)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(width=st.integers(1, 400), height=st.integers(1, 400), tokens=st.sampled_from((70, 140)))
 def test_tokens_are_known_from_the_size_and_never_more_than_chosen(
@@ -179,7 +180,7 @@ def test_the_library_computes_the_same_with_and_without_a_cache(tmp_path: Path) 
     with torch.no_grad():
         cached = loaded.model(**fields, use_cache=True).loss
         bare = loaded.model(**fields, use_cache=False).loss
-    loaded.tuned.train()
+    loaded.peft_model.train()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     checkpointed = loaded.model(**fields, use_cache=False).loss
     torch.testing.assert_close(bare, cached)
@@ -195,6 +196,7 @@ def test_embeddings_of_each_layer_count(tmp_path: Path) -> None:
         assert (loaded.model(**fields).loss - before).abs() > 1e-3
 
 
+@pytest.mark.slow
 def test_audio_is_neither_loaded_nor_trained_and_stays_in_the_merged_model(tmp_path: Path) -> None:
     write_dataset(tmp_path / "dataset", test_papers=1)
     write_trained_model(tmp_path / "trained", name="tiny-gemma4")

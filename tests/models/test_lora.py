@@ -41,7 +41,7 @@ NAMES = [name for name in TINY_NAMES if name != "tiny-paligemma2"]
 
 
 def trained_names(loaded: LoadedModel) -> list[str]:
-    return [name for name, parameter in loaded.tuned.named_parameters() if parameter.requires_grad]
+    return [name for name, parameter in loaded.peft_model.named_parameters() if parameter.requires_grad]
 
 
 def set_up(folder: Path, name: str, mode: AdapterMode, targets: tuple[str, ...]) -> LoadedModel:
@@ -93,9 +93,9 @@ def test_a_new_adapter_changes_no_answer(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
     fields = {**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))}
     with torch.no_grad():
-        tuned = loaded.tuned(**fields).logits
-        with loaded.tuned.disable_adapter():
-            base = loaded.tuned(**fields).logits
+        tuned = loaded.peft_model(**fields).logits
+        with loaded.peft_model.disable_adapter():
+            base = loaded.peft_model(**fields).logits
     assert torch.equal(tuned, base)
 
 
@@ -129,9 +129,9 @@ def test_a_small_step_is_not_lost_on_a_bfloat16_base(tmp_path: Path, tiny_folder
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path / "model", name)
-    save_adapter(loaded.tuned, tmp_path / "model" / "adapter")
+    save_adapter(loaded.peft_model, tmp_path / "model" / "adapter")
     again = load_tuned_model(tmp_path / "model", CPU, "setup", trainable=True)
-    ours, theirs = loaded.tuned.state_dict(), again.tuned.state_dict()
+    ours, theirs = loaded.peft_model.state_dict(), again.peft_model.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     config = json.loads((tmp_path / "model" / "adapter" / "adapter_config.json").read_text())
@@ -142,8 +142,8 @@ def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: st
 def test_the_parameter_table_counts_what_is_really_there(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
-    assert table == parameter_table(loaded.tuned, loaded.family.parts)
-    assert table.trained == sum(p.numel() for p in loaded.tuned.parameters() if p.requires_grad)
+    assert table == parameter_table(loaded.peft_model, loaded.family.parts)
+    assert table.trained == sum(p.numel() for p in loaded.peft_model.parameters() if p.requires_grad)
     base = load_base_model(tmp_path / "base", loaded.family, torch.float32, CPU, "sdpa")
     lora = next(part.trained for part in table.parts if part.part.startswith("LoRA"))
     assert table.total == sum(p.numel() for p in base.parameters()) + lora
@@ -155,10 +155,10 @@ def moved(folder: Path, name: str, mode: AdapterMode, targets: Sequence[str]) ->
     loaded = set_up(folder, name, mode, tuple(targets))
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for parameter in loaded.tuned.parameters():
+        for parameter in loaded.peft_model.parameters():
             if parameter.requires_grad:
                 parameter += 0.03 * torch.randn(parameter.shape, generator=generator)
-    save_adapter(loaded.tuned, folder / "adapter")
+    save_adapter(loaded.peft_model, folder / "adapter")
 
 
 def in_dtype(folder: Path, dtype: Dtype) -> LoadedModel:
@@ -169,20 +169,20 @@ def in_dtype(folder: Path, dtype: Dtype) -> LoadedModel:
 
 def compute_as_peft_does(loaded: LoadedModel) -> None:
     """Compute LoRA in the dtype of its matrices, float32."""
-    for layer in loaded.tuned.modules():
+    for layer in loaded.peft_model.modules():
         if isinstance(layer, LoraLayer):
             layer.forward = partial(type(layer).forward, layer)
 
 
 def step(loaded: LoadedModel, *, checkpointing: bool = False) -> tuple[Tensor, Tensor]:
     """Return the loss of a step and the gradients of all trained weights, in one float32 vector."""
-    loss = CompletionLoss(loaded.tuned.train(), loaded.family)
-    loaded.tuned.zero_grad()
+    loss = CompletionLoss(loaded.peft_model.train(), loaded.family)
+    loaded.peft_model.zero_grad()
     if checkpointing:
         loss.activation_checkpointing_enable({"use_reentrant": False})
     found = loss.loss_sum(batch_of(loaded, rows_of(loaded)), joined(features_of(loaded)))
     found.backward()  # type: ignore[no-untyped-call]
-    gradients = [parameter.grad for parameter in loaded.tuned.parameters() if parameter.requires_grad]
+    gradients = [parameter.grad for parameter in loaded.peft_model.parameters() if parameter.requires_grad]
     assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
     return found.detach(), torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
 
@@ -194,6 +194,7 @@ def distance(gradient: Tensor, exact: Tensor) -> float:
 WAYS = [*((name, "lora") for name in TINY_NAMES), ("tiny-gemma3", "qlora"), ("tiny-paligemma", "qlora")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), WAYS)
 def test_lora_beside_bfloat16_layers_learns_as_in_float32(tmp_path: Path, name: str, mode: AdapterMode) -> None:
     """Beside float32 layers exactly; beside bfloat16 the loss to 0.1 %, and no farther from the exact gradient."""
@@ -239,7 +240,7 @@ def test_all_products_are_made_in_the_dtype_of_the_layers(tmp_path: Path, dtype:
     loaded = in_dtype(tmp_path, dtype)
     images = joined(features_of(loaded))
     with Products() as products:
-        loss = CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch_of(loaded, rows_of(loaded)), images)
+        loss = CompletionLoss(loaded.peft_model, loaded.family).loss_sum(batch_of(loaded, rows_of(loaded)), images)
         loss.backward()  # type: ignore[no-untyped-call]
     assert products.dtypes == {loaded.dtype}
 
@@ -247,6 +248,6 @@ def test_all_products_are_made_in_the_dtype_of_the_layers(tmp_path: Path, dtype:
 @pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-gemma4"])
 def test_checkpointing_needs_no_gradient_of_embeddings(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder",))
-    CompletionLoss(loaded.tuned, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
+    CompletionLoss(loaded.peft_model, loaded.family).activation_checkpointing_enable({"use_reentrant": False})
     assert loaded.model.is_activation_checkpointing
     assert not loaded.model.get_input_embeddings()(torch.tensor([1])).requires_grad

@@ -33,9 +33,9 @@ from tests.models.tuned import (
     choice,
     features_of,
     joined,
+    loss_sum,
     pictures,
     rows_of,
-    summed_loss,
 )
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def seen(loaded: LoadedModel) -> list[ImageInputs]:
 
 
 def loss_of(loaded: LoadedModel, given: list[ImageInputs]) -> Tensor:
-    return summed_loss(loaded, batch_of(loaded, rows_of(loaded)), given)
+    return loss_sum(loaded, batch_of(loaded, rows_of(loaded)), given)
 
 
 def in_part(loaded: LoadedModel, part: Part) -> list[str]:
@@ -79,7 +79,7 @@ def in_part(loaded: LoadedModel, part: Part) -> list[str]:
 
 
 def trained(loaded: LoadedModel) -> dict[str, torch.nn.Parameter]:
-    return {name: each for name, each in loaded.tuned.named_parameters() if each.requires_grad}
+    return {name: each for name, each in loaded.peft_model.named_parameters() if each.requires_grad}
 
 
 def learn(loaded: LoadedModel, steps: int = 2) -> list[float]:
@@ -96,7 +96,7 @@ def learn(loaded: LoadedModel, steps: int = 2) -> list[float]:
 
 
 def gradients_of(loaded: LoadedModel, given: list[ImageInputs]) -> dict[str, Tensor]:
-    loaded.tuned.zero_grad()
+    loaded.peft_model.zero_grad()
     loss_of(loaded, given).backward()  # type: ignore[no-untyped-call]
     return {name: each.grad for name, each in trained(loaded).items() if each.grad is not None}
 
@@ -120,7 +120,7 @@ def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: s
     assert all("lora_" in each for each in trained(loaded))
     assert len(in_vision) + len(in_part(loaded, "text")) == len(trained(loaded)) > len(in_vision)
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
-    assert table == parameter_table(loaded.tuned, loaded.family.parts)
+    assert table == parameter_table(loaded.peft_model, loaded.family.parts)
     counted = {part.part: part.trained for part in table.parts}
     assert counted["LoRA in the vision encoder"] == sum(trained(loaded)[each].numel() for each in in_vision)
 
@@ -143,7 +143,7 @@ def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: 
         assert parameter.requires_grad is not frozen
         assert parameter.dtype == (torch.bfloat16 if frozen else torch.float32)
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")
-    assert table == parameter_table(loaded.tuned, loaded.family.parts)
+    assert table == parameter_table(loaded.peft_model, loaded.family.parts)
     assert table.total == sum(each.numel() for each in loaded.model.parameters())
 
 
@@ -155,12 +155,12 @@ def test_a_model_trained_whole_is_saved_loaded_and_switched_off_like_an_adapter(
     first, *_, last = learn(loaded, 4)
     assert last < first
     tuned = losses_of(loaded, seen(loaded))
-    save_adapter(loaded.tuned, tmp_path / "adapter")
+    save_adapter(loaded.peft_model, tmp_path / "adapter")
     again = to_test(tmp_path)
     given = seen(again)
     assert losses_of(again, given) == tuned
     said = answers_of(again, given)
-    with again.tuned.disable_adapter():
+    with again.peft_model.disable_adapter():
         assert losses_of(again, given) == base
         answers_of(again, given)
     assert losses_of(again, given) == tuned
@@ -171,7 +171,7 @@ def test_the_weights_of_a_model_trained_whole_load_in_plain_transformers(tmp_pat
     set_up(tmp_path, "tiny-gemma3", "full", freeze=("vision",))
     loaded = to_train(tmp_path)
     learn(loaded)
-    save_adapter(loaded.tuned, tmp_path / "adapter")
+    save_adapter(loaded.peft_model, tmp_path / "adapter")
     plain: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
     weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert plain.load_state_dict(weights, strict=False).unexpected_keys == []
@@ -184,9 +184,9 @@ def test_training_a_whole_model_goes_on_from_a_checkpoint_to_the_bit(tmp_path: P
     set_up(tmp_path, "tiny-paligemma", "full", freeze=("vision",), dtype="bfloat16")
     loaded = to_train(tmp_path)
     learn(loaded)
-    save_adapter(loaded.tuned, tmp_path / "checkpoint")
+    save_adapter(loaded.peft_model, tmp_path / "checkpoint")
     resumed = to_train(tmp_path)
-    resumed.tuned.load_adapter(tmp_path / "checkpoint", "default", is_trainable=True)
+    resumed.peft_model.load_adapter(tmp_path / "checkpoint", "default", is_trainable=True)
     assert {each.dtype for each in trained(resumed).values()} == {torch.float32}
     assert trained(resumed).keys() == trained(loaded).keys()
     assert all(torch.equal(each, trained(resumed)[name]) for name, each in trained(loaded).items())
@@ -195,14 +195,14 @@ def test_training_a_whole_model_goes_on_from_a_checkpoint_to_the_bit(tmp_path: P
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     set_up(tmp_path / "first", "tiny-paligemma", "full", freeze=("text",))
     set_up(tmp_path / "second", "tiny-paligemma", "full")
-    save_adapter(to_train(tmp_path / "first").tuned, tmp_path / "second" / "adapter")
+    save_adapter(to_train(tmp_path / "first").peft_model, tmp_path / "second" / "adapter")
     with pytest.raises(ResourceError, match="are of another model"):
         to_test(tmp_path / "second")
 
 
 def test_the_base_model_is_not_kept_beside_a_whole_model_in_training(tmp_path: Path) -> None:
     set_up(tmp_path, "tiny-gemma3", "full")
-    with pytest.raises(RuntimeError, match="not kept"), to_train(tmp_path).tuned.disable_adapter():
+    with pytest.raises(RuntimeError, match="not kept"), to_train(tmp_path).peft_model.disable_adapter():
         pass
 
 
@@ -261,13 +261,13 @@ def test_qlora_learns_answers_and_switches_off(tmp_path: Path, name: str) -> Non
     base = losses_of(loaded, seen(loaded))
     first, *_, last = learn(loaded, 4)
     assert last < first
-    save_adapter(loaded.tuned, tmp_path / "adapter")
+    save_adapter(loaded.peft_model, tmp_path / "adapter")
     again = load_tuned_model(tmp_path, CPU, "setup", encoder=False)
     given = seen(again)
     tuned = losses_of(again, given)
     assert tuned != base
     assert answers_of(again, given) == answers_of(loaded, given)
-    with again.tuned.disable_adapter():
+    with again.peft_model.disable_adapter():
         assert losses_of(again, given) == pytest.approx(base, rel=1e-5)
 
 
@@ -287,14 +287,14 @@ def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> N
 def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "qlora", ("decoder",))
     loaded = to_train(tmp_path)
-    loaded.tuned.train()
+    loaded.peft_model.train()
     given, found = seen(loaded), []
     for checkpointing in (False, True):
         if checkpointing:
             loaded.model.activation_checkpointing_enable({"use_reentrant": False})
         loss_of(loaded, given).backward()  # type: ignore[no-untyped-call]
         found.append({each: parameter.grad for each, parameter in trained(loaded).items()})
-        loaded.tuned.zero_grad()
+        loaded.peft_model.zero_grad()
     torch.testing.assert_close(found[0], found[1])
 
 
@@ -313,7 +313,7 @@ def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, n
         loss = loss_of(loaded, given)
         loss.backward()  # type: ignore[no-untyped-call]
         found.append((loss.detach(), {each: parameter.grad for each, parameter in trained(loaded).items()}))
-        loaded.tuned.zero_grad()
+        loaded.peft_model.zero_grad()
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
@@ -326,11 +326,11 @@ def test_a_trained_vision_encoder_is_given_pixels_and_switched_off_with_the_rest
     first, *_, last = learn(loaded, 4)
     assert last < first
     tuned, said = losses_of(loaded, seen(loaded)), answers_of(loaded, seen(loaded))
-    save_adapter(loaded.tuned, tmp_path / "adapter")
+    save_adapter(loaded.peft_model, tmp_path / "adapter")
     again = load_tuned_model(tmp_path, CPU, "setup", encoder=False)
     assert losses_of(again, seen(again)) == pytest.approx(tuned, rel=1e-5)
     assert answers_of(again, seen(again)) == said
-    with again.tuned.disable_adapter():
+    with again.peft_model.disable_adapter():
         assert losses_of(again, seen(again)) == pytest.approx(base, rel=1e-5)
     assert tuned != pytest.approx(base, rel=1e-3)
 
@@ -361,12 +361,12 @@ def test_the_decoder_of_paligemma2_caps_its_attention_as_the_library_does(tmp_pa
     assert loaded.model.config.vision_config._attn_implementation == "sdpa"
     eager = load_base_model(tmp_path / "base", loaded.family, torch.float32, CPU, "eager")
     given = seen(loaded)
-    with loaded.tuned.disable_adapter():
+    with loaded.peft_model.disable_adapter():
         ours = losses_of(loaded, given)
     other = dataclasses.replace(
         loaded,
         model=eager,
-        tuned=FullFinetuneModel(eager, loaded.tuned.peft_config["default"], loaded.family.parts, ()),
+        peft_model=FullFinetuneModel(eager, loaded.peft_model.peft_config["default"], loaded.family.parts, ()),
     )
     assert losses_of(other, given) == pytest.approx(ours, rel=1e-5)
     capping = {layer.self_attn.attn_logit_softcapping for layer in eager.model.language_model.layers}
@@ -380,7 +380,7 @@ def test_paligemma2_answers_with_the_likeliest_token_again_and_again(tmp_path: P
     set_up(tmp_path, "tiny-paligemma2", "lora", ("decoder", "projector"))
     loaded = to_train(tmp_path)
     learn(loaded)
-    loaded.tuned.eval()
+    loaded.peft_model.eval()
     picture = seen(loaded)[:1]
     embeddings = loaded.family.image_embeddings(loaded.model, joined(picture))
     row = tokenize_prompt(loaded.family, loaded.processor, PROMPT, picture[0].layout)
@@ -388,7 +388,7 @@ def test_paligemma2_answers_with_the_likeliest_token_again_and_again(tmp_path: P
     for _ in range(6):
         # Without cache and padding: the whole row again for every token.
         with torch.no_grad():
-            output = loaded.tuned(
+            output = loaded.peft_model(
                 input_ids=torch.tensor([ids]),
                 token_type_ids=1 - torch.tensor([prefix]).long(),
                 mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=embeddings)},

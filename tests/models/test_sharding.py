@@ -40,14 +40,14 @@ def full(name: str) -> SetupSettings:
 def test_weights_read_afterwards_are_those_of_a_model_loaded_at_once(tmp_path: Path, settings: SetupSettings) -> None:
     set_up_model(tmp_path, settings)
     whole, empty = loaded(tmp_path, sharded=False), loaded(tmp_path, sharded=True)
-    assert not any(weight.is_meta for weight in whole.tuned.parameters())
+    assert not any(weight.is_meta for weight in whole.peft_model.parameters())
     of_base = [
-        weight for name, weight in empty.tuned.named_parameters() if "lora" not in name and "modules_" not in name
+        weight for name, weight in empty.peft_model.named_parameters() if "lora" not in name and "modules_" not in name
     ]
     assert all(weight.is_meta for weight in of_base)
-    load_shards(empty.tuned, empty.model, empty.base_dir, empty.family.parts, CPU)
-    expected = dict(whole.tuned.named_parameters()) | dict(whole.tuned.named_buffers())
-    found = dict(empty.tuned.named_parameters()) | dict(empty.tuned.named_buffers())
+    load_shards(empty.peft_model, empty.model, empty.base_dir, empty.family.parts, CPU)
+    expected = dict(whole.peft_model.named_parameters()) | dict(whole.peft_model.named_buffers())
+    found = dict(empty.peft_model.named_parameters()) | dict(empty.peft_model.named_buffers())
     assert found.keys() == expected.keys()
     for name, weight in found.items():
         assert weight.dtype == expected[name].dtype, name
@@ -64,7 +64,7 @@ def test_a_base_model_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
     del weights[lost]
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ResourceError, match=r"has no weight .*layers\.1\.mlp\.up_proj"):
-        load_shards(empty.tuned, empty.model, empty.base_dir, empty.family.parts, CPU)
+        load_shards(empty.peft_model, empty.model, empty.base_dir, empty.family.parts, CPU)
 
 
 def test_weights_in_four_bits_are_not_sharded(tmp_path: Path) -> None:

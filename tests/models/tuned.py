@@ -69,7 +69,7 @@ def moved_model(folder: Path, name: str) -> LoadedModel:
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for parameter in loaded.tuned.parameters():
+        for parameter in loaded.peft_model.parameters():
             if parameter.requires_grad:
                 parameter += 0.03 * torch.randn(parameter.shape, generator=generator)
     return loaded
@@ -125,14 +125,14 @@ def batch_of_rows(loaded: LoadedModel, rows: Sequence[PackedRow]) -> TrainingBat
     return training_batch(rows, loaded.family, loaded.processor.tokenizer.pad_token_id)
 
 
-def summed_loss(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> Tensor:
+def loss_sum(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> Tensor:
     """Return the summed loss of a batch: float32[]."""
-    return CompletionLoss(loaded.tuned, loaded.family).loss_sum(batch, joined(images))
+    return CompletionLoss(loaded.peft_model, loaded.family).loss_sum(batch, joined(images))
 
 
 def target_logits(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> tuple[Tensor, Tensor]:
     """Return the logits at the targets of a batch, and these."""
-    return CompletionLoss(loaded.tuned, loaded.family).logits_at_targets(batch, joined(images))
+    return CompletionLoss(loaded.peft_model, loaded.family).logits_at_targets(batch, joined(images))
 
 
 def plain_fields(loaded: LoadedModel, rows: Sequence[TokenizedExample]) -> dict[str, Tensor]:

@@ -18,12 +18,12 @@ from playwright.sync_api import Page, expect
 import extract_content
 from figtune.core.errors import ExitCode
 from figtune.core.jsonl import read_json
-from figtune.dataset.candidates import stream_candidates
 from figtune.dataset.decisions import read_decisions
 from figtune.dataset.records import STATS_FILE, Example, Stats
 from figtune.dataset.shards import stream_examples
 from tests.browser import Tab
 from tests.conftest import ROOT
+from tests.dataset.content_maker import candidates_of
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)  # a busy machine is no fault
@@ -223,7 +223,7 @@ def test_what_a_rule_left_out_is_found_and_accepted(tab: Tab, review: Review) ->
     page = tab.page
     page.goto(review.address)
     shown(page)
-    tables = [each for each in stream_candidates(review.folder / "dataset") if each.rule == "table_kept_apart"]
+    tables = [each for each in candidates_of(review.folder / "dataset") if each.rule == "table_kept_apart"]
     page.locator("select[name=rule]").select_option("table_kept_apart")
     expect(page.locator("#left")).to_have_text(str(len(tables)))
     expect(page.locator("#rule-note")).to_contain_text("tables, which is the default")
@@ -285,7 +285,7 @@ def test_filters_are_reached_and_left_by_keyboard(tab: Tab, review: Review) -> N
     expect(page.locator("#main")).to_be_focused()
     wanted = [
         each
-        for each in stream_candidates(review.folder / "dataset")
+        for each in candidates_of(review.folder / "dataset")
         if each.key.task == "caption" and not each.rule and each.score <= 0.9
     ]
     expect(page.locator("#left")).to_have_text(str(len(wanted)))

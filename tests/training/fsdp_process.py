@@ -56,8 +56,8 @@ def save_sharded(model: Path, target: Path) -> int:
         loaded = load_tuned_model(model, torch.device("cpu"), "setup", trainable=True, encoder=False)
         for layer in loaded.model.model.language_model.layers:
             fully_shard(layer)
-        fully_shard(loaded.tuned)
-        save_adapter(loaded.tuned, target)
+        fully_shard(loaded.peft_model)
+        save_adapter(loaded.peft_model, target)
     return 0
 
 

@@ -12,16 +12,16 @@ from safetensors.torch import load_file
 
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.evaluation.evaluate import evaluate
 from figtune.metrics.records import Prediction
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.lora_targets import trains_vision
 from figtune.models.records import AdapterMode, MetricsLine, Part
 from figtune.models.setup import set_up_model
-from figtune.models.targets import trains_vision
 from figtune.models.vision_tower import UnloadedVisionTower
 from figtune.training.callbacks import CheckpointCallback
 from tests.evaluation.test_evaluate import TRIAL
@@ -65,7 +65,7 @@ def example_losses(loaded: LoadedModel, dataset: Path, each: Prediction) -> list
     family, limit = loaded.family, loaded.record.max_length
     row = tokenize_example(family, loaded.processor, each.prompt, each.reference, image.layout, limit)
     tuned = per_example_loss(loaded, [row], [image.tensors])
-    with loaded.tuned.disable_adapter():
+    with loaded.peft_model.disable_adapter():
         return [*tuned, *per_example_loss(loaded, [row], [image.tensors])]
 
 

@@ -171,7 +171,7 @@ def test_the_card_tells_the_least_versions(tmp_path: Path) -> None:
 def test_the_card_loads_a_model_trained_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = AdapterSettings(mode="full", rank=1, alpha=1, dropout=0.0, targets=("decoder",))
     set_up_model(tmp_path, dataclasses.replace(choice("tiny-gemma3"), adapter=whole))
-    tuned = load_tuned_model(tmp_path, torch.device("cpu"), "setup", trainable=True).tuned
+    tuned = load_tuned_model(tmp_path, torch.device("cpu"), "setup", trainable=True).peft_model
     with torch.no_grad():
         for parameter in tuned.parameters():
             parameter += 0.01

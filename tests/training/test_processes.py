@@ -25,11 +25,11 @@ from config import parse
 from figtune.core.artifacts import Provenance, Stage, write_manifest
 from figtune.core.distributed import check_launch, process_group
 from figtune.core.errors import ExitCode, UsageError
-from figtune.core.jsonl import read_records, write_records
+from figtune.core.jsonl import write_records
 from figtune.dataset.records import examples_file
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import LossPer, MetricsLine
+from figtune.models.records import LossPer
 from figtune.models.settings import SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible
@@ -37,7 +37,7 @@ from figtune.training.settings import TrainSettings
 from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.training.fsdp_process import save_sharded, train_and_carry_on
-from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+from tests.training.runs import SETTINGS, TEXTS, example, losses, run, write_examples
 
 pytestmark = pytest.mark.slow
 
@@ -95,12 +95,6 @@ def submit(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         env={**os.environ, **slurm, "PATH": f"{folder}:{os.environ['PATH']}", "PORT": str(port)},
         stderr=subprocess.DEVNULL,
     )
-
-
-def losses(output: Path) -> list[float]:
-    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
-    values = [value for line in lines for value in (line.loss, line.val_loss, line.minitrain_loss, line.gradient_norm)]
-    return [value for value in values if value is not None]
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
@@ -210,7 +204,7 @@ def test_a_checkpoint_is_carried_on_as_it_was_written(tmp_path: Path, sharded: b
 def test_a_model_trained_whole_is_saved_from_all_its_shards(tmp_path: Path) -> None:
     set_up_model(tmp_path / "model", WHOLE)
     alone = load_tuned_model(tmp_path / "model", torch.device("cpu"), "setup", trainable=True, encoder=False)
-    save_adapter(alone.tuned, tmp_path / "alone" / "adapter")
+    save_adapter(alone.peft_model, tmp_path / "alone" / "adapter")
     two = Launched(2, save_sharded, tmp_path / "model", tmp_path / "shards" / "adapter", log=tmp_path / "log")
     assert two.codes() == [0, 0], two.said()
     files = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("alone", "shards")]

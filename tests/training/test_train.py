@@ -23,19 +23,12 @@ from figtune.models.feature_shards import FeatureShards
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
-from figtune.training.callbacks import DivergenceCallback
+from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
-from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+from tests.training.runs import SETTINGS, TEXTS, example, run
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +194,7 @@ def test_the_card_says_how_to_load_and_its_code_works(
     names: dict[str, object] = {}
     exec(code, names)
     loaded = load_tuned_model(output, CPU, "train")
-    theirs, ours = names["model"].state_dict(), loaded.tuned.state_dict()  # type: ignore[attr-defined]
+    theirs, ours = names["model"].state_dict(), loaded.peft_model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
 
 

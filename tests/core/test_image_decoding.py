@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from figtune.core import images
+from figtune.core import image_decoding
 from figtune.core.errors import InputError
-from figtune.core.images import decode_file, read_image
+from figtune.core.image_decoding import decode_file, read_image
 from tests.conftest import ROOT
 
 WHITE = (255, 255, 255)
@@ -144,7 +144,7 @@ def test_strips_meet_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     values = np.random.default_rng(0).random((37, 53), dtype=np.float32)
     path = saved(tmp_path / "a.tif", Image.fromarray(values))
     whole = greys(path)
-    monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
+    monkeypatch.setattr(image_decoding, "_STRIP_PIXELS", 100)
     assert np.array_equal(greys(path), whole)
 
 
@@ -277,7 +277,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 
 def test_a_file_of_too_many_bytes_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (8, 8)))
-    monkeypatch.setattr(images, "MAX_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(image_decoding, "MAX_BYTES", path.stat().st_size - 1)
     with pytest.raises(InputError, match="has more than 0 MB"):
         read_image(path)
 
@@ -298,7 +298,8 @@ def test_the_largest_images_stay_within_500_megabytes(tmp_path: Path, mode: str)
     options = {"compression": "tiff_lzw"} if mode == "F" else {"compress_level": 1}
     Image.new(mode, (8000, 5000)).save(path, **options)
     code = (
-        "import sys, pathlib; from figtune.core.images import read_image; read_image(pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib; from figtune.core.image_decoding import read_image;"
+        "read_image(pathlib.Path(sys.argv[1]));"
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,10 +16,10 @@ from config import MODEL
 from figtune.core.errors import FigtuneError, ResourceError, UsageError
 from figtune.models.availability import check_setup
 from figtune.models.families import TINY_TYPES, family_of
+from figtune.models.lora_targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS
 from figtune.models.records import AdapterMode, Dtype, Part
 from figtune.models.settings import AdapterSettings, SetupSettings
-from figtune.models.targets import PARTS, Targets, targets_of, trains_vision
 from figtune.models.tiny import TINY_MODELS
 from tests.hub_server import COMMIT, serving
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, eval_batches
@@ -21,12 +19,21 @@ from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
-from figtune.training.callbacks import CheckpointCallback, DivergenceCallback, EarlyStopping, ProgressCallback
+from figtune.training.callbacks import CheckpointCallback, ProgressCallback
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
+from figtune.training.early_stopping import DivergenceCallback, EarlyStopping
+from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
 from figtune.training.metrics_log import MINITRAIN, VAL
-from figtune.training.oom import is_out_of_memory, oom_error, release_memory
+from figtune.training.oom import (
+    is_out_of_memory,
+    log_smaller_pass,
+    oom_error,
+    release_memory,
+    restore_weights,
+    trained_weights,
+)
 from figtune.training.sample_callback import SampleGenerationCallback
 from figtune.training.schedule import LR_SCHEDULERS, TrainingSchedule
 from figtune.training.settings import TrainSettings
@@ -43,7 +50,7 @@ class RunContext:
     """Inputs of one training run."""
 
     loaded: LoadedModel
-    settings: TrainSettings
+    forward: ForwardPass
     schedule: TrainingSchedule
     splits: Mapping[str, TokenizedSplit]
     samples: list[Example]
@@ -51,9 +58,11 @@ class RunContext:
     collator: Collator
     checkpoints: Checkpoints
     output_dir: Path
-    together: int = 1
-    """Batches of a step that go through in one forward pass: a divisor of the accumulation. The steps are the same, so
-    a run may be resumed with another number."""
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Settings of the run."""
+        return self.forward.settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +80,7 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
     """Take all steps that are not done yet.
 
     Args:
-        contexts: the requested one, then those with smaller batches, tried in turn when memory runs out. A run that was
+        contexts: the chosen one, then those that take less memory, tried in turn when memory runs out. A run that was
             interrupted on one of them resumes there.
 
     Raises:
@@ -80,7 +89,7 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
     """
     begun = (number for number, context in enumerate(contexts) if context.checkpoints.newest() is not None)
     remaining = list(contexts[next(begun, 0) :])
-    untrained = _trained_weights(contexts[0].loaded) if len(remaining) > 1 else {}
+    untrained = trained_weights(contexts[0].loaded) if len(remaining) > 1 else {}
     while len(remaining) > 1:
         try:
             return _start_or_resume(remaining[0])
@@ -89,13 +98,13 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
                 raise
         # Outside the handler: the exception no longer holds the failed step's tensors.
         release_memory()
-        _restore(contexts[0].loaded, untrained)
-        _log_smaller_pass(remaining.pop(0), remaining[0])
+        restore_weights(contexts[0].loaded, untrained)
+        log_smaller_pass(remaining.pop(0).forward, remaining[0].forward)
     try:
         return _start_or_resume(remaining[0])
     except (RuntimeError, MemoryError) as failure:
         if is_out_of_memory(failure):
-            raise oom_error(remaining[0].settings, remaining[0].loaded.record, remaining[0].together) from None
+            raise oom_error(remaining[0].forward, remaining[0].loaded.record) from None
         raise
 
 
@@ -112,35 +121,9 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     )
 
 
-def _log_smaller_pass(failed: RunContext, smaller: RunContext) -> None:
-    if failed.together > 1:
-        logger.info(
-            f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
-        )
-        return
-    settings = smaller.settings
-    logger.info(
-        f"train: out of memory with a batch of {failed.settings.batch_size}; starting again with "
-        f"{settings.batch_size}, accumulated {settings.gradient_accumulation_steps} times: the same examples per step"
-    )
-
-
 def _is_finished(context: RunContext, state: TrainerState) -> bool:
     stopped = EarlyStopping(context.settings.patience).should_stop(state.log_history)
     return stopped or state.global_step >= context.schedule.steps
-
-
-def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
-    weights = loaded.tuned.named_parameters()
-    return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
-
-
-def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
-    loaded.tuned.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        for name, weight in loaded.tuned.named_parameters():
-            if name in weights:
-                weight.copy_(weights[name])
 
 
 def _start_or_resume(context: RunContext) -> RunResult:
@@ -176,9 +159,11 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
     try:
         with suppress_training_warnings():
             trainer = FigureTrainer(
-                tuned=context.loaded.tuned,
+                peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
-                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.together),
+                train=BatchDataset(
+                    splits["train"], batch_order(splits["train"], settings), context.forward.batches_per_pass
+                ),
                 evaluated={
                     name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
                 },
@@ -227,15 +212,15 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         max_steps=schedule.steps,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.together,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.batches_per_pass,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,
         optim=_OPTIMIZERS[settings.optimizer],
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        activation_checkpointing=settings.activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
+        activation_checkpointing=context.forward.recomputes,
+        activation_checkpointing_kwargs={"use_reentrant": False} if context.forward.recomputes else None,
         seed=settings.seed,
         data_seed=settings.seed,
         logging_strategy="steps",

@@ -15,7 +15,7 @@ from figtune.batching.dataset import TokenizedSplit, read_examples, tokenize_spl
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, pack
 from figtune.core.errors import UsageError
-from figtune.core.images import read_image_size
+from figtune.core.image_decoding import read_image_size
 from figtune.core.jsonl import read_records
 from figtune.models.feature_cache import (
     ImageFiles,
@@ -29,19 +29,12 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
-from figtune.training.visual_weights import FILE, VisualWeights
+from figtune.training.visual_token_weights import FILE, VisualWeights
 from tests.models.tuned import CPU, choice
-from tests.training.runs import SETTINGS, run, write_examples
+from tests.training.runs import SETTINGS, run
 
 WEIGHT = 0.75
 WEIGHTED = dataclasses.replace(SETTINGS, visual_weight=WEIGHT)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-gemma4"])
@@ -87,9 +80,9 @@ def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> to
     """Return those of the target tokens of one example, alone in a batch."""
     group = SharedPrefixGroup(image_sha256="", examples=(start.split.examples[index].example,))
     batch = training_batch([[group]], start.loaded.family, start.collator.pad_id)
-    start.loaded.tuned.eval()
+    start.loaded.peft_model.eval()
     with torch.no_grad():
-        logits, labels = CompletionLoss(start.loaded.tuned, start.loaded.family).logits_at_targets(batch, images)
+        logits, labels = CompletionLoss(start.loaded.peft_model, start.loaded.family).logits_at_targets(batch, images)
     return logits.softmax(1).gather(1, labels[:, None])[:, 0]
 
 
@@ -129,7 +122,7 @@ def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(start: Start, 
     for rows in (pack(groups), [[group] for group in groups]):
         batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)  # type: ignore[arg-type]
         images = concatenate([start.collator.images.tensors(group.image_sha256) for row in rows for group in row])
-        loss = CompletionLoss(start.loaded.tuned, start.loaded.family, weighted=True).eval()
+        loss = CompletionLoss(start.loaded.peft_model, start.loaded.family, weighted=True).eval()
         with torch.no_grad():
             found = float(loss.loss_sum(batch, images))
         assert found / float(batch.loss_count) == pytest.approx(expected / count, rel=1e-4)

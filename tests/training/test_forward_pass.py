@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
+from transformers import Gemma3TextModel
 
 from figtune.batching.batch_sampler import padded_tokens, passes_of
 from figtune.batching.collator import Collator, split_model_inputs
@@ -21,33 +22,21 @@ from figtune.core.log import configure_logging
 from figtune.dataset.records import Example, examples_file
 from figtune.models.feature_cache import image_files
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import LossPer, MetricsLine
-from figtune.models.setup import set_up_model
-from figtune.training.memory_check import MemoryBudget, batches_that_fit, peak_by_batches
-from figtune.training.run import batch_order
-from tests.models.tuned import CPU, choice
+from figtune.models.records import LossPer
+from figtune.training.forward_pass import batches_that_fit, peak_by_batches
+from figtune.training.memory_check import MemoryBudget
+from figtune.training.run_trainer import batch_order
+from figtune.training.settings import TrainSettings
+from tests.models.tuned import CPU
 from tests.processes import Launched
-from tests.training.runs import SETTINGS, run, write_examples
-from tests.training.test_run import OUT_OF_MEMORY, failing_above
+from tests.training.runs import SETTINGS, losses, run
+from tests.training.test_run_trainer import OUT_OF_MEMORY, failing_above
 
 STEPPED = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=4, epochs=3, evaluations=3)
 """Six examples: steps of four batches and of two."""
 AUTO = replace(STEPPED, auto_batch=True)
+RECOMPUTING = replace(STEPPED, activation_checkpointing=True)
 PLENTY, SCARCE = (MemoryBudget(device="cpu", requested=size) for size in (10**12, 1))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    set_up_model(folder, choice("tiny-gemma3"))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +56,6 @@ def plain(dataset: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) 
     output = tmp_path_factory.mktemp("plain")
     run(dataset, model, output, STEPPED)
     return output
-
-
-def losses(output: Path) -> list[float]:
-    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
-    values = [value for line in lines for value in (line.loss, line.val_loss, line.minitrain_loss, line.gradient_norm)]
-    return [value for value in values if value is not None]
 
 
 def assert_same_run(output: Path, expected: Path) -> None:
@@ -123,6 +106,54 @@ def test_as_many_batches_go_together_as_the_estimate_leaves_room_for(
 
 
 @pytest.mark.slow
+def test_activations_are_kept_where_they_fit(
+    dataset: Path, model: Path, plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, settings, budget, kept in (
+        ("kept", RECOMPUTING, PLENTY, True),
+        ("recomputed", RECOMPUTING, SCARCE, False),
+        ("always", replace(RECOMPUTING, auto_checkpointing=False), PLENTY, False),
+        ("both", replace(RECOMPUTING, auto_batch=True), PLENTY, True),
+    ):
+        run(dataset, model, tmp_path / name, settings, budget)
+        said = capsys.readouterr().err
+        assert ("train: activations are kept: at most 0.5 GB by estimate, and 1,000.0 GB are free" in said) == kept
+        assert ("train: 4 of the 4 batches" in said) == settings.auto_batch
+        assert_same_run(tmp_path / name, plain)
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_nevertheless_has_activations_recomputed(
+    dataset: Path,
+    model: Path,
+    plain: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    forward, after = Gemma3TextModel.forward, 10
+
+    def limited(self: Gemma3TextModel, *args: object, **kwargs: object) -> object:
+        nonlocal after
+        if self.training and not self.is_activation_checkpointing and not args and not kwargs["inputs_embeds"].is_meta:  # type: ignore[attr-defined]
+            after -= 1
+            if after < 0:
+                raise OUT_OF_MEMORY
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(Gemma3TextModel, "forward", limited)
+    run(dataset, model, tmp_path / "alone", RECOMPUTING, PLENTY)
+    said = capsys.readouterr().err
+    assert "train: out of memory with activations kept; going on with recomputing them" in said
+    assert "train: resuming from step" in said
+    assert_same_run(tmp_path / "alone", plain)
+    after = 0
+    monkeypatch.setattr("figtune.training.forward_pass.world_size", lambda: 2)
+    with pytest.raises(ResourceError, match=r"give --train.no_auto_checkpointing, so that activations are recomputed"):
+        run(dataset, model, tmp_path / "of two", RECOMPUTING, PLENTY)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("loss_per", ["token", "example"])
 def test_larger_passes_take_the_same_steps(
     dataset: Path, model: Path, tmp_path: Path, loss_per: LossPer, capsys: pytest.CaptureFixture[str]
@@ -150,12 +181,14 @@ def test_memory_that_runs_out_nevertheless_has_fewer_go_together(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [AUTO, RECOMPUTING])
 @pytest.mark.parametrize("order", [(PLENTY, SCARCE), (SCARCE, PLENTY)])
 def test_a_run_is_carried_on_with_passes_of_another_size(
     dataset: Path,
     model: Path,
     plain: Path,
     tmp_path: Path,
+    settings: TrainSettings,
     order: Sequence[MemoryBudget],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,8 +196,8 @@ def test_a_run_is_carried_on_with_passes_of_another_size(
         after = TrainerSteps(3)
         broken.setattr("figtune.training.callbacks.ProgressCallback.on_step_end", after)
         with pytest.raises(KeyboardInterrupt):
-            run(dataset, model, tmp_path, AUTO, order[0])
-    summary = run(dataset, model, tmp_path, AUTO, order[1])
+            run(dataset, model, tmp_path, settings, order[0])
+    summary = run(dataset, model, tmp_path, settings, order[1])
     assert summary.resumed_from == 2
     assert_same_run(tmp_path, plain)
 
@@ -210,6 +243,6 @@ def test_processes_that_run_out_of_memory_say_to_leave_it_out(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_above(120, monkeypatch, OUT_OF_MEMORY)
-    monkeypatch.setattr("figtune.training.train.world_size", lambda: 2)
+    monkeypatch.setattr("figtune.training.forward_pass.world_size", lambda: 2)
     with pytest.raises(ResourceError, match=r"leave out --train.auto_batch, by which 4 batches go through together"):
         run(dataset, model, tmp_path, AUTO, PLENTY)
