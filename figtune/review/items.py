@@ -135,6 +135,11 @@ class ReviewItems:
         self.rules = sorted({item.rule for item in self._items} - {""})
         """Rules that there are."""
 
+    @property
+    def kept(self) -> int:
+        """Number of items that no rule is against."""
+        return sum(not item.rule for item in self._items)
+
     def __len__(self) -> int:
         return len(self._items)
 
