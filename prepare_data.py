@@ -107,8 +107,9 @@ def _run_all(config: Config) -> None:
     try:
         run_stages([SCRIPT], config)
     except NothingProducedError as nothing:
-        rejected_dir = describe(config).build_folder
-        if not config.review or not _has_candidates(rejected_dir):
+        from figtune.review.items import has_candidates
+
+        if not config.review or not has_candidates(rejected_dir := describe(config).build_folder):
             raise
         logger.warning(f"{nothing.problem}; the review shows what was rejected, and what it accepts is kept next time")
     if config.review and not config.dry_run:
@@ -117,13 +118,6 @@ def _run_all(config: Config) -> None:
 
         desk = Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions, rejected_dir)
         serve_review(desk, _access(config))
-
-
-def _has_candidates(folder: Path) -> bool:
-    from figtune.dataset.records import CANDIDATES_FILE
-
-    path = folder / CANDIDATES_FILE
-    return path.is_file() and path.stat().st_size > 0
 
 
 def _access(config: Config) -> Access:
