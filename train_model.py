@@ -52,7 +52,7 @@ def describe(config: Config) -> Stage:
             Dependency(stage="setup", folder=config.model_dir, command=commands.SETUP),
         ),
         outputs=(*OUTPUT_CONTENTS, CONFIG_FILE),
-        apart=config.output_dir / ".partial-results",
+        staging_folder=config.output_dir / ".partial-results",
         html_pages=(CURVES_FILE,),
     )
 
@@ -71,7 +71,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
+    """Check launcher, device and trackers, and that the base model is available."""
     from figtune.training.loggers import check_trackers
 
     check_launch_and_device(SCRIPT_FILE, config.device)

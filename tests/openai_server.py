@@ -78,7 +78,7 @@ class OpenAIServer(http.server.ThreadingHTTPServer):
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": answer.text},
-                    "finish_reason": "stop" if answer.stopped else "length",
+                    "finish_reason": "stop" if answer.ended_with_eos else "length",
                 }
             ],
             "usage": {"completion_tokens": answer.tokens},

@@ -30,7 +30,7 @@ class ExampleLength:
     """Tokens of the shared prefix."""
     own: int
     """Tokens after the shared prefix."""
-    is_looking: bool = False
+    is_question: bool = False
     """True for short questions and words to read, which nothing but the image answers."""
 
 
@@ -68,7 +68,7 @@ class LengthGroupedSampler:
         self._examples = examples
         self._limits = limits
         self._seed = seed
-        self._questions = [index for index, each in enumerate(examples) if each.is_looking] if question_share else []
+        self._questions = [index for index, each in enumerate(examples) if each.is_question] if question_share else []
         others = len(examples) - len(self._questions)
         if not others:
             self._questions = []
@@ -168,11 +168,11 @@ def _halves(batch: IndexBatch) -> tuple[IndexBatch, IndexBatch]:
     return (group[: len(group) // 2],), (group[len(group) // 2 :],)
 
 
-def passes_of(batches: Sequence[IndexBatch], together: int) -> list[IndexBatch]:
+def passes_of(batches: Sequence[IndexBatch], batches_per_pass: int) -> list[IndexBatch]:
     """Put that many batches in a row into each forward pass."""
     return [
-        tuple(group for batch in batches[first : first + together] for group in batch)
-        for first in range(0, len(batches), together)
+        tuple(group for batch in batches[first : first + batches_per_pass] for group in batch)
+        for first in range(0, len(batches), batches_per_pass)
     ]
 
 

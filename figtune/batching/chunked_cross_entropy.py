@@ -12,7 +12,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from figtune.batching.liger import CHUNK, fused_loss
+from figtune.models.liger import CHUNK, fused_loss
 
 
 def logits_of(base: PreTrainedModel, states: Tensor) -> Tensor:

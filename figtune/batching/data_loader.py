@@ -35,16 +35,16 @@ class BatchDataset(Dataset[list[SharedPrefixGroup]]):
     is the same.
     """
 
-    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, together: int = 1) -> None:
+    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, batches_per_pass: int = 1) -> None:
         """Hold a split, its batches, and the number of them in one pass: a divisor of those of a step."""
         self._split = split
         self._sampler = sampler
-        self._together = together
-        self._passes = self._composed(0)
+        self._batches_per_pass = batches_per_pass
+        self._passes = self._passes_of_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Compose the passes of an epoch; accelerate's data loader calls this, after a resumed start too."""
-        self._passes = self._composed(epoch)
+        self._passes = self._passes_of_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self._passes)
@@ -52,8 +52,8 @@ class BatchDataset(Dataset[list[SharedPrefixGroup]]):
     def __getitem__(self, index: int) -> list[SharedPrefixGroup]:
         return self._split.groups(self._passes[index])
 
-    def _composed(self, epoch: int) -> list[IndexBatch]:
-        passes = passes_of(self._sampler.batches(epoch), self._together)
+    def _passes_of_epoch(self, epoch: int) -> list[IndexBatch]:
+        passes = passes_of(self._sampler.batches(epoch), self._batches_per_pass)
         # Every process takes part in as many, if need be in an empty one.
         return [*passes, *[()] * (-len(passes) % world_size())]
 

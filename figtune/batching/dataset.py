@@ -35,13 +35,13 @@ class CompactExample:
     image: ImageLayout
     truncated: bool
     image_sha256: str
-    is_looking: bool
+    is_question: bool
     """True for short questions and words to read, which nothing but the image answers."""
     target_weights: bytes = b""
     """float32, one for each target token; empty for 1."""
 
     @classmethod
-    def of(cls, example: TokenizedExample, image_sha256: str, *, is_looking: bool = False) -> CompactExample:
+    def of(cls, example: TokenizedExample, image_sha256: str, *, is_question: bool = False) -> CompactExample:
         """Pack an example."""
         return cls(
             input_ids=array(_TOKEN_TYPECODE, example.input_ids).tobytes(),
@@ -51,7 +51,7 @@ class CompactExample:
             image=example.image,
             truncated=example.truncated,
             image_sha256=image_sha256,
-            is_looking=is_looking,
+            is_question=is_question,
         )
 
     @property
@@ -116,7 +116,7 @@ class TokenizedSplit:
                 else index,
                 shared=each.shared_prefix_length,
                 own=each.length - each.shared_prefix_length,
-                is_looking=each.is_looking,
+                is_question=each.is_question,
             )
             for index, each in enumerate(self.examples)
         ]
@@ -173,8 +173,8 @@ def tokenize_split(
         except InputError as refusal:
             refused[example.example_id] = refusal
             continue
-        looking = example.task in SHORT_TASKS
-        tokenized.append(CompactExample.of(tokens, example.image_sha256, is_looking=looking))
+        is_question = example.task in SHORT_TASKS
+        tokenized.append(CompactExample.of(tokens, example.image_sha256, is_question=is_question))
     log_too_long(refused)
     return TokenizedSplit(
         examples=tokenized, truncated=sum(each.truncated for each in tokenized), left_out=len(refused)

@@ -67,8 +67,8 @@ class Stage:
     outputs: tuple[str, ...]
     """Names directly below the folder that are the artifact; whatever else lies there is left alone."""
     bulk: tuple[str, ...] = ()
-    """Folders among `holds` with very many files, which are compared by size and not by sha256."""
-    apart: Path | None = None
+    """Folders among `outputs` with very many files, which are compared by size and not by sha256."""
+    staging_folder: Path | None = None
     """Folder in which the artifact is built before it takes the place of the one that is there; None for a stage that
     carries on in its own folder."""
     html_pages: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Stage:
     @property
     def build_folder(self) -> Path:
         """Folder that the stage writes into."""
-        return self.apart or self.folder
+        return self.staging_folder or self.folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,8 +244,8 @@ def write_manifest(stage: Stage, origin: Provenance, counts: Mapping[str, int], 
             files_sha256=sha256_of(built / LIST_FILE),
         ),
     )
-    if stage.apart is not None:
-        _take_place(stage, stage.apart)
+    if stage.staging_folder is not None:
+        _take_place(stage, stage.staging_folder)
 
 
 def _take_place(stage: Stage, built: Path) -> None:

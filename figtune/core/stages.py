@@ -130,11 +130,11 @@ def _begun(stage: Stage, *, force: bool) -> tuple[Provenance, str | None]:
         artifacts.check_need(stage, need)
     stage.folder.mkdir(parents=True, exist_ok=True)
     remove_partial_files(stage.folder, stage.outputs)
-    if stage.apart is None:
+    if stage.staging_folder is None:
         artifacts.invalidate(stage)
     else:
-        shutil.rmtree(stage.apart, ignore_errors=True)
-        stage.apart.mkdir(parents=True)
+        shutil.rmtree(stage.staging_folder, ignore_errors=True)
+        stage.staging_folder.mkdir(parents=True)
     return origin, reason
 
 
@@ -144,13 +144,13 @@ def _cleared_on_failure(stage: Stage) -> Iterator[None]:
     try:
         yield
     except NothingProducedError:
-        if stage.apart is not None:
+        if stage.staging_folder is not None:
             with suppress(OSError):
-                stage.apart.rmdir()
+                stage.staging_folder.rmdir()
         raise
     except BaseException:
-        if stage.apart is not None:
-            shutil.rmtree(stage.apart, ignore_errors=True)
+        if stage.staging_folder is not None:
+            shutil.rmtree(stage.staging_folder, ignore_errors=True)
         raise
 
 

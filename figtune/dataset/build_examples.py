@@ -73,7 +73,7 @@ def figure_prompt(figure_context: FigureContext, figure_id: str, task: Task, cus
     entry = task_entry(task)
     draft = next(entry.drafts(figure_context))
     prompt = _prompt(entry, draft, figure_context, _example_id(figure_id, entry, draft), custom_prompt)
-    return f"{_context(figure_context.told)}{prompt}" if entry.is_text else prompt
+    return f"{_context(figure_context.extra_context)}{prompt}" if entry.is_text else prompt
 
 
 class _Build:
@@ -94,8 +94,8 @@ class _Build:
         self._settings = settings
         self._example_id = _example_id(place.figure_id, entry, draft)
         self._prompt = _prompt(entry, draft, figure_context, self._example_id, None)
-        told = figure_context.told if entry.is_text and draft.panel is None else ()
-        self._whole_prompt = _context(told) + self._prompt
+        extra_context = figure_context.extra_context if entry.is_text and draft.panel is None else ()
+        self._whole_prompt = _context(extra_context) + self._prompt
         sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
         self._completion = draft.joint.join(sentences)
         self._is_short = len(sentences) < len(draft.sentences)
@@ -137,14 +137,14 @@ class _Build:
             return image
         if quality is not None and quality.score < settings.min_quality:
             return RejectReason("low_quality", f"{quality.score:.2f} < {settings.min_quality:.2f}. {target}")
-        return self._example(target, image)
+        return self._example(target, image, quality)
 
     def _accepted(self, text: str, ruled: Example | RejectReason) -> Example | RejectReason:
         """Return the example with the text that a person wants; nothing comes of it without a text or a picture."""
         image = self._image(accepted=True)
         if isinstance(image, RejectReason):
             return image
-        return self._example(text, image) if text else ruled
+        return self._example(text, image, self._quality(text)) if text else ruled
 
     def _quality(self, text: str) -> Quality | None:
         if not (self._entry.is_text and text):
@@ -158,8 +158,7 @@ class _Build:
             return place.image, place.image_sha256
         return place.panels.store(panel.box, accepted=accepted)
 
-    def _example(self, text: str, image: tuple[str, str]) -> Example:
-        quality = self._quality(text)
+    def _example(self, text: str, image: tuple[str, str], quality: Quality | None) -> Example:
         return Example(
             task=self._entry.name,
             example_id=self._example_id,
@@ -206,8 +205,8 @@ def _reject_reason(
 
 def _known(entry: TaskEntry, figure_context: FigureContext) -> str:
     """Return what else is known of the figure than the text that the target is taken from."""
-    told = figure_context.facts.spoken if entry.name == "caption" else " ".join(figure_context.caption)
-    return f"{figure_context.title} {figure_context.figure_text} {told}"
+    other = figure_context.facts.spoken if entry.name == "caption" else " ".join(figure_context.caption)
+    return f"{figure_context.title} {figure_context.figure_text} {other}"
 
 
 def _example_id(figure_id: str, entry: TaskEntry, draft: ExampleDraft) -> str:
@@ -222,7 +221,8 @@ def _prompt(
         return f"{context}{custom_prompt}"
     if draft.request:
         return f"{context}{draft.request}"
-    phrasing = entry.phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(entry.phrasings))]
+    phrasings = entry.phrasings_for(figure_context.kind)
+    phrasing = phrasings[int(hash_to_unit_interval(0, f"phrasing of {example_id}") * len(phrasings))]
     return f"{context}{phrasing.format(thing=_thing(figure_context.ref.noun, draft.panel))}"
 
 

@@ -14,7 +14,7 @@ from figtune.dataset.build_examples import BuildResult, FigureLocation, build_ex
 from figtune.dataset.candidates import Candidate, writing_candidates
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.decisions import AppliedDecisions, figure_key
-from figtune.dataset.figure_context import build_context, first_sentence, told_context
+from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
 from figtune.dataset.figure_selection import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.filters import JUDGEMENTS, RejectReason
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
@@ -25,6 +25,7 @@ from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
 from figtune.dataset.stats import StatsCollector
+from figtune.extraction.records import FigureType
 
 _Write = Callable[[object], None]
 _Offer = Callable[[Candidate], None]
@@ -79,8 +80,8 @@ class _Writing:
         self._collector = StatsCollector()
         self.stored_images: set[bytes] = set()
         """sha256 of the crops of panels, and of those with another box."""
-        self._headline = self._headline_paper = ""
-        """First sentence of the caption before, and its paper: the wrong answer to a question."""
+        self._headlines: dict[FigureType, tuple[str, str]] = {}
+        """Paper and first sentence of the caption before, of figures and of tables: the wrong answer to a question."""
 
     def run(self) -> StatsCollector:
         """Write examples, rejections and candidates in the order of the figures; return the counts."""
@@ -101,8 +102,8 @@ class _Writing:
                     if isinstance(chosen, RejectedFigure):
                         self._reject_figure(found, chosen.reason, reject)
                     else:
-                        told = self._told(found, captions)
-                        self._use(found, chosen, told, examples[chosen.split], reject, offer)
+                        extra_context = self._extra_context(found, captions)
+                        self._use(found, chosen, extra_context, examples[chosen.split], reject, offer)
         return self._collector
 
     def _captions(self, figures: Sequence[PaperFigure]) -> dict[str, str]:
@@ -111,22 +112,26 @@ class _Writing:
             return {}
         return {found.figure.figure_id: headline for found in figures if (headline := first_sentence(found.figure))}
 
-    def _told(self, found: PaperFigure, captions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    def _extra_context(self, found: PaperFigure, captions: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         others = [caption for figure_id, caption in captions.items() if figure_id != found.figure.figure_id]
-        return told_context(found.figure, others, self._settings)
+        return build_extra_context(found.figure, others, self._settings)
 
     def _use(
         self,
         found: PaperFigure,
         chosen: SelectedFigure,
-        told: tuple[tuple[str, str], ...],
+        extra_context: tuple[tuple[str, str], ...],
         write: _Write,
         reject: _Write,
         offer: _Offer,
     ) -> None:
-        other = self._headline if self._headline_paper == found.paper.paper_id else ""
-        figure_context = build_context(found.figure, found.paper, self._settings.max_context_words, other, told)
-        self._headline, self._headline_paper = figure_context.facts.caption, found.paper.paper_id
+        kind, paper_id = found.figure.figure_type, found.paper.paper_id
+        headline_paper, headline = self._headlines.get(kind, ("", ""))
+        other = headline if headline_paper == paper_id else ""
+        figure_context = build_context(
+            found.figure, found.paper, self._settings.max_context_words, other, extra_context
+        )
+        self._headlines[kind] = paper_id, figure_context.facts.caption
         self._collector.add_cleaned(figure_context.removed)
         place = self._location(found, chosen)
         composed = list(build_examples(figure_context, place, self._settings, self._decisions))

@@ -1,4 +1,4 @@
-"""Material: what a paper says of one figure, cleaned and sorted, ready for any task."""
+"""Context of one figure: what the paper says of it, cleaned and sorted, ready for any task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
 from figtune.dataset.settings import PrepareSettings
-from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord
+from figtune.extraction.records import FigureKind, FigureRecord, Panel, PaperRecord, TableGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,9 @@ class FigureContext:
     """Assignment of sentences to tasks."""
     facts: FigureFacts
     """Facts for questions."""
-    told: tuple[tuple[str, str], ...]
+    grid: TableGrid | None
+    """Cells of a table, where they are sure."""
+    extra_context: tuple[tuple[str, str], ...]
     """Context, (name, value), that settings add to prompts of texts about the whole figure."""
     removed: Counter[str]
     """Fragments and sentences that cleaning took, by rule."""
@@ -62,13 +64,13 @@ def build_context(
     paper: PaperRecord,
     max_context_words: int,
     other_caption: str = "",
-    told: tuple[tuple[str, str], ...] = (),
+    extra_context: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
 
     Args:
         max_context_words: how much of the caption a prompt may hold.
-        told: the field of that name.
+        extra_context: the field of that name.
         other_caption: first sentence of the caption of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
@@ -108,7 +110,8 @@ def build_context(
             figure_text=figure.figure_text,
         ),
         facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
-        told=told,
+        grid=figure.grid,
+        extra_context=extra_context,
         removed=caption.removed + passages.removed,
     )
 
@@ -146,7 +149,7 @@ def first_sentence(figure: FigureRecord) -> str:
     return headline_of(clean(write(without_label(figure.caption, ref)), ref))
 
 
-def told_context(
+def build_extra_context(
     figure: FigureRecord, other_captions: Iterable[str], settings: PrepareSettings
 ) -> tuple[tuple[str, str], ...]:
     """Return the context that settings add to prompts, each part with as many words as a caption at most.
@@ -158,7 +161,7 @@ def told_context(
     words = figure.figure_text.split() if settings.figure_words else []
     others = tuple(other_captions) if settings.other_captions else ()
     return (
-        ("Words in the figure", " ".join(words[:most])),
+        (f"Words in the {figure.figure_type.lower()}", " ".join(words[:most])),
         ("Other captions", " ".join(whole_sentences(others, most))),
     )
 

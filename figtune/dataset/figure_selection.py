@@ -80,18 +80,18 @@ class FigureSelection:
         Raises:
             ArtifactMissingError, InputError: see `figures_with_papers`.
         """
-        looks = stream_records(self.waiting, _FirstPass, commands.PREPARE)
-        for found, look in zip(figures_with_papers(self.content_dir), looks, strict=True):
-            current = found if look.recropped is None else replace(found, figure=look.recropped)
-            if look.reason is not None:
-                yield current, RejectedFigure(reason=look.reason, ruled=look.ruled)
+        first_passes = stream_records(self.waiting, _FirstPass, commands.PREPARE)
+        for found, first_pass in zip(figures_with_papers(self.content_dir), first_passes, strict=True):
+            current = found if first_pass.recropped is None else replace(found, figure=first_pass.recropped)
+            if first_pass.reason is not None:
+                yield current, RejectedFigure(reason=first_pass.reason, ruled=first_pass.ruled)
             else:
-                yield current, self._selected(current, look)
+                yield current, self._selected(current, first_pass)
 
-    def _selected(self, found: PaperFigure, look: _FirstPass) -> SelectedFigure | RejectedFigure:
+    def _selected(self, found: PaperFigure, first_pass: _FirstPass) -> SelectedFigure | RejectedFigure:
         """Within one split the same picture is used once; of two near copies the one in the later split goes."""
         split = split_of(self.keys.key_of(found.paper), self.settings)
-        kept = self.index.kept(_dedup_key(split, look.image_sha256))
+        kept = self.index.kept(_dedup_key(split, first_pass.image_sha256))
         reason = None
         if kept.name != found.figure.figure_id:
             reason = RejectReason("duplicate_image", f"the same picture as {kept.name}")
@@ -99,7 +99,7 @@ class FigureSelection:
             reason = near_duplicate(*kept.near_duplicate)
         if reason is not None:
             return RejectedFigure(reason=reason, ruled=reason)
-        return SelectedFigure(split, look.image_sha256, look.ruled)
+        return SelectedFigure(split, first_pass.image_sha256, first_pass.ruled)
 
 
 @contextmanager
@@ -119,8 +119,8 @@ def select_figures(
     with open_index(dataset_dir) as pictures:
         try:
             keys = SplitKeys(content_dir)
-            looks = _Looks(content_dir, dataset_dir, settings, decisions, pdf_dir, keys, pictures)
-            count = write_records(waiting, looks)
+            first_passes = _FirstPasses(content_dir, dataset_dir, settings, decisions, pdf_dir, keys, pictures)
+            count = write_records(waiting, first_passes)
             pictures.find_near_duplicates(settings.near_duplicate_bits)
             yield FigureSelection(
                 count=count, content_dir=content_dir, settings=settings, keys=keys, waiting=waiting, index=pictures
@@ -139,7 +139,7 @@ def _count_lines(path: Path) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Looks:
+class _FirstPasses:
     """The first pass over all figures."""
 
     content_dir: Path

@@ -7,7 +7,7 @@ frequent numbers of panels and wide figures are asked about less often.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
@@ -70,7 +70,12 @@ class FigureFacts:
 
 def ask(facts: FigureFacts) -> tuple[ShortQuestion, ...]:
     """Return at most `MOST_QUESTIONS` questions of different kinds."""
-    possible = sorted(_possible(facts), key=lambda question: _draw(facts, f"order {question.slug}"))
+    return drawn(facts, _possible(facts))
+
+
+def drawn(facts: FigureFacts, questions: Iterable[ShortQuestion]) -> tuple[ShortQuestion, ...]:
+    """Return at most `MOST_QUESTIONS` of the questions about a figure or table, drawn by hash."""
+    possible = sorted(questions, key=lambda question: draw(facts, f"order {question.slug}"))
     return tuple(possible[:MOST_QUESTIONS])
 
 
@@ -83,15 +88,17 @@ def _possible(facts: FigureFacts) -> Iterator[ShortQuestion]:
         )
     yield from _about_looks(facts)
     count = facts.panel_count
-    if count >= 2 and _draw(facts, "count") < _ASKED_SHARE.get(count, 1.0):
+    if count >= 2 and draw(facts, "count") < _ASKED_SHARE.get(count, 1.0):
         yield ShortQuestion(
             slug="count",
             request="How many labelled panels does this figure have? Answer with a number.",
             answer=str(count),
         )
     yield from _about_panels(facts)
-    yield from _about_words(facts)
-    yield from _about_captions(facts)
+    # Pictures may hold words that no text layer has.
+    if facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and not facts.hides_words:
+        yield from about_words(facts, "figure")
+    yield from about_captions(facts, "figure")
 
 
 def _about_looks(facts: FigureFacts) -> Iterator[ShortQuestion]:
@@ -107,7 +114,7 @@ def _about_looks(facts: FigureFacts) -> Iterator[ShortQuestion]:
             answer="much" if words >= _MUCH_TEXT else "little",
         )
     is_wide = facts.aspect >= _WIDE
-    if 0 < facts.aspect <= _NARROW or (is_wide and _draw(facts, "shape") < _ASKED_OF_WIDE):
+    if 0 < facts.aspect <= _NARROW or (is_wide and draw(facts, "shape") < _ASKED_OF_WIDE):
         yield ShortQuestion(
             slug="shape",
             request="Is this figure much wider than it is tall? Answer yes or no.",
@@ -124,12 +131,12 @@ def _about_panels(facts: FigureFacts) -> Iterator[ShortQuestion]:
     own = [part for part in parts if texts.count(part[1].casefold()) == 1 and _is_plain(part[1])]
     if len(own) != facts.panel_count:
         return
-    label, text = own[int(_draw(facts, "panel") * len(own))]
+    label, text = own[int(draw(facts, "panel") * len(own))]
     if count_words(text) in _PANEL_WORDS:
         yield ShortQuestion(
             slug="where", request=f'Which panel shows "{text}"? Answer with its label.', answer=f"({label})"
         )
-    label, text = own[int(_draw(facts, "other panel") * len(own))]
+    label, text = own[int(draw(facts, "other panel") * len(own))]
     if count_words(text) in _SHORT_PART:
         yield ShortQuestion(
             slug="panel", request=f"What does panel ({label}) show? Answer in a few words.", answer=text
@@ -141,12 +148,10 @@ def _is_plain(text: str) -> bool:
     return bool(text) and re.search(r"\[|\]|\{|=|\\|\bFig|\bSec|\bTab|\(\w\)", text) is None and text.isascii()
 
 
-def _about_words(facts: FigureFacts) -> Iterator[ShortQuestion]:
-    """Ask for a word that is printed in the figure, or for one of the text around it that is not."""
+def about_words(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
+    """Ask for a word that is printed in the figure or table, or for one of the text around it that is not."""
     printed = {word.casefold() for word in re.findall(r"[^\W\d_]+", facts.figure_text)}
-    is_drawn = facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and not facts.hides_words
-    # Pictures may hold words that no text layer has.
-    if not is_drawn or count_words(facts.figure_text) < _FEWEST_PRINTED:
+    if count_words(facts.figure_text) < _FEWEST_PRINTED:
         return
     inside = _topical(_WORD.findall(facts.figure_text))
     outside = [
@@ -155,12 +160,12 @@ def _about_words(facts: FigureFacts) -> Iterator[ShortQuestion]:
         if not any(word.casefold()[:5] in other or other[:5] in word.casefold() for other in printed if len(other) > 3)
     ]
     if inside and outside:
-        is_yes = _draw(facts, "yes") < 0.5
+        is_yes = draw(facts, "yes") < 0.5
         words = inside if is_yes else outside
-        word = words[int(_draw(facts, "word") * len(words))]
+        word = words[int(draw(facts, "word") * len(words))]
         yield ShortQuestion(
             slug="word",
-            request=f'Is the word "{word}" printed in this figure? Answer yes or no.',
+            request=f'Is the word "{word}" printed in this {noun}? Answer yes or no.',
             answer="yes" if is_yes else "no",
         )
 
@@ -169,18 +174,20 @@ def _topical(words: Sequence[str]) -> list[str]:
     return sorted({word for word in words if word.casefold() not in STOPWORDS})
 
 
-def _about_captions(facts: FigureFacts) -> Iterator[ShortQuestion]:
+def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
+    """Ask which of two captions belongs to the figure or table."""
     captions = (facts.caption, facts.other_caption)
     if any(count_words(caption) not in _CAPTION_WORDS for caption in captions) or facts.caption == facts.other_caption:
         return
-    is_first = _draw(facts, "first") < 0.5
+    is_first = draw(facts, "first") < 0.5
     one, two = captions if is_first else reversed(captions)
     yield ShortQuestion(
         slug="caption",
-        request=f"Which caption belongs to this figure?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
+        request=f"Which caption belongs to this {noun}?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
         answer="1" if is_first else "2",
     )
 
 
-def _draw(facts: FigureFacts, purpose: str) -> float:
+def draw(facts: FigureFacts, purpose: str) -> float:
+    """Return a number in [0, 1) that only the figure and the purpose decide."""
     return hash_to_unit_interval(0, f"question {purpose} {facts.figure_id}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from figtune.core.errors import InputError
-from figtune.core.images import decode_image, read_image_bytes
+from figtune.core.image_decoding import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.image_store import prepare_image, store_image
@@ -46,7 +46,7 @@ class Recropper:
         png, words = (self._cut(found, box), None) if path is None else _rendered(path, figure, box)
         unknown = words is None or bool(found.paper.ocr_reason)  # then the text layer is of no use
         if words is None or unknown:
-            words = RegionWords(labels=(), boxes=(), sizes=())
+            words = RegionWords(labels=(), boxes=(), sizes=(), grid=None)
         image = prepare_image(png, "the crop")
         stored = self.dataset_dir / store_image(self.dataset_dir, image)
         return replace(
@@ -57,6 +57,7 @@ class Recropper:
             figure_text="\n".join(words.labels),
             text_boxes=words.boxes,
             text_sizes=words.sizes,
+            grid=words.grid,
             hides_words=figure.hides_words or unknown,
         )
 
@@ -112,4 +113,4 @@ def _rendered(path: Path, figure: FigureRecord, box: BoxTuple) -> tuple[bytes, R
         longest = max(_LONGEST_SIDE, *(figure.crop_size or (0, 0)))
         crop = render_crop(document, index, region, dpi=figure.dpi, longest_side=longest)
         dehyphenator = dehyphenator_for(map(document.text, range(document.page_count)))
-        return crop.png, words_in(region, figure.figure_type, text, dehyphenator)
+        return crop.png, words_in(document, region, figure.figure_type, text, dehyphenator)

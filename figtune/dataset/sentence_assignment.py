@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.dataset.citing_text import CitingPassage, content_words, repeats
-from figtune.dataset.cleaning import depends_on_previous, without_leading_connective
+from figtune.dataset.cleaning import continues_previous, depends_on_previous, without_leading_connective
 from figtune.dataset.components import mentioned
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
@@ -171,7 +171,7 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
 def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
     groups: list[list[str]] = []
     for sentence in sentences:
-        if groups and depends_on_previous(sentence):
+        if groups and continues_previous(sentence):
             groups[-1].append(sentence)
         else:
             groups.append([sentence])

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$#@^*/\\-–—¬©®™§¶†‡•◦▪●■□▲△▼▽★☆✓✗✔✘①②③④⑤➊➋➌➍→←↔⇒")
 """Signs that stand for themselves in prose; others are a formula's."""
-_FIXED_GLYPHS = ((re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"), (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"))
+_FIXED_GLYPHS = (
+    (re.compile(r"(?<=\d), (?=\d{3}\s?×)|(?<=×\s\d), (?=\d{3}\b)"), ","),
+    (re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"),
+    (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
+)
 _FLATTENED = re.compile(
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
     r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
     r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
-    r"[A-Za-z]\w*[−]\d|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
+    r"[A-Za-z]\w*[−]\d|\b[a-zA-Zα-ωΑ-Ω]+,(?:\d|[a-z])(?!\w)|[α-ωΑ-Ω](?!m\b|s\b|L\b)[a-z]|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
     r"\b(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
     r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|\b[a-z]{2,}\d\s\d\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
     r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
@@ -26,7 +31,7 @@ _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$"
 _MOST_EQUALS = 2
 _MOST_VARIABLES = 6
 
-_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-h]\))*)(?:\s\([\w ]+\))?"
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-hA-H]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-hA-H]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
     r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
     r"compares?|includes?|contains?|demonstrates?)"
@@ -44,14 +49,32 @@ _TELLS = re.compile(
 _VARIES = re.compile(r"\b(?:as|when|with)\s+(?:the\s+)?(?:\S+\s+){0,5}?(?:increas|decreas|grow|var)\w*", re.IGNORECASE)
 """`as the number of views increases`: an axis, no finding."""
 _POINTS = re.compile(
-    rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on)\s+{_IT}"
-    rf"(?P<tail>.*)$|^(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
+    rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on|at)\s+{_IT}"
+    rf"(?P<tail>.*)$|^(?!The\s+(?:[\w-]+\s+){{1,3}}(?:of|in)\s+the\s)(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
-    rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on)\s+{_IT}(?P<end>.*)$|"
-    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
+    rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on|at)\s+{_IT}(?P<end>.*)$|"
+    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:we|I)\s+(?:\w+ly\s+|also\s+|further\s+|then\s+)?(?:introduce|propose|use|employ|adopt|design|apply|develop|build|follow)\s+"
+    rf"(?P<made>(?:(?!\bto\s).)*?),?\s+(?:as\s+|(?:that|which)\s+(?:is|are)\s+)?{_SHOWN}\s+in\s+{_IT}(?P<rest>.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
+_CONFIRMS = re.compile(
+    rf"^(?:\S+\s+){{0,4}}?{_IT}\s+(?:also\s+|further\s+|\w+ly\s+)?(?:confirms?|validates?|verif(?:y|ies)|supports?|corroborates?|proves?|"
+    r"demonstrates?|shows?)\s+(?:our|this|the|these|such)\s+(?:\w+\s+){0,2}?(?:hypothes[ie]s|claims?|intuitions?|assumptions?|observations?|"
+    r"findings?|conclusions?|analys[ie]s|statements?)\W*$|^(?:\S+\s+){0,6}?(?:(?:in\s?line|consistent|agree\w*)\s+with|(?:confirmed|supported|verified)\s+by)"
+    rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$",
+    re.IGNORECASE,
+)
+"""`The figure confirms our hypothesis.`, which is not told."""
+_ANNOUNCES = re.compile(
+    r"^(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
+    r"additionally|\w+ly)\s+)?(?:evaluate|study|investigate|analy[sz]e|examine|assess|explore|ablate|visuali[sz]e|compare|show|present|provide|report|"
+    r"plot|depict|display|conduct|perform|test|illustrate|demonstrate|discuss|consider|summari[sz]e)\b(?P<matter>.*)$",
+    re.IGNORECASE,
+)
+"""`We evaluate the influence of the patch size.`: whatever comes of it stands in the next sentence."""
 _UNNAMED_PANEL = re.compile(
     r"such as the (?:figure|table)\b|the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)"
 )
@@ -100,6 +123,7 @@ def has_wrong_symbols(sentence: str) -> bool:
     return len(_EQUALS.findall(sentence)) > _MOST_EQUALS or variables > _MOST_VARIABLES
 
 
+@lru_cache(maxsize=4096)
 def _is_wrong(sign: str) -> bool:
     if sign.isascii() or sign in _MATHEMATICAL_SIGNS:
         return False
@@ -119,9 +143,12 @@ def has_stray_reference(sentence: str) -> bool:
 
 def is_pointer(sentence: str) -> bool:
     """Return True if the sentence says no more than that the figure is there, or what it is of in a few words."""
+    if _CONFIRMS.match(sentence):
+        return True
     matter = _pointed_at(sentence)
     if matter is None:
-        return False
+        announced = _ANNOUNCES.match(sentence)
+        return announced is not None and _TELLS.search(_VARIES.sub(" ", announced["matter"])) is None
     return _TELLS.search(_VARIES.sub(" ", matter)) is None or (
         len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how|what|why|which)\b", matter)
     )

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from figtune.dataset.figure_context import FigureContext
+from figtune.dataset.figure_words import UNSURE_TABLE
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.questions import ask
 from figtune.dataset.records import Task
+from figtune.dataset.table_questions import ask_about_table
 from figtune.extraction.records import FigureKind
 
 BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
@@ -26,7 +28,7 @@ _TABLES: frozenset[FigureKind] = frozenset(("table",))
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleDraft:
-    """An example before its bounds are known."""
+    """An example before bounds of length and quality are applied."""
 
     panel: PanelPart | None = None
     """Panel that it is about; None for the whole figure."""
@@ -62,11 +64,17 @@ class TaskEntry:
     is_text: bool = True
     """True if completions are sentences, with the bounds and the quality of such; else they may be a word long."""
     architectures_only: bool = False
+    of_tables: tuple[str, ...] = ()
+    """Phrasings for tables, where the others do not fit them."""
 
     @property
     def needs_context(self) -> bool:
         """True if the prompt has context beside the request."""
         return self.prompt_tells != _NO_CONTEXT
+
+    def phrasings_for(self, kind: FigureKind) -> tuple[str, ...]:
+        """Return the phrasings for figures of a kind."""
+        return self.of_tables if kind == "table" and self.of_tables else self.phrasings
 
     def fits(self, figure_context: FigureContext) -> bool:
         """Return True if the task applies to this figure."""
@@ -122,14 +130,18 @@ def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 
 def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Yield the words printed in the figure, or in each panel where they are many."""
+    """Yield the words printed in the figure, or in each panel where they are many; the cells of a table."""
     for words in figure_context.printed:
         yield ExampleDraft(panel=words.panel, sentences=words.labels, joint="\n", lacking=words.lacking)
 
 
 def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """Yield questions with answers of a few words."""
-    questions = ask(figure_context.facts)
+    facts, grid = figure_context.facts, figure_context.grid
+    if figure_context.kind == "table" and grid is None:
+        yield ExampleDraft(sentences=(), lacking=UNSURE_TABLE)
+        return
+    questions = ask(facts) if grid is None else ask_about_table(grid, facts)
     for question in questions:
         yield ExampleDraft(variant=question.slug, request=question.request, sentences=(question.answer,), lacking="")
     if not questions:
@@ -214,22 +226,30 @@ TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="read",
         prompt_tells=_NO_CONTEXT,
-        target="words and numbers printed in the diagram or plot, or in one panel, a label a line, without formulas",
+        target="words and numbers printed in the diagram or plot, or in one panel, a label a line, without formulas; "
+        "the cells of a table, a row a line",
         phrasings=(
             "Read the words and numbers in {thing}.",
             "Which words are printed in {thing}? List them, a label a line.",
             "Transcribe the text in {thing}, line by line.",
         ),
-        kinds=_DRAWN,
+        of_tables=(
+            "Read {thing} row by row, with | between cells.",
+            "Transcribe {thing}: a row a line, the header first, with | between cells.",
+            "Write down all cells of {thing}, row by row, with | between them.",
+        ),
+        kinds=_DRAWN | _TABLES,
         drafts=_read,
         is_text=False,
     ),
     TaskEntry(
         name="question",
         prompt_tells=_NO_CONTEXT,
-        target="an answer of a few words to a question about kind, text, shape, panels, words or caption",
+        target="an answer of a few words to a question about kind, text, shape, panels, words or caption; "
+        "of a table, about size, cells, words or caption",
         phrasings=("What kind of figure is this? Answer with diagram, plot or pictures.",),
-        kinds=_FIGURES,
+        of_tables=("How many columns does this table have? Answer with a number.",),
+        kinds=_FIGURES | _TABLES,
         drafts=_question,
         is_text=False,
     ),

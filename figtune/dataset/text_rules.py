@@ -42,21 +42,21 @@ _SIGNS: dict[str, tuple[str, ...]] = {
     "flattened_formula": ("=",),
     "latex_source": ("\\",),
     "address": ("http", "www.", "github", ".com/", ".org/", ".net/", ".io", ".ai/", ".edu/", "available"),
-    "citation": ("[", " al", "19", "20"),
-    "citation_as_subject": ("[", " al", "19", "20"),
+    "citation": ("[", " al", "19", "20", "prior work"),
+    "citation_as_subject": ("[", " al", "19", "20", "prior work"),
     "citation_as_noun": ("[", " al", "19", "20", "prior work"),
-    "footnote_mark": tuple("†‡§¶"),
+    "footnote_mark": (*"†‡§¶", *(f"){digit}" for digit in range(10))),
     "viewing_advice": ("view", "seen", "zoom", "enlarge"),
     "section_reference": ("sec", "chapter", "§"),
-    "supplement_reference": ("supp", "appendi", "appx", "project"),
+    "supplement_reference": ("sup", "appendi", "appx", "project"),
     "equation_reference": ("eq",),
     "statement_reference": (
         *("alg", "theorem", "thm", "lemma", "prop", "corollar", "definition", "problem", "assumption", "remark"),
         "observation",
     ),
     "table_reference": ("tab",),
-    "other_figure_reference": ("fig",),
-    "text_reference": ("detail", "text", "paper"),
+    "other_figure_reference": ("fig", "same", "similar"),
+    "text_reference": ("detail", "text", "paper", "section", "paragraph", "chapter", "as "),
     "bare_pointer": ("refer", "reader", "see", "cf."),
 }
 """Texts one of which stands, in whatever case, in every sentence that a rule of this name matches."""
@@ -72,12 +72,12 @@ def _numbered(head: str, number: str = _NUMBER) -> str:
 
 _SECTION = rf"(?:{_numbered(r'(?i:sections?|secs?|sects?|subsections?|chapters?)')}|§+\s*\d[\d.]*)"
 _APPENDIX = (
-    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|appx\b\.?|project\s+(?:web)?page)"
+    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|sup\b\.?(?=\s*mat)|appendi(?:x|ces)|appx\b\.?|project\s+(?:web)?page)"
     r"(?:\s+(?:(?i:materials?|mat\b\.?|files?|documents?|sections?|videos?|results?|pdf|sec\.?)|[A-Z](?:\.\d+)*\b|\d+(?:\.\d+)*))*"
 )
 _EQUATION = _numbered(r"(?i:equations?|eqn?s?|equs?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
-_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
+_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-hA-H]\)|[a-hA-H]\b)?")
 _LISTED = _numbered(
     r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?|problems?|assumptions?|remarks?|observations?)",
     _DIGITS,
@@ -86,7 +86,7 @@ _LISTED = _numbered(
 _BRACKETS = r"\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\b(?:{0}))(?:[^()]|\([^()]*\)){{0,90}}\)"
 _SAID = (
     r"(?:shown|described|discussed|explained|detailed|introduced|defined|mentioned|presented|illustrated|given|listed|"
-    r"reported|stated|outlined|seen|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
+    r"reported|stated|outlined|seen|suggested|derived|obtained|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
 )
 _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
 
@@ -168,7 +168,31 @@ RULES: tuple[Rule, ...] = (
         "prior work",
     ),
     _replace("citation", rf"\s*{_NOT_A_RANGE}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*"),
+    # "Following prior work, we ...": the sentence stands without it.
+    _replace(
+        "citation",
+        r"^(?:Following|Inspired\s+by|Motivated\s+by|Similar(?:ly)?\s+to|As\s+in|Like|Building\s+(?:up)?on|Based\s+on|As\s+suggested\s+(?:in|by))\s+prior\s+work,\s*",
+    ),
+    _replace(
+        "citation",
+        r",\s+(?:inspired\s+by|motivated\s+by|following|similar(?:ly)?\s+to|as\s+in|like)\s+prior\s+work"
+        r"(?:(?=[.;]|,\s+(?:we|our|the|an?|this|these|it|each|both|all|I)\b)|,)",
+    ),
+    _drop(
+        "citation_as_subject",
+        r"(?:^|[,;]\s+|\b(?:that|which|while|and|but|since|as|because)\s+)[Pp]rior\s+work\s+(?:also\s+|further\s+|first\s+|only\s+|\w+ly\s+)?"
+        r"(?:(?!based|related|called|named|inspired)\w{2,}ed|shows?|uses?|finds?|found|makes?|made|takes?|took|gives?|gave|does|did|builds?|built|learns?|"
+        r"learnt|proposes?|introduces?|presents?|employs?|adopts?|exploits?|considers?|assumes?)\b",
+    ),
+    # "It is similar to that of prior work": nobody knows which.
+    _drop(
+        "citation_as_noun",
+        r"(?i)\b(?:is|are|was|were|be)\s+(?:\w+ly\s+|also\s+|very\s+|quite\s+|much\s+)?(?:similar|identical|comparable|analogous|"
+        r"equivalent|inspired|the\s+same|in\s+line|consistent)\b[^,;.:]*\bprior\s+work\b(?=[^\w]*$)|\bauthors\s+of\s+prior\s+work\b|"
+        r"^We\s+(?:\w+ly\s+|also\s+)?(?:follow|use|adopt|employ|borrow|reuse|take)\s+(?:[\w-]+\s+){0,5}(?:of|from|in|by)\s+prior\s+work\W*$",
+    ),
     _replace("footnote_mark", r"(?<=[\w)])\s?[†‡§¶](?=[\s.,;:)]|$)"),
+    _replace("footnote_mark", r"(?<=[a-z]{3}\))\d{1,2}(?=[\s.,;:]|$)"),
     # What to do with the page, rather than what is on it.
     _replace(
         "viewing_advice",
@@ -196,10 +220,38 @@ RULES: tuple[Rule, ...] = (
     ),
     _replace("other_figure_reference", rf"(?<!\bas)(?<!ed)(?<!wn)(?<!en)\s+(?:in|of)\s+{_FIGURE}(?=[.;]?$)"),
     _drop("other_figure_reference", _FIGURE),
+    # What is left of "Same as Fig. 5, but ...".
+    _drop(
+        "other_figure_reference",
+        r"^(?:The\s+)?(?:[Ss]ame|[Ss]imilar)\b,?\s*(?:but|except|however|plots?|for|with|results?|using|on)\b",
+    ),
+    _replace("about_the_paper", r"(?i)^\(\s*colou?r\s+online\s*\)\s*|\s*\(\s*(?:see\s+)?colou?r\s+online\s*\)"),
+    _drop(
+        "about_the_paper",
+        r"(?i)^(?:(?:image|photo|picture|figure|data|map|source)s?\s+)?(?:source|courtesy|credits?)s?\s*(?::|of\b)|"
+        r"\b(?:reprinted|reproduced|used|adapted)\s+(?:with\s+(?:the\s+)?permission|under\s+(?:a\s+)?(?:CC|creative))|"
+        r"^(?:©|copyright)|\babout\s+here\b",
+    ),
     _drop(
         "citation_as_noun",
         r"(?i)\b(?:illustration|figure|image|photo|diagram|drawing|picture|design|graphic)s?\b[^.]*\b(?:inspired|adapted|adopted|"
         r"taken|borrowed|reproduced|modified|courtesy)\s+(?:by|from|of)\s+(?:the\s+)?prior\s+work\b",
+    ),
+    _drop(
+        "future_work",
+        r"(?i)\bfuture\s+(?:work|research|stud(?:y|ies)|investigations?|directions?)\b|\b(?:could|should|can|may|might|would|must|will|to)\s+be\s+(?:further\s+)?"
+        r"(?:explored|investigated|studied)\b|\bremains?\s+(?:to\s+be\s+\w+ed|an?\s+open\s)|\b(?:interesting|worthwhile|worth)\s+(?:to\s+)?"
+        r"(?:explor|investigat|experiment|study)\w*|\ba\s+question\s+arises\b|\bin\s+the\s+future\b",
+    ),
+    _replace(
+        "text_reference",
+        r"(?i),?\s*\bas\s+(?:we\s+(?:have\s+)?|was\s+|is\s+)?(?:already\s+)?(?:mentioned|discussed|noted|described|explained|stated|said|introduced|shown|seen|argued)\s+"
+        r"(?:above|before|earlier|previously|below|later)\b,?",
+    ),
+    _drop("text_reference", r"(?i)\bas\s+(?:was\s+|is\s+)?(?:done\s+)?(?:before|previously)\b\W*$"),
+    _drop(
+        "text_reference",
+        r"(?i)\b(?:previous|preceding|next|last|following|subsequent)\s+(?:sections?|subsections?|paragraphs?|chapters?)\b",
     ),
     _drop(
         "about_the_paper",

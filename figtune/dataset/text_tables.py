@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 
 CSV_SUFFIXES = frozenset((".csv", ".tsv"))
-JSON_SUFFIXES = frozenset((".json", ".jsonl", ".ndjson"))
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "NULL", "None"))

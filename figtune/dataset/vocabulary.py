@@ -15,7 +15,7 @@ def _phrases(text: str) -> tuple[str, ...]:
 ABBREVIATIONS = _words("""
     fig figs eq eqs eqn eqns equ equs sec secs sect tab tabs alg algs ref refs app appx suppl supp mat no nos vol pp ch
     chap def thm prop lem cor e.g i.e eg ie cf vs v.s w.r.t wrt viz approx resp incl excl dr prof mr mrs ms st dept univ
-    max min avg std var val acc dim param params config est
+    max min avg std var val acc dim param params config est exp exps
 """)
 """After these a full stop does not end a sentence."""
 
@@ -45,9 +45,24 @@ STOPWORDS = _words("""
 GENERIC_SINGLE_WORDS = _words("""
     the and for with from into our ours input inputs output outputs step stage method model images image text figure
     ground truth left right top bottom first second prior work new all one two are not via per add loss
+    frozen true false common swap training inference
     component components existing target provide provides task tasks data source question example examples different
 """)
 """Words in a figure with a capital, yet no name of a component."""
+
+COMPONENT_WORDS = _words("""
+    encoder decoder backbone head neck layer block module branch network net transformer attention convolution conv
+    pooling pool softmax sigmoid norm normalization mlp embedding token feature map loss classifier generator
+    discriminator predictor detector extractor projector projection estimator tokenizer sampler mapper memory bank
+    buffer queue cache gate unit stream stage fusion alignment aggregation concat concatenation add sum mean average
+    linear relu gelu dropout residual shortcut connection prompt query key value mask adapter controller policy
+    critic actor teacher student agent planner renderer optimizer retriever reranker library database graph node
+    edge pyramid proposal anchor box segmentation detection classification regression reconstruction prediction
+    generation inference training similarity score index upsampling downsampling warping rendering sampling masking
+    matching clustering tracking frame patch view point depth
+    flow pose
+""")
+"""Names that components have in any paper."""
 
 NON_EDGE_WORDS = _words("the a an and or of for with from into to in on by our is are we at as")
 
@@ -67,21 +82,21 @@ CONNECTIVES_WITHOUT_COMMA = _phrases("Note that / Thus / Therefore / Hence / The
 """Openings that can go without a comma too."""
 
 BACK_REFERENCES = _phrases("""
-    Specifically / More specifically / In particular / Concretely / As a further / Further, /
-    It / They / This / These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby / Thus
-    / Hence / Both / The former / The latter / The same / The above / The other / The reason / So / As such / Doing so /
-    Otherwise / Where / Which / And / But / Or / Others / Other / Another / Because of this / Because of that /
-    Due to this / Due to that / To address this / To this / To that end / To do so / In doing so / By doing so / By this
-    / By that / With this / With that / For this / From this / Based on this / Based on that / Given this /
-    Following this / Toward this / Towards this / Under this / Under these / Apart from this / After this / After that /
-    Afterward / Afterwards / Subsequently / Lastly / Next(?! to) / Then / Finally / Secondly / Thirdly / Second, /
-    Third, / Fourth, / As before / Similarly(?! to) / Likewise / Conversely / Instead(?! of) / In contrast(?! to| with)
-    / By contrast / On the contrary / On the other hand / Meanwhile / In comparison(?! to| with) / As a result(?! of) /
-    Consequently / Accordingly / As a consequence(?! of) / In this case / In that case / In this way / In these cases /
-    In both cases / In all cases / In either case / In turn / In other words / That is / Each of them / All of them /
-    Some of them / None of them / One of them / Most of them / Even so / Nevertheless / Nonetheless / For example /
-    For instance / Moreover / Furthermore / Additionally / In addition(?! to) / Besides, / Indeed / Except for this /
-    Except that /
-    One (?:\\w+ )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
+    Specifically / More specifically / In particular / Concretely / As a further / Further, / It / They / This /
+    These / That / Those / Such / Its / Their / He / She / Here / There / Therefore / Thereby / Thus / Hence / Both
+    / The (?:objective|goal|aim|idea|intuition|purpose|rationale|key|point|hope|insight|conclusion) (?:is(?! simple|
+    straightforward)|was|here|behind) / The former / The latter / The same / The above / The other / The reason / So
+    / As such / Doing so / Otherwise / Where / Which / And / But / Or / Others / Other / Another / Because of this /
+    Because of that / Due to this / Due to that / To address this / To this / To that end / To do so / In doing so /
+    By doing so / By this / By that / With this / With that / For this / From this / Based on this / Based on that /
+    Given this / Following this / Toward this / Towards this / Under this / Under these / Apart from this / After
+    this / After that / Afterward / Afterwards / Subsequently / Lastly / Next(?! to) / Then / Finally / Secondly /
+    Thirdly / Second, / Third, / Fourth, / As before / Similarly(?! to) / Likewise / Conversely / Instead(?! of) /
+    In contrast(?! to| with) / By contrast / On the contrary / On the other hand / Meanwhile / In comparison(?! to|
+    with) / As a result(?! of) / Consequently / Accordingly / As a consequence(?! of) / In this case / In that case
+    / In this way / In these cases / In both cases / In all cases / In either case / In turn / In other words / That
+    is / Each of them / All of them / Some of them / None of them / One of them / Most of them / Even so /
+    Nevertheless / Nonetheless / For example / For instance / Except for this / Except that / One (?:\\w+
+    )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
 """)
 """A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

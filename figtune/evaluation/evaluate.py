@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 
 import torch
 
+from figtune.batching.tokenization import tokenize_prompt
 from figtune.core import commands
 from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
@@ -24,7 +27,6 @@ from figtune.evaluation.predictor import Predictor
 from figtune.evaluation.settings import TestSettings
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
 from figtune.inference.resumable_jsonl import ResumableJsonl
-from figtune.inference.settings import Decoding
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_scores
@@ -41,8 +43,9 @@ from figtune.metrics.records import (
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
-from figtune.models.feature_cache import image_files, prepared_features
-from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
+from figtune.models.family import text_ids
+from figtune.models.feature_cache import ImageFiles, prepared_features
+from figtune.models.loading import load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
@@ -77,10 +80,16 @@ def evaluate(
     if items[0].split != "test":
         logger.warning("no example is held out for the test: only some that were trained on are evaluated")
     folder = output_dir / EVALUATION_FOLDER
-    journal = ResumableJsonl(
-        kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(dataset_dir, output_dir, settings)
+    files = ImageFiles(family=family, processor=processor, fit=record.image_fit, files=image_paths(items, dataset_dir))
+    batches = token_batches([_length(item, files, settings.max_new_tokens) for item in items], settings.batch_size)
+    jsonl = ResumableJsonl(
+        kind=Prediction,
+        final=folder / PREDICTIONS_FILE,
+        fingerprint=_fingerprint(dataset_dir, output_dir, settings, batches),
     )
-    predictions = _predictions(journal, items, dataset_dir, output_dir, features_dir, settings, resolve_device(device))
+    predictions = _predictions(
+        jsonl, items, batches, lambda: _predictor(output_dir, dataset_dir, features_dir, files, settings, device)
+    )
     adapter = adapter_fingerprint(output_dir) or ""
 
     def summed_up() -> EvaluationSummary:
@@ -90,7 +99,7 @@ def evaluate(
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
-        journal.commit()
+        jsonl.commit(predictions)
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
@@ -123,46 +132,76 @@ def _summary(
 
 
 def _predictions(
-    journal: ResumableJsonl[Prediction],
+    jsonl: ResumableJsonl[Prediction],
     items: Sequence[EvalItem],
-    dataset_dir: Path,
-    output_dir: Path,
-    features_dir: Path,
-    settings: TestSettings,
-    device: torch.device,
+    batches: Sequence[Sequence[int]],
+    load: Callable[[], Predictor],
 ) -> list[Prediction]:
-    """Return all predictions on rank 0, none on other ranks."""
-    done = journal.resume(len(items), settings.batch_size) if is_rank_zero() else []
-    if rest := items[broadcast(lambda: len(done)) :]:
-        loaded = load_tuned_model(output_dir, device, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
-        predictor = _predictor(loaded, rest, dataset_dir, features_dir, settings)
-        coming = _iter_predictions(predictor, rest, journal, settings.batch_size)
-        done += progress_bar(coming, total=len(rest), title="evaluating", unit="example")
-    return done
+    """Return the predictions of all items in their order on rank 0, none on other ranks.
+
+    Args:
+        batches: places of the items, batch by batch.
+        load: loads the models, unless all is done.
+    """
+    done = jsonl.resume(map(len, batches)) if is_rank_zero() else []
+    before = broadcast(lambda: len(done))
+    ends = list(accumulate(map(len, batches)))
+    if rest := batches[bisect_right(ends, before) :]:
+        chosen = [[items[place] for place in batch] for batch in rest]
+        coming = _iter_predictions(load(), chosen, jsonl)
+        done += progress_bar(coming, total=len(items) - before, title="evaluating", unit="example")
+    by_place = dict(zip(chain.from_iterable(batches), done, strict=is_rank_zero()))
+    return [by_place[place] for place in sorted(by_place)]
+
+
+def token_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Return places of examples in batches, the longest first, each of as many tokens as `size` of the longest have.
+
+    Padding counts: the shorter its examples, the more of them a batch has.
+
+    Args:
+        lengths: tokens of each example, those that are generated included.
+    """
+    budget = size * max(lengths)
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > budget:
+            batches.append([])
+        batches[-1].append(place)
+    return batches
+
+
+def _length(item: EvalItem, files: ImageFiles, max_new_tokens: int) -> int:
+    """Return the most tokens of an item's rows: image and prompt, and the answer or the completion after them."""
+    examples = (item.example, *filter(None, (item.mismatched,)))
+    layouts = {files.layout(example.image_sha256) for example in examples}
+    prompts = (tokenize_prompt(files.family, files.processor, item.example.prompt, layout) for layout in layouts)
+    completion = len(text_ids(files.processor, item.example.completion))
+    return max(len(prompt.input_ids) for prompt in prompts) + max(max_new_tokens, completion)
 
 
 def _predictor(
-    loaded: LoadedModel, items: Sequence[EvalItem], dataset_dir: Path, features_dir: Path, decoding: Decoding
+    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: str
 ) -> Predictor:
-    files = image_files(loaded, image_paths(items, dataset_dir))
+    on = resolve_device(device)
+    loaded = load_tuned_model(output_dir, on, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
     return Predictor(
         loaded=loaded,
         images=prepared_features(features_dir, loaded, files),
-        decoding=decoding,
+        decoding=settings,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )
 
 
 def _iter_predictions(
-    predictor: Predictor, items: Sequence[EvalItem], journal: ResumableJsonl[Prediction], batch_size: int
+    predictor: Predictor, batches: Sequence[Sequence[EvalItem]], jsonl: ResumableJsonl[Prediction]
 ) -> Iterator[Prediction]:
     """Yield the predictions of all processes on rank 0; each batch is on disk before the next one starts."""
-    batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
     for turn in range(0, len(batches), world_size()):
         mine = shard(batches[turn : turn + world_size()])
         found = gather([prediction for batch in mine for prediction in _predict_batch(predictor, batch)])
         if is_rank_zero():
-            journal.append(found)
+            jsonl.append(found)
         yield from found
 
 
@@ -175,12 +214,10 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
         ) from None
 
 
-def _fingerprint(dataset_dir: Path, output_dir: Path, settings: TestSettings) -> str:
+def _fingerprint(dataset_dir: Path, output_dir: Path, settings: TestSettings, batches: Sequence[Sequence[int]]) -> str:
     """Return a digest of everything that the predictions depend on."""
     adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    digest = hashlib.sha256(
-        f"{EVALUATION_VERSION} {settings.batch_size} {settings.unquantized} {settings.without_server}".encode()
-    )
+    digest = hashlib.sha256(f"{EVALUATION_VERSION} {batches} {settings.unquantized} {settings.without_server}".encode())
     for file in (output_dir / MODEL_FILE, *adapter):
         digest.update(sha256_of(file).encode())
     for examples in (

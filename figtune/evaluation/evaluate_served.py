@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from figtune.core.errors import ResourceError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_json
 from figtune.core.log import progress_bar
@@ -25,8 +25,8 @@ from figtune.evaluation.evaluate import write_report
 from figtune.evaluation.settings import TestSettings
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.resumable_jsonl import ResumableJsonl
-from figtune.inference.served_model import ServedModel, UnansweredError, connected
+from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
+from figtune.inference.served_model import ServedModel, UnansweredError, connect
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import (
@@ -77,7 +77,7 @@ class _Asker:
             loss=None,
             answer=answer.text,
             answer_tokens=answer.tokens,
-            stopped=answer.stopped,
+            stopped=answer.ended_with_eos,
             chrf=round(chrf(answer.text, prediction.reference), _DIGITS),
             rouge_l=round(rouge_l(answer.text, prediction.reference), _DIGITS),
         )
@@ -104,7 +104,7 @@ def evaluate_served(dataset_dir: Path, output_dir: Path, settings: TestSettings,
     family = family_of(record.family, record.name)
     processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     folder = output_dir / SERVED_FOLDER
-    with locked(output_dir), connected(settings.server, settings.server_model, settings.server_timeout) as model:
+    with locked(output_dir), connect(settings.server, settings.server_model, settings.server_timeout) as model:
         asker = _Asker(
             model=model,
             settings=settings,
@@ -113,17 +113,17 @@ def evaluate_served(dataset_dir: Path, output_dir: Path, settings: TestSettings,
             processor=processor,
             record=record,
         )
-        journal = ResumableJsonl(
+        jsonl = ResumableJsonl(
             kind=Prediction, final=folder / PREDICTIONS_FILE, fingerprint=_fingerprint(output_dir, model, settings)
         )
-        predictions = _predictions(asker, run.predictions, journal)
+        predictions = _predictions(asker, run.predictions, jsonl)
         found = compare_with_models(predictions, model.address, model.name)
         summary = replace(
             run.summary, slices=aggregate(predictions, Bootstrap(settings.bootstrap_samples, seed)), served=found
         )
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
-        journal.commit()
+        jsonl.commit()
     logger.log(logging.INFO if found.serves == "adapter" else logging.WARNING, found.sentence)
     logger.info(f"look at: {folder / REPORT_FILE}")
     return found
@@ -187,11 +187,9 @@ def _sentence(serves: str, to_tuned: int, to_base: int, same: int, examples: int
     )
 
 
-def _predictions(
-    asker: _Asker, examples: Sequence[Prediction], journal: ResumableJsonl[Prediction]
-) -> list[Prediction]:
+def _predictions(asker: _Asker, examples: Sequence[Prediction], jsonl: ResumableJsonl[Prediction]) -> list[Prediction]:
     at_once = asker.settings.batch_size
-    done = journal.resume(len(examples), at_once)
+    done = jsonl.resume(batch_sizes(len(examples), at_once))
     rest = examples[len(done) :]
     batches = [rest[first : first + at_once] for first in range(0, len(rest), at_once)]
     with ThreadPoolExecutor(max_workers=at_once) as pool:
@@ -202,7 +200,7 @@ def _predictions(
                     f"{asker.model.address} answers none of the first {count(len(batch), 'requests')}",
                     "see its words above, and look at its log",
                 )
-            journal.append(answered)
+            jsonl.append(answered)
             done += answered
     return done
 

@@ -204,7 +204,7 @@ def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
         loss=_finite(loss),
         answer=answer.text,
         answer_tokens=answer.tokens,
-        stopped=answer.stopped,
+        stopped=answer.ended_with_eos,
         chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
         rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
     )

@@ -18,7 +18,7 @@ class TestSettings(Decoding):
     """Weights of the base model after QLoRA: "trained", the text decoder in 4 bits as in training, or "full", without
     quantization, as programs load it that are not told of the 4 bits. Other adapters know no difference."""
     batch_size: int
-    """Examples per forward pass."""
+    """Examples per forward pass: of the longest ones in evaluation, where more of the shorter ones go together."""
     bootstrap_samples: int
     """Bootstrap resamples (over papers) for the 95 % intervals."""
     server: str

@@ -20,7 +20,7 @@ from figtune.core.number_format import count, fixed, percent
 from figtune.export.llama_cpp import BY_CONVERTER, LlamaCpp, check_convertible, running_server
 from figtune.export.merge_check import MergeCheckExample, completion_logits, count_most_likely, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.served_model import ServedAnswer, ServedModel, UnansweredError, connected
+from figtune.inference.served_model import ServedAnswer, ServedModel, UnansweredError, connect
 from figtune.inference.settings import Decoding
 from figtune.models.families import family_of
 from figtune.models.family import Family, Processor
@@ -196,7 +196,7 @@ def _answers(
     image_tokens = max(example.example.image.tokens for example in examples)
     context = image_tokens + record.max_length + 2 * _ANSWER_TOKENS
     files = (folder / GGUF_TEXT_FILE, folder / GGUF_PROJECTOR_FILE)
-    with running_server(server, *files, context) as address, connected(address, "", _ANSWER_SECONDS) as model:
+    with running_server(server, *files, context) as address, connect(address, "", _ANSWER_SECONDS) as model:
         return [_answer(model, example) for example in examples]
 
 

@@ -78,7 +78,7 @@ def _merge_stage(settings: ExportSettings) -> Stage:
         settings={},
         needs=_needs(settings),
         outputs=MERGED_CONTENTS,
-        apart=settings.output_dir / ".partial-merged",
+        staging_folder=settings.output_dir / ".partial-merged",
     )
 
 
@@ -109,7 +109,7 @@ def _gguf_stage(settings: ExportSettings) -> Stage:
         settings={"gguf_quantization": settings.gguf_quantization},
         needs=(Dependency(stage="merge", folder=merge.folder, command=merge.command, reads=MERGED_CONTENTS),),
         outputs=GGUF_CONTENTS,
-        apart=settings.output_dir / ".partial-gguf",
+        staging_folder=settings.output_dir / ".partial-gguf",
     )
 
 

@@ -26,11 +26,12 @@ from figtune.extraction.records import (
     Panel,
     PaperRecord,
     PaperText,
+    TableGrid,
 )
 from figtune.extraction.render_crop import Crop, ThumbnailDocument, render_crop
 from figtune.extraction.text_source import TextSource, text_source
 from figtune.figures.captions import caption_lookalikes
-from figtune.figures.detector import DetectedFigure, Detections, detect_figures
+from figtune.figures.detector import DetectedFigure, Detections, detect_figures, grid_in
 from figtune.figures.figure_labels import FigureLabel, ordered_labels, put_in_order
 from figtune.layout.line_roles import Role
 from figtune.layout.mentions import Citable, mentions_of
@@ -214,7 +215,7 @@ def _figures(
     pages: Sequence[PageText],
     text: PaperText,
 ) -> tuple[FigureRecord, ...]:
-    """Records of all findings; crops of those that have a region."""
+    """Records of all detections; crops of those that have a region."""
     mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
     indices = index_words(pages)
@@ -286,6 +287,7 @@ def _record(
         ),
         mentions=mentions,
         text_sizes=_rounded_sizes(figure.text_sizes, page),
+        grid=figure.grid,
     )
 
 
@@ -296,9 +298,12 @@ class RegionWords:
     labels: tuple[str, ...]
     boxes: tuple[BoxTuple, ...]
     sizes: tuple[tuple[float, int], ...]
+    grid: TableGrid | None
 
 
-def words_in(region: Box, figure_type: FigureType, page: PageText, dehyphenator: Dehyphenator) -> RegionWords:
+def words_in(
+    document: Document, region: Box, figure_type: FigureType, page: PageText, dehyphenator: Dehyphenator
+) -> RegionWords:
     """Return the words inside a region of a page, such as one that a person has set."""
     lines = page.lines_in(region)
     labels = ordered_labels(figure_type, lines, dehyphenator)
@@ -306,6 +311,7 @@ def words_in(region: Box, figure_type: FigureType, page: PageText, dehyphenator:
         labels=tuple(label.text for label in labels),
         boxes=tuple(_rounded_box(label.box, page) for label in labels),
         sizes=_rounded_sizes([(line.size, len(line.text.split())) for line in lines], page),
+        grid=grid_in(document, region, figure_type, page),
     )
 
 

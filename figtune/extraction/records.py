@@ -19,7 +19,7 @@ FIGURES_FILE = "figures.jsonl"
 TEXTS_FOLDER = "texts"
 CROPS_FOLDER = "crops"
 THUMBNAILS_FOLDER = "thumbnails"
-"""`thumbnails/<paper_id>/<page>.jpg`: pages with findings, for the gallery."""
+"""`thumbnails/<paper_id>/<page>.jpg`: pages with figures, for the gallery."""
 THUMBNAIL_DPI = 36
 GALLERY_FILE = "gallery.html"
 
@@ -73,6 +73,18 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableGrid:
+    """Cells of a table whose rows and columns are sure."""
+
+    header: tuple[tuple[str, ...], ...]
+    """Cells of each row above the body: one for each column, or as printed where some are merged or missing."""
+    columns: tuple[str, ...]
+    """Name of each column; empty where it has none of its own or none that is sure."""
+    rows: tuple[tuple[str, ...], ...]
+    """Rows of the body, with a cell for each column, empty where nothing is printed. The first cell names the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FigureRecord:
     """One captioned figure or table; or a caption or a region left alone, with the reason."""
 
@@ -112,6 +124,8 @@ class FigureRecord:
     indices: tuple[tuple[str, str], ...] = ()
     """Words of caption and mentions with a sub- or superscript: as they stand there, and with `_` or `^` before it;
     U+FFFD for what cannot be written in one line."""
+    grid: TableGrid | None = None
+    """Cells of a table; None where they are unsure, and for figures."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from figtune.extraction.records import FigureKind, FigureType
+from figtune.extraction.records import FigureKind, FigureType, TableGrid
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.figures.figure_labels import FigureLabel, hides_words, ordered_labels
@@ -23,6 +23,7 @@ from figtune.figures.pair_features import confidence_of, pair_features
 from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.region_candidates import propose_candidates
 from figtune.figures.scoring import Region
+from figtune.figures.table_grid import table_grid
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules
@@ -65,6 +66,8 @@ class DetectedFigure:
     text_sizes: tuple[tuple[float, int], ...]
     """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
+    grid: TableGrid | None = None
+    """Cells of a table, where they are sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,15 @@ def _paired(
         or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
         text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground, dehyphenator),
+        grid=grid_in(document, region.box, caption.figure_type, text),
     )
+
+
+def grid_in(document: Document, region: Box, figure_type: FigureType, text: PageText) -> TableGrid | None:
+    """Return the grid of a table in a region of a page; None for a figure, and where it is unsure."""
+    if figure_type == "Figure":
+        return None
+    return table_grid(region, document.words(text), text, document.graphics(text.index).drawings)
 
 
 def _panels(

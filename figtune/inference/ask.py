@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
+from figtune.core.image_decoding import decode_file, read_image
 from figtune.core.image_formats import IMAGE_SUFFIXES
-from figtune.core.images import decode_file, read_image
 from figtune.core.io import sha256_of
 from figtune.core.log import print_result, progress_bar
 from figtune.inference.adapter_record import read_adapter_record
@@ -23,7 +23,7 @@ from figtune.inference.paper_figures import read_paper, select_figure
 from figtune.inference.predict import Question, check_prompt, load_model, predict
 from figtune.inference.preflight import check_subject, is_paper
 from figtune.inference.prompt_spec import PromptSpec
-from figtune.inference.resumable_jsonl import ResumableJsonl
+from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
@@ -153,7 +153,7 @@ class _FolderRun:
     def _predict(self, loaded: LoadedModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
         if not questions:
             return []
-        return [(answer.text, answer.stopped) for answer in predict(loaded, questions, self._settings.decoding)]
+        return [(answer.text, answer.ended_with_eos) for answer in predict(loaded, questions, self._settings.decoding)]
 
     def _line(self, image: Path, answer: str, stopped: bool, problem: str) -> ImageAnswer:
         name = image.relative_to(self._folder).as_posix()
@@ -171,7 +171,7 @@ def _print_lines(run: _FolderRun, images: Sequence[Path]) -> Iterator[str]:
 def _write_lines(run: _FolderRun, images: Sequence[Path], answers: Path) -> Iterator[str]:
     """Write the lines to a resumable file; yield the problem of each."""
     lines_file = ResumableJsonl(kind=ImageAnswer, final=answers, fingerprint=run.fingerprint(images))
-    done = lines_file.resume(len(images), run.batch_size)
+    done = lines_file.resume(batch_sizes(len(images), run.batch_size))
     yield from (line.problem for line in done)
     if len(done) < len(images):
         for batch in run.batches(images, len(done)):

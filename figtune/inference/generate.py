@@ -39,7 +39,7 @@ class Answer:
     text: str
     tokens: int
     """Number of tokens, the stop token included."""
-    stopped: bool
+    ended_with_eos: bool
     """True if it ended with a stop token, False at the maximum length."""
 
 
@@ -130,4 +130,4 @@ def _answer(loaded: LoadedModel, ids: Sequence[int], stop_ids: Sequence[int]) ->
     end = next((position for position, token in enumerate(ids) if token in stop_ids), None)
     kept = ids if end is None else ids[:end]
     text = loaded.processor.tokenizer.decode(kept, skip_special_tokens=True)
-    return Answer(text=text.strip(), tokens=len(kept) + (end is not None), stopped=end is not None)
+    return Answer(text=text.strip(), tokens=len(kept) + (end is not None), ended_with_eos=end is not None)

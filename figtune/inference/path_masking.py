@@ -89,7 +89,7 @@ class PathMask:
             HTTPException: there is none of this name.
         """
         real = self._uploads.path / masked.removeprefix(f"{ALIAS}/")
-        if not masked.startswith(f"{ALIAS}/") or not self._uploads.holds(real):
+        if not masked.startswith(f"{ALIAS}/") or not self._uploads.contains(real):
             raise HTTPException(403, "no such upload")
         return str(real.resolve())
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from figtune.dataset.build_examples import figure_prompt
-from figtune.dataset.figure_context import build_context, first_sentence, told_context
+from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
 from figtune.dataset.records import Task
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.task_prompts import plain_request, task_entry
@@ -39,8 +39,8 @@ class PromptSpec:
         if self.dataset_prompt is not None:
             return self.image_prompt()
         others = (first_sentence(each) for each in paper.figures if each.figure_id != figure.figure_id)
-        told = told_context(figure, filter(None, others), self.prepare)
-        context = build_context(figure, paper.record, self.prepare.max_context_words, told=told)
+        extra_context = build_extra_context(figure, filter(None, others), self.prepare)
+        context = build_context(figure, paper.record, self.prepare.max_context_words, extra_context=extra_context)
         return figure_prompt(context, figure.figure_id, self.task, self.custom_prompt)
 
     def log_missing_context(self) -> None:

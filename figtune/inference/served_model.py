@@ -62,7 +62,7 @@ class ServedAnswer:
     text: str
     tokens: int
     """Number of tokens as the server counts them; 0 where it does not."""
-    stopped: bool
+    ended_with_eos: bool
     """True if it ended by itself, False at the maximum length."""
     chosen: tuple[ChosenToken, ...] = ()
     """Tokens of the answer, if they were asked for and the server tells them."""
@@ -146,7 +146,7 @@ class ServedModel:
         return ServedAnswer(
             text=(choice.message.content or "").strip(),
             tokens=told.usage.completion_tokens if told.usage else 0,
-            stopped=choice.finish_reason == "stop",
+            ended_with_eos=choice.finish_reason == "stop",
             chosen=(choice.logprobs.content or ()) if choice.logprobs else (),
         )
 
@@ -203,7 +203,7 @@ class ServedModel:
 
 
 @contextmanager
-def connected(url: str, name: str, timeout_seconds: float) -> Iterator[ServedModel]:
+def connect(url: str, name: str, timeout_seconds: float) -> Iterator[ServedModel]:
     """Keep a connection to the server at a URL during the block.
 
     Args:

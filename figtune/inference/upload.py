@@ -15,7 +15,7 @@ import anyio.to_thread
 from PIL import Image
 
 from figtune.core.errors import FigtuneError, InputError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 from figtune.extraction.records import FigureRecord
 from figtune.extraction.settings import ExtractSettings
@@ -75,7 +75,7 @@ class UploadReader:
             InputError: an unusable image or paper, or too many uploads at a time; the upload is named without its
                 folder.
         """
-        if not self.folder.holds(upload):
+        if not self.folder.contains(upload):
             raise InputError("this file was not uploaded here", "upload it again")
         entry = self.folder.new_entry()
         try:

@@ -34,7 +34,7 @@ class UploadFolder:
         self._writers = 0
         self._closed = False
 
-    def holds(self, path: Path) -> bool:
+    def contains(self, path: Path) -> bool:
         """Return True for a regular file that lies below the folder once all links are followed."""
         try:
             real = path.resolve(strict=True)

@@ -160,7 +160,7 @@ def _continues(kind: Kind, open_rows: Sequence[TextRow], row: TextRow, size: flo
     if kind == "heading":
         close = 0 < row.baseline - last.baseline <= 1.6 * row.size
         return _same_place(last, row) and close and abs(row.size - last.size) < 0.3 and not _NUMBERED.match(row.text)
-    if row.formula or (_is_small(row, size) and not row.has_run_in_heading) or _goes_on(last.text, row.text):
+    if row.formula or (_is_small(row, size) and not row.has_run_in_heading) or _continues_text(last.text, row.text):
         return True
     if row.starts_bold and (last.formula or _ENDED.search(last.text)):
         if _begins_under_head(last, row, size, pitch):
@@ -190,7 +190,7 @@ def _begins_under_head(last: TextRow, row: TextRow, size: float, pitch: float) -
     return _ends_short(last, size) or not _same_place(last, row) or row.baseline - last.baseline > _WIDER * pitch
 
 
-def _goes_on(before: str, after: str) -> bool:
+def _continues_text(before: str, after: str) -> bool:
     """Return True if the words alone show that two rows belong together, however far a formula stretches the gap."""
     if _BROKEN.search(before) and after[0].isalpha():
         return True

@@ -73,12 +73,12 @@ def _outermost(lines: Iterable[Line], upright: Sequence[Line], *, inward: int) -
     )
     running: list[Line] = []
     for line in rows[::-inward]:
-        if not any(_goes_on(line, other, inward) for other in upright if other not in running):
+        if not any(_continues(line, other, inward) for other in upright if other not in running):
             running.append(line)
     yield from running
 
 
-def _goes_on(line: Line, other: Line, inward: int) -> bool:
+def _continues(line: Line, other: Line, inward: int) -> bool:
     """Tell if `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
     step = inward * (other.baseline - line.baseline)
     return (

@@ -17,11 +17,11 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     chosen = [(each.choice, each.group) for each in members if each.choice is not None and _is_finite(each.choice)]
     if not chosen:
         return None
-    right = _summed(chosen, _right)
-    grey = _summed(chosen, lambda choice: choice.grey_image_losses)
+    right = _choice_sums(chosen, _right)
+    grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
     # Those of a split have a mismatched image all alike, or its only image has none.
     mismatched = [(choice, group) for choice, group in chosen if choice.wrong_image_losses is not None]
-    wrong = _summed(mismatched, lambda choice: choice.wrong_image_losses or ()) if mismatched == chosen else None
+    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if mismatched == chosen else None
     return ChoiceScores(
         examples=len(chosen),
         accuracy=bootstrap_interval(right, ratio, bootstrap),
@@ -51,8 +51,8 @@ def choice_difference(
     ]
     if not pairs:
         return None
-    better = _summed([(choice, group) for choice, _, group in pairs], _right)
-    worse = _summed([(against, group) for _, against, group in pairs], _right)
+    better = _choice_sums([(choice, group) for choice, _, group in pairs], _right)
+    worse = _choice_sums([(against, group) for _, against, group in pairs], _right)
     return paired_difference(better, worse, ratio, bootstrap)
 
 
@@ -66,7 +66,7 @@ def _is_finite(choice: Choice) -> bool:
     return None not in (*choice.losses, *(choice.wrong_image_losses or ()), *choice.grey_image_losses)
 
 
-def _summed(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choice], Losses]) -> Sums:
+def _choice_sums(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choice], Losses]) -> Sums:
     shares = [share_right([loss or 0.0 for loss in losses_of(choice)]) for choice, _ in chosen]
     return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), [group for _, group in chosen])
 

@@ -67,12 +67,12 @@ def _scores(
 ) -> ShortScores:
     groups = [each.group for each in members]
 
-    def summed(answers: Iterable[str | None]) -> Sums:
+    def score_sums(answers: Iterable[str | None]) -> Sums:
         shares = [share(answer or "", each.reference) for answer, each in zip(answers, members, strict=True)]
         return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), groups)
 
-    tuned, base = summed(each.tuned.answer for each in members), summed(each.base.answer for each in members)
-    grey = summed(each.grey_answer for each in members)
+    tuned, base = score_sums(each.tuned.answer for each in members), score_sums(each.base.answer for each in members)
+    grey = score_sums(each.grey_answer for each in members)
     return ShortScores(
         split=members[0].split,
         measure=measure,

@@ -27,6 +27,7 @@ from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
+from figtune.models.liger import fuse_layers
 from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
@@ -206,7 +207,7 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
         beside: the folder that the record was read from.
 
     Raises:
-        ResourceError: it is not to be had.
+        ResourceError: it is unavailable.
     """
     base = str(beside / BASE_FOLDER) if record.tiny else record.base
     return find_model(base, record.commit, weights=True).folder
@@ -233,12 +234,11 @@ def load_tuned_model(
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
         UsageError: weights in 4 bits are to be sharded.
-        ResourceError: the base model is not to be had, or memory is too small.
+        ResourceError: the base model is unavailable, or memory is too small.
     """
     record = read_json(folder / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:
-        # Its matrices are so small that threads wait for each other longer than they work.
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # Its matrices are so small that threads wait for each other longer than they work.
     base = base_folder(record, folder)
     family = family_of(record.family, record.name)
     precision = precision_of(record, device, unquantized=unquantized)
@@ -260,6 +260,9 @@ def load_tuned_model(
         sharded=sharded,
     )
     peft_model = _with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    if trainable:
+        # What is evaluated and merged takes the library's own operations, as whoever loads the adapter does.
+        fuse_layers(peft_model.get_base_model().get_submodule(family.parts.text_decoder), device)
     return LoadedModel(
         record=record,
         family=family,

@@ -46,7 +46,7 @@ def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     The base model's files are fetched, but its weights are not loaded.
 
     Raises:
-        ResourceError: the model is not to be had or not supported.
+        ResourceError: the model is unavailable or not supported.
         UsageError: a dtype, image tokens or an adapter that do not suit it.
     """
     check_setup(settings)
@@ -57,7 +57,8 @@ def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     record = _record(model, adapter, family, found, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, settings.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
-        copy_processor(found.folder, folder, family, family.image_settings(model.image_tokens, model.tiles))
+        own = family.load_processor(found.folder)
+        copy_processor(found.folder, folder, family, family.image_settings(model.image_tokens, model.tiles, own))
     for line in format_table(table):
         logger.info(line)
     write_json(model_dir / PARAMETERS_FILE, table)

@@ -30,6 +30,8 @@ class StepConfig:
     max_length: int
     """Text tokens of prompt and completion together."""
     train: TrainSettings
+    processes: int = 1
+    """Processes that FSDP spreads the weights over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +47,12 @@ class BatchShape:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
-    """Peak memory of training in bytes, by purpose."""
+    """Peak memory of a process in training in bytes, by purpose; of weights and what goes with them its share."""
 
+    processes: int = 1
+    """Processes that FSDP spreads the weights over."""
+    gathered: int = 0
+    """Under FSDP: weights that a process holds whole beside its share, for as long as it computes with them."""
     batch: BatchShape
     """Batch at the peak."""
     vision_weights: int
@@ -72,7 +78,7 @@ class MemoryUse:
     def training(self) -> int:
         """Total during training."""
         kept = self.vision_weights + self.projector_weights + self.text_weights + self.gradients + self.optimizer
-        return kept + self.activations + self.logits + self.overhead
+        return kept + self.gathered + self.activations + self.logits + self.overhead
 
     @property
     def peak(self) -> int:
@@ -116,12 +122,14 @@ def memory_lines(use: MemoryUse) -> list[str]:
         ("text decoder", use.text_weights),
         ("gradients", use.gradients),
         ("optimizer", use.optimizer),
+        ("gathered layers", use.gathered),
         ("activations", use.activations),
         ("logits", use.logits),
         ("libraries, gaps", use.overhead),
     ]
     batch = count(use.batch.examples, "examples")
-    lines = [f"{'memory':28}{'GB':>8}  (for {batch} of {count(use.batch.text_tokens, 'text tokens')})"]
+    title = "memory" if use.processes == 1 else f"memory, each of {use.processes}"
+    lines = [f"{title:28}{'GB':>8}  (for {batch} of {count(use.batch.text_tokens, 'text tokens')})"]
     lines += [f"{name:28}{size / _GB:>8.2f}" for name, size in rows if size]
     lines.append(f"{'together':28}{use.training / _GB:>8.2f}")
     if use.encoding:
@@ -196,8 +204,8 @@ def _compact_optimizer(config: StepConfig) -> Iterator[SettingChange]:
 
 
 def _quantized(config: StepConfig) -> Iterator[SettingChange]:
-    """Costs a little accuracy."""
-    if config.adapter.mode in ("lora", "full"):
+    """Costs a little accuracy. FSDP spreads no weights in 4 bits."""
+    if config.adapter.mode in ("lora", "full") and config.processes == 1:
         adapter = replace(config.adapter, mode="qlora")
         yield SettingChange(flags="--adapter.mode qlora", config=replace(config, adapter=adapter))
 

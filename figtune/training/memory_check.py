@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from figtune.core.distributed import world_size
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.number_format import gigabytes
@@ -160,11 +161,12 @@ def check_training_memory(model_dir: Path, settings: TrainSettings, budget: Memo
     record = read_json(model_dir / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:
         return
-    if is_sharding_requested():
-        logger.info("memory: not estimated, since FSDP shards the weights over the processes")
-        return
-    step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings)
+    processes = world_size() if is_sharding_requested() else 1
+    step = StepConfig(adapter=record.adapter, max_length=record.max_length, train=settings, processes=processes)
     estimate = _estimate(base_folder(record, model_dir), record, budget)
+    if processes > 1:
+        for line in memory_lines(estimate(step)):
+            logger.info(line)
     _judge(estimate(step), step, budget, estimate)
 
 
@@ -179,7 +181,7 @@ def _estimate(folder: Path, record: ModelRecord, budget: MemoryBudget) -> Callab
     @cache
     def use(step: StepConfig) -> MemoryUse:
         spec = model(step.adapter)
-        return memory_use(spec, step.train, worst_case_batch(spec, step))
+        return memory_use(spec, step.train, worst_case_batch(spec, step), step.processes)
 
     return use
 

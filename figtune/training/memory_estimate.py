@@ -78,6 +78,8 @@ class StaticMemory:
     trained: int
     """Numbers that are trained."""
     working_copies: int
+    gathered: int
+    """Weights that each process of FSDP holds whole while it computes with them."""
     encoding: int
     """Beside the weights, while the encoder looks at one picture."""
 
@@ -97,7 +99,7 @@ def describe_model(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     family = family_of(config.model_type, name)
     processor = family.load_processor(folder)
-    for setting, value in family.image_settings(image_tokens, tiles).items():
+    for setting, value in family.image_settings(image_tokens, tiles, processor).items():
         setattr(processor.image_processor, setting, value)
     size = family.largest_image(processor)
     return ModelSpec(
@@ -121,21 +123,25 @@ def worst_case_batch(model: ModelSpec, step: StepConfig) -> BatchShape:
     )
 
 
-def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape) -> MemoryUse:
-    """Return the peak memory of training."""
+def memory_use(model: ModelSpec, train: TrainSettings, batch: BatchShape, processes: int = 1) -> MemoryUse:
+    """Return the peak memory of training, of each process where FSDP spreads the weights over several."""
     static = _static_memory(model)
     step = step_memory(model, batch, activation_checkpointing=train.activation_checkpointing)
     adam_bytes = _ADAM_8_BIT_BYTES if train.optimizer == "adamw_8bit" else _ADAM_BYTES
+    # Images are encoded before FSDP loads the weights.
+    beside = static.weights["vision"] if processes > 1 else sum(static.weights.values())
     return MemoryUse(
+        processes=processes,
+        gathered=static.gathered if processes > 1 else 0,
         batch=batch,
-        vision_weights=static.weights["vision"] if model.keeps_vision else 0,
-        projector_weights=static.weights["projector"],
-        text_weights=static.weights["text"],
-        gradients=_GRADIENT_BYTES * static.trained,
-        optimizer=round(adam_bytes * static.trained),
+        vision_weights=round(static.weights["vision"] / processes) if model.keeps_vision else 0,
+        projector_weights=round(static.weights["projector"] / processes),
+        text_weights=round(static.weights["text"] / processes),
+        gradients=round(_GRADIENT_BYTES * static.trained / processes),
+        optimizer=round(adam_bytes * static.trained / processes),
         activations=step.total - step.logits + static.working_copies,
         logits=step.logits,
-        encoding=0 if model.trains_vision else sum(static.weights.values()) + static.encoding,
+        encoding=0 if model.trains_vision else beside + static.encoding,
     )
 
 
@@ -146,6 +152,7 @@ def _static_memory(model: ModelSpec) -> StaticMemory:
         weights=_weights(peft_model, model),
         trained=sum(parameter.numel() for parameter in peft_model.parameters() if parameter.requires_grad),
         working_copies=_working_copies(peft_model, model),
+        gathered=_gathered(peft_model, model),
         encoding=0 if model.trains_vision else _encoding(model),
     )
 
@@ -204,6 +211,25 @@ def _weights(peft_model: PeftModel, model: ModelSpec) -> dict[Part, int]:
         if (part := model.family.parts.part_of(name)) is not None:
             sizes[part] += _bytes_each(name, parameter, model) * parameter.numel()
     return {part: round(size) for part, size in sizes.items()}
+
+
+def _gathered(peft_model: PeftModel, model: ModelSpec) -> int:
+    """Return the bytes of a layer, of the next one that is fetched ahead, and of all that is outside layers."""
+    unsplit = peft_model.get_base_model()._no_split_modules or ()
+    paths = {name for name, module in peft_model.named_modules() if type(module).__name__ in unsplit}
+    sizes: dict[str, float] = dict.fromkeys(paths, 0)
+    outside = 0.0
+    for name, parameter in peft_model.named_parameters():
+        part = model.family.parts.part_of(name)
+        if part is None or (part == "vision" and not model.keeps_vision):
+            continue
+        size = _bytes_each(name, parameter, model) * parameter.numel()
+        layer = next((path for path in paths if name.startswith(f"{path}.")), None)
+        if layer is None:
+            outside += size
+        else:
+            sizes[layer] += size
+    return round(outside + sum(sorted(sizes.values())[-2:]))
 
 
 def _bytes_each(name: str, parameter: Parameter, model: ModelSpec) -> float:

@@ -46,7 +46,7 @@ class CardTerms:
     title: str
     images: str
     groups: str
-    apart: str
+    separation: str
     """Sentence on the separation of the splits."""
 
 
@@ -54,13 +54,13 @@ OF_PAPERS = CardTerms(
     title="figures of research papers",
     images="figures",
     groups="papers",
-    apart="No paper is in two of train, val and test",
+    separation="No paper is in two of train, val and test",
 )
 OF_A_DATA_SET = CardTerms(
     title="images with texts",
     images="images",
     groups="groups",
-    apart="No group, rows that share an id or an image, is in two of train, val and test",
+    separation="No group, rows that share an id or an image, is in two of train, val and test",
 )
 
 
@@ -108,7 +108,7 @@ def _data(examples: DatasetSplits, summary: TrainingSummary, terms: CardTerms) -
     head = f"| split | examples | {terms.images} | {terms.groups} | tasks |"
     table = "\n".join((head, "|---|---|---|---|---|", *rows))
     return (
-        f"## Data\n\n{table}\n\n{terms.apart}; minitrain is a share of train. "
+        f"## Data\n\n{table}\n\n{terms.separation}; minitrain is a share of train. "
         f"Of the training examples {summary.truncated:,} had a completion cut to fit and {summary.left_out:,} were "
         "left out because their prompt left no budget."
     )

@@ -133,7 +133,7 @@ def test_processes_get_as_many_batches_and_take_the_same_steps(
 def mixed(texts: int, questions: int) -> list[ExampleLength]:
     """Figures with a text each, and as many with a question."""
     return [
-        ExampleLength(prefix=index % 7, shared=60, own=20 + 11 * index % 50, is_looking=index >= texts)
+        ExampleLength(prefix=index % 7, shared=60, own=20 + 11 * index % 50, is_question=index >= texts)
         for index in range(texts + questions)
     ]
 
@@ -179,7 +179,7 @@ def test_without_a_share_or_without_questions_or_texts_the_order_is_the_plain_on
     limits = BatchLimits(examples=4, tokens=PLENTY)
     plain = order_of(figures(tasks=3, count=20), limits).batches(1)
     assert order_of(figures(tasks=3, count=20), limits, share=0.4).batches(1) == plain
-    questions = [replace(each, is_looking=True) for each in figures(tasks=3, count=20)]
+    questions = [replace(each, is_question=True) for each in figures(tasks=3, count=20)]
     for share in (0.0, 0.4):
         assert order_of(questions, limits, share=share).batches(1) == plain
     assert drawn(order_of(mixed(5, 9), limits).batches(0)) == list(range(14))

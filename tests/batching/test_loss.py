@@ -19,12 +19,12 @@ from tests.models.tuned import (
     batch_of,
     features_of,
     joined,
+    loss_sum,
     moved_model,
     pixels_of,
     plain_fields,
     plain_pixels,
     rows_of,
-    summed_loss,
     target_logits,
 )
 
@@ -80,20 +80,20 @@ def test_loss_from_kept_features_is_the_models_own_loss_from_pixels(
 ) -> None:
     batch = batch_of(loaded, rows_of(loaded))
     theirs = loaded.peft_model(**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))).loss
-    close(summed_loss(loaded, batch, features) / batch.num_target_tokens, theirs)
+    close(loss_sum(loaded, batch, features) / batch.num_target_tokens, theirs)
 
 
 def test_pixels_in_place_of_features_give_the_same_loss(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    from_pixels = summed_loss(loaded, batch, pixels_of(loaded))
-    close(from_pixels, summed_loss(loaded, batch, features))
+    from_pixels = loss_sum(loaded, batch, pixels_of(loaded))
+    close(from_pixels, loss_sum(loaded, batch, features))
 
 
 def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(
     loaded: LoadedModel, features: list[ImageInputs]
 ) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    ours = summed_loss(loaded, batch, features)
+    ours = loss_sum(loaded, batch, features)
     ours.backward()  # type: ignore[no-untyped-call]
     our_gradients = gradients(loaded)
     loaded.peft_model.zero_grad()
@@ -111,10 +111,8 @@ def test_logits_only_where_labels_are_give_the_same_loss_and_gradients(
 
 def test_padding_changes_no_loss(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     rows = rows_of(loaded)
-    together = summed_loss(loaded, batch_of(loaded, rows), features)
-    alone = [
-        summed_loss(loaded, batch_of(loaded, [row]), features[index : index + 1]) for index, row in enumerate(rows)
-    ]
+    together = loss_sum(loaded, batch_of(loaded, rows), features)
+    alone = [loss_sum(loaded, batch_of(loaded, [row]), features[index : index + 1]) for index, row in enumerate(rows)]
     close(together, torch.stack(alone).sum())
 
 
@@ -151,21 +149,21 @@ def test_without_bidirectional_attention_the_loss_is_another_where_the_family_ha
 ) -> None:
     batch = batch_of(loaded, rows_of(loaded))
     without = replace(batch, bidirectional=torch.zeros_like(batch.bidirectional))
-    right = summed_loss(loaded, batch, features)
-    wrong = summed_loss(loaded, without, features)
+    right = loss_sum(loaded, batch, features)
+    wrong = loss_sum(loaded, without, features)
     assert (abs(right - wrong) > 1e-2) == bidirectional(loaded)
 
 
 def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     batch = batch_of(loaded, rows_of(loaded))
     loaded.peft_model.train()
-    plain_loss = summed_loss(loaded, batch, features)
+    plain_loss = loss_sum(loaded, batch, features)
     plain_loss.backward()  # type: ignore[no-untyped-call]
     plain = gradients(loaded)
     loaded.peft_model.zero_grad()
     loaded.model.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        checkpointed_loss = summed_loss(loaded, batch, features)
+        checkpointed_loss = loss_sum(loaded, batch, features)
         checkpointed_loss.backward()  # type: ignore[no-untyped-call]
     finally:
         loaded.model.activation_checkpointing_disable()  # type: ignore[no-untyped-call]
@@ -176,5 +174,5 @@ def test_activation_checkpointing_changes_no_gradient(loaded: LoadedModel, featu
 
 def test_a_frozen_vision_encoder_has_no_part_in_the_gradient(loaded: LoadedModel) -> None:
     batch = batch_of(loaded, rows_of(loaded))
-    summed_loss(loaded, batch, pixels_of(loaded)).backward()  # type: ignore[no-untyped-call]
+    loss_sum(loaded, batch, pixels_of(loaded)).backward()  # type: ignore[no-untyped-call]
     assert all("vision_tower" not in name for name in gradients(loaded))

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from figtune.batching import chunked_cross_entropy
+from figtune.batching.attention_masks import attention_masks
 from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
-from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
+from figtune.batching.loss import CompletionLoss, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample
@@ -23,12 +24,12 @@ from tests.models.tuned import (
     TINY_NAMES,
     batch_of_rows,
     features_of,
+    loss_sum,
     moved_model,
     pictures,
     pixels_of,
     plain_fields,
     plain_pixels,
-    summed_loss,
     target_logits,
 )
 
@@ -88,7 +89,7 @@ def result(
     """Summed loss and gradients."""
     loaded.peft_model.zero_grad()
     batch = batch_of_rows(loaded, lines)
-    loss = summed_loss(loaded, batch, pictures_of(lines, features))
+    loss = loss_sum(loaded, batch, pictures_of(lines, features))
     loss.backward()  # type: ignore[no-untyped-call]
     named = loaded.peft_model.named_parameters()
     return loss.detach(), {name: weight.grad.clone() for name, weight in named if weight.grad is not None}

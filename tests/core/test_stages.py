@@ -131,7 +131,7 @@ def test_a_failed_run_in_place_is_unfinished_even_where_one_was_finished_before(
 
 @pytest.fixture
 def apart(stage: Stage) -> Stage:
-    return replace(stage, apart=stage.folder.with_name(".partial-dataset"))
+    return replace(stage, staging_folder=stage.folder.with_name(".partial-dataset"))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
@@ -143,8 +143,8 @@ def test_an_artifact_built_apart_outlives_a_failure_of_the_next_one(apart: Stage
     _make(apart)
     with pytest.raises(error):
         run_if_stale(replace(apart, version=2), fail, lock_folders=(apart.folder.parent,), force=False)
-    assert apart.apart is not None
-    assert not apart.apart.exists()
+    assert apart.staging_folder is not None
+    assert not apart.staging_folder.exists()
     assert _make(apart) is None
     assert (apart.folder / "train.jsonl").read_text() == "made"
 
@@ -172,8 +172,8 @@ def test_what_came_of_nothing_usable_says_why_beside_the_good_one(apart: Stage) 
     _make(apart)
     with pytest.raises(NothingProducedError):
         run_if_stale(replace(apart, version=2), reject, lock_folders=(apart.folder.parent,), force=False)
-    assert apart.apart is not None
-    assert (apart.apart / "rejected.jsonl").read_text() == "all"
+    assert apart.staging_folder is not None
+    assert (apart.staging_folder / "rejected.jsonl").read_text() == "all"
     assert _make(apart) is None
 
 

@@ -17,7 +17,7 @@ from figtune.dataset.figure_context import build_context
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Task
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import split_of
-from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel
+from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel, TableGrid
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, paper, picture, save, write_content
 
 TRAIN_ONLY = replace(CHOICES, val_fraction=0.0, test_fraction=0.0)
@@ -173,10 +173,39 @@ def test_phrasings_vary_everywhere(tmp_path: Path) -> None:
 
 
 def test_tables_come_when_asked_for(content: Path, tmp_path: Path) -> None:
-    prepare_examples(content, tmp_path / "dataset", replace(TRAIN_ONLY, include_tables=True))
+    tasks: tuple[Task, ...] = ("caption", "explain", "read", "question")
+    prepare_examples(content, tmp_path / "dataset", replace(TRAIN_ONLY, include_tables=True, tasks=tasks))
     table = [each for each in examples_in(tmp_path / "dataset", "train") if each.kind == "table"]
     assert {example.task for example in table} == {"caption", "explain"}
     assert all("table" in example.prompt for example in table)
+    unsure = [each.task for each in rejections_in(tmp_path / "dataset") if each.rule == "unsure_table"]
+    assert sorted(unsure) == ["question", "read"]
+
+
+def test_tables_are_read_row_by_row_and_asked_about(tmp_path: Path) -> None:
+    grid = TableGrid(
+        header=(("", "Loss", "Error"),),
+        columns=("", "Loss", "Error"),
+        rows=(("Base", "2.5", "31"), ("Ours", "", "28 %")),
+    )
+    table = replace(PLAIN_FIGURE, figure_type="Table", kind="table", grid=grid, caption="Table 1. Results of the test.")
+    names = [f"paper{number:02d}" for number in range(12)]
+    content = write_content(tmp_path / "content", [figure(name, like=table) for name in names])
+    settings = replace(TRAIN_ONLY, include_tables=True, tasks=("read", "question"))
+    prepare_examples(content, tmp_path / "dataset", settings)
+    train = examples_in(tmp_path / "dataset", "train")
+    read = [example for example in train if example.task == "read"]
+    assert {example.completion for example in read} == {"| Loss | Error\nBase | 2.5 | 31\nOurs |  | 28 %"}
+    assert len(read) == 12
+    assert len({example.prompt for example in read}) == 3
+    cells = {
+        (*re.findall('"([^"]+)"', example.prompt), example.completion)
+        for example in train
+        if example.example_id.endswith("-cell")
+    }
+    assert cells <= {("Base", "Loss", "2.5"), ("Base", "Error", "31"), ("Ours", "Error", "28 %")}
+    assert len(cells) == 3
+    assert not any("figure" in example.prompt for example in train)
 
 
 def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ def test_a_bare_pointer_says_nothing() -> None:
         ("In Fig. 3 the encoder gains 3.2% over others.", "unseen_number"),
         ("The encoder of Fig. 3 is defined by", "broken_off"),
         ("where the encoder of Fig. 3 is used.", "broken_off"),
+        ("Why does the encoder of Fig. 3 blur masks?", "question_asked"),
+        ("In Fig. 3 the encoder of index-2 is better than that of index-4.", "unseen_number"),
+        ("As Fig. 3 shows, the encoder of Exp. (b) is better.", "unseen_number"),
         ("Compared to Fig. 5, the encoder in Fig. 3 is small.", "other_figure_reference"),
     ],
 )
@@ -82,6 +85,49 @@ def test_numbers_that_the_figure_shows_may_be_told() -> None:
     assert sentences("In Fig. 3 the decoder has a threshold of 0.5.") == [
         "In the figure the decoder has a threshold of 0.5."
     ]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "We propose a decoder with a memory bank and an encoder.",
+        "To address the encoder, the memory bank has a decoder.",
+        "Motivated by the encoder, the decoder has a memory bank.",
+        "The encoder and the memory bank fail in Table 4.",
+        "Another way to fill the memory bank is the encoder.",
+        "By contrast, in this paper, we give the encoder a memory bank.",
+        "As detailed in Appendix B, the encoder and the memory bank fail.",
+    ],
+)
+def test_it_ends_where_the_paper_turns_to_something_else(turn: str) -> None:
+    told = "As shown in Fig. 3, the encoder reads the image."
+    assert sentences(f"{told} {turn} The encoder fills the memory bank.") == [
+        "As shown in the figure, the encoder reads the image."
+    ]
+
+
+def test_rows_that_the_figure_names_may_be_told() -> None:
+    found = passages_about(
+        [Mention(page=1, section="", text="In Fig. 3, Exp. (b) is worse.")], FIGURE, "Exp. (a) Exp. (b)"
+    )
+    assert found.found[0].sentences == ("In the figure, Exp. (b) is worse.",)
+
+
+def test_a_remark_at_the_end_is_not_what_a_sentence_is_about() -> None:
+    paragraphs = ("We modify our encoder, shown in Fig. 3.", "Our encoder, shown in Fig. 3, fills the memory bank.")
+    assert {passage.sentences: passage.direct for passage in read(*paragraphs).found} == {
+        ("We modify our encoder.",): False,
+        ("Our encoder fills the memory bank.",): True,
+    }
+
+
+def test_figures_of_the_supplement_are_named_with_it() -> None:
+    texts = ("Supplementary Fig. S3 shows that masks blur.", "Supplementary Fig. 3 shows that masks blur.")
+    for name, kept in (("S3", texts[0]), ("3", None)):
+        found = passages_about(
+            [Mention(page=1, section="", text=text) for text in texts], FigureRef("Figure", name), ""
+        ).found
+        assert [passage.sentences for passage in found] == ([("The figure shows that masks blur.",)] if kept else [])
 
 
 def test_direct_passages_come_before_remarks_in_brackets() -> None:
@@ -143,6 +189,19 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("Since there are many networks, here we only present four as shown in the figure.", True),
         ("The figure depicts a scenario that exposes the limits.", True),
         ("The figure shows the performance improvements in detection of people over the last ten years.", True),
+        ("Thus, the figure confirms our hypothesis.", True),
+        ("The results are in line with the observations made in the figure.", True),
+        ("The figure confirms that deeper networks learn faster.", False),
+        ("We next evaluate the influence of the depth.", True),
+        ("Here, we compare both networks on images of cars.", True),
+        ("We compare both networks and find that the deeper one learns faster.", False),
+        ("As show in panel (b).", True),
+        ("To keep the masks, we introduce a novel fusion illustrated in panel (d).", True),
+        ("To this end, we employ block expansion, as shown in panel (c).", True),
+        ("We use a network to encode the masks, as shown in panel (b).", False),
+        ("We propose four new layers, shown in the figure, which together turn masks of any size.", False),
+        ("We compute two lengths, and plot them for random pairs in panel (b).", True),
+        ("The left-most column of the figure shows the image.", False),
         ("The figure shows how accuracy drops with depth.", False),
         ("The figure shows that deeper networks learn faster.", False),
         ("The figure shows two networks, of which the deeper one fails at night.", False),

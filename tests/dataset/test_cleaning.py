@@ -18,7 +18,74 @@ FIGURE = FigureRef("Figure", "3")
 CASES: list[tuple[str, str | None, set[str]]] = [
     ("Features come from a ResNet-like [16] backbone.", "Features come from a ResNet-like backbone.", {"citation"}),
     ("Existing methods [19, 40] fail (e.g., [4], [5]).", "Existing methods fail.", {"citation"}),
-    ("Following [12], we warp it.", "Following prior work, we warp it.", {"citation"}),
+    ("Following [12], we warp it.", "We warp it.", {"citation"}),
+    ("Following [12] and FlowNet [3], we warp it.", "Following prior work and FlowNet, we warp it.", {"citation"}),
+    (
+        "As shown in Fig. 3, motivated by [4], we warp it.",
+        "As shown in the figure, we warp it.",
+        {"own_reference", "citation"},
+    ),
+    ("Our net, similar to Doe et al. [4], is small.", "Our net is small.", {"citation"}),
+    ("The net is similar to that used by Doe et al. [4].", None, {"citation", "citation_as_noun"}),
+    ("Its blocks are identical to those of [4].", None, {"citation", "citation_as_noun"}),
+    ("We use the decoder from [4].", None, {"citation", "citation_as_noun"}),
+    (
+        "We use the decoder from [4] to fill holes in masks.",
+        "We use the decoder from prior work to fill holes in masks.",
+        {"citation"},
+    ),
+    ("The authors of [4] see blur in Fig. 3.", None, {"own_reference", "citation", "citation_as_noun"}),
+    ("The masks of both nets are similar to each other.", "The masks of both nets are similar to each other.", set()),
+    ("For example, Doe et al. [4] designed masks.", None, {"citation", "citation_as_subject"}),
+    ("Masks blur, but [4] shows none.", None, {"citation_as_noun"}),
+    ("Masks of prior work blur.", "Masks of prior work blur.", set()),
+    ("Prior work related to masks blurs them.", "Prior work related to masks blurs them.", set()),
+    ("A matrix of 1, 024 × 64 weights is cut in two.", "A matrix of 1,024 × 64 weights is cut in two.", set()),
+    ("A matrix of 64 × 2, 220 weights is cut in two.", "A matrix of 64 × 2,220 weights is cut in two.", set()),
+    ("The rest is as done previously.", None, {"text_reference"}),
+    ("Details are in the sup. mat.", None, {"supplement_reference"}),
+    ("It is faster (Fig. 3 right vs. left).", "It is faster (right vs. left).", {"own_reference"}),
+    ("The wave is made by a probe (Fig. 3(a)).", "The wave is made by a probe (panel a).", {"own_reference"}),
+    ("The net is cascaded (Fig. 3 A).", "The net is cascaded (panel A).", {"own_reference"}),
+    ("Fig. 3B shows masks.", "Panel (B) shows masks.", {"own_reference"}),
+    ("In Fig. 3A-C, masks move.", "In panels (A) to (C), masks move.", {"own_reference"}),
+    ("In Fig. 3 A mask is seen.", "In the figure A mask is seen.", {"own_reference"}),
+    ("Figures 3(a) and 3(b) show masks.", "Panels (a) and (b) show masks.", {"own_reference"}),
+    ("In Fig. 3a and 3b masks move.", "In panels (a) and (b) masks move.", {"own_reference"}),
+    ("The method suggested in Sect. 2 fails.", "The method fails.", {"section_reference"}),
+    ("Adam (red)1 and SGD (blue)2.", "Adam (red) and SGD (blue).", {"footnote_mark"}),
+    ("It maps f(x)2 to a mask.", "It maps f(x)2 to a mask.", set()),
+    ("Our model, shown in Fig. 3, reads masks.", "Our model reads masks.", {"own_reference"}),
+    ("The result, illustrated in Fig. 3(a), is sharp.", "The result (panel a) is sharp.", {"own_reference"}),
+    ("It blurs them, with an example being shown in Fig. 3.", "It blurs them.", {"own_reference"}),
+    ("The masks are sharp, as shown in Fig. 3.", "The masks are sharp, as shown in the figure.", {"own_reference"}),
+    ("Figure 3, left, shows masks.", "The figure (left) shows masks.", {"own_reference"}),
+    ("In Figure 3, left, we warp masks.", "In the figure (left), we warp masks.", {"own_reference"}),
+    ("Same as Fig. 5, but for masks.", None, {"other_figure_reference"}),
+    ("The same as in Fig. 5 for small masks.", None, {"other_figure_reference"}),
+    ("Same masks in another view.", "Same masks in another view.", set()),
+    ("Source: the authors.", None, {"about_the_paper"}),
+    ("Image courtesy of the museum.", None, {"about_the_paper"}),
+    ("Reprinted with permission from [7].", None, {"citation", "about_the_paper"}),
+    ("(Color online) Filters of the net.", "Filters of the net.", {"about_the_paper"}),
+    ("Source and target domains differ.", "Source and target domains differ.", set()),
+    ("Fig. 3 about here.", None, {"own_reference", "about_the_paper"}),
+    ("This could be explored in masks.", None, {"future_work"}),
+    ("It should be further investigated why masks fail.", None, {"future_work"}),
+    ("We leave masks to future work.", None, {"future_work"}),
+    ("An area to be explored by the robot is grey.", None, {"future_work"}),
+    ("The robot explores the area.", "The robot explores the area.", set()),
+    ("As mentioned above, masks are small.", "Masks are small.", {"text_reference"}),
+    ("Masks are small, as discussed earlier.", "Masks are small.", {"text_reference"}),
+    ("The loss of the previous section is small.", None, {"text_reference"}),
+    ("The previous frame is warped.", "The previous frame is warped.", set()),
+    ("The weight αui,1 is large.", None, {"wrong_symbols"}),
+    ("It depends on pui,1 alone.", None, {"wrong_symbols"}),
+    (
+        "At 1,024 pixels, 5 μm thick, α-shapes and β are seen.",
+        "At 1,024 pixels, 5 μm thick, α-shapes and β are seen.",
+        set(),
+    ),
     ("[12] proposes a warp.", None, {"citation_as_subject"}),
     ("In [12], a warp is proposed.", "In prior work, a warp is proposed.", {"citation"}),
     ("Our net extends [12] by a mask.", None, {"citation_as_noun"}),
@@ -166,6 +233,22 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
     ("sentence", "expected"),
     [
         ("It is better.", True),
+        ("As shown in the figure, our net achieves this by a mask.", True),
+        ("Masks are sharp in this case too.", True),
+        ("Masks of cars are compared to those of trucks.", False),
+        ("We use features such as edges.", False),
+        ("Indeed, masks are sharp.", False),
+        ("As one can see in the figure the mask is small.", False),
+        ("The objective is to make masks small.", True),
+        ("The idea here is a mask.", True),
+        ("The idea is simple: each mask is small.", False),
+        ("The objective of the net is a mask.", False),
+        ("For cars, we can make a similar plot.", True),
+        ("A similar effect has been seen in masks.", True),
+        ("Masks show a similar effect for cars and trucks.", False),
+        ("We use a similar network.", False),
+        ("Moreover, masks are small.", False),
+        ("Moreover, they are small.", True),
         ("One important difference is the depth.", True),
         ("One network is deep.", False),
         ("If it is set, we ignore it.", True),
@@ -198,6 +281,21 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
 )
 def test_leaning_back(sentence: str, expected: bool) -> None:
     assert depends_on_previous(sentence) is expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "goes"),
+    [
+        ("Moreover, masks are small.", "Masks are small."),
+        ("The warped mask will then be used.", None),
+        ("A mask is then drawn.", "A mask is then drawn."),
+    ],
+)
+def test_behind_a_lost_sentence_nothing_goes_on(kept: str, goes: str | None) -> None:
+    assert clean(f"Masks of cars. Tab. 2 shows the loss. {kept}", FIGURE).sentences == tuple(
+        filter(None, ("Masks of cars.", goes))
+    )
+    assert clean(f"Masks of cars. {kept}", FIGURE).sentences == ("Masks of cars.", kept)
 
 
 def test_connectives_go_where_nothing_stands_before() -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import prepare_data
 from figtune.core.errors import ExitCode, InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.dataset.records import SPLITS
 from tests.dataset.content_maker import CHOICES, picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare

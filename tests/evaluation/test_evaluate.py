@@ -19,11 +19,11 @@ from config import TEST
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images
-from figtune.evaluation.evaluate import evaluate
+from figtune.evaluation.evaluate import evaluate, token_batches
 from figtune.evaluation.predictor import Predictor
 from figtune.inference.generate import generate_answers
 from figtune.metrics.records import EvaluationSummary, Prediction
@@ -117,6 +117,7 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
+@pytest.mark.slow
 def test_a_qlora_adapter_is_evaluated_over_four_bits_or_over_the_whole_base_model(tmp_path: Path) -> None:
     house = House(tmp_path)
     write_dataset(house.dataset, test_papers=1)
@@ -298,6 +299,7 @@ def test_a_picture_broken_after_training_only_leaves_the_baselines(
     assert all(len(each.guesses) == 4 for each in house.predictions())
 
 
+@pytest.mark.slow
 def test_features_that_another_model_has_left_are_not_taken(house: House, tmp_path: Path) -> None:
     """A work folder set up for one family, then an output folder of another."""
     house.evaluate()
@@ -334,3 +336,16 @@ def test_every_picture_takes_the_place_of_one_other(pictures: list[str]) -> None
     else:
         assert {other.image_sha256 for other in mismatched.values()} == set(mismatched) == set(pictures)
         assert all(picture != other.image_sha256 for picture, other in mismatched.items())
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 8))
+def test_batches_have_no_more_tokens_than_so_many_of_the_longest(lengths: list[int], size: int) -> None:
+    batches = token_batches(lengths, size)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    padded = [len(batch) * max(lengths[place] for place in batch) for batch in batches]
+    assert max(padded) <= size * max(lengths)
+    longest_first = [lengths[place] for batch in batches for place in batch]
+    assert longest_first == sorted(lengths, reverse=True)
+    # The next example would have been too much for each batch.
+    for tokens, batch in zip(padded[:-1], batches, strict=False):
+        assert tokens + max(lengths[place] for place in batch) > size * max(lengths)

@@ -129,7 +129,7 @@ def test_answers_are_compared_token_by_token(work: Path) -> None:
     family = family_of(record.family, record.name)
     examples = sample_examples(work / "dataset", family, family.load_processor(work / "output" / "processor"), record)
     model = load_base_model(work / "output" / "merged", family, torch.float32, CPU, "sdpa")
-    answers = [ServedAnswer(text="", tokens=5, stopped=False, chosen=_greedy(model, each)) for each in examples]
+    answers = [ServedAnswer(text="", tokens=5, ended_with_eos=False, chosen=_greedy(model, each)) for each in examples]
     same = compare_answers(model, examples, answers, 0.95)
     assert (same.agreement, same.passes, same.tokens) == (1.0, True, 5 * len(examples))
     assert same.difference < 1e-4

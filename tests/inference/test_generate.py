@@ -92,7 +92,7 @@ def test_an_answer_is_the_most_likely_token_again_and_again(loaded: LoadedModel)
         ids = greedy_ids(loaded, prompt, picture)
         assert answer.text == loaded.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
         assert answer.tokens == LENGTH
-        assert not answer.stopped
+        assert not answer.ended_with_eos
 
 
 def test_an_answer_ends_at_its_stop_token_while_others_go_on(
@@ -104,9 +104,9 @@ def test_an_answer_ends_at_its_stop_token_while_others_go_on(
     monkeypatch.setattr(type(loaded.family), "stop_ids", lambda family, processor: (stop,))
     answers = generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
     text = loaded.processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
-    assert answers[0] == Answer(text=text, tokens=len(kept) + 1, stopped=True)
+    assert answers[0] == Answer(text=text, tokens=len(kept) + 1, ended_with_eos=True)
     assert [answer.tokens for answer in answers[1:]] == [LENGTH] * 3
-    assert not any(answer.stopped for answer in answers[1:])
+    assert not any(answer.ended_with_eos for answer in answers[1:])
 
 
 def test_the_models_own_wish_to_sample_is_not_heard(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

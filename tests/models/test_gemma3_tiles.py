@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import FeatureStore, concatenate, encode_image, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.precision import Precision
+from figtune.models.processor_files import copy_processor
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model
 from tests.batching.test_tokenization import CHAT_TEMPLATE
@@ -77,7 +79,7 @@ def rows_of(loaded: LoadedModel, captions: tuple[str, ...] = CAPTIONS) -> list[T
     ]
 
 
-def summed(loaded: LoadedModel, rows: list[list[SharedPrefixGroup]], images: list[ImageInputs]) -> torch.Tensor:
+def loss_sum(loaded: LoadedModel, rows: list[list[SharedPrefixGroup]], images: list[ImageInputs]) -> torch.Tensor:
     batch = training_batch(rows, FAMILY, loaded.processor.tokenizer.pad_token_id)
     tensors = concatenate([image.tensors for image in images])
     return CompletionLoss(loaded.peft_model, FAMILY).loss_sum(batch, tensors)
@@ -152,27 +154,27 @@ def test_loss_from_kept_features_of_tiles_is_the_librarys_own_from_pixels(loaded
         fields = plain_fields(loaded, [row])
         pixels = FAMILY.image_inputs(loaded.processor, picture, "squash")
         theirs = loaded.peft_model(**fields, **pixels).loss
-        ours = summed(loaded, one_per_row([row]), [encode_image(loaded, picture)]) / row.num_target_tokens
+        ours = loss_sum(loaded, one_per_row([row]), [encode_image(loaded, picture)]) / row.num_target_tokens
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_features_and_pixels_padding_and_packing_change_no_loss(loaded: LoadedModel) -> None:
     rows, kept = rows_of(loaded), [encode_image(loaded, picture) for picture in pictures()]
     alone = torch.stack(
-        [summed(loaded, one_per_row([row]), [image]) for row, image in zip(rows, kept, strict=True)]
+        [loss_sum(loaded, one_per_row([row]), [image]) for row, image in zip(rows, kept, strict=True)]
     ).sum()
     groups = [SharedPrefixGroup(image_sha256=str(index), examples=(row,)) for index, row in enumerate(rows)]
     for arranged in ([[group] for group in groups], [groups]):
-        torch.testing.assert_close(summed(loaded, arranged, kept), alone, rtol=1e-5, atol=1e-5)
-    from_pixels = summed(loaded, [groups], pixels_of(loaded, pictures()))
+        torch.testing.assert_close(loss_sum(loaded, arranged, kept), alone, rtol=1e-5, atol=1e-5)
+    from_pixels = loss_sum(loaded, [groups], pixels_of(loaded, pictures()))
     torch.testing.assert_close(from_pixels, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_examples_of_a_figure_share_its_tiles(loaded: LoadedModel) -> None:
     layout, kept = FAMILY.image_layout(loaded.processor, SIZES[0]), encode_image(loaded, pictures()[0])
     rows = [tokenize_example(FAMILY, loaded.processor, PROMPT, caption, layout, 128) for caption in CAPTIONS]
-    together = summed(loaded, [[SharedPrefixGroup(image_sha256="", examples=tuple(rows))]], [kept])
-    alone = torch.stack([summed(loaded, one_per_row([row]), [kept]) for row in rows]).sum()
+    together = loss_sum(loaded, [[SharedPrefixGroup(image_sha256="", examples=tuple(rows))]], [kept])
+    alone = torch.stack([loss_sum(loaded, one_per_row([row]), [kept]) for row in rows]).sum()
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
@@ -212,6 +214,19 @@ def test_without_tiles_the_processors_files_are_as_they_were(tmp_path: Path, tin
     assert {FAMILY.image_layout(processor, size).tokens for size in SIZES} == {16}
 
 
+def test_a_base_that_cuts_tiles_unasked_cuts_none_where_none_were_chosen(
+    tmp_path: Path, tiny_folders: dict[str, Path]
+) -> None:
+    base = shutil.copytree(tiny_folders["gemma3"], tmp_path / "base")
+    copy_processor(tiny_folders["gemma3"], base, FAMILY, FAMILY.image_settings(0, TILES))
+    assert FAMILY.load_processor(base).image_processor.do_pan_and_scan
+    set_up_model(tmp_path / "work", choice(str(base)))
+    processor = FAMILY.load_processor(tmp_path / "work" / "processor")
+    assert {FAMILY.image_layout(processor, size).tokens for size in SIZES} == {16}
+    precision = Precision(dtype=torch.float32, four_bit=False, note=None)
+    assert describe_model(base, "tiny", precision, choice("tiny-gemma3").adapter).image.tokens == 16
+
+
 def test_the_choice_stands_in_the_processors_files(folder: Path) -> None:
     content = json.loads((folder / "processor" / "processor_config.json").read_text())
     images = content.get("image_processor") or json.loads(
@@ -233,6 +248,7 @@ def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
         check_setup(choice(name, tiles=2))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(width=st.integers(256, 2048), height=st.integers(256, 2048))
 def test_legibility_counts_the_tiles_that_are_cut(loaded: LoadedModel, width: int, height: int) -> None:

@@ -33,9 +33,9 @@ from tests.models.tuned import (
     choice,
     features_of,
     joined,
+    loss_sum,
     pictures,
     rows_of,
-    summed_loss,
 )
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def seen(loaded: LoadedModel) -> list[ImageInputs]:
 
 
 def loss_of(loaded: LoadedModel, given: list[ImageInputs]) -> Tensor:
-    return summed_loss(loaded, batch_of(loaded, rows_of(loaded)), given)
+    return loss_sum(loaded, batch_of(loaded, rows_of(loaded)), given)
 
 
 def in_part(loaded: LoadedModel, part: Part) -> list[str]:

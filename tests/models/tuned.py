@@ -125,7 +125,7 @@ def batch_of_rows(loaded: LoadedModel, rows: Sequence[PackedRow]) -> TrainingBat
     return training_batch(rows, loaded.family, loaded.processor.tokenizer.pad_token_id)
 
 
-def summed_loss(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> Tensor:
+def loss_sum(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> Tensor:
     """Return the summed loss of a batch: float32[]."""
     return CompletionLoss(loaded.peft_model, loaded.family).loss_sum(batch, joined(images))
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.profiler import ProfilerActivity, profile
+from transformers import AutoConfig, Gemma4ForConditionalGeneration
 
 from config import TRAIN
 from figtune.batching.collator import training_batch
@@ -22,13 +23,16 @@ from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype
 from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
-from figtune.training.memory_budget import BatchShape, StepConfig
+from figtune.models.tiny import TINY_MODELS
+from figtune.training.memory_budget import BatchShape, StepConfig, memory_lines
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
 from tests.models.tuned import CPU, PROMPT, choice
 
 pytestmark = pytest.mark.slow
 
 TEXT = "The encoder reads the image. " * 40
+MIXTURE = "mixture of experts"
+"""A Gemma 4 built as 26B-A4B is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,9 @@ CASES = (
     Case(name="tiny-gemma4", mode="qlora", examples=4, checkpointing=True),
     Case(name="tiny-gemma4", mode="full"),
     Case(name="tiny-gemma4-31b", targets=("decoder", "projector", "vision"), checkpointing=True),
+    Case(name=MIXTURE, examples=2),
+    Case(name=MIXTURE, mode="qlora", checkpointing=True),
+    Case(name=MIXTURE, mode="full"),
 )
 
 
@@ -72,9 +79,22 @@ def allocated(work: Callable[[], None]) -> int:
     return int(peak)
 
 
+def mixture_of_experts(folder: Path) -> Path:
+    """Write a model of two layers, each with eight experts beside its dense half."""
+    TINY_MODELS["tiny-gemma4-31b"](folder)
+    config = AutoConfig.from_pretrained(folder)
+    decoder = config.text_config.to_dict()
+    decoder |= {"enable_moe_block": True, "num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 32}
+    config.text_config = type(config.text_config)(**decoder)
+    torch.manual_seed(0)
+    Gemma4ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
 def prepared(folder: Path, case: Case) -> LoadedModel:
     adapter = AdapterSettings(mode=case.mode, rank=8, alpha=8, dropout=0.05, targets=case.targets)
-    set_up_model(folder, replace(choice(case.name, dtype=case.dtype), adapter=adapter))
+    name = str(mixture_of_experts(folder / "base model")) if case.name == MIXTURE else case.name
+    set_up_model(folder, replace(choice(name, dtype=case.dtype), adapter=adapter))
     loaded = load_tuned_model(folder, CPU, "setup", trainable=True, encoder=False)
     loaded.peft_model.train()
     if case.checkpointing:
@@ -124,7 +144,9 @@ def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
     measured = allocated(step)
     model = description(loaded)
     estimated = memory_use(model, settings(case).train, batch)
-    assert estimated.activations + estimated.logits == pytest.approx(measured, rel=0.02)
+    # Going back through experts frees three tensors of a layer later on the meta device than it really does.
+    above = 0.06 if case.name == MIXTURE else 0.02
+    assert 0.98 * measured < estimated.activations + estimated.logits < (1 + above) * measured
     weights = estimated.vision_weights + estimated.projector_weights + estimated.text_weights
     assert weights == pytest.approx(held(loaded), rel=0.01)
     assert estimated.gradients == sum(
@@ -159,3 +181,20 @@ def test_adam_remembers_what_was_estimated(tmp_path: Path) -> None:
     assert memory_use(description(loaded), settings(case).train, batch).optimizer == sum(
         each.nbytes for each in moments
     )
+
+
+def test_each_process_of_fsdp_has_its_share_and_what_it_gathers(tmp_path: Path) -> None:
+    loaded = prepared(tmp_path, Case())
+    _, batch = real_step(loaded, 2)
+    train, model = settings(Case()).train, description(loaded)
+    whole, share = (memory_use(model, train, batch, processes) for processes in (1, 4))
+    for part in ("text_weights", "projector_weights", "gradients", "optimizer"):
+        assert getattr(share, part) == pytest.approx(getattr(whole, part) / 4, abs=1)
+    assert (share.activations, share.logits) == (whole.activations, whole.logits)
+    assert whole.gathered == 0
+    layers = [sum(each.nbytes for each in layer.parameters()) for layer in loaded.model.model.language_model.layers]
+    assert share.gathered == held(loaded) - sum(layers) + sum(sorted(layers)[-2:])
+    assert share.encoding < whole.encoding
+    assert memory_lines(share)[0].startswith("memory, each of 4 ")
+    assert any(line.startswith("gathered layers ") for line in memory_lines(share))
+    assert not any("gathered" in line for line in memory_lines(whole))

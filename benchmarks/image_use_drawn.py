@@ -1,7 +1,7 @@
-"""Train a small model on drawn charts and diagrams in several ways, and measure how each makes it look.
+"""Train a small model on drawn charts and diagrams in several ways, and measure how far each uses the image.
 
-    python -m benchmarks.looking_drawn build/looking_drawn
-    python -m benchmarks.looking_drawn build/looking_drawn --ways captions read --rows 20000
+    python -m benchmarks.image_use_drawn build/image_use_drawn
+    python -m benchmarks.image_use_drawn build/image_use_drawn --ways captions read --rows 20000
 
 Draws the pictures of `benchmarks/drawings.py`, holds whole layouts out, and writes them as prepare_data.py writes a
 data set. Builds a Gemma 3 of under a million weights, at a resolution at which all print is legible: its vision encoder
@@ -95,7 +95,7 @@ SETTINGS = (
     *("--test.max_new_tokens", "8", "--test.batch_size", "64"),
 )
 PICTURES = "pictures"
-COMMAND = "python -m benchmarks.looking_drawn"
+COMMAND = "python -m benchmarks.image_use_drawn"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
 CAPTION_PROMPT, READ_PROMPT = "Caption this figure.", "Read the words in this figure."
 

