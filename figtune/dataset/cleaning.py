@@ -22,7 +22,7 @@ _SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|a
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
 _ADDING = re.compile(
-    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-h]\))\s+(?:also|further|additionally|then|next|now|"
+    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\))\s+(?:also|further|additionally|then|next|now|"
     r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
 )
 """`We then modify it`: nothing stands before that it could add to."""
@@ -50,7 +50,7 @@ _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Al
 _LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
-    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-h]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
+    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-hA-H]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
 )
 _STANDS_ALONE = re.compile(
     r"^(?:In\s+this\s+(?:section|paper|work|study|figure)|"

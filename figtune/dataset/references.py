@@ -17,8 +17,8 @@ _APART = r"(?:(?i:supp(?:l(?:ement(?:ary|al))?)?\.?|extended\s+data)\s+)?"
 """Before the name of a figure of the supplement, "S3"; "Supplementary Fig. 3" is another one than Fig. 3."""
 _NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
 _PANELS = (
-    r"(?:(?:\.?[a-h](?!\w)|\s?[-–.]?\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))"
-    r"(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
+    r"(?:(?:\.?[a-hA-H](?![\w’'])|\s[A-H](?=\s*[),;])|\s?[-–.]?\s?\([a-hA-H](?:\s?[-–,&]\s?[a-hA-H])*\))"
+    r"(?:\s?(?:[-–,&]|and)\s?(?:\([a-hA-H]\)|[b-hB-H]\b))*)"
 )
 _ROWS = r"(?:rows?|columns?|cols?\.?|halves|half|part|side|panels?|plots?|block|subfigures?)"
 _PLACE = (
@@ -135,7 +135,9 @@ def _references(figure_type: FigureType) -> re.Pattern[str]:
 
 def _one_reference(ref: FigureRef) -> str:
     apart = _APART if ref.name[0].isalpha() else ""
-    return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?P<panels>{_PANELS})?(?![\w])(?!\.\d)"
+    name = re.escape(ref.name)
+    again = rf"\s*(?:,\s*and|,|and|&|-|–|to)\s*{name}\s?\(?[a-hA-H]\)?(?!\w)"
+    return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{name}(?P<panels>{_PANELS}(?:{again})*)?(?![\w])(?!\.\d)"
 
 
 def _names(reference: str) -> set[str]:
@@ -145,7 +147,7 @@ def _names(reference: str) -> set[str]:
 
 def _panels_bare(sentence: str) -> str:
     """`Fig. 3(a)` and `Fig. 3 (a)` -> `Fig. 3a`, so that brackets left are asides."""
-    return re.sub(r"(?<=\d)\s?\(([a-h])\)", r"\1", sentence)
+    return re.sub(r"(?<=\d)\s?\(([a-hA-H])\)", r"\1", sentence)
 
 
 def _panels_aside(found: re.Match[str]) -> str:
@@ -169,7 +171,7 @@ def _plainly(noun: str, found: re.Match[str]) -> str:
 
 def _panels(text: str, *, brackets: bool) -> str:
     """`(a)-(c)` -> `panels (a) to (c)`"""
-    letters = re.findall(r"\b[a-h]\b", text)
+    letters = re.findall(r"(?<![^\W\d_])[a-hA-H](?!\w)", text)
     named = [f"({letter})" if brackets else letter for letter in letters]
     if len(named) == 1:
         return f"panel {named[0]}"

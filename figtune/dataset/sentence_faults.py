@@ -31,7 +31,7 @@ _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$"
 _MOST_EQUALS = 2
 _MOST_VARIABLES = 6
 
-_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-h]\))*)(?:\s\([\w ]+\))?"
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-hA-H]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-hA-H]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
     r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
     r"compares?|includes?|contains?|demonstrates?)"

@@ -48,7 +48,10 @@ def ends_in_abbreviation(sentence: str) -> bool:
 def ends_in_function_word(sentence: str) -> bool:
     """Return True if it breaks off before a noun that was taken out: "are shown in."."""
     return (
-        re.search(r"\b(?:in|of|by|to|from|with|the|(?<!\()an?|and|as|at|for|than|see|our|via|into)\W*[.!?]$", sentence)
+        re.search(
+            r"\b(?:in|of|by|to|from|with|the|(?<!\()(?<!panel\s)an?|and|as|at|for|than|see|our|via|into)\W*[.!?]$",
+            sentence,
+        )
         is not None
     )
 

@@ -77,7 +77,7 @@ _APPENDIX = (
 )
 _EQUATION = _numbered(r"(?i:equations?|eqn?s?|equs?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
-_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
+_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-hA-H]\)|[a-hA-H]\b)?")
 _LISTED = _numbered(
     r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?|problems?|assumptions?|remarks?|observations?)",
     _DIGITS,
@@ -86,7 +86,7 @@ _LISTED = _numbered(
 _BRACKETS = r"\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\b(?:{0}))(?:[^()]|\([^()]*\)){{0,90}}\)"
 _SAID = (
     r"(?:shown|described|discussed|explained|detailed|introduced|defined|mentioned|presented|illustrated|given|listed|"
-    r"reported|stated|outlined|seen|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
+    r"reported|stated|outlined|seen|suggested|derived|obtained|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
 )
 _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
 

@@ -28,6 +28,8 @@ _TOUCHING = 0.06  # em between pieces of a word
 _INDEX_SIZE = 0.85  # of the size of what it belongs to
 _INDEX_GAP = 0.15  # em
 _INDEX_CHARACTERS = 4
+_HAS_INDEX = re.compile(r"(?:^|[^\w.])[^\W\d]{1,4}['’]?[)\]]?$|^\d+$|[^\w\s)\]]$")
+"""End of a text that may have an index: few letters, or a number alone; not "iter. (1e4)", above which ticks stand."""
 _STACKED_GAP = 0.6  # em between lines of a block
 _LABEL_GAP = 0.5  # em between lines of a label
 _LINE_GAP = 0.35  # em between lines of a sentence
@@ -120,7 +122,7 @@ def _printed_once(pieces: Iterable[FigureLabel]) -> list[FigureLabel]:
 
 
 def _is_printed_over(piece: FigureLabel, other: FigureLabel) -> bool:
-    if piece.text not in other.text:
+    if not set(piece.text.split()) <= set(other.text.split()):
         return False
     covered = piece.box.overlap(other.box)
     least = _PRINTED_OVER if piece.text == other.text else _PRINTED_INTO
@@ -181,6 +183,8 @@ def _with_indices(pieces: list[FigureLabel]) -> list[FigureLabel]:
 
 def _is_index(piece: FigureLabel, owner: FigureLabel) -> bool:
     if not piece.horizontal or len(piece.text) > _INDEX_CHARACTERS or piece.size > _INDEX_SIZE * owner.size:
+        return False
+    if _HAS_INDEX.search(owner.text) is None:
         return False
     near = abs(piece.box.x0 - owner.box.x1) <= _INDEX_GAP * owner.size
     middle = (piece.box.top + piece.box.bottom) / 2

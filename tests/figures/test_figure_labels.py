@@ -115,6 +115,17 @@ def test_small_pieces_beside_a_letter_are_its_indices() -> None:
     assert texts(pieces) == ["P^1_m"]
 
 
+def test_a_tick_above_the_end_of_an_axis_title_is_no_index() -> None:
+    title = label("iter. (1e4)", 100, 120)
+    ticks = [label(str(number), 67.5 + 20 * number, 111, 5) for number in range(5)]
+    assert ticks[3].box.x0 == pytest.approx(title.box.x1, abs=1.5)
+    assert texts([title, *ticks]) == ["0 1 2 3 4", "iter. (1e4)"]
+    power = [label("10", 100, 100), label("2", 106.5, 96, 6)]
+    assert texts(power) == ["10^2"]
+    feature = [label("Silhouette feature F", 100, 100), label("S", 151.5, 103, 6)]
+    assert texts(feature) == ["Silhouette feature F_S"]
+
+
 def test_numbers_of_a_list_belong_to_their_items() -> None:
     items = ("Reach for the cup", "Grasp the cup", "Lift it")
     pieces = [

@@ -36,6 +36,8 @@ class Review:
 
     folder: Path
     papers: Path
+    more: tuple[str, ...] = ()
+    """Flags of the preparation."""
     server: subprocess.Popen[str] | None = None
     address: str = ""
     is_ended: bool = False
@@ -45,7 +47,7 @@ class Review:
         """Command that prepares the examples; all papers are trained on."""
         folders = ["--pdf_dir", str(self.papers), "--work_dir", str(self.folder), "--decisions", str(self.decisions)]
         rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0", "--prepare.no_panel_images"]
-        return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules]
+        return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules, *self.more]
 
     @property
     def decisions(self) -> Path:
@@ -217,6 +219,34 @@ def test_the_box_is_dragged(tab: Tab, review: Review) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#box-form")).to_be_hidden()
     assert not review.decisions.exists()
+
+
+def test_where_the_rules_keep_nothing_a_person_does(tab: Tab, extracted: Review) -> None:
+    page = tab.page
+    shutil.rmtree(extracted.decisions.parent, ignore_errors=True)
+    strict = Review(
+        extracted.folder, extracted.papers, more=("--prepare.min_words", "119", "--prepare.tasks", "caption")
+    )
+    refused = subprocess.run([*strict.command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == ExitCode.NOTHING_PRODUCED
+    try:
+        page.goto(strict.serve())
+        shown(page)
+        expect(page.locator("select[name=rule]")).to_have_value("any")
+        page.locator("select[name=rule]").select_option("too_short")
+        shown(page)
+        target = page.locator("#target").inner_text()
+        page.keyboard.press("a")
+        expect(page.locator("#message")).to_contain_text("accepted: ")
+        assert [each.completion for each in strict.prepared().values()] == [target]
+        page.reload()
+        page.locator("select[name=shown]").select_option("accepted")
+        shown(page)
+        expect(page.locator("#target")).to_have_text(target, use_inner_text=True)
+        assert tab.complaints == []
+    finally:
+        said = strict.end()
+    assert "Traceback" not in said
 
 
 def test_what_a_rule_left_out_is_found_and_accepted(tab: Tab, review: Review) -> None:
