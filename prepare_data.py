@@ -12,6 +12,7 @@ images/ of a data set. --review opens a page to decide on examples; decisions.js
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,10 +23,12 @@ from config import Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
-from figtune.core.errors import UsageError
+from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.core.web_access import Access
+
+logger = logging.getLogger(__name__)
 
 
 def describe(config: Config) -> Stage:
@@ -72,7 +75,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that the data set, if there is one, can be had."""
+    """Check that the data set, if there is one, is available."""
     if config.data.source:
         from figtune.dataset.hub_dataset import check_source
 
@@ -100,12 +103,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(config: Config) -> None:
-    run_stages([SCRIPT], config)
+    rejected_dir = None
+    try:
+        run_stages([SCRIPT], config)
+    except NothingProducedError as nothing:
+        from figtune.review.items import has_candidates
+
+        if not config.review or not has_candidates(rejected_dir := describe(config).build_folder):
+            raise
+        logger.warning(f"{nothing.problem}; the review shows what was rejected, and what it accepts is kept next time")
     if config.review and not config.dry_run:
         from figtune.review.desk import Desk
         from figtune.review.server import serve_review
 
-        serve_review(Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions), _access(config))
+        desk = Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions, rejected_dir)
+        serve_review(desk, _access(config))
 
 
 def _access(config: Config) -> Access:

@@ -50,7 +50,7 @@ from figtune.models.feature_cache import ImageSource, image_files, prepared_feat
 from figtune.models.loading import LoadedModel
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.forward_pass import ForwardPass
-from figtune.training.run import RunContext, batch_order, run_training
+from figtune.training.run_trainer import RunContext, batch_order, run_training
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
 
@@ -313,7 +313,7 @@ def _trained(store: ModelStore, loaded: LoadedModel, settings: TrainSettings, am
     shutil.rmtree(folder, ignore_errors=True)
     context = RunContext(
         loaded=loaded,
-        forward=ForwardPass(settings=settings, together=1, recomputes=settings.activation_checkpointing),
+        forward=ForwardPass(settings=settings, batches_per_pass=1, recomputes=settings.activation_checkpointing),
         schedule=training_schedule(order.examples, order.steps, settings),
         splits={"train": split, "val": none, "minitrain": none},
         samples=[],

@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.preparation import prepared
 from figtune.core.errors import InputError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_records
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, examples_file
 

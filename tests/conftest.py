@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 _SLOW_FIXTURES = {"demo", "browser"}
+_TINY_MODEL = re.compile(r"tiny-(?!gemma3)")
+"""Names of tiny models, by which tests of all families are parametrized, but the first."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests of the whole pipeline and of pages in a browser as slow."""
+    """Mark tests of the whole pipeline, of pages in a browser and of all families but the first as slow."""
     for item in items:
-        if isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames):
+        uses_slow = isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames)
+        if uses_slow or _TINY_MODEL.search(item.name):
             item.add_marker(pytest.mark.slow)
 
 

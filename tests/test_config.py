@@ -110,6 +110,11 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
         (("--test.temperature", "-1"), "--test.temperature must be 0 or more"),
         (("--test.top_p", "0"), "--test.top_p must be above 0 and at most 1"),
         (("--steps",), "--steps must be one or more of extract prepare"),
+        (("--train.seed", "-1"), "--train.seed must be from 0 to 4294967295"),
+        (("--train.seed", str(2**32)), "--train.seed must be from 0 to 4294967295"),
+        (("--test.seed", "-1"), "--test.seed must be from 0 to 4294967295"),
+        (("--prepare.split_seed", str(10**30)), "--prepare.split_seed must be a number of at most 63 bits"),
+        (("--prepare.tasks", "caption", "read", "caption"), "--prepare.tasks must be tasks that differ"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(flags: tuple[str, ...], complaint: str) -> None:

@@ -168,11 +168,11 @@ def _halves(batch: IndexBatch) -> tuple[IndexBatch, IndexBatch]:
     return (group[: len(group) // 2],), (group[len(group) // 2 :],)
 
 
-def passes_of(batches: Sequence[IndexBatch], together: int) -> list[IndexBatch]:
+def passes_of(batches: Sequence[IndexBatch], batches_per_pass: int) -> list[IndexBatch]:
     """Put that many batches in a row into each forward pass."""
     return [
-        tuple(group for batch in batches[first : first + together] for group in batch)
-        for first in range(0, len(batches), together)
+        tuple(group for batch in batches[first : first + batches_per_pass] for group in batch)
+        for first in range(0, len(batches), batches_per_pass)
     ]
 
 

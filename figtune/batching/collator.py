@@ -33,7 +33,7 @@ _IMAGE = "image."
 class TrainingBatch:
     """Packed rows: tensors of shape [R, L], L tokens in each of R rows, and their N targets.
 
-    Which token attends to which follows from the first six: see `figtune.batching.loss.attention_masks`. The places of
+    Which token attends to which follows from the first six: see `figtune.batching.attention_masks`. The places of
     the targets are found before the batch is on a card, which would have to be waited for.
     """
 
@@ -57,8 +57,8 @@ class TrainingBatch:
     """int64[N], the token that each target is predicted at, row * L + column: the one before it in its example; for the
     first after a shared prefix, the prefix's last."""
     weights: Tensor
-    """float32[N], by which the loss of each target counts: 1, the inverse of its example's target tokens, or the weight
-    of the token, or both."""
+    """float32[N], weight of each target in the loss: that of the token (1 without visual weights), times the inverse of
+    its example's number of targets where the loss is per example."""
 
     @property
     def tokens(self) -> Tensor:

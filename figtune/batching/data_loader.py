@@ -35,11 +35,11 @@ class BatchDataset(Dataset[list[SharedPrefixGroup]]):
     is the same.
     """
 
-    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, together: int = 1) -> None:
+    def __init__(self, split: TokenizedSplit, sampler: LengthGroupedSampler, batches_per_pass: int = 1) -> None:
         """Hold a split, its batches, and the number of them in one pass: a divisor of those of a step."""
         self._split = split
         self._sampler = sampler
-        self._together = together
+        self._batches_per_pass = batches_per_pass
         self._passes = self._passes_of_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -53,7 +53,7 @@ class BatchDataset(Dataset[list[SharedPrefixGroup]]):
         return self._split.groups(self._passes[index])
 
     def _passes_of_epoch(self, epoch: int) -> list[IndexBatch]:
-        passes = passes_of(self._sampler.batches(epoch), self._together)
+        passes = passes_of(self._sampler.batches(epoch), self._batches_per_pass)
         # Every process takes part in as many, if need be in an empty one.
         return [*passes, *[()] * (-len(passes) % world_size())]
 

@@ -64,9 +64,9 @@ def noun(number: int, plural: str) -> str:
     return _PLURAL.sub(r"\1", plural) if number == 1 else plural
 
 
-def gigabytes(size: float, digits: int = 1) -> str:
+def gigabytes(size: float) -> str:
     """Return bytes as `10.7 GB` (decimal)."""
-    return f"{fixed(size / _GB, digits)} GB"
+    return f"{fixed(size / _GB, 1)} GB"
 
 
 FORMATS: Mapping[str, Callable[..., str]] = {

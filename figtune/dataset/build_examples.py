@@ -137,14 +137,14 @@ class _Build:
             return image
         if quality is not None and quality.score < settings.min_quality:
             return RejectReason("low_quality", f"{quality.score:.2f} < {settings.min_quality:.2f}. {target}")
-        return self._example(target, image)
+        return self._example(target, image, quality)
 
     def _accepted(self, text: str, ruled: Example | RejectReason) -> Example | RejectReason:
         """Return the example with the text that a person wants; nothing comes of it without a text or a picture."""
         image = self._image(accepted=True)
         if isinstance(image, RejectReason):
             return image
-        return self._example(text, image) if text else ruled
+        return self._example(text, image, self._quality(text)) if text else ruled
 
     def _quality(self, text: str) -> Quality | None:
         if not (self._entry.is_text and text):
@@ -158,8 +158,7 @@ class _Build:
             return place.image, place.image_sha256
         return place.panels.store(panel.box, accepted=accepted)
 
-    def _example(self, text: str, image: tuple[str, str]) -> Example:
-        quality = self._quality(text)
+    def _example(self, text: str, image: tuple[str, str], quality: Quality | None) -> Example:
         return Example(
             task=self._entry.name,
             example_id=self._example_id,

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from figtune.core import commands
-from figtune.core.jsonl import jsonl_writer, stream_records
+from figtune.core.jsonl import jsonl_writer
 from figtune.dataset.decisions import DecisionKey
 from figtune.dataset.quality import Quality
 from figtune.dataset.records import CANDIDATES_FILE, Example, Split
@@ -47,15 +46,6 @@ class Candidate:
     def score(self) -> float:
         """The value in `Example`."""
         return 1.0 if self.quality is None else self.quality.score
-
-
-def stream_candidates(dataset_dir: Path) -> Iterator[Candidate]:
-    """Yield the candidates of a data set one by one.
-
-    Raises:
-        ArtifactMissingError, InputError: see `stream_records`.
-    """
-    return stream_records(dataset_dir / CANDIDATES_FILE, Candidate, commands.PREPARE)
 
 
 @contextmanager

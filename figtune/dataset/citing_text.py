@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
@@ -28,13 +29,14 @@ _LOOKS = re.compile(
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
-    r"therefore\s+)?(?:propose|introduce|define|leave|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
+    r"therefore\s+)?(?:propose|introduce|define|describe|discuss|leave|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
     r"note\s+that\s+we|do\s+not)\b|^(?:Motivated|Inspired)\s+by\b|^(?:In|Throughout)\s+(?:this|our|the\s+(?:following|next))\s+(?:paper|work|section|study)\b|"
-    r"^(?:To\s+(?:solve|address|tackle|overcome|alleviate|mitigate|remedy)|There\s+are\s+(?:many|several|various|two|three)\s+(?:works|methods|approaches))\b",
+    r"^(?:To\s+(?:solve|address|tackle|overcome|alleviate|mitigate|remedy)|There\s+are\s+(?:many|several|various|two|three)\s+(?:works|methods|approaches))\b|"
+    r"\bin\s+this\s+(?:paper|work)\b|\banother\s+(?:way|approach|line|solution|option|alternative)\b",
     re.IGNORECASE,
 )
 """A sentence that turns from the figure to what the paper does about it."""
-_ELSEWHERE = re.compile(r"(?i)\b(?:tab(?:le|\.)?s?\s?\d|appendi|appx|supp(?:l|\.|\b)|experiment\s+\d)")
+_ELSEWHERE = re.compile(r"(?i)\b(?:tab(?:le|\.)?s?\s?\d|appendi|appx|sup(?:p(?:l|\.|\b)|\.?\s*mat)|experiment\s+\d)")
 """A reference to a place that the sentence is about, where it does not cite the figure too."""
 _ROW_OF_TABLE = re.compile(
     r"(?i)\b(?:(?:index|exp(?:eriment)?s?|settings?|variants?|configs?|configurations?|entry|entries|IDs?|rows?)[\s.-]*(?:#\s?\d+|\(\s?[a-h\d]\s?\))|"
@@ -92,9 +94,10 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
     return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
 
 
+@lru_cache(maxsize=256)
 def content_words(text: str) -> frozenset[str]:
     """Words that carry a topic, without case and plural."""
-    words = (word.lower().removesuffix("s") for word in _CONTENT_WORD.findall(text))
+    words = {word.lower().removesuffix("s") for word in set(_CONTENT_WORD.findall(text))}
     return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
 
 
@@ -128,6 +131,8 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         return "other_figure_reference"
     if not is_closed(raw) or re.match(r"[a-z]{2,}", raw):
         return "broken_off"
+    if raw.rstrip('"”’)').endswith("?"):
+        return "question_asked"
     known = seen.replace(" ", "")
     if any(number.replace(" ", "") not in known for number in _measured(text)):
         return "unseen_number"
@@ -187,7 +192,7 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
 
 
 def _continues_topic(text: str, vocabulary: frozenset[str]) -> bool:
-    if _LEAVES.match(text):
+    if _LEAVES.search(text):
         return False
     shared = len(content_words(text) & vocabulary)
     return shared >= _SHARED_WORDS or (shared > 0 and _LOOKS.match(text) is not None)

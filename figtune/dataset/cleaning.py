@@ -22,7 +22,7 @@ _SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|a
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
 _ADDING = re.compile(
-    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-h]\))\s+(?:also|further|additionally|then|next|now|"
+    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\))\s+(?:also|further|additionally|then|next|now|"
     r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
 )
 """`We then modify it`: nothing stands before that it could add to."""
@@ -31,9 +31,9 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"^(?:\S+\s+){0,9}?(?:an?\s+)?similar\s+(?:\w+\s+){0,1}(?:plots?|figures?|pictures?|diagrams?|trends?|behaviou?rs?|observations?|"
     r"conclusions?|effects?|results?|phenomen\w+|patterns?|tendency|findings?|gains?|improvements?)\b(?!\s+(?:to|as|between|for|across|"
     r"among|in|on|with)\b)|"
-    r"^(?:\S+\s+){1,9}?(?:(?:this|these|those|such|said)\b"
-    r"(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration|as|who|that|which|of|from|in|with|by|"
-    r"on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
+    r"^.*\bin\s+(?:this|these|that|those|such|both)\s+(?:cases?|settings?|scenarios?|situations?|respects?)\b|"
+    r"^(?:\S+\s+){1,9}?(?:(?:this|these)\b(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration)s?\b)|"
+    r"(?:those|such|said)\b(?!\s+(?:as|who|that|which|of|from|in|with|by|on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
 )
 _PRONOUN_FIRST = re.compile(
     r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\s(?:as|into|to|for|with|by|on|in|from)\b|"
@@ -46,11 +46,11 @@ _PRONOUN_FIRST = re.compile(
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
-_ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also)\b,?\s")
+_ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
 _LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
-    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-h]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
+    r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-hA-H]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
 )
 _STANDS_ALONE = re.compile(
     r"^(?:In\s+this\s+(?:section|paper|work|study|figure)|"

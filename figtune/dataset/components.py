@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from figtune.dataset.vocabulary import GENERIC_SINGLE_WORDS, NON_EDGE_WORDS
+from figtune.dataset.figure_words import is_garbled
+from figtune.dataset.vocabulary import COMPONENT_WORDS, GENERIC_SINGLE_WORDS, NON_EDGE_WORDS
 
 _MOST_WORDS = 5
 _MOST_NAMES = 16
+_SHORTEST_STEM = 4  # letters
 _MARKS = ".,:;()[]{}'\"“”‘’…"
 _ASIDE = re.compile(r"\s*[(\[](?:Sec|Fig|Eq|Tab|§|\d)[^)\]]*[)\]]\.?|^\(?[a-h]\)\s*", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d_][\w/+&.-]*(?:\s(?:[^\W_][\w/+&.-]*|&|\+))*")
 _UNFINISHED = re.compile(r"[-‐]$")
 _WORD_OF_NAME = re.compile(r"[^\W\d_]{3,}[\w/+&.-]*|of|for|to|and|&|[A-Z]{2}|[^\W\d_][\w]*-[\w-]+|[1-4]?[A-Z]{2,}s?")
+_QUALITY = re.compile(r"[a-z]{2,}(?:[^e]ed|able|ible|ive|ous|[^ns]al|i[sz]e)|(?:\S+\s)+only", re.IGNORECASE)
+"""Words that say what a component is like or does, and name none: "Unlabeled", "Trainable", "Training only"."""
 _ALONE = re.compile(r"[A-Z][a-z]{3,}[\w-]*|[A-Z]{3,}[A-Za-z0-9-]*|[A-Z][a-z]+[A-Z][\w-]*[a-zA-Z]{2}")
 
 
@@ -29,8 +33,9 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
     """
     text = " ".join(spoken.casefold().split())
     names: dict[str, str] = {}
+    known = {*re.findall(r"[^\W_]+", text), *COMPONENT_WORDS}
     for label in _labels([_plain(line) for line in figure_text.splitlines()], text):
-        if _is_name(label):
+        if _is_name(label) and not is_garbled(label) and _is_spoken_of(label, known):
             names.setdefault(label.casefold().removesuffix("s"), label)
     whole = tuple(names.values())
     # A piece of a name that stands whole elsewhere is a line of a label that was read apart.
@@ -41,9 +46,12 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return those of `names` that the text mentions, as whole words, in singular or plural."""
     plain = " ".join(token.strip(_MARKS).casefold() for token in text.split())
-    return tuple(
-        name for name in names if re.search(rf"(?<!\w){re.escape(name.casefold().removesuffix('s'))}s?(?!\w)", plain)
-    )
+    return tuple(name for name in names if _stands_in(name.casefold().removesuffix("s"), plain))
+
+
+def _stands_in(name: str, plain: str) -> bool:
+    # A pattern takes long to compile, and most names stand nowhere.
+    return name in plain and re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", plain) is not None
 
 
 def _plain(line: str) -> str:
@@ -73,9 +81,22 @@ def _joined(label: str, following: str, spoken: str) -> str:
     return joined if joined.casefold() in spoken else ""
 
 
+def _is_spoken_of(label: str, known: Collection[str]) -> bool:
+    """Return True for several words, a name in capitals, and a word that the paper uses about the figure or any other.
+
+    What an input shows, "Bricks", is printed in a drawing as large as the names of its components.
+    """
+    if " " in label or not label.istitle():
+        return True
+    stems = [part[: max(_SHORTEST_STEM, len(part) - 2)] for part in re.split(r"[-/]", label.casefold())]
+    return any(word.startswith(stem) for stem in stems for word in known if stem)
+
+
 def _is_name(label: str) -> bool:
     words = label.split()
     if not words or len(words) > _MOST_WORDS or not _NAME.fullmatch(label) or label[0].islower():
+        return False
+    if _QUALITY.fullmatch(label) or "the" in words:
         return False
     if not {words[0].casefold(), words[-1].casefold()}.isdisjoint(NON_EDGE_WORDS):
         return False

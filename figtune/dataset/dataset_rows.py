@@ -155,10 +155,10 @@ def _image(value: object) -> bytes | str | None:
 
 def _texts(value: object, column: str, where: str) -> tuple[str, ...]:
     if isinstance(value, Mapping) or (isinstance(value, list) and any(isinstance(item, Mapping) for item in value)):
-        names = ", ".join(_names({column: value}))
+        below = [name for name in _names({column: value}) if name != column]
         raise InputError(
-            f'{where}: the column "{column}" holds no texts but nested values',
-            f"name one of {names} with --data.target_column",
+            f'{where}: the column "{column}" holds no texts{" but nested values" if below else ""}',
+            f"name {'one of ' + ', '.join(below) if below else 'a column of texts'} with --data.target_column",
         )
     if isinstance(value, list):
         return tuple(text for text in map(_scalar_text, value) if text) or ("",)

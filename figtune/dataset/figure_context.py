@@ -1,4 +1,4 @@
-"""Material: what a paper says of one figure, cleaned and sorted, ready for any task."""
+"""Context of one figure: what the paper says of it, cleaned and sorted, ready for any task."""
 
 from __future__ import annotations
 

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.panel_images import PANEL_MARGIN
 from figtune.dataset.sentences import count_words
 from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
+from figtune.pdf.geometry import Box
 
 UNSURE_TABLE = "unsure_table"
 """The rule against reading a table, or asking about it, whose cells extraction is not sure of."""
@@ -30,12 +32,14 @@ _FORMULA = re.compile(r"(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]"
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
 _MOST_ODD = 0.15
 """Share of odd characters above which a text layer has a bad code table, or is a formula's."""
+_MOST_CUT = 0.1
+"""Share of a label on the other side of a panel's edge from which the picture shows a part of it."""
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
-    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]"""
+    r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]|[a-z]{3}[au]ons?\b"""
 )
-"""Letters of a font with a bad code table come out as other signs: `f#!$`."""
+"""Letters of a font with a bad code table come out as other signs, `f#!$`, or not at all: `Informaon`."""
 _WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
 _READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 
@@ -68,9 +72,12 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
 def _in_table(grid: TableGrid | None) -> PrintedWords:
     if grid is None:
         return PrintedWords(panel=None, labels=(), lacking=UNSURE_TABLE)
-    rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in (*grid.header, *grid.rows))
+    printed = (*grid.header, *grid.rows)
+    rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in printed)
     lacking = ""
-    if sum(map(count_words, rows)) > _MOST_WORDS:
+    if any("|" in cell for row in printed for cell in row):
+        lacking = UNSURE_TABLE
+    elif sum(map(count_words, rows)) > _MOST_WORDS:
         lacking = "too_many_words_in_figure"
     elif _has_odd_signs("".join(rows)):
         lacking = "unreadable_words_in_figure"
@@ -79,15 +86,19 @@ def _in_table(grid: TableGrid | None) -> PrintedWords:
 
 def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
     placed = zip(figure.figure_text.splitlines(), figure.text_boxes, strict=False)
-    inside = [label for label, box in placed if panel.box is not None and _center_in(box, panel.box)]
+    shares = [(label, _share_inside(box, panel.box)) for label, box in placed if panel.box is not None]
+    inside = [label for label, share in shares if share > 1 - _MOST_CUT]
     lines, lacking = printed_lines(inside, _MOST_WORDS)
+    if not lacking and any(_MOST_CUT < share <= 1 - _MOST_CUT for _, share in shares):
+        lines, lacking = (), "words_cut_in_panel"
     part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
     return PrintedWords(panel=part, labels=lines, lacking=lacking)
 
 
-def _center_in(box: BoxTuple, panel: BoxTuple) -> bool:
-    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return panel[0] <= across <= panel[2] and panel[1] <= down <= panel[3]
+def _share_inside(label: BoxTuple, panel: BoxTuple) -> float:
+    box = Box(*label)
+    seen = Box(panel[0] - PANEL_MARGIN, panel[1] - PANEL_MARGIN, panel[2] + PANEL_MARGIN, panel[3] + PANEL_MARGIN)
+    return box.overlap(seen) / box.area if box.area else 0.0
 
 
 def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...], str]:
@@ -106,9 +117,14 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
     if _has_odd_signs(text):
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
-    if bare > _MOST_BARE_LINES * len(lines) or _GARBLED.search("\n".join(every)):
+    if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)):
         return (), "unreadable_words_in_figure"
     return lines, ""
+
+
+def is_garbled(text: str) -> bool:
+    """Return True if letters came out as other signs, so that none of it can be trusted."""
+    return _GARBLED.search(text) is not None
 
 
 def _has_odd_signs(text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from figtune.dataset.image_store import ImageFacts
+from figtune.dataset.image_store import PixelFacts
 from figtune.dataset.records import Split
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.settings import PrepareSettings
@@ -43,7 +43,7 @@ def check_figure(figure: FigureRecord, settings: PrepareSettings, *, accepted: b
     return _first(_faults(figure, settings), accepted=accepted)
 
 
-def check_image(image: ImageFacts, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
+def check_image(image: PixelFacts, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
     """The first rule against a picture. See `check_figure`."""
     return _first(_image_faults(image, settings), accepted=accepted)
 
@@ -68,7 +68,7 @@ def _faults(figure: FigureRecord, settings: PrepareSettings) -> Iterator[RejectR
         yield RejectReason("not_english", caption)
 
 
-def _image_faults(image: ImageFacts, settings: PrepareSettings) -> Iterator[RejectReason]:
+def _image_faults(image: PixelFacts, settings: PrepareSettings) -> Iterator[RejectReason]:
     short, long = sorted((image.width, image.height))
     if short < settings.min_side_pixels:
         yield RejectReason("image_too_small", f"{image.width} x {image.height} pixels")

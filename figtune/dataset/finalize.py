@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from figtune.core.errors import NothingProducedError
-from figtune.core.images import REMARKS
+from figtune.core.image_decoding import REMARKS
 from figtune.core.jsonl import write_json, write_records
 from figtune.core.number_format import count
 from figtune.dataset.records import (

@@ -12,7 +12,7 @@ import imagehash
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import Remark, decode_image, read_image_bytes
+from figtune.core.image_decoding import Remark, decode_image, read_image_bytes
 from figtune.core.io import write_bytes
 from figtune.dataset.records import IMAGES_FOLDER
 
@@ -25,8 +25,8 @@ _KEPT_FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """Facts of one image."""
+class PixelFacts:
+    """Facts of one image that rules judge it by."""
 
     sha256: str
     """sha256 of the file."""
@@ -36,6 +36,12 @@ class ImageFacts:
     """Pixels."""
     ink_share: float
     """Share of pixels that differ from the most frequent grey level."""
+
+
+@dataclass(frozen=True)
+class ImageFacts(PixelFacts):
+    """Facts of one image."""
+
     perceptual_hash: int
     """`HASH_BITS` bits; few differ between copies of one picture (imagehash.phash)."""
 
@@ -90,12 +96,32 @@ def _png(rgb: Image.Image) -> bytes:
 
 def _facts(data: bytes, rgb: Image.Image) -> ImageFacts:
     grey = rgb.convert("L")
+    facts = _pixel_facts(data, grey)
     return ImageFacts(
+        sha256=facts.sha256,
+        width=facts.width,
+        height=facts.height,
+        ink_share=facts.ink_share,
+        perceptual_hash=int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16),
+    )
+
+
+def pixel_facts(data: bytes, rgb: Image.Image) -> PixelFacts:
+    """Return the facts of an image whose pixels are known, without the hash that finds copies.
+
+    Args:
+        data: the encoded image.
+        rgb: its pixels.
+    """
+    return _pixel_facts(data, rgb.convert("L"))
+
+
+def _pixel_facts(data: bytes, grey: Image.Image) -> PixelFacts:
+    return PixelFacts(
         sha256=hashlib.sha256(data).hexdigest(),
         width=grey.width,
         height=grey.height,
         ink_share=_ink_share(grey.histogram()),
-        perceptual_hash=int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16),
     )
 
 
@@ -107,10 +133,18 @@ def _ink_share(histogram: list[int]) -> float:
 
 def store_image(dataset_dir: Path, image: StoredImage) -> str:
     """Write an image unless it is there already; return its path, relative to the dataset folder."""
-    name = f"{image.facts.sha256}{image.suffix}"
+    return store_file(dataset_dir, image.data, f"{image.facts.sha256}{image.suffix}")
+
+
+def store_file(dataset_dir: Path, data: bytes, name: str) -> str:
+    """Write an encoded image unless it is there already; return its path, relative to the dataset folder.
+
+    Args:
+        name: sha256 of the data, with the suffix of its format.
+    """
     path = dataset_dir / IMAGES_FOLDER / name[:2] / name
     if not path.is_file():
-        write_bytes(path, image.data)
+        write_bytes(path, data)
     return path.relative_to(dataset_dir).as_posix()
 
 

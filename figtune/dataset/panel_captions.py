@@ -75,14 +75,26 @@ def _own_part(text: str, label: str, caption: str, previous: str) -> str:
     """
     if text not in caption:
         return text  # written below the panel itself
-    place = re.search(rf"\(?\b{re.escape(label)}[).:]+\s*{re.escape(text)}", caption)
-    if place is None:
+    start, end = _place(text, label, caption)
+    if not end:
         return ""
-    before = caption[: place.start()].rstrip()
+    before = caption[:start].rstrip()
     goes_on = bool(previous) and before.removesuffix(" and").rstrip(",").endswith(previous)
     if before and before[-1] not in _OPENS_A_PART and not goes_on:
         return ""
-    return text if _ends_there(caption[place.end() :].lstrip(), label) else _closed_sentences(text)
+    return text if _ends_there(caption[end:].lstrip(), label) else _closed_sentences(text)
+
+
+def _place(text: str, label: str, caption: str) -> tuple[int, int]:
+    """Return where a label with its text begins and ends in the caption; zeros where it does not stand there.
+
+    The text is no part of the pattern: each would have to be compiled, which takes longer than all searching.
+    """
+    for found in re.finditer(rf"(\(?\b{re.escape(label)}[).:])[).:]*\s*", caption):
+        for end in range(found.end(), found.end(1) - 1, -1):
+            if caption.startswith(text, end):
+                return found.start(), end + len(text)
+    return 0, 0
 
 
 def _ends_there(after: str, label: str) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import decode_image, read_image_bytes
+from figtune.core.image_decoding import decode_image, read_image_bytes
 from figtune.dataset.filters import RejectReason, check_image
-from figtune.dataset.image_store import StoredImage, prepare_image, store_image
+from figtune.dataset.image_store import pixel_facts, store_file
 from figtune.dataset.settings import PrepareSettings
 from figtune.extraction.records import BoxTuple
 
-_MARGIN = 2.0  # points: strokes and labels reach a little over a panel's box
+PANEL_MARGIN = 2.0  # points: strokes and labels reach a little over a panel's box
 
 
 class PanelImages:
@@ -33,14 +33,17 @@ class PanelImages:
         Args:
             accepted: a person has accepted the example, see `check_image`.
         """
-        image = self._encoded(box)
-        if isinstance(image, RejectReason):
-            return image
-        if reason := check_image(image.facts, self._settings, accepted=accepted):
+        picture = self._cut(box)
+        if isinstance(picture, RejectReason):
+            return picture
+        file = io.BytesIO()
+        picture.save(file, "PNG", compress_level=1)
+        facts = pixel_facts(file.getvalue(), picture)
+        if reason := check_image(facts, self._settings, accepted=accepted):
             return reason
-        return store_image(self._dataset_dir, image), image.facts.sha256
+        return store_file(self._dataset_dir, file.getvalue(), f"{facts.sha256}.png"), facts.sha256
 
-    def _encoded(self, box: BoxTuple) -> StoredImage | RejectReason:
+    def _cut(self, box: BoxTuple) -> Image.Image | RejectReason:
         try:
             if self._picture is None:
                 self._picture = decode_image(read_image_bytes(self._crop), str(self._crop)).rgb
@@ -49,9 +52,7 @@ class PanelImages:
         pixels = panel_pixels(box, self._region, self._picture.size)
         if pixels is None:
             return RejectReason("panel_outside", "its box lies outside the figure's region")
-        file = io.BytesIO()
-        self._picture.crop(pixels).save(file, "PNG", compress_level=1)
-        return prepare_image(file.getvalue(), "the panel")
+        return self._picture.crop(pixels)
 
 
 def panel_pixels(box: BoxTuple, region: BoxTuple, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -63,9 +64,9 @@ def panel_pixels(box: BoxTuple, region: BoxTuple, size: tuple[int, int]) -> tupl
     left, top, right, bottom = region
     across, down = size[0] / (right - left), size[1] / (bottom - top)
     pixels = (
-        max(0, round((box[0] - _MARGIN - left) * across)),
-        max(0, round((box[1] - _MARGIN - top) * down)),
-        min(size[0], round((box[2] + _MARGIN - left) * across)),
-        min(size[1], round((box[3] + _MARGIN - top) * down)),
+        max(0, round((box[0] - PANEL_MARGIN - left) * across)),
+        max(0, round((box[1] - PANEL_MARGIN - top) * down)),
+        min(size[0], round((box[2] + PANEL_MARGIN - left) * across)),
+        min(size[1], round((box[3] + PANEL_MARGIN - top) * down)),
     )
     return pixels if pixels[0] < pixels[2] and pixels[1] < pixels[3] else None

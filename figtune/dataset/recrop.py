@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from figtune.core.errors import InputError
-from figtune.core.images import decode_image, read_image_bytes
+from figtune.core.image_decoding import decode_image, read_image_bytes
 from figtune.core.io import sha256_of
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.image_store import prepare_image, store_image

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from figtune.extraction.records import FigureType
 
@@ -17,8 +17,8 @@ _APART = r"(?:(?i:supp(?:l(?:ement(?:ary|al))?)?\.?|extended\s+data)\s+)?"
 """Before the name of a figure of the supplement, "S3"; "Supplementary Fig. 3" is another one than Fig. 3."""
 _NUMBER = r"(?:\d+|[A-Z]\.?\d+|[IVX]+\b)"
 _PANELS = (
-    r"(?:(?:\.?[a-h](?!\w)|\s?[-–.]?\s?\([a-h](?:\s?[-–,&]\s?[a-h])*\))"
-    r"(?:\s?(?:[-–,&]|and)\s?(?:\([a-h]\)|[b-h]\b))*)"
+    r"(?:(?:\.?[a-hA-H](?![\w’'])|\s[A-H](?=\s*[),;])|\s?[-–.]?\s?\([a-hA-H](?:\s?[-–,&]\s?[a-hA-H])*\))"
+    r"(?:\s?(?:[-–,&]|and)\s?(?:\([a-hA-H]\)|[b-hB-H]\b))*)"
 )
 _ROWS = r"(?:rows?|columns?|cols?\.?|halves|half|part|side|panels?|plots?|block|subfigures?)"
 _PLACE = (
@@ -38,7 +38,7 @@ _IN_PASSING = (
     rf",?\s+with\s+{_EXAMPLE}\s+(?:being\s+)?{_SHOWN}\s+in)\s+(?:the\s+)?"
 )
 """`Our model, shown in Fig. 3, reads ...`: what is said is said of the model."""
-_INVITATION = r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*"
+_INVITATION = re.compile(r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*\)")
 """An aside that sends the reader somewhere, up to its last bracket."""
 
 
@@ -58,11 +58,15 @@ class FigureRef:
 
 def without_label(caption: str, ref: FigureRef) -> str:
     """`Figure 3. Overview.` -> `Overview.`"""
-    label = re.compile(
+    found = _label(ref).match(caption)
+    return caption[found.end() :] if found else caption.strip()
+
+
+@lru_cache(maxsize=64)
+def _label(ref: FigureRef) -> re.Pattern[str]:
+    return re.compile(
         rf"\s*{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?!\w)(?!\.\d)\s*[.:|—–-]?\s*", re.IGNORECASE
     )
-    found = label.match(caption)
-    return caption[found.end() :] if found else caption.strip()
 
 
 def cites(sentence: str, ref: FigureRef) -> bool:
@@ -84,21 +88,43 @@ def is_main_subject(sentence: str, ref: FigureRef) -> bool:
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:
     """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
+    patterns = _self_references(ref)
+    if not patterns.bare.search(sentence):
+        return sentence
+    sentence = patterns.passing.sub(_panels_aside, patterns.pointer.sub("", patterns.aside.sub(_aside, sentence)))
+    sentence = _INVITATION.sub(lambda found: "" if patterns.bare.search(found[0]) else found[0], sentence)
+    return patterns.plain.sub(partial(_plainly, ref.noun), sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SelfReferences:
+    """Ways to refer to a figure."""
+
+    bare: re.Pattern[str]
+    aside: re.Pattern[str]
+    pointer: re.Pattern[str]
+    passing: re.Pattern[str]
+    plain: re.Pattern[str]
+
+
+@lru_cache(maxsize=64)
+def _self_references(ref: FigureRef) -> _SelfReferences:
+    """Figures of all papers have the same few names, and compiling takes longer than searching a paper's sentences."""
     reference = _one_reference(ref)
-    aside = re.compile(
-        rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?)?(?:\s+for\s[^()]*)?\)"
+    return _SelfReferences(
+        bare=re.compile(reference),
+        aside=re.compile(
+            rf"\s*\(\s*{_ASIDE_OPENING}(?:the\s+)?{reference}(?:[,\s]*\(?(?P<place>{_PLACE})\)?(?P<versus>\s+vs?\.?\s+{_PLACE})?)?(?:\s+for\s[^()]*)?\)"
+        ),
+        pointer=re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)"),
+        passing=re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))"),
+        plain=re.compile(
+            rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
+        ),
     )
-    pointer = re.compile(rf",?\s*(?:\bsee\b|\bcf\.)\s+{reference}(?=\s*[.;,)]|$)")
-    passing = re.compile(rf"{_IN_PASSING}{reference}(?:,(?=\s)|(?=\s*[.;)]|$))")
-    plain = re.compile(
-        rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
-    )
-    invitation = re.compile(rf"{_INVITATION}\)")
-    sentence = passing.sub(_panels_aside, pointer.sub("", aside.sub(_aside, sentence)))
-    sentence = invitation.sub(lambda found: "" if re.search(reference, found[0]) else found[0], sentence)
-    return plain.sub(partial(_plainly, ref.noun), sentence)
 
 
+@lru_cache(maxsize=2)
 def _references(figure_type: FigureType) -> re.Pattern[str]:
     """Every reference to things of a type, lists and ranges included."""
     head = _HEADS[figure_type]
@@ -109,7 +135,9 @@ def _references(figure_type: FigureType) -> re.Pattern[str]:
 
 def _one_reference(ref: FigureRef) -> str:
     apart = _APART if ref.name[0].isalpha() else ""
-    return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{re.escape(ref.name)}(?P<panels>{_PANELS})?(?![\w])(?!\.\d)"
+    name = re.escape(ref.name)
+    again = rf"\s*(?:,\s*and|,|and|&|-|–|to)\s*{name}\s?\(?[a-hA-H]\)?(?!\w)"
+    return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{name}(?P<panels>{_PANELS}(?:{again})*)?(?![\w])(?!\.\d)"
 
 
 def _names(reference: str) -> set[str]:
@@ -119,7 +147,7 @@ def _names(reference: str) -> set[str]:
 
 def _panels_bare(sentence: str) -> str:
     """`Fig. 3(a)` and `Fig. 3 (a)` -> `Fig. 3a`, so that brackets left are asides."""
-    return re.sub(r"(?<=\d)\s?\(([a-h])\)", r"\1", sentence)
+    return re.sub(r"(?<=\d)\s?\(([a-hA-H])\)", r"\1", sentence)
 
 
 def _panels_aside(found: re.Match[str]) -> str:
@@ -129,7 +157,7 @@ def _panels_aside(found: re.Match[str]) -> str:
 def _aside(found: re.Match[str]) -> str:
     if found["panels"]:
         return _panels_aside(found)
-    return f" ({found['place'].lower()})" if found["place"] else ""
+    return f" ({found['place'].lower()}{(found['versus'] or '').lower()})" if found["place"] else ""
 
 
 def _plainly(noun: str, found: re.Match[str]) -> str:
@@ -143,7 +171,7 @@ def _plainly(noun: str, found: re.Match[str]) -> str:
 
 def _panels(text: str, *, brackets: bool) -> str:
     """`(a)-(c)` -> `panels (a) to (c)`"""
-    letters = re.findall(r"\b[a-h]\b", text)
+    letters = re.findall(r"(?<![^\W\d_])[a-hA-H](?!\w)", text)
     named = [f"({letter})" if brackets else letter for letter in letters]
     if len(named) == 1:
         return f"panel {named[0]}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figtune.core.errors import InputError
-from figtune.core.images import REMARKS, Remark, read_image_bytes
+from figtune.core.image_decoding import REMARKS, Remark, read_image_bytes
 from figtune.dataset.dataset_rows import DatasetRow, OpenedSource
 from figtune.dataset.filters import RejectReason, check_image
 from figtune.dataset.image_store import StoredImage, prepare_image, store_image

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$#@^*/\\-–—¬©®™§¶†‡•◦▪●■□▲△▼▽★☆✓✗✔✘①②③④⑤➊➋➌➍→←↔⇒")
 """Signs that stand for themselves in prose; others are a formula's."""
-_FIXED_GLYPHS = ((re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"), (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"))
+_FIXED_GLYPHS = (
+    (re.compile(r"(?<=\d), (?=\d{3}\s?×)|(?<=×\s\d), (?=\d{3}\b)"), ","),
+    (re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"),
+    (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
+)
 _FLATTENED = re.compile(
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
     r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
@@ -26,7 +31,7 @@ _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$"
 _MOST_EQUALS = 2
 _MOST_VARIABLES = 6
 
-_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-h]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-h]\))*)(?:\s\([\w ]+\))?"
+_IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-hA-H]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-hA-H]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
     r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
     r"compares?|includes?|contains?|demonstrates?)"
@@ -48,7 +53,10 @@ _POINTS = re.compile(
     rf"(?P<tail>.*)$|^(?!The\s+(?:[\w-]+\s+){{1,3}}(?:of|in)\s+the\s)(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
     rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on|at)\s+{_IT}(?P<end>.*)$|"
-    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$",
+    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:we|I)\s+(?:\w+ly\s+|also\s+|further\s+|then\s+)?(?:introduce|propose|use|employ|adopt|design|apply|develop|build|follow)\s+"
+    rf"(?P<made>(?:(?!\bto\s).)*?),?\s+(?:as\s+|(?:that|which)\s+(?:is|are)\s+)?{_SHOWN}\s+in\s+{_IT}(?P<rest>.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
     re.IGNORECASE,
 )
 _FEW_WORDS = 12
@@ -56,7 +64,7 @@ _CONFIRMS = re.compile(
     rf"^(?:\S+\s+){{0,4}}?{_IT}\s+(?:also\s+|further\s+|\w+ly\s+)?(?:confirms?|validates?|verif(?:y|ies)|supports?|corroborates?|proves?|"
     r"demonstrates?|shows?)\s+(?:our|this|the|these|such)\s+(?:\w+\s+){0,2}?(?:hypothes[ie]s|claims?|intuitions?|assumptions?|observations?|"
     r"findings?|conclusions?|analys[ie]s|statements?)\W*$|^(?:\S+\s+){0,6}?(?:(?:in\s?line|consistent|agree\w*)\s+with|(?:confirmed|supported|verified)\s+by)"
-    rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$",
+    rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$",
     re.IGNORECASE,
 )
 """`The figure confirms our hypothesis.`, which is not told."""
@@ -115,6 +123,7 @@ def has_wrong_symbols(sentence: str) -> bool:
     return len(_EQUALS.findall(sentence)) > _MOST_EQUALS or variables > _MOST_VARIABLES
 
 
+@lru_cache(maxsize=4096)
 def _is_wrong(sign: str) -> bool:
     if sign.isascii() or sign in _MATHEMATICAL_SIGNS:
         return False

@@ -19,7 +19,8 @@ _GLUED = re.compile(r"(?<=[A-Za-z\d)\]][A-Za-z)\]])\.(?=[A-Z][a-z]+\s)")
 _LAST_WORD = re.compile(r"([^\s(\[“\"']+)$")
 _LABEL = re.compile(r"\([a-z0-9]{1,3}\)")
 _INITIAL = re.compile(r"[^\W\d_]\.")
-_WORD = re.compile(r"\w")
+_WORD = re.compile(r"(?<!\S)[^\w\s]*\w")
+"""Beginning of a token with a letter or a digit in it."""
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
@@ -47,14 +48,17 @@ def ends_in_abbreviation(sentence: str) -> bool:
 def ends_in_function_word(sentence: str) -> bool:
     """Return True if it breaks off before a noun that was taken out: "are shown in."."""
     return (
-        re.search(r"\b(?:in|of|by|to|from|with|the|(?<!\()an?|and|as|at|for|than|see|our|via|into)\W*[.!?]$", sentence)
+        re.search(
+            r"\b(?:in|of|by|to|from|with|the|(?<!\()(?<!panel\s)an?|and|as|at|for|than|see|our|via|into)\W*[.!?]$",
+            sentence,
+        )
         is not None
     )
 
 
 def count_words(text: str) -> int:
     """Space-separated tokens with a letter or a digit in them."""
-    return sum(bool(_WORD.search(token)) for token in text.split())
+    return len(_WORD.findall(text))
 
 
 def whole_sentences(sentences: Sequence[str], max_words: int) -> tuple[str, ...]:

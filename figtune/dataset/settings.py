@@ -74,6 +74,7 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         check_setting(len(self.tasks) > 0, "prepare.tasks", "at least one task")
+        check_setting(len(set(self.tasks)) == len(self.tasks), "prepare.tasks", "tasks that differ")
         check_setting(0 <= self.min_confidence <= 1, "prepare.min_confidence", "from 0 to 1")
         check_setting(self.min_side_pixels >= 1, "prepare.min_side_pixels", "1 or more")
         check_setting(1 <= self.max_aspect_ratio < inf, "prepare.max_aspect_ratio", "1 or more")

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from figtune.core.images import Remark
+from figtune.core.image_decoding import Remark
 from figtune.dataset.legibility import count_readable_words
 from figtune.dataset.records import SPLITS, Example, LengthSummary, Split, Stats
 from figtune.dataset.sentences import count_words

@@ -28,7 +28,7 @@ _TABLES: frozenset[FigureKind] = frozenset(("table",))
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleDraft:
-    """An example before its bounds are known."""
+    """An example before bounds of length and quality are applied."""
 
     panel: PanelPart | None = None
     """Panel that it is about; None for the whole figure."""

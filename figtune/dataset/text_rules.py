@@ -43,12 +43,12 @@ _SIGNS: dict[str, tuple[str, ...]] = {
     "latex_source": ("\\",),
     "address": ("http", "www.", "github", ".com/", ".org/", ".net/", ".io", ".ai/", ".edu/", "available"),
     "citation": ("[", " al", "19", "20", "prior work"),
-    "citation_as_subject": ("[", " al", "19", "20"),
+    "citation_as_subject": ("[", " al", "19", "20", "prior work"),
     "citation_as_noun": ("[", " al", "19", "20", "prior work"),
     "footnote_mark": (*"†‡§¶", *(f"){digit}" for digit in range(10))),
     "viewing_advice": ("view", "seen", "zoom", "enlarge"),
     "section_reference": ("sec", "chapter", "§"),
-    "supplement_reference": ("supp", "appendi", "appx", "project"),
+    "supplement_reference": ("sup", "appendi", "appx", "project"),
     "equation_reference": ("eq",),
     "statement_reference": (
         *("alg", "theorem", "thm", "lemma", "prop", "corollar", "definition", "problem", "assumption", "remark"),
@@ -72,12 +72,12 @@ def _numbered(head: str, number: str = _NUMBER) -> str:
 
 _SECTION = rf"(?:{_numbered(r'(?i:sections?|secs?|sects?|subsections?|chapters?)')}|§+\s*\d[\d.]*)"
 _APPENDIX = (
-    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|appendi(?:x|ces)|appx\b\.?|project\s+(?:web)?page)"
+    r"(?:(?:the|our|its)\s+)?(?i:supplement(?:ary|al|aries)?|supp(?:l|lem)?\b\.?|sup\b\.?(?=\s*mat)|appendi(?:x|ces)|appx\b\.?|project\s+(?:web)?page)"
     r"(?:\s+(?:(?i:materials?|mat\b\.?|files?|documents?|sections?|videos?|results?|pdf|sec\.?)|[A-Z](?:\.\d+)*\b|\d+(?:\.\d+)*))*"
 )
 _EQUATION = _numbered(r"(?i:equations?|eqn?s?|equs?)", r"\(?[A-Z]?\.?\d+[a-z]?\)?(?!\w)")
 _TABLE = _numbered(r"(?i:tables?|tabs?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\([a-h]\)|[a-h]\b)?")
-_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-h]\)|[a-h]\b)?")
+_FIGURE = _numbered(r"(?i:fig(?:ure)?s?)", r"(?:[A-Z]?\.?\d+|[IVX]+\b)(?:\s?\([a-hA-H]\)|[a-hA-H]\b)?")
 _LISTED = _numbered(
     r"(?i:algorithms?|algs?|theorems?|thm|lemmas?|propositions?|prop|corollar(?:y|ies)|definitions?|problems?|assumptions?|remarks?|observations?)",
     _DIGITS,
@@ -86,7 +86,7 @@ _LISTED = _numbered(
 _BRACKETS = r"\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\b(?:{0}))(?:[^()]|\([^()]*\)){{0,90}}\)"
 _SAID = (
     r"(?:shown|described|discussed|explained|detailed|introduced|defined|mentioned|presented|illustrated|given|listed|"
-    r"reported|stated|outlined|seen|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
+    r"reported|stated|outlined|seen|suggested|derived|obtained|specified|formulated|noted|analy[sz]ed|elaborated|proposed|computed|calculated)"
 )
 _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
 
@@ -178,6 +178,12 @@ RULES: tuple[Rule, ...] = (
         r",\s+(?:inspired\s+by|motivated\s+by|following|similar(?:ly)?\s+to|as\s+in|like)\s+prior\s+work"
         r"(?:(?=[.;]|,\s+(?:we|our|the|an?|this|these|it|each|both|all|I)\b)|,)",
     ),
+    _drop(
+        "citation_as_subject",
+        r"(?:^|[,;]\s+|\b(?:that|which|while|and|but|since|as|because)\s+)[Pp]rior\s+work\s+(?:also\s+|further\s+|first\s+|only\s+|\w+ly\s+)?"
+        r"(?:(?!based|related|called|named|inspired)\w{2,}ed|shows?|uses?|finds?|found|makes?|made|takes?|took|gives?|gave|does|did|builds?|built|learns?|"
+        r"learnt|proposes?|introduces?|presents?|employs?|adopts?|exploits?|considers?|assumes?)\b",
+    ),
     # "It is similar to that of prior work": nobody knows which.
     _drop(
         "citation_as_noun",
@@ -242,6 +248,7 @@ RULES: tuple[Rule, ...] = (
         r"(?i),?\s*\bas\s+(?:we\s+(?:have\s+)?|was\s+|is\s+)?(?:already\s+)?(?:mentioned|discussed|noted|described|explained|stated|said|introduced|shown|seen|argued)\s+"
         r"(?:above|before|earlier|previously|below|later)\b,?",
     ),
+    _drop("text_reference", r"(?i)\bas\s+(?:was\s+|is\s+)?(?:done\s+)?(?:before|previously)\b\W*$"),
     _drop(
         "text_reference",
         r"(?i)\b(?:previous|preceding|next|last|following|subsequent)\s+(?:sections?|subsections?|paragraphs?|chapters?)\b",

@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 
 CSV_SUFFIXES = frozenset((".csv", ".tsv"))
-JSON_SUFFIXES = frozenset((".json", ".jsonl", ".ndjson"))
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "NULL", "None"))
@@ -51,6 +50,8 @@ def _csv_rows(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, obj
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(rows, [])]
+            if twice := next((name for name in filter(None, header) if header.count(name) > 1), None):
+                raise ValueError(f'the header has the column "{twice}" more than once')
             for cells in filter(None, rows):
                 if len(cells) != len(header):
                     raise ValueError(f"{len(cells)} cells where the header has {len(header)}")

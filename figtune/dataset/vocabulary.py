@@ -45,9 +45,24 @@ STOPWORDS = _words("""
 GENERIC_SINGLE_WORDS = _words("""
     the and for with from into our ours input inputs output outputs step stage method model images image text figure
     ground truth left right top bottom first second prior work new all one two are not via per add loss
+    frozen true false common swap training inference
     component components existing target provide provides task tasks data source question example examples different
 """)
 """Words in a figure with a capital, yet no name of a component."""
+
+COMPONENT_WORDS = _words("""
+    encoder decoder backbone head neck layer block module branch network net transformer attention convolution conv
+    pooling pool softmax sigmoid norm normalization mlp embedding token feature map loss classifier generator
+    discriminator predictor detector extractor projector projection estimator tokenizer sampler mapper memory bank
+    buffer queue cache gate unit stream stage fusion alignment aggregation concat concatenation add sum mean average
+    linear relu gelu dropout residual shortcut connection prompt query key value mask adapter controller policy
+    critic actor teacher student agent planner renderer optimizer retriever reranker library database graph node
+    edge pyramid proposal anchor box segmentation detection classification regression reconstruction prediction
+    generation inference training similarity score index upsampling downsampling warping rendering sampling masking
+    matching clustering tracking frame patch view point depth
+    flow pose
+""")
+"""Names that components have in any paper."""
 
 NON_EDGE_WORDS = _words("the a an and or of for with from into to in on by our is are we at as")
 
@@ -81,7 +96,7 @@ BACK_REFERENCES = _phrases("""
     with) / As a result(?! of) / Consequently / Accordingly / As a consequence(?! of) / In this case / In that case
     / In this way / In these cases / In both cases / In all cases / In either case / In turn / In other words / That
     is / Each of them / All of them / Some of them / None of them / One of them / Most of them / Even so /
-    Nevertheless / Nonetheless / For example / For instance / Indeed / Except for this / Except that / One (?:\\w+
+    Nevertheless / Nonetheless / For example / For instance / Except for this / Except that / One (?:\\w+
     )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
 """)
 """A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

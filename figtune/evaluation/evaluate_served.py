@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from figtune.core.errors import ResourceError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_json
 from figtune.core.log import progress_bar

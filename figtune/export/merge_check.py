@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.errors import InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_records
 from figtune.core.number_format import count, fixed, percent
 from figtune.dataset.records import MINITRAIN_FILE, Example

@@ -19,11 +19,17 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import SUBSCRIPT, SUPERSCRIPT, marked_text
 from figtune.pdf.page import Drawing, Line
 
+_PRINTED_OVER = 0.2
+"""Share of a label that the same words cover; ticks where two axes meet touch at a corner."""
+_PRINTED_INTO = 0.5
+"""Share of a label that others with its words among them cover."""
 _ABOVE_BASELINE, _BELOW_BASELINE = 0.75, 0.2  # em that letters reach
 _TOUCHING = 0.06  # em between pieces of a word
 _INDEX_SIZE = 0.85  # of the size of what it belongs to
 _INDEX_GAP = 0.15  # em
 _INDEX_CHARACTERS = 4
+_HAS_INDEX = re.compile(r"(?:^|[^\w.])[^\W\d]{1,4}['’]?[)\]]?$|^\d+$|[^\w\s)\]]$")
+"""End of a text that may have an index: few letters, or a number alone; not "iter. (1e4)", above which ticks stand."""
 _STACKED_GAP = 0.6  # em between lines of a block
 _LABEL_GAP = 0.5  # em between lines of a label
 _LINE_GAP = 0.35  # em between lines of a sentence
@@ -106,13 +112,21 @@ def hides_words(region: Box, pictures: Iterable[tuple[Box, float]], drawings: It
 
 
 def _printed_once(pieces: Iterable[FigureLabel]) -> list[FigureLabel]:
-    """Leave out what is printed over itself, a little to the side: the label of a stack of boxes."""
-    kept: list[FigureLabel] = []
-    for piece in pieces:
-        again = (other for other in kept if other.text == piece.text and other.box.overlap(piece.box) > 0)
-        if next(again, None) is None:
-            kept.append(piece)
-    return kept
+    """Leave out what is printed over itself, in larger type or a little to the side: the label of a stack of boxes."""
+    every = list(pieces)
+    kept: list[int] = []
+    for place in sorted(range(len(every)), key=lambda place: -every[place].size):
+        if not any(_is_printed_over(every[place], every[other]) for other in kept):
+            kept.append(place)
+    return [every[place] for place in sorted(kept)]
+
+
+def _is_printed_over(piece: FigureLabel, other: FigureLabel) -> bool:
+    if not set(piece.text.split()) <= set(other.text.split()):
+        return False
+    covered = piece.box.overlap(other.box)
+    least = _PRINTED_OVER if piece.text == other.text else _PRINTED_INTO
+    return covered > 0 and covered >= least * piece.box.area
 
 
 def _whole_words(pieces: Sequence[FigureLabel]) -> list[FigureLabel]:
@@ -169,6 +183,8 @@ def _with_indices(pieces: list[FigureLabel]) -> list[FigureLabel]:
 
 def _is_index(piece: FigureLabel, owner: FigureLabel) -> bool:
     if not piece.horizontal or len(piece.text) > _INDEX_CHARACTERS or piece.size > _INDEX_SIZE * owner.size:
+        return False
+    if _HAS_INDEX.search(owner.text) is None:
         return False
     near = abs(piece.box.x0 - owner.box.x1) <= _INDEX_GAP * owner.size
     middle = (piece.box.top + piece.box.bottom) / 2

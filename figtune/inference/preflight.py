@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from figtune.core.errors import InputError, UsageError
-from figtune.core.images import decode_file
+from figtune.core.image_decoding import decode_file
 
 _HEADER = b"%PDF-"
 _HEADER_WITHIN = 1024  # bytes, as extraction looks for it

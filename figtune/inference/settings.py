@@ -28,6 +28,7 @@ class Decoding:
         check_setting(self.max_new_tokens >= 1, "test.max_new_tokens", "1 or more")
         check_setting(0 <= self.temperature < inf, "test.temperature", "0 or more")
         check_setting(0 < self.top_p <= 1, "test.top_p", "above 0 and at most 1")
+        check_setting(0 <= self.seed < 2**32, "test.seed", "from 0 to 4294967295")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import anyio.to_thread
 from PIL import Image
 
 from figtune.core.errors import FigtuneError, InputError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 from figtune.extraction.records import FigureRecord
 from figtune.extraction.settings import ExtractSettings

@@ -9,25 +9,21 @@ What a family states:
 - identity: `model_type`, `display_name`, `examples`, `unsupported_dtypes`;
 - `parts`: module paths of vision encoder, projector and text decoder, and the linear layers that LoRA names mean in
   each;
-- images: `image_layout` (image tokens of an image of a given size: fixed, variable or tiled), `image_inputs` (the
-  tensors that the vision encoder takes, `pixel_values` and whatever goes with them; those of several images are
-  concatenated on the first axis, never stacked), `features` (float[T, V], T image tokens before the projector, what is
-  cached) and `embeddings` (float[T, D], what the decoder reads in place of image tokens); `fitted_image` for servers;
+- images: `image_layout` (image tokens of an image of a given size), `image_inputs` (the tensors that the vision encoder
+  takes; those of several images are concatenated on the first axis, never stacked), `features` (float[T, V], T image
+  tokens before the projector, what is cached), `embeddings` (float[T, D], what the decoder reads in place of image
+  tokens), `image_settings` (by which their number is chosen) and `fitted_image` for servers;
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
   `gguf_template` and `ollama_template`;
 - attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
-  each run; in the layer types that `bidirectional_layers` returns for a model a token attends to those before it OR to
-  those of its block, in all others causally; sliding layers bound by their window what is causal, and the block too
-  where `window_bounds_blocks` says so;
+  each run; in the layer types that `bidirectional_layers` returns a token attends to those before it OR to those of its
+  block, in all others causally; sliding layers bound what is causal, and where `window_bounds_blocks` the block too;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `decoder_inputs` of the text decoder; `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of
   transformers' own `forward` and `generate`, and `load_processor` where AutoProcessor does not do;
-- choices: `image_settings`, settings of the image processor by which the number of image tokens is chosen;
 - memory: `layer_kinds` and `with_layers`, by which a decoder is estimated from a few of its layers.
 
 The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder with layers of one size.
-
-Notation: B rows, L tokens, T image tokens, V numbers of a feature, D numbers of a decoder state.
 """
 
 from __future__ import annotations
@@ -41,6 +37,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from figtune.core.errors import ResourceError, UsageError
+from figtune.models.image_fit import fit_to_square
 from figtune.models.model_parts import SIGLIP_GEMMA_PARTS, ModelParts
 from figtune.models.records import Dtype, ImageFit
 
@@ -377,24 +374,3 @@ class Family(ABC):
 def text_ids(processor: Processor, text: str) -> tuple[int, ...]:
     """Return the tokens of plain text: no markers added, and text that reads like a control token stays text."""
     return tuple(processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
-
-
-def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
-    """Return an RGB image as an image processor of square images should get it.
-
-    "letterbox": `side` x `side` pixels with white borders, proportions kept. "squash": as it is; the processor resizes
-    it to the square whatever its proportions.
-    """
-    return image if fit == "squash" else letterbox(image, (side, side))
-
-
-def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return an RGB image of the given width and height, proportions kept, with white borders."""
-    from PIL import Image as PillowImage
-    from PIL import ImageOps
-
-    # An image so thin that a pixel's width of it would not be left is thickened first.
-    least = -(-image.height // size[1]), -(-image.width // size[0])
-    if image.width < least[0] or image.height < least[1]:
-        image = image.resize((max(image.width, least[0]), max(image.height, least[1])))
-    return ImageOps.pad(image, size, method=PillowImage.Resampling.LANCZOS, color=(255, 255, 255))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from figtune.core.distributed import barrier, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
-from figtune.core.images import read_image, read_image_size
+from figtune.core.image_decoding import read_image, read_image_size
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count, gigabytes
 from figtune.models.encoding import encode_ahead, encode_tensors

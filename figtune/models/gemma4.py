@@ -29,9 +29,9 @@ from figtune.models.family import (
     ImageLayout,
     Processor,
     PromptTokens,
-    letterbox,
     text_ids,
 )
+from figtune.models.image_fit import letterbox
 from figtune.models.model_parts import DECODER_LAYERS, LoraLayers, ModelParts
 from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
-from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, letterbox, text_ids
+from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, text_ids
+from figtune.models.image_fit import letterbox
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS, LoraLayers, ModelParts
 from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from figtune.core import commands, number_format
-from figtune.core.images import REMARKS
+from figtune.core.image_decoding import REMARKS
 from figtune.core.io import atomic_write, write_text
 from figtune.core.jsonl import read_json
 from figtune.dataset.records import (

@@ -15,6 +15,7 @@ from figtune.core.errors import InputError
 from figtune.core.jsonl import stream_records
 from figtune.dataset.candidates import Candidate
 from figtune.dataset.decisions import Decision, DecisionFile, DecisionKey, Verdict, decided, is_box
+from figtune.dataset.records import CANDIDATES_FILE
 from figtune.dataset.recrop import crop_area
 from figtune.dataset.rule_meanings import meaning
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, BoxTuple, FigureRecord, PaperRecord
@@ -43,8 +44,20 @@ class Desk:
         ArtifactMissingError, InputError: the data set, the content or the decisions cannot be read.
     """
 
-    def __init__(self, dataset_dir: Path, content_dir: Path, pdf_dir: Path | None, decisions: Path) -> None:
-        self._dataset_dir = dataset_dir
+    def __init__(
+        self,
+        dataset_dir: Path,
+        content_dir: Path,
+        pdf_dir: Path | None,
+        decisions: Path,
+        rejected_dir: Path | None = None,
+    ) -> None:
+        """Open a data set.
+
+        Args:
+            rejected_dir: left by a preparation that kept nothing; the data set, if there is one, is older.
+        """
+        self._prepared = [folder for folder in (rejected_dir, dataset_dir) if folder is not None]
         self._content_dir = content_dir
         self._pictures = Pictures(pdf_dir)
         self._decisions = DecisionFile(decisions)
@@ -52,8 +65,14 @@ class Desk:
         self._load()
 
     def _load(self) -> None:
+        self._dataset_dir = self._newest
         self._items = ReviewItems(self._dataset_dir)
         self._content = _Content(self._content_dir)
+
+    @property
+    def _newest(self) -> Path:
+        made = (folder for folder in self._prepared if (folder / CANDIDATES_FILE).is_file())
+        return next(made, self._prepared[-1])
 
     def close(self) -> None:
         """Let go of files."""
@@ -67,13 +86,15 @@ class Desk:
 
     def choices(self) -> Choices:
         """Return what can be filtered by; here, a preparation made meanwhile is noticed."""
-        if not self._items.is_current:
+        moved = self._newest != self._dataset_dir and (self._newest / CANDIDATES_FILE).is_file()
+        if moved or not self._items.is_current:
             self.close()
             self._load()
         return Choices(
             tasks=self._items.tasks,
             rules={rule: meaning(rule) for rule in self._items.rules},
             items=len(self._items),
+            kept=self._items.kept,
             decisions=len(self._decisions.read()),
             decisions_file=self._decisions.path.name,
         )

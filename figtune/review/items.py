@@ -103,6 +103,12 @@ def state_of(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
     return "rejected" if figure is not None and figure.verdict == "reject" else "open"
 
 
+def has_candidates(dataset_dir: Path) -> bool:
+    """Return True if a preparation left candidates to review, even where it kept none."""
+    path = dataset_dir / CANDIDATES_FILE
+    return path.is_file() and path.stat().st_size > 0
+
+
 class ReviewItems:
     """Candidates of one preparation.
 
@@ -134,6 +140,11 @@ class ReviewItems:
         """Tasks that there are, whole figures last."""
         self.rules = sorted({item.rule for item in self._items} - {""})
         """Rules that there are."""
+
+    @property
+    def kept(self) -> int:
+        """Number of items that no rule is against."""
+        return sum(not item.rule for item in self._items)
 
     def __len__(self) -> int:
         return len(self._items)

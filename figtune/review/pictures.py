@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 from figtune.dataset.recrop import paper_path
 from figtune.extraction.records import PaperRecord

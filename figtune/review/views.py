@@ -92,6 +92,8 @@ class Choices:
     rules: dict[str, str]
     """Rules and their meanings."""
     items: int
+    kept: int
+    """Items that no rule is against; where there are none, the page begins with the others."""
     decisions: int
     """Lines of the file."""
     decisions_file: str

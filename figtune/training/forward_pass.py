@@ -32,7 +32,7 @@ class ForwardPass:
 
     settings: TrainSettings
     """Requested settings, possibly with smaller batches."""
-    together: int
+    batches_per_pass: int
     """Batches of a step that go through in one forward pass: a divisor of the accumulation."""
     recomputes: bool
     """Recompute activations in the backward pass."""
@@ -49,20 +49,24 @@ def forward_passes(
         order: batches with these settings.
         available: bytes that were free before the model was loaded; the least of all processes counts.
     """
-    recomputes, together = settings.activation_checkpointing, 1
+    recomputes, batches_per_pass = settings.activation_checkpointing, 1
     if recomputes and settings.auto_checkpointing and not is_sharding_requested():
         recomputes = not activations_fit(loaded, split, order, settings, available)
     if settings.auto_batch:
         as_chosen = replace(settings, activation_checkpointing=recomputes)
-        together = batches_that_fit(peak_by_batches(loaded, split, order, as_chosen), available)
-    passes = [ForwardPass(settings=settings, together=together, recomputes=recomputes)]
+        batches_per_pass = batches_that_fit(peak_by_batches(loaded, split, order, as_chosen), available)
+    passes = [ForwardPass(settings=settings, batches_per_pass=batches_per_pass, recomputes=recomputes)]
     if world_size() > 1:
         return passes
     if recomputes != settings.activation_checkpointing:
         passes.append(replace(passes[0], recomputes=True))
     if settings.auto_batch:
-        fewer = (number for number in range(together - 1, 0, -1) if settings.gradient_accumulation_steps % number == 0)
-        passes += [replace(passes[-1], together=number) for number in fewer]
+        fewer = (
+            number
+            for number in range(batches_per_pass - 1, 0, -1)
+            if settings.gradient_accumulation_steps % number == 0
+        )
+        passes += [replace(passes[-1], batches_per_pass=number) for number in fewer]
         passes += [replace(passes[-1], settings=smaller) for smaller in smaller_batch_configs(settings)]
     return passes
 
@@ -102,10 +106,10 @@ def _peak_of_passes(
     text = max(each.length - each.image.tokens for each in split.examples)
     largest = max(padded_tokens(lengths, batch) for batch in batches)
 
-    def peak(settings: TrainSettings, together: int) -> int:
+    def peak(settings: TrainSettings, batches_per_pass: int) -> int:
         # Other epochs mix other batches: as if the largest ones met.
-        passes = (padded_tokens(lengths, each) for each in passes_of(batches, together))
-        tokens = max(together * largest, *passes)
+        passes = (padded_tokens(lengths, each) for each in passes_of(batches, batches_per_pass))
+        tokens = max(batches_per_pass * largest, *passes)
         examples = ceil(tokens / (model.image.tokens + text))
         shape = BatchShape(examples=examples, text_tokens=text, target_tokens=max(1, text - 1))
         return memory_use(model, settings, shape).peak
@@ -122,14 +126,14 @@ def batches_that_fit(peaks: Mapping[int, int], available: int) -> int:
     """
     fitting = [number for number, peak in peaks.items() if number == 1 or peak <= _SHARE_FOR_A_PASS * available]
     gathered = gather([max(fitting)])
-    together = broadcast(lambda: min(gathered))
-    more = next((number for number in peaks if number > together), None)
+    batches_per_pass = broadcast(lambda: min(gathered))
+    more = next((number for number in peaks if number > batches_per_pass), None)
     logger.info(
-        f"train: {together} of the {max(peaks)} batches of a step in each forward pass: at most "
-        f"{gigabytes(peaks[together])} by estimate, and {gigabytes(available)} are free"
+        f"train: {batches_per_pass} of the {max(peaks)} batches of a step in each forward pass: at most "
+        f"{gigabytes(peaks[batches_per_pass])} by estimate, and {gigabytes(available)} are free"
         + (f"; {more} would take {gigabytes(peaks[more])}" if more else "")
     )
-    return together
+    return batches_per_pass
 
 
 def smaller_batch_configs(settings: TrainSettings) -> list[TrainSettings]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -62,7 +62,8 @@ class PeakMemoryMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unt
         """Run one operation and count its new storages until they are freed."""
         positional, named = _on_one_device(func, args, dict(kwargs or {}))
         given = {id(tensor.untyped_storage()) for tensor in _tensors((args, kwargs))}
-        result = _grouped_mm(*positional, **named) if func is _aten._grouped_mm.default else func(*positional, **named)
+        run = _grouped_mm if func is _aten._grouped_mm.default else func
+        result = run(*positional, **named)
         for tensor in _tensors(result):
             if id(tensor.untyped_storage()) not in given:
                 self._add(tensor)
@@ -85,10 +86,13 @@ class PeakMemoryMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unt
         self._logits += logits
 
 
-def _grouped_mm(mat_a: Any, mat_b: Any, *others: object, **named: object) -> Tensor:
+def _grouped_mm(*matrices: object, **named: object) -> Tensor:
     """Multiply a mixture of experts in any dtype: on the meta device PyTorch 2.13 knows bfloat16 alone."""
-    found: Tensor = _aten._grouped_mm(mat_a.bfloat16(), mat_b.bfloat16(), *others, **named)
-    return found.to(mat_a.dtype)
+    first, second, *others = matrices
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    found: Tensor = _aten._grouped_mm(first.bfloat16(), second.bfloat16(), *others, **named)
+    return found.to(first.dtype)
 
 
 def _tensors(tree: object) -> Iterator[Tensor]:

@@ -99,3 +99,4 @@ class TrainSettings:
         check_setting(self.patience >= 0, "train.patience", "0 or more")
         check_setting(self.answers >= 0, "train.answers", "0 or more")
         check_setting(self.save_total_limit >= 1, "train.save_total_limit", "1 or more")
+        check_setting(0 <= self.seed < 2**32, "train.seed", "from 0 to 4294967295")  # what NumPy takes

@@ -24,11 +24,11 @@ from figtune.training.memory_check import MemoryBudget
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary, write_output
-from figtune.training.run import RunContext, RunResult, batch_order, run_training
+from figtune.training.run_trainer import RunContext, RunResult, batch_order, run_training
 from figtune.training.sample_callback import evenly_spaced
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
-from figtune.training.visual_weights import VisualWeights
+from figtune.training.visual_token_weights import VisualWeights
 
 logger = logging.getLogger(__name__)
 

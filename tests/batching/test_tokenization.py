@@ -197,6 +197,7 @@ def test_a_long_sentence_is_cut_between_words(family: Family, processor: Process
         assert sentence.startswith(f"{said} ")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(text=st.text(min_size=1, max_size=80), limit=st.integers(20, 60))
 def test_no_text_exceeds_the_limit_or_loses_its_stop_token(

@@ -41,12 +41,14 @@ def nearest_colours(pixels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(distances.min(axis=-1) <= 20, distances.argmin(axis=-1), -1)
 
 
+@pytest.mark.slow
 def test_a_number_decides_the_picture_and_no_two_are_alike() -> None:
     assert tuple(draw(number) for number in range(20)) == drawings()[:20]
     assert len({picture.tobytes() for _, picture in drawings()}) == COUNT
     assert {drawing.kind for drawing, _ in drawings()} == set(KIND_NAMES)
 
 
+@pytest.mark.slow
 def test_the_longest_bar_has_the_most_pixels_of_its_colour() -> None:
     names = list(COLOURS)
     for drawing, picture in of_kind("bars"):
@@ -119,6 +121,7 @@ def test_words_are_read_line_by_line() -> None:
         assert drawing.caption.startswith(f"A scatter plot of {' over '.join(drawing.words)}:")
 
 
+@pytest.mark.slow
 def test_answers_are_balanced() -> None:
     answers: defaultdict[str, list[str]] = defaultdict(list)
     for number in range(6000, 9000):

@@ -63,6 +63,7 @@ def test_the_table_states_gain_choice_and_answers() -> None:
     assert [cells["read recall"][at] for at in (0, 1, 5)] == ["12", "0.750", "0.000"]
 
 
+@pytest.mark.slow
 def test_all_drawings_of_a_layout_are_in_one_split(tmp_path: Path) -> None:
     splits: dict[str, Split] = {each.drawing.layout: each.split for each in draw_all(tmp_path, 300)}
     assert all(split_of(layout) == split for layout, split in splits.items())

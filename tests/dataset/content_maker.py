@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 
 from config import PREPARE
-from figtune.core.jsonl import write_records
+from figtune.core.jsonl import read_records, write_records
+from figtune.dataset.candidates import Candidate
+from figtune.dataset.records import CANDIDATES_FILE
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, Mention, PaperRecord
 
 CHOICES = replace(
@@ -118,6 +120,11 @@ def write_content(folder: Path, figures: Sequence[FigureRecord]) -> Path:
         if each.crop is not None:
             save(picture(each.figure_id), folder / each.crop)
     return folder
+
+
+def candidates_of(dataset_dir: Path) -> list[Candidate]:
+    """Candidates of a data set that was prepared."""
+    return read_records(dataset_dir / CANDIDATES_FILE, Candidate, "prepare")
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -14,12 +14,12 @@ def test_names_are_labels_of_the_figure_whatever_is_said_of_them() -> None:
 
 def test_lines_of_one_label_are_joined_where_the_text_has_them_together() -> None:
     figure_text = "Deep Feature\nExtractor\nMask\nHead"
-    assert component_names(figure_text, "We feed the deep feature extractor.") == (
+    assert component_names(figure_text, "We feed the deep feature extractor and classify.") == (
         "Deep Feature Extractor",
         "Mask",
         "Head",
     )
-    assert component_names("Class-\nifier", "") == ("Class-ifier",)
+    assert component_names("Class-\nifier", "The class-ifier.") == ("Class-ifier",)
 
 
 def test_pieces_symbols_and_sentences_are_no_names() -> None:
@@ -29,3 +29,21 @@ def test_pieces_symbols_and_sentences_are_no_names() -> None:
 
 def test_mentioning_is_by_whole_words() -> None:
     assert mentioned("Two encoders, one en-coder.", ["Encoder", "Decoder"]) == ("Encoder",)
+
+
+def test_words_of_what_is_put_in_and_of_what_things_are_like_name_no_component() -> None:
+    figure_text = (
+        "Bricks\nEncoder\nFrozen\nTrainable\nTraining only\nGrasp the cup\nSlice\nRAFT\nSelf-Attention\nTemporal"
+    )
+    assert component_names(figure_text, "Slicing comes first.") == ("Encoder", "Slice", "RAFT", "Self-Attention")
+    assert component_names(figure_text, "Bricks are sliced.") == (
+        "Bricks",
+        "Encoder",
+        "Slice",
+        "RAFT",
+        "Self-Attention",
+    )
+
+
+def test_what_lost_letters_is_no_name() -> None:
+    assert component_names("Batch Normalizaon\nLSTM ques1on\nEncoder", "") == ("Encoder",)

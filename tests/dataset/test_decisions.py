@@ -19,7 +19,7 @@ from figtune.core.errors import ExitCode, InputError
 from figtune.core.jsonl import read_json, read_records
 from figtune.dataset.build_from_dataset import prepare_rows
 from figtune.dataset.build_from_papers import prepare_examples
-from figtune.dataset.candidates import Candidate, stream_candidates
+from figtune.dataset.candidates import Candidate
 from figtune.dataset.decisions import (
     AppliedDecisions,
     Decision,
@@ -34,7 +34,7 @@ from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import stream_examples
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
 from tests.conftest import ROOT
-from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, picture, save, write_content
+from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, candidates_of, figure, picture, save, write_content
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, prepare, scan, write_parquet
 
 SETTINGS = replace(CHOICES, tasks=("caption", "explain", "analyze"), val_fraction=0.0, test_fraction=0.0)
@@ -56,7 +56,7 @@ def counts(folder: Path) -> dict[str, int]:
 
 
 def candidate(folder: Path, item_id: str) -> Candidate:
-    return next(each for each in stream_candidates(folder) if each.item_id == item_id)
+    return next(each for each in candidates_of(folder) if each.item_id == item_id)
 
 
 def rejections(folder: Path) -> dict[str, str]:
@@ -251,6 +251,7 @@ def _put_many(path: Path, name: str) -> None:
         file.put(Decision(paper=name, figure=f"figure-{number}", verdict="reject"))
 
 
+@pytest.mark.slow
 def test_several_processes_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     context = multiprocessing.get_context("spawn")
@@ -280,7 +281,7 @@ def test_rows_are_decided_on_by_image_and_text(tmp_path: Path) -> None:
     before = prepare(source, folder, TRAIN_ONLY)
     assert before.rules == {"test-000001": "copy_across_splits"}
     first, second = before.examples["train"][:2]
-    keys = {each.item_id: each.key for each in stream_candidates(folder)}
+    keys = {each.item_id: each.key for each in candidates_of(folder)}
     file = DecisionFile(tmp_path / "decisions.jsonl")
     file.put(decided(keys[first.example_id], "reject", first.source))
     file.put(decided(keys[second.example_id], "accept", second.source, text="A better text."))
@@ -298,6 +299,7 @@ def test_rows_are_decided_on_by_image_and_text(tmp_path: Path) -> None:
     assert (folder / first.image).is_file(), "rejected rows can still be looked at"
 
 
+@pytest.mark.slow
 def test_a_rerun_notices_decisions(content: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     work, decisions = tmp_path / "work", tmp_path / "mine.jsonl"
     papers = tmp_path / "papers"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from figtune.dataset.figure_words import printed_lines, printed_words
-from figtune.extraction.records import Panel
+from figtune.extraction.records import Panel, TableGrid
 from tests.dataset.content_maker import PLAIN_FIGURE
 
 
@@ -75,6 +75,16 @@ def test_a_figure_that_may_hold_more_words_is_not_read() -> None:
     assert [(each.labels, each.lacking) for each in words] == [((), "hidden_words_in_figure")]
 
 
+def test_a_table_is_read_row_by_row_where_bars_part_its_cells_only() -> None:
+    grid = TableGrid(header=(("", "Loss"),), columns=("", "Loss"), rows=(("Base", "2.5"), ("Ours", "")))
+    table = replace(PLAIN_FIGURE, figure_type="Table", kind="table", grid=grid)
+    assert [each.labels for each in printed_words(table)] == [("| Loss", "Base | 2.5", "Ours |")]
+    for unsure in (None, replace(grid, rows=(("Base", "2.5 | 3"),))):
+        assert [each.lacking for each in printed_words(replace(table, grid=unsure))] == ["unsure_table"]
+    long = replace(grid, rows=(("Base", "2.5"),) * 61)
+    assert [each.lacking for each in printed_words(replace(table, grid=long))] == ["too_many_words_in_figure"]
+
+
 def test_many_words_are_read_panel_by_panel() -> None:
     left, right = (0.0, 0.0, 100.0, 100.0), (100.0, 0.0, 200.0, 100.0)
     names = ["Image encoder of words", "Text decoder of words"] * 6
@@ -89,5 +99,7 @@ def test_many_words_are_read_panel_by_panel() -> None:
     words = printed_words(figure)
     assert [each.panel.label if each.panel else "" for each in words] == ["a", "b"]
     assert [each.labels for each in words] == [("Image encoder of words",) * 6, ("Text decoder of words",) * 6]
+    cut = replace(figure, text_boxes=((60.0, 0.0, 140.0, 6.0), *figure.text_boxes[1:]))
+    assert [each.lacking for each in printed_words(cut)] == ["words_cut_in_panel"] * 2
     few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
     assert [each.panel for each in printed_words(few)] == [None]

@@ -16,7 +16,6 @@ import extract_content
 from figtune.core.errors import ExitCode, InputError
 from figtune.core.jsonl import read_json
 from figtune.dataset.build_from_papers import prepare_examples
-from figtune.dataset.candidates import stream_candidates
 from figtune.dataset.content_folder import PaperFigure, figures_with_papers
 from figtune.dataset.decisions import AppliedDecisions, decided, figure_key
 from figtune.dataset.records import SPLITS, STATS_FILE, Example, Stats
@@ -25,7 +24,7 @@ from figtune.dataset.shards import stream_examples
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from tests.conftest import ROOT
-from tests.dataset.content_maker import CHOICES
+from tests.dataset.content_maker import CHOICES, candidates_of
 
 SETTINGS = replace(CHOICES, tasks=("caption", "read"), val_fraction=0.0, test_fraction=0.0)
 
@@ -58,6 +57,7 @@ def pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
     return np.asarray(Image.open(path).convert("RGB")).astype(np.int16)
 
 
+@pytest.mark.slow
 def test_the_same_box_gives_the_same_figure(content: Path, papers: Path, tmp_path: Path) -> None:
     for found in figures_with_papers(content):
         if found.figure.crop is None or found.figure.region_box is None:
@@ -132,9 +132,7 @@ def test_examples_show_the_box_and_read_its_words(
     assert caption.image.startswith("images/")
     assert (folder / caption.image).is_file()
     assert caption.completion == before[f"{own}caption"].completion
-    assert {each.image for each in stream_candidates(folder) if each.figure_id == found.figure.figure_id} == {
-        caption.image
-    }
+    assert {each.image for each in candidates_of(folder) if each.figure_id == found.figure.figure_id} == {caption.image}
     assert read_json(folder / STATS_FILE, Stats, "prepare").decisions == {"boxes": 1}
     caplog.clear()
     without = prepared(content, folder, AppliedDecisions({key: decision}), None)

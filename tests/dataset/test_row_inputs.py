@@ -18,7 +18,7 @@ from PIL import Image
 
 import prepare_data
 from figtune.core.errors import ExitCode, InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.dataset.records import SPLITS
 from tests.dataset.content_maker import CHOICES, picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare
@@ -160,6 +160,11 @@ def test_nested_columns_are_named_with_dots(tmp_path: Path, cell: object, target
     [
         ({"text": TEXT}, "conv", r'"conv" holds no texts but nested values.*conv\.text with --data\.target_column'),
         ([{"raw": TEXT}], "conv", r"conv\.0\.raw with --data\.target_column"),
+        (
+            {"bytes": None, "path": "a.png"},
+            "conv",
+            r'"conv" holds no texts; name a column of texts with --data\.target',
+        ),
         ({"text": TEXT}, "conv.words", r'no column "conv\.words"; it has image, conv\.text; .*--data\.target_column'),
         (
             [{"role": "user", "content": TEXT}],
@@ -225,6 +230,11 @@ def test_missing_cells_are_no_texts(tmp_path: Path, missing: str) -> None:
     ("name", "content", "complaint"),
     [
         ("rows.csv", "image,caption\na.png\n", r"rows\.csv, line 2: 1 cells where the header has 2"),
+        (
+            "rows.csv",
+            "image,caption,caption\na.png,a,b\n",
+            r'line 1: the header has the column "caption" more than once',
+        ),
         ("rows.csv", 'image,caption\na.png,"open\n', r"rows\.csv, line 2: unexpected end of data"),
         ("rows.jsonl", '{"image": "a.png"}\n[1]\n', r"rows\.jsonl, row 2: list where an object should be"),
         ("rows.jsonl", '{"image": "a.png"\n', r"rows\.jsonl, line 1: "),

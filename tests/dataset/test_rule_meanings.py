@@ -29,9 +29,13 @@ def _names_in_the_code() -> Iterator[str]:
 
 def test_every_rule_is_explained_and_none_that_is_not_there() -> None:
     tasks = {"nothing_left_of_caption", "headline_lost", "panel_without_own_caption", "no_sure_question"}
-    reading = {"no_words_in_figure", "too_many_words_in_figure", "unreadable_words_in_figure"}
+    reading = {"no_words_in_figure", "too_many_words_in_figure", "unreadable_words_in_figure", "words_cut_in_panel"}
     citing = {"no_citing_text", "only_repeats_caption", "nothing_left_of_citing_text"}
-    cleaning = {rule.name for rule in RULES} | {"mostly_symbols", "broken_off", "unseen_number"} | dict(CHECKS).keys()
+    cleaning = (
+        {rule.name for rule in RULES}
+        | {"mostly_symbols", "broken_off", "unseen_number", "question_asked"}
+        | dict(CHECKS).keys()
+    )
     assert {*_names_in_the_code(), *tasks, *reading, *citing, *cleaning} - {*WHOLE, *EXAMPLE, *SENTENCE} == set()
     text = "".join(path.read_text(encoding="utf-8") for path in _PREPARATION if path.name != "rule_meanings.py")
     assert [rule for rule in (*WHOLE, *EXAMPLE, *SENTENCE) if f'"{rule}"' not in text] == []

@@ -19,7 +19,7 @@ from config import TEST
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.evaluation.eval_items import EvalItem, mismatched_images
@@ -117,6 +117,7 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
+@pytest.mark.slow
 def test_a_qlora_adapter_is_evaluated_over_four_bits_or_over_the_whole_base_model(tmp_path: Path) -> None:
     house = House(tmp_path)
     write_dataset(house.dataset, test_papers=1)
@@ -298,6 +299,7 @@ def test_a_picture_broken_after_training_only_leaves_the_baselines(
     assert all(len(each.guesses) == 4 for each in house.predictions())
 
 
+@pytest.mark.slow
 def test_features_that_another_model_has_left_are_not_taken(house: House, tmp_path: Path) -> None:
     """A work folder set up for one family, then an output folder of another."""
     house.evaluate()

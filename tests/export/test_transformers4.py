@@ -61,6 +61,7 @@ def _sorted(weights: Path) -> list[tuple[str, torch.Tensor]]:
     return sorted(load_file(weights).items())
 
 
+@pytest.mark.slow
 def test_a_merged_configuration_is_the_bases_but_for_the_dtype(exported: Exported) -> None:
     merged = json.loads((exported.output / "merged" / "config.json").read_text())
     base = json.loads((exported.base / "config.json").read_text())

@@ -104,6 +104,7 @@ def test_every_kind_of_bad_pdf_costs_itself_only(pdf_dir: Path, tmp_path: Path) 
     assert records["image bomb.pdf"].status == "no_figures"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.65, 0.99])
 def test_a_paper_cut_off_is_read_and_says_so(pdf_dir: Path, tmp_path: Path, share: float) -> None:
     for path in sorted(SAMPLES.glob("*.pdf")):
@@ -123,6 +124,7 @@ def test_a_paper_cut_off_is_read_and_says_so(pdf_dir: Path, tmp_path: Path, shar
     assert all("damaged" in paper.reason for paper in damaged_ones)
 
 
+@pytest.mark.slow
 def test_words_of_a_reader_get_nowhere(pdf_dir: Path, tmp_path: Path) -> None:
     write_paper(pdf_dir / "clean.pdf")
     with pymupdf.open(pdf_dir / "clean.pdf") as file:
@@ -148,6 +150,7 @@ def test_words_of_a_reader_get_nowhere(pdf_dir: Path, tmp_path: Path) -> None:
     assert b"overruled" not in b"".join(path.read_bytes() for path in content.rglob("*.json*"))
 
 
+@pytest.mark.slow
 def test_type_of_no_size_costs_no_paper(pdf_dir: Path, tmp_path: Path) -> None:
     with pymupdf.open() as file:
         for _ in range(2):
@@ -160,6 +163,7 @@ def test_type_of_no_size_costs_no_paper(pdf_dir: Path, tmp_path: Path) -> None:
     assert papers(tmp_path / "content")["tiny.pdf"].status == "no_figures"
 
 
+@pytest.mark.slow
 def test_an_endless_page_is_given_up(pdf_dir: Path, tmp_path: Path) -> None:
     write_endless_page(pdf_dir / "endless.pdf")
     run(pdf_dir, tmp_path / "content", timeout_s=1)

@@ -131,6 +131,7 @@ def no_ocr(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ocr_engine.engine_version.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_scan_gives_figures_tables_and_captions(scanned: PaperResult) -> None:
     found = by_type(scanned)
     assert found["Figure"].caption == FIGURE_CAPTION
@@ -154,6 +155,7 @@ def test_ocr_leaves_the_environment_as_it_was() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_scan_gives_the_same_twice_and_is_trusted_as_far_as_its_words(
     papers: Path, scanned: PaperResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +167,7 @@ def test_a_scan_gives_the_same_twice_and_is_trusted_as_far_as_its_words(
         assert 0 < other.confidence < 0.75 * figure.confidence
 
 
+@pytest.mark.slow
 def test_a_font_that_maps_to_garbage_is_read_from_pixels(papers: Path, tmp_path: Path) -> None:
     result = extract_paper(task(papers / "scrambled.pdf", tmp_path))
     found = by_type(result)
@@ -173,6 +176,7 @@ def test_a_font_that_maps_to_garbage_is_read_from_pixels(papers: Path, tmp_path:
     assert near(Box(*(found["Figure"].region_box or ())), FIGURE, 1.5)
 
 
+@pytest.mark.slow
 def test_a_sound_layer_is_never_read_from_pixels(papers: Path, tmp_path: Path) -> None:
     given = task(papers / "sound.pdf", tmp_path)
     result = extract_paper(given)

@@ -115,6 +115,17 @@ def test_small_pieces_beside_a_letter_are_its_indices() -> None:
     assert texts(pieces) == ["P^1_m"]
 
 
+def test_a_tick_above_the_end_of_an_axis_title_is_no_index() -> None:
+    title = label("iter. (1e4)", 100, 120)
+    ticks = [label(str(number), 67.5 + 20 * number, 111, 5) for number in range(5)]
+    assert ticks[3].box.x0 == pytest.approx(title.box.x1, abs=1.5)
+    assert texts([title, *ticks]) == ["0 1 2 3 4", "iter. (1e4)"]
+    power = [label("10", 100, 100), label("2", 106.5, 96, 6)]
+    assert texts(power) == ["10^2"]
+    feature = [label("Silhouette feature F", 100, 100), label("S", 151.5, 103, 6)]
+    assert texts(feature) == ["Silhouette feature F_S"]
+
+
 def test_numbers_of_a_list_belong_to_their_items() -> None:
     items = ("Reach for the cup", "Grasp the cup", "Lift it")
     pieces = [
@@ -131,6 +142,21 @@ def test_the_label_of_a_stack_of_boxes_is_read_once() -> None:
     assert texts([label("Residual block", 100 + 3 * place, 100 + 3 * place) for place in range(3)]) == [
         "Residual block"
     ]
+
+
+def test_what_is_printed_over_in_larger_type_is_read_once() -> None:
+    over = [label("Input", 100, 100, 5), label("(a) Input", 96, 101, 10), label("(a)", 80, 100, 5)]
+    assert texts(over) == ["(a) Input"]
+    assert texts([label("Input", 100, 100, 5), label("Input", 100, 120, 10)]) == ["Input", "Input"]
+
+
+def test_equal_numbers_where_two_axes_meet_are_two() -> None:
+    down = [
+        FigureLabel(text, Box(30 - ADVANCE * len(text), top, 30, top + 9.5), SIZE, True)
+        for text, top in (("0", 20.0), ("-1", 60.0), ("-2", 100.0), ("-3", 140.0))
+    ]
+    across = [label(text, x, 157.2) for text, x in (("-3", 34.5), ("-2", 64.5), ("-1", 94.5), ("0", 124.5))]
+    assert texts([*down, *across]) == ["0 -1 -2 -3", "-3 -2 -1 0"]
 
 
 def test_nothing_is_lost_or_made() -> None:

@@ -241,6 +241,7 @@ def _start(place: Path, *words: str) -> tuple[subprocess.Popen[str], Path]:
     return server, Path(server.stdout.readline().strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("words", [(), ("early",)])
 def test_uploads_are_gone_after_signals(tmp_path: Path, number: signal.Signals, words: tuple[str, ...]) -> None:
@@ -252,6 +253,7 @@ def test_uploads_are_gone_after_signals(tmp_path: Path, number: signal.Signals, 
     assert "Traceback" not in said or number == signal.SIGINT
 
 
+@pytest.mark.slow
 def test_uploads_of_a_killed_server_are_swept_and_those_of_a_running_one_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

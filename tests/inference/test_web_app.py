@@ -31,6 +31,9 @@ expect.set_options(timeout=60_000)  # a busy machine is no fault
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def address(output: Path) -> Iterator[str]:
     """Address of a page served as a user would serve it, ended as a user would end it."""

@@ -248,6 +248,7 @@ def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
         check_setup(choice(name, tiles=2))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(width=st.integers(256, 2048), height=st.integers(256, 2048))
 def test_legibility_counts_the_tiles_that_are_cut(loaded: LoadedModel, width: int, height: int) -> None:

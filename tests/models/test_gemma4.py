@@ -92,6 +92,7 @@ def test_a_template_without_a_place_for_images_is_refused(processor: Any) -> Non
         tokenize_prompt(FAMILY, blind, PROMPT, FAMILY.image_layout(processor, (10, 10)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(width=st.integers(1, 400), height=st.integers(1, 400), tokens=st.sampled_from((70, 140)))
 def test_tokens_are_known_from_the_size_and_never_more_than_chosen(
@@ -195,6 +196,7 @@ def test_embeddings_of_each_layer_count(tmp_path: Path) -> None:
         assert (loaded.model(**fields).loss - before).abs() > 1e-3
 
 
+@pytest.mark.slow
 def test_audio_is_neither_loaded_nor_trained_and_stays_in_the_merged_model(tmp_path: Path) -> None:
     write_dataset(tmp_path / "dataset", test_papers=1)
     write_trained_model(tmp_path / "trained", name="tiny-gemma4")

@@ -194,6 +194,7 @@ def distance(gradient: Tensor, exact: Tensor) -> float:
 WAYS = [*((name, "lora") for name in TINY_NAMES), ("tiny-gemma3", "qlora"), ("tiny-paligemma", "qlora")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), WAYS)
 def test_lora_beside_bfloat16_layers_learns_as_in_float32(tmp_path: Path, name: str, mode: AdapterMode) -> None:
     """Beside float32 layers exactly; beside bfloat16 the loss to 0.1 %, and no farther from the exact gradient."""

@@ -24,6 +24,7 @@ from tests.training.runs import SETTINGS, run, write_examples
 NAME = "tiny-smolvlm2"
 
 
+@pytest.mark.slow
 def test_images_of_one_batch_have_different_numbers_of_tokens(tmp_path: Path) -> None:
     loaded = moved_model(tmp_path, NAME)
     tokens = [image.layout.tokens for image in features_of(loaded)]

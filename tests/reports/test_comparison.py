@@ -89,6 +89,7 @@ def test_an_evaluation_of_an_older_version_is_no_riddle(runs: tuple[Path, Path])
         comparison(runs, BOOTSTRAP)
 
 
+@pytest.mark.slow
 def test_the_table_is_all_there_is_on_stdout_and_needs_no_torch(runs: tuple[Path, Path], tmp_path: Path) -> None:
     flags = ["--compare", *map(str, runs), "--test.bootstrap_samples", "100"]
     code = f"import sys, test_model; code = test_model.main({flags!r}); print(code, 'torch' in sys.modules)"

@@ -20,12 +20,14 @@ def figures() -> list[FigureRecord]:
     return [figure("ada"), figure("bell"), figure("curie"), replace(figure("darwin"), confidence=0.1)]
 
 
-def prepare(folder: Path, made: Sequence[FigureRecord] | None = None, min_quality: float = 0.0) -> None:
+def prepare(
+    folder: Path, made: Sequence[FigureRecord] | None = None, min_quality: float = 0.0, dataset: str = "dataset"
+) -> None:
     """Write content, and prepare it with the decisions that there are."""
     write_content(folder / "content", made or figures())
     decisions = AppliedDecisions(read_decisions(folder / "decisions.jsonl"))
     settings = replace(SETTINGS, min_quality=min_quality)
-    prepare_examples(folder / "content", folder / "dataset", settings, decisions)
+    prepare_examples(folder / "content", folder / dataset, settings, decisions)
 
 
 def desk(folder: Path) -> Desk:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from figtune.core.errors import ArtifactMissingError, InputError
+from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.dataset.decisions import read_decisions
 from figtune.review.desk import Desk, RefusedDecisionError, UnknownItemError
 from figtune.review.items import ItemFilter
@@ -172,6 +172,25 @@ def test_what_cannot_be_accepted_is_not_left_to_do(tmp_path: Path) -> None:
         assert [each.acceptable for each in nameless] == [False]
         step = desk.step(ItemFilter(rule="no_caption"), "", forward=True)
         assert (step.item, step.left, step.total) == (None, 0, 0)
+
+
+def test_what_a_preparation_that_kept_nothing_rejected_is_shown_until_another_one(tmp_path: Path) -> None:
+    review_maker.prepare(tmp_path)
+    with pytest.raises(NothingProducedError):
+        review_maker.prepare(tmp_path, min_quality=1.0, dataset=".rejected")
+    arguments = (tmp_path / "dataset", tmp_path / "content", None, tmp_path / "decisions.jsonl", tmp_path / ".rejected")
+    with closing(Desk(*arguments)) as desk:
+        assert desk.choices().kept == 0
+        assert set(desk.choices().rules) == {"low_confidence", "low_quality"}
+        (first, *_) = walk(desk, ItemFilter(rule="low_quality"))
+        assert first.acceptable
+        assert desk.picture(first.id)
+        desk.decide(first.id, "accept", "")
+        (tmp_path / ".rejected" / "candidates.jsonl").unlink()
+        assert desk.choices().kept == 6
+    review_maker.prepare(tmp_path, min_quality=1.0, dataset=".rejected")
+    with closing(Desk(*arguments)) as desk:
+        assert [item.id for item in walk(desk, replace(ALL, shown="accepted"))] == [first.id]
 
 
 def test_a_data_set_without_candidates_is_named(tmp_path: Path) -> None:

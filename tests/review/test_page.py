@@ -18,12 +18,12 @@ from playwright.sync_api import Page, expect
 import extract_content
 from figtune.core.errors import ExitCode
 from figtune.core.jsonl import read_json
-from figtune.dataset.candidates import stream_candidates
 from figtune.dataset.decisions import read_decisions
 from figtune.dataset.records import STATS_FILE, Example, Stats
 from figtune.dataset.shards import stream_examples
 from tests.browser import Tab
 from tests.conftest import ROOT
+from tests.dataset.content_maker import candidates_of
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)  # a busy machine is no fault
@@ -36,6 +36,8 @@ class Review:
 
     folder: Path
     papers: Path
+    more: tuple[str, ...] = ()
+    """Flags of the preparation."""
     server: subprocess.Popen[str] | None = None
     address: str = ""
     is_ended: bool = False
@@ -45,7 +47,7 @@ class Review:
         """Command that prepares the examples; all papers are trained on."""
         folders = ["--pdf_dir", str(self.papers), "--work_dir", str(self.folder), "--decisions", str(self.decisions)]
         rules = ["--prepare.val_fraction", "0", "--prepare.test_fraction", "0", "--prepare.no_panel_images"]
-        return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules]
+        return [sys.executable, str(ROOT / "prepare_data.py"), *folders, *rules, *self.more]
 
     @property
     def decisions(self) -> Path:
@@ -219,11 +221,39 @@ def test_the_box_is_dragged(tab: Tab, review: Review) -> None:
     assert not review.decisions.exists()
 
 
+def test_where_the_rules_keep_nothing_a_person_does(tab: Tab, extracted: Review) -> None:
+    page = tab.page
+    shutil.rmtree(extracted.decisions.parent, ignore_errors=True)
+    strict = Review(
+        extracted.folder, extracted.papers, more=("--prepare.min_words", "119", "--prepare.tasks", "caption")
+    )
+    refused = subprocess.run([*strict.command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == ExitCode.NOTHING_PRODUCED
+    try:
+        page.goto(strict.serve())
+        shown(page)
+        expect(page.locator("select[name=rule]")).to_have_value("any")
+        page.locator("select[name=rule]").select_option("too_short")
+        shown(page)
+        target = page.locator("#target").inner_text()
+        page.keyboard.press("a")
+        expect(page.locator("#message")).to_contain_text("accepted: ")
+        assert [each.completion for each in strict.prepared().values()] == [target]
+        page.reload()
+        page.locator("select[name=shown]").select_option("accepted")
+        shown(page)
+        expect(page.locator("#target")).to_have_text(target, use_inner_text=True)
+        assert tab.complaints == []
+    finally:
+        said = strict.end()
+    assert "Traceback" not in said
+
+
 def test_what_a_rule_left_out_is_found_and_accepted(tab: Tab, review: Review) -> None:
     page = tab.page
     page.goto(review.address)
     shown(page)
-    tables = [each for each in stream_candidates(review.folder / "dataset") if each.rule == "table_kept_apart"]
+    tables = [each for each in candidates_of(review.folder / "dataset") if each.rule == "table_kept_apart"]
     page.locator("select[name=rule]").select_option("table_kept_apart")
     expect(page.locator("#left")).to_have_text(str(len(tables)))
     expect(page.locator("#rule-note")).to_contain_text("tables, which is the default")
@@ -285,7 +315,7 @@ def test_filters_are_reached_and_left_by_keyboard(tab: Tab, review: Review) -> N
     expect(page.locator("#main")).to_be_focused()
     wanted = [
         each
-        for each in stream_candidates(review.folder / "dataset")
+        for each in candidates_of(review.folder / "dataset")
         if each.key.task == "caption" and not each.rule and each.score <= 0.9
     ]
     expect(page.locator("#left")).to_have_text(str(len(wanted)))

@@ -143,6 +143,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", STEMS)
 def test_rebuilding_gives_the_committed_files(stem: str, rebuilt: Path) -> None:
     for name in (f"{stem}.pdf", f"{stem}.truth.json"):

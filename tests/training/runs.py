@@ -7,8 +7,9 @@ from pathlib import Path
 
 from config import TRAIN
 from figtune.core.io import sha256_of
-from figtune.core.jsonl import write_records
+from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
+from figtune.models.records import MetricsLine
 from figtune.training.memory_check import MemoryBudget
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
@@ -66,3 +67,10 @@ def run(
 ) -> TrainingSummary:
     """Train on the CPU."""
     return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY, budget=budget)
+
+
+def losses(output: Path) -> list[float]:
+    """Losses and norms of gradients that a run has logged."""
+    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
+    values = [value for line in lines for value in (line.loss, line.val_loss, line.minitrain_loss, line.gradient_norm)]
+    return [value for value in values if value is not None]

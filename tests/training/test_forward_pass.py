@@ -22,36 +22,21 @@ from figtune.core.log import configure_logging
 from figtune.dataset.records import Example, examples_file
 from figtune.models.feature_cache import image_files
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import LossPer, MetricsLine
-from figtune.models.setup import set_up_model
+from figtune.models.records import LossPer
 from figtune.training.forward_pass import batches_that_fit, peak_by_batches
 from figtune.training.memory_check import MemoryBudget
-from figtune.training.run import batch_order
+from figtune.training.run_trainer import batch_order
 from figtune.training.settings import TrainSettings
-from tests.models.tuned import CPU, choice
+from tests.models.tuned import CPU
 from tests.processes import Launched
-from tests.training.runs import SETTINGS, run, write_examples
-from tests.training.test_run import OUT_OF_MEMORY, failing_above
+from tests.training.runs import SETTINGS, losses, run
+from tests.training.test_run_trainer import OUT_OF_MEMORY, failing_above
 
 STEPPED = replace(SETTINGS, batch_size=1, gradient_accumulation_steps=4, epochs=3, evaluations=3)
 """Six examples: steps of four batches and of two."""
 AUTO = replace(STEPPED, auto_batch=True)
 RECOMPUTING = replace(STEPPED, activation_checkpointing=True)
 PLENTY, SCARCE = (MemoryBudget(device="cpu", requested=size) for size in (10**12, 1))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    set_up_model(folder, choice("tiny-gemma3"))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +56,6 @@ def plain(dataset: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) 
     output = tmp_path_factory.mktemp("plain")
     run(dataset, model, output, STEPPED)
     return output
-
-
-def losses(output: Path) -> list[float]:
-    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
-    values = [value for line in lines for value in (line.loss, line.val_loss, line.minitrain_loss, line.gradient_norm)]
-    return [value for value in values if value is not None]
 
 
 def assert_same_run(output: Path, expected: Path) -> None:

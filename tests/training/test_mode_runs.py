@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from figtune.batching.loss import per_example_loss
 from figtune.batching.tokenization import tokenize_example
-from figtune.core.images import read_image
+from figtune.core.image_decoding import read_image
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import examples_file
 from figtune.evaluation.evaluate import evaluate

@@ -25,11 +25,11 @@ from config import parse
 from figtune.core.artifacts import Provenance, Stage, write_manifest
 from figtune.core.distributed import check_launch, process_group
 from figtune.core.errors import ExitCode, UsageError
-from figtune.core.jsonl import read_records, write_records
+from figtune.core.jsonl import write_records
 from figtune.dataset.records import examples_file
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import LossPer, MetricsLine
+from figtune.models.records import LossPer
 from figtune.models.settings import SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.training.fsdp import check_resume_compatible
@@ -37,7 +37,7 @@ from figtune.training.settings import TrainSettings
 from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.training.fsdp_process import save_sharded, train_and_carry_on
-from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+from tests.training.runs import SETTINGS, TEXTS, example, losses, run, write_examples
 
 pytestmark = pytest.mark.slow
 
@@ -95,12 +95,6 @@ def submit(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         env={**os.environ, **slurm, "PATH": f"{folder}:{os.environ['PATH']}", "PORT": str(port)},
         stderr=subprocess.DEVNULL,
     )
-
-
-def losses(output: Path) -> list[float]:
-    lines = read_records(output / "metrics.jsonl", MetricsLine, "train")
-    values = [value for line in lines for value in (line.loss, line.val_loss, line.minitrain_loss, line.gradient_norm)]
-    return [value for value in values if value is not None]
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

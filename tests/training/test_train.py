@@ -26,16 +26,9 @@ from figtune.models.setup import set_up_model
 from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
-from tests.training.runs import SETTINGS, TEXTS, example, run, write_examples
+from tests.training.runs import SETTINGS, TEXTS, example, run
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

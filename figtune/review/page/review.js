@@ -489,6 +489,7 @@ alone(async () => {
   offer(filters.elements.task, [["", "all"], ...choices.tasks.map(task => [task, task === "figure" ? "whole figures" : task])]);
   offer(filters.elements.rule, [["kept", "none, kept"], ["any", "any, left out"], ["all", "with or without"],
     ...Object.keys(choices.rules).map(rule => [rule, words(rule)])]);
+  if (!choices.kept) filters.elements.rule.value = "any";
   $("file").textContent = choices.decisions_file;
   await restart(/^#[0-9a-f]{16}$/.test(location.hash) ? location.hash.slice(1) : "");
   $("main").focus();

@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from figtune.core import images
+from figtune.core import image_decoding
 from figtune.core.errors import InputError
-from figtune.core.images import decode_file, read_image
+from figtune.core.image_decoding import decode_file, read_image
 from tests.conftest import ROOT
 
 WHITE = (255, 255, 255)
@@ -144,7 +144,7 @@ def test_strips_meet_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     values = np.random.default_rng(0).random((37, 53), dtype=np.float32)
     path = saved(tmp_path / "a.tif", Image.fromarray(values))
     whole = greys(path)
-    monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
+    monkeypatch.setattr(image_decoding, "_STRIP_PIXELS", 100)
     assert np.array_equal(greys(path), whole)
 
 
@@ -277,7 +277,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 
 def test_a_file_of_too_many_bytes_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (8, 8)))
-    monkeypatch.setattr(images, "MAX_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(image_decoding, "MAX_BYTES", path.stat().st_size - 1)
     with pytest.raises(InputError, match="has more than 0 MB"):
         read_image(path)
 
@@ -298,8 +298,24 @@ def test_the_largest_images_stay_within_500_megabytes(tmp_path: Path, mode: str)
     options = {"compression": "tiff_lzw"} if mode == "F" else {"compress_level": 1}
     Image.new(mode, (8000, 5000)).save(path, **options)
     code = (
-        "import sys, pathlib; from figtune.core.images import read_image; read_image(pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib; from figtune.core.image_decoding import read_image;"
+        "read_image(pathlib.Path(sys.argv[1]));"
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 500_000
+
+
+def test_nothing_but_pixels_of_a_file_is_kept(tmp_path: Path) -> None:
+    given = Image.frombytes("RGB", (40, 30), bytes(range(256)) * 14 + bytes(16))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    rgb = read_image(saved(tmp_path / "a.png", given, icc_profile=profile, dpi=(300, 300)))
+    assert rgb.tobytes() == given.tobytes()
+    assert rgb.info == {}
+
+
+def test_a_dark_corner_alone_makes_no_dark_image(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 30))
+    assert decode_file(saved(tmp_path / "a.png", image)).remarks == ("dark",)
+    image.putpixel((39, 29), (0, 64, 0))
+    assert decode_file(saved(tmp_path / "b.png", image)).remarks == ()

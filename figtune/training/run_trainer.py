@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, eval_batches
@@ -28,7 +26,14 @@ from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
 from figtune.training.metrics_log import MINITRAIN, VAL
-from figtune.training.oom import is_out_of_memory, oom_error, release_memory
+from figtune.training.oom import (
+    is_out_of_memory,
+    log_smaller_pass,
+    oom_error,
+    release_memory,
+    restore_weights,
+    trained_weights,
+)
 from figtune.training.sample_callback import SampleGenerationCallback
 from figtune.training.schedule import LR_SCHEDULERS, TrainingSchedule
 from figtune.training.settings import TrainSettings
@@ -84,7 +89,7 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
     """
     begun = (number for number, context in enumerate(contexts) if context.checkpoints.newest() is not None)
     remaining = list(contexts[next(begun, 0) :])
-    untrained = _trained_weights(contexts[0].loaded) if len(remaining) > 1 else {}
+    untrained = trained_weights(contexts[0].loaded) if len(remaining) > 1 else {}
     while len(remaining) > 1:
         try:
             return _start_or_resume(remaining[0])
@@ -93,8 +98,8 @@ def run_training(contexts: Sequence[RunContext]) -> RunResult:
                 raise
         # Outside the handler: the exception no longer holds the failed step's tensors.
         release_memory()
-        _restore(contexts[0].loaded, untrained)
-        _log_smaller_pass(remaining.pop(0).forward, remaining[0].forward)
+        restore_weights(contexts[0].loaded, untrained)
+        log_smaller_pass(remaining.pop(0).forward, remaining[0].forward)
     try:
         return _start_or_resume(remaining[0])
     except (RuntimeError, MemoryError) as failure:
@@ -116,38 +121,9 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     )
 
 
-def _log_smaller_pass(failed: ForwardPass, smaller: ForwardPass) -> None:
-    if smaller.recomputes != failed.recomputes:
-        logger.info("train: out of memory with activations kept; going on with recomputing them")
-        return
-    if failed.together > 1:
-        logger.info(
-            f"train: out of memory with {failed.together} batches in a forward pass; going on with {smaller.together}"
-        )
-        return
-    settings = smaller.settings
-    logger.info(
-        f"train: out of memory with a batch of {failed.settings.batch_size}; starting again with "
-        f"{settings.batch_size}, accumulated {settings.gradient_accumulation_steps} times: the same examples per step"
-    )
-
-
 def _is_finished(context: RunContext, state: TrainerState) -> bool:
     stopped = EarlyStopping(context.settings.patience).should_stop(state.log_history)
     return stopped or state.global_step >= context.schedule.steps
-
-
-def _trained_weights(loaded: LoadedModel) -> dict[str, Tensor]:
-    weights = loaded.peft_model.named_parameters()
-    return {name: weight.detach().cpu().clone() for name, weight in weights if weight.requires_grad}
-
-
-def _restore(loaded: LoadedModel, weights: Mapping[str, Tensor]) -> None:
-    loaded.peft_model.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        for name, weight in loaded.peft_model.named_parameters():
-            if name in weights:
-                weight.copy_(weights[name])
 
 
 def _start_or_resume(context: RunContext) -> RunResult:
@@ -185,7 +161,9 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
             trainer = FigureTrainer(
                 peft_model=context.loaded.peft_model,
                 arguments=_arguments(context, anew=start is None),
-                train=BatchDataset(splits["train"], batch_order(splits["train"], settings), context.forward.together),
+                train=BatchDataset(
+                    splits["train"], batch_order(splits["train"], settings), context.forward.batches_per_pass
+                ),
                 evaluated={
                     name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
                 },
@@ -234,7 +212,7 @@ def _arguments(context: RunContext, *, anew: bool) -> TrainingArguments:
         max_steps=schedule.steps,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.together,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps // context.forward.batches_per_pass,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=LR_SCHEDULERS[settings.scheduler],
         warmup_steps=schedule.warmup_steps,

@@ -15,7 +15,7 @@ from figtune.batching.dataset import TokenizedSplit, read_examples, tokenize_spl
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, pack
 from figtune.core.errors import UsageError
-from figtune.core.images import read_image_size
+from figtune.core.image_decoding import read_image_size
 from figtune.core.jsonl import read_records
 from figtune.models.feature_cache import (
     ImageFiles,
@@ -29,19 +29,12 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
-from figtune.training.visual_weights import FILE, VisualWeights
+from figtune.training.visual_token_weights import FILE, VisualWeights
 from tests.models.tuned import CPU, choice
-from tests.training.runs import SETTINGS, run, write_examples
+from tests.training.runs import SETTINGS, run
 
 WEIGHT = 0.75
 WEIGHTED = dataclasses.replace(SETTINGS, visual_weight=WEIGHT)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["tiny-gemma3", "tiny-paligemma", "tiny-gemma4"])

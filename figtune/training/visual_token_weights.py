@@ -24,13 +24,13 @@ from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing
 from figtune.core.distributed import barrier, broadcast, gather, is_rank_zero, shard
-from figtune.core.images import read_image_size
+from figtune.core.image_decoding import read_image_size
 from figtune.core.io import atomic_write
 from figtune.core.log import progress_bar
 from figtune.models.family import ImageInputs, ImageLayout
 from figtune.models.feature_cache import ImageFiles, grey_images
 from figtune.models.loading import LoadedModel
-from figtune.training.run import batch_limits
+from figtune.training.run_trainer import batch_limits
 from figtune.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from figtune.training.metrics_log import best_step, evaluations_since_best
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import choice
 from tests.processes import Launched
-from tests.training.runs import SETTINGS, run, write_examples
+from tests.training.runs import SETTINGS, run
 
 pytestmark = pytest.mark.slow
 
@@ -33,20 +33,6 @@ OVERFITTING = dataclasses.replace(
     SETTINGS, learning_rate=2e-2, epochs=10, evaluations=10, patience=1, save_total_limit=1
 )
 """The loss on val falls for some evaluations, and rises then."""
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dataset")
-    write_examples(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    set_up_model(folder, choice("tiny-gemma3"))
-    return folder
 
 
 @pytest.fixture(scope="module")

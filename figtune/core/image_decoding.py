@@ -38,6 +38,7 @@ REMARKS: Mapping[Remark, str] = {
 """Facts about an image that its reader should know, to follow "has"."""
 WHITE = (255, 255, 255)
 
+_CORNER = (0, 0, 16, 16)
 _DARK = 64
 """Brightest of 256 levels below which an image is called dark; 12 bits stored in 16 end at 15."""
 _STRIP_PIXELS = 1 << 20
@@ -180,7 +181,8 @@ def _decoded(image: Image.Image) -> DecodedImage:
     remarks: dict[Remark, bool] = {
         "first_frame": has_frames,
         "grey_window": is_deep,
-        "dark": _brightest(rgb) < _DARK,
+        # A corner of paper tells for most images.
+        "dark": _brightest(rgb.crop(_CORNER)) < _DARK and _brightest(rgb) < _DARK,
     }
     return DecodedImage(
         rgb=rgb,
@@ -192,6 +194,10 @@ def _decoded(image: Image.Image) -> DecodedImage:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Convert strip by strip, so that beside source and result no third copy takes memory."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        rgb = image.copy()
+        rgb.info = {}  # of colour profiles and the like, which would go into every file written from it
+        return rgb
     convert = _converter(image)
     rgb = Image.new("RGB", image.size)
     for top, strip in _strips(image):
