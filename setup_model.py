@@ -53,7 +53,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """Refuse at once what setup would refuse in the end, the model that is not to be had among it."""
+    """Refuse at once what setup would refuse in the end, a model that is unavailable among it."""
     check_setup(_settings(config))
     check_device(config.device)
     if config.model.name not in TINY_TYPES:

@@ -60,7 +60,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that launcher and device are as asked, and that the base model is to be had."""
+    """Check launcher and device, and that the base model is available."""
     if not config.compare and not config.test.server:
         check_launch_and_device("test_model.py", config.device)
         check_base(config.output_dir, config.model.name)

@@ -71,7 +71,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """See that launcher and device are as asked, the base model is to be had, and the run can be watched as asked."""
+    """Check launcher, device and trackers, and that the base model is available."""
     from figtune.training.loggers import check_trackers
 
     check_launch_and_device(SCRIPT_FILE, config.device)

@@ -11,19 +11,22 @@ sizes, with peak memory beside its estimate, the same of QLoRA, encoding, loadin
 Trainer.
 
 Rows run in a process of their own, the longest first. One that fails, out of memory say, is written with its reason and
-the next one follows, in a new process where the old one has died. The same command again measures the rows that are
-missing; `--again TEXT` also those with TEXT in their name or state, such as `failed`. `--size tiny` tries all this with
-tiny models, on a CPU too.
+the next one follows, in a new process where the old one has died. All ends within `--minutes`, whatever hangs: rows
+that were not reached by then are written as such, and the same command again measures them; `--again TEXT` also those
+with TEXT in their name or state, such as `failed`. `--size tiny` tries all this with tiny models, on a CPU too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +59,8 @@ PAPERS = 258
 POLL_SECONDS = 0.2
 DEVICE_LOST = 75
 """Exit code of a process whose card takes no more work."""
+TABLE_SECONDS = 5
+"""Seconds kept for writing the table and for ending what hangs."""
 _LOST = ("CUDA error", "device-side assert", "unspecified launch failure")
 
 
@@ -105,6 +110,10 @@ def _run(options: Options, arguments: Sequence[str]) -> bool:
     """Return whether all rows are finished."""
     accept_older_transformers()
     if options.measure_until:
+        # Whatever it is doing then, and though nobody may be there to end it.
+        timer = threading.Timer(max(0.0, options.measure_until - time.time()), os._exit, (DEVICE_LOST,))
+        timer.daemon = True
+        timer.start()
         return _measure(options)
     supervisor = Supervisor(options, [sys.executable, "-m", "benchmarks.card", *arguments])
     with ended_by_signals():
@@ -174,8 +183,9 @@ class Supervisor:
         """Args: command: starts the process that measures; how long it may do so is added."""
         self._options = options
         self._command = command
-        self._until = time.time() + 60 * options.minutes
+        self._until = time.time() + max(0.0, 60 * options.minutes - TABLE_SECONDS)
         self._estimates: dict[str, Estimate] = {}
+        self._without_estimate: set[str] = set()
         self._planned = [job.row for job in _jobs(options)]
         self._file = options.folder / RESULTS_FILE
 
@@ -200,12 +210,12 @@ class Supervisor:
             described_model(self._options.folder, model, self._options.size)
         again = self._options.again
         kept = [row for row in results.rows if not (again and (again in row.name or again == row.state))]
-        self._write(replace(results, rows=tuple(kept)), without_running=True)
+        self._write(replace(results, rows=tuple(kept)))
         while not self.finished and time.time() < self._until:
             self._run_process()
-        while (row := self._unestimated()) is not None:
-            self._estimate(row)
-        self._write(self._results(), without_running=True)
+        while (row := self._unestimated()) is not None and self._estimate(row):
+            pass
+        self._write(self._with_unreached(self._results()))
         sys.stdout.write((self._options.folder / TABLE_FILE).read_text(encoding="utf-8"))
 
     def _run_process(self) -> None:
@@ -222,7 +232,9 @@ class Supervisor:
                 overrun = self._is_overrun()
         finally:
             process.kill()
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                # A process that hangs in the card's driver ends when that lets go of it.
+                process.wait(TABLE_SECONDS / 2)
         results = self._results()
         running = next((row for row in results.rows if row.state == "running"), None)
         if running is None and process.returncode and not overrun and time.time() < self._until:
@@ -230,7 +242,7 @@ class Supervisor:
         if running is not None and (overrun or time.time() < self._until):
             reason = f"not done in {self._options.row_seconds:g} s" if overrun else f"exit code {process.returncode}"
             results = results.with_row(replace(running, state="failed", reason=f"its process was ended: {reason}"))
-        self._write(results, without_running=True)
+        self._write(results)
 
     def _is_overrun(self) -> bool:
         """Return whether a row has run for too long. The file is written when a row begins and when it ends."""
@@ -240,8 +252,16 @@ class Supervisor:
     def _results(self) -> Results:
         return read_results(self._options.folder, self._options.size)
 
-    def _write(self, results: Results, *, without_running: bool) -> None:
-        rows = tuple(row for row in results.rows if row.state != "running" or not without_running)
+    def _with_unreached(self, results: Results) -> Results:
+        """Return the results with a row for each that there was no time for."""
+        reason = f"time was up after {self._options.minutes:g} minutes: run the same command again"
+        for row in self._planned:
+            if not results.finished(row.name):
+                results = results.with_row(replace(row, state="not reached", reason=reason))
+        return results
+
+    def _write(self, results: Results) -> None:
+        rows = tuple(row for row in results.rows if row.state != "running")
         estimates = {each.row: each for each in results.estimates} | self._estimates
         whole = replace(results, rows=rows, estimates=tuple(estimates.values()))
         write_results(self._options.folder, whole)
@@ -249,12 +269,27 @@ class Supervisor:
 
     def _unestimated(self) -> Row | None:
         results = self._results()
-        known = {each.row for each in results.estimates} | self._estimates.keys()
+        known = {each.row for each in results.estimates} | self._estimates.keys() | self._without_estimate
         rows = (row for row in results.rows if row.estimated and row.measured is not None)
         return next((row for row in rows if row.name not in known), None)
 
-    def _estimate(self, row: Row) -> None:
-        """Estimate the memory of a row from its model's configuration, as setup does: no card is asked for anything."""
+    def _estimate(self, row: Row) -> bool:
+        """Estimate the memory of a row from its model's configuration, as setup does: no card is asked for anything.
+
+        Returns:
+            False if time was up before.
+        """
+        try:
+            with _ended_at(self._until):
+                self._estimates[row.name] = self._estimated(row)
+        except TimeoutError:
+            return False
+        except Exception as failure:  # noqa: BLE001 - its row counts without
+            sys.stderr.write(f"{row.name}: no estimate: {_one_line(failure)}\n")
+            self._without_estimate.add(row.name)
+        return True
+
+    def _estimated(self, row: Row) -> Estimate:
         measured, facts = row.measured, self._results().device
         assert measured is not None
         assert measured.text_tokens
@@ -269,8 +304,25 @@ class Supervisor:
         )
         shape = BatchShape(examples=row.batch, text_tokens=measured.text_tokens, target_tokens=measured.target_tokens)
         use = memory_use(model, replace(TRAIN, activation_checkpointing=row.checkpointing), shape)
-        estimate = Estimate(row=row.name, tensors=use.training - use.overhead, total=use.training)
-        self._estimates[row.name] = estimate
+        return Estimate(row=row.name, tensors=use.training - use.overhead, total=use.training)
+
+
+@contextmanager
+def _ended_at(moment: float) -> Iterator[None]:
+    """Raise TimeoutError at a moment, in seconds since the epoch, or at once if that has passed."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    if moment <= time.time():
+        raise TimeoutError
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, moment - time.time())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from figtune.core.io import write_text
 from figtune.core.jsonl import read_json, write_json
 
 Kind = Literal["training", "run", "encoding", "generation", "loading"]
-State = Literal["running", "done", "failed", "skipped"]
+State = Literal["running", "done", "failed", "skipped", "not reached"]
 Mode = Literal["lora", "qlora"]
 
 RESULTS_FILE, TABLE_FILE = "card.json", "card.md"
@@ -143,7 +143,7 @@ class Results:
 
     def finished(self, name: str) -> bool:
         """Return whether a row need not be measured any more."""
-        return any(row.name == name and row.state != "running" for row in self.rows)
+        return any(row.name == name and row.state not in ("running", "not reached") for row in self.rows)
 
 
 def read_results(folder: Path, size: str) -> Results:

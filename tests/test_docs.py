@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from docs.packages import PICTURE, package_imports, packages_picture
 from docs.settings import PAGE, settings_page
 
@@ -24,3 +26,25 @@ def test_every_module_named_in_the_architecture_exists() -> None:
     named = {name.removeprefix("figtune/") for name in re.findall(r"`([a-z_0-9]+/[a-z_0-9/]+\.py)`", page)}
     assert len(named) > 20
     assert [name for name in sorted(named) if not (package / name).is_file()] == []
+
+
+ROOMS = {
+    "the loss": "loss",
+    "the data loader": "data_loader",
+    "the collator": "collator",
+    "what happens when memory runs out": "oom",
+    "early stopping": "early_stopping",
+    "the learning-rate schedule": "schedule",
+    "which layers LoRA adapts": "lora_targets",
+    "the prompt text of a task": "task_prompts",
+    "deduplication": "dedup",
+    "adding a metric": "metrics",
+}
+"""Words of the file names in which a newcomer looks first."""
+
+
+@pytest.mark.parametrize("question", ROOMS)
+def test_file_names_answer_the_questions_of_a_newcomer(question: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (first,) = re.findall(rf"(?m)^\| {question}[^|]* \| [^`|]*`figtune/([a-z_0-9/]+)\.py`", page)
+    assert ROOMS[question] in first.split("/")[-1]

@@ -34,7 +34,7 @@ _OF_BENCHMARKS = {
         "examples_per_second",
         "wrong",
     ),
-    *("examples_per_second", "wrong", "flags", "minutes", "price", "again"),
+    *("examples_per_second", "wrong", "flags", "minutes", "price", "again", "panels"),
 }
 _OF_SERVERS = {"max", "enable", "ctx", "chat", "mmproj", "lora"}
 _OF_OTHERS = {"quiet", "help", "logdir"} | _OF_LAUNCHERS | _OF_BENCHMARKS | _OF_SERVERS

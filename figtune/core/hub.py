@@ -56,7 +56,7 @@ def download(repository: Repository, patterns: Sequence[str] | None) -> Path:
         patterns: file names that are wanted; None for all.
 
     Raises:
-        ResourceError: it is not to be had; the remedy says which page to visit or what to type.
+        ResourceError: it is unavailable; the remedy says which page to visit or what to type.
     """
     if repository.revision is not None and (cached := _cached(repository, patterns)) is not None:
         return cached

@@ -54,16 +54,28 @@ ENCODERS: dict[str, Callable[[Size], Size]] = {
 def count_readable_words(figure: FigureRecord) -> tuple[int, dict[str, int]]:
     """Return the number of words printed in a figure, and of those that can be read, by encoder.
 
-    Only words of the text layer count: those that are pixels have no type size. Squashing shrinks one direction more
-    than the other, and the smaller one counts; enlarging a crop adds nothing that can be read.
+    Only words of the text layer count: those that are pixels have no type size.
     """
     if figure.crop_size is None:
         return 0, {}
     words = sum(count for _, count in figure.text_sizes)
-    pixels_per_point = figure.dpi / _POINTS_PER_INCH
     readable = {}
-    for name, resized in ENCODERS.items():
-        scales = (now / before for now, before in zip(resized(figure.crop_size), figure.crop_size, strict=True))
-        least = READABLE_PIXELS / (pixels_per_point * min(1.0, *scales))
+    for name in ENCODERS:
+        least = least_readable_size(name, figure.crop_size, figure.dpi)
         readable[name] = sum(count for size, count in figure.text_sizes if size >= least)
     return words, readable
+
+
+def least_readable_size(encoder: str, size: Size, dpi: int) -> float:
+    """Return the type size in points from which words can be read.
+
+    Squashing shrinks one direction more than the other, and the smaller one counts; enlarging a picture adds nothing
+    that can be read.
+
+    Args:
+        encoder: its name in `ENCODERS`.
+        size: of the picture given to it.
+        dpi: resolution of that picture.
+    """
+    scales = (now / before for now, before in zip(ENCODERS[encoder](size), size, strict=True))
+    return READABLE_PIXELS / (dpi / _POINTS_PER_INCH * min(1.0, *scales))

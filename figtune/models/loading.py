@@ -207,7 +207,7 @@ def base_folder(record: ModelRecord, beside: Path) -> Path:
         beside: the folder that the record was read from.
 
     Raises:
-        ResourceError: it is not to be had.
+        ResourceError: it is unavailable.
     """
     base = str(beside / BASE_FOLDER) if record.tiny else record.base
     return find_model(base, record.commit, weights=True).folder
@@ -234,7 +234,7 @@ def load_tuned_model(
     Raises:
         ArtifactMissingError: the folder is not there or unfinished.
         UsageError: weights in 4 bits are to be sharded.
-        ResourceError: the base model is not to be had, or memory is too small.
+        ResourceError: the base model is unavailable, or memory is too small.
     """
     record = read_json(folder / MODEL_FILE, ModelRecord, made_by)
     if record.tiny:

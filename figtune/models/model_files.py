@@ -39,7 +39,7 @@ def find_model(name: str, revision: str | None, *, weights: bool) -> ModelFolder
         weights: with the weights, or only what describes the model.
 
     Raises:
-        ResourceError: it is not to be had; the remedy says which page to visit or what to type.
+        ResourceError: it is unavailable; the remedy says which page to visit or what to type.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -55,7 +55,7 @@ def find_model(name: str, revision: str | None, *, weights: bool) -> ModelFolder
 
 
 def check_model(name: str, revision: str | None) -> None:
-    """See that all of a model can be had: its description is here or is downloaded, its weights are here or may be.
+    """Check that all of a model is available: its description is here or is downloaded, its weights are here or may be.
 
     Raises:
         ResourceError: no network, no licence, or files that are missing; the remedy says what to do.

@@ -46,7 +46,7 @@ def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     The base model's files are fetched, but its weights are not loaded.
 
     Raises:
-        ResourceError: the model is not to be had or not supported.
+        ResourceError: the model is unavailable or not supported.
         UsageError: a dtype, image tokens or an adapter that do not suit it.
     """
     check_setup(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import card
+from benchmarks.card_device import device_name
 from benchmarks.card_models import described_model
 from benchmarks.card_results import (
     DeviceFacts,
@@ -29,6 +32,7 @@ from benchmarks.card_rows import Job
 from benchmarks.full_size_model import OFFLINE
 from benchmarks.training_ways import random_model
 from figtune.core.errors import ExitCode, UsageError
+from figtune.models.loading import resolve_device
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -84,6 +88,12 @@ def test_a_row_is_skipped_where_a_library_is_missing() -> None:
     assert (found.state, found.reason) == ("skipped", "no_such_library not installed")
 
 
+def test_a_row_is_skipped_where_transformers_is_too_old() -> None:
+    job = Job(row=row("a", 1, None), measure=lambda: raised(AssertionError()), transformers=(99, 1))
+    found, _ = card._measured(job, CPU)
+    assert (found.state, found.reason) == ("skipped", f"needs transformers 99.1, not {transformers.__version__}")
+
+
 def test_a_card_that_takes_no_more_work_is_noticed() -> None:
     broken = RuntimeError("CUDA error: an illegal memory access was encountered")
     job = Job(row=row("a", 1, None), measure=lambda: raised(broken))
@@ -131,8 +141,11 @@ def test_losses_that_differ_between_ways_are_pointed_out(tmp_path: Path) -> None
 
 def test_nothing_is_begun_after_the_time_limit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert card.main([str(tmp_path), "--size", "tiny", "--models", "gemma3", "--minutes", "0"]) == 1
-    assert read_results(tmp_path, "tiny").rows == ()
-    assert "| gemma3: generation, batch 1 | not reached" in capfd.readouterr().out
+    rows = read_results(tmp_path, "tiny").rows
+    assert {(row.state, row.reason) for row in rows} == {
+        ("not reached", "time was up after 0 minutes: run the same command again")
+    }
+    assert "| gemma3: generation, batch 1 | not reached: time was up" in capfd.readouterr().out
 
 
 def test_results_of_another_size_or_device_are_not_mixed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -179,6 +192,29 @@ def test_a_process_that_dies_or_hangs_costs_one_row(tmp_path: Path, how: str, se
     assert (first.state, second.state) == ("done", "failed")
     assert reason in second.reason
     assert {row.state for row in others} == {"skipped"}
+
+
+def test_rows_that_were_not_reached_are_written_as_such_and_are_measured_by_the_next_command(tmp_path: Path) -> None:
+    options = card._parse([str(tmp_path), "--size", "tiny", "--models", "gemma3", "--batches", "1", "--minutes", "0"])
+    supervisor = card.Supervisor(options, [])
+    first, second, *others = supervisor._planned
+    done = replace(first, state="done", measured=Measured(per_second=1.0))
+    write_results(tmp_path, Results(size="tiny", device=FACTS, rows=(done, second)))
+    supervisor.run()
+    results = read_results(tmp_path, "tiny")
+    assert [row.name for row in results.rows] == [first.name, second.name, *(row.name for row in others)]
+    assert [row.state for row in results.rows] == ["done", *("not reached" for _ in (second, *others))]
+    assert [results.finished(row.name) for row in results.rows] == [True, *(False for _ in (second, *others))]
+
+
+@pytest.mark.slow
+def test_a_process_ends_itself_when_time_is_up(tmp_path: Path) -> None:
+    write_results(tmp_path, Results(size="tiny", device=replace(FACTS, name=device_name(resolve_device("auto")))))
+    script = (
+        "import sys, time; from benchmarks import card; card._jobs = lambda _: time.sleep(60); card.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), "--size", "tiny", "--measure_until", str(time.time() + 1)]
+    assert subprocess.run(command, check=False).returncode == card.DEVICE_LOST
 
 
 class Allocations(TorchDispatchMode):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from figtune.dataset.figure_words import printed_lines, printed_words
-from figtune.extraction.records import Panel
+from figtune.extraction.records import Panel, TableGrid
 from tests.dataset.content_maker import PLAIN_FIGURE
 
 
@@ -79,6 +79,16 @@ def test_formulas_are_no_words() -> None:
 def test_a_figure_that_may_hold_more_words_is_not_read() -> None:
     words = printed_words(replace(PLAIN_FIGURE, hides_words=True))
     assert [(each.labels, each.lacking) for each in words] == [((), "hidden_words_in_figure")]
+
+
+def test_a_table_is_read_row_by_row_where_bars_part_its_cells_only() -> None:
+    grid = TableGrid(header=(("", "Loss"),), columns=("", "Loss"), rows=(("Base", "2.5"), ("Ours", "")))
+    table = replace(PLAIN_FIGURE, figure_type="Table", kind="table", grid=grid)
+    assert [each.labels for each in printed_words(table)] == [("| Loss", "Base | 2.5", "Ours |")]
+    for unsure in (None, replace(grid, rows=(("Base", "2.5 | 3"),))):
+        assert [each.lacking for each in printed_words(replace(table, grid=unsure))] == ["unsure_table"]
+    long = replace(grid, rows=(("Base", "2.5"),) * 61)
+    assert [each.lacking for each in printed_words(replace(table, grid=long))] == ["too_many_words_in_figure"]
 
 
 def test_many_words_are_read_panel_by_panel() -> None:
