@@ -34,7 +34,7 @@ from figtune.extraction.paper_cache import (
     invalidate_entry,
     write_entry,
 )
-from figtune.extraction.pdf_files import PdfFile, find_pdfs, pdf_hashes
+from figtune.extraction.pdf_files import PdfFile, find_pdfs, linked_folders, pdf_hashes
 from figtune.extraction.records import (
     CROPS_FOLDER,
     FIGURES_FILE,
@@ -95,6 +95,9 @@ def extract_folder(
             what is finished stays.
     """
     sources = find_pdfs(pdf_dir)
+    if linked := linked_folders(pdf_dir):
+        more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
+        logger.warning(f"left out: {linked[0]!a}{more}: folders behind symbolic links, which may lead in circles")
     recipe = ExtractionParams(
         version=EXTRACTION_VERSION,
         dpi=settings.dpi,

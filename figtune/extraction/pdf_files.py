@@ -55,7 +55,7 @@ def find_pdfs(pdf_dir: Path) -> list[PdfFile]:
     Folders behind symbolic links are not entered: they may lead in circles.
 
     Raises:
-        InputError: no such folder, or no PDF in it.
+        InputError: no such folder, no PDF in it, or a folder in it that cannot be read.
     """
     if not pdf_dir.is_dir():
         problem = "is not a folder" if pdf_dir.exists() else "does not exist"
@@ -72,10 +72,29 @@ def find_pdfs(pdf_dir: Path) -> list[PdfFile]:
 
 
 def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(pdf_dir):
+    for folder, _, names in os.walk(pdf_dir, onerror=_refuse_folder):
         for name in names:
             if name.lower().endswith(".pdf"):
                 yield Path(folder, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    folder = printable(str(error.filename))
+    raise InputError(
+        f"the folder {folder} {unreadable(error)}, so its papers would be missed",
+        "change its permissions, or move it out of --pdf_dir",
+    ) from None
+
+
+def linked_folders(pdf_dir: Path) -> list[str]:
+    """Return the relative paths of folders behind symbolic links, whose papers `find_pdfs` leaves out."""
+    linked = (
+        Path(folder, name)
+        for folder, below, _ in os.walk(pdf_dir)
+        for name in below
+        if os.path.islink(f"{folder}/{name}")  # noqa: PTH114 - without a Path for each
+    )
+    return sorted(printable(path.relative_to(pdf_dir).as_posix()) for path in linked)
 
 
 def _source(path: Path, pdf_dir: Path) -> PdfFile:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -30,6 +30,8 @@ _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = (0.5, 2.0)
 _BUSY = 429
 _SERVER_ERROR = 500
+_LARGEST_ANSWER = 16_000_000
+"""Bytes; an answer of 256 tokens with all that is told of each takes a hundredth."""
 _SHOWN = 300
 """Characters of a server's words in a message."""
 
@@ -112,6 +114,8 @@ class ServedModel:
     """Address of the protocol, ending in /v1."""
     name: str
     client: httpx2.Client = field(repr=False, compare=False)
+    timeout_seconds: float
+    """Seconds that an answer may take."""
 
     def ask(self, image: Image.Image, prompt: str, decoding: Decoding, *, tokens: bool = False) -> ServedAnswer:
         """Answer a prompt about an RGB image.
@@ -135,7 +139,7 @@ class ServedModel:
             "top_p": decoding.top_p,
             "seed": decoding.seed,
         } | ({"logprobs": True, "top_logprobs": 1} if tokens else {})
-        told = _read(self.address, _request(self.client, self.address, "/chat/completions", body), _Completion)
+        told = _read(self.address, self.request("/chat/completions", body), _Completion)
         if not told.choices:
             raise ResourceError(f"{self.address} answered without a choice", "look at the server's log")
         (choice, *_) = told.choices
@@ -145,6 +149,57 @@ class ServedModel:
             ended_with_eos=choice.finish_reason == "stop",
             chosen=(choice.logprobs.content or ()) if choice.logprobs else (),
         )
+
+    def request(self, path: str, body: Body | None) -> bytes:
+        """Return the content of an answer; what may pass is tried again.
+
+        Raises:
+            UnansweredError: the server refuses this request.
+            ResourceError: the server does not answer, or none of its kind.
+        """
+        address = self.address
+        failure: ResourceError
+        for wait in (*_RETRY_SECONDS, None):
+            try:
+                response = self._response(path, body)
+            except httpx2.ConnectError:
+                failure = ResourceError(
+                    f"nothing answers at {address}", "start the server, or correct the address given with --test.server"
+                )
+                if body is None:
+                    raise failure from None
+            except httpx2.TimeoutException:
+                # A server that is slow once is slow again: the work that it still has only grows.
+                raise ResourceError(
+                    f"{address} did not answer in time",
+                    "raise --test.server_timeout, or give the server a faster machine",
+                ) from None
+            except httpx2.HTTPError as broken:
+                failure = ResourceError(f"the connection to {address} broke: {broken}", "look at the server's log")
+            else:
+                if response.status_code == httpx2.codes.OK:
+                    return response.content
+                failure = _refusal(address, response)
+                if response.status_code != _BUSY and response.status_code < _SERVER_ERROR:
+                    raise failure
+            if wait is not None:
+                time.sleep(wait)
+        raise failure
+
+    def _response(self, path: str, body: Body | None) -> httpx2.Response:
+        """Return a response whose content is here; one that never ends is neither waited for nor kept."""
+        until, content = time.monotonic() + self.timeout_seconds, bytearray()
+        with self.client.stream("POST" if body else "GET", self.address + path, json=body) as response:
+            for piece in response.iter_bytes():
+                content += piece
+                if time.monotonic() > until:
+                    raise httpx2.ReadTimeout("still answering")
+                if len(content) > _LARGEST_ANSWER:
+                    raise ResourceError(
+                        f"{self.address} answered more than {_LARGEST_ANSWER // 1_000_000} MB", "look at its log"
+                    )
+        headers = {name: response.headers[name] for name in ("location",) if name in response.headers}
+        return httpx2.Response(response.status_code, headers=headers, content=bytes(content))
 
 
 @contextmanager
@@ -169,11 +224,13 @@ def connect(url: str, name: str, timeout_seconds: float) -> Iterator[ServedModel
         trust_env=False,
         follow_redirects=False,
     ) as client:
-        yield ServedModel(address=address, name=name or _only_model(client, address), client=client)
+        served = ServedModel(address=address, name=name, client=client, timeout_seconds=timeout_seconds)
+        yield served if name else replace(served, name=_only_model(served))
 
 
-def _only_model(client: httpx2.Client, address: str) -> str:
-    listed = [model.id for model in _read(address, _request(client, address, "/models", None), _ModelList).data]
+def _only_model(served: ServedModel) -> str:
+    address = served.address
+    listed = [model.id for model in _read(address, served.request("/models", None), _ModelList).data]
     if len(listed) != 1:
         names = ", ".join(listed) or "it lists none"
         raise UsageError(f"{address} serves {len(listed)} models", f"name one with --test.server_model: {names}")
@@ -206,41 +263,6 @@ def data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _request(client: httpx2.Client, address: str, path: str, body: Body | None) -> bytes:
-    """Return the content of an answer; what may pass is tried again.
-
-    Raises:
-        UnansweredError: the server refuses this request.
-        ResourceError: the server does not answer, or none of its kind.
-    """
-    failure: ResourceError
-    for wait in (*_RETRY_SECONDS, None):
-        try:
-            response = client.get(address + path) if body is None else client.post(address + path, json=body)
-        except httpx2.ConnectError:
-            failure = ResourceError(
-                f"nothing answers at {address}", "start the server, or correct the address given with --test.server"
-            )
-            if body is None:
-                raise failure from None
-        except httpx2.TimeoutException:
-            # A server that is slow once is slow again: the work that it still has only grows.
-            raise ResourceError(
-                f"{address} did not answer in time", "raise --test.server_timeout, or give the server a faster machine"
-            ) from None
-        except httpx2.HTTPError as broken:
-            failure = ResourceError(f"the connection to {address} broke: {broken}", "look at the server's log")
-        else:
-            if response.status_code == httpx2.codes.OK:
-                return response.content
-            failure = _refusal(address, response)
-            if response.status_code != _BUSY and response.status_code < _SERVER_ERROR:
-                raise failure
-        if wait is not None:
-            time.sleep(wait)
-    raise failure
 
 
 def _refusal(address: str, response: httpx2.Response) -> ResourceError:

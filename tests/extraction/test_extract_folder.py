@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,7 +297,7 @@ def test_a_reason_may_name_a_file_whose_name_is_no_text(tmp_path: Path, content:
     assert [paper.reason for paper in papers(content).values()] == ["caf\\xe9.pdf is no PDF"]
 
 
-def test_what_is_no_regular_file_is_recorded(pdf_dir: Path, content: Path) -> None:
+def test_what_is_no_regular_file_is_recorded(pdf_dir: Path, content: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(pdf_dir / "pipe.pdf")
     (pdf_dir / "dangling.pdf").symlink_to(pdf_dir / "nowhere")
     (pdf_dir / "folder.pdf").mkdir()
@@ -307,6 +308,22 @@ def test_what_is_no_regular_file_is_recorded(pdf_dir: Path, content: Path) -> No
     failed = {paper.file: paper.reason for paper in papers(content).values() if paper.status == "failed"}
     assert failed == {"pipe.pdf": "not a regular file", "dangling.pdf": "not a regular file"}
     assert (counts.ok, counts.failed) == (3, 2)
+    assert "left out: 'circle': folders behind symbolic links" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="drops the right of root to read everything")
+def test_papers_in_a_folder_that_cannot_be_read_are_not_missed_in_silence(pdf_dir: Path) -> None:
+    (pdf_dir / "private").mkdir(mode=0)
+    as_others = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    code = (
+        "import sys, pathlib; from figtune.extraction.pdf_files import find_pdfs; find_pdfs(pathlib.Path(sys.argv[1]))"
+    )
+    command = (*as_others, sys.executable, "-c", code, str(pdf_dir))
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.stderr.splitlines()[-1].endswith(
+        f"the folder {pdf_dir}/private cannot be read (permission denied), so its papers would be missed; "
+        "change its permissions, or move it out of --pdf_dir"
+    )
 
 
 def test_a_folder_that_is_missing_or_holds_no_papers_is_bad_input(tmp_path: Path, content: Path) -> None:
