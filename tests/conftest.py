@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from figtune.core.log import configure_logging
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from figtune.models.family import Family
     from tests.browser import Tab
+
+# A busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 _SLOW_FIXTURES = {"demo", "browser"}

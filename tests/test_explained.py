@@ -64,6 +64,7 @@ def test_the_numbers_trained_are_those_of_the_modes() -> None:
     assert f"`projector` {1152 * PALIGEMMA.width + PALIGEMMA.width:,} numbers" in PAGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "mode", "examples", "stated"),
     [

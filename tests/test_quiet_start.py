@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 _NOISE = "Failed to load CPU gemm_4bit_forward from kernels-community: %s. Please make sure ..."
 
 
+@pytest.mark.slow
 def test_importing_what_training_imports_prints_nothing() -> None:
     code = "import figtune.models.loading, bitsandbytes"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -135,7 +135,7 @@ def test_a_smolvlm2_prompt_is_what_its_template_and_its_processor_make(
         assert list(example.input_ids) == wanted
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(width=st.integers(1, 400), height=st.integers(1, 400))
 def test_the_tiles_of_an_image_are_known_from_its_size(processors: dict[str, Any], width: int, height: int) -> None:
     family, processor = family_of("smolvlm", ""), processors["smolvlm"]
@@ -198,7 +198,7 @@ def test_a_long_sentence_is_cut_between_words(family: Family, processor: Process
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(text=st.text(min_size=1, max_size=80), limit=st.integers(20, 60))
 def test_no_text_exceeds_the_limit_or_loses_its_stop_token(
     processors: dict[str, Processor], text: str, limit: int

@@ -61,6 +61,7 @@ def test_the_longest_bar_has_the_most_pixels_of_its_colour() -> None:
         assert answer(drawing, "highest") in (None, told[0])
 
 
+@pytest.mark.slow
 def test_the_line_that_ends_highest_is_the_topmost_at_the_right() -> None:
     checked = 0
     for drawing, picture in of_kind("lines"):

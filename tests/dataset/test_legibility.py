@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Gemma4ImageProcessorPil
 
@@ -44,7 +44,6 @@ def figure(size: tuple[int, int], *text_sizes: tuple[float, int]) -> FigureRecor
     )
 
 
-@settings(deadline=None)
 @given(width=st.integers(64, 2048), height=st.integers(64, 2048), tokens=st.sampled_from((280, 560, 1120)))
 def test_gemma4_resizes_to_the_size_that_is_stated(width: int, height: int, tokens: int) -> None:
     if max(width, height) > 8 * min(width, height):

@@ -78,6 +78,7 @@ def _dtypes(config: dict[str, object]) -> Iterator[object]:
             yield from _dtypes(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["processor", "merged"])
 def test_tokenizer_and_processor_are_the_bases_files(exported: Exported, name: str) -> None:
     folder = exported.output / name

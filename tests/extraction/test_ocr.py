@@ -235,6 +235,7 @@ def test_asked_for_and_not_installed_it_ends_in_one_line(
     assert "pip install -r requirements-ocr.txt" in line
 
 
+@pytest.mark.slow
 def test_only_papers_that_need_ocr_are_read_anew_when_it_changes(
     papers: Path, scanned: PaperResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

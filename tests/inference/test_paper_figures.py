@@ -66,6 +66,7 @@ def test_what_prompts_were_made_to_tell_is_told_in_asking_too(paper: Paper, demo
     assert compared > 2
 
 
+@pytest.mark.slow
 def test_own_words_come_after_the_same_context(paper: Paper) -> None:
     figure = select_figure(paper, "3")
     asked = prompt(paper, figure, "explain", None).splitlines()

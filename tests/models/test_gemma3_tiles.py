@@ -125,7 +125,7 @@ def test_the_text_around_tiles_takes_nothing_from_the_prompt(loaded: LoadedModel
     assert len(lengths) == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(width=st.integers(1, 1200), height=st.integers(1, 1200))
 def test_tiles_are_known_from_the_size(loaded: LoadedModel, width: int, height: int) -> None:
     layout = FAMILY.image_layout(loaded.processor, (width, height))
@@ -249,7 +249,6 @@ def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(width=st.integers(256, 2048), height=st.integers(256, 2048))
 def test_legibility_counts_the_tiles_that_are_cut(loaded: LoadedModel, width: int, height: int) -> None:
     processor = processor_of(loaded)

@@ -93,7 +93,7 @@ def test_a_template_without_a_place_for_images_is_refused(processor: Any) -> Non
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(width=st.integers(1, 400), height=st.integers(1, 400), tokens=st.sampled_from((70, 140)))
 def test_tokens_are_known_from_the_size_and_never_more_than_chosen(
     tiny_folders: dict[str, Path], width: int, height: int, tokens: int

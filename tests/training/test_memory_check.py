@@ -33,6 +33,7 @@ def settings(name: str) -> StepConfig:
     )
 
 
+@pytest.mark.slow
 def test_a_size_that_is_too_small_stops_with_what_to_change(tmp_path: Path, tiny_folders: dict[str, Path]) -> None:
     name = str(described_alone(tmp_path / "model", tiny_folders["gemma3"]))
     with pytest.raises(
@@ -51,6 +52,7 @@ def test_enough_memory_is_told_with_a_table_and_without_weights(
     assert "(free on this machine)" in said
 
 
+@pytest.mark.slow
 def test_a_larger_model_than_this_machine_is_a_warning(
     tmp_path: Path, tiny_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

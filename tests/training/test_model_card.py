@@ -110,6 +110,7 @@ def test_settings_of_lora_are_told_where_there_is_lora(tmp_path: Path) -> None:
     assert "| adapter freeze | none |" in projector
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
 def test_the_readme_answers_as_figtune_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -130,6 +131,7 @@ def test_the_readme_has_the_lines_of_the_card(tmp_path: Path) -> None:
     assert f"```python\n{usage_code(record)}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of PaliGemma's processor
 @pytest.mark.parametrize(("name", "mode"), [("tiny-paligemma", "projector"), ("tiny-gemma3", "qlora")])
@@ -145,6 +147,7 @@ def test_the_card_answers_as_figtune_does(
     assert asked_by(code, capsys) == answer_of(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
 def test_the_card_cuts_the_tiles_of_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -168,6 +171,7 @@ def test_the_card_tells_the_least_versions(tmp_path: Path) -> None:
     assert "--enable-tower-connector-lora" in card_of(tmp_path / "vision", "lora")
 
 
+@pytest.mark.slow
 def test_the_card_loads_a_model_trained_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = AdapterSettings(mode="full", rank=1, alpha=1, dropout=0.0, targets=("decoder",))
     set_up_model(tmp_path, dataclasses.replace(choice("tiny-gemma3"), adapter=whole))
