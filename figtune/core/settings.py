@@ -68,9 +68,6 @@ class RunSettings:
     """Log debug lines and the messages of libraries too."""
 
     def __post_init__(self) -> None:
-        for name, value in flatten(self).items():
-            # Larger ones cannot be written into a manifest.
-            check_setting(not isinstance(value, int) or abs(value) < 2**63, name, "a number of at most 63 bits")
         check_pair(not self.quiet or not self.verbose, "quiet", "without --verbose")
         made = {folder.resolve() for folder in (self.content_dir, self.dataset_dir, self.model_dir)}
         check_pair(

@@ -14,6 +14,7 @@ _SHORTEST_STEM = 4  # letters
 _MARKS = ".,:;()[]{}'\"“”‘’…"
 _ASIDE = re.compile(r"\s*[(\[](?:Sec|Fig|Eq|Tab|§|\d)[^)\]]*[)\]]\.?|^\(?[a-h]\)\s*", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d_][\w/+&.-]*(?:\s(?:[^\W_][\w/+&.-]*|&|\+))*")
+_LETTERS = re.compile(r"[^\W\d_]{3}")
 _UNFINISHED = re.compile(r"[-‐]$")
 _WORD_OF_NAME = re.compile(r"[^\W\d_]{3,}[\w/+&.-]*|of|for|to|and|&|[A-Z]{2}|[^\W\d_][\w]*-[\w-]+|[1-4]?[A-Z]{2,}s?")
 _QUALITY = re.compile(r"[a-z]{2,}(?:[^e]ed|able|ible|ive|ous|[^ns]al|i[sz]e)|(?:\S+\s)+only", re.IGNORECASE)
@@ -41,6 +42,21 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
     # A piece of a name that stands whole elsewhere is a line of a label that was read apart.
     pieces = {word.casefold() for name in whole if " " in name for word in name.split()}
     return tuple(name for name in whole if " " in name or name.casefold() not in pieces)[:_MOST_NAMES]
+
+
+def complete_names(figure_text: str, names: Sequence[str], spoken: str) -> tuple[str, ...]:
+    """Return the names if they are all that the figure prints; none where a label is missing or cut.
+
+    A list that lacks boxes, or has pieces of their labels, teaches that the drawing does.
+
+    Args:
+        names: what `component_names` finds of the same text.
+    """
+    text = " ".join(spoken.casefold().split())
+    known = {name.casefold().removesuffix("s") for name in names}
+    labels = _labels([_plain(line) for line in figure_text.splitlines()], text)
+    could_be = (label for label in labels if _LETTERS.search(label) and label != label.lower())
+    return tuple(names) if all(label.casefold().removesuffix("s") in known for label in could_be) else ()
 
 
 def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:

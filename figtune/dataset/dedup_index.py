@@ -23,6 +23,8 @@ from figtune.dataset.image_store import HASH_BITS
 from figtune.dataset.records import SPLITS, Split
 
 _FILE = f"{TEMPORARY_PREFIX}pictures.sqlite"
+_LONGEST_PATH = 500
+"""Bytes of a path that SQLite opens; it refuses more than 512."""
 _UNSAFE_BUT_FAST = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;"
 _TABLE = """
 CREATE TABLE pictures (
@@ -111,12 +113,15 @@ class ImageIndex:
 
 @contextmanager
 def open_index(dataset_dir: Path) -> Iterator[ImageIndex]:
-    """Yield an empty index whose database lies in the folder until the block ends."""
+    """Yield an empty index whose database lies in the folder until the block ends, or in the folder for temporary files
+    where the path is too long."""
     path = dataset_dir / _FILE
     dataset_dir.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
+    # SQLite gives a database without a name a temporary file.
+    name = path if len(os.fsencode(path.resolve())) <= _LONGEST_PATH else ""
     try:
-        with _translate_full_disk(path), closing(sqlite3.connect(path, isolation_level=None)) as database:
+        with _translate_full_disk(path), closing(sqlite3.connect(name, isolation_level=None)) as database:
             database.executescript(_UNSAFE_BUT_FAST + _TABLE + "; BEGIN")
             yield ImageIndex(database)
     finally:

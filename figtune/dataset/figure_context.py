@@ -10,7 +10,7 @@ from functools import partial
 
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
-from figtune.dataset.components import component_names
+from figtune.dataset.components import complete_names, component_names
 from figtune.dataset.figure_words import PrintedWords, printed_words
 from figtune.dataset.panel_captions import PanelPart, panel_parts
 from figtune.dataset.questions import FigureFacts
@@ -99,7 +99,7 @@ def build_context(
         figure_text=figure.figure_text,
         printed=printed_words(figure),
         has_headline=caption.has_headline,
-        components=components,
+        components=complete_names(figure.figure_text, components, spoken),
         is_architecture=drawn,
         shares=assign_sentences(
             caption.sentences,

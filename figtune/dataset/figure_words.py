@@ -1,14 +1,14 @@
 """Words printed in a figure, panel or table, in reading order, as the PDF's text layer has them: the target of the task
 read.
 
-Formulas and letters with an index are left out: they are no words, and the text layer has no plain form for them.
+What holds formulas, or letters with an index, is left out: the text layer has no plain form for them.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from figtune.dataset.panel_captions import PanelPart
@@ -25,8 +25,6 @@ _FEW_WORDS = 40
 """Words up to which a figure is read as a whole, though it has panels."""
 _MOST_WORDS = 120
 """Words that are read off one picture; more are too small to be read in one of the usual size."""
-_MOST_FORMULAS = 0.25
-"""Share of labels with an index above which a figure holds formulas more than words."""
 _FORMULA = re.compile(r"^[i-z]$|(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
 """An index, or brackets that have lost a letter: `(N× )`; not the underscore of a long name: `Conv5_3`."""
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
@@ -34,6 +32,8 @@ _MOST_ODD = 0.15
 """Share of odd characters above which a text layer has a bad code table, or is a formula's."""
 _MOST_CUT = 0.1
 """Share of a label on the other side of a panel's edge from which the picture shows a part of it."""
+_MOST_OVERLAP = 0.15
+"""Share of the smaller of two labels that the other may cover: boxes are a little higher than letters."""
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
@@ -63,10 +63,21 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
     panels = [panel for panel in figure.panels if panel.box is not None]
     if figure.hides_words and labels:
         return (PrintedWords(panel=None, labels=(), lacking="hidden_words_in_figure"),)
+    if _overlap([Box(*box) for box in figure.text_boxes]):
+        return (PrintedWords(panel=None, labels=(), lacking="unreadable_words_in_figure"),)
     if count_words(figure.figure_text) <= _FEW_WORDS or len(panels) < 2 or len(panels) < len(figure.panels):
         lines, lacking = printed_lines(labels, _MOST_WORDS)
         return (PrintedWords(panel=None, labels=lines, lacking=lacking),)
     return tuple(_in_panel(panel, figure) for panel in panels)
+
+
+def _overlap(boxes: Sequence[Box]) -> bool:
+    """Return True if a label lies over another, or between its parts: it is covered, or their order is unsure."""
+    return any(
+        box.overlap(other) > _MOST_OVERLAP * min(box.area, other.area)
+        for place, box in enumerate(boxes)
+        for other in boxes[place + 1 :]
+    )
 
 
 def _in_table(grid: TableGrid | None) -> PrintedWords:
@@ -104,17 +115,14 @@ def _share_inside(label: BoxTuple, panel: BoxTuple) -> float:
 def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...], str]:
     """Return the labels that hold words or numbers, and the rule against reading them, empty where there is none."""
     every = [" ".join(label.split()) for label in labels]
-    printed = [label for label in every if re.search(r"\w", label)]
-    lines = tuple(label for label in printed if not _FORMULA.search(label))
+    lines = tuple(label for label in every if re.search(r"\w", label))
     words = sum(count_words(line) for line in lines)
     text = "".join(lines)
     if words < _FEWEST_WORDS:
         return (), "no_words_in_figure"
     if words > max_words or any(len(line.split()) > _LONGEST_LINE for line in lines):
         return (), "too_many_words_in_figure"
-    if len(printed) - len(lines) > _MOST_FORMULAS * len(printed):
-        return (), "unreadable_words_in_figure"
-    if _has_odd_signs(text):
+    if any(map(_FORMULA.search, lines)) or _has_odd_signs(text):
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
     if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)) or sum(map(_is_unit, lines)) > 1:

@@ -31,6 +31,8 @@ _MUCH_TEXT, _LITTLE_TEXT = 30, 10
 """Words printed in the figure: about the upper and the lower third of the figures of 56 papers."""
 _WIDE, _NARROW = 2.0, 1.3
 """Width by height: the median of the same figures, and their lower fifth."""
+_ASKED_OF_MUCH_TEXT = 0.3
+"""Share of the figures with much text that are asked about it: of 228 figures 101 have much and 25 little for sure."""
 _ASKED_OF_WIDE = 0.45
 _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
 
@@ -104,14 +106,14 @@ def _possible(facts: FigureFacts) -> Iterator[ShortQuestion]:
 def _about_looks(facts: FigureFacts) -> Iterator[ShortQuestion]:
     """Ask what a glance at the whole figure tells: much or little text, wide or not."""
     words = count_words(facts.figure_text)
-    # A plot or diagram without a text layer is an image whose words are unknown.
-    is_known = facts.kind == "qualitative" or (words > 0 and not facts.hides_words)
-    is_sure = facts.kind_score >= _SURE_KIND and is_known
-    if words >= _MUCH_TEXT or (is_sure and words <= _LITTLE_TEXT):
+    # An image without a text layer may hold words all the same.
+    is_sure = facts.kind_score >= _SURE_KIND and words > 0 and not facts.hides_words
+    is_much = words >= _MUCH_TEXT and draw(facts, "text") < _ASKED_OF_MUCH_TEXT
+    if is_much or (is_sure and words <= _LITTLE_TEXT):
         yield ShortQuestion(
             slug="text",
             request="Is there much or little text in this figure? Answer with much or little.",
-            answer="much" if words >= _MUCH_TEXT else "little",
+            answer="much" if is_much else "little",
         )
     is_wide = facts.aspect >= _WIDE
     if 0 < facts.aspect <= _NARROW or (is_wide and draw(facts, "shape") < _ASKED_OF_WIDE):

@@ -23,6 +23,8 @@ _NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
 _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 """Figures whose words are in the text layer; pictures may hold others."""
+_FEWEST_PANEL_WORDS = 7
+"""Words below which a panel's own part of the caption is a title rather than a description."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
 
 
@@ -125,8 +127,16 @@ def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     context = (("Title", figure_context.title),)
     yield _of_citing_text(figure_context, figure_context.shares.describe, context)
     for panel in figure_context.shares.panels:
-        lacking = "" if panel.sentences else "panel_without_own_caption"
+        lacking = _lacking_of_panel(panel, figure_context.figure_text)
         yield ExampleDraft(panel=panel, context=context, sentences=panel.sentences, lacking=lacking)
+
+
+def _lacking_of_panel(panel: PanelPart, figure_text: str) -> str:
+    """Return the rule against a panel's own part of the caption; a mere title is often printed in the panel too."""
+    words = " ".join(panel.sentences).casefold().split()
+    if not words or " ".join(words).rstrip(".") in " ".join(figure_text.casefold().split()):
+        return "panel_without_own_caption"
+    return "too_short" if len(words) < _FEWEST_PANEL_WORDS else ""
 
 
 def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figtune.dataset.components import component_names, mentioned
+from figtune.dataset.components import complete_names, component_names, mentioned
 
 
 def test_names_are_labels_of_the_figure_whatever_is_said_of_them() -> None:
@@ -47,3 +47,12 @@ def test_words_of_what_is_put_in_and_of_what_things_are_like_name_no_component()
 
 def test_what_lost_letters_is_no_name() -> None:
     assert component_names("Batch Normalizaon\nLSTM ques1on\nEncoder", "") == ("Encoder",)
+
+
+def test_names_are_listed_where_none_is_missing_or_cut() -> None:
+    text = "Image Encoder\nProjection Head\nDecoder\nx\n12\npatches"
+    names = component_names(text, "")
+    assert names == ("Image Encoder", "Projection Head", "Decoder")
+    assert complete_names(text, names, "") == names
+    for other in ("Transformer Encoder (TE)", "Qwen2.5", "f-Divergence Loss", "Select Top 50%"):
+        assert complete_names(f"{text}\n{other}", names, "") == ()

@@ -48,32 +48,29 @@ def test_what_cannot_be_read_is_left_out(text: str, rule: str) -> None:
     assert printed_lines(text.splitlines(), 50) == ((), rule)
 
 
-def test_formulas_are_no_words() -> None:
+@pytest.mark.parametrize("formula", ["H_1", "(N× )", "q", "Loss L_seg", "x^2"])
+def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
     labels = [
         "Image encoder",
-        "H_1",
-        "(N× )",
         "Loss of masks",
         "Text encoder",
         "3 4 5",
         "Output text",
         "Conv5_3",
-        "q",
         "Mask",
         "Head",
         "(a)",
     ]
-    assert printed_lines(labels, 50)[0] == (
-        "Image encoder",
-        "Loss of masks",
-        "Text encoder",
-        "3 4 5",
-        "Output text",
-        "Conv5_3",
-        "Mask",
-        "Head",
-        "(a)",
-    )
+    assert printed_lines(labels, 50) == (tuple(labels), "")
+    assert printed_lines([*labels, formula], 50) == ((), "unreadable_words_in_figure")
+
+
+def test_labels_that_lie_over_each_other_are_not_read() -> None:
+    names, axis = ["Image encoder of words", "Text decoder"], (0.0, 0.0, 10.0, 80.0)
+    figure = replace(PLAIN_FIGURE, figure_text="\n".join(names), text_boxes=(axis, (8.0, 30.0, 60.0, 38.0)))
+    assert [(each.labels, each.lacking) for each in printed_words(figure)] == [(tuple(names), "")]
+    covered = replace(figure, text_boxes=(axis, (2.0, 30.0, 10.0, 38.0)))
+    assert [each.lacking for each in printed_words(covered)] == ["unreadable_words_in_figure"]
 
 
 def test_a_figure_that_may_hold_more_words_is_not_read() -> None:

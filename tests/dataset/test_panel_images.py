@@ -29,7 +29,9 @@ def test_points_become_pixels_of_the_crop() -> None:
 def test_a_panel_shows_its_crop_where_asked_to(tmp_path: Path, panel_images: bool) -> None:
     left, top, right, bottom = 50.0, 100.0, 290.0, 290.0
     panels = (
-        Panel(label="a", box=(left + 62, top + 42, right - 62, bottom - 42), caption="(a) The mask of all the cars."),
+        Panel(
+            label="a", box=(left + 62, top + 42, right - 62, bottom - 42), caption="(a) The mask of cars that it finds."
+        ),
     )
     like = replace(PLAIN_FIGURE, panels=panels, region_box=(left, top, right, bottom), mentions=())
     content = write_content(tmp_path / "content", [figure("paper0", like=like)])

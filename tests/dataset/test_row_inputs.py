@@ -356,3 +356,12 @@ def test_one_decoder_failure_is_one_rejected_row(tmp_path: Path) -> None:
     rules = ["unreadable_image"] * 3 + ["no_image"] * 4
     assert prepared.rules == {f"row-{number:06d}": rule for number, rule in enumerate(rules, start=2)}
     assert all(0 < len(each.detail) < 400 for each in prepared.rejected)
+
+
+def test_a_folder_with_a_very_long_path_makes_the_same(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, [{"image": name, "caption": TEXT} for name in pictures(tmp_path, 3)])
+    long = tmp_path.joinpath(*["ü" * 100] * 5)
+    made = [prepare(source, folder, TRAIN_ONLY, NO_ID).examples for folder in (tmp_path / "short", long)]
+    assert made[0] == made[1]
+    assert len(made[0]["train"]) == 3
+    assert not list(long.glob(".partial-*"))

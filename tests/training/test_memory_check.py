@@ -12,8 +12,9 @@ import pytest
 
 from config import TRAIN
 from figtune.core.errors import ResourceError
+from figtune.models.setup import set_up_model
 from figtune.training.memory_budget import StepConfig
-from figtune.training.memory_check import MemoryBudget, check_setup_memory, free_memory
+from figtune.training.memory_check import MemoryBudget, check_setup_memory, check_training_memory, free_memory
 from tests.models.tuned import choice
 
 
@@ -63,6 +64,23 @@ def test_a_larger_model_than_this_machine_is_a_warning(
     (folder / "config.json").write_text(json.dumps(config))
     check_setup_memory(choice(str(folder)).model, settings(str(folder)), MemoryBudget.of("cpu", None))
     assert "memory may be too small: training takes up to" in capsys.readouterr().err
+
+
+def test_under_fsdp_the_share_of_a_process_is_estimated_and_no_quantisation_proposed(
+    tmp_path: Path,
+    tiny_folders: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_up_model(tmp_path, choice(str(tiny_folders["gemma3"])))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setattr("figtune.training.memory_check.world_size", lambda: 4)
+    train = replace(settings("tiny-gemma3").train, batch_size=1, max_batch_tokens=1024, gradient_accumulation_steps=16)
+    check_training_memory(tmp_path, train, MemoryBudget.of("cpu", "8GB"), "setup")
+    assert "memory, each of 4 " in capsys.readouterr().err
+    with pytest.raises(ResourceError) as refused:
+        check_training_memory(tmp_path, train, MemoryBudget.of("cpu", "500MB"), "setup")
+    assert "qlora" not in str(refused.value)
 
 
 MB = 1_000_000
