@@ -108,6 +108,7 @@ def test_a_local_folder_that_lacks_a_shard(
     assert "not all of them" in _refused(tmp_path / "run", capsys, "--model.name", str(model))
 
 
+@pytest.mark.slow
 def test_a_card_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "CUDA" in _refused(tmp_path / "run", capsys, "--model.name", "tiny-gemma3", "--device", "cuda")
 
@@ -142,6 +143,7 @@ def test_a_folder_for_the_export_that_holds_something_else(tmp_path: Path, capsy
     assert "holds something else" in _refused(tmp_path / "run", capsys, *flags, code=3)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_there_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys, test_model; code = test_model.main(sys.argv[1:]); "

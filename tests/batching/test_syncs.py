@@ -16,6 +16,7 @@ WAITING = ("aten::nonzero", "aten::_local_scalar_dense", "aten::masked_select", 
 """Operations whose result the host reads, or whose size depends on what a tensor holds."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", TINY_NAMES)
 def test_a_step_reads_nothing_back_from_the_device(tmp_path: Path, name: str, weighted: bool) -> None:

@@ -80,6 +80,7 @@ def chatting(tiny_folders: dict[str, Path]) -> Processor:
     return processor
 
 
+@pytest.mark.slow
 def test_a_gemma3_prompt_is_what_its_processor_makes(processors: dict[str, Any]) -> None:
     family, processor = FAMILIES[0], processors["gemma3"]
     theirs = processor(text=f"<start_of_image>{PROMPT}\n", images=[[PICTURE]], return_tensors="pt")

@@ -43,6 +43,7 @@ def result(loaded: LoadedModel, model: nn.Module, features: list[ImageInputs]) -
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor:UserWarning")  # nothing writes there
 @pytest.mark.parametrize("name", NAMES)
 def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: Path, name: str) -> None:

@@ -68,6 +68,7 @@ def raised(failure: Exception) -> Measured:
     raise failure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "state", "reason"),
     [
@@ -94,6 +95,7 @@ def test_a_row_is_skipped_where_transformers_is_too_old() -> None:
     assert (found.state, found.reason) == ("skipped", f"needs transformers 99.1, not {transformers.__version__}")
 
 
+@pytest.mark.slow
 def test_a_card_that_takes_no_more_work_is_noticed() -> None:
     broken = RuntimeError("CUDA error: an illegal memory access was encountered")
     job = Job(row=row("a", 1, None), measure=lambda: raised(broken))

@@ -16,6 +16,7 @@ from figtune.models.tiny import TINY_MODELS
 SIDE, PATCH = 120, 10
 
 
+@pytest.mark.slow
 def test_patches_are_labelled_with_all_that_they_show() -> None:
     for number in range(60):
         drawing, picture = draw(number)

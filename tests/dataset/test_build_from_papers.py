@@ -98,6 +98,7 @@ def test_each_rule_catches_its_figure(content: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_second_run_is_identical_to_the_byte(content: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
         prepare_examples(content, tmp_path / name, CHOICES)
@@ -115,6 +116,7 @@ def test_images_are_found_from_the_dataset_folder(content: Path, tmp_path: Path)
             assert image.size == (160, 120)
 
 
+@pytest.mark.slow
 def test_papers_never_straddle_splits_and_more_papers_move_nobody(tmp_path: Path) -> None:
     few = write_content(tmp_path / "few", [figure(f"paper{number}") for number in range(15)])
     many = write_content(tmp_path / "many", [figure(f"paper{number}") for number in range(30)])

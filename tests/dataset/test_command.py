@@ -37,6 +37,7 @@ def test_no_papers_are_needed_and_the_step_is_said_to_be_left_out(
     assert (tmp_path / "export" / "data").is_dir()
 
 
+@pytest.mark.slow
 def test_a_second_run_reads_nothing(source: Path, tmp_path: Path) -> None:
     assert prepare_data.main(flags(source, tmp_path)) == ExitCode.DONE
     code = (

@@ -70,6 +70,7 @@ def test_the_same_box_gives_the_same_figure(content: Path, papers: Path, tmp_pat
         assert np.abs(np.subtract(again.crop_size, found.figure.crop_size)).max() <= 1, "boxes are rounded to 0.1 point"
 
 
+@pytest.mark.slow
 def test_a_wider_box_shows_more_of_the_page(content: Path, papers: Path, tmp_path: Path, found: PaperFigure) -> None:
     assert found.figure.region_box is not None
     assert found.figure.caption_box is not None

@@ -34,6 +34,7 @@ def names(dataset: Path, split: Split) -> list[str]:
     return [path.relative_to(dataset).as_posix() for path in example_files(dataset, split)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_shards_hold_the_same_lines_in_the_same_order(content: Path, tmp_path: Path, size: int) -> None:
     whole, sharded = tmp_path / "whole", tmp_path / "sharded"
@@ -103,6 +104,7 @@ def test_a_lost_shard_is_missed(tmp_path: Path, five: list[Example], lost: str) 
         list(stream_examples(tmp_path, "train"))
 
 
+@pytest.mark.slow
 def test_shards_are_listed_and_the_export_reads_them(content: Path, tmp_path: Path) -> None:
     config = Config(work_dir=tmp_path, export=tmp_path / "export", prepare=replace(PREPARE, shard_examples=9))
     shutil.copytree(content, config.content_dir)

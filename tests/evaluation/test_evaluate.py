@@ -33,6 +33,8 @@ from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import BASE_FOLDER, ModelRecord
 from tests.inference.trained_model import write_dataset, write_trained_model
 
+pytestmark = pytest.mark.slow
+
 TRIAL = replace(TEST, max_new_tokens=6, batch_size=3, bootstrap_samples=100)
 
 
@@ -117,7 +119,6 @@ def test_the_numbers_are_those_of_each_example_alone(finished: House) -> None:
         assert each.tokens == row_of(loaded, each, right).num_target_tokens
 
 
-@pytest.mark.slow
 def test_a_qlora_adapter_is_evaluated_over_four_bits_or_over_the_whole_base_model(tmp_path: Path) -> None:
     house = House(tmp_path)
     write_dataset(house.dataset, test_papers=1)
@@ -299,7 +300,6 @@ def test_a_picture_broken_after_training_only_leaves_the_baselines(
     assert all(len(each.guesses) == 4 for each in house.predictions())
 
 
-@pytest.mark.slow
 def test_features_that_another_model_has_left_are_not_taken(house: House, tmp_path: Path) -> None:
     """A work folder set up for one family, then an output folder of another."""
     house.evaluate()

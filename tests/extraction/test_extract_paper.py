@@ -55,6 +55,7 @@ def pdf_dir(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_paper_gives_records_text_crops_and_thumbnails(pdf_dir: Path, tmp_path: Path) -> None:
     write_paper(pdf_dir / "probes.pdf")
     content = tmp_path / "content"

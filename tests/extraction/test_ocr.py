@@ -146,6 +146,7 @@ def test_a_scan_gives_figures_tables_and_captions(scanned: PaperResult) -> None:
     assert scanned.paper.ocr_engine == ocr_engine.engine_version() != ""
 
 
+@pytest.mark.slow
 def test_ocr_leaves_the_environment_as_it_was() -> None:
     """A limit of threads left behind made torch in child processes leave products uncomputed."""
     code = (
@@ -206,6 +207,7 @@ def test_words_in_pictures_are_added_to_the_text_of_figures_on_demand(tmp_path: 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_ocr")
 def test_without_ocr_a_scan_fails_with_what_to_install(papers: Path, tmp_path: Path) -> None:
     with pytest.raises(NoTextError) as caught:

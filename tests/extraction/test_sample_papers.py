@@ -93,6 +93,7 @@ def _on_one_line(passage: Texted) -> Texted:
     return replace(passage, text=" ".join(passage.text.split()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_the_text_is_what_was_written(file: str, content: Content) -> None:
     text, truth = content.text(file), truth_of(file)

@@ -51,6 +51,7 @@ def test_papers_are_read_without_a_socket_or_a_temporary_file(tmp_path: Path) ->
     assert not list(temporary.rglob("*"))
 
 
+@pytest.mark.slow
 def test_what_would_call_out_is_not_loaded_where_papers_are_read() -> None:
     program = (
         "import sys, figtune.extraction.extract_paper\n"

@@ -85,6 +85,7 @@ def test_captions_in_a_type_that_the_body_never_uses_are_found(tmp_path: Path) -
     ]
 
 
+@pytest.mark.slow
 def test_body_type_is_that_of_prose_however_much_the_references_hold(tmp_path: Path) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()

@@ -40,6 +40,7 @@ def ask(
     ask_about(output, about, spec, SETTINGS, figure=figure, answers=answers)
 
 
+@pytest.mark.slow
 def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load_tuned_model(output, torch.device("cpu"), "train")
     features = [encode_image(loaded, Image.open(image))]
@@ -163,6 +164,7 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
         ask(unloadable, tmp_path / "a.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "says"),
     [

@@ -64,6 +64,7 @@ def test_strict_ends_in_an_error_after_all_are_answered(
     assert len(lines(capsys.readouterr().out)) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_carries_on_and_writes_the_same_bytes(
     output: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_an_interrupted_run_carries_on_and_writes_the_same_bytes(
     assert (tmp_path / "answers.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_question_does_not_carry_on(output: Path, images: Path, tmp_path: Path) -> None:
     ask(output, images, tmp_path / "answers.jsonl")
     other = replace(CAPTION, custom_prompt="What?")

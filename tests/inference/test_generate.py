@@ -73,6 +73,7 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuned", [True, False])
 def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned: bool) -> None:
     features = features_of(loaded)
@@ -95,6 +96,7 @@ def test_an_answer_is_the_most_likely_token_again_and_again(loaded: LoadedModel)
         assert not answer.ended_with_eos
 
 
+@pytest.mark.slow
 def test_an_answer_ends_at_its_stop_token_while_others_go_on(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ def drawn(seed: int, temperature: float = 1.5) -> Decoding:
     return Decoding(max_new_tokens=LENGTH, temperature=temperature, top_p=0.9, seed=seed)
 
 
+@pytest.mark.slow
 def test_a_batch_of_drawn_answers_is_the_answers_one_by_one(loaded: LoadedModel) -> None:
     features = features_of(loaded)
     together = generate_answers(loaded, PROMPTS, features, drawn(seed=1))

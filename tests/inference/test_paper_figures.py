@@ -101,6 +101,7 @@ def test_a_figure_that_is_not_there_lists_those_that_are(paper: Paper) -> None:
         select_figure(paper, "the last one")
 
 
+@pytest.mark.slow
 def test_a_question_about_a_figure_is_answered(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_question_about_a_figure_is_answered(
     assert "small.pdf, page 1: Figure 1" in said.err
 
 
+@pytest.mark.slow
 def test_a_paper_without_figures_says_so(tmp_path: Path) -> None:
     import pymupdf
 

@@ -55,6 +55,7 @@ def test_an_answer_given_up_leaves_nothing_behind(loaded: LoadedModel) -> None:
     assert list(stream_answers(loaded, QUESTION, greedy(12)))[-1].tuned == alone(loaded)
 
 
+@pytest.mark.slow
 def test_two_at_once_do_not_mix_up_the_models(loaded: LoadedModel) -> None:
     first, second = (stream_answers(loaded, QUESTION, greedy(12)) for _ in range(2))
     assert [*zip(first, second, strict=True)][-1][0] == [*stream_answers(loaded, QUESTION, greedy(12))][-1]

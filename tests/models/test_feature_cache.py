@@ -259,6 +259,7 @@ def test_the_encoder_is_loaded_only_while_features_are_missing(
         loaded.family.features(blind.model, pixels_of(loaded)[0].tensors)
 
 
+@pytest.mark.slow
 def test_without_its_encoder_a_model_is_smaller_by_the_encoder_and_else_the_same(
     loaded: LoadedModel, blind: LoadedModel
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_shard_torn_anywhere_loses_its_torn_end_only(tmp_path: Path) -> None:
         assert readable(tmp_path, range(6)) == {number for number in range(6) if ends[number] <= length}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".index", ".features"])
 def test_a_damaged_byte_anywhere_costs_one_image_and_never_gives_wrong_numbers(tmp_path: Path, suffix: str) -> None:
     write(tmp_path, range(6))

@@ -126,6 +126,7 @@ def test_the_largest_image_takes_all_tokens_of_each_choice(processor: Any) -> No
         assert FAMILY.image_layout(chosen, FAMILY.largest_image(chosen)).tokens == tokens
 
 
+@pytest.mark.slow
 def test_chosen_image_tokens_go_with_the_processor(tmp_path: Path) -> None:
     asked = choice("tiny-gemma4", image_tokens=140)
     set_up_model(tmp_path / "model", asked)
@@ -172,6 +173,7 @@ def test_image_tokens_that_a_model_has_not_are_refused_before_anything_is_made(n
     assert advice in str(refused.value.remedy)
 
 
+@pytest.mark.slow
 def test_the_library_computes_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
     """Layers that reuse keys and values must find them whether or not a cache is there, checkpointed too."""
     loaded = moved_model(tmp_path, "tiny-gemma4")
@@ -187,6 +189,7 @@ def test_the_library_computes_the_same_with_and_without_a_cache(tmp_path: Path) 
     torch.testing.assert_close(checkpointed.detach(), cached)
 
 
+@pytest.mark.slow
 def test_embeddings_of_each_layer_count(tmp_path: Path) -> None:
     loaded = moved_model(tmp_path, "tiny-gemma4")
     fields = {**plain_fields(loaded, rows_of(loaded, CAPTIONS[:1])), **plain_pixels(loaded, pixels_of(loaded)[:1])}

@@ -67,6 +67,7 @@ def test_single_layers_can_be_named(tmp_path: Path, name: str) -> None:
     assert {name.split(".self_attn.")[1].split(".")[0] for name in names} == {"q_proj", "v_proj"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_projector_mode_trains_the_projector_whole(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "projector", ("decoder",))
@@ -126,6 +127,7 @@ def test_a_small_step_is_not_lost_on_a_bfloat16_base(tmp_path: Path, tiny_folder
     assert moved > 0.99 * sum(weight.numel() for weight in weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path / "model", name)
@@ -234,6 +236,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return operation(*given, **(named or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_all_products_are_made_in_the_dtype_of_the_layers(tmp_path: Path, dtype: Dtype) -> None:
     moved(tmp_path, "tiny-gemma3", "lora", ("decoder",))

@@ -28,6 +28,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY_NAMES)
 def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
     set_up_model(tmp_path / "first", choice(name))
@@ -43,6 +44,7 @@ def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> Non
     }
 
 
+@pytest.mark.slow
 def test_a_local_folder_is_used_where_it_lies(tmp_path: Path, tiny_folders: dict[str, Path]) -> None:
     set_up_model(tmp_path, choice(str(tiny_folders["gemma3"])))
     record = read_json(tmp_path / "model.json", ModelRecord, "setup")

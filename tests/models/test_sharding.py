@@ -28,6 +28,7 @@ def full(name: str) -> SetupSettings:
     return replace(settings, adapter=replace(settings.adapter, mode="full"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

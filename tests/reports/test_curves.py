@@ -46,6 +46,7 @@ def test_a_curve_that_says_nothing_is_left_out(changed: Curves, gone: str) -> No
     assert _lines(CURVES).keys() - _lines(changed).keys() == {gone}
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_picture(tmp_path: Path) -> None:
     empty = Curves(train=(), minitrain=(), val=(), rate=(), kept_step=0)
     for name, curves in {"a.png": CURVES, "b.png": CURVES, "empty.png": empty}.items():

@@ -63,6 +63,7 @@ def read_page(dataset: Path) -> Page:
     return page
 
 
+@pytest.mark.slow
 def test_every_split_task_and_rule_has_its_sample(dataset: Path) -> None:
     page = read_page(dataset)
     shown = [(article["data-split"], article["data-task"]) for article in page.articles if "data-task" in article]
@@ -77,6 +78,7 @@ def test_every_picture_is_there(dataset: Path) -> None:
     assert all((dataset / picture).is_file() for picture in pictures)
 
 
+@pytest.mark.slow
 def test_texts_of_papers_cannot_become_markup(tmp_path: Path) -> None:
     hostile = "Figure 1. The <script>alert(1)</script> network turns the & image into tokens for the decoder."
     content = write_content(
@@ -96,6 +98,7 @@ def test_the_data_card_tells_the_counts(dataset: Path) -> None:
     assert "![Lengths of completions](lengths.svg)" in card
 
 
+@pytest.mark.slow
 def test_pages_are_identical_to_the_byte(dataset: Path) -> None:
     names = ("preview.html", "README.md", "lengths.svg")
     before = [(dataset / name).read_bytes() for name in names]
@@ -104,6 +107,7 @@ def test_pages_are_identical_to_the_byte(dataset: Path) -> None:
     assert [(dataset / name).read_bytes() for name in names] == before
 
 
+@pytest.mark.slow
 def test_a_task_without_examples_does_not_break_the_pages(tmp_path: Path) -> None:
     content = write_content(tmp_path / "content", [figure(f"paper{number}") for number in range(20)])
     stats: Stats = prepare_examples(content, tmp_path / "dataset", replace(CHOICES, tasks=("caption",)))

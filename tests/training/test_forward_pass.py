@@ -89,6 +89,7 @@ def test_padded_tokens_are_those_of_the_tensors(loaded: LoadedModel, split: Toke
             assert tensors.input_ids.numel() == padded_tokens(split.lengths(), batch)
 
 
+@pytest.mark.slow
 def test_as_many_batches_go_together_as_the_estimate_leaves_room_for(
     loaded: LoadedModel, split: TokenizedSplit, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_size_that_is_too_small_stops_with_what_to_change(tmp_path: Path, tiny
         check_setup_memory(choice(name).model, settings(name), MemoryBudget.of("cpu", "550MB"))
 
 
+@pytest.mark.slow
 def test_enough_memory_is_told_with_a_table_and_without_weights(
     tmp_path: Path, tiny_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
