@@ -12,7 +12,6 @@ images/ of a data set. --review opens a page to decide on examples; decisions.js
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,8 +26,6 @@ from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.core.web_access import Access
-
-logger = logging.getLogger(__name__)
 
 
 def describe(config: Config) -> Stage:
@@ -75,7 +72,7 @@ def run(config: Config) -> StageSummary:
 
 
 def check(config: Config) -> None:
-    """Check that the data set, if there is one, is available."""
+    """See that the data set, if there is one, can be had."""
     if config.data.source:
         from figtune.dataset.hub_dataset import check_source
 
@@ -107,11 +104,11 @@ def _run_all(config: Config) -> None:
     try:
         run_stages([SCRIPT], config)
     except NothingProducedError as nothing:
-        from figtune.review.items import has_candidates
-
-        if not config.review or not has_candidates(rejected_dir := describe(config).build_folder):
+        if not config.review:
             raise
-        logger.warning(f"{nothing.problem}; the review shows what was rejected, and what it accepts is kept next time")
+        from figtune.dataset.candidates import rejected_ones
+
+        rejected_dir = rejected_ones(describe(config).build_folder, nothing)
     if config.review and not config.dry_run:
         from figtune.review.desk import Desk
         from figtune.review.server import serve_review

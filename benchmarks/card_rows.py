@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -82,6 +83,8 @@ AMOUNTS = {
     "tiny": Amounts(warm_up=1, steps=2, seconds=1.0, images=4, new_tokens=4, epochs=2, matrix=256),
 }
 LEAST_STEPS = 2
+ENCODED_BEFORE, CHECKPOINTING_ARGUMENT = (5, 18), (5, 23)
+"""Versions of transformers from which on `generate` takes encoded images, the Trainer `activation_checkpointing`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +95,17 @@ class Job:
     measure: Callable[[], Measured]
     needs: tuple[str, ...] = ()
     """Libraries without which it is skipped."""
+    transformers: tuple[int, int] = (5, 17)
+    """Oldest version of transformers that it runs with."""
 
     def missing(self) -> str:
         """Return the reason for which it cannot be measured here; empty if it can."""
         absent = [name for name in self.needs if importlib.util.find_spec(name) is None]
-        return f"{' and '.join(absent)} not installed" if absent else ""
+        if absent:
+            return f"{' and '.join(absent)} not installed"
+        installed = version("transformers")
+        is_older = tuple(int(part) for part in installed.split(".")[:2]) < self.transformers
+        return f"needs transformers {'.'.join(map(str, self.transformers))}, not {installed}" if is_older else ""
 
 
 def jobs(store: ModelStore, models: Sequence[str], batches: Sequence[int], amounts: Amounts) -> list[Job]:
@@ -266,7 +275,7 @@ def _generation(store: ModelStore, model: str, batch: int, amounts: Amounts) -> 
         return Measured(per_second=tokens / seconds, peak=peak_bytes(store.device))
 
     row = Row(name=f"{model}: generation, batch {batch}", kind="generation", model=model, batch=batch)
-    return Job(row=row, measure=measure)
+    return Job(row=row, measure=measure, transformers=ENCODED_BEFORE)
 
 
 def _generated(loaded: LoadedModel, source: ImageSource, images: Sequence[str], tokens: int) -> int:
@@ -302,7 +311,8 @@ def _run(store: ModelStore, model: str, settings: TrainSettings, amounts: Amount
     passes = chosen.gradient_accumulation_steps
     checkpointing = "with" if chosen.activation_checkpointing else "without"
     name = f"{model}: train_model.py, batch {chosen.batch_size}, {passes} a step, {checkpointing} checkpointing"
-    return Job(row=Row(name=name, kind="run", model=model, batch=chosen.batch_size), measure=measure)
+    row = Row(name=name, kind="run", model=model, batch=chosen.batch_size)
+    return Job(row=row, measure=measure, transformers=CHECKPOINTING_ARGUMENT)
 
 
 def _trained(store: ModelStore, loaded: LoadedModel, settings: TrainSettings, amounts: Amounts) -> Measured:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-import subprocess
 import sys
+import types
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ import pytest
 import config
 from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
-from tests.conftest import ROOT
 
 
 def _parse(*arguments: str) -> config.Config:
@@ -165,14 +165,16 @@ def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> Non
     assert sum(isinstance(value, ast.Name) and value.id == constant for value in defaults) == 1
 
 
-def _with_edited(tmp_path: Path, constant: str, value: str, code: str) -> subprocess.CompletedProcess[str]:
-    """Run code beside a copy of config.py in which a constant is edited."""
+def _edited(patch: pytest.MonkeyPatch, constant: str, value: str) -> types.ModuleType:
+    """Return config.py as it is imported with a constant edited."""
     text = Path(config.__file__).read_text(encoding="utf-8")
     edited, count = re.subn(rf"(?m)^({constant}: .*) = .*$", lambda line: f"{line[1]} = {value}", text)
     assert count == 1
-    (tmp_path / "config.py").write_text(edited, encoding="utf-8")
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; {code}"]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    module = types.ModuleType("edited_config")
+    module.__file__ = config.__file__
+    patch.setitem(sys.modules, module.__name__, module)
+    exec(compile(edited, config.__file__, "exec"), vars(module))
+    return module
 
 
 @pytest.mark.parametrize(
@@ -189,10 +191,10 @@ def _with_edited(tmp_path: Path, constant: str, value: str, code: str) -> subpro
     ],
 )
 def test_a_constant_may_be_edited_as_one_would_write_it(
-    tmp_path: Path, constant: str, value: str, field: str, expected: str
+    monkeypatch: pytest.MonkeyPatch, constant: str, value: str, field: str, expected: str
 ) -> None:
-    ran = _with_edited(tmp_path, constant, value, f"import config; print(repr(config.parse([], '', '').{field}))")
-    assert (ran.stdout.strip(), ran.stderr) == (expected, "")
+    parsed = _edited(monkeypatch, constant, value).parse([], "", "")
+    assert repr(attrgetter(field)(parsed)) == expected
 
 
 @pytest.mark.parametrize(
@@ -208,8 +210,12 @@ def test_a_constant_may_be_edited_as_one_would_write_it(
         ("MODEL_NAME", '""', "error: config.py: --model.name must be a Hub id or a folder; give another value"),
     ],
 )
-def test_a_constant_that_makes_no_sense_is_one_line(tmp_path: Path, constant: str, value: str, complaint: str) -> None:
-    ran = _with_edited(tmp_path, constant, value, "import main; sys.exit(main.main(['--dry_run']))")
-    assert ran.returncode == 2
-    assert ran.stderr.startswith(complaint)
-    assert ran.stderr.count("\n") == 1
+def test_a_constant_that_makes_no_sense_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, constant: str, value: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _edited(monkeypatch, constant, value)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert said.startswith(complaint)
+    assert said.count("\n") == 1

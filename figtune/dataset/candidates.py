@@ -5,16 +5,20 @@ They are written whatever was decided before, so that a rejected one can be look
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from figtune.core.errors import NothingProducedError
 from figtune.core.jsonl import jsonl_writer
 from figtune.dataset.decisions import DecisionKey
 from figtune.dataset.quality import Quality
 from figtune.dataset.records import CANDIDATES_FILE, Example, Split
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,19 @@ class Candidate:
     def score(self) -> float:
         """The value in `Example`."""
         return 1.0 if self.quality is None else self.quality.score
+
+
+def rejected_ones(dataset_dir: Path, nothing: NothingProducedError) -> Path:
+    """Return the folder of a preparation that kept nothing, if there are candidates to review, and say so.
+
+    Raises:
+        NothingProducedError: the given one, where there is none.
+    """
+    path = dataset_dir / CANDIDATES_FILE
+    if not (path.is_file() and path.stat().st_size):
+        raise nothing
+    logger.warning(f"{nothing.problem}; the review shows what was rejected, and what it accepts is kept next time")
+    return dataset_dir
 
 
 @contextmanager

@@ -26,6 +26,8 @@ _LOOKS = re.compile(
     r"The (?:left|right|top|bottom|upper|lower|first|"
     r"second|third|fourth|last|middle|red|blue|green|orange|yellow|gray|grey|dashed|solid)\b|Panels?\b|Here,?\s)"
 )
+_TELLS_OF_IT = re.compile(r"(?:It|They|Its|Their|This|These|Here|Where|From\s+(?:this|these|it))\b")
+"""Opening of a sentence about what the sentence before has named."""
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
@@ -203,10 +205,12 @@ def _passage(section: str, sentences: Sequence[_Sentence]) -> CitingPassage:
     for sentence, before in zip(sentences, (None, *sentences), strict=False):
         if sentence.text is None or sentence.is_bare_pointer:
             continue
-        # What it leans on may have been the pointer.
         stands = before is not None and before.text is not None and before.text in texts[-1:]
         if stands or not depends_on_previous(sentence.text):
             texts.append(sentence.text)
+        elif before is not None and before.is_bare_pointer and before.text and _TELLS_OF_IT.match(sentence.text):
+            # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
+            texts += (before.text, sentence.text) if not depends_on_previous(before.text) else ()
     return CitingPassage(
         section=section,
         sentences=(without_leading_connective(texts[0]), *texts[1:]) if texts else (),

@@ -27,7 +27,7 @@ _MOST_WORDS = 120
 """Words that are read off one picture; more are too small to be read in one of the usual size."""
 _MOST_FORMULAS = 0.25
 """Share of labels with an index above which a figure holds formulas more than words."""
-_FORMULA = re.compile(r"(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
+_FORMULA = re.compile(r"^[i-z]$|(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
 """An index, or brackets that have lost a letter: `(N× )`; not the underscore of a long name: `Conv5_3`."""
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
 _MOST_ODD = 0.15
@@ -117,9 +117,14 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
     if _has_odd_signs(text):
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
-    if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)):
+    if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)) or sum(map(_is_unit, lines)) > 1:
         return (), "unreadable_words_in_figure"
     return lines, ""
+
+
+def _is_unit(label: str) -> bool:
+    """Return True for a unit alone, "(mV)", which has lost the letter that it is the unit of."""
+    return re.fullmatch(r"\([^\W\d_]{2,3}\)", label) is not None
 
 
 def is_garbled(text: str) -> bool:

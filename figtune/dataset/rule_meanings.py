@@ -76,6 +76,7 @@ SENTENCE: Mapping[str, str] = {
     "table_reference": "point to a table; taken out, or dropped",
     "other_figure_reference": "point to another figure; taken out, or dropped",
     "about_the_paper": "are about the paper's structure or contributions; dropped",
+    "missing_subject": 'begin with what the figure does, "Shows the network"; the verb is taken out',
     "question_asked": "ask something; dropped",
     "future_work": "tell of work that is not done yet; dropped",
     "text_reference": "point to the text of the paper; taken out, or dropped",

@@ -99,7 +99,8 @@ _LEADS_TO_FIGURE = frozenset(
             "over",
         ),
         *("inside", "beside", "how", "what", "which", "upon", "using", "consider", "observe", "note", "compare"),
-        *("compares", "examine"),
+        *("compares", "examine", "comparing", "observing", "considering", "inspecting", "examining", "analyzing"),
+        ("analysing", "visualizing", "viewing", "against", "versus"),
     )
 )
 """Words that "the figure" may follow: where a citation is a remark without brackets, another one does."""

@@ -175,7 +175,7 @@ TASKS: tuple[TaskEntry, ...] = (
             "What does {thing} show?",
             "Write a caption for {thing}.",
             "Describe what can be seen in {thing} of a research paper.",
-            "Give a caption that a paper could print below {thing}.",
+            "Give a caption that a paper could print with {thing}.",
         ),
         kinds=_FIGURES | _TABLES,
         drafts=_caption,

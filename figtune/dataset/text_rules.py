@@ -42,10 +42,10 @@ _SIGNS: dict[str, tuple[str, ...]] = {
     "flattened_formula": ("=",),
     "latex_source": ("\\",),
     "address": ("http", "www.", "github", ".com/", ".org/", ".net/", ".io", ".ai/", ".edu/", "available"),
-    "citation": ("[", " al", "19", "20", "prior work"),
+    "citation": ("[", " al", "19", "20", "prior work", "ref"),
     "citation_as_subject": ("[", " al", "19", "20", "prior work"),
     "citation_as_noun": ("[", " al", "19", "20", "prior work"),
-    "footnote_mark": (*"†‡§¶", *(f"){digit}" for digit in range(10))),
+    "footnote_mark": (*"†‡§¶", *map(str, range(10))),
     "viewing_advice": ("view", "seen", "zoom", "enlarge"),
     "section_reference": ("sec", "chapter", "§"),
     "supplement_reference": ("sup", "appendi", "appx", "project"),
@@ -191,6 +191,9 @@ RULES: tuple[Rule, ...] = (
         r"equivalent|inspired|the\s+same|in\s+line|consistent)\b[^,;.:]*\bprior\s+work\b(?=[^\w]*$)|\bauthors\s+of\s+prior\s+work\b|"
         r"^We\s+(?:\w+ly\s+|also\s+)?(?:follow|use|adopt|employ|borrow|reuse|take)\s+(?:[\w-]+\s+){0,5}(?:of|from|in|by)\s+prior\s+work\W*$",
     ),
+    # Journals that number their references above the line: "ref. 41", "refs 12-14", "were labelled1,2".
+    _replace("footnote_mark", r"(?<=[a-z]{4})\d{1,2}(?:[,–]\d{1,2})+(?=[\s.,;)]|$)"),
+    _replace("citation", r",?\s*\(?\b(?:[Ss]ee\s+)?[Rr]efs?\.?\s?\d+(?:\s?(?:,|–|-|and)\s?\d+)*\)?(?=[\s.,;:)]|$)"),
     _replace("footnote_mark", r"(?<=[\w)])\s?[†‡§¶](?=[\s.,;:)]|$)"),
     _replace("footnote_mark", r"(?<=[a-z]{3}\))\d{1,2}(?=[\s.,;:]|$)"),
     # What to do with the page, rather than what is on it.
@@ -247,6 +250,15 @@ RULES: tuple[Rule, ...] = (
         "text_reference",
         r"(?i),?\s*\bas\s+(?:we\s+(?:have\s+)?|was\s+|is\s+)?(?:already\s+)?(?:mentioned|discussed|noted|described|explained|stated|said|introduced|shown|seen|argued)\s+"
         r"(?:above|before|earlier|previously|below|later)\b,?",
+    ),
+    # "Shows the network": the figure does.
+    _replace(
+        "missing_subject",
+        r"^(?:Shows?|Illustrates?|Depicts?|Displays?|Presents?|Visuali[sz]es?)\s+(?=(?:the|an?|our|some|how|several|two|three|four)\b)",
+    ),
+    _drop(
+        "about_the_paper",
+        r"(?i)\bwe\s+(?:(?:first|then|next|briefly|\w+ly)\s+)?(?:outline|elaborate|recap(?:itulate)?)\b",
     ),
     _drop("text_reference", r"(?i)\bas\s+(?:was\s+|is\s+)?(?:done\s+)?(?:before|previously)\b\W*$"),
     _drop(

@@ -78,7 +78,9 @@ def _arm_has_bfloat16() -> bool:
 
 
 def _on_older_card(record: ModelRecord, *, four_bit: bool) -> Precision:
-    """Cards before Ampere, such as T4 and V100: float16 overflows, and float32 weights are too large for them."""
+    """Cards before Ampere, such as T4 and V100: float16 overflows in Gemma 3 and 4 and is unproven in the others, and
+    float32 weights are too large for them.
+    """
     if record.adapter.mode == "full":
         note = "the card has no bfloat16: all weights and all computing are float32, which is several times slower"
         return Precision(dtype=torch.float32, four_bit=False, note=note)

@@ -103,12 +103,6 @@ def state_of(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
     return "rejected" if figure is not None and figure.verdict == "reject" else "open"
 
 
-def has_candidates(dataset_dir: Path) -> bool:
-    """Return True if a preparation left candidates to review, even where it kept none."""
-    path = dataset_dir / CANDIDATES_FILE
-    return path.is_file() and path.stat().st_size > 0
-
-
 class ReviewItems:
     """Candidates of one preparation.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -85,6 +86,12 @@ def test_a_row_is_skipped_where_a_library_is_missing() -> None:
     job = Job(row=row("a", 1, None), measure=lambda: raised(AssertionError()), needs=("torch", "no_such_library"))
     found, _ = card._measured(job, CPU)
     assert (found.state, found.reason) == ("skipped", "no_such_library not installed")
+
+
+def test_a_row_is_skipped_where_transformers_is_too_old() -> None:
+    job = Job(row=row("a", 1, None), measure=lambda: raised(AssertionError()), transformers=(99, 1))
+    found, _ = card._measured(job, CPU)
+    assert (found.state, found.reason) == ("skipped", f"needs transformers 99.1, not {transformers.__version__}")
 
 
 def test_a_card_that_takes_no_more_work_is_noticed() -> None:

@@ -87,6 +87,18 @@ def test_numbers_that_the_figure_shows_may_be_told() -> None:
     ]
 
 
+def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
+    told = "It has an encoder and a memory bank."
+    assert sentences(f"The whole network is shown in Fig. 3. {told}") == [
+        "The whole network is shown in the figure.",
+        told,
+    ]
+    assert sentences("It is shown in Fig. 3. It has an encoder and a memory bank.") == []
+    assert sentences("The whole network is shown in Fig. 3. The encoder has a memory bank.") == [
+        "The encoder has a memory bank."
+    ]
+
+
 @pytest.mark.parametrize(
     "turn",
     [

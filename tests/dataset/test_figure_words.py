@@ -40,6 +40,7 @@ def test_marks_of_plots_and_quotes_are_readable() -> None:
         ("the loss \ufffd of it", "unreadable_words_in_figure"),
         ("Ques%on of it\nEncoder", "unreadable_words_in_figure"),
         ("Mul1ple filters of it\nEncoder", "unreadable_words_in_figure"),
+        ("The voltage inside\n(mV)\nTime outside\n(mV)", "unreadable_words_in_figure"),
         ("The mean of it\nH_1\nH_2\nH^2", "unreadable_words_in_figure"),
     ],
 )
@@ -57,6 +58,9 @@ def test_formulas_are_no_words() -> None:
         "3 4 5",
         "Output text",
         "Conv5_3",
+        "q",
+        "Mask",
+        "Head",
         "(a)",
     ]
     assert printed_lines(labels, 50)[0] == (
@@ -66,6 +70,8 @@ def test_formulas_are_no_words() -> None:
         "3 4 5",
         "Output text",
         "Conv5_3",
+        "Mask",
+        "Head",
         "(a)",
     )
 

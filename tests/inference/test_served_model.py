@@ -14,7 +14,7 @@ from PIL import Image
 
 from figtune.core.errors import ResourceError
 from figtune.inference import served_model
-from figtune.inference.served_model import connected
+from figtune.inference.served_model import connect
 from tests.inference.trained_model import greedy
 
 BODY = json.dumps({"choices": [{"message": {"content": "A plot."}, "finish_reason": "stop"}]}).encode()
@@ -51,7 +51,7 @@ def serving(pieces: Iterable[bytes], pause: float = 0.0) -> Iterator[str]:
 
 
 def _ask(address: str, seconds: float) -> str:
-    with connected(address, "figures", seconds) as served:
+    with connect(address, "figures", seconds) as served:
         return served.ask(Image.new("RGB", (8, 8)), "Describe this figure.", greedy(8)).text
 
 
