@@ -240,6 +240,7 @@ def test_where_the_rules_keep_nothing_a_person_does(tab: Tab, extracted: Review)
         expect(page.locator("#message")).to_contain_text("accepted: ")
         assert [each.completion for each in strict.prepared().values()] == [target]
         page.reload()
+        shown(page)
         page.locator("select[name=shown]").select_option("accepted")
         shown(page)
         expect(page.locator("#target")).to_have_text(target, use_inner_text=True)
