@@ -84,10 +84,11 @@ def test_what_was_asked_of_one_run_is_no_setting_of_the_next(tmp_path: Path) -> 
     assert _parse("--config", str(path)) == dataclasses.replace(kept, config=path)
 
 
-def test_a_written_configuration_reads_back_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_a_written_configuration_reads_back_equal(tmp_path: Path, mark: bytes) -> None:
     written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.targets", "q_proj", "v_proj")
     path = tmp_path / "config.json"
-    path.write_bytes(settings.encode(written))
+    path.write_bytes(mark + settings.encode(written))
     assert settings.read_settings(path, config.Config()) == written
 
 

@@ -6,6 +6,7 @@ dropped in silence, None included.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import sys
@@ -194,7 +195,7 @@ def read_settings(path: Path, defaults: Settings) -> Settings:
         UsageError: it holds something that is no setting.
     """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # which editors of Windows begin a file with
     except OSError as failure:
         raise InputError(f"cannot read {path}: {failure.strerror}", "give a settings file with --config") from None
     return decode(defaults, data, str(path))

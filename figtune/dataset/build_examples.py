@@ -60,7 +60,7 @@ def build_examples(
         if entry.fits(figure_context):
             for draft in entry.drafts(figure_context):
                 # Nothing is lost there: its sentences stand in an example of another task.
-                if draft.lacking != BELONGS_TO_ANOTHER_TASK:
+                if draft.reject_rule != BELONGS_TO_ANOTHER_TASK:
                     yield _Build(entry, draft, figure_context, place, settings).result(decisions)
 
 
@@ -97,13 +97,13 @@ class _Build:
         extra_context = figure_context.extra_context if entry.is_text and draft.panel is None else ()
         self._whole_prompt = _context(extra_context) + self._prompt
         sentences = whole_sentences(draft.sentences, settings.max_words) if entry.is_text else draft.sentences
-        self._completion = draft.joint.join(sentences)
+        self._completion = draft.separator.join(sentences)
         self._is_short = len(sentences) < len(draft.sentences)
 
     def result(self, decisions: AppliedDecisions) -> BuildResult:
         """Return the example or the reason against it. A decision wins over every rule on texts and pictures."""
         # Where no sentence fits, a person may accept all of them.
-        target = self._completion or self._draft.joint.join(self._draft.sentences)
+        target = self._completion or self._draft.separator.join(self._draft.sentences)
         quality = self._quality(target)
         ruled = self._ruled(target, quality)
         key = replace(
@@ -194,8 +194,8 @@ class _Build:
 def _reject_reason(
     entry: TaskEntry, draft: ExampleDraft, completion: str, settings: PrepareSettings
 ) -> RejectReason | None:
-    if draft.lacking:
-        return RejectReason(draft.lacking, "")
+    if draft.reject_rule:
+        return RejectReason(draft.reject_rule, "")
     if not completion:
         return RejectReason("no_sentence_fits", f"the first has {count_words(draft.sentences[0])} words")
     if entry.is_text and count_words(completion) < settings.min_words:

@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import math
 import os
@@ -227,7 +228,9 @@ def read_decisions(path: Path) -> dict[DecisionKey, Decision]:
         raise InputError(f"{path} is not a regular file", "give another with --decisions")
     decisions: dict[DecisionKey, Decision] = {}
     numbers: dict[DecisionKey, int] = {}
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+    # Editors of Windows begin a file with a byte order mark.
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8) if path.exists() else b""
+    for number, line in enumerate(data.splitlines(), start=1):
         if not line.strip():
             continue
         decision = _decision(line, f"{path}:{number}")

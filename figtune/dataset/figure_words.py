@@ -51,7 +51,7 @@ class PrintedWords:
     panel: PanelPart | None
     """Panel that they are in; None for the whole figure."""
     labels: tuple[str, ...]
-    lacking: str
+    reject_rule: str
     """The rule against reading them; empty where there is none."""
 
 
@@ -62,12 +62,12 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
     labels = figure.figure_text.splitlines()
     panels = [panel for panel in figure.panels if panel.box is not None]
     if figure.hides_words and labels:
-        return (PrintedWords(panel=None, labels=(), lacking="hidden_words_in_figure"),)
+        return (PrintedWords(panel=None, labels=(), reject_rule="hidden_words_in_figure"),)
     if _overlap([Box(*box) for box in figure.text_boxes]):
-        return (PrintedWords(panel=None, labels=(), lacking="unreadable_words_in_figure"),)
+        return (PrintedWords(panel=None, labels=(), reject_rule="unreadable_words_in_figure"),)
     if count_words(figure.figure_text) <= _FEW_WORDS or len(panels) < 2 or len(panels) < len(figure.panels):
-        lines, lacking = printed_lines(labels, _MOST_WORDS)
-        return (PrintedWords(panel=None, labels=lines, lacking=lacking),)
+        lines, reject_rule = printed_lines(labels, _MOST_WORDS)
+        return (PrintedWords(panel=None, labels=lines, reject_rule=reject_rule),)
     return tuple(_in_panel(panel, figure) for panel in panels)
 
 
@@ -82,28 +82,28 @@ def _overlap(boxes: Sequence[Box]) -> bool:
 
 def _in_table(grid: TableGrid | None) -> PrintedWords:
     if grid is None:
-        return PrintedWords(panel=None, labels=(), lacking=UNSURE_TABLE)
+        return PrintedWords(panel=None, labels=(), reject_rule=UNSURE_TABLE)
     printed = (*grid.header, *grid.rows)
     rows = tuple(_BETWEEN_CELLS.join(row).strip() for row in printed)
-    lacking = ""
+    reject_rule = ""
     if any("|" in cell for row in printed for cell in row):
-        lacking = UNSURE_TABLE
+        reject_rule = UNSURE_TABLE
     elif sum(map(count_words, rows)) > _MOST_WORDS:
-        lacking = "too_many_words_in_figure"
+        reject_rule = "too_many_words_in_figure"
     elif _has_odd_signs("".join(rows)):
-        lacking = "unreadable_words_in_figure"
-    return PrintedWords(panel=None, labels=() if lacking else rows, lacking=lacking)
+        reject_rule = "unreadable_words_in_figure"
+    return PrintedWords(panel=None, labels=() if reject_rule else rows, reject_rule=reject_rule)
 
 
 def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
     placed = zip(figure.figure_text.splitlines(), figure.text_boxes, strict=False)
     shares = [(label, _share_inside(box, panel.box)) for label, box in placed if panel.box is not None]
     inside = [label for label, share in shares if share > 1 - _MOST_CUT]
-    lines, lacking = printed_lines(inside, _MOST_WORDS)
-    if not lacking and any(_MOST_CUT < share <= 1 - _MOST_CUT for _, share in shares):
-        lines, lacking = (), "words_cut_in_panel"
+    lines, reject_rule = printed_lines(inside, _MOST_WORDS)
+    if not reject_rule and any(_MOST_CUT < share <= 1 - _MOST_CUT for _, share in shares):
+        lines, reject_rule = (), "words_cut_in_panel"
     part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
-    return PrintedWords(panel=part, labels=lines, lacking=lacking)
+    return PrintedWords(panel=part, labels=lines, reject_rule=reject_rule)
 
 
 def _share_inside(label: BoxTuple, panel: BoxTuple) -> float:

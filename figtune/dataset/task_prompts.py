@@ -42,9 +42,9 @@ class ExampleDraft:
     """Context of the prompt before its request: (name, value), in order; empty values are left out."""
     sentences: tuple[str, ...]
     """Sentences of the completion. Empty where the task fits the figure but the paper has nothing for it."""
-    joint: str = " "
+    separator: str = " "
     """Stands between the sentences."""
-    lacking: str
+    reject_rule: str = ""
     """The rule that says what was missing where there are no sentences; empty otherwise."""
 
 
@@ -53,7 +53,7 @@ class TaskEntry:
     """Definition of a task."""
 
     name: Task
-    prompt_tells: str
+    prompt_context: str
     """Beside the request, in words, for the data card."""
     target: str
     """Content of the completion, in words, for the data card."""
@@ -72,7 +72,7 @@ class TaskEntry:
     @property
     def needs_context(self) -> bool:
         """True if the prompt has context beside the request."""
-        return self.prompt_tells != _NO_CONTEXT
+        return self.prompt_context != _NO_CONTEXT
 
     def phrasings_for(self, kind: FigureKind) -> tuple[str, ...]:
         """Return the phrasings for figures of a kind."""
@@ -95,12 +95,12 @@ def plain_request(name: Task) -> str:
 
 def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """The caption itself, without what describe takes of it for panels."""
-    lacking = "" if figure_context.caption else "nothing_left_of_caption"
+    reject_rule = "" if figure_context.caption else "nothing_left_of_caption"
     if figure_context.caption and not figure_context.has_headline:
-        lacking = "headline_lost"
-    if not lacking and not figure_context.shares.caption:
-        lacking = BELONGS_TO_ANOTHER_TASK
-    yield ExampleDraft(sentences=() if lacking else figure_context.shares.caption, lacking=lacking)
+        reject_rule = "headline_lost"
+    if not reject_rule and not figure_context.shares.caption:
+        reject_rule = BELONGS_TO_ANOTHER_TASK
+    yield ExampleDraft(sentences=() if reject_rule else figure_context.shares.caption, reject_rule=reject_rule)
 
 
 def _explain(figure_context: FigureContext) -> Iterator[ExampleDraft]:
@@ -127,11 +127,11 @@ def _describe(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     context = (("Title", figure_context.title),)
     yield _of_citing_text(figure_context, figure_context.shares.describe, context)
     for panel in figure_context.shares.panels:
-        lacking = _lacking_of_panel(panel, figure_context.figure_text)
-        yield ExampleDraft(panel=panel, context=context, sentences=panel.sentences, lacking=lacking)
+        reject_rule = _panel_reject_rule(panel, figure_context.figure_text)
+        yield ExampleDraft(panel=panel, context=context, sentences=panel.sentences, reject_rule=reject_rule)
 
 
-def _lacking_of_panel(panel: PanelPart, figure_text: str) -> str:
+def _panel_reject_rule(panel: PanelPart, figure_text: str) -> str:
     """Return the rule against a panel's own part of the caption; a mere title is often printed in the panel too."""
     words = " ".join(panel.sentences).casefold().split()
     if not words or " ".join(words).rstrip(".") in " ".join(figure_text.casefold().split()):
@@ -142,31 +142,33 @@ def _lacking_of_panel(panel: PanelPart, figure_text: str) -> str:
 def _read(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """Yield the words printed in the figure, or in each panel where they are many; the cells of a table."""
     for words in figure_context.printed:
-        yield ExampleDraft(panel=words.panel, sentences=words.labels, joint="\n", lacking=words.lacking)
+        yield ExampleDraft(panel=words.panel, sentences=words.labels, separator="\n", reject_rule=words.reject_rule)
 
 
 def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """Yield questions with answers of a few words."""
     facts, grid = figure_context.facts, figure_context.grid
     if figure_context.kind == "table" and grid is None:
-        yield ExampleDraft(sentences=(), lacking=UNSURE_TABLE)
+        yield ExampleDraft(sentences=(), reject_rule=UNSURE_TABLE)
         return
     questions = ask(facts) if grid is None else ask_about_table(grid, facts)
     for question in questions:
-        yield ExampleDraft(variant=question.slug, request=question.request, sentences=(question.answer,), lacking="")
+        yield ExampleDraft(
+            variant=question.slug, request=question.request, sentences=(question.answer,), reject_rule=""
+        )
     if not questions:
-        yield ExampleDraft(sentences=(), lacking="no_sure_question")
+        yield ExampleDraft(sentences=(), reject_rule="no_sure_question")
 
 
 def _of_citing_text(
     figure_context: FigureContext, sentences: tuple[str, ...], context: tuple[tuple[str, str], ...]
 ) -> ExampleDraft:
     return ExampleDraft(
-        context=context, sentences=sentences, lacking="" if sentences else _lacking_citing_text(figure_context)
+        context=context, sentences=sentences, reject_rule="" if sentences else _missing_citing_text(figure_context)
     )
 
 
-def _lacking_citing_text(figure_context: FigureContext) -> str:
+def _missing_citing_text(figure_context: FigureContext) -> str:
     if not figure_context.is_cited:
         return "no_citing_text"
     if not figure_context.passages:
@@ -178,7 +180,7 @@ def _lacking_citing_text(figure_context: FigureContext) -> str:
 TASKS: tuple[TaskEntry, ...] = (
     TaskEntry(
         name="caption",
-        prompt_tells=_NO_CONTEXT,
+        prompt_context=_NO_CONTEXT,
         target="the caption without its label",
         phrasings=(
             "Describe {thing}.",
@@ -192,7 +194,7 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="explain",
-        prompt_tells="title, section, caption",
+        prompt_context="title, section, caption",
         target="what citing paragraphs say of meaning and findings",
         phrasings=(
             "Explain {thing} in the context of the paper.",
@@ -206,7 +208,7 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="analyze",
-        prompt_tells="title, names printed in the diagram",
+        prompt_context="title, names printed in the diagram",
         target="what citing paragraphs, or the caption behind its first sentence, say of the mechanism",
         phrasings=(
             "Analyze the components of this diagram and how they work together.",
@@ -221,7 +223,7 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="describe",
-        prompt_tells="title",
+        prompt_context="title",
         target="what citing paragraphs say of details; of a panel its part of the caption",
         phrasings=(
             "Write a technical description of what {thing} illustrates.",
@@ -235,7 +237,7 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="read",
-        prompt_tells=_NO_CONTEXT,
+        prompt_context=_NO_CONTEXT,
         target="words and numbers printed in the diagram or plot, or in one panel, a label a line, without formulas; "
         "the cells of a table, a row a line",
         phrasings=(
@@ -254,7 +256,7 @@ TASKS: tuple[TaskEntry, ...] = (
     ),
     TaskEntry(
         name="question",
-        prompt_tells=_NO_CONTEXT,
+        prompt_context=_NO_CONTEXT,
         target="an answer of a few words to a question about kind, text, shape, panels, words or caption; "
         "of a table, about size, cells, words or caption",
         phrasings=("What kind of figure is this? Answer with diagram, plot or pictures.",),

@@ -48,6 +48,6 @@ class PromptSpec:
         entry = task_entry(self.task)
         if self.custom_prompt is None and self.dataset_prompt is None and entry.needs_context:
             logger.warning(
-                f"{entry.name} was trained with {entry.prompt_tells} in the prompt, which an image alone lacks; "
+                f"{entry.name} was trained with {entry.prompt_context} in the prompt, which an image alone lacks; "
                 "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
             )

@@ -231,6 +231,12 @@ def test_a_line_that_is_no_decision_is_named(tmp_path: Path, line: str, problem:
         read_decisions(path)
 
 
+def test_a_file_saved_by_an_editor_of_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"paper":"cd","figure":"figure-1","verdict":"reject"}\r\n')
+    assert [(key.paper, decision.verdict) for key, decision in read_decisions(path).items()] == [("cd", "reject")]
+
+
 def test_the_fingerprint_is_of_decisions_alone(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     assert decisions_fingerprint(path) == {}

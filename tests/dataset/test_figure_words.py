@@ -68,14 +68,14 @@ def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
 def test_labels_that_lie_over_each_other_are_not_read() -> None:
     names, axis = ["Image encoder of words", "Text decoder"], (0.0, 0.0, 10.0, 80.0)
     figure = replace(PLAIN_FIGURE, figure_text="\n".join(names), text_boxes=(axis, (8.0, 30.0, 60.0, 38.0)))
-    assert [(each.labels, each.lacking) for each in printed_words(figure)] == [(tuple(names), "")]
+    assert [(each.labels, each.reject_rule) for each in printed_words(figure)] == [(tuple(names), "")]
     covered = replace(figure, text_boxes=(axis, (2.0, 30.0, 10.0, 38.0)))
-    assert [each.lacking for each in printed_words(covered)] == ["unreadable_words_in_figure"]
+    assert [each.reject_rule for each in printed_words(covered)] == ["unreadable_words_in_figure"]
 
 
 def test_a_figure_that_may_hold_more_words_is_not_read() -> None:
     words = printed_words(replace(PLAIN_FIGURE, hides_words=True))
-    assert [(each.labels, each.lacking) for each in words] == [((), "hidden_words_in_figure")]
+    assert [(each.labels, each.reject_rule) for each in words] == [((), "hidden_words_in_figure")]
 
 
 def test_a_table_is_read_row_by_row_where_bars_part_its_cells_only() -> None:
@@ -83,9 +83,9 @@ def test_a_table_is_read_row_by_row_where_bars_part_its_cells_only() -> None:
     table = replace(PLAIN_FIGURE, figure_type="Table", kind="table", grid=grid)
     assert [each.labels for each in printed_words(table)] == [("| Loss", "Base | 2.5", "Ours |")]
     for unsure in (None, replace(grid, rows=(("Base", "2.5 | 3"),))):
-        assert [each.lacking for each in printed_words(replace(table, grid=unsure))] == ["unsure_table"]
+        assert [each.reject_rule for each in printed_words(replace(table, grid=unsure))] == ["unsure_table"]
     long = replace(grid, rows=(("Base", "2.5"),) * 61)
-    assert [each.lacking for each in printed_words(replace(table, grid=long))] == ["too_many_words_in_figure"]
+    assert [each.reject_rule for each in printed_words(replace(table, grid=long))] == ["too_many_words_in_figure"]
 
 
 def test_many_words_are_read_panel_by_panel() -> None:
@@ -103,6 +103,6 @@ def test_many_words_are_read_panel_by_panel() -> None:
     assert [each.panel.label if each.panel else "" for each in words] == ["a", "b"]
     assert [each.labels for each in words] == [("Image encoder of words",) * 6, ("Text decoder of words",) * 6]
     cut = replace(figure, text_boxes=((60.0, 0.0, 140.0, 6.0), *figure.text_boxes[1:]))
-    assert [each.lacking for each in printed_words(cut)] == ["words_cut_in_panel"] * 2
+    assert [each.reject_rule for each in printed_words(cut)] == ["words_cut_in_panel"] * 2
     few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
     assert [each.panel for each in printed_words(few)] == [None]

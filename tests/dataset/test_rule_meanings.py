@@ -17,7 +17,7 @@ _OUTCOMES = ("Fault", "RejectReason")
 
 
 def _names_in_the_code() -> Iterator[str]:
-    """First arguments of rejections, values of `lacking`, and keys that cleaning counts by."""
+    """First arguments of rejections, values of `reject_rule`, and keys that cleaning counts by."""
     for path in _PREPARATION:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
