@@ -34,6 +34,9 @@ _MOST_CUT = 0.1
 """Share of a label on the other side of a panel's edge from which the picture shows a part of it."""
 _MOST_OVERLAP = 0.15
 """Share of the smaller of two labels that the other may cover: boxes are a little higher than letters."""
+_LONE_NUMBER = re.compile(r"[−\-–+]?\d+(?:[.,]\d+)*\s?[%kKM×x°]?")
+_MOST_LONE_NUMBERS = 2
+"""Numbers that belong to no axis, beyond which their order is unsure: values of bars, sizes beside boxes."""
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
@@ -123,6 +126,8 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
     if words > max_words or any(len(line.split()) > _LONGEST_LINE for line in lines):
         return (), "too_many_words_in_figure"
     if any(map(_FORMULA.search, lines)) or _has_odd_signs(text):
+        return (), "unreadable_words_in_figure"
+    if sum(_LONE_NUMBER.fullmatch(line) is not None for line in lines) > _MOST_LONE_NUMBERS:
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
     if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)) or sum(map(_is_unit, lines)) > 1:

@@ -65,6 +65,12 @@ def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
     assert printed_lines([*labels, formula], 50) == ((), "unreadable_words_in_figure")
 
 
+def test_numbers_that_belong_to_no_axis_are_few() -> None:
+    labels = ["Speedup of layers", "Ours", "0 1 2 3", "2.4", "−1.5%"]
+    assert printed_lines(labels, 50) == (tuple(labels), "")
+    assert printed_lines([*labels, "1.2"], 50) == ((), "unreadable_words_in_figure")
+
+
 def test_labels_that_lie_over_each_other_are_not_read() -> None:
     names, axis = ["Image encoder of words", "Text decoder"], (0.0, 0.0, 10.0, 80.0)
     figure = replace(PLAIN_FIGURE, figure_text="\n".join(names), text_boxes=(axis, (8.0, 30.0, 60.0, 38.0)))
