@@ -106,9 +106,9 @@ def _run_all(config: Config) -> None:
     except NothingProducedError as nothing:
         if not config.review:
             raise
-        from figtune.dataset.candidates import rejected_ones
+        from figtune.dataset.candidates import folder_with_rejected
 
-        rejected_dir = rejected_ones(describe(config).build_folder, nothing)
+        rejected_dir = folder_with_rejected(describe(config).build_folder, nothing)
     if config.review and not config.dry_run:
         from figtune.review.desk import Desk
         from figtune.review.server import serve_review

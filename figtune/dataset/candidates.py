@@ -52,7 +52,7 @@ class Candidate:
         return 1.0 if self.quality is None else self.quality.score
 
 
-def rejected_ones(dataset_dir: Path, nothing: NothingProducedError) -> Path:
+def folder_with_rejected(dataset_dir: Path, nothing: NothingProducedError) -> Path:
     """Return the folder of a preparation that kept nothing, if there are candidates to review, and say so.
 
     Raises:
