@@ -209,7 +209,7 @@ def test_choices_have_their_table() -> None:
     members = [choosing(1), choosing(2, losses=WRONG), choosing(3, wrong=RIGHT)]
     html = evaluation_page(summary_of(members), members, images="data", curves=None)
     (table,) = re.findall(r"Which text belongs to the image\?</h2>(.*?)</table>", html, re.DOTALL)
-    assert re.findall(r">\s*(\d+) %<br>", table) == ["67", "33", "0"]
+    assert re.findall(r">\s*(\d+) %<br>", table) == ["67", "33", "0", "73", "47"]
     assert "Losses of the right text and 4 wrong ones: 1.00, 2.00, 2.00, 2.00, 2.00" in html
     plain = [prediction(1)]
     assert "Which text" not in evaluation_page(summary_of(plain), plain, images="data", curves=None)
