@@ -31,6 +31,7 @@ _LOOKS = re.compile(
 )
 _TELLS_OF_IT = re.compile(r"(?:It|They|Its|Their|This|These|Here|Where|From\s+(?:this|these|it))\b")
 """Opening of a sentence about what the sentence before has named."""
+_SUBJECT = re.compile(r"(?:The|Both|Each|All|Most)\s+((?:[\w-]+\s+){1,3}?)(?=\w+(?:s|ed|e)\b|is\b|are\b|has\b|have\b)")
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
@@ -49,7 +50,7 @@ _ROW_OF_TABLE = re.compile(
 )
 """`Index-2`, `Exp. (b)`: names of a table's rows."""
 _FRAGMENT = re.compile(
-    r"[a-z]{2,}|(?:Where|Which|Whose)\b|As\s+\w+\s+in\s+(?:the\s+figure|panels?\s[^,]*),\s+\w+ing\b[^,]*$|"
+    r"[a-z]{2,}|(?:Where|Which|Whose)\b|Given\b[^,]*\.$|As\s+\w+\s+in\s+(?:the\s+figure|panels?\s[^,]*),\s+\w+ing\b[^,]*$|"
     r"(?:Divide|Split|Train|Apply|Compute|Select|Choose|Replace|Remove|Merge|Sample|Extract|Feed|Pass|Add|Take|Repeat|Update|"
     r"Initiali[sz]e|Generate|Combine|Concatenate|Use|Keep|Set|Find|Build)\s+(?:an?|the|our|each|all|every|its|their|both|two|three)\b"
 )
@@ -58,6 +59,9 @@ _FIRST_ITEM = re.compile(r":\s+\(?(?:A|a|1|i|I)\)\s")
 _SECOND_ITEM = re.compile(r"(?<!panel\s)\(?\b(?:B|b|2|ii|II)\)\s")
 _FIRST = re.compile(r"^(?:First|Firstly|First\s+of\s+all|To\s+begin\s+with|To\s+start),?\s+(?=[a-z])")
 _SECOND = re.compile(r"^(?:Second|Then|Next|Third|Finally|After|Afterwards|Subsequently|Last)", re.IGNORECASE)
+_OF_OTHERS = re.compile(
+    r"\bby\s+prior\s+work\b|\bprior\s+work’s\b|^We\s+(?:\w+ly\s+)?(?:adopt|follow|use|employ|borrow)\b.*\bprior\s+work\b"
+)
 _FUNCTION = re.compile(r"\b[A-Za-zα-ω]\([a-zα-ω](?:,\s?[a-zα-ω])*\)")
 _INDEXED = re.compile(r"\b[A-Za-zα-ωΑ-Ω]\w{0,2}_\{?\w")
 _MOST_INDEXED = 3
@@ -73,6 +77,8 @@ class CitingPassage:
     sentences: tuple[str, ...]
     direct: bool
     """True if a main clause is about the figure, rather than a remark in brackets."""
+    introduced: bool = False
+    """True if the sentence before the first one says no more than that the figure is there."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
     for mention in mentions:
         sentences = [_read(raw, ref, seen, removed) for raw in sentences_of(mention.text)]
         for run in _runs(sentences, vocabulary, removed):
-            passage = _passage(mention.section, [sentences[index] for index in run])
+            passage = _passage(mention.section, [sentences[index] for index in run], vocabulary)
             if passage.sentences and passage.sentences not in {other.sentences for other in found}:
                 found.append(passage)
     return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
@@ -164,7 +170,7 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         or len(_INDEXED.findall(text)) > _MOST_INDEXED
     ):
         return "mostly_symbols"
-    if "prior work’s" in text:
+    if _OF_OTHERS.search(text):
         return "citation_as_noun"
     if not cites(raw, ref) and _ELSEWHERE.search(raw):
         return "table_reference"
@@ -218,9 +224,10 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
     while end < len(sentences) and end - index <= at_most:
         text = sentences[end].text
         # What follows a mere pointer tells what it points at.
-        told = sentences[end].cites or sentences[end - 1].is_bare_pointer
-        if text is None or not (told or _continues_topic(text, vocabulary)):
+        introduced = sentences[end - 1].is_bare_pointer and text is not None and not _LEAVES.search(text)
+        if text is None or not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
             break
+        vocabulary |= content_words(text) if introduced else frozenset()
         end += 1
     return end
 
@@ -232,22 +239,32 @@ def _continues_topic(text: str, vocabulary: frozenset[str]) -> bool:
     return shared >= _SHARED_WORDS or (shared > 0 and _LOOKS.match(text) is not None)
 
 
-def _passage(section: str, sentences: Sequence[_Sentence]) -> CitingPassage:
+def _passage(section: str, sentences: Sequence[_Sentence], vocabulary: frozenset[str]) -> CitingPassage:
     texts: list[str] = []
     for sentence, before in zip(sentences, (None, *sentences), strict=False):
         if sentence.text is None or sentence.is_bare_pointer:
             continue
         stands = before is not None and before.text is not None and before.text in texts[-1:]
-        if stands or not depends_on_previous(sentence.text):
+        pointer = before.text if before is not None and before.is_bare_pointer else None
+        # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
+        named = pointer is not None and _is_named_by(pointer, sentence.text, vocabulary)
+        if stands or not (named or depends_on_previous(sentence.text)):
             texts.append(sentence.text)
-        elif before is not None and before.is_bare_pointer and before.text and _TELLS_OF_IT.match(sentence.text):
-            # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
-            texts += (before.text, sentence.text) if not depends_on_previous(before.text) else ()
+        elif pointer is not None and (named or _TELLS_OF_IT.match(sentence.text)):
+            texts += (pointer, sentence.text) if not depends_on_previous(pointer) else ()
     return CitingPassage(
         section=section,
         sentences=_as_beginning(_without_cut_list(texts)),
         direct=any(sentence.direct for sentence in sentences),
+        introduced=sentences[0].is_bare_pointer,
     )
+
+
+def _is_named_by(pointer: str, sentence: str, vocabulary: frozenset[str]) -> bool:
+    """Return True if only the pointer has named what "The components" of a sentence are."""
+    subject = _SUBJECT.match(sentence)
+    words = content_words(subject[1]) if subject else frozenset()
+    return bool(words & content_words(pointer)) and not words & vocabulary
 
 
 def _without_cut_list(texts: Sequence[str]) -> Sequence[str]:

@@ -27,7 +27,7 @@ _ADDING = re.compile(
 )
 """`We then modify it`: nothing stands before that it could add to."""
 _ADDING_LATER = re.compile(
-    r"^((?:(?:As|In|From|On)\b[^,]*,\s+)?(?:(?!(?:but|not|and)\b)[^\s,;:]+\s+){1,8}?)"
+    r"^((?:(?:As|In|From|On)\b[^,]*,\s+)?(?:(?!(?:but|only)\b)[^\s,;:]+\s+){1,12}?)"
     r"(?:also|nonetheless|nevertheless|therefore|thus|hence|consequently|additionally|likewise)\s+(?=[a-z])"
 )
 """`Several approaches have nonetheless been proposed`."""

@@ -21,6 +21,7 @@ from figtune.dataset.citing_text import CitingPassage, content_words, repeats
 from figtune.dataset.cleaning import continues_previous, depends_on_previous, without_leading_connective
 from figtune.dataset.components import mentioned
 from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentence_faults import is_pointer
 from figtune.dataset.sentences import count_words
 from figtune.dataset.vocabulary import WORK_VERBS
 
@@ -35,6 +36,7 @@ _LEAST_SHARE_OF_FIGURE = 0.2
 """Share of the words printed in it, where they are few."""
 _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
+_SHARED_WORDS_INTRODUCED = 2
 _SHARED_WORDS_OF_ASIDE = 5
 """Fewest words where a paragraph cites the figure in brackets only: more words must tell that it is about it."""
 _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
@@ -191,11 +193,13 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
         is_whole = True
         for block in _grouped(passage.sentences):
             said = (*caption, *(sentence for other in kept for sentence in other), *part)
-            repeated = [repeats(sentence, said) for sentence in block]
+            repeated = [repeats(sentence, said) and not is_pointer(sentence) for sentence in block]
             # What leans on a repeated sentence goes with it.
             new = block[: repeated.index(True) if True in repeated else len(block)]
-            if new and _is_about(new, topic, _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE):
+            if new and _is_about(new, passage, topic, part):
                 part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
+            elif passage.introduced:
+                break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
         if part:
             kept.append(tuple(part))
@@ -212,10 +216,19 @@ def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _is_about(block: Iterable[str], topic: frozenset[str], shared_words: int) -> bool:
+def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str], before: Sequence[str]) -> bool:
+    """Return True if a block cites the figure, or shares words with it or its caption.
+
+    Behind a sentence that only introduces the figure fewer words are enough, and what was said there is a topic too.
+    """
     text = " ".join(block)
-    cites = _CITES.search(_EXAMPLE.sub(" ", text)) is not None
-    return cites or len(content_words(text) & topic) >= shared_words
+    if _CITES.search(_EXAMPLE.sub(" ", text)):
+        return True
+    if not passage.introduced:
+        needed = _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE
+    else:
+        needed, topic = _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
+    return len(content_words(text) & topic) >= needed
 
 
 def _shares_of(parts: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:

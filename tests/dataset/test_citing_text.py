@@ -94,6 +94,11 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
         told,
     ]
     assert sentences("It is shown in Fig. 3. It has an encoder and a memory bank.") == []
+    components = "The components resemble waves of the encoder."
+    assert sentences(f"Fig. 3 shows the components of all views. {components}") == [
+        "The figure shows the components of all views.",
+        components,
+    ]
     assert sentences("The whole network is shown in Fig. 3. The encoder has a memory bank.") == [
         "The encoder has a memory bank."
     ]

@@ -168,6 +168,16 @@ def test_text_below_a_panel_is_its_own() -> None:
     assert assigned(panels=(part,)).panels == (part,)
 
 
+def test_what_a_pointer_introduces_needs_fewer_words_and_ends_at_a_gap() -> None:
+    first, second = "The whole network reads a street.", "The street is read from above by two cameras on a roof."
+    other = "Training takes two days."
+    for introduced, told in ((True, (first, second)), (False, ())):
+        passage_ = CitingPassage(section="", sentences=(first, second), direct=True, introduced=introduced)
+        assert assigned(passage_, is_architecture=False).describe == told
+    gap = CitingPassage(section="", sentences=(other, first, second), direct=True, introduced=True)
+    assert assigned(gap, is_architecture=False).describe == ()
+
+
 def test_background_that_cites_the_figure_in_brackets_is_not_about_it() -> None:
     aside = CitingPassage(section="1. Introduction", sentences=(MECHANISM,), direct=False)
     shares = assigned(aside)
