@@ -25,6 +25,7 @@ from figtune.models.records import ADAPTER_FOLDER
 from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, SETTINGS
 from tests.inference.trained_model import greedy
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
     assert said.out.strip()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("spec", "prompt"),
     [
         (

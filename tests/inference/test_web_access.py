@@ -23,6 +23,7 @@ from figtune.inference.access_control import AccessControl
 from figtune.inference.path_masking import ALIAS, PathMask
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 from tests.conftest import ROOT
+from tests.rows import each_row
 
 _LOOPBACK = Access(host="127.0.0.1", port=0, password=None).hosts()
 
@@ -107,7 +108,7 @@ def test_a_password_opens_the_page_by_any_name(folder: UploadFolder, authorizati
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "is_local"),
     [("127.0.0.1", True), ("127.1.2.3", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False),
      ("192.168.1.5", False), ("machine.example", False)],
