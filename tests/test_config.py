@@ -91,7 +91,7 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path, mark: bytes) -
     assert settings.read_settings(path, config.Config()) == written
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("flags", "complaint"),
     [
         (("--preset", "demmo"), 'no preset "demmo"'),
@@ -122,7 +122,7 @@ def test_values_that_make_no_sense_are_refused(flags: tuple[str, ...], complaint
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("flags", "complaint"),
     [
         (("--train.learning_rte", "1"), "--train.learning_rate"),
@@ -196,7 +196,7 @@ def test_a_constant_may_be_edited_as_one_would_write_it(
     assert repr(attrgetter(field)(parsed)) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("constant", "value", "complaint"),
     [
         ("PDF_DIR", "7", "error: config.py: PDF_DIR = 7: expected a path, got `7`; write another value"),

@@ -73,7 +73,7 @@ def test_the_next_run_downloads_only_what_is_lacking(local_hub: LocalHub, tmp_pa
     assert sorted(path for path, _ in local_hub.sent) == ["README.md", TEST, TRAIN]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("refusal", "token", "message"),
     [
         (Refusal(404, {"X-Error-Code": "RepoNotFound"}), "", "there is no data set someone/scans on the Hub"),

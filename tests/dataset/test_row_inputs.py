@@ -249,7 +249,7 @@ def test_a_broken_line_is_named(tmp_path: Path, name: str, content: str, complai
         prepare(tmp_path / name, tmp_path / "dataset", TRAIN_ONLY, columns)
 
 
-@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.json", "rows.jsonl", "rows.parquet"])
+@each_row("name", ["rows.csv", "rows.tsv", "rows.json", "rows.jsonl", "rows.parquet"])
 def test_a_data_set_of_no_rows_is_one_line(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name
     if name == "rows.parquet":

@@ -84,7 +84,7 @@ def test_freezing_what_is_not_trained_anyway_is_no_contradiction(asked: AdapterS
     assert not set(targets_of(asked).parts) & set(asked.freeze)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "of", "dtype", "error", "message"),
     [
         ("google/gemma-3-4b-pt", adapter("nothing"), "auto", UsageError, "no nothing to adapt"),
@@ -118,7 +118,7 @@ def test_what_can_be_known_is_refused_before_anything_is_fetched(
         assert server.asked == []
 
 
-@pytest.mark.parametrize("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
+@each_row("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
 def test_what_cannot_be_known_yet_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with serving(monkeypatch, tmp_path) as server:
         check_setup(choice(name, adapter(), "float16"))

@@ -113,7 +113,7 @@ def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
     set_up_model(tmp_path, choice("tiny-paligemma", dtype="float16"))
 
 
-@pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
+@each_row("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
 def test_flash_attention_kernels_are_refused(tiny_folders: dict[str, Path], kernel: str) -> None:
     with pytest.raises(UsageError, match="FlashAttention kernels ignore"):
         load_base_model(tiny_folders["gemma3"], family_of("gemma3", ""), torch.float32, CPU, kernel)
