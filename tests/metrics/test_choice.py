@@ -13,11 +13,12 @@ from figtune.metrics.choice import choice_difference, choice_scores, share_right
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from tests.metrics.sample_predictions import RIGHT, WRONG, choosing, prediction
+from tests.rows import each_row
 
 BOOTSTRAP = Bootstrap(samples=200, seed=0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("losses", "expected"),
     [(RIGHT, 1.0), (WRONG, 0.0), ((1.0, 1.0, 2.0, 2.0, 2.0), 0.5), ((1.0,) * 5, 0.2), ((2.0, 1.0, 1.0, 1.0, 1.0), 0.0)],
 )
