@@ -131,7 +131,7 @@ def test_what_follows_another_figure_tells_of_that_one() -> None:
     assert sentences(f"Fig. 6 shows the decoder. The decoder fails. {leaning}") == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "The decoder fails, which is similar to that of the encoder (Fig. 3, left).",
