@@ -63,7 +63,7 @@ from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
-from figtune.metrics.choice import choice_scores
+from figtune.metrics.image_use import choice_scores
 from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Prediction
 from figtune.metrics.short_answers import short_scores
 from figtune.models.records import FEATURES_FOLDER

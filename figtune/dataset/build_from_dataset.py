@@ -17,7 +17,7 @@ from figtune.core.log import progress_bar
 from figtune.dataset.candidates import Candidate, row_candidate, writing_candidates
 from figtune.dataset.dataset_rows import rows_of
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, DecisionKey, row_key
-from figtune.dataset.dedup_index import ImageIndex, IndexedImage, open_index
+from figtune.dataset.dedup import ImageIndex, IndexedImage, open_index
 from figtune.dataset.filters import RejectReason, near_duplicate
 from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
 from figtune.dataset.hub_dataset import open_source

@@ -17,7 +17,7 @@ from typing import Literal
 from figtune.core.errors import ResourceError
 from figtune.core.image_decoding import read_image
 from figtune.core.io import sha256_of
-from figtune.core.jsonl import write_json
+from figtune.core.jsonl import ResumableJsonl, batch_sizes, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
 from figtune.core.stages import locked
@@ -25,7 +25,6 @@ from figtune.evaluation.evaluate import write_report
 from figtune.evaluation.settings import TestSettings
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
 from figtune.inference.served_model import ServedModel, UnansweredError, connect
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap

@@ -14,16 +14,13 @@ from typing import Literal
 import msgspec
 
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.core.image_decoding import decode_file, read_image
-from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.image_decoding import IMAGE_SUFFIXES, decode_file, read_image
 from figtune.core.io import sha256_of
+from figtune.core.jsonl import ResumableJsonl, batch_sizes
 from figtune.core.log import print_result, progress_bar
-from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.paper_figures import read_paper, select_figure
-from figtune.inference.predict import Question, check_prompt, load_model, predict
-from figtune.inference.preflight import check_subject, is_paper
-from figtune.inference.prompt_spec import PromptSpec
-from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
+from figtune.inference.adapter_record import check_subject, is_paper, read_adapter_record
+from figtune.inference.generate import Question, check_prompt, load_model, predict
+from figtune.inference.paper_figures import PromptSpec, read_paper, select_figure
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE

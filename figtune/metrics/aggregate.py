@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.metrics.bootstrap import Bootstrap, Statistic, bootstrap_interval, paired_difference, ratio, sum_by_group
-from figtune.metrics.choice import choice_scores
+from figtune.metrics.image_use import choice_scores
 from figtune.metrics.records import (
     BASELINES,
     EVALUATED_SPLITS,

@@ -9,7 +9,7 @@ import numpy as np
 
 from figtune.metrics.aggregate import STATISTICS, answers_by_system
 from figtune.metrics.bootstrap import Bootstrap, paired_difference, ratio, sum_by_group
-from figtune.metrics.choice import choice_difference
+from figtune.metrics.image_use import choice_difference
 from figtune.metrics.records import (
     EVALUATED_SPLITS,
     EvaluatedSplit,

@@ -57,7 +57,7 @@ def copy_processor(
     Raises:
         ResourceError: there is no processor that can be read.
     """
-    from figtune.models.damage import damage_explained
+    from figtune.models.quiet import damage_explained
 
     for name in PROCESSOR_FILES:
         if (base / name).is_file():

@@ -20,9 +20,20 @@ from figtune.dataset.recrop import crop_area
 from figtune.dataset.rule_meanings import meaning
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, BoxTuple, FigureRecord, PaperRecord
 from figtune.pdf.geometry import Box
-from figtune.review.items import Item, ItemFilter, ReviewItems, State, state_of
+from figtune.review.items import (
+    CanvasView,
+    Choices,
+    EarlierView,
+    FigureView,
+    Item,
+    ItemFilter,
+    ItemView,
+    ReviewItems,
+    State,
+    StepView,
+    state_of,
+)
 from figtune.review.pictures import Pictures, scaled
-from figtune.review.views import CanvasView, Choices, EarlierView, FigureView, ItemView, StepView
 
 _LONGEST_TEXT = 20_000
 """Characters of an edited target."""

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion
-from figtune.dataset.table_questions import ask_about_table
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask_about_table
 from figtune.extraction.records import TableGrid
 
 GRID = TableGrid(

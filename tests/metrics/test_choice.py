@@ -9,7 +9,7 @@ import pytest
 
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.choice import choice_difference, choice_scores, share_right
+from figtune.metrics.image_use import choice_difference, choice_scores, share_right
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from tests.metrics.sample_predictions import RIGHT, WRONG, choosing, prediction

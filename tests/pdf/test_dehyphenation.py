@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.text_cleanup import Dehyphenator
 
 
 @pytest.mark.parametrize(
