@@ -22,7 +22,7 @@ from figtune.dataset.image_store import inspect_image
 from figtune.dataset.records import Example
 from figtune.dataset.shards import stream_examples
 from figtune.metrics.records import BASELINES, Baseline, BaselineAnswer
-from figtune.metrics.text_metrics import chrf, cider_words, rouge_l
+from figtune.metrics.text_metrics import cider_words, sentence_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,6 @@ logger = logging.getLogger(__name__)
 _MAX_EXAMPLES = 5_000
 """Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
 data set would take longer than the evaluation."""
-_SCORE_DIGITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +190,7 @@ class BaselineAnswers:
             BaselineAnswer(
                 baseline=baseline,
                 answer=answers[baseline],
-                chrf=round(chrf(answers[baseline], example.completion), _SCORE_DIGITS),
-                rouge_l=round(rouge_l(answers[baseline], example.completion), _SCORE_DIGITS),
+                **sentence_scores(answers[baseline], example.completion),
             )
             for baseline in BASELINES
             if baseline in answers

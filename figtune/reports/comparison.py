@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from figtune.core.number_format import count, fixed, p_value, percent, perplexity, signed
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.compare import ComparableRuns, EvaluatedRun, group_comparable_runs
-from figtune.metrics.records import MIN_EFFECT, ChoiceScores, Estimate, PairedDifference, Score, Scores
+from figtune.metrics.records import ANSWER_SCORES, MIN_EFFECT, ChoiceScores, Estimate, PairedDifference, Score, Scores
 from figtune.metrics.terminology import TERMINOLOGY
 
 _HEADER = (
     "",
     "loss",
     "perplexity",
-    "CIDEr-D",
-    "BLEU-4",
-    "ROUGE-L",
-    "chrF",
+    *ANSWER_SCORES,
     "image gain",
     "choice",
     "words",
@@ -78,15 +75,12 @@ def _row(
         title,
         _cell(scores.loss, 2),
         _perplexity(scores.perplexity),
-        _cell(scores.cider, 2),
-        _cell(scores.bleu4, 1),
-        _cell(scores.rouge_l, 1),
-        _cell(scores.chrf, 1),
+        *(_cell(scores.of_answers(name), score.digits) for name, score in ANSWER_SCORES.items()),
         _cell(image_gain, 2),
         _cell(None if choice is None else choice.accuracy, 2),
         fixed(scores.words, 0),
-        percent(scores.repetition),
-        "-" if scores.stopped is None else percent(scores.stopped),
+        percent(scores.rep_4),
+        "-" if scores.ended_with_eos is None else percent(scores.ended_with_eos),
     )
 
 

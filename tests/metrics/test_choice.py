@@ -57,7 +57,7 @@ def test_a_better_choice_shows_use_of_the_image_where_the_loss_does_not() -> Non
         for number in range(8)
     ]
     verdict = summarize(aggregate(members, BOOTSTRAP), short_scores(members, BOOTSTRAP), demo=False, source="papers")
-    assert verdict.looking == "uses image"
+    assert verdict.image_use == "uses image"
     assert (
         "it uses the image: the right text of 5 is the likeliest for 100 % of examples given the right image, "
         "0 % given a mismatched one (95 % interval 1.00 to 1.00, p = 0.0078)."
