@@ -24,7 +24,7 @@ from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import base_folder, load_base_model, resolve_device
 from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.lora_targets import targets_of
-from figtune.models.processor_files import copy_processor
+from figtune.models.model_files import copy_processor
 from figtune.models.quiet import damage_explained
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.usage_code import usage_code

@@ -31,8 +31,8 @@ from figtune.models.family import (
     PromptTokens,
     text_ids,
 )
+from figtune.models.model_files import ImageTextProcessor
 from figtune.models.model_parts import DECODER_LAYERS, LoraLayers, ModelParts
-from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
 from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, text_ids
+from figtune.models.model_files import ImageTextProcessor
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS, LoraLayers, ModelParts
-from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:

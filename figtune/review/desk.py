@@ -23,15 +23,15 @@ from figtune.pdf.geometry import Box
 from figtune.review.items import (
     CanvasView,
     Choices,
+    DecidedFigure,
     EarlierView,
-    FigureView,
     Item,
     ItemFilter,
     ItemView,
     ReviewItems,
     State,
     StepView,
-    state_of,
+    item_state,
 )
 from figtune.review.pictures import Pictures, scaled
 
@@ -261,7 +261,7 @@ class Desk:
             prompt=candidate.prompt,
             target=item.key.target,
             text=decision.text if decision else "",
-            state=state_of(item, decisions),
+            state=item_state(item, decisions),
             decided=decision is not None and bool(decision.verdict),
             score=candidate.score,
             quality=candidate.quality,
@@ -270,11 +270,11 @@ class Desk:
             earlier=tuple(_earlier(item.key, decisions)),
         )
 
-    def _figure_view(self, candidate: Candidate, decisions: Mapping[DecisionKey, Decision]) -> FigureView | None:
+    def _figure_view(self, candidate: Candidate, decisions: Mapping[DecisionKey, Decision]) -> DecidedFigure | None:
         if (figure := self._content.figure(candidate.figure_id)) is None:
             return None
         decision = decisions.get(candidate.key.of_figure)
-        return FigureView(
+        return DecidedFigure(
             verdict=decision.verdict if decision else "",
             caption=figure.caption,
             mentions=figure.mentions,

@@ -17,9 +17,8 @@ import msgspec
 
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.dataset.candidates import Candidate
+from figtune.dataset.candidates import Candidate, Quality
 from figtune.dataset.decisions import Decision, DecisionKey, Verdict
-from figtune.dataset.quality import Quality
 from figtune.dataset.records import CANDIDATES_FILE
 from figtune.extraction.records import BoxTuple, Mention
 
@@ -96,7 +95,7 @@ class Step:
     """Number of items chosen on which something is to be decided, whatever state the filter shows."""
 
 
-def state_of(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
+def item_state(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
     """Return what was decided on an item; an example goes with its figure where that is rejected."""
     decision = decisions.get(item.key)
     if decision is not None and decision.verdict:
@@ -176,7 +175,7 @@ class ReviewItems:
         places, left = [], 0
         for place, item in enumerate(ordered):
             if chosen.chooses(item):
-                state = state_of(item, decisions)
+                state = item_state(item, decisions)
                 # There is nothing to decide on those that cannot be accepted and are left out already.
                 is_left = state == "open" and item.acceptable
                 left += is_left
@@ -227,7 +226,7 @@ class EarlierView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigureView:
+class DecidedFigure:
     """Figure of an item, and what was decided on it as a whole."""
 
     verdict: Verdict
@@ -275,7 +274,7 @@ class ItemView:
     score: float
     quality: Quality | None
     has_image: bool
-    figure: FigureView | None
+    figure: DecidedFigure | None
     earlier: tuple[EarlierView, ...]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.dataset.quality import quality_of
+from figtune.dataset.candidates import quality_of
 
 GOOD = (
     "The encoder reads the image and turns patches into tokens. Its memory holds earlier frames, so that the decoder "
