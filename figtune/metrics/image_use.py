@@ -34,13 +34,23 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
     # Those of a split have a mismatched image all alike, or its only image has none.
     mismatched = [(choice, group) for choice, group in chosen if choice.wrong_image_losses is not None]
-    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if mismatched == chosen else None
+    has_wrong = mismatched == chosen
+    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if has_wrong else None
+    informed = _choice_sums(chosen, lambda choice: _above_grey(choice, choice.losses))
+    # Grey raises no text above grey: all five are equal, and each is right by a fifth.
+    uninformed = _choice_sums(
+        chosen,
+        lambda choice: _above_grey(choice, (has_wrong and choice.wrong_image_losses) or choice.grey_image_losses),
+    )
     return ChoiceScores(
         examples=len(chosen),
         accuracy=bootstrap_interval(right, ratio, bootstrap),
         wrong_image=None if wrong is None else bootstrap_interval(wrong, ratio, bootstrap),
         grey=bootstrap_interval(grey, ratio, bootstrap),
         gain=paired_difference(right, grey if wrong is None else wrong, ratio, bootstrap),
+        information_accuracy=bootstrap_interval(informed, ratio, bootstrap),
+        information_wrong_image=bootstrap_interval(uninformed, ratio, bootstrap) if has_wrong else None,
+        information_gain=paired_difference(informed, uninformed, ratio, bootstrap),
     )
 
 
@@ -84,6 +94,11 @@ def _choice_sums(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choi
     return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), [group for _, group in chosen])
 
 
+def _above_grey(choice: Choice, losses: Losses) -> Losses:
+    """Return the losses less those given grey: the negative information that an image gives on each text."""
+    return tuple((loss or 0.0) - (grey or 0.0) for loss, grey in zip(losses, choice.grey_image_losses, strict=True))
+
+
 def _right(choice: Choice) -> Losses:
     return choice.losses
 
@@ -120,14 +135,14 @@ def image_tests(whole: Slice, short: Sequence[ShortScores]) -> list[ImageTest]:
     """
     tests = []
     if (choice := whole.choice) is not None:
-        other, without = (
-            (choice.grey, "grey") if choice.wrong_image is None else (choice.wrong_image, "a mismatched one")
-        )
+        wrong, chance = choice.information_wrong_image, f"{percent(1 / (1 + NEGATIVES))} by chance"
         clause = (
-            f"the right text of {1 + NEGATIVES} is the likeliest for {percent(choice.accuracy.value)} of examples "
-            f"given the right image, {percent(other.value)} given {without} ({interval_text(choice.gain)})"
+            f"of {1 + NEGATIVES} texts the right image makes the right one more likely than any other in "
+            f"{percent(choice.information_accuracy.value)} of examples, "
+            f"{chance if wrong is None else f'a mismatched one in {percent(wrong.value)}'} "
+            f"({interval_text(choice.information_gain)})"
         )
-        tests.append(ImageTest(gain=choice.gain, least=MIN_EFFECT["choice"], clause=clause))
+        tests.append(ImageTest(gain=choice.information_gain, least=MIN_EFFECT["choice"], clause=clause))
     for scores in short:
         if scores.split != whole.split or scores.measure == "read precision":
             continue

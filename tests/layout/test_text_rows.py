@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace as replaced
 
-import pytest
 from msgspec.structs import replace
 
 from figtune.layout.line_roles import Role
@@ -13,6 +12,7 @@ from figtune.layout.style import Column, PaperStyle
 from figtune.layout.text_rows import UnclaimedLines, body_rows, unclaimed_lines
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span
+from tests.rows import each_row
 
 LEFT, RIGHT = Column(50, 286), Column(309, 545)
 STYLE = PaperStyle(
@@ -235,7 +235,7 @@ def test_running_heads_are_left_out() -> None:
     assert texts(*pages) == [f"page {number} says {BODY}" for number in range(1, 6)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("before", "number", "font", "read"),
     [
         ("a score", "1", "Times", "a score is found"),
