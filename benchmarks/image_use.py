@@ -40,10 +40,9 @@ from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
 from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
 from figtune.dataset.shards import stream_examples
-from figtune.evaluation.eval_items import mismatched_images
-from figtune.evaluation.negatives import NegativePool
+from figtune.evaluation.eval_items import NegativePool, mismatched_images
 from figtune.metrics.bootstrap import Bootstrap, estimate
-from figtune.metrics.choice import share_right
+from figtune.metrics.image_use import share_right
 from figtune.metrics.records import Estimate
 from figtune.models.family import FEATURES, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from figtune.core.cli import ended_by_signals
-from figtune.core.optional import require
+from figtune.core.settings import require
 from figtune.core.web_access import Access, listening
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.predict import load_model
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.generate import load_model
+from figtune.inference.paper_figures import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 
