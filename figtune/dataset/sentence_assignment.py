@@ -44,6 +44,11 @@ _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previo
 _CITES = re.compile(
     r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
+_LOOKS_AT = re.compile(
+    r"(?i)\b(?:red|green|blue|orange|yellow|purple|gr[ae]y|black|white|dashed|dotted|solid|bold|arrows?|lines?|curves?|"
+    r"rows?|columns?|left|right|top|bottom|boxes|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
+)
+"""Words by which one sentence beside a remark in brackets tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
 _FINDINGS = re.compile(
     r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
@@ -201,7 +206,8 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
             elif passage.introduced:
                 break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
-        if part:
+        # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
+        if part and (len(part) > 1 or passage.direct or _CITES.search(part[0]) or _LOOKS_AT.search(part[0])):
             kept.append(tuple(part))
     return kept
 

@@ -288,6 +288,8 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("In the bottom of the figure, we also show the coverage of networks with varying thresholds.", True),
         ("By viewing the first layers (panels a and c), various problems are apparent.", True),
         ("A few observations can be made from the figure.", True),
+        ("For both networks, we show the finetuned results.", True),
+        ("To verify it, in the figure we show the accuracy of both networks.", True),
         ("Several errors are apparent, as small masks blur.", False),
         ("The figure shows that deeper networks learn faster.", False),
         ("The figure shows two networks, of which the deeper one fails at night.", False),

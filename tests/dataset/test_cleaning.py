@@ -309,6 +309,7 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("The image and the corresponding mask are small.", False),
         ("The resulting mask is small.", True),
         ("We instead use masks.", True),
+        ("Unfortunately, masks are small.", True),
     ],
 )
 def test_leaning_back(sentence: str, expected: bool) -> None:

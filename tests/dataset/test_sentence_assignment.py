@@ -178,6 +178,26 @@ def test_what_a_pointer_introduces_needs_fewer_words_and_ends_at_a_gap() -> None
     assert assigned(gap, is_architecture=False).describe == ()
 
 
+def test_one_sentence_beside_a_remark_in_brackets_tells_what_can_be_seen() -> None:
+    for told, kept in (
+        (
+            "The network places the proposed module behind the first layer of the whole overview, where it is small.",
+            False,
+        ),
+        ("The network places the proposed module behind the red layer of the whole overview, where it is small.", True),
+    ):
+        aside = CitingPassage(section="3. Method", sentences=(told,), direct=False)
+        shares = assign_sentences(
+            ("The whole network with a module behind a layer.", "An overview."),
+            (),
+            [aside],
+            is_architecture=False,
+            components=(),
+            figure_text="place",
+        )
+        assert (shares.describe == (told,)) is kept
+
+
 def test_background_that_cites_the_figure_in_brackets_is_not_about_it() -> None:
     aside = CitingPassage(section="1. Introduction", sentences=(MECHANISM,), direct=False)
     shares = assigned(aside)
