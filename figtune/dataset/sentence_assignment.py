@@ -50,6 +50,7 @@ _LOOKS_AT = re.compile(
 )
 """Words by which one sentence beside a remark in brackets tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
 _FINDINGS = re.compile(
     r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
     r"demonstrat\w*|suggest\w*|indicat\w*|observ\w*|evident\w*|evidence|conclu\w*|reveal\w*|confirm\w*|validat\w*|"
@@ -178,7 +179,8 @@ def _parts_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[
     A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
     """
     headline, others = caption[:1], caption[1:]
-    if not others or any(_LABEL.match(sentence) for sentence in caption) or depends_on_previous(others[0]):
+    is_list = any(_LABEL.match(sentence) or _PLACE.match(sentence) for sentence in caption)
+    if not others or is_list or depends_on_previous(others[0]):
         return caption, ()
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
@@ -203,7 +205,7 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
             new = block[: repeated.index(True) if True in repeated else len(block)]
             if new and _is_about(new, passage, topic, part):
                 part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
-            elif passage.introduced:
+            elif new and passage.introduced:
                 break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
         # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
@@ -233,7 +235,9 @@ def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str
     if not passage.introduced:
         needed = _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE
     else:
-        needed, topic = _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
+        # A finding behind "Results are shown in Fig. 3." is about it.
+        tells = not before and (_FINDINGS.search(text) or _LOOKS_AT.search(text))
+        needed, topic = 1 if tells else _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
     return len(content_words(text) & topic) >= needed
 
 

@@ -78,6 +78,14 @@ def test_an_analysis_speaks_of_what_the_figure_prints() -> None:
         assert (shares.analyze == (MECHANISM,)) is kept
 
 
+def test_a_caption_that_goes_from_place_to_place_is_no_analysis() -> None:
+    body = (
+        "Top: The encoder takes an image as input and extracts features.",
+        "The decoder predicts a mask from all the tokens that pass the attention layers.",
+    )
+    assert assigned(caption=(*CAPTION, *body)).analyze == ()
+
+
 def test_a_caption_with_a_gap_is_no_analysis() -> None:
     body = (
         "The encoder takes an image as input and extracts features.",
