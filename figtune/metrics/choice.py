@@ -21,13 +21,23 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
     # Those of a split have a mismatched image all alike, or its only image has none.
     mismatched = [(choice, group) for choice, group in chosen if choice.wrong_image_losses is not None]
-    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if mismatched == chosen else None
+    has_wrong = mismatched == chosen
+    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if has_wrong else None
+    informed = _choice_sums(chosen, lambda choice: _above_grey(choice, choice.losses))
+    # Grey raises no text above grey: all five are equal, and each is right by a fifth.
+    uninformed = _choice_sums(
+        chosen,
+        lambda choice: _above_grey(choice, (has_wrong and choice.wrong_image_losses) or choice.grey_image_losses),
+    )
     return ChoiceScores(
         examples=len(chosen),
         accuracy=bootstrap_interval(right, ratio, bootstrap),
         wrong_image=None if wrong is None else bootstrap_interval(wrong, ratio, bootstrap),
         grey=bootstrap_interval(grey, ratio, bootstrap),
         gain=paired_difference(right, grey if wrong is None else wrong, ratio, bootstrap),
+        information_accuracy=bootstrap_interval(informed, ratio, bootstrap),
+        information_wrong_image=bootstrap_interval(uninformed, ratio, bootstrap) if has_wrong else None,
+        information_gain=paired_difference(informed, uninformed, ratio, bootstrap),
     )
 
 
@@ -69,6 +79,11 @@ def _is_finite(choice: Choice) -> bool:
 def _choice_sums(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choice], Losses]) -> Sums:
     shares = [share_right([loss or 0.0 for loss in losses_of(choice)]) for choice, _ in chosen]
     return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), [group for _, group in chosen])
+
+
+def _above_grey(choice: Choice, losses: Losses) -> Losses:
+    """Return the losses less those given grey: the negative information that an image gives on each text."""
+    return tuple((loss or 0.0) - (grey or 0.0) for loss, grey in zip(losses, choice.grey_image_losses, strict=True))
 
 
 def _right(choice: Choice) -> Losses:

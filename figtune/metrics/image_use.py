@@ -48,14 +48,14 @@ def image_tests(whole: Slice, short: Sequence[ShortScores]) -> list[ImageTest]:
     """
     tests = []
     if (choice := whole.choice) is not None:
-        other, without = (
-            (choice.grey, "grey") if choice.wrong_image is None else (choice.wrong_image, "a mismatched one")
-        )
+        wrong, chance = choice.information_wrong_image, f"{percent(1 / (1 + NEGATIVES))} by chance"
         clause = (
-            f"the right text of {1 + NEGATIVES} is the likeliest for {percent(choice.accuracy.value)} of examples "
-            f"given the right image, {percent(other.value)} given {without} ({interval_text(choice.gain)})"
+            f"of {1 + NEGATIVES} texts the right image makes the right one more likely than any other in "
+            f"{percent(choice.information_accuracy.value)} of examples, "
+            f"{chance if wrong is None else f'a mismatched one in {percent(wrong.value)}'} "
+            f"({interval_text(choice.information_gain)})"
         )
-        tests.append(ImageTest(gain=choice.gain, least=MIN_EFFECT["choice"], clause=clause))
+        tests.append(ImageTest(gain=choice.information_gain, least=MIN_EFFECT["choice"], clause=clause))
     for scores in short:
         if scores.split != whole.split or scores.measure == "read precision":
             continue

@@ -50,7 +50,7 @@ NegativeRule = Literal["group and kind", "group", "kind", "length", "any"]
 paper, the kind of figure, a similar length; "any" has no similar length."""
 NEGATIVE_RULES: tuple[NegativeRule, ...] = get_args(NegativeRule)
 
-EVALUATION_VERSION = 5
+EVALUATION_VERSION = 6
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
@@ -194,7 +194,12 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceScores:
-    """Share of examples whose reference is the likeliest of five completions, each in [0, 1]; 0.2 by chance."""
+    """Share of examples whose reference is chosen of five completions, each in [0, 1]; 0.2 by chance.
+
+    Chosen is the likeliest completion, or, for the scores named `information`, the one whose likelihood the image
+    raises most above that given grey: pointwise mutual information, which takes out how likely a text is without any
+    image (Holtzman et al. 2021, arXiv:2104.08315; for images Lin et al. 2024, arXiv:2306.01879). Grey chooses none.
+    """
 
     examples: int
     """Examples with a choice."""
@@ -206,6 +211,12 @@ class ChoiceScores:
     """Share given a uniform grey image."""
     gain: PairedDifference
     """Accuracy given the right image minus given a mismatched one, or grey where there is none."""
+    information_accuracy: Estimate
+    """Share by information given the right image."""
+    information_wrong_image: Estimate | None
+    """Share by information given a mismatched image; None if the split has only one image."""
+    information_gain: PairedDifference
+    """Share by information given the right image minus given a mismatched one, or 0.2 where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.dataset.citing_text import FORMULA, CitingText, passages_about, repeats, sentences_of
 from figtune.dataset.references import FigureRef
 from figtune.dataset.sentence_faults import is_pointer
 from figtune.extraction.records import Mention
+from tests.rows import each_row
 
 FIGURE = FigureRef("Figure", "3")
 SEEN = "Figure 3. The encoder and the decoder. Encoder Decoder Memory bank 0.5"
@@ -63,7 +62,7 @@ def test_a_bare_pointer_says_nothing() -> None:
     assert sentences("Each view has its own camera. This is shown in Fig. 3.") == ["Each view has its own camera."]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "rule"),
     [
         ("In Fig. 3 the encoder gains 3.2% over others.", "unseen_number"),
@@ -104,7 +103,7 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "turn",
     [
         "We propose a decoder with a memory bank and an encoder.",
@@ -133,7 +132,7 @@ def test_what_follows_another_figure_tells_of_that_one() -> None:
     assert sentences(f"Fig. 6 shows the decoder. The decoder fails. {leaning}") == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "The decoder fails, which is similar to that of the encoder (Fig. 3, left).",
@@ -218,7 +217,7 @@ def test_repeats_are_told_by_their_words() -> None:
     assert repeats("Our net outperformed three others clearly.", ["Our net surpassed others."])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("paragraph", "expected"),
     [
         ("Training details.\nWe train it. It takes long.", ["We train it.", "It takes long."]),
@@ -247,7 +246,7 @@ def test_nothing_goes_on_behind_a_formula() -> None:
     assert sentences(paragraph) == ["As the figure shows, the encoder reads the image."]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sentence", "pointing"),
     [
         ("The figure shows a comparison of two networks on four data sets where images differ.", True),

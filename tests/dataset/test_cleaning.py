@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.dataset.cleaning import clean, clean_sentence, depends_on_previous, tidy, without_leading_connective
 from figtune.dataset.references import FigureRef
 from figtune.dataset.text_rules import RULES
+from tests.rows import each_row
 
 FIGURE = FigureRef("Figure", "3")
 
@@ -215,7 +215,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("sentence", "expected", "rules"), CASES)
+@each_row(("sentence", "expected", "rules"), CASES)
 def test_a_sentence_keeps_what_its_reader_can_know(sentence: str, expected: str | None, rules: set[str]) -> None:
     removed: Counter[str] = Counter()
     assert clean_sentence(sentence, FIGURE, removed) == expected
@@ -253,7 +253,7 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
     assert len(clean(whole, FIGURE).sentences) == 4
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sentence", "expected"),
     [
         ("It is better.", True),
@@ -323,7 +323,7 @@ def test_leaning_back(sentence: str, expected: bool) -> None:
     assert depends_on_previous(sentence) is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kept", "goes"),
     [
         ("Moreover, masks are small.", "Masks are small."),

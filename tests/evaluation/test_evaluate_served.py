@@ -27,6 +27,7 @@ from tests.conftest import ROOT, run_script
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 from tests.models.tuned import pictures
 from tests.openai_server import Fault, OpenAIServer, serving_model
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def test_what_passes_is_tried_again(work: Path, server: OpenAIServer) -> None:
     assert len(server.asked) == 6 + 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "told"),
     [
         (Fault(status=404, content=b'{"error": "no such model"}'), "answered 404: .*no such model"),
@@ -225,7 +226,7 @@ def test_without_an_evaluation_the_command_is_named(work: Path, server: OpenAISe
         evaluate_served(work / "dataset", tmp_path / "output", replace(SETTINGS, server=server.address), 0)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host/?key=1", "http://h:99999"])
+@each_row("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host/?key=1", "http://h:99999"])
 def test_what_is_no_address_is_refused(work: Path, url: str) -> None:
     with pytest.raises(UsageError, match="is not the address of a server"):
         evaluate_served(work / "dataset", work / "output", replace(SETTINGS, server=url), 0)

@@ -20,6 +20,7 @@ from figtune.inference.preflight import is_paper
 from tests.conftest import ROOT, Demo
 from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, PAPER, SETTINGS
+from tests.rows import each_row
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_own_words_come_after_the_same_context(paper: Paper) -> None:
     assert prompt(paper, figure, "caption", "What is the query?") == "What is the query?"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wanted", "label"),
     [
         ("3", "Figure 3"),

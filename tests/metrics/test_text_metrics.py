@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from figtune.metrics.text_metrics import bleu4, bleu_counts, chrf, distinct_2, rep_4, rouge_l, word_count
+from tests.rows import each_row
 
 TEXTS = st.text(alphabet="abc .", max_size=30)
 
@@ -39,7 +40,7 @@ def test_bleu_is_that_of_sacrebleu(pairs: list[tuple[str, str]]) -> None:
     assert bleu(answers, references) == pytest.approx(BLEU().corpus_score(answers, [references]).score)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "reference", "published"),
     [
         (

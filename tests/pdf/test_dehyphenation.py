@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.pdf.dehyphenation import Dehyphenator
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "text"),
     [
         (["the convo-", "lution kernel"], "the convolution kernel"),

@@ -26,6 +26,7 @@ from figtune.models.setup import set_up_model
 from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
+from tests.rows import each_row
 from tests.training.runs import SETTINGS, TEXTS, example, run
 
 pytestmark = pytest.mark.slow
@@ -198,7 +199,7 @@ def test_the_card_says_how_to_load_and_its_code_works(
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("losses", "diverges"),
     [
         ([9.0, 7.0, 5.0, 4.0, 3.0] + [2.0] * 20, False),
