@@ -57,6 +57,7 @@ _NAMED_BEFORE = re.compile(
     r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
     r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"
     r"^(?:(?!\b(?:and|with|of|or)\b)[^,;:])*\bthe\s+corresponding\b|^[^;:]*\bmany\s+(?:more|others)\b(?!\s+\w+s\b)|"
+    r"^(?!.*\b(?:[Ee]ven|[Aa]lthough|[Dd]espite|[Tt]hough|[Ww]hile)\b.*\b(?:still|no\s+longer)\b)[^,;:]*\b(?:still|no\s+longer)\b|"
     r"^(?:To\s[^,]*,\s+)?(?:(?:[Ii]n|[Ff]rom|[Aa]s)\s[^,]{0,40}\s)?[Ww]e\s+\w+\s+(?:\w+ly\s+)?(?:its|their|them)\b"
 )
 """`To reveal the reasons, we compare their errors`: a thing that only the sentence before has named."""

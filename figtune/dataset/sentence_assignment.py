@@ -46,9 +46,9 @@ _CITES = re.compile(
 )
 _LOOKS_AT = re.compile(
     r"(?i)\b(?:red|green|blue|orange|yellow|purple|gr[ae]y|black|white|dashed|dotted|solid|bold|arrows?|lines?|curves?|"
-    r"rows?|columns?|left|right|top|bottom|boxes|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
+    r"rows?|columns?|left|right|top|bottom|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
 )
-"""Words by which one sentence beside a remark in brackets tells of what can be seen."""
+"""Words by which a single sentence tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
 _PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
 _FINDINGS = re.compile(
@@ -122,13 +122,23 @@ def assign_sentences(
         rest, others = _parts_of_caption(own)
         if _is_analysis(others, components, figure_text):
             own, analyze = rest, others
+    explain = shares["explain"]
     return SentenceShares(
-        caption=own, panels=taken, explain=_enough(shares["explain"]), analyze=analyze, describe=_enough(describe)
+        caption=own,
+        panels=taken,
+        explain=explain if _is_enough(explain) else (),
+        analyze=analyze,
+        describe=describe if _is_enough(describe) and (len(describe) > 1 or _looks_at(describe[0])) else (),
     )
 
 
-def _enough(sentences: tuple[str, ...]) -> tuple[str, ...]:
-    return sentences if count_words(" ".join(sentences)) >= _FEWEST_TOLD_WORDS else ()
+def _is_enough(sentences: tuple[str, ...]) -> bool:
+    return count_words(" ".join(sentences)) >= _FEWEST_TOLD_WORDS
+
+
+def _looks_at(sentence: str) -> bool:
+    """Return True if the sentence cites the figure or tells of what can be seen."""
+    return _CITES.search(sentence) is not None or _LOOKS_AT.search(sentence) is not None
 
 
 def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_text: str) -> bool:
@@ -209,7 +219,7 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
                 break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
         # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
-        if part and (len(part) > 1 or passage.direct or _CITES.search(part[0]) or _LOOKS_AT.search(part[0])):
+        if part and (len(part) > 1 or passage.direct or _looks_at(part[0])):
             kept.append(tuple(part))
     return kept
 

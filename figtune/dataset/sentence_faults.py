@@ -83,6 +83,7 @@ _CONFIRMS = re.compile(
     rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$|"
     r"^.*\b(?:a\s+few|various|several|many|some|two|three|four|a\s+number\s+of|the\s+following)\s+(?:[\w-]+\s+){1,3}(?:are|is|can\s+be)\s+"
     r"(?:\w+ly\s+)?(?:apparent|visible|evident|clear|observed|seen|noted|noticed|found|identified|made|drawn)\b[^,;:]{0,40}$|"
+    rf"^.*\b(?:was|were|is|are)\s+used\s+(?:for|in)\b[^,]*{_SHOWN}\s+in\s+{_IT}\W*$|"
     r"^[^,;:]*(?:,[^,;:]*)?\b(?:two|three|four|five|several|the\s+following)\s+(?:\w+\s+)?(?:ways|aspects|steps|reasons|cases|stages|types|categories|"
     r"perspectives|scenarios|settings|factors|points|observations|findings|phases)(?:\s*\([^()]*\))?\W*$|"
     rf"^(?:\S+\s+){{0,6}}?(?:{_IT}|(?:visual|qualitative|comparative|experimental)\s+\w+)\s+(?:\w+\s+)?(?:highlights?|demonstrates?|shows?|illustrates?|"

@@ -316,6 +316,8 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("In practice, we can use many more with small costs.", True),
         ("In practice, we can use many more masks.", False),
         ("First, they are small.", True),
+        ("Our net still wins, but no longer by much.", True),
+        ("Even at night our net still wins.", False),
         ("First, masks are small.", False),
     ],
 )

@@ -103,6 +103,12 @@ def test_one_clause_about_a_corner_is_not_told() -> None:
     assert shares.describe == ()
 
 
+def test_one_sentence_that_looks_at_nothing_is_no_description() -> None:
+    told = "The whole network of the overview takes a proposed image of a street at night and of cars in it."
+    assert assigned(passage(told), is_architecture=False).describe == ()
+    assert assigned(passage(f"In the figure, {told}"), is_architecture=False).describe == (f"In the figure, {told}",)
+
+
 def test_what_one_paragraph_says_stays_together() -> None:
     shares = assigned(passage(DETAIL, FINDING))
     assert (shares.explain, shares.describe) == ((DETAIL, FINDING), ())
