@@ -62,7 +62,7 @@ PACKAGES = (
 )
 IMAGE_SIDE, STRIDE, WIDTH, IMAGE_TOKENS = 448, 32, 1280, 49
 READING_SIDE, READING_STRIDE, READING_WIDTH, READING_TOKENS = 1600, 100, WIDTH + text_recogniser.WIDTH + 1, 256
-"""Of a model that reads. No patches are taken by this stride: it gives the projector a grid of 16 x 16 tokens."""
+"""Sizes of a model that reads. No patch has this stride: it gives the projector a grid of 16 x 16 tokens."""
 VOCABULARY = 262_208
 """Tokens of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
 SEED = 0

@@ -45,7 +45,7 @@ class Line:
 
     text: str
     features: NDArray[np.float32]
-    """Of each character: float32[len(text), 120]."""
+    """Features of its characters: float32[len(text), 120]."""
 
 
 def read_lines(image: NDArray[np.uint8]) -> list[Line]:
@@ -69,7 +69,7 @@ class _Reader:
     detector: Any
     session: Any
     characters: list[str]
-    """By class: CTC's blank, those of the model's dictionary, and the space."""
+    """Characters by class: CTC's blank, those of the model's dictionary, and the space."""
 
     def read(self, image: NDArray[np.uint8]) -> Line | None:
         """Read an image of one line; None where nothing in it is read for sure."""
