@@ -97,7 +97,7 @@ WAYS = {
     "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
 ENCODERS = {"patches": (False, False), "characters": (True, False), "characters closed form": (True, True)}
-"""What `efficient_gemma.build` is told."""
+"""Arguments of `efficient_gemma.build`."""
 TESTED = ("caption", QUESTION_TASK)
 TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
