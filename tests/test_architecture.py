@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rows import each_row
+
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("extract_content", "prepare_data", "setup_model", "train_model", "test_model")
 ROOT_MODULES = (*SCRIPTS, "main", "config")
@@ -29,7 +31,7 @@ ARROWS = {
     "models": {"core"},
     "batching": {"dataset", "models", "core"},
     "inference": {"batching", "dataset", "extraction", "models", "core"},
-    "training": {"inference", "batching", "dataset", "models", "reports", "core"},
+    "training": {"inference", "batching", "dataset", "models", "core"},
     "evaluation": {"inference", "batching", "dataset", "metrics", "models", "reports", "core"},
     "export": {"inference", "batching", "dataset", "models", "core"},
     "metrics": {"core"},
@@ -146,7 +148,7 @@ def test_packages_form_no_circle() -> None:
     TopologicalSorter(ARROWS).prepare()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@each_row("script", SCRIPTS)
 def test_a_stage_script_reads_like_a_table_of_contents(script: str) -> None:
     path = ROOT / f"{script}.py"
     tree = _parse(path)
@@ -179,7 +181,7 @@ def test_help_is_cheap_and_shows_what_the_script_does(script: str) -> None:
     assert f"python {script}.py" in done.stdout
 
 
-@pytest.mark.parametrize("module", DATA_MODELS)
+@each_row("module", DATA_MODELS)
 def test_the_data_model_stands_alone(module: str) -> None:
     tree = _parse(ROOT / (module.replace(".", "/") + ".py"))
     assert not [imported for imported in _imports(tree) if imported.split(".")[0] == "figtune"]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import ROOT, Demo, Ran, run_script
 from tests.extraction.hostile_pdfs import write_paper
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -135,9 +136,7 @@ def test_an_image_that_is_none(demo: Demo, tmp_path: Path) -> None:
     _one_line(demo.run("--steps", "test", "--test_image", str(tmp_path / "gone.png")), 3, "gone.png")
 
 
-@pytest.mark.parametrize(
-    "flags", [("--steps", "trian"), ("--train.epochs", "many"), ("--train.epocs", "3")], ids=" ".join
-)
+@each_row("flags", [("--steps", "trian"), ("--train.epochs", "many"), ("--train.epocs", "3")])
 def test_typos_and_bad_values_exit_with_2(flags: tuple[str, ...]) -> None:
     ran = run_script("main.py", *flags)
     assert ran.code == 2

@@ -16,6 +16,7 @@ import pytest
 import config
 from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
+from tests.rows import each_row
 
 
 def _parse(*arguments: str) -> config.Config:
@@ -43,17 +44,15 @@ def test_steps_and_switches() -> None:
     assert parsed.prepare.include_tables
 
 
-@pytest.mark.parametrize("preset", ["", *config.PRESETS])
+@each_row("preset", ["", *config.PRESETS])
 def test_a_switch_can_be_set_either_way_whatever_it_starts_from(preset: str) -> None:
     start = ("--preset", preset) if preset else ()
     assert _parse(*start, "--train.activation_checkpointing").train.activation_checkpointing
     assert not _parse(*start, "--train.no_activation_checkpointing").train.activation_checkpointing
 
 
-@pytest.mark.parametrize(
-    "flags", [("--train.batch_size", "auto"), ("--train.batch-size", "auto"), ("--train.batch_size=auto",)]
-)
-@pytest.mark.parametrize("preset", sorted(config.PRESETS))
+@each_row("flags", [("--train.batch_size", "auto"), ("--train.batch-size", "auto"), ("--train.batch_size=auto",)])
+@each_row("preset", sorted(config.PRESETS))
 def test_an_automatic_batch_keeps_the_number_that_makes_up_a_step(preset: str, flags: tuple[str, ...]) -> None:
     with_preset, plain = ("--preset", preset, "--quiet"), _parse("--preset", preset, "--quiet")
     expected = dataclasses.replace(plain, train=dataclasses.replace(plain.train, auto_batch=True))
@@ -61,7 +60,7 @@ def test_an_automatic_batch_keeps_the_number_that_makes_up_a_step(preset: str, f
     assert _parse(*with_preset, *flags) == expected
 
 
-@pytest.mark.parametrize("preset", list(config.PRESETS))
+@each_row("preset", list(config.PRESETS))
 def test_flags_win_over_presets(preset: str) -> None:
     assert _parse("--preset", preset) == dataclasses.replace(config.PRESETS[preset](), preset=preset)
     assert _parse("--train.seed", "7", "--preset", preset).train.seed == 7
@@ -84,7 +83,7 @@ def test_what_was_asked_of_one_run_is_no_setting_of_the_next(tmp_path: Path) -> 
     assert _parse("--config", str(path)) == dataclasses.replace(kept, config=path)
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+@each_row("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_written_configuration_reads_back_equal(tmp_path: Path, mark: bytes) -> None:
     written = _parse("--preset", "demo", "--test_image", "a.png", "--adapter.targets", "q_proj", "v_proj")
     path = tmp_path / "config.json"
@@ -92,7 +91,7 @@ def test_a_written_configuration_reads_back_equal(tmp_path: Path, mark: bytes) -
     assert settings.read_settings(path, config.Config()) == written
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("flags", "complaint"),
     [
         (("--preset", "demmo"), 'no preset "demmo"'),
@@ -123,7 +122,7 @@ def test_values_that_make_no_sense_are_refused(flags: tuple[str, ...], complaint
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("flags", "complaint"),
     [
         (("--train.learning_rte", "1"), "--train.learning_rate"),
@@ -154,7 +153,7 @@ def _constants() -> Iterator[str]:
                 yield target.id
 
 
-@pytest.mark.parametrize("constant", list(_constants()))
+@each_row("constant", list(_constants()))
 def test_each_constant_is_the_default_of_exactly_one_field(constant: str) -> None:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     defaults = [
@@ -177,7 +176,7 @@ def _edited(patch: pytest.MonkeyPatch, constant: str, value: str) -> types.Modul
     return module
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("constant", "value", "field", "expected"),
     [
         ("PDF_DIR", '"samples"', "pdf_dir", "PosixPath('samples')"),
@@ -197,7 +196,7 @@ def test_a_constant_may_be_edited_as_one_would_write_it(
     assert repr(attrgetter(field)(parsed)) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("constant", "value", "complaint"),
     [
         ("PDF_DIR", "7", "error: config.py: PDF_DIR = 7: expected a path, got `7`; write another value"),

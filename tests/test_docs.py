@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from docs.packages import PICTURE, package_imports, packages_picture
 from docs.settings import PAGE, settings_page
+from tests.rows import each_row
 
 
 def test_the_settings_page_is_what_the_code_makes() -> None:
@@ -43,7 +42,7 @@ ROOMS = {
 """Words of the file names in which a newcomer looks first."""
 
 
-@pytest.mark.parametrize("question", ROOMS)
+@each_row("question", ROOMS)
 def test_file_names_answer_the_questions_of_a_newcomer(question: str) -> None:
     page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
     (first,) = re.findall(rf"(?m)^\| {question}[^|]* \| [^`|]*`figtune/([a-z_0-9/]+)\.py`", page)

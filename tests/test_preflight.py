@@ -18,6 +18,7 @@ import test_model
 from figtune.models.model_files import find_model
 from tests.conftest import ROOT
 from tests.hub_server import LocalHub, Refusal, serving
+from tests.rows import each_row
 
 NAME = "someone/model"
 
@@ -78,7 +79,7 @@ def test_a_repository_without_safe_weights(
     assert "no weights in the safetensors format" in _refused(tmp_path / "run", capsys, "--model.name", NAME)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("missing", "says"),
     [
         ("tokenizer.json", "has no tokenizer"),
@@ -113,9 +114,7 @@ def test_a_card_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "CUDA" in _refused(tmp_path / "run", capsys, "--model.name", "tiny-gemma3", "--device", "cuda")
 
 
-@pytest.mark.parametrize(
-    ("package", "flags"), [("ray", ("--extract.engine", "ray")), ("gradio", ("--serve",))], ids=["ray", "gradio"]
-)
+@each_row(("package", "flags"), [("ray", ("--extract.engine", "ray")), ("gradio", ("--serve",))])
 def test_packages_that_only_some_settings_need(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -12,6 +12,7 @@ import pytest
 import config
 from figtune.core.errors import FigtuneError
 from figtune.core.settings import flatten
+from tests.rows import each_row
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")))
@@ -53,7 +54,7 @@ def test_every_flag_named_exists() -> None:
     assert named - known.keys() - switched_off == set()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_row("page", PAGES)
 def test_every_file_linked_exists(page: str) -> None:
     links = _LINK.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []

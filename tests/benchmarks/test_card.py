@@ -33,6 +33,7 @@ from benchmarks.full_size_model import OFFLINE
 from benchmarks.training_ways import random_model
 from figtune.core.errors import ExitCode, UsageError
 from figtune.models.loading import resolve_device
+from tests.rows import each_row
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -245,7 +246,7 @@ def test_weights_of_full_size_are_drawn_on_the_device_alone_and_never_in_float32
     assert all(size < 1e6 for key, size in found.largest.items() if key != ("meta", torch.bfloat16))
 
 
-@pytest.mark.parametrize("name", sorted(OFFLINE))
+@each_row("name", sorted(OFFLINE))
 def test_full_size_is_described_without_network(tmp_path: Path, name: str) -> None:
     folder = described_model(tmp_path, name, "full")
     assert not list(folder.glob("*.safetensors"))

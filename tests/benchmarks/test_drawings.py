@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.canvas import COLOURS, WORDS
 from benchmarks.drawings import KIND_NAMES, LETTERS, SHAPES, Drawing, DrawnKind, draw
+from tests.rows import each_row
 
 COUNT = 900
 _FACT = re.compile(
@@ -143,7 +144,7 @@ def test_words_that_are_asked_about_are_printed_as_often_as_not() -> None:
                 assert (word in drawing.words) == (question.answer == "yes")
 
 
-@pytest.mark.parametrize("kind", KIND_NAMES)
+@each_row("kind", KIND_NAMES)
 def test_captions_of_a_layout_differ_in_facts_alone(kind: DrawnKind) -> None:
     wordings: defaultdict[str, set[str]] = defaultdict(set)
     captions: defaultdict[str, set[str]] = defaultdict(set)

@@ -16,6 +16,7 @@ from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.settings import RunSettings
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from tests.rows import each_row
 
 
 def _raising(error: BaseException) -> int:
@@ -25,7 +26,7 @@ def _raising(error: BaseException) -> int:
     return run_cli(action)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "code"),
     [
         (errors.UsageError, 2),

@@ -20,6 +20,7 @@ from figtune.core import image_decoding
 from figtune.core.errors import InputError
 from figtune.core.image_decoding import decode_file, read_image
 from tests.conftest import ROOT
+from tests.rows import each_row
 
 WHITE = (255, 255, 255)
 
@@ -64,7 +65,7 @@ RAMP = np.linspace(0, 65_535, 16, dtype=np.uint16).reshape(4, 4)
 EVENLY = list(range(0, 256, 17))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "values",
     [
         RAMP,
@@ -76,7 +77,6 @@ EVENLY = list(range(0, 256, 17))
         (RAMP / 65_535 - 7).astype(np.float32),
         RAMP.astype(np.float32) * 1e30,
     ],
-    ids=["16 bits", "12 in 16", "4 in 16", "negative", "32 bits", "0 to 1", "-7 to -6", "huge"],
 )
 def test_deep_greys_are_spread_over_their_range(tmp_path: Path, values: NDArray[Any]) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(values))
@@ -97,8 +97,8 @@ def _tiff(values: NDArray[Any], sample_format: int, photometric: int = 1, order:
     return head + data + struct.pack(f"{order}H", len(tags)) + entries + struct.pack(f"{order}I", 0)
 
 
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("sample_format", [1, 2])
+@each_row("order", "<>")
+@each_row("sample_format", [1, 2])
 def test_either_byte_order_and_signed_values(tmp_path: Path, order: Literal["<", ">"], sample_format: int) -> None:
     values = RAMP if sample_format == 1 else (RAMP.astype(np.int32) - 32_768).astype(np.int16)
     (tmp_path / "a.tif").write_bytes(_tiff(values, sample_format, order=order))
@@ -168,7 +168,7 @@ def test_black_and_white_stays(tmp_path: Path) -> None:
     assert greys(saved(tmp_path / "a.png", picture))[0].tolist() == [255, 0, 255, 255]
 
 
-@pytest.mark.parametrize("kind", ["gif", "tif", "webp", "png"])
+@each_row("kind", ["gif", "tif", "webp", "png"])
 def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path: Path, kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), color) for color in ((255, 0, 0), (0, 0, 255))]
     options = {"lossless": True} if kind == "webp" else {}
@@ -183,7 +183,7 @@ def test_a_dark_picture_is_said_to_be_one(tmp_path: Path) -> None:
     assert decode_file(saved(tmp_path / "a.png", Image.fromarray(values))).remarks == ("dark",)
 
 
-@pytest.mark.parametrize(("kind", "mode"), [("jpg", "RGB"), ("png", "RGB"), ("webp", "RGB"), ("tif", "L")])
+@each_row(("kind", "mode"), [("jpg", "RGB"), ("png", "RGB"), ("webp", "RGB"), ("tif", "L")])
 def test_a_photograph_is_turned_upright(tmp_path: Path, kind: str, mode: str) -> None:
     picture = Image.new(mode, (32, 16), "black")
     picture.paste("white", (0, 0, 16, 8))  # top left
@@ -200,9 +200,7 @@ def test_a_photograph_is_turned_upright(tmp_path: Path, kind: str, mode: str) ->
         assert [corner for corner in corners if levels[corner[1], corner[0]] > 128] == [corners[white]], orientation
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x00", b"%PDF-1.7", b"%!PS-Adobe-3.0"]
-)
+@each_row("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x00", b"%PDF-1.7", b"%!PS-Adobe-3.0"])
 def test_what_is_no_image_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -224,7 +222,7 @@ def test_damaged_descriptions_of_a_photograph_are_refused(tmp_path: Path) -> Non
         read_image(path)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "fault",
     [
         MemoryError(),
@@ -246,7 +244,7 @@ def test_whatever_a_decoder_raises_is_told_as_a_broken_image(
         read_image(path)
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "tiff", "webp", "bmp", "avif", "jp2", "ppm"])
+@each_row("kind", ["png", "jpg", "gif", "tiff", "webp", "bmp", "avif", "jp2", "ppm"])
 def test_a_truncated_image_is_refused_or_read(tmp_path: Path, kind: str) -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
     data = saved(tmp_path / f"whole.{kind}", picture).read_bytes()
@@ -282,7 +280,7 @@ def test_a_file_of_too_many_bytes_is_refused_unread(tmp_path: Path, monkeypatch:
         read_image(path)
 
 
-@pytest.mark.parametrize("size", [(8000, 5001), (10_000, 9500), (20_000, 20_000)])
+@each_row("size", [(8000, 5001), (10_000, 9500), (20_000, 20_000)])
 def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
     path = saved(tmp_path / "a.png", Image.new("1", size))
     with warnings.catch_warnings():

@@ -10,6 +10,7 @@ import pytest
 
 from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.core.jsonl import read_json, read_records, write_json, write_records
+from tests.rows import each_row
 
 COMMAND = "python make_it.py"
 
@@ -32,7 +33,7 @@ def test_records_come_back_equal(tmp_path: Path) -> None:
     assert read_records(tmp_path / "lines.jsonl", Line, COMMAND) == lines
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "complaint"),
     [
         ('{"schema":1}', 'lines.jsonl:2: missing "caption"'),

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from figtune.core.log import configure_logging, print_result, progress_bar
+from tests.rows import each_row
 
 logger = logging.getLogger("figtune.somewhere")
 
@@ -19,7 +20,7 @@ def _say_everything() -> None:
     print_result("data")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("quiet", "verbose", "said"),
     [
         (False, False, ["info", "warning", "error"]),
@@ -45,7 +46,7 @@ def test_configuring_again_says_nothing_twice(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "once\n"
 
 
-@pytest.mark.parametrize("quiet", [False, True])
+@each_row("quiet", [False, True])
 def test_a_progress_bar_is_shown_unless_quiet(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(quiet=quiet)
     assert list(progress_bar(range(3), total=3, title="reading", unit="paper")) == [0, 1, 2]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from figtune.core.number_format import count, fixed, gigabytes, noun, p_value, percent, perplexity, signed
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("value", [-0.0, -0.004, 0.004, -1e-12])
+@each_row("value", [-0.0, -0.004, 0.004, -1e-12])
 def test_a_zero_has_no_sign(value: float) -> None:
     assert fixed(value, 2) == signed(value) == "0.00"
 
@@ -35,7 +34,7 @@ def test_p_values() -> None:
     assert [p_value(1.0), p_value(0.03125), p_value(0.0001)] == ["p = 1", "p = 0.031", "p < 0.001"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("plural", "singular"),
     [
         ("runs", "run"),

@@ -9,6 +9,7 @@ import pytest
 
 from figtune.core.errors import UsageError
 from figtune.core.settings import decode, encode, flatten
+from tests.rows import each_row
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
 
 
-@pytest.mark.parametrize("settings", [Outer(), Outer(Path("a/b"), Path("é.png"), Inner(2.0, ()))])
+@each_row("settings", [Outer(), Outer(Path("a/b"), Path("é.png"), Inner(2.0, ()))])
 def test_settings_come_back_equal(settings: Outer) -> None:
     assert decode(Outer(), encode(settings), "file") == settings
 
@@ -34,7 +35,7 @@ def test_flat_names_are_dotted_and_whole_floats_are_the_integers_people_type() -
     assert flat == {"run.folder": "x", "run.image": None, "run.inner.rate": 3, "run.inner.names": ("a",)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "complaint"),
     [
         ('{"inner": {"rat": 1}}', 'f.json: unknown setting "inner.rat"; did you mean "inner.rate"?'),

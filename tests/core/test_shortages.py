@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from figtune.core.errors import InputError, ResourceError
+from figtune.core.errors import InputError, ResourceError, shortage_behind, shortages_explained
 from figtune.core.io import write_bytes
-from figtune.core.shortages import shortage_behind, shortages_explained
+from tests.rows import each_row
 
 
 def _raised_from(cause: Exception) -> Exception:
@@ -29,7 +29,7 @@ def _raised_from(cause: Exception) -> Exception:
         return error
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("failure", "says"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "full"),
@@ -53,7 +53,7 @@ def test_a_shortage_is_recognised(failure: Exception, says: str) -> None:
         raise failure
 
 
-@pytest.mark.parametrize(
+@each_row(
     "failure",
     [
         OSError(errno.EACCES, "Permission denied"),

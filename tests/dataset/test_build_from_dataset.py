@@ -15,11 +15,12 @@ from figtune.core.io import sha256_of
 from figtune.dataset.records import SPLITS
 from tests.dataset.content_maker import CHOICES, picture
 from tests.dataset.scans import COLUMNS, FORMS, PROMPT, TRAIN_ONLY, Scan, encoded, prepare, scan, write_parquet
+from tests.rows import each_row
 
 SCANS = [scan(number) for number in range(16)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_row("form", FORMS)
 def test_every_form_gives_the_same_examples(tmp_path: Path, form: str) -> None:
     prepared = prepare(FORMS[form](tmp_path, SCANS), tmp_path / "dataset")
     assert prepared.stats.figures == prepared.stats.figures_used == 16
@@ -88,7 +89,7 @@ def test_images_are_opened_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(opened) == len(SCANS), "and not at all where the text is unfit"
 
 
-@pytest.mark.parametrize("form", ["WEBP", "TIFF", "BMP", "GIF"])
+@each_row("form", ["WEBP", "TIFF", "BMP", "GIF"])
 def test_other_formats_are_kept_as_png_of_the_same_pixels(tmp_path: Path, form: str) -> None:
     image = picture("scan").quantize(64).convert("L")
     row = replace(scan(0), image=encoded(image, form))
@@ -188,7 +189,7 @@ def test_a_second_run_is_identical_and_leaves_no_image_of_the_first(mixed: Path,
     assert _files(dataset) == others
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("column", "name", "complaint"),
     [
         (

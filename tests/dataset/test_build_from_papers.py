@@ -19,6 +19,7 @@ from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.split_assignment import split_of
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureKind, FigureRecord, Panel, TableGrid
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, paper, picture, save, write_content
+from tests.rows import each_row
 
 TRAIN_ONLY = replace(CHOICES, val_fraction=0.0, test_fraction=0.0)
 
@@ -225,7 +226,7 @@ def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "headline", "expected"),
     [
         ("diagram", "Some drawing of an encoder.", True),
@@ -276,7 +277,7 @@ def test_nothing_to_train_on_names_the_setting(tmp_path: Path) -> None:
         prepare_examples(content, tmp_path / "dataset", CHOICES)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("like", "settings", "message"),
     [
         (replace(PLAIN_FIGURE, confidence=0.1), TRAIN_ONLY, r"low_confidence \(3 times\).*--prepare\.min_confidence"),
@@ -333,12 +334,12 @@ def test_a_bad_record_leaves_nothing_half_written(content: Path, tmp_path: Path)
 def test_words_with_an_index_are_written_with_it() -> None:
     figure = replace(
         PLAIN_FIGURE,
-        caption="Figure 1. The loss Fcls, (Fcls) of Fclss grows. It meets RN×d here.",
+        caption="Figure 1. The loss Fcls, (Fcls) of preFcls grows. It meets RN×d here.",
         indices=(("Fcls", "F_cls"), ("RN×d", "\ufffd")),
         mentions=(),
     )
     found = build_context(figure, paper("paper"), 100)
-    assert found.caption == ("The loss F_cls, (F_cls) of Fclss grows.",)
+    assert found.caption == ("The loss F_cls, (F_cls) of preFcls grows.",)
     assert found.removed["unreadable_glyphs"] == 1
 
 

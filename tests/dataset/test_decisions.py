@@ -36,6 +36,7 @@ from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, 
 from tests.conftest import ROOT
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, candidates_of, figure, picture, save, write_content
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, prepare, scan, write_parquet
+from tests.rows import each_row
 
 SETTINGS = replace(CHOICES, tasks=("caption", "explain", "analyze"), val_fraction=0.0, test_fraction=0.0)
 
@@ -190,7 +191,7 @@ def test_a_rejected_figure_keeps_no_copy_of_its_picture_out(tmp_path: Path) -> N
     assert "ada-figure-2-caption" in prepared(content, folder, decisions)
 
 
-@pytest.mark.parametrize("order", [0, 1])
+@each_row("order", [0, 1])
 def test_the_file_is_sorted_and_a_change_is_one_line(tmp_path: Path, order: int) -> None:
     file = DecisionFile(tmp_path / "kept" / "decisions.jsonl")
     key = DecisionKey(paper="ab", figure="figure-1", task="caption", target="Über α.")
@@ -210,7 +211,7 @@ def test_the_file_is_sorted_and_a_change_is_one_line(tmp_path: Path, order: int)
     assert set(read_decisions(file.path)) == {each.key for each in others if each is not others[1]}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "problem"),
     [
         ("not json", "decisions.jsonl:2: JSON is malformed"),

@@ -14,9 +14,15 @@ from PIL import Image, ImageDraw
 
 from figtune.core.errors import InputError
 from figtune.dataset import dedup
-from figtune.dataset.dedup import Hashes, first_near_duplicate, near_duplicates_brute_force, near_duplicates_by_bands
+from figtune.dataset.dedup import (
+    Hashes,
+    first_near_duplicate,
+    near_duplicates_brute_force,
+    near_duplicates_by_bands,
+)
 from figtune.dataset.image_store import HASH_BITS, inspect_image
 from tests.dataset.content_maker import picture, save
+from tests.rows import each_row
 
 NEAR = 12
 
@@ -48,7 +54,7 @@ def test_of_each_picture_exactly_the_first_near_one(values: list[int], flips: li
     assert first_near_duplicate(hashes(some), hashes(others), at_most).tolist() == expected
 
 
-@pytest.mark.parametrize("kinds", [1, 300])
+@each_row("kinds", [1, 300])
 def test_many_pictures_of_one_kind_or_of_many(kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "_AT_ONCE", 100)
     draw = random.Random(0)
@@ -87,7 +93,7 @@ def test_ink_is_what_differs_from_the_background(tmp_path: Path) -> None:
     assert (facts.width, facts.height) == (100, 100)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00"])
+@each_row("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00"])
 def test_what_is_no_image_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.png"):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-
 from figtune.dataset.figure_words import printed_lines, printed_words
 from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
 from tests.dataset.content_maker import PLAIN_FIGURE
+from tests.rows import each_row
 
 
 def test_lines_stay_lines_in_their_order() -> None:
@@ -27,7 +26,7 @@ def test_marks_of_plots_and_quotes_are_readable() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "rule"),
     [
         ("", "no_words_in_figure"),
@@ -53,7 +52,7 @@ def test_what_cannot_be_read_is_left_out(text: str, rule: str) -> None:
     assert printed_lines(text.splitlines(), 50) == ((), rule)
 
 
-@pytest.mark.parametrize("formula", ["H_1", "(N× )", "q", "Loss L_seg", "x^2"])
+@each_row("formula", ["H_1", "(N× )", "q", "Loss L_seg", "x^2"])
 def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
     labels = [
         "Image encoder",

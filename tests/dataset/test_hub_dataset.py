@@ -17,6 +17,7 @@ from figtune.dataset.settings import DataSettings
 from tests.dataset.content_maker import picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, encoded, parquet, prepare, scan, write_parquet
 from tests.hub_server import COMMIT, LocalHub, Refusal, serving
+from tests.rows import each_row
 
 NAME = "someone/scans"
 TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
@@ -72,7 +73,7 @@ def test_the_next_run_downloads_only_what_is_lacking(local_hub: LocalHub, tmp_pa
     assert sorted(path for path, _ in local_hub.sent) == ["README.md", TEST, TRAIN]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("refusal", "token", "message"),
     [
         (Refusal(404, {"X-Error-Code": "RepoNotFound"}), "", "there is no data set someone/scans on the Hub"),
@@ -114,7 +115,7 @@ def test_a_data_set_of_others_cannot_reach_for_files_of_the_user(local_hub: Loca
     assert prepared.rules == {"row-000002": "image_outside", "row-000003": "image_outside"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "content", "complaint"),
     [
         ("broken.parquet", b"PAR1 no such thing", r"broken\.parquet cannot be read as a data set"),
@@ -134,7 +135,7 @@ def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
         prepare(tmp_path / "empty", tmp_path / "dataset")
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "rows.jsonl", "a/b/c"])
+@each_row("name", ["./nowhere", "/nowhere/at/all", "rows.jsonl", "a/b/c"])
 def test_a_path_that_leads_nowhere_is_no_hub_id(name: str) -> None:
     with pytest.raises(InputError, match=f"there is no data set {name}"):
         source_fingerprint(source(name))
@@ -146,7 +147,7 @@ def test_a_pipe_is_no_data_set(tmp_path: Path) -> None:
         source_fingerprint(source(str(tmp_path / "rows.jsonl")))
 
 
-@pytest.mark.parametrize("row_id", ["7", "2020-01-31"])
+@each_row("row_id", ["7", "2020-01-31"])
 def test_ids_may_be_numbers_or_what_a_reader_takes_for_dates(tmp_path: Path, row_id: str) -> None:
     (tmp_path / "a.png").write_bytes(encoded(picture("a")))
     text = "A scan of a head from above."

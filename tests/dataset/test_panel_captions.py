@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.dataset.panel_captions import panel_parts
 from figtune.dataset.references import FigureRef
 from figtune.extraction.records import Panel
+from tests.rows import each_row
 
 FIGURE = FigureRef("Figure", "3")
 
@@ -16,7 +15,7 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
     return {part.label: " ".join(part.sentences) for part in panel_parts(panels, caption, FIGURE)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("caption", "texts", "expected"),
     [
         (
@@ -43,6 +42,15 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
             "Top: (a) Free path. In (a), it is long.",
             {"a": "Free path. In"},
             {"a": "Free path."},
+        ),
+        (
+            "Masks. (a) Cars in a street. All are red. (b) Masks of cars in (a). (c) Loss of data shown in a (red).",
+            {
+                "a": "Cars in a street. All are red.",
+                "b": "Masks of cars in (a).",
+                "c": "Loss of data shown in a (red).",
+            },
+            {"a": "Cars in a street. All are red.", "b": "", "c": ""},
         ),
         ("Fetched from a table (d) but with others (c).", {"d": "but with others"}, {"d": ""}),
         ("Both scenes.", {"a": "(a) Sky above.", "b": ""}, {"a": "Sky above."}),

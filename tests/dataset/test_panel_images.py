@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from figtune.core.jsonl import read_records
@@ -14,6 +13,7 @@ from figtune.dataset.panel_images import panel_pixels
 from figtune.dataset.records import Example
 from figtune.extraction.records import Panel
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, write_content
+from tests.rows import each_row
 
 SETTINGS = replace(CHOICES, val_fraction=0.0, test_fraction=0.0, split_seed=0, tasks=("describe",), min_side_pixels=20)
 
@@ -25,7 +25,7 @@ def test_points_become_pixels_of_the_crop() -> None:
     assert panel_pixels((310.0, 200.0, 350.0, 300.0), region, (400, 200)) is None
 
 
-@pytest.mark.parametrize("panel_images", [True, False])
+@each_row("panel_images", [True, False])
 def test_a_panel_shows_its_crop_where_asked_to(tmp_path: Path, panel_images: bool) -> None:
     left, top, right, bottom = 50.0, 100.0, 290.0, 290.0
     panels = (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from figtune.dataset.quality import quality_of
+from figtune.dataset.candidates import quality_of
+from tests.rows import each_row
 
 GOOD = (
     "The encoder reads the image and turns patches into tokens. Its memory holds earlier frames, so that the decoder "
@@ -17,7 +16,7 @@ def test_a_telling_text_is_perfect() -> None:
     assert quality_of(GOOD, "Explain this figure.", KNOWN).score == 1.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("completion", "prompt", "known", "share"),
     [
         ("The encoder reads all tokens here.", "", KNOWN, "length"),
@@ -32,7 +31,7 @@ def test_each_share_lowers_the_score(completion: str, prompt: str, known: str, s
     assert quality.score < 0.9
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("completion", "fault"),
     [(f"It is good. {GOOD}", "dangling_opening"), (f"{GOOD} The loss Lcls.", "odd_symbols"), (GOOD[:-1], "open_end")],
 )

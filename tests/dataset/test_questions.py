@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-import pytest
-
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask
 from figtune.extraction.records import FigureKind
+from tests.rows import each_row
 
 FACTS = FigureFacts(
     figure_id="paper-figure-1",
@@ -70,7 +69,7 @@ def test_answers_are_balanced() -> None:
         assert 0.7 < one / two < 1.4
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "kind", "kind_score", "answer"),
     [
         (40, "plot", 1.0, "much"),
@@ -90,7 +89,7 @@ def test_much_or_little_text_is_asked_where_the_text_layer_tells(
     assert {each.answer for each in asked(facts) if each.slug == "text"} == ({answer} if answer else set())
 
 
-@pytest.mark.parametrize(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (0.0, None)])
+@each_row(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (0.0, None)])
 def test_the_shape_is_asked_where_it_is_clear(aspect: float, answer: str | None) -> None:
     questions = asked(replace(FACTS, aspect=aspect))
     assert {each.answer for each in questions if each.slug == "shape"} == ({answer} if answer else set())

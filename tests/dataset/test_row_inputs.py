@@ -22,6 +22,7 @@ from figtune.core.image_decoding import read_image
 from figtune.dataset.records import SPLITS
 from tests.dataset.content_maker import CHOICES, picture
 from tests.dataset.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare
+from tests.rows import each_row
 
 TEXT = "An axial scan of a head. A bright spot lies in the left half."
 UMLAUTS = "Ein Bild des Schädels von oben, gegenüber früheren Aufnahmen unverändert."
@@ -53,7 +54,7 @@ def splits_of(prepared: Prepared) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
+@each_row("form", ["csv", "parquet"])
 def test_ids_that_one_empty_cell_turns_into_floats_keep_rows_together(tmp_path: Path, form: str) -> None:
     names = pictures(tmp_path, 24)
     ids = [1000 + number // 2 for number in range(23)]
@@ -80,7 +81,7 @@ def test_rows_without_an_id_stay_where_the_data_set_itself_has_splits(tmp_path: 
     assert prepared.rejected == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "expected"),
     [
         ([1000, 1000.0, "1000", " 1000 ", "1000.0"], "1000"),
@@ -102,7 +103,7 @@ def test_any_scalar_is_an_id(tmp_path: Path, values: list[object], expected: str
     assert [example.group for example in prepared.examples["train"]] == [expected] * len(values)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "expected"),
     [
         (Decimal("1000.00"), "1000"),
@@ -118,7 +119,7 @@ def test_typed_scalars_of_parquet_are_ids(tmp_path: Path, value: object, expecte
     assert example.group == expected
 
 
-@pytest.mark.parametrize("value", [["a"], {"a": 1}, {"bytes": b"png", "path": None}, b"binary"])
+@each_row("value", [["a"], {"a": 1}, {"bytes": b"png", "path": None}, b"binary"])
 def test_a_column_that_cannot_be_an_id_stops_the_run(tmp_path: Path, value: object) -> None:
     source = parquet(tmp_path, [{"image": pictures(tmp_path, 1)[0], "caption": TEXT, "id": value}])
     with pytest.raises(InputError, match=r'train row 1: the column "id" cannot be an id.*--data\.id_column'):
@@ -140,7 +141,7 @@ def test_every_caption_of_an_image_is_an_example(tmp_path: Path) -> None:
     assert prepared.stats.figures == prepared.stats.figures_used + prepared.stats.figures_rejected == 6
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cell", "target", "prompt"),
     [
         ({"text": TEXT, "ask": "What is this?"}, "conv.text", "conv.ask"),
@@ -155,7 +156,7 @@ def test_nested_columns_are_named_with_dots(tmp_path: Path, cell: object, target
     assert (example.prompt, example.completion) == ("What is this?", TEXT)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cell", "target", "complaint"),
     [
         ({"text": TEXT}, "conv", r'"conv" holds no texts but nested values.*conv\.text with --data\.target_column'),
@@ -188,7 +189,7 @@ def test_the_annotation_file_of_coco_is_named_as_that(tmp_path: Path) -> None:
         prepare(tmp_path / "captions.json", tmp_path / "dataset")
 
 
-@pytest.mark.parametrize("lines", [True, False])
+@each_row("lines", [True, False])
 def test_json_files_hold_an_array_or_lines(tmp_path: Path, lines: bool) -> None:
     rows = [{"image": name, "caption": f"{TEXT} Line\u2028separators stay."} for name in pictures(tmp_path, 3)]
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) if lines else json.dumps(rows, indent=1)
@@ -196,7 +197,7 @@ def test_json_files_hold_an_array_or_lines(tmp_path: Path, lines: bool) -> None:
     assert prepare(tmp_path / "rows.json", tmp_path / "dataset", TRAIN_ONLY, NO_ID).stats.figures_used == 3
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@each_row("delimiter", [",", ";", "\t", "|"])
 def test_tables_of_any_delimiter_and_encoding(tmp_path: Path, delimiter: str) -> None:
     names = pictures(tmp_path, 2)
     path = tmp_path / ("rows.tsv" if delimiter == "\t" else "rows.csv")
@@ -218,7 +219,7 @@ def test_ids_of_a_table_stay_as_they_are_written(tmp_path: Path) -> None:
     assert [example.group for example in prepared.examples["train"]] == ["007", "12", "A7"]
 
 
-@pytest.mark.parametrize("missing", ["", "NA", "NaN", "null", "  "])
+@each_row("missing", ["", "NA", "NaN", "null", "  "])
 def test_missing_cells_are_no_texts(tmp_path: Path, missing: str) -> None:
     (name,) = pictures(tmp_path, 1)
     (tmp_path / "rows.csv").write_text(f"image,caption\n{name},{missing}\n{name},{TEXT}\n", encoding="utf-8")
@@ -226,7 +227,7 @@ def test_missing_cells_are_no_texts(tmp_path: Path, missing: str) -> None:
     assert prepared.rules == {"row-000001": "no_text"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "content", "complaint"),
     [
         ("rows.csv", "image,caption\na.png\n", r"rows\.csv, line 2: 1 cells where the header has 2"),
@@ -248,7 +249,7 @@ def test_a_broken_line_is_named(tmp_path: Path, name: str, content: str, complai
         prepare(tmp_path / name, tmp_path / "dataset", TRAIN_ONLY, columns)
 
 
-@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.json", "rows.jsonl", "rows.parquet"])
+@each_row("name", ["rows.csv", "rows.tsv", "rows.json", "rows.jsonl", "rows.parquet"])
 def test_a_data_set_of_no_rows_is_one_line(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name
     if name == "rows.parquet":
@@ -295,7 +296,7 @@ def test_a_picture_too_dark_to_have_ink_is_said_to_be_dark(tmp_path: Path) -> No
     assert rejected.detail.endswith("; it has nothing brighter than a quarter of white")
 
 
-@pytest.mark.parametrize("form", ["deep", "turned", "clear", "print", "lab"])
+@each_row("form", ["deep", "turned", "clear", "print", "lab"])
 def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) -> None:
     grey = picture("scan")
     exif = Image.Exif()

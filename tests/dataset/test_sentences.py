@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.dataset.sentences import count_words, split_sentences, whole_sentences
+from tests.rows import each_row
 
 HARD = [
     "As shown in Fig. 3, the model works.|Compared to Smith et al. [12], it is faster.|We set α = 0.5 (cf. Eq. 4).",
@@ -26,7 +26,7 @@ HARD = [
 ]
 
 
-@pytest.mark.parametrize("marked", HARD)
+@each_row("marked", HARD)
 def test_marks_of_papers_do_not_end_sentences(marked: str) -> None:
     sentences = tuple(marked.split("|"))
     assert split_sentences(" ".join(sentences)) == sentences

@@ -22,6 +22,7 @@ from figtune.dataset.records import SPLITS, Example, Split, examples_file
 from figtune.dataset.shards import digest_of_examples, example_files, stream_examples, writing_examples
 from figtune.evaluation.eval_items import read_eval_items
 from tests.dataset.content_maker import CHOICES, figure, write_content
+from tests.rows import each_row
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def names(dataset: Path, split: Split) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [1, 7, 1000])
+@each_row("size", [1, 7, 1000])
 def test_shards_hold_the_same_lines_in_the_same_order(content: Path, tmp_path: Path, size: int) -> None:
     whole, sharded = tmp_path / "whole", tmp_path / "sharded"
     prepare_examples(content, whole, CHOICES)
@@ -96,7 +97,7 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path: Path, five: list[Exampl
     assert list(stream_examples(tmp_path / "dataset", "train")) == five
 
 
-@pytest.mark.parametrize("lost", ["00000-of-00003.jsonl", "00002-of-00003.jsonl"])
+@each_row("lost", ["00000-of-00003.jsonl", "00002-of-00003.jsonl"])
 def test_a_lost_shard_is_missed(tmp_path: Path, five: list[Example], lost: str) -> None:
     _write(tmp_path, 2, five)
     (tmp_path / "train" / lost).unlink()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from figtune.core.jsonl import write_records
 from figtune.dataset.split_assignment import SplitKeys
 from figtune.extraction.records import PAPERS_FILE, PaperRecord
+from tests.rows import each_row
 
 TITLE = "Sparse Ray Probes for Refining Depth"
 
@@ -34,7 +33,7 @@ def _keys(folder: Path, papers: list[PaperRecord]) -> list[str]:
     return [keys.key_of(paper) for paper in papers]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "copy",
     [
         TITLE.upper(),
@@ -53,7 +52,7 @@ def test_other_papers_have_other_keys(tmp_path: Path) -> None:
     assert len(set(_keys(tmp_path, [_paper(TITLE), _paper("Knowing the Weave: Finding Faults")]))) == 2
 
 
-@pytest.mark.parametrize("title", ["", "Untitled", "Supplementary Material", "Appendix", "• • •"])
+@each_row("title", ["", "Untitled", "Supplementary Material", "Appendix", "• • •"])
 def test_a_title_that_says_nothing_gives_way_to_the_text(tmp_path: Path, title: str) -> None:
     assert _keys(tmp_path, [_paper(title, "one"), _paper(title, "two"), _paper(title, "one", "c", "3")]) == [
         "one",

@@ -6,11 +6,9 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-import pytest
-
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion
-from figtune.dataset.table_questions import ask_about_table
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask_about_table
 from figtune.extraction.records import TableGrid
+from tests.rows import each_row
 
 GRID = TableGrid(
     header=(("Quality", "Cost"), ("Method", "PSNR ↑", "FID", "Time", "Data")),
@@ -58,7 +56,7 @@ def test_questions_are_few_and_differ() -> None:
         assert len(kinds) == len(set(kinds)) == MOST_QUESTIONS
 
 
-@pytest.mark.parametrize("grid", [GRID, PLAIN])
+@each_row("grid", [GRID, PLAIN])
 def test_every_answer_follows_from_the_cells(grid: TableGrid) -> None:
     questions = asked(grid)
     assert slugs(questions) >= {"columns", "rows", "cell", "word", "caption"}

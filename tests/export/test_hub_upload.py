@@ -13,6 +13,7 @@ from figtune.core.errors import ResourceError, UsageError
 from figtune.export.hub_upload import Upload, check_upload_access, push_adapter, push_merged
 from tests.hub_server import LocalHub, Refusal, serving
 from tests.inference.trained_model import write_trained_model
+from tests.rows import each_row
 
 NAME = "someone/figures"
 TOKEN = "hf_secret"
@@ -95,7 +96,7 @@ def test_a_merged_model_has_a_repository_of_its_own(local_hub: LocalHub, output:
     assert local_hub.received.visibility == {"someone/figures-merged": "public"}
 
 
-@pytest.mark.parametrize("name", ["figures", "a/b/c", "some one/figures", "--/figures", ""])
+@each_row("name", ["figures", "a/b/c", "some one/figures", "--/figures", ""])
 def test_names_are_checked_before_anything_is_sent(local_hub: LocalHub, name: str) -> None:
     with pytest.raises(UsageError, match="give it as USER/NAME"):
         check_upload_access(Upload(repository=name, public=False))

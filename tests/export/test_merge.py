@@ -35,6 +35,7 @@ from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 from tests.models.tuned import PROMPT, choice, pictures
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +221,7 @@ def test_ties_that_rounding_decides_are_no_disagreement() -> None:
     assert (other.top1_agreement, other.passes) == (0.5, False)
 
 
-@pytest.mark.parametrize(("logit", "gap", "is_tie"), [(6.75, 0.0625, True), (6.75, 0.1875, False), (1.0, 0.125, False)])
+@each_row(("logit", "gap", "is_tie"), [(6.75, 0.0625, True), (6.75, 0.1875, False), (1.0, 0.125, False)])
 def test_logits_two_steps_of_bfloat16_apart_are_a_tie(logit: float, gap: float, is_tie: bool) -> None:
     logits = torch.tensor([[logit, logit - gap, 0.0]])
     assert torch.equal(logits.bfloat16().float(), logits)

@@ -25,6 +25,7 @@ from figtune.extraction.records import (
     Section,
 )
 from figtune.extraction.worker import run_locally
+from tests.rows import each_row
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 FILES = sorted(path.name for path in SAMPLES.glob("*.pdf"))
@@ -94,7 +95,7 @@ def _on_one_line(passage: Texted) -> Texted:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES)
+@each_row("file", FILES)
 def test_the_text_is_what_was_written(file: str, content: Content) -> None:
     text, truth = content.text(file), truth_of(file)
     assert text.title == truth.title
@@ -105,7 +106,7 @@ def test_the_text_is_what_was_written(file: str, content: Content) -> None:
     assert text.references == truth.references
 
 
-@pytest.mark.parametrize("file", FILES)
+@each_row("file", FILES)
 def test_the_mentions_are_the_paragraphs_that_cite(file: str, content: Content) -> None:
     paper_id = content.papers[file].paper_id
     found = {

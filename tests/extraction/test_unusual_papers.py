@@ -20,11 +20,12 @@ from figtune.extraction.pdf_files import find_pdfs
 from figtune.extraction.records import FigureRecord
 from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import detect_figures
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
 from tests.extraction.hostile_pdfs import write_paper
 from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, figures_in, near
+from tests.rows import each_row
 
 
 def _extracted(pdf_dir: Path, content_dir: Path) -> dict[str, tuple[FigureRecord, ...]]:
@@ -138,7 +139,7 @@ def _difference(one: Path, other: Path) -> float:
     return float(np.mean(np.abs(np.asarray(first, dtype=int) - np.asarray(second.resize(first.size), dtype=int))))
 
 
-@pytest.mark.parametrize("font_type", [3, 42])
+@each_row("font_type", [3, 42])
 def test_pages_in_type_that_is_drawn_are_read_like_others(tmp_path: Path, font_type: int) -> None:
     """Matplotlib sets all its words in Type 3 fonts (ISO 32000-1, 9.6.5), whose glyphs are small drawings."""
     path = tmp_path / "paper.pdf"
@@ -174,7 +175,7 @@ def _write_plotted(path: Path) -> None:
     page.savefig(path)
 
 
-@pytest.mark.parametrize(("font", "size"), [("tibo", 8.0), ("tiro", 7.2)])
+@each_row(("font", "size"), [("tibo", 8.0), ("tiro", 7.2)])
 def test_an_abstract_without_a_heading_is_told_by_its_type_and_its_sentences(
     tmp_path: Path, font: str, size: float
 ) -> None:

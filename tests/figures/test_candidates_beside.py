@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, figures_in, near
+from tests.rows import each_row
 
 _WORDS = "Figure {}. Four shapes on a blue ground whose caption is set beside them in a narrow block of its own."
 
 
-@pytest.mark.parametrize("at", ["top", "middle", "bottom"])
-@pytest.mark.parametrize("caption_left", [False, True])
+@each_row("at", ["top", "middle", "bottom"])
+@each_row("caption_left", [False, True])
 def test_caption_beside_a_figure_across_the_columns(tmp_path: Path, caption_left: bool, at: str) -> None:
     """The figure reaches into the caption's column, so that a part of it lies above or below the caption."""
     maker = PaperMaker()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pymupdf
-import pytest
 
 from figtune.layout.line_roles import Role
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, figures_in, findings_in, near
+from tests.rows import each_row
 
 
 def test_figure_in_a_column_above_its_caption(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_figure_and_table_side_by_side_with_a_caption_each(tmp_path: Path) -> No
     assert near(found["Table 1"].region, table)
 
 
-@pytest.mark.parametrize("table_left", [False, True])
+@each_row("table_left", [False, True])
 def test_captioned_table_in_the_row_of_a_figure_with_a_caption_across(tmp_path: Path, table_left: bool) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
@@ -362,7 +362,7 @@ def test_lines_of_captions_are_handed_over_with_the_regions(tmp_path: Path) -> N
     assert set(pages[1].roles) == {Role.BODY}
 
 
-@pytest.mark.parametrize("size", [(3, 3), (14_000, 100)])
+@each_row("size", [(3, 3), (14_000, 100)])
 def test_pages_of_strange_size_do_no_harm(tmp_path: Path, size: tuple[float, float]) -> None:
     maker = PaperMaker()
     maker.file.new_page(width=size[0], height=size[1])

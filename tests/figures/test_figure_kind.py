@@ -15,6 +15,7 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing, Line, PageGraphics
 from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, figures_in, findings_in
 from tests.figures.pixels import diagram_image, photograph, plot_image
+from tests.rows import each_row
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 _REGION = Box(0, 0, 100, 100)
@@ -41,7 +42,7 @@ def _told(caption: str) -> dict[FigureKind, float]:
     return dict(kind_features(_REGION, caption, (), _NOTHING, ()).caption_votes)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("features", "kind"),
     [
         (_evidence(1.0, 0, 0.2, 0), "qualitative"),
@@ -62,7 +63,7 @@ def test_a_table_is_what_its_caption_calls_one() -> None:
     assert kind_of("Table", _evidence(1, 0, 0, 0)) == ("table", 1.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("image", "caption", "kind"),
     [
         (photograph(seed=1), "Figure 1. What is seen.", "qualitative"),
@@ -83,7 +84,7 @@ def test_what_is_saved_as_pixels_is_not_all_photographs(
     assert figures_in(maker.finish(tmp_path / "paper.pdf"))["Figure 1"].kind == kind
 
 
-@pytest.mark.parametrize("file", sorted(SAMPLES.glob("*.pdf")), ids=lambda file: file.stem)
+@each_row("file", sorted(SAMPLES.glob("*.pdf")))
 def test_kinds_in_the_sample_papers_are_what_their_makers_say(file: Path) -> None:
     truth = msgspec.json.decode(file.with_suffix(".truth.json").read_bytes(), type=_Truth)
     found = {(figure.figure_type, figure.name): figure.kind for figure in findings_in(file).figures}

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from figtune.figures.figure_labels import FigureLabel, put_in_order
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
+from tests.rows import each_row
 
 SIZE = 10.0
 ADVANCE = 5.0  # points a character
@@ -70,7 +71,7 @@ def test_an_uneven_axis_down_is_one_label_and_far_numbers_across_are_not() -> No
     assert texts(sparse) == ["10 M 30 M 100 M 300 M"]
 
 
-@pytest.mark.parametrize("values", [(5, 1, 0), (2, 0, 7), (0, 3, 4), (0, 0, 0), (3, 3, 3), (9, 4, 4)])
+@each_row("values", [(5, 1, 0), (2, 0, 7), (0, 3, 4), (0, 0, 0), (3, 3, 3), (9, 4, 4)])
 def test_far_numbers_with_a_zero_among_them_are_read_one_by_one(values: tuple[int, ...]) -> None:
     across = [label(f"{number}k", 60 + 100 * place, 250) for place, number in enumerate(values)]
     assert texts(across) == [f"{number}k" for number in values]
@@ -84,7 +85,7 @@ def test_a_sentence_that_goes_on_is_one_label() -> None:
     assert texts(pieces) == ["Grasp the cup, and provide the waypoints"]
 
 
-@pytest.mark.parametrize("lines", [("node 4", "node 5", "node 6"), ("text encoder", "image encoder")])
+@each_row("lines", [("node 4", "node 5", "node 6"), ("text encoder", "image encoder")])
 def test_entries_of_a_legend_in_lower_case_stay_apart(lines: tuple[str, ...]) -> None:
     pieces = [
         FigureLabel(text, Box(40, top, 40 + ADVANCE * len(text), top + 9.5), SIZE, True)
@@ -113,7 +114,7 @@ def test_numbers_along_an_axis_that_stand_on_their_side_are_one_label() -> None:
     assert texts(down) == ["1.0 0.5 0 −0.5"]
 
 
-@pytest.mark.parametrize("shift", [0.0, 250.0])
+@each_row("shift", [0.0, 250.0])
 def test_numbers_of_an_axis_are_one_label(shift: float) -> None:
     across = [label(str(number), 40 + 30 * number + shift, 200) for number in range(5)]
     down = [

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from figtune.figures.foreground_mask import ForegroundMask
 from figtune.figures.panels import DetectedPanel
 from figtune.figures.subcaptions import labels_in, subcaptions
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_in, near
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("caption", "parts"),
     [
         ("Figure 1. (a) Input. (b) Output of vs. Nets. More of both.", {"a": "Input", "b": "Output of vs. Nets"}),
@@ -50,7 +50,7 @@ def _panels(sheet: Sheet, maker: PaperMaker, folder: Path, bottom: float, captio
     return {panel.label: panel for panel in figure.panels}
 
 
-@pytest.mark.parametrize("bracketed", [True, False])
+@each_row("bracketed", [True, False])
 def test_rows_of_panels_right_under_the_labels_of_the_row_above(tmp_path: Path, bracketed: bool) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
@@ -119,7 +119,7 @@ def test_a_panel_as_high_as_two_of_its_neighbours(tmp_path: Path) -> None:
         assert near(panels[label].box, Box(box.x0, box.top, box.x1, box.bottom + 12), 3)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
+@each_row("labelled", [True, False])
 def test_a_rule_between_panels_belongs_to_neither_and_tells_them_apart(tmp_path: Path, labelled: bool) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()
@@ -143,9 +143,7 @@ def test_rules_count_only_if_there_is_one_between_any_two_panels(tmp_path: Path)
     assert [panel.box for panel in panels.values()] == [None, None, None]
 
 
-@pytest.mark.parametrize(
-    ("words", "captions"), [(("Before", "After"), ["Before", "After"]), (("", ""), ["Both", "Both"])]
-)
+@each_row(("words", "captions"), [(("Before", "After"), ["Before", "After"]), (("", ""), ["Both", "Both"])])
 def test_what_is_printed_at_a_panel_says_more_than_words_for_several(
     tmp_path: Path, words: tuple[str, str], captions: list[str]
 ) -> None:

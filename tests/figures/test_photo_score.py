@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from figtune.figures.figure_kind import photo_likelihood
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
 from tests.figures.pixels import diagram_image, photograph, plot_image, rendering
+from tests.rows import each_row
 
 _BOX = Box(20, 30, 240, 144)
 
@@ -22,7 +22,7 @@ def _page(image: Image.Image, box: Box = _BOX) -> GreyImage:
     return page
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each_row("seed", range(5))
 def test_photographs_and_renderings_are_toned_and_drawings_are_not(seed: int) -> None:
     def tone(image: Image.Image) -> float:
         return photo_likelihood(_page(image), [_BOX])[0]

@@ -8,13 +8,13 @@ from pathlib import Path
 from random import Random
 
 import pymupdf
-import pytest
 
 from figtune.extraction.records import TableGrid
 from figtune.figures.table_grid import table_grid
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import figures_in
+from tests.rows import each_row
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SIZE, PITCH = 8.0, 11.0
@@ -66,7 +66,7 @@ def test_every_cell_is_read_at_its_place(tmp_path: Path) -> None:
     assert page.grid(tmp_path) == TableGrid(header=(ROWS[0],), columns=ROWS[0], rows=ROWS[1:])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@each_row("seed", range(8))
 def test_random_tables_are_read_whole(seed: int, tmp_path: Path) -> None:
     random = Random(seed)
     count = random.randint(2, 4)
@@ -176,7 +176,7 @@ def _formulas(page: TablePage) -> None:
     page.rows((*ROWS[:3], ("f(x) = g(x)", *ROWS[3][1:])))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "draw",
     [
         _merged_first_column,
@@ -198,7 +198,7 @@ def test_tables_in_doubt_have_no_grid(draw: Callable[[TablePage], None], tmp_pat
     assert page.grid(tmp_path) is None
 
 
-@pytest.mark.parametrize("stem", ["ray_probes", "view_schedules", "weave_faults"])
+@each_row("stem", ["ray_probes", "view_schedules", "weave_faults"])
 def test_tables_of_the_sample_papers_are_read_whole(stem: str) -> None:
     manuscript = tomllib.loads((SAMPLES / "making" / "papers" / f"{stem}.toml").read_text())
     written = [item["rows"] for item in manuscript["floats"] if item.get("rows")]

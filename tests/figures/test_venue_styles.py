@@ -9,6 +9,7 @@ import pytest
 
 from figtune.pdf.geometry import Box
 from tests.figures.paper_maker import BOTTOM, LEFT, RIGHT, WHOLE, PaperMaker, Sheet, figures_in, findings_in, near
+from tests.rows import each_row
 
 NARROW = (309.0 - 10, 545.0)
 """A right column 13 points from the left one."""
@@ -182,7 +183,7 @@ def test_a_rule_ends_the_caption_over_a_table(tmp_path: Path) -> None:
     assert near(found.region, Box(60, 83, 276, 113), 2)
 
 
-@pytest.mark.parametrize("cover", [False, True])
+@each_row("cover", [False, True])
 def test_title_and_authors_stay_out_of_the_first_figure(tmp_path: Path, cover: bool) -> None:
     maker = PaperMaker()
     if cover:
@@ -260,9 +261,7 @@ def test_text_drawn_twice_is_read_once(tmp_path: Path) -> None:
     assert near(found.region, truth)
 
 
-@pytest.mark.parametrize(
-    ("labels", "name"), [(("Figure A diagram of the encoder",), "A"), (("Figures 1 and 2 show it.",), "s")]
-)
+@each_row(("labels", "name"), [(("Figure A diagram of the encoder",), "A"), (("Figures 1 and 2 show it.",), "s")])
 def test_sentences_are_no_captions(tmp_path: Path, labels: tuple[str, ...], name: str) -> None:
     maker = PaperMaker()
     sheet = maker.sheet()

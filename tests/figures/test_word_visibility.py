@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pymupdf
-import pytest
 
 from figtune.figures.word_visibility import INK_DPI, hides_words, shows_words
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing
+from tests.rows import each_row
 
 REGION = Box(0, 0, 400, 300)
 
@@ -41,7 +41,7 @@ def test_words_that_are_seen_are_the_figures(tmp_path: Path) -> None:
     assert not shows(figure(tmp_path / "nothing.pdf"), drawings=tuple(small(range(5))))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("mode", "color", "cover"), [(3, 0.0, ()), (0, 1.0, ()), (0, 0.0, (40, 80, 200, 110)), (0, 0.0, (88, 80, 115, 110))]
 )
 def test_words_that_nobody_sees_make_a_figure_unsure(

@@ -18,13 +18,14 @@ from PIL import Image
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from figtune.inference.ask import ask_about
 from figtune.inference.generate import generate_answers
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.paper_figures import PromptSpec
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER
 from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, SETTINGS
 from tests.inference.trained_model import greedy
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_an_image_gets_the_tuned_models_answer(output: Path, image: Path, capsys
     assert capsys.readouterr().out == f"{expected}\n" != "\n"
 
 
-@pytest.mark.parametrize(("mode", "name"), [("CMYK", "a.tiff"), ("I;16", "a.png"), ("P", "a.gif"), ("RGBA", "a.png")])
+@each_row(("mode", "name"), [("CMYK", "a.tiff"), ("I;16", "a.png"), ("P", "a.gif"), ("RGBA", "a.png")])
 def test_images_of_every_mode_are_answered(
     output: Path, tmp_path: Path, mode: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +81,7 @@ def test_a_task_that_needs_a_paper_says_what_an_image_lacks(
     assert said.out.strip()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("spec", "prompt"),
     [
         (
@@ -148,7 +149,7 @@ def _absent(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "says"),
     [
         (_text, r"a\.png is no image, or a broken one"),
@@ -165,7 +166,7 @@ def test_images_that_cannot_be_used(unloadable: Path, tmp_path: Path, make: Call
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@each_row(
     ("make", "says"),
     [
         (hostile_pdfs.write_encrypted, r"a\.pdf is encrypted"),
@@ -186,7 +187,7 @@ def test_a_prompt_longer_than_the_model_reads_is_refused(unloadable: Path, image
         ask(unloadable, image, replace(CAPTION, custom_prompt="many words " * 100))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("flags", "says"),
     [
         ({"spec": replace(CAPTION, custom_prompt="  ")}, "the prompt is empty"),

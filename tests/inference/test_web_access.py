@@ -23,6 +23,7 @@ from figtune.inference.access_control import AccessControl
 from figtune.inference.path_masking import ALIAS, PathMask
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 from tests.conftest import ROOT
+from tests.rows import each_row
 
 _LOOPBACK = Access(host="127.0.0.1", port=0, password=None).hosts()
 
@@ -69,12 +70,12 @@ def guarded(
     return AccessControl(Echo(b"said"), folder, hosts=hosts, password=password, largest_upload=1000)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:9", "localhost", "LOCALHOST:7860", "[::1]:7860"])
+@each_row("host", ["127.0.0.1", "127.0.0.1:9", "localhost", "LOCALHOST:7860", "[::1]:7860"])
 def test_this_machine_is_answered_by_every_name_of_its_own(folder: UploadFolder, host: str) -> None:
     assert ask(guarded(folder), "GET", "/", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["queue/join", "cancel", "reset"])
+@each_row("path", ["queue/join", "cancel", "reset"])
 def test_what_the_page_posts_is_let_through(folder: UploadFolder, path: str) -> None:
     assert ask(guarded(folder), "POST", f"/gradio_api/{path}", json={}).status_code == 200
 
@@ -86,7 +87,7 @@ def test_a_link_to_the_page_may_be_followed_and_nothing_else(folder: UploadFolde
     assert ask(guarded(folder), "GET", "/", headers={**link, "sec-fetch-dest": "iframe"}).status_code == 403
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("authorization", "status"),
     [
         ("Basic " + base64.b64encode(b"anybody:right password").decode(), 200),
@@ -107,7 +108,7 @@ def test_a_password_opens_the_page_by_any_name(folder: UploadFolder, authorizati
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "is_local"),
     [("127.0.0.1", True), ("127.1.2.3", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False),
      ("192.168.1.5", False), ("machine.example", False)],
@@ -242,8 +243,8 @@ def _start(place: Path, *words: str) -> tuple[subprocess.Popen[str], Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("words", [(), ("early",)])
+@each_row("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@each_row("words", [(), ("early",)])
 def test_uploads_are_gone_after_signals(tmp_path: Path, number: signal.Signals, words: tuple[str, ...]) -> None:
     server, path = _start(tmp_path, *words)
     assert (path / "upload").exists()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.extraction.records import FigureType, Mention, PaperText, Paragraph, Section
 from figtune.layout.caption_labels import CaptionLabels
 from figtune.layout.mentions import Citable, cited_in, mentions_of
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "cited"),
     [
         ("as Fig. 3 shows", "F3"),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace as replaced
 
-import pytest
 from msgspec.structs import replace
 
-from figtune.layout.columns import Column
 from figtune.layout.line_roles import Role
 from figtune.layout.running_lines import RunningLines
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Column, PaperStyle
 from figtune.layout.text_rows import UnclaimedLines, body_rows, unclaimed_lines
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span
+from tests.rows import each_row
 
 LEFT, RIGHT = Column(50, 286), Column(309, 545)
 STYLE = PaperStyle(
@@ -236,7 +235,7 @@ def test_running_heads_are_left_out() -> None:
     assert texts(*pages) == [f"page {number} says {BODY}" for number in range(1, 6)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("before", "number", "font", "read"),
     [
         ("a score", "1", "Times", "a score is found"),

@@ -7,11 +7,12 @@ import pytest
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import HEALTHY, extract, fact_scores, is_healthy
 from tests.metrics.sample_predictions import prediction
+from tests.rows import each_row
 
 BOOTSTRAP = Bootstrap(samples=100, seed=0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fact", "text", "values"),
     [
         ("modality", "An axial T2-weighted MRI of the brain.", {"MRI"}),
@@ -32,7 +33,7 @@ def test_rules_read_what_is_stated(fact: str, text: str, values: set[str]) -> No
     assert extract(fact, text) == values
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "values"),
     [
         ("A large glioblastoma with edema.", {"glioma", "edema"}),
@@ -63,7 +64,7 @@ def test_findings_are_those_asserted(text: str, values: set[str]) -> None:
     assert extract("finding", text) == values
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "healthy"),
     [
         ("No abnormality.", True),

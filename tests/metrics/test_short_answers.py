@@ -9,11 +9,12 @@ import pytest
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.short_answers import is_exact, short_scores, word_recall_precision
 from tests.metrics.sample_predictions import prediction
+from tests.rows import each_row
 
 BOOTSTRAP = Bootstrap(samples=100, seed=0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "reference", "expected"),
     [
         ("Yes.", "yes", True),
@@ -27,7 +28,7 @@ def test_an_answer_is_right_without_regard_to_case_and_marks(answer: str, refere
     assert is_exact(answer, reference) is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "recall", "precision"),
     [
         ("Encoder Decoder Loss Loss", 1.0, 1.0),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from figtune.metrics.text_metrics import bleu4, bleu_counts, chrf, distinct_2, rep_4, rouge_l, word_count
+from tests.rows import each_row
 
 TEXTS = st.text(alphabet="abc .", max_size=30)
 
@@ -39,7 +40,7 @@ def test_bleu_is_that_of_sacrebleu(pairs: list[tuple[str, str]]) -> None:
     assert bleu(answers, references) == pytest.approx(BLEU().corpus_score(answers, [references]).score)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "reference", "published"),
     [
         (
@@ -95,7 +96,7 @@ def test_an_empty_answer_scores_nothing() -> None:
     assert word_count("") == rep_4("") == distinct_2([""]) == 0
 
 
-def test_repetition_is_the_share_of_sequences_said_before() -> None:
+def test_rep_4_is_the_share_of_sequences_said_before() -> None:
     assert rep_4("one two three") == 0
     assert rep_4("a b c d e f") == 0
     assert rep_4("a a a a a a") == pytest.approx(2 / 3)

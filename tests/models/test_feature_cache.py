@@ -21,15 +21,15 @@ from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import sha256_of
 from figtune.models import encoding, feature_cache
 from figtune.models.encoding import encode_ahead
-from figtune.models.family import FEATURES, Family
+from figtune.models.family import FEATURES, Family, fit_to_square
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.feature_shards import FeatureShards, ShardWriter
-from figtune.models.image_fit import fit_to_square
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
 from tests.models.tuned import CPU, TINY_NAMES, moved_model, pictures, pixels_of
 from tests.processes import Launched
+from tests.rows import each_row
 
 WEIGHTS = "model.safetensors"
 
@@ -332,7 +332,7 @@ def test_letterboxing_keeps_proportions_and_fills_up_with_white() -> None:
     assert square.getpixel((50, 10)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("size", [(2000, 1), (1, 2000)])
+@each_row("size", [(2000, 1), (1, 2000)])
 def test_the_thinnest_image_is_letterboxed(size: tuple[int, int]) -> None:
     assert fit_to_square(Image.new("RGB", size, "red"), "letterbox", 100).getpixel((50, 50)) == (255, 0, 0)
 

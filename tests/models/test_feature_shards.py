@@ -21,6 +21,7 @@ from figtune.core.errors import ResourceError
 from figtune.models import feature_shards
 from figtune.models.feature_shards import FeatureShards, ShardWriter
 from tests.processes import Launched
+from tests.rows import each_row
 
 RECORD = 64
 
@@ -63,8 +64,8 @@ def only(folder: Path, suffix: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("most", [10**9, 100])
+@each_row("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@each_row("most", [10**9, 100])
 def test_what_is_written_is_read_to_the_bit(
     tmp_path: Path, dtype: torch.dtype, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +134,7 @@ def test_a_damaged_byte_anywhere_costs_one_image_and_never_gives_wrong_numbers(t
         assert len(readable(tmp_path, range(6))) == 5
 
 
-@pytest.mark.parametrize("suffix", [".index", ".features"])
+@each_row("suffix", [".index", ".features"])
 def test_a_file_of_zeros_or_none_or_a_pipe_holds_nothing_and_blocks_nobody(tmp_path: Path, suffix: str) -> None:
     write(tmp_path, range(4))
     file = only(tmp_path, suffix)

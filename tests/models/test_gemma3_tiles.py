@@ -27,13 +27,14 @@ from figtune.models.families import family_of
 from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import FeatureStore, concatenate, encode_image, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.model_files import copy_processor
 from figtune.models.precision import Precision
-from figtune.models.processor_files import copy_processor
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model
 from tests.batching.test_tokenization import CHAT_TEMPLATE
 from tests.inference.trained_model import greedy
 from tests.models.tuned import CAPTIONS, CPU, PROMPT, choice, pixels_of, plain_fields
+from tests.rows import each_row
 
 FAMILY = family_of("gemma3", "")
 TILES = 4
@@ -242,7 +243,7 @@ def test_memory_is_estimated_with_all_tiles(tiny_folders: dict[str, Path]) -> No
     assert len(model.pixels["pixel_values"]) == 1 + TILES
 
 
-@pytest.mark.parametrize("name", ["tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4"])
+@each_row("name", ["tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4"])
 def test_other_models_cut_no_tiles_by_choice(name: str) -> None:
     with pytest.raises(UsageError, match="does not cut images into tiles by choice"):
         check_setup(choice(name, tiles=2))

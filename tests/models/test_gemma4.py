@@ -25,8 +25,8 @@ from figtune.models.families import family_of
 from figtune.models.family import FULL, SLIDING, Processor
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
+from figtune.models.model_files import copy_processor
 from figtune.models.precision import Precision
-from figtune.models.processor_files import copy_processor
 from figtune.models.records import ImageFit
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model
@@ -42,6 +42,7 @@ from tests.models.tuned import (
     plain_pixels,
     rows_of,
 )
+from tests.rows import each_row
 
 FAMILY = family_of("gemma4", "")
 TURNS = (
@@ -60,8 +61,8 @@ def processor(processors: dict[str, Processor]) -> Processor:
     return processors["gemma4"]
 
 
-@pytest.mark.parametrize("template", [TURNS, SILENT, FAMILY.chat_template])
-@pytest.mark.parametrize("size", [(120, 60), (60, 120), (1, 900)])
+@each_row("template", [TURNS, SILENT, FAMILY.chat_template])
+@each_row("size", [(120, 60), (60, 120), (1, 900)])
 def test_a_prompt_is_what_the_models_template_and_processor_make(
     tiny_folders: dict[str, Path], template: str, size: tuple[int, int]
 ) -> None:

@@ -36,6 +36,7 @@ from tests.models.tuned import (
     plain_pixels,
     rows_of,
 )
+from tests.rows import each_row
 
 NAMES = [name for name in TINY_NAMES if name != "tiny-paligemma2"]
 
@@ -50,7 +51,7 @@ def set_up(folder: Path, name: str, mode: AdapterMode, targets: tuple[str, ...])
     return load_tuned_model(folder, CPU, "setup", trainable=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_decoder_lora_sits_in_the_decoder_alone(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder",))
     names = trained_names(loaded)
@@ -61,7 +62,7 @@ def test_decoder_lora_sits_in_the_decoder_alone(tmp_path: Path, name: str) -> No
     assert all(f"{loaded.family.parts.text_decoder}.layers." in name and ".lora_" in name for name in names)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_single_layers_can_be_named(tmp_path: Path, name: str) -> None:
     names = trained_names(set_up(tmp_path, name, "lora", ("q_proj", "v_proj")))
     assert {name.split(".self_attn.")[1].split(".")[0] for name in names} == {"q_proj", "v_proj"}
@@ -76,7 +77,7 @@ def test_projector_mode_trains_the_projector_whole(tmp_path: Path, name: str) ->
     assert all(f"{loaded.family.parts.projector}.modules_to_save." in name for name in names)
 
 
-@pytest.mark.parametrize("asked", [("decoder+projector",), ("decoder", "projector")])
+@each_row("asked", [("decoder+projector",), ("decoder", "projector")])
 def test_decoder_and_projector_can_be_trained_together(tmp_path: Path, asked: tuple[str, ...]) -> None:
     names = trained_names(set_up(tmp_path, "tiny-gemma3", "lora", asked))
     assert any("multi_modal_projector" in name for name in names)
@@ -89,7 +90,7 @@ def test_a_target_that_does_not_exist_is_refused_with_those_that_do() -> None:
         adapter_config(adapter, family_of("gemma3", ""), "a model", None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_a_new_adapter_changes_no_answer(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
     fields = {**plain_fields(loaded, rows_of(loaded)), **plain_pixels(loaded, pixels_of(loaded))}
@@ -140,7 +141,7 @@ def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: st
     assert config["base_model_name_or_path"] == "base"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_the_parameter_table_counts_what_is_really_there(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder", "projector"))
     table = read_json(tmp_path / "parameters.json", ParameterTable, "setup")

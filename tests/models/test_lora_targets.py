@@ -22,6 +22,7 @@ from figtune.models.records import AdapterMode, Dtype, Part
 from figtune.models.settings import AdapterSettings, SetupSettings
 from figtune.models.tiny import TINY_MODELS
 from tests.hub_server import COMMIT, serving
+from tests.rows import each_row
 
 
 def adapter(*targets: str, mode: AdapterMode = "lora", freeze: tuple[Part, ...] = ()) -> AdapterSettings:
@@ -33,7 +34,7 @@ def choice(name: str, of: AdapterSettings, dtype: Dtype = "auto") -> SetupSettin
     return SetupSettings(model=model, adapter=of, seed=0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("asked", "wanted"),
     [
         (("decoder",), Targets(decoder=DECODER_LAYERS)),
@@ -46,7 +47,7 @@ def choice(name: str, of: AdapterSettings, dtype: Dtype = "auto") -> SetupSettin
         (("projector",), Targets(fully_trained_parts=("projector",))),
     ],
 )
-@pytest.mark.parametrize("mode", ["lora", "qlora"])
+@each_row("mode", ["lora", "qlora"])
 def test_targets_are_names_and_words_joined_by_plus_or_spaces(
     mode: AdapterMode, asked: tuple[str, ...], wanted: Targets
 ) -> None:
@@ -60,7 +61,7 @@ def test_full_mode_trains_what_is_not_frozen(frozen: set[Part]) -> None:
     assert trains_vision(adapter(mode="full", freeze=tuple(frozen))) is ("vision" not in frozen)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("asked", "message"),
     [
         (adapter("decoder", "projector", freeze=("projector",)), "freeze projector contradicts --adapter.targets"),
@@ -78,14 +79,12 @@ def test_contradictions_are_refused(asked: AdapterSettings, message: str) -> Non
         targets_of(asked)
 
 
-@pytest.mark.parametrize(
-    "asked", [adapter(freeze=("vision", "projector")), adapter(mode="projector", freeze=("vision", "text"))]
-)
+@each_row("asked", [adapter(freeze=("vision", "projector")), adapter(mode="projector", freeze=("vision", "text"))])
 def test_freezing_what_is_not_trained_anyway_is_no_contradiction(asked: AdapterSettings) -> None:
     assert not set(targets_of(asked).parts) & set(asked.freeze)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "of", "dtype", "error", "message"),
     [
         ("google/gemma-3-4b-pt", adapter("nothing"), "auto", UsageError, "no nothing to adapt"),
@@ -119,7 +118,7 @@ def test_what_can_be_known_is_refused_before_anything_is_fetched(
         assert server.asked == []
 
 
-@pytest.mark.parametrize("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
+@each_row("name", ["google/gemma-3-4b-pt", "nowhere", "tiny-paligemma", "not a name"])
 def test_what_cannot_be_known_yet_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with serving(monkeypatch, tmp_path) as server:
         check_setup(choice(name, adapter(), "float16"))

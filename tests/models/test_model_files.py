@@ -19,6 +19,7 @@ from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from tests.hub_server import COMMIT, LocalHub, Refusal, serving
 from tests.models.tuned import choice
+from tests.rows import each_row
 
 NAME = "someone/model"
 FILES = {
@@ -141,7 +142,7 @@ def test_working_offline_on_purpose_is_said(local_hub: LocalHub, monkeypatch: py
         find_model(NAME, None, weights=True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "message"),
     [
         ("./nowhere", "the model folder ./nowhere is not there"),

@@ -9,6 +9,7 @@ from figtune.core.errors import UsageError
 from figtune.models import loading
 from figtune.models.precision import precision_of
 from figtune.models.records import AdapterMode, AdapterRecord, Dtype, ModelRecord
+from tests.rows import each_row
 
 CUDA = torch.device("cuda")
 CPU = torch.device("cpu")
@@ -43,16 +44,16 @@ def cpu(monkeypatch: pytest.MonkeyPatch, *, avx512_bf16: bool = False, amx: bool
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "paligemma"])
-@pytest.mark.parametrize("mode", ["lora", "qlora", "projector", "full"])
+@each_row("family", ["gemma3", "paligemma"])
+@each_row("mode", ["lora", "qlora", "projector", "full"])
 def test_cards_with_bfloat16_use_it(monkeypatch: pytest.MonkeyPatch, mode: AdapterMode, family: str) -> None:
     card(monkeypatch, bfloat16=True)
     found = precision_of(record(mode=mode, family=family), CUDA)
     assert (found.dtype, found.four_bit, found.note) == (torch.bfloat16, mode == "qlora", None)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "paligemma"])
-@pytest.mark.parametrize("mode", ["lora", "qlora", "projector"])
+@each_row("family", ["gemma3", "paligemma"])
+@each_row("mode", ["lora", "qlora", "projector"])
 def test_older_cards_compute_in_float32_on_four_bit_weights_and_say_what_it_costs(
     monkeypatch: pytest.MonkeyPatch, mode: AdapterMode, family: str
 ) -> None:
@@ -88,7 +89,7 @@ def test_a_cpu_uses_bfloat16_only_where_it_multiplies_it_itself(monkeypatch: pyt
     assert "faster than float32" in str(found.note)
 
 
-@pytest.mark.parametrize("device", [CPU, CUDA])
+@each_row("device", [CPU, CUDA])
 def test_tiny_models_are_float32_everywhere(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     cpu(monkeypatch, amx=True)
     card(monkeypatch, bfloat16=True)
@@ -108,7 +109,7 @@ def test_a_remark_is_made_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.count("a remark that is made once") == 1
 
 
-@pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("3", 2), ("", 2), ("none", 2)])
+@each_row(("limit", "threads"), [("1", 1), ("3", 2), ("", 2), ("none", 2)])
 def test_torch_uses_no_more_threads_than_openmp_allows(
     monkeypatch: pytest.MonkeyPatch, limit: str, threads: int
 ) -> None:

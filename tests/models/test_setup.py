@@ -22,6 +22,7 @@ from figtune.models.records import ModelRecord
 from figtune.models.setup import set_up_model
 from figtune.models.tiny import TINY_MODELS
 from tests.models.tuned import CPU, TINY_NAMES, choice
+from tests.rows import each_row
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -60,7 +61,7 @@ def test_a_model_of_another_kind_is_refused_with_those_supported(tmp_path: Path)
         set_up_model(tmp_path / "model", choice(str(tmp_path)))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@each_row("text", ["", "{", "[]", "{}"])
 def test_a_broken_description_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ResourceError, match=r"config\.json of .* cannot be read"):
@@ -100,7 +101,7 @@ def test_truncated_weights_are_refused(tmp_path: Path, tiny_folders: dict[str, P
         load_tuned_model(tmp_path, CPU, "setup")
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+@each_row("family", FAMILIES)
 def test_a_folder_without_a_processor_is_refused(tmp_path: Path, family: Family) -> None:
     with pytest.raises(ResourceError, match="no processor that can be read"):
         family.load_processor(tmp_path)
@@ -112,7 +113,7 @@ def test_gemma3_in_float16_is_refused(tmp_path: Path) -> None:
     set_up_model(tmp_path, choice("tiny-paligemma", dtype="float16"))
 
 
-@pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
+@each_row("kernel", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn"])
 def test_flash_attention_kernels_are_refused(tiny_folders: dict[str, Path], kernel: str) -> None:
     with pytest.raises(UsageError, match="FlashAttention kernels ignore"):
         load_base_model(tiny_folders["gemma3"], family_of("gemma3", ""), torch.float32, CPU, kernel)

@@ -19,6 +19,7 @@ from figtune.models.setup import set_up_model
 from figtune.training.callbacks import CheckpointCallback
 from tests.inference.trained_model import greedy, write_trained_model
 from tests.models.tuned import CPU, PROMPT, choice, features_of, moved_model, pictures
+from tests.rows import each_row
 from tests.training.runs import SETTINGS, run, write_examples
 
 NAME = "tiny-smolvlm2"
@@ -32,7 +33,7 @@ def test_images_of_one_batch_have_different_numbers_of_tokens(tmp_path: Path) ->
     assert [len(image.tensors["features"]) for image in features_of(loaded)] == tokens
 
 
-@pytest.mark.parametrize("fit", ["squash", "letterbox"])
+@each_row("fit", ["squash", "letterbox"])
 def test_tiles_put_together_are_the_image(tmp_path: Path, fit: ImageFit) -> None:
     """Each tile shows its own part: a quarter of four colours comes out even, the view of the whole does not."""
     set_up_model(tmp_path, choice(NAME))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from figtune.pdf.text_cleanup import Dehyphenator
+from tests.rows import each_row
 
-from figtune.pdf.dehyphenation import Dehyphenator
 
-
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "text"),
     [
         (["the convo-", "lution kernel"], "the convolution kernel"),

@@ -18,6 +18,7 @@ from PIL import Image
 from figtune.extraction.text_source import read_texts
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
+from tests.rows import each_row
 
 
 def _made(path: Path, rotation: int = 0) -> Path:
@@ -53,7 +54,7 @@ def test_text_of_a_page(tmp_path: Path) -> None:
     assert all(text.lines[word.line].box.contains(word.box, 1) for word in words)
 
 
-@pytest.mark.parametrize(("gap", "read"), [(0.5, "∈means"), (3.5, "∈ means")])
+@each_row(("gap", "read"), [(0.5, "∈means"), (3.5, "∈ means")])
 def test_a_blank_after_a_sign_of_another_font_is_read(tmp_path: Path, gap: float, read: str) -> None:
     with pymupdf.open() as file:
         page = file.new_page(width=300, height=200)
@@ -89,7 +90,7 @@ def test_pixels_of_a_page_and_of_a_part(tmp_path: Path) -> None:
     assert np.all(np.abs(part[60, 100].astype(int) - (255, 0, 0)) <= 4)
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
+@each_row("rotation", [90, 180, 270])
 def test_rotated_page_is_the_page_that_a_reader_sees(tmp_path: Path, rotation: int) -> None:
     with Document(_made(tmp_path / "a.pdf", rotation)) as document:
         text, grey, graphics = document.text(0), document.grey(0, 72), document.graphics(0)
@@ -118,9 +119,7 @@ def _headless(path: Path) -> None:
     path.write_bytes(_made(path.with_name("whole.pdf")).read_bytes()[:40])
 
 
-@pytest.mark.parametrize(
-    ("damage", "says"), [(_encrypted, "encrypted"), (_words, ""), (_empty, ""), (_headless, "")], ids=lambda value: ""
-)
+@each_row(("damage", "says"), [(_encrypted, "encrypted"), (_words, ""), (_empty, ""), (_headless, "")])
 def test_what_cannot_be_read_says_so(tmp_path: Path, damage: object, says: str) -> None:
     path = tmp_path / "bad.pdf"
     assert callable(damage)
@@ -276,7 +275,7 @@ def test_a_button_belongs_to_the_page(tmp_path: Path) -> None:
     assert grey[100:150, 10:90].min() == 255
 
 
-@pytest.mark.parametrize("size", [0, 0.001, 0.04])
+@each_row("size", [0, 0.001, 0.04])
 def test_type_of_no_size_counts_for_nothing(tmp_path: Path, size: float) -> None:
     with pymupdf.open() as file:
         page = file.new_page(width=300, height=200)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import UNREADABLE, index_words, marked_text
 from figtune.pdf.page import Line, PageText, Span
+from tests.rows import each_row
 
 
 def line(*parts: str, size: float = 10.0) -> Line:
@@ -29,7 +28,7 @@ def test_indices_are_marked_in_a_line() -> None:
     assert marked_text(line("Plain text")) == "Plain text"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("parts", "word", "written"),
     [
         (("the loss F", "_cls", ", which"), "Fcls", "F_cls"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.pdf.geometry import Box
 from figtune.pdf.layer_faults import faults_in_words, layer_faults, scrambled_fonts
 from figtune.pdf.page import Drawing, Line, PageGraphics, PageText, Span
+from tests.rows import each_row
 
 PAGE = Box(0, 0, 600, 800)
 ENGLISH = "we train the networks on images of many scenes and report the results for each of the common benchmarks"
@@ -32,7 +31,7 @@ def faults(*pages: PageText, graphics: PageGraphics = NO_GRAPHICS) -> dict[int, 
     return layer_faults(pages, lambda index: graphics)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         ENGLISH,
@@ -46,7 +45,7 @@ def test_sound_layers_of_any_language_are_left_alone(text: str) -> None:
     assert faults(*(page(index, [text] * 8) for index in range(2))) == {}
 
 
-@pytest.mark.parametrize("by", [3, 7, 10, 23])
+@each_row("by", [3, 7, 10, 23])
 def test_shifted_letters_are_scrambled(by: int) -> None:
     assert faults(page(0, [shifted(ENGLISH, by)] * 8)) == {0: "scrambled"}
 

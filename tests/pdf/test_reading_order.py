@@ -6,6 +6,7 @@ import pytest
 
 from figtune.pdf.geometry import Box
 from figtune.pdf.reading_order import NUMBER, is_axis_torn, is_only_order, reading_order, value_of
+from tests.rows import each_row
 
 Placed = list[tuple[str, Box]]
 
@@ -54,9 +55,7 @@ def test_names_of_bars_are_an_axis() -> None:
     assert is_sure(bars)
 
 
-@pytest.mark.parametrize(
-    "gap", [pytest.param(20.0, id="rows and columns as far apart"), pytest.param(50.0, id="columns of a legend")]
-)
+@each_row("gap", [20.0, 50.0])
 def test_a_grid_has_more_than_one_order(gap: float) -> None:
     grid = [
         ("Slice", Box(0, 0, 30, 10)),
@@ -87,7 +86,7 @@ def test_an_axis_that_falls_and_rises_has_lost_its_minus_signs() -> None:
     assert not is_axis_torn(["3 2 1 0", apart[0][0]], [across[0][1], apart[0][1]])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "value"), [("−0.5", -0.5), ("10^3", 1000.0), ("10^−2", 0.01), (".25", 0.25), ("30%", 30.0), ("1.2.3", 0.0)]
 )
 def test_numbers_of_axes_have_values(text: str, value: float) -> None:

@@ -10,6 +10,7 @@ from figtune.pdf.geometry import Box
 from figtune.pdf.ocr import RecognizedLine, RecognizedWord
 from figtune.pdf.page import PageText
 from figtune.pdf.recognized_text import RecognizedPage, measure_page, recognized_pages
+from tests.rows import each_row
 
 LAYER = PageText(0, 600.0, 800.0, ())
 BLANK = np.full((800, 600), 255, np.uint8)
@@ -62,7 +63,7 @@ def test_thick_strokes_are_bold() -> None:
     assert found[1].font != found[0].font
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("read_as", "meant"),
     [
         ("Figure |. Networks", "Figure 1. Networks"),

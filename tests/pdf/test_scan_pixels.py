@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from PIL import Image, ImageDraw
 
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
 from figtune.pdf.scan_pixels import graphics_in, lone_marks, skew_of, straightened, whitened
 from tests.figures.paper_maker import near
+from tests.rows import each_row
 
 DPI = 100
 SCALE = 72 / DPI
@@ -30,7 +30,7 @@ def lined_page() -> GreyImage:
     return np.asarray(picture)
 
 
-@pytest.mark.parametrize("degrees", [-2.0, -0.4, 0.3, 1.5])
+@each_row("degrees", [-2.0, -0.4, 0.3, 1.5])
 def test_a_page_lying_askew_is_measured_and_turned_back(degrees: float) -> None:
     page = lined_page()
     turned = np.asarray(Image.fromarray(page).rotate(degrees, Image.Resampling.BICUBIC, fillcolor=255))

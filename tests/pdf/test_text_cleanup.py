@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.pdf.text_cleanup import normalize_glyphs
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("layer", "read"),
     [
         ("e\ufb03cient \ufb02ow", "efficient flow"),

@@ -12,10 +12,10 @@ import pytest
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.dataset.decisions import read_decisions
 from figtune.review.desk import Desk, RefusedDecisionError, UnknownItemError
-from figtune.review.items import ItemFilter
-from figtune.review.views import ItemView
+from figtune.review.items import ItemFilter, ItemView
 from tests.dataset.content_maker import figure
 from tests.review import review_maker
+from tests.rows import each_row
 
 ALL = ItemFilter(rule="all", shown="all")
 
@@ -55,7 +55,7 @@ def test_every_item_is_reached_from_both_ends(desk: Desk) -> None:
     assert list(desk.choices().rules) == ["low_confidence"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("chosen", "expected"),
     [
         (ItemFilter(), {"caption", "explain"}),

@@ -22,6 +22,7 @@ from figtune.core.web_access import Access, listening
 from figtune.dataset.decisions import read_decisions
 from figtune.review.server import ReviewServer
 from tests.review import review_maker
+from tests.rows import each_row
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def test_every_answer_has_the_headers_of_a_closed_page(client: Client) -> None:
     assert (head.status, head.body) == (200, b"")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "status"),
     [
         ({"host": "attacker.example"}, 400),
@@ -145,7 +146,7 @@ def test_other_sites_change_and_read_nothing(client: Client, headers: dict[str, 
             assert item_id.encode() not in answer.body
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path",
     [
         *("/../config.py", "/page/../server.py", "/%2e%2e/config.py", "//etc/hostname", "/review.html", "/server.py"),
@@ -163,21 +164,19 @@ def test_no_other_path_is_served(client: Client, path: str) -> None:
     assert b"import" not in answer.body
 
 
-@pytest.mark.parametrize(
-    "query", ["order=random", "shown=secret", "low=nan", "low=x", "more=1", "direction=up", "low=inf"]
-)
+@each_row("query", ["order=random", "shown=secret", "low=nan", "low=x", "more=1", "direction=up", "low=inf"])
 def test_a_step_has_known_words_only(client: Client, query: str) -> None:
     answer = client.ask("GET", f"/step?{query}")
     # Not a number is above and below nothing.
     assert answer.status == 422 or json.loads(answer.body)["total"] == 0
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"])
+@each_row("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"])
 def test_other_methods_are_refused(client: Client, method: str) -> None:
     assert client.ask(method, "/decide", b"{}").status == 501
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "value", "status"),
     [
         ("/decide", {"id": "0" * 16, "verdict": "reject"}, 404),

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from figtune.pdf.geometry import Box
+from tests.rows import each_row
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 STEMS = ("ray_probes", "view_schedules", "weave_faults")
@@ -150,7 +151,7 @@ def test_rebuilding_gives_the_committed_files(stem: str, rebuilt: Path) -> None:
         assert (rebuilt / name).read_bytes() == (SAMPLES / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_a_sample_is_a_small_paper_with_all_kinds_of_figures(stem: str) -> None:
     truth = _truth(stem)
     figures = [figure for figure in truth.figures if figure.figure_type == "Figure"]
@@ -160,7 +161,7 @@ def test_a_sample_is_a_small_paper_with_all_kinds_of_figures(stem: str) -> None:
     assert {figure.kind for figure in truth.figures} >= {"diagram", "plot", "qualitative", "table"}
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_regions_are_tight_to_the_ink(stem: str) -> None:
     for figure in _truth(stem).figures:
         region = Box(*figure.region_box)
@@ -168,7 +169,7 @@ def test_regions_are_tight_to_the_ink(stem: str) -> None:
         assert _close(ink, region, 1.5), f"{figure}: {region} but ink in {ink}"
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_panels_are_tight_to_the_ink_and_inside_the_figure(stem: str) -> None:
     panelled = [figure for figure in _truth(stem).figures if figure.panels]
     assert panelled
@@ -181,7 +182,7 @@ def test_panels_are_tight_to_the_ink_and_inside_the_figure(stem: str) -> None:
             assert f"({panel.label})" in figure.caption
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_captions_are_printed_where_the_truth_says(stem: str) -> None:
     for figure in _truth(stem).figures:
         box = Box(*figure.caption_box)
@@ -192,7 +193,7 @@ def test_captions_are_printed_where_the_truth_says(stem: str) -> None:
         assert _close(_ink_box(stem, figure.page, box), box, 4)
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_the_text_layer_holds_every_paragraph_unbroken(stem: str) -> None:
     truth = _truth(stem)
     page_numbers = {str(page) for page in range(1, truth.pages + 1)}
@@ -209,7 +210,7 @@ def test_the_text_layer_holds_every_paragraph_unbroken(stem: str) -> None:
         assert _squeezed(section.heading + "".join(paragraph.text for paragraph in section.paragraphs)) in body
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_every_figure_is_cited_and_explained(stem: str) -> None:
     truth = _truth(stem)
     paragraphs = {paragraph.text for section in truth.sections for paragraph in section.paragraphs}
@@ -220,7 +221,7 @@ def test_every_figure_is_cited_and_explained(stem: str) -> None:
         assert 20 <= len(figure.caption.split()) - 2 <= 45, figure
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_lines_are_hyphenated(stem: str) -> None:
     broken = [
         text for page, box, text in _words(stem) if text.endswith("-") and not _is_in_a_float(_truth(stem), page, box)

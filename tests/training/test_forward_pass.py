@@ -29,6 +29,7 @@ from figtune.training.run_trainer import batch_order
 from figtune.training.settings import TrainSettings
 from tests.models.tuned import CPU
 from tests.processes import Launched
+from tests.rows import each_row
 from tests.training.runs import SETTINGS, losses, run
 from tests.training.test_run_trainer import OUT_OF_MEMORY, failing_above
 
@@ -68,7 +69,7 @@ def assert_same_run(output: Path, expected: Path) -> None:
         assert_close(weight, others[name], rtol=1e-3, atol=STEPPED.learning_rate / 40)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 5])
+@each_row("together", [1, 2, 3, 5])
 def test_passes_hold_the_batches_in_their_order(together: int) -> None:
     batches = [((number,), (number + 100,)) for number in range(7)]
     passes = passes_of(batches, together)

@@ -18,6 +18,7 @@ from figtune.training.memory_budget import (
     shortfall_message,
     suggest_settings,
 )
+from tests.rows import each_row
 
 GB = 10**9
 
@@ -56,7 +57,7 @@ def use(chosen: StepConfig) -> MemoryUse:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "size"),
     [
         ("16GB", 16 * GB),
@@ -72,7 +73,7 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text", ["", "GB", "sixteen", "16 XB", "-16GB", "0GB", "16GBs", "16,5GB", "16", " 16 ", "16.5", "80000000000"]
 )
 def test_what_is_no_size_is_refused(text: str) -> None:
@@ -80,7 +81,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         parse_size(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("chosen", "available", "expected"),
     [
         (settings(checkpointing=False), 14, "give --train.activation_checkpointing"),

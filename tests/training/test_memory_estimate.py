@@ -27,6 +27,7 @@ from figtune.models.tiny import TINY_MODELS
 from figtune.training.memory_budget import BatchShape, StepConfig, memory_lines
 from figtune.training.memory_estimate import ModelSpec, describe_model, memory_use
 from tests.models.tuned import CPU, PROMPT, choice
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +136,7 @@ def held(loaded: LoadedModel) -> int:
     return weights + sum(int(scale.absmax.nbytes) for scale in scales if scale is not None)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_row("case", CASES)
 def test_training_takes_what_was_estimated(tmp_path: Path, case: Case) -> None:
     loaded = prepared(tmp_path, case)
     step, batch = real_step(loaded, case.examples)

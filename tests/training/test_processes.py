@@ -36,6 +36,7 @@ from figtune.training.fsdp import check_resume_compatible
 from figtune.training.settings import TrainSettings
 from tests.models.tuned import choice
 from tests.processes import Launched
+from tests.rows import each_row
 from tests.training.fsdp_process import save_sharded, train_and_carry_on
 from tests.training.runs import SETTINGS, TEXTS, example, losses, run, write_examples
 
@@ -191,7 +192,7 @@ def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(
         assert_close(weight, weights(tmp_path / "one")[each], rtol=100 * drift, atol=drift)
 
 
-@pytest.mark.parametrize("sharded", [True, False])
+@each_row("sharded", [True, False])
 def test_a_checkpoint_is_carried_on_as_it_was_written(tmp_path: Path, sharded: bool) -> None:
     checkpoint = tmp_path / "checkpoint-1"
     checkpoint.mkdir()
@@ -211,7 +212,7 @@ def test_a_model_trained_whole_is_saved_from_all_its_shards(tmp_path: Path) -> N
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("environment", "refused"),
     [
         ({}, None),

@@ -25,6 +25,7 @@ from figtune.training.metrics_log import best_step, evaluations_since_best
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import choice
 from tests.processes import Launched
+from tests.rows import each_row
 from tests.training.runs import SETTINGS, run
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,7 @@ def test_a_run_that_had_ended_but_not_written_its_output_takes_no_more_steps(
     assert contents(tmp_path) == contents(stopped[0])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("losses", "best", "since"),
     [({}, None, 0), ({0: 1.0}, None, 0), ({0: 1.0, 4: 2.0, 8: 3.0}, 4, 1), ({4: 2.0, 8: 2.0, 12: 1.0}, 12, 0)],
 )

@@ -31,6 +31,7 @@ from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import FILE, VisualWeights
 from tests.models.tuned import CPU, choice
+from tests.rows import each_row
 from tests.training.runs import SETTINGS, run
 
 WEIGHT = 0.75
@@ -152,7 +153,7 @@ def test_a_file_beside_it_is_of_the_whole_run(start: Start, tmp_path: Path) -> N
     assert bool((ratios > 0).all())
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.0, math.nan])
+@each_row("weight", [-0.1, 1.0, math.nan])
 def test_a_weight_that_would_leave_nothing_is_refused(weight: float) -> None:
     with pytest.raises(UsageError, match=r"train\.visual_weight"):
         dataclasses.replace(SETTINGS, visual_weight=weight)

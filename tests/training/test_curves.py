@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figtune.reports.curves import Curves, draw_curves, write_curves
+from figtune.training.outputs import Curves, draw_curves, write_curves
+from tests.rows import each_row
 
 CURVES = Curves(
     kept_step=2,
@@ -39,9 +40,7 @@ def test_each_curve_is_drawn_through_its_points() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("changed", "gone"), [(replace(CURVES, val=()), "validation"), (replace(CURVES, kept_step=3), "kept")]
-)
+@each_row(("changed", "gone"), [(replace(CURVES, val=()), "validation"), (replace(CURVES, kept_step=3), "kept")])
 def test_a_curve_that_says_nothing_is_left_out(changed: Curves, gone: str) -> None:
     assert _lines(CURVES).keys() - _lines(changed).keys() == {gone}
 
