@@ -95,7 +95,7 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: _run_all(parse(argv, "prepare_data.py", __doc__)))
 
 

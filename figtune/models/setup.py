@@ -72,7 +72,7 @@ def _build(model_dir: Path, name: str) -> ModelFolder:
 
 
 def _fetch(model: ModelSettings, adapter: AdapterRecord) -> ModelFolder:
-    """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
+    """Fetch the description first: a model that is not supported is refused before its gigabytes are downloaded."""
     description = find_model(model.name, model.revision, weights=False)
     family = family_of_folder(description.folder, model.name)
     targets_of(adapter, family)
