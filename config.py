@@ -232,7 +232,7 @@ class Config(ExportSettings, AskSettings):
 
 
 def _demo() -> Config:
-    """Return the whole pipeline on a laptop CPU in minutes: bundled sample papers, a tiny model with random weights."""
+    """The whole pipeline on a laptop CPU in minutes: bundled sample papers, a tiny model with random weights."""
     return Config(
         pdf_dir=Path(__file__).parent / "samples",
         work_dir=Path("work/demo"),
@@ -253,7 +253,7 @@ def _demo() -> Config:
 
 
 def _paligemma_brain() -> Config:
-    """Return brain scans with reports, PaliGemma, only the projector between its two halves trained."""
+    """Brain scans with reports, PaliGemma, only the projector between its two halves trained."""
     return Config(
         work_dir=Path("work/paligemma-brain"),
         output_dir=Path("output/paligemma-brain"),
@@ -275,7 +275,7 @@ def _paligemma_brain() -> Config:
 
 
 def _paligemma_brain_lora() -> Config:
-    """Return the same scans and model, with LoRA in the text decoder in place of the projector."""
+    """The same scans and model, with LoRA in the text decoder in place of the projector."""
     return replace(
         _paligemma_brain(),
         output_dir=Path("output/paligemma-brain-lora"),
@@ -285,7 +285,7 @@ def _paligemma_brain_lora() -> Config:
 
 
 def _gemma3_qlora() -> Config:
-    """Return figures of papers on a small card: Gemma 3 4B in 4 bits, one example at a time."""
+    """Figures of papers on a small card: Gemma 3 4B in 4 bits, one example at a time."""
     return Config(
         work_dir=Path("work/gemma3-qlora"),
         output_dir=Path("output/gemma3-qlora"),
@@ -296,7 +296,7 @@ def _gemma3_qlora() -> Config:
 
 
 def _gemma4() -> Config:
-    """Return figures of papers, Gemma 4 E2B with LoRA: figures keep their proportions, in at most 280 image tokens."""
+    """Figures of papers, Gemma 4 E2B with LoRA: figures keep their proportions, in at most 280 image tokens."""
     return Config(
         work_dir=Path("work/gemma4"),
         output_dir=Path("output/gemma4"),
