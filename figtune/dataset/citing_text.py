@@ -11,7 +11,7 @@ from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
 from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject, likens
-from figtune.dataset.sentence_faults import is_pointer
+from figtune.dataset.sentence_faults import is_pointer, points_at_figure
 from figtune.dataset.sentences import count_words, is_closed, split_sentences
 from figtune.dataset.vocabulary import SAYS_LITTLE, STOPWORDS
 from figtune.extraction.records import Mention
@@ -32,12 +32,14 @@ _LOOKS = re.compile(
 _TELLS_OF_IT = re.compile(r"(?:It|They|Its|Their|This|These|Here|Where|From\s+(?:this|these|it))\b")
 """Opening of a sentence about what the sentence before has named."""
 _SUBJECT = re.compile(r"(?:The|Both|Each|All|Most)\s+((?:[\w-]+\s+){1,3}?)(?=\w+(?:s|ed|e)\b|is\b|are\b|has\b|have\b)")
-_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
+_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}|\b[A-Z][A-Z\d]{2}\b")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
     r"therefore\s+)?(?:propose|introduce|define|describe|discuss|leave|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
     r"note\s+that\s+we|do\s+not)\b|^(?:Motivated|Inspired)\s+by\b|^(?:In|Throughout)\s+(?:this|our|the\s+(?:following|next))\s+(?:paper|work|section|study)\b|"
     r"^(?:To\s+(?:solve|address|tackle|overcome|alleviate|mitigate|remedy)|There\s+are\s+(?:many|several|various|two|three)\s+(?:works|methods|approaches))\b|"
+    r"^To\s+(?:demonstrate|verify|validate|evaluate|assess)\b[^,]*,\s+we\b|"
+    r"^To\s[^,]*,\s+we\s+(?:tackle|address|take|consider)\b|"
     r"\bin\s+this\s+(?:paper|work)\b|\banother\s+(?:way|approach|line|solution|option|alternative)\b",
     re.IGNORECASE,
 )
@@ -78,7 +80,7 @@ class CitingPassage:
     direct: bool
     """True if a main clause is about the figure, rather than a remark in brackets."""
     introduced: bool = False
-    """True if the sentence before the first one says no more than that the figure is there."""
+    """True if the first sentence, or one before it that says no more, presents the figure."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ def _passage(section: str, sentences: Sequence[_Sentence], vocabulary: frozenset
         section=section,
         sentences=_as_beginning(_without_cut_list(texts)),
         direct=any(sentence.direct for sentence in sentences),
-        introduced=sentences[0].is_bare_pointer,
+        introduced=points_at_figure(without_leading_connective(sentences[0].text or "")),
     )
 
 

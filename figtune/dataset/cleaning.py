@@ -56,7 +56,8 @@ _NAMED_BEFORE = re.compile(
     r"^To\s+\w+\s+(?:the|its|their)\s+(?:reason|cause|issue|problem|effect|phenomen|claim|hypothes|question|observation|intuition|"
     r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
     r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"
-    r"^(?:(?!\b(?:and|with|of|or)\b)[^,;:])*\bthe\s+corresponding\b|"
+    r"^(?:(?!\b(?:and|with|of|or)\b)[^,;:])*\bthe\s+corresponding\b|^[^;:]*\bmany\s+(?:more|others)\b(?!\s+\w+s\b)|"
+    r"^(?!.*\b(?:[Ee]ven|[Aa]lthough|[Dd]espite|[Tt]hough|[Ww]hile)\b.*\b(?:still|no\s+longer)\b)[^,;:]*\b(?:still|no\s+longer)\b|"
     r"^(?:To\s[^,]*,\s+)?(?:(?:[Ii]n|[Ff]rom|[Aa]s)\s[^,]{0,40}\s)?[Ww]e\s+\w+\s+(?:\w+ly\s+)?(?:its|their|them)\b"
 )
 """`To reveal the reasons, we compare their errors`: a thing that only the sentence before has named."""
@@ -69,6 +70,7 @@ _PRONOUN_FIRST = re.compile(
     r"[^,.;]*\b(?:the\s+same|similar)\s+(?:phenomen\w+|trends?|results?|observations?|conclusions?)(?:\s+as)?\s+(?:before|above|earlier)\b)"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
+_FIRST = re.compile(r"^First(?:ly)?,\s+")
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
 _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
@@ -187,7 +189,8 @@ def without_leading_connective(sentence: str) -> str:
 def depends_on_previous(sentence: str) -> bool:
     """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
     requirements"."""
-    starts = {_AS_SHOWN.sub("", sentence), _AS_SHOWN.sub("", without_leading_connective(sentence))}
+    plain = (sentence, without_leading_connective(sentence), _FIRST.sub("", sentence))
+    starts = {_AS_SHOWN.sub("", start) for start in plain}
     return any(_leans_back(start[:1].upper() + start[1:]) for start in starts)
 
 

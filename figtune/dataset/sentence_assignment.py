@@ -44,7 +44,13 @@ _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previo
 _CITES = re.compile(
     r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
+_LOOKS_AT = re.compile(
+    r"(?i)\b(?:red|green|blue|orange|yellow|purple|gr[ae]y|black|white|dashed|dotted|solid|bold|arrows?|lines?|curves?|"
+    r"rows?|columns?|left|right|top|bottom|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
+)
+"""Words by which a single sentence tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
 _FINDINGS = re.compile(
     r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
     r"demonstrat\w*|suggest\w*|indicat\w*|observ\w*|evident\w*|evidence|conclu\w*|reveal\w*|confirm\w*|validat\w*|"
@@ -116,13 +122,23 @@ def assign_sentences(
         rest, others = _parts_of_caption(own)
         if _is_analysis(others, components, figure_text):
             own, analyze = rest, others
+    explain = shares["explain"]
     return SentenceShares(
-        caption=own, panels=taken, explain=_enough(shares["explain"]), analyze=analyze, describe=_enough(describe)
+        caption=own,
+        panels=taken,
+        explain=explain if _is_enough(explain) else (),
+        analyze=analyze,
+        describe=describe if _is_enough(describe) and (len(describe) > 1 or _looks_at(describe[0])) else (),
     )
 
 
-def _enough(sentences: tuple[str, ...]) -> tuple[str, ...]:
-    return sentences if count_words(" ".join(sentences)) >= _FEWEST_TOLD_WORDS else ()
+def _is_enough(sentences: tuple[str, ...]) -> bool:
+    return count_words(" ".join(sentences)) >= _FEWEST_TOLD_WORDS
+
+
+def _looks_at(sentence: str) -> bool:
+    """Return True if the sentence cites the figure or tells of what can be seen."""
+    return _CITES.search(sentence) is not None or _LOOKS_AT.search(sentence) is not None
 
 
 def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_text: str) -> bool:
@@ -173,7 +189,8 @@ def _parts_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[
     A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
     """
     headline, others = caption[:1], caption[1:]
-    if not others or any(_LABEL.match(sentence) for sentence in caption) or depends_on_previous(others[0]):
+    is_list = any(_LABEL.match(sentence) or _PLACE.match(sentence) for sentence in caption)
+    if not others or is_list or depends_on_previous(others[0]):
         return caption, ()
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
@@ -198,10 +215,11 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
             new = block[: repeated.index(True) if True in repeated else len(block)]
             if new and _is_about(new, passage, topic, part):
                 part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
-            elif passage.introduced:
+            elif new and passage.introduced:
                 break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
-        if part:
+        # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
+        if part and (len(part) > 1 or passage.direct or _looks_at(part[0])):
             kept.append(tuple(part))
     return kept
 
@@ -227,7 +245,9 @@ def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str
     if not passage.introduced:
         needed = _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE
     else:
-        needed, topic = _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
+        # A finding behind "Results are shown in Fig. 3." is about it.
+        tells = not before and (_FINDINGS.search(text) or _LOOKS_AT.search(text))
+        needed, topic = 1 if tells else _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
     return len(content_words(text) & topic) >= needed
 
 

@@ -18,6 +18,8 @@ _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(
+    # An arrow of a bad font, "A!B".
+    r"\w!\w|"
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
     r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
     r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
@@ -30,8 +32,11 @@ _LOST_INDEX = re.compile(
     r"\b(?:L(?!l)[b-df-hj-np-tv-xz]|[FMN](?![gjlry])[b-df-hj-np-tv-xz]|D[b-df-gj-np-qs-tvxz]|W[b-df-gj-np-qs-tvxz]|X[b-df-hj-np-tv-xz]|"
     r"H[b-df-hj-np-tvxz]|Q[b-df-hj-np-tv-xz]|R[b-df-gj-np-tvxz]|I[hj]|Z[b-df-gj-np-tvxz]|T[b-dfgj-np-qtxz])[a-z]{1,8}\b"
     r"(?<!Mbps)(?<!Msec)(?<!Hrs)(?<!Mhz)(?<!Tbps)(?<!Xfmr)"
+    r"|(?<![\w./-])(?!(?:vs|th|rd|nd|st|km|cm|mm|kg|px|ms|ns|pt|fp|mb|gb|kb|fc|nm|bs|lr|mg|ml|ft|hr|xy|xz|yz|pp|db)\b)"
+    r"[b-df-hj-np-tv-xz]{2}(?![\w.'’/-])|\bas\s+et\b"
 )
-"""A capital before letters that begin no English word with it: the index of "L_stereo" lost its place."""
+"""A capital before letters that begin no English word with it, or two consonants: the index of "L_stereo", of "z_t"
+lost its place."""
 _EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
 _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$")
 _MOST_EQUALS = 2
@@ -64,7 +69,7 @@ _POINTS = re.compile(
     rf"(?P<matter>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
     rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on|at)\s+{_IT}(?P<end>.*)$|"
-    rf"^(?:In|At|On)\s+(?:the\s+[\w-]+(?:\s+\w+)?\s+of\s+)?{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:[Ii]n|[Aa]t|[Oo]n)\s+(?:the\s+[\w-]+(?:\s+\w+)?\s+of\s+)?{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+(?:\w+ly\s+|also\s+|further\s+|then\s+)?(?:introduce|propose|use|employ|adopt|design|apply|develop|build|follow)\s+"
     rf"(?P<made>(?:(?!\bto\s).)*?),?\s+(?:as\s+|(?:that|which)\s+(?:is|are)\s+)?{_SHOWN}\s+in\s+{_IT}(?P<rest>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
@@ -77,12 +82,19 @@ _CONFIRMS = re.compile(
     r"findings?|conclusions?|analys[ie]s|statements?)\W*$|^(?:\S+\s+){0,6}?(?:(?:in\s?line|consistent|agree\w*)\s+with|(?:confirmed|supported|verified)\s+by)"
     rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$|"
     r"^.*\b(?:a\s+few|various|several|many|some|two|three|four|a\s+number\s+of|the\s+following)\s+(?:[\w-]+\s+){1,3}(?:are|is|can\s+be)\s+"
-    r"(?:\w+ly\s+)?(?:apparent|visible|evident|clear|observed|seen|noted|noticed|found|identified|made|drawn)\b[^,;:]{0,40}$",
+    r"(?:\w+ly\s+)?(?:apparent|visible|evident|clear|observed|seen|noted|noticed|found|identified|made|drawn)\b[^,;:]{0,40}$|"
+    rf"^.*\b(?:was|were|is|are)\s+used\s+(?:for|in)\b[^,]*{_SHOWN}\s+in\s+{_IT}\W*$|"
+    r"^[^,;:]*(?:,[^,;:]*)?\b(?:two|three|four|five|several|the\s+following)\s+(?:\w+\s+)?(?:ways|aspects|steps|reasons|cases|stages|types|categories|"
+    r"perspectives|scenarios|settings|factors|points|observations|findings|phases)(?:\s*\([^()]*\))?\W*$|"
+    rf"^(?:\S+\s+){{0,6}}?(?:{_IT}|(?:visual|qualitative|comparative|experimental)\s+\w+)\s+(?:\w+\s+)?(?:highlights?|demonstrates?|shows?|illustrates?|"
+    r"confirms?|reveals?|validates?|verif(?:y|ies)|underlines?|underscores?|emphasi[sz]es?|showcases?)\s+(?:the\s+)?(?:[\w-]+\s+){0,2}?"
+    r"(?:advantages?|benefits?|effectiveness|superiority|efficacy|usefulness|strengths?|capabilit(?:y|ies)|robustness|potential|importance|"
+    r"efficiency|abilit(?:y|ies))\s+of\s+[^,;:]*$",
     re.IGNORECASE,
 )
-"""`The figure confirms our hypothesis.`, `Several problems are apparent.`, none of which is told."""
+"""`The figure confirms our hypothesis.`, `Several problems are apparent.`, `They differ in two ways.`: none is told."""
 _ANNOUNCES = re.compile(
-    r"^(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
+    r"^(?:(?:For|On|In|At|With|To)\s[^,]*,\s+)?(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
     r"additionally|\w+ly)\s+)?(?:evaluate|study|investigate|analy[sz]e|examine|assess|explore|ablate|visuali[sz]e|compare|show|present|provide|report|"
     r"plot|depict|display|conduct|perform|test|illustrate|demonstrate|discuss|consider|summari[sz]e)\b(?P<matter>.*)$",
     re.IGNORECASE,
@@ -169,6 +181,11 @@ def is_pointer(sentence: str) -> bool:
         announced = _ANNOUNCES.match(sentence)
         return announced is not None and not _tells(announced["matter"])
     return not _tells(matter) or (len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how)\b", matter))
+
+
+def points_at_figure(sentence: str) -> bool:
+    """Return True if the figure is what the sentence presents, whether it says more of it or not."""
+    return is_pointer(sentence) or _POINTS.match(sentence) is not None
 
 
 def _tells(matter: str) -> bool:

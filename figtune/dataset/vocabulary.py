@@ -114,7 +114,8 @@ BACK_REFERENCES = _phrases("""
     with) / As a result(?! of) / Consequently / Accordingly / As a consequence(?! of) / In this case / In that case
     / In this way / In these cases / In both cases / In all cases / In either case / In turn / In other words / That
     is / Each of them / All of them / Some of them / None of them / One of them / Most of them / Even so /
-    Nevertheless / Nonetheless / For example / For instance / Except for this / Except that / One (?:\\w+
+    Nevertheless / Nonetheless / Unfortunately / Fortunately / Ideally / Alternatively / Still, / Even then / Worse,
+    / For example / For instance / Except for this / Except that / One (?:\\w+
     )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
 """)
 """A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

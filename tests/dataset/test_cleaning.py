@@ -65,6 +65,9 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Maps at epochs [1,2,5,10] are small.", "Maps at epochs [1,2,5,10] are small.", set()),
     ("We train for ten epochs [1, 2].", "We train for ten epochs.", {"citation"}),
     ("The loss Lstereo is small.", None, {"wrong_symbols"}),
+    ("The net turns zt into a mask.", None, {"wrong_symbols"}),
+    ("The net (vs. ours) takes 3 ms in the xy plane.", "The net (vs. ours) takes 3 ms in the xy plane.", set()),
+    ("With masks of a size (A!B) it is small.", None, {"wrong_symbols"}),
     ("Lloyd and Nguyen use Tversky and LPIPS.", "Lloyd and Nguyen use Tversky and LPIPS.", set()),
     ("The mask is small (as the net shows.", None, {"broken_off"}),
     ("Resistivity is small, refs. 12–14.", "Resistivity is small.", {"citation"}),
@@ -309,6 +312,13 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("The image and the corresponding mask are small.", False),
         ("The resulting mask is small.", True),
         ("We instead use masks.", True),
+        ("Unfortunately, masks are small.", True),
+        ("In practice, we can use many more with small costs.", True),
+        ("In practice, we can use many more masks.", False),
+        ("First, they are small.", True),
+        ("Our net still wins, but no longer by much.", True),
+        ("Even at night our net still wins.", False),
+        ("First, masks are small.", False),
     ],
 )
 def test_leaning_back(sentence: str, expected: bool) -> None:

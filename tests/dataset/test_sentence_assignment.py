@@ -78,6 +78,14 @@ def test_an_analysis_speaks_of_what_the_figure_prints() -> None:
         assert (shares.analyze == (MECHANISM,)) is kept
 
 
+def test_a_caption_that_goes_from_place_to_place_is_no_analysis() -> None:
+    body = (
+        "Top: The encoder takes an image as input and extracts features.",
+        "The decoder predicts a mask from all the tokens that pass the attention layers.",
+    )
+    assert assigned(caption=(*CAPTION, *body)).analyze == ()
+
+
 def test_a_caption_with_a_gap_is_no_analysis() -> None:
     body = (
         "The encoder takes an image as input and extracts features.",
@@ -93,6 +101,12 @@ def test_a_caption_with_a_gap_is_no_analysis() -> None:
 def test_one_clause_about_a_corner_is_not_told() -> None:
     shares = assigned(passage("Red boxes of the figure mark people in streets."), is_architecture=False)
     assert shares.describe == ()
+
+
+def test_one_sentence_that_looks_at_nothing_is_no_description() -> None:
+    told = "The whole network of the overview takes a proposed image of a street at night and of cars in it."
+    assert assigned(passage(told), is_architecture=False).describe == ()
+    assert assigned(passage(f"In the figure, {told}"), is_architecture=False).describe == (f"In the figure, {told}",)
 
 
 def test_what_one_paragraph_says_stays_together() -> None:
@@ -176,6 +190,26 @@ def test_what_a_pointer_introduces_needs_fewer_words_and_ends_at_a_gap() -> None
         assert assigned(passage_, is_architecture=False).describe == told
     gap = CitingPassage(section="", sentences=(other, first, second), direct=True, introduced=True)
     assert assigned(gap, is_architecture=False).describe == ()
+
+
+def test_one_sentence_beside_a_remark_in_brackets_tells_what_can_be_seen() -> None:
+    for told, kept in (
+        (
+            "The network places the proposed module behind the first layer of the whole overview, where it is small.",
+            False,
+        ),
+        ("The network places the proposed module behind the red layer of the whole overview, where it is small.", True),
+    ):
+        aside = CitingPassage(section="3. Method", sentences=(told,), direct=False)
+        shares = assign_sentences(
+            ("The whole network with a module behind a layer.", "An overview."),
+            (),
+            [aside],
+            is_architecture=False,
+            components=(),
+            figure_text="place",
+        )
+        assert (shares.describe == (told,)) is kept
 
 
 def test_background_that_cites_the_figure_in_brackets_is_not_about_it() -> None:
