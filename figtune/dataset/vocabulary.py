@@ -8,7 +8,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _phrases(text: str) -> tuple[str, ...]:
-    """Separated by "/", longest first, so that an alternation of them matches as much as it can."""
+    """Split at "/", longest first, so that an alternation of them matches as much as it can."""
     return tuple(sorted((" ".join(phrase.split()) for phrase in text.split("/")), key=lambda phrase: -len(phrase)))
 
 
