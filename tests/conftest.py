@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from figtune.models.family import Family
     from tests.browser import Tab
 
+# The libraries make a million objects that live as long as the process: to look through them again and again for
+# garbage took a quarter of the time of all tests.
+gc.disable()
+
 # A busy machine is no fault.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -39,6 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         uses_slow = isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames)
         if uses_slow or _TINY_MODEL.search(item.name):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage be looked for only among what tests make."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from figtune.core.cli import ended_by_signals
-from figtune.core.optional import require
+from figtune.core.settings import require
 from figtune.core.web_access import Access, listening
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.predict import load_model
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.paper_figures import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 
@@ -43,9 +42,6 @@ _SILENCE = """<script>{
   const warn = console.warn.bind(console);
   console.warn = (...said) => said[0] === "Method not implemented." || warn(...said);
 }</script>"""
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
 _SECONDS_TO_END = 2
 _MOST_CONNECTIONS = 256
 
@@ -66,6 +62,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Gradio reads these when it is imported and when the page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
+        from figtune.inference.generate import load_model
         from figtune.inference.upload import UploadReader
         from figtune.inference.web_app import AppState
 

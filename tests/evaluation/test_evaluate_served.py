@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+import test_model
 from config import TEST
-from figtune.core.errors import ArtifactMissingError, ResourceError, UsageError
+from figtune.core.errors import ArtifactMissingError, ExitCode, ResourceError, UsageError
 from figtune.core.jsonl import read_json, read_records
 from figtune.evaluation.evaluate import evaluate
 from figtune.evaluation.evaluate_served import compare_with_models, evaluate_served
@@ -23,7 +24,7 @@ from figtune.inference.generate import generate_answers
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.records import EvaluationSummary, Prediction, ServedAgreement
 from figtune.models.feature_cache import encode_image
-from tests.conftest import ROOT, run_script
+from tests.conftest import ROOT
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
 from tests.models.tuned import pictures
 from tests.openai_server import Fault, OpenAIServer, serving_model
@@ -89,7 +90,7 @@ def test_a_served_adapter_answers_word_for_word_as_the_tuned_model(work: Path, s
     for each, before in zip(predictions(work), predictions(work, "evaluation"), strict=True):
         assert each.served is not None
         assert each.served.answer == each.tuned.answer
-        assert (each.served.chrf, each.served.stopped) == (each.tuned.chrf, each.tuned.stopped)
+        assert (each.served.chrf, each.served.ended_with_eos) == (each.tuned.chrf, each.tuned.ended_with_eos)
         assert replace(each, served=None) == before
     summary = read_json(work / "output" / "evaluation-served" / "metrics.json", EvaluationSummary, "test")
     assert summary.served == found
@@ -259,15 +260,16 @@ def test_the_clients_lines_in_the_documentation_answer_as_figtune_does(
     assert capsys.readouterr().out.strip() == expected.text
 
 
-def test_as_a_command(work: Path, server: OpenAIServer) -> None:
+def test_as_a_command(work: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
     folders = ("--work_dir", str(work), "--output_dir", str(work / "output"))
-    ran = run_script("test_model.py", *folders, "--test.server", server.address, "--test.max_new_tokens", "6")
-    assert ran.code == 0, ran.stderr
-    assert "The server answers as the tuned model" in ran.stderr
-    assert "report.html" in ran.stderr
+    assert test_model.main([*folders, "--test.server", server.address, "--test.max_new_tokens", "6"]) == ExitCode.DONE
+    said = capsys.readouterr().err
+    assert "The server answers as the tuned model" in said
+    assert "report.html" in said
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        refused = run_script("test_model.py", *folders, "--test.server", nobody)
-    assert (refused.code, f"nothing answers at {nobody}/v1" in refused.stderr) == (6, True)
-    assert "Traceback" not in refused.stderr
+        assert test_model.main([*folders, "--test.server", nobody]) == ExitCode.RESOURCE
+    refused = capsys.readouterr().err
+    assert f"nothing answers at {nobody}/v1" in refused
+    assert "Traceback" not in refused

@@ -9,7 +9,7 @@ import pytest
 
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.choice import choice_difference, choice_scores, share_right
+from figtune.metrics.image_use import choice_difference, choice_scores, share_right
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from tests.metrics.sample_predictions import RIGHT, WRONG, choosing, prediction
@@ -76,7 +76,7 @@ def test_a_better_choice_shows_use_of_the_image_where_the_loss_does_not() -> Non
         for number in range(8)
     ]
     verdict = summarize(aggregate(members, BOOTSTRAP), short_scores(members, BOOTSTRAP), demo=False, source="papers")
-    assert verdict.looking == "uses image"
+    assert verdict.image_use == "uses image"
     assert (
         "it uses the image: of 5 texts the right image makes the right one more likely than any other in 100 % of "
         "examples, a mismatched one in 20 % (95 % interval 0.80 to 0.80, p = 0.0078)."

@@ -151,7 +151,7 @@ def test_perplexities_stay_readable() -> None:
 
 
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
-    page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
+    page = page_of([prediction(1, ended_with_eos=False, tuned_answer=""), prediction(2)])
     assert "cut at 1 token<" in page.html
     assert page.html.count("(empty answer)") == 1
 

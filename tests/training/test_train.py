@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,6 +23,7 @@ from figtune.models.setup import set_up_model
 from figtune.training.early_stopping import DivergenceCallback
 from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import CPU, choice, pictures
+from tests.processes import Launched
 from tests.rows import each_row
 from tests.training.runs import SETTINGS, TEXTS, example, run
 
@@ -142,24 +140,27 @@ def test_activation_checkpointing_changes_nothing(
 def test_a_killed_run_carries_on_to_the_same_bytes(
     finished: tuple[Path, TrainingSummary], dataset: Path, model: Path, tmp_path: Path
 ) -> None:
-    code = (
-        "from pathlib import Path; from tests.training.runs import run; "
-        f"run(Path({str(dataset)!r}), Path({str(model)!r}), Path({str(tmp_path)!r}))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
-    checkpoints = tmp_path / "checkpoints"
-    while process.poll() is None and not list(checkpoints.glob("checkpoint-[69]/complete")):
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "adapter").exists()
+    output = tmp_path / "output"
+    launched = Launched(1, run_alone, dataset, model, output, log=tmp_path / "log")
+    (process,) = launched.processes
+    checkpoints = output / "checkpoints"
+    while process.is_alive() and not list(checkpoints.glob("checkpoint-[69]/complete")):
+        time.sleep(0.01)
+    process.kill()
+    assert launched.codes() == [-signal.SIGKILL], launched.said()
+    assert not (output / "adapter").exists()
     torn = checkpoints / "checkpoint-11"
     torn.mkdir()
     save_file({"torn": torch.zeros(1)}, torn / "adapter_model.safetensors")
-    summary = run(dataset, model, tmp_path)
+    summary = run(dataset, model, output)
     assert summary.resumed_from in (6, 9)
     assert dataclasses.replace(summary, resumed_from=0) == finished[1]
-    assert contents(tmp_path) == contents(finished[0])
+    assert contents(output) == contents(finished[0])
+
+
+def run_alone(dataset: Path, model: Path, output: Path) -> int:
+    run(dataset, model, output)
+    return 0
 
 
 def test_a_checkpoint_of_another_recipe_is_not_carried_on(dataset: Path, model: Path, tmp_path: Path) -> None:
