@@ -208,8 +208,11 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
             continue
         part: list[str] = []
         is_whole = True
-        for block in _grouped(passage.sentences):
-            said = (*caption, *(sentence for other in kept for sentence in other), *part)
+        blocks = _grouped(passage.sentences)
+        for number, block in enumerate(blocks):
+            said = [*caption, *(sentence for other in kept for sentence in other), *part]
+            if len(block) == 1:
+                said += [sentence for later in blocks[number + 1 :] for sentence in later]
             repeated = [repeats(sentence, said) and not is_pointer(sentence) for sentence in block]
             # What leans on a repeated sentence goes with it.
             new = block[: repeated.index(True) if True in repeated else len(block)]

@@ -138,6 +138,14 @@ def test_what_leans_on_a_repeated_sentence_goes_with_it() -> None:
     assert (*shares.explain, *shares.analyze, *shares.describe) == ()
 
 
+def test_what_a_later_sentence_says_too_is_said_once() -> None:
+    shorter, longer = (
+        "The figure has red boxes of people.",
+        "The figure has red boxes of people and blue boxes of cars at night.",
+    )
+    assert assigned(passage(shorter, longer), is_architecture=False).describe == (longer,)
+
+
 def test_a_short_share_joins_the_largest() -> None:
     shares = assigned(passage(MECHANISM), passage("Red boxes of the figure mark people."))
     assert shares.analyze == (MECHANISM, "Red boxes of the figure mark people.")
