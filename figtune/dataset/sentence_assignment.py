@@ -161,6 +161,9 @@ def _without_panels(
     stated = {_LABEL.sub("", sentence): sentence for sentence in caption}
     lost = {panel.label for panel in panels if panel.sentences and stated.keys().isdisjoint(panel.sentences)}
     apart = tuple(panel for panel in panels if panel.below_panel or panel.label in lost)
+    whole = " ".join(caption)
+    if any(panel.label in lost and " ".join(panel.sentences).rstrip(".") in whole for panel in panels):
+        return caption, apart  # A list that begins within a sentence cannot be parted.
     listed = [panel for panel in panels if not panel.below_panel and panel.label not in lost]
     parts = [sentence for panel in listed for sentence in panel.sentences]
     is_whole = all(sentence in stated for sentence in parts) and all(

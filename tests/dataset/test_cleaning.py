@@ -28,6 +28,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Our net, similar to Doe et al. [4], is small.", "Our net is small.", {"citation"}),
     ("The net is similar to that used by Doe et al. [4].", None, {"citation", "citation_as_noun"}),
     ("Its blocks are identical to those of [4].", None, {"citation", "citation_as_noun"}),
+    ("All nets besides [4] are small.", "All nets besides prior work are small.", {"citation"}),
     ("We use the decoder from [4].", None, {"citation", "citation_as_noun"}),
     (
         "We use the decoder from [4] to fill holes in masks.",

@@ -180,6 +180,16 @@ def test_panels_take_their_part_of_the_caption_where_it_can_spare_it() -> None:
     assert (bare.caption, bare.panels) == (caption[1:], ())
 
 
+def test_a_list_that_begins_within_a_sentence_is_not_parted() -> None:
+    parts = (
+        PanelPart(label="a", sentences=("The image of a street at night.",)),
+        PanelPart(label="b", sentences=("The mask of all cars in it.",)),
+    )
+    caption = ("Masks of a street: (a) The image of a street at night.", "(b) The mask of all cars in it.")
+    shares = assigned(caption=caption, panels=parts)
+    assert (shares.caption, shares.panels) == (caption, parts[:1])
+
+
 def test_panels_keep_their_part_where_the_caption_lost_its_list() -> None:
     part = PanelPart(label="a", sentences=("The image of a street at night.",))
     assert assigned(panels=(part, PanelPart(label="b", sentences=()))).panels[0] == part
