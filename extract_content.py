@@ -73,7 +73,7 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: run_stages([SCRIPT], parse(argv, "extract_content.py", __doc__)))
 
 

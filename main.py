@@ -54,7 +54,7 @@ def run(config: Config) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: run(parse(argv, "main.py", __doc__)))
 
 
@@ -64,7 +64,7 @@ def _script(step: Step) -> StageScript[Config]:
 
 
 def _without_extraction(steps: list[Step], config: Config) -> list[Step]:
-    """A data set has its images and texts already."""
+    """Leave out extraction: a data set has its images and texts already."""
     if not config.data.source or "extract" not in steps:
         return steps
     if steps == ["extract"]:
@@ -74,7 +74,7 @@ def _without_extraction(steps: list[Step], config: Config) -> list[Step]:
 
 
 def _with_setup(steps: list[Step], config: Config) -> list[Step]:
-    """Setup needs nothing of the user, so training brings it along where it is missing or has other settings."""
+    """Add setup, which needs nothing of the user, where the model is missing or has other settings."""
     if "train" not in steps or "setup" in steps:
         return steps
     (setup,) = plan([_script("setup").describe(config)], force=False)

@@ -25,7 +25,6 @@ from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.settings import flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.core.web_access import Access
 
 
 def describe(config: Config) -> Stage:
@@ -81,7 +80,7 @@ def check(config: Config) -> None:
 
 def check_request(config: Config) -> None:
     """See that the examples may be exported where they are to be, and that a review stays on this machine."""
-    if config.review and not _access(config).is_local:
+    if config.review and not config.access.is_local:
         raise UsageError(
             f"--review is for this machine alone, and {config.serve_host} is not", "leave --serve_host out"
         )
@@ -95,7 +94,7 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: _run_all(parse(argv, "prepare_data.py", __doc__)))
 
 
@@ -114,11 +113,7 @@ def _run_all(config: Config) -> None:
         from figtune.review.server import serve_review
 
         desk = Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions, rejected_dir)
-        serve_review(desk, _access(config))
-
-
-def _access(config: Config) -> Access:
-    return Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
+        serve_review(desk, config.access)
 
 
 def _produce(config: Config, folder: Path) -> StageResult:

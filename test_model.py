@@ -79,7 +79,7 @@ SCRIPT = StageScript(describe=describe, run=run, check=check, check_request=chec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: _run_all(parse(argv, "test_model.py", __doc__)))
 
 
@@ -99,7 +99,6 @@ def _asked_for(config: Config) -> tuple[str, Callable[[Config], StageResult]] | 
 
 
 def _talk(config: Config) -> StageResult:
-    from figtune.core.web_access import Access
     from figtune.inference.ask import ask_about
     from figtune.inference.paper_figures import PromptSpec
     from figtune.inference.serve import serve
@@ -110,8 +109,7 @@ def _talk(config: Config) -> StageResult:
     settings = InferenceSettings(config.device, test.batch_size, test, config.extract, config.strict, test.unquantized)
     spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given, prepare=config.prepare)
     if config.test_image is None:
-        access = Access(host=config.serve_host, port=config.serve_port, password=config.serve_password)
-        serve(config.output_dir, spec, settings, access)
+        serve(config.output_dir, spec, settings, config.access)
         return StageResult(counts={"page served": 1})
     counts = ask_about(config.output_dir, config.test_image, spec, settings, config.figure, config.answers)
     return StageResult(counts=vars(counts))

@@ -83,7 +83,7 @@ SCRIPT = StageScript(describe=describe, run=run, check=check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     return run_cli(lambda: _run_all(parse(argv, SCRIPT_FILE, __doc__)))
 
 

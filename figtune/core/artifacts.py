@@ -159,7 +159,7 @@ def read_manifest(folder: Path, command: str) -> Manifest | None:
 
 
 def fingerprint_on_disk(stage: Stage, need: Dependency) -> str:
-    """The fingerprint of an artifact that `stage` needs, as it lies on disk.
+    """Return the fingerprint of an artifact that `stage` needs, as it lies on disk.
 
     Raises:
         ArtifactMissingError: it is missing or unfinished; the remedy is the command that makes it.
@@ -263,7 +263,7 @@ def _take_place(stage: Stage, built: Path) -> None:
 
 
 def _software_versions() -> Iterator[tuple[str, str]]:
-    """Names and versions; a package that a stage can do without may be missing."""
+    """Yield names and versions; a package that a stage can do without may be missing."""
     for name in _RECORDED_SOFTWARE:
         with suppress(metadata.PackageNotFoundError):
             yield name, metadata.version(name)
@@ -279,7 +279,7 @@ def _has_outputs(stage: Stage) -> bool:
 
 
 def _entries(folder: Path, names: Iterable[str], bulk: tuple[str, ...]) -> Iterator[FileEntry]:
-    """Files among `names` in the folder and below, in order."""
+    """Yield files among `names` in the folder and below, in order."""
     for name in sorted(names):
         yield from _entries_of(folder / name, name, hashed=name not in bulk)
 

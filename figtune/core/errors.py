@@ -137,7 +137,7 @@ class _ExplainedError(ResourceError):
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:
-    """The error and those that it was raised from or during."""
+    """Yield the error and those that it was raised from or during."""
     seen: set[int] = set()
     while failure is not None and id(failure) not in seen:
         seen.add(id(failure))

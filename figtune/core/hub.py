@@ -50,7 +50,8 @@ class Repository:
 
 
 def download(repository: Repository, patterns: Sequence[str] | None) -> Path:
-    """The folder of a repository's snapshot in the cache, complete; files that are there already are not fetched again.
+    """Return the folder of a repository's snapshot in the cache, complete; files that are there already are not fetched
+    again.
 
     Args:
         patterns: file names that are wanted; None for all.

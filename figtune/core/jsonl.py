@@ -51,7 +51,7 @@ def jsonl_writer(path: Path) -> Iterator[Callable[[object], None]]:
 
 
 def read_records(path: Path, kind: type[Record], made_by: str) -> list[Record]:
-    """All records of a JSONL file. See `stream_records`."""
+    """Return all records of a JSONL file. See `stream_records`."""
     return list(stream_records(path, kind, made_by))
 
 

@@ -144,7 +144,7 @@ def one_line_errors(where: str) -> Iterator[None]:
 
 
 def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
-    """Every leaf of a dataclass by its dotted name: `{"train.learning_rate": 0.0001, ...}`."""
+    """Return every leaf of a dataclass by its dotted name: `{"train.learning_rate": 0.0001, ...}`."""
     flat: dict[str, Value] = {}
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
@@ -157,7 +157,8 @@ def flatten(settings: object, prefix: str = "") -> dict[str, Value]:
 
 
 def _plain(value: Value | Path) -> Value:
-    """`3` and `3.0` are the same setting, whether an edited constant or a flag gave it."""
+    """Return a value as it is compared: `3` and `3.0` are the same setting, whether an edited constant or a flag gave
+    it."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and value.is_integer():
@@ -166,7 +167,7 @@ def _plain(value: Value | Path) -> Value:
 
 
 def encode(settings: object) -> bytes:
-    """Settings as indented JSON; `decode` reads them back equal."""
+    """Write settings as indented JSON; `decode` reads them back equal."""
     plain = msgspec.to_builtins(settings, enc_hook=str)
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 

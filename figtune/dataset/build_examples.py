@@ -53,7 +53,7 @@ class BuildResult:
 def build_examples(
     figure_context: FigureContext, place: FigureLocation, settings: PrepareSettings, decisions: AppliedDecisions
 ) -> Iterator[BuildResult]:
-    """Every example that the chosen tasks make of a figure, or that a person has written for it."""
+    """Build every example that the chosen tasks make of a figure, or that a person has written for it."""
     for name in settings.tasks:
         entry = task_entry(name)
         if entry.fits(figure_context):

@@ -104,7 +104,7 @@ class _Sentence:
 
 
 def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> CitingText:
-    """The parts of citing paragraphs that speak of the figure, direct ones first, otherwise in reading order.
+    """Return the parts of citing paragraphs that speak of the figure, direct ones first, otherwise in reading order.
 
     Args:
         seen: what the reader of the picture and the prompt knows: the caption and the words in the figure.
@@ -123,7 +123,7 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
 
 @lru_cache(maxsize=256)
 def content_words(text: str) -> frozenset[str]:
-    """Words that carry a topic, without case and plural."""
+    """Return words that carry a topic, without case and plural."""
     words = {word.lower().removesuffix("s") for word in set(_CONTENT_WORD.findall(text))}
     return frozenset(word for word in words if word not in STOPWORDS and f"{word}s" not in STOPWORDS)
 
@@ -155,7 +155,7 @@ def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Senten
 
 
 def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
-    """The rule against a sentence of body text, from which more must be kept out than from a caption."""
+    """Return the rule against a sentence of body text, from which more must be kept out than from a caption."""
     if cites_others(raw, ref) or likens(raw, ref):
         return "other_figure_reference"
     if not is_closed(raw) or _FRAGMENT.match(text):
@@ -180,7 +180,7 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
 
 
 def _measured(text: str) -> Iterable[str]:
-    """Numbers that are results or settings, not parts of names such as "VOC 2012", "CIFAR-100" or "ResNet101"."""
+    """Yield numbers that are results or settings, not parts of names such as "VOC 2012", "CIFAR-100" or "ResNet101"."""
     for number in _EXACT_NUMBER.finditer(text):
         if not (number[0].isdigit() and _NAME_BEFORE.search(text[: number.start()])):
             yield number[0]
@@ -189,7 +189,8 @@ def _measured(text: str) -> Iterable[str]:
 def _runs(
     sentences: Sequence[_Sentence], vocabulary: frozenset[str], removed: Counter[str]
 ) -> Iterable[tuple[int, ...]]:
-    """Indices of sentences that belong together: from one that cites the figure to the last that goes on about it."""
+    """Yield indices of sentences that belong together: from one that cites the figure to the last that goes on about
+    it."""
     free_from = 0
     for index, sentence in enumerate(sentences):
         if not sentence.cites or sentence.text is None or index < free_from:
@@ -220,7 +221,7 @@ def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | 
 
 
 def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str]) -> int:
-    """One past the last sentence that goes on about the figure."""
+    """Return one past the last sentence that goes on about the figure."""
     end = index + 1
     at_most = _MAX_CONTINUATION if sentences[index].direct else 1
     while end < len(sentences) and end - index <= at_most:
@@ -304,7 +305,7 @@ _NEEDS_MORE = re.compile(
 
 
 def sentences_of(paragraph: str) -> Iterator[str]:
-    """The sentences of a paragraph in order, with `FORMULA` for every displayed formula, and without a head.
+    """Yield the sentences of a paragraph in order, with `FORMULA` for every displayed formula, and without a head.
 
     Only a clause that a colon ends may stand without the formula that it leads to: "The index grows with the
     pressure:", not "The loss is defined as:". What goes on behind a formula ("where x is ...") goes with it.

@@ -30,7 +30,7 @@ class PaperFigure:
 
 
 def figures_of(content_dir: Path) -> Iterator[FigureRecord]:
-    """All figures of a content folder.
+    """Return all figures of a content folder.
 
     Raises:
         ArtifactMissingError, InputError: see `stream_records`.
@@ -39,7 +39,7 @@ def figures_of(content_dir: Path) -> Iterator[FigureRecord]:
 
 
 def figures_with_papers(content_dir: Path) -> Iterator[PaperFigure]:
-    """The same with their papers, which stand in the same order as their figures.
+    """Yield the same with their papers, which stand in the same order as their figures.
 
     Raises:
         ArtifactMissingError, InputError: see `stream_records`; or a figure has no paper.

@@ -75,7 +75,7 @@ class FigureSelection:
     index: ImageIndex
 
     def __iter__(self) -> Iterator[tuple[PaperFigure, SelectedFigure | RejectedFigure]]:
-        """Figures in the order of their file, each chosen or with what is against it.
+        """Yield figures in the order of their file, each chosen or with what is against it.
 
         Raises:
             ArtifactMissingError, InputError: see `figures_with_papers`.
@@ -89,7 +89,8 @@ class FigureSelection:
                 yield current, self._selected(current, first_pass)
 
     def _selected(self, found: PaperFigure, first_pass: _FirstPass) -> SelectedFigure | RejectedFigure:
-        """Within one split the same picture is used once; of two near copies the one in the later split goes."""
+        """Yield figures: within one split the same picture is used once; of two near copies the one in the later split
+        goes."""
         split = split_of(self.keys.key_of(found.paper), self.settings)
         kept = self.index.kept(_dedup_key(split, first_pass.image_sha256))
         reason = None

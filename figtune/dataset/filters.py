@@ -42,7 +42,7 @@ class RejectReason:
 
 
 def check_figure(figure: FigureRecord, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
-    """The first rule against a figure that its record alone tells.
+    """Return the first rule against a figure that its record alone tells.
 
     Args:
         accepted: a person has accepted the figure, which is then judged by no `JUDGEMENTS`.
@@ -51,7 +51,7 @@ def check_figure(figure: FigureRecord, settings: PrepareSettings, *, accepted: b
 
 
 def check_image(image: PixelFacts, settings: PrepareSettings, *, accepted: bool = False) -> RejectReason | None:
-    """The first rule against a picture. See `check_figure`."""
+    """Return the first rule against a picture. See `check_figure`."""
     return _first(_image_faults(image, settings), accepted=accepted)
 
 
@@ -86,7 +86,7 @@ def _image_faults(image: PixelFacts, settings: PrepareSettings) -> Iterator[Reje
 
 
 def near_duplicate(kept: str, split: Split) -> RejectReason:
-    """The fault of a picture whose near copy stands in an earlier split."""
+    """Return the fault of a picture whose near copy stands in an earlier split."""
     return RejectReason("near_duplicate_across_splits", f"nearly the same picture as {kept} in {split}")
 
 

@@ -46,7 +46,7 @@ class PanelPart:
 
 
 def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[PanelPart, ...]:
-    """The panels that something is said about, each once, with what is fit for a target.
+    """Return the panels that something is said about, each once, with what is fit for a target.
 
     Args:
         caption: without the figure's label.
@@ -125,5 +125,5 @@ def _closed_sentences(text: str) -> str:
 
 
 def _without_label(caption: str, label: str) -> str:
-    """`(b) The decoder.` -> `The decoder.`"""
+    """Cut the label off: `(b) The decoder.` -> `The decoder.`"""
     return re.sub(rf"^\s*\(?{re.escape(label)}(?:\)|[.:])[.:]?\s*", "", caption)

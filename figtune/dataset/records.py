@@ -143,7 +143,7 @@ class Stats:
 
 
 def examples_file(split: Split) -> str:
-    """`train.jsonl`, where a split is one file; see `shards`."""
+    """Return `train.jsonl`, where a split is one file; see `shards`."""
     return f"{split}.jsonl"
 
 

@@ -61,7 +61,7 @@ class FigureRef:
 
 
 def without_label(caption: str, ref: FigureRef) -> str:
-    """`Figure 3. Overview.` -> `Overview.`"""
+    """Cut the label off: `Figure 3. Overview.` -> `Overview.`"""
     found = _label(ref).match(caption)
     return caption[found.end() :] if found else caption.strip()
 
@@ -96,7 +96,7 @@ def likens(sentence: str, ref: FigureRef) -> bool:
 
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:
-    """The sentence with references to the subject put as "the figure" or "panel (a)"; asides to it are removed."""
+    """Return the sentence with references to the subject put as "the figure" or "panel (a)", without asides to it."""
     patterns = _self_references(ref)
     if not patterns.bare.search(sentence):
         return sentence
@@ -118,7 +118,8 @@ class _SelfReferences:
 
 @lru_cache(maxsize=64)
 def _self_references(ref: FigureRef) -> _SelfReferences:
-    """Figures of all papers have the same few names, and compiling takes longer than searching a paper's sentences."""
+    """Compile once for each name: figures of all papers have the same few, and compiling takes longer than searching a
+    paper's sentences."""
     reference = _one_reference(ref)
     return _SelfReferences(
         bare=re.compile(reference),
@@ -135,7 +136,7 @@ def _self_references(ref: FigureRef) -> _SelfReferences:
 
 @lru_cache(maxsize=2)
 def _references(figure_type: FigureType) -> re.Pattern[str]:
-    """Every reference to things of a type, lists and ranges included."""
+    """Return every reference to things of a type, lists and ranges included."""
     head = _HEADS[figure_type]
     item = rf"{_NUMBER}{_PANELS}?"
     joint = rf"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*(?:{head}\s*)?"
@@ -150,12 +151,12 @@ def _one_reference(ref: FigureRef) -> str:
 
 
 def _names(reference: str) -> set[str]:
-    """The numbers in a reference; a range counts with its ends."""
+    """Return the numbers in a reference; a range counts with its ends."""
     return set(re.findall(_NUMBER, reference))
 
 
 def _panels_bare(sentence: str) -> str:
-    """`Fig. 3(a)` and `Fig. 3 (a)` -> `Fig. 3a`, so that brackets left are asides."""
+    """Rewrite `Fig. 3(a)` and `Fig. 3 (a)` -> `Fig. 3a`, so that brackets left are asides."""
     return re.sub(r"(?<=\d)\s?\(([a-hA-H])\)", r"\1", sentence)
 
 

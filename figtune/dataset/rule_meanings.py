@@ -128,27 +128,3 @@ def _by_rule(counts: Mapping[str, int]) -> str:
 def _explained(rule: str) -> str:
     flag = f" ({SETTINGS[rule]})" if rule in SETTINGS else ""
     return f"{meaning(rule) or rule}{flag}"
-
-
-def rules_page() -> str:
-    """Return `docs/rules.md`."""
-    parts = ["# Rules of preparation", _INTRODUCTION]
-    for title, start, rules in (
-        ("Whole figures, tables and rows", "Left out are figures, tables or rows", WHOLE),
-        ("Single examples", "Left out are examples", EXAMPLE),
-        ("Sentences of targets", "Cleaned are sentences that", SENTENCE),
-    ):
-        rows = [f"| `{rule}` | {text} | {_flag(rule)} |" for rule, text in rules.items()]
-        parts.append("\n".join((f"## {title}\n\n{start} ...\n", "| rule | ... | setting |", "|---|---|---|", *rows)))
-    return "\n\n".join(parts) + "\n"
-
-
-_INTRODUCTION = (
-    "`prepare_data.py` counts every figure, example and sentence that it leaves out by the name of a rule: in\n"
-    "`rejected.jsonl`, `stats.json`, the preview, the data set's README and on the screen. This page is made from\n"
-    "`figtune/dataset/rule_meanings.py`."
-)
-
-
-def _flag(rule: str) -> str:
-    return f"`{SETTINGS[rule]}`" if rule in SETTINGS else ""

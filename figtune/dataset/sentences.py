@@ -24,7 +24,7 @@ _WORD = re.compile(r"(?<!\S)[^\w\s]*\w")
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
-    """The sentences of `text` in order, white space made plain; together they hold all of it."""
+    """Return the sentences of `text` in order, white space made plain; together they hold all of it."""
     plain = _GLUED.sub(". ", " ".join(text.split()))
     sentences, start = [], 0
     for end in _END.finditer(plain):
@@ -57,12 +57,12 @@ def ends_in_function_word(sentence: str) -> bool:
 
 
 def count_words(text: str) -> int:
-    """Space-separated tokens with a letter or a digit in them."""
+    """Count the space-separated tokens with a letter or a digit in them."""
     return len(_WORD.findall(text))
 
 
 def whole_sentences(sentences: Sequence[str], max_words: int) -> tuple[str, ...]:
-    """The leading sentences that have `max_words` words together at most; none where the first is longer."""
+    """Return the leading sentences that have `max_words` words together at most; none where the first is longer."""
     kept, words = [], 0
     for sentence in sentences:
         words += count_words(sentence)
@@ -92,7 +92,7 @@ def _is_boundary(before: str, mark: str, after: str) -> bool:
 
 
 def _before_last(text: str) -> str:
-    """The word before the last; an initial where there is none, as in a numbering "a. The"."""
+    """Return the word before the last; an initial where there is none, as in a numbering "a. The"."""
     words = text.split()
     return words[-2] if len(words) > 1 else "A."
 

@@ -34,7 +34,7 @@ def stream_examples(dataset_dir: Path, split: Split) -> Iterator[Example]:
 
 
 def example_files(dataset_dir: Path, split: Split) -> list[Path]:
-    """The files of a split, in order. The only one may be missing.
+    """Return the files of a split, in order. The only one may be missing.
 
     Raises:
         ArtifactMissingError: a shard is missing.
@@ -50,7 +50,7 @@ def example_files(dataset_dir: Path, split: Split) -> list[Path]:
 
 
 def digest_of_examples(dataset_dir: Path, split: Split) -> str:
-    """The sha256 of all lines of a split, in hex, however they are sharded.
+    """Return the sha256 of all lines of a split, in hex, however they are sharded.
 
     Raises:
         ArtifactMissingError: a shard is missing.
@@ -90,7 +90,7 @@ def _writing(dataset_dir: Path, split: Split, shard_examples: int) -> Iterator[_
 
 @contextmanager
 def _sharding(folder: Path, shard_examples: int) -> Iterator[_Write]:
-    """Shards get their names when it is known how many there are."""
+    """Write shards, which get their names when it is known how many there are."""
     with atomic_write_dir(folder) as made:
         with ExitStack() as current:
             paths = [made / "0"]

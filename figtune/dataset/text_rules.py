@@ -66,7 +66,7 @@ _JOINT = r"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*"
 
 
 def _numbered(head: str, number: str = _NUMBER) -> str:
-    """A reference such as `Sec. 3.1 and 3.2`."""
+    """Return a reference such as `Sec. 3.1 and 3.2`."""
     return rf"\b(?:{head})\b\.?\s*{number}(?:{_JOINT}(?:(?:{head})\b\.?\s*)?{_DIGITS})*"
 
 
@@ -131,7 +131,7 @@ def _drop(name: str, pattern: str) -> Rule:
 
 
 def _pointers(name: str, pointer: str) -> tuple[Rule, ...]:
-    """Rules against a pointer that a sentence often does without: in brackets, or in a clause of its own."""
+    """Return rules against a pointer that a sentence often does without: in brackets, or in a clause of its own."""
     return (
         _replace(name, _BRACKETS.format(pointer)),
         _drop(name, rf"^(?i:please\s+)?(?i:see|refer|check|find|more|further|additional|details?|full)\b.*{pointer}"),

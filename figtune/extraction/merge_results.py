@@ -47,7 +47,7 @@ class ExtractionCounts:
 
 
 def unique_by_content(sources: Sequence[PdfFile]) -> dict[str, PdfFile]:
-    """The first source of every content, by sha256."""
+    """Return the first source of every content, by sha256."""
     originals: dict[str, PdfFile] = {}
     for source in sources:
         if source.sha256:

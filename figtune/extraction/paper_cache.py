@@ -90,7 +90,7 @@ def write_entry(
 def current_entry(
     content_dir: Path, source: PdfFile, recipe: ExtractionParams, limits: TaskLimits
 ) -> CacheEntry | None:
-    """The paper's commit, if it was made from the same content by the same recipe and its files are all there."""
+    """Return the paper's commit, if made from the same content by the same recipe and its files are all there."""
     found = read_entry(content_dir, source.paper_id)
     if found is None or (found.sha256, found.recipe) != (source.sha256, recipe):
         return None
@@ -100,7 +100,7 @@ def current_entry(
 
 
 def read_entry(content_dir: Path, paper_id: str) -> CacheEntry | None:
-    """A paper's commit, or None where it is missing or of another make."""
+    """Return a paper's commit, or None where it is missing or of another make."""
     try:
         return read_json(_path(content_dir, paper_id), CacheEntry, commands.EXTRACT)
     except (ArtifactMissingError, InputError):
@@ -117,7 +117,7 @@ def _path(content_dir: Path, paper_id: str) -> Path:
 
 
 def paths_of(content_dir: Path, paper_id: str) -> list[Path]:
-    """Every file that extraction has left of a paper that could be read."""
+    """Return every file that extraction has left of a paper that could be read."""
     paths = [content_dir / TEXTS_FOLDER / f"{paper_id}.json"]
     for folder in IMAGE_FOLDERS:
         paths += sorted((content_dir / folder / paper_id).glob("*"))

@@ -50,7 +50,7 @@ def pdf_hashes(pdf_dir: Path) -> dict[str, str]:
 
 
 def find_pdfs(pdf_dir: Path) -> list[PdfFile]:
-    """Every `*.pdf` (in any case) below `pdf_dir`, sorted by the bytes of its relative path.
+    """Return every `*.pdf` (in any case) below `pdf_dir`, sorted by the bytes of its relative path.
 
     Folders behind symbolic links are not entered: they may lead in circles.
 

@@ -46,7 +46,7 @@ class _InFlight:
 def run_on_ray(
     extract: Extractor, tasks: Sequence[ExtractionTask], limits: TaskLimits, *, address: str, workers: int
 ) -> Generator[WorkerResult]:
-    """The engine of a cluster.
+    """Read papers on a cluster.
 
     Args:
         address: HOST:PORT of a cluster that this machine is a node of, or "auto" to find it; empty to start one here.
@@ -98,7 +98,7 @@ def _arrivals(
 
 
 def _unpacked(task: ExtractionTask, delivery: RemoteResult) -> PaperResult | TaskFailure:
-    """The outcome of a paper, its files in the content folder."""
+    """Return the outcome of a paper, its files in the content folder."""
     if isinstance(delivery.outcome, WriteFailure):
         raise _node_error(delivery.host, delivery.outcome)
     paper_id = task.source.paper_id

@@ -70,15 +70,15 @@ def ray_session(address: str, workers: int) -> Iterator[None]:
 
 
 def _on_sigterm(came: list[int], number: int, _: FrameType | None) -> NoReturn:
-    """Ends what Ray has started here first, and lets the signal do its work then."""
+    """End what Ray has started here first, then let the signal do its work."""
     came.append(number)
     sys.exit(128 + number)
 
 
 @contextmanager
 def _package_dir() -> Iterator[str]:
-    """A folder with this program's package and nothing else, to be sent to the nodes: of all places that they import
-    from they look into it first."""
+    """Return a folder with this program's package and nothing else, to be sent to the nodes: of all places that they
+    import from they look into it first."""
     package = Path(figtune.__file__).parent
     with TemporaryDirectory(prefix="figtune-") as folder:
         shutil.copytree(package, Path(folder, package.name), ignore=shutil.ignore_patterns("__pycache__"))

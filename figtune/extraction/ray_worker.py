@@ -58,7 +58,8 @@ class VersionMismatch:
 
 
 def software() -> dict[str, str]:
-    """Versions by name of Python and of what reading a paper takes, as they are here; "missing" where there is none."""
+    """Return versions by name of Python and of what reading a paper takes, as they are here; "missing" where there is
+    none."""
     return {"python": ".".join(platform.python_version_tuple()[:2]), **{name: _version(name) for name in _LIBRARIES}}
 
 
@@ -111,7 +112,8 @@ def _run_task(order: RemoteTask, pdf: bytes) -> RemoteResult:
 
 @cache
 def _persistent_worker(extract: Extractor) -> PersistentWorker[ExtractionTask, PaperResult | WriteFailure]:
-    """One for all papers that this process is given: starting it takes as long as reading a short paper."""
+    """Return the one worker for all papers that this process is given: starting it takes as long as reading a short
+    paper."""
     from figtune.core.worker_pool import PersistentWorker
     from figtune.extraction.worker import extract_in_worker
 
@@ -120,7 +122,8 @@ def _persistent_worker(extract: Extractor) -> PersistentWorker[ExtractionTask, P
 
 @contextmanager
 def _hide_main_module() -> Iterator[None]:
-    """A spawned process imports its parent's main module, and here that is Ray: a second, and 100 MB of the limit."""
+    """Hide the main module: a spawned process imports its parent's, and here that is Ray, a second and 100 MB of the
+    limit."""
     main = vars(sys.modules["__main__"])
     file = main.pop("__file__", None)
     try:

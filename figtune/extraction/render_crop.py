@@ -41,8 +41,8 @@ class Crop:
 
 
 def render_crop(document: Document, page_index: int, region: Box, *, dpi: int, longest_side: int) -> Crop:
-    """`region` (points) of a page as PNG at `dpi`, or at the largest whole dpi that keeps it within `longest_side`
-    pixels. The same input gives the same bytes.
+    """Return `region` (points) of a page as PNG at `dpi`, or at the largest whole dpi that keeps it within
+    `longest_side` pixels. The same input gives the same bytes.
 
     Raises:
         UnreadablePaperError: the page cannot be rendered.
@@ -55,7 +55,7 @@ def render_crop(document: Document, page_index: int, region: Box, *, dpi: int, l
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
-    """`pixels` (uint8[H, W, 3]) as PNG (ISO/IEC 15948), each row as its difference to the row above.
+    """Encode `pixels` (uint8[H, W, 3]) as PNG (ISO/IEC 15948), each row as its difference to the row above.
 
     Pillow's encoder tries five filters on each row; on crops that takes ten times as long for 10 % fewer bytes.
     """
@@ -83,7 +83,7 @@ class ThumbnailDocument(OcrDocument):
         self._thumbnails: dict[int, bytes] = {}
 
     def grey(self, index: int, dpi: float) -> GreyImage:
-        """The page at `index` in grey: uint8[H, W]."""
+        """Return the page at `index` in grey: uint8[H, W]."""
         pixels = super().grey(index, dpi)
         factor = round(dpi / THUMBNAIL_DPI)
         if self.scale == 1.0 and factor * THUMBNAIL_DPI == dpi and index not in self._thumbnails:
@@ -91,7 +91,7 @@ class ThumbnailDocument(OcrDocument):
         return pixels
 
     def thumbnail(self, index: int) -> bytes:
-        """The page at `index` as grey JPEG at `THUMBNAIL_DPI`."""
+        """Return the page at `index` as grey JPEG at `THUMBNAIL_DPI`."""
         if index not in self._thumbnails:
             pixels = super().grey(index, THUMBNAIL_DPI / self.scale)
             self._thumbnails[index] = _jpeg(self.turned_back(index, pixels), 1)
@@ -99,7 +99,7 @@ class ThumbnailDocument(OcrDocument):
 
 
 def _jpeg(pixels: GreyImage, factor: int) -> bytes:
-    """Every `factor` x `factor` pixels as one."""
+    """Return every `factor` x `factor` pixels as one."""
     file = io.BytesIO()
     Image.fromarray(pixels).reduce(factor).save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()

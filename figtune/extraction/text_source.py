@@ -46,8 +46,8 @@ class CompressedPages(Sequence[PageText]):
 
 
 def read_texts(document: Document) -> Sequence[PageText]:
-    """The text layer of every page, in order; packed where there are many. From here on `document` shows pages that lie
-    on their side upright, and body type of an uncommon size at a common one.
+    """Return the text layer of every page, in order; packed where there are many. From here on `document` shows pages
+    that lie on their side upright, and body type of an uncommon size at a common one.
 
     Raises:
         UnreadablePaperError: a page cannot be read.

@@ -37,7 +37,7 @@ Engine = Callable[[Extractor, Sequence[ExtractionTask], TaskLimits], Generator[W
 def run_locally(
     extract: Extractor, tasks: Sequence[ExtractionTask], limits: TaskLimits, *, workers: int
 ) -> Generator[WorkerResult]:
-    """The engine of one machine: up to `workers` processes."""
+    """Read papers on this machine, in up to `workers` processes."""
     return run_tasks(partial(extract_in_worker, extract), tasks, workers=workers, limits=limits)
 
 
@@ -61,5 +61,5 @@ def extract_in_worker(extract: Extractor, task: ExtractionTask) -> PaperResult |
 
 
 def write_failure(error: OSError) -> WriteFailure:
-    """`error` as what can be sent to another process."""
+    """Return `error` as what can be sent to another process."""
     return WriteFailure(number=error.errno or errno.EIO, text=error.strerror or str(error), filename=error.filename)

@@ -69,7 +69,7 @@ def caption_rows(
 def _repeated(
     place: CaptionPlace, rows: Sequence[Sequence[int]], others: Iterable[int], again: Iterable[int]
 ) -> list[int]:
-    """The row right below that begins the same caption in another language, set like it or centred."""
+    """Return the row right below that begins the same caption in another language, set like it or centred."""
     lines = place.lines
     last = Box.around(lines[number].box for number in rows[-1])
     used = {number for row in rows for number in row}
@@ -84,9 +84,9 @@ def _repeated(
 
 
 def row_at(lines: Sequence[Line], number: int, others: Iterable[int], columns: Columns) -> list[int]:
-    """Positions of the pieces of one printed line, from `lines[number]` to the right, formulas included. Behind a
-    blank, what is flush with one of `others`, where other captions start, is theirs. What ends at a column's edge does
-    not go on in the next column."""
+    """Return positions of the pieces of one printed line, from `lines[number]` to the right, formulas included. Behind
+    a blank, what is flush with one of `others`, where other captions start, is theirs. What ends at a column's edge
+    does not go on in the next column."""
     head = lines[number]
     row, right = [number], head.box.x1
     edges = [lines[other].box.x0 for other in others]
@@ -119,7 +119,8 @@ def _is_gutter(left: float, right: float, columns: Columns) -> bool:
 def _next_row(
     place: CaptionPlace, rows: Sequence[Sequence[int]], others: Iterable[int], pitch: float, *, titled: bool
 ) -> list[int]:
-    """The row right below the last of `rows` if it continues the caption that they make; none of their lines again."""
+    """Return the row right below the last of `rows` if it continues the caption that they make; none of their lines
+    again."""
     lines = place.lines
     first, used = lines[rows[0][0]], {number for row in rows for number in row}
     box = Box.around(lines[number].box for number in used)
@@ -187,8 +188,8 @@ def _was_full(last: Box, below: Box, lines: Sequence[Line], row: Sequence[int]) 
 
 
 def _with_pieces_before(lines: Sequence[Line], row: Sequence[int], left: float) -> list[int]:
-    """The row with what stands right before it: large symbols hang so low that they pass for another line, and some
-    have no character."""
+    """Return the row with what stands right before it: large symbols hang so low that they pass for another line, and
+    some have no character."""
     head = lines[row[0]]
     taken, x0 = list(row), head.box.x0
     for number, line in sorted(enumerate(lines), key=lambda piece: -piece[1].box.x1):

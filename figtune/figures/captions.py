@@ -184,7 +184,7 @@ def find_captions(
     rules_on: Callable[[int], Sequence[Box]],
     labels: CaptionLabels = ANY_LABEL,
 ) -> tuple[Caption, ...]:
-    """All captions of a paper in page order.
+    """Return all captions of a paper in page order.
 
     Args:
         texts: of all pages.

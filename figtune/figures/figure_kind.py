@@ -75,7 +75,7 @@ class KindFeatures:
 
 
 def kind_of(figure_type: FigureType, features: KindFeatures) -> tuple[FigureKind, float]:
-    """The kind, and in [0, 1] how far it is ahead of the next one (1 for a table: nothing else is asked)."""
+    """Return the kind, and in [0, 1] how far it is ahead of the next one (1 for a table: nothing else is asked)."""
     if figure_type == "Table":
         return "table", 1.0
     points = _kind_scores(features)
@@ -126,8 +126,8 @@ def _caption_votes(opening: str) -> dict[FigureKind, float]:
 
 
 def _kind_scores(features: KindFeatures) -> dict[FigureKind, float]:
-    """A drawing without words and shapes of its own, one saved as pixels, is a plot unless its caption says more:
-    plots are described by what they measure, diagrams are called what they are."""
+    """Score the kinds. A drawing without words and shapes of its own, one saved as pixels, is a plot unless its caption
+    says more: plots are described by what they measure, diagrams are called what they are."""
     drawn = 1.0 - features.photographs
     labelled = 0.5 * features.words + 0.5 * features.shapes
     points: dict[FigureKind, float] = {
@@ -143,7 +143,7 @@ def _kind_scores(features: KindFeatures) -> dict[FigureKind, float]:
 
 
 def _photographed(region: Box, images: Sequence[Box], photo_scores: Sequence[float]) -> float:
-    """Share of the region under photographs, counted on a grid."""
+    """Return the share of the region under photographs, counted on a grid."""
     grid = np.zeros((max(1, int(region.height / _CELL)), max(1, int(region.width / _CELL))))
     for box, tone in zip(images, photo_scores, strict=True):
         shared = region.intersection(box)

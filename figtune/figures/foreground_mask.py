@@ -72,13 +72,13 @@ class ForegroundMask:
         self.erase(explained)
 
     def copy(self) -> ForegroundMask:
-        """A `ForegroundMask` of its own with the same ink."""
+        """Return a `ForegroundMask` of its own with the same ink."""
         other = type(self).__new__(type(self))
         other.mask = self.mask.copy()
         return other
 
     def compress(self) -> CompressedMask:
-        """The same in little memory."""
+        """Return the same in little memory."""
         bits = compress(np.packbits(self.mask).tobytes(), level=1)
         return CompressedMask(bits, (self.mask.shape[0], self.mask.shape[1]))
 
@@ -106,7 +106,7 @@ class ForegroundMask:
         self.mask = kept
 
     def bounding_box(self, box: Box) -> Box | None:
-        """The smallest box around the ink inside `box`, or None where there is none."""
+        """Return the smallest box around the ink inside `box`, or None where there is none."""
         rows, columns = self._window(box)
         window = self.mask[rows, columns]
         filled_rows = np.flatnonzero(window.any(axis=1))
@@ -121,7 +121,7 @@ class ForegroundMask:
         )
 
     def extend(self, box: Box, reach: float) -> Box:
-        """`box` widened to the left and right over unbroken columns of ink, by `reach` points at most."""
+        """Return `box` widened to the left and right over unbroken columns of ink, by `reach` points at most."""
         rows, columns = self._window(Box(box.x0 - reach, box.top, box.x1 + reach, box.bottom))
         filled: Mask = np.any(self.mask[rows, columns], axis=0)
         first, last = max(0, round(box.x0) - columns.start), min(len(filled), round(box.x1) - columns.start)
@@ -132,7 +132,7 @@ class ForegroundMask:
         return Box(float(columns.start + first), box.top, float(columns.start + last), box.bottom)
 
     def area(self, box: Box) -> int:
-        """Square points of ink inside `box`."""
+        """Return the square points of ink inside `box`."""
         rows, columns = self._window(box)
         return int(np.count_nonzero(self.mask[rows, columns]))
 
@@ -148,8 +148,8 @@ class ForegroundMask:
         return int(np.count_nonzero(cells.reshape(height // CELL, CELL, width // CELL, CELL).any(axis=(1, 3))))
 
     def gaps(self, box: Box, *, vertical: bool, width: float) -> list[Gap]:
-        """Stretches of at least `width` points without ink between ink inside `box`: from top to bottom
-        if `vertical`, else from left to right."""
+        """Return stretches of at least `width` points without ink between ink inside `box`: from top to bottom if
+        `vertical`, else from left to right."""
         rows, columns = self._window(box)
         filled = np.flatnonzero(self.mask[rows, columns].any(axis=1 if vertical else 0))
         start = rows.start if vertical else columns.start

@@ -97,7 +97,7 @@ def may_hold_uncaptioned_regions(graphics: PageGraphics) -> bool:
 
 
 def find_uncaptioned_regions(graphics: PageGraphics, foreground: ForegroundMask, claimed: Sequence[Box]) -> list[Box]:
-    """Boxes of what looks like a figure and lies in none of `claimed`, from top to bottom, tight to ink."""
+    """Return boxes of what looks like a figure and lies in none of `claimed`, from top to bottom, tight to ink."""
     pieces = [box for box in _pieces(graphics) if not any(box.overlap(region) > 0 for region in claimed)]
     boxes = (foreground.bounding_box(cluster) for cluster in _clusters(pieces[:_MOST_PIECES]))
     large = [box for box in boxes if box is not None and min(box.width, box.height) >= _SMALLEST]
@@ -116,7 +116,7 @@ def _pieces(graphics: PageGraphics) -> Iterable[Box]:
 
 
 def _clusters(pieces: Sequence[Box]) -> list[Box]:
-    """Pieces grown together as long as any two are close."""
+    """Return pieces grown together as long as any two are close."""
     clusters: list[Box] = []
     for piece in pieces:
         merged = piece

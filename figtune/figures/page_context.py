@@ -52,7 +52,7 @@ class PageContext:
 def build_page_context(
     document: Document, text: PageText, graphics: PageGraphics, captions: Sequence[Caption], style: PaperStyle
 ) -> PageContext:
-    """The context of the page that `text` and `graphics` were read from; renders the page once."""
+    """Return the context of the page that `text` and `graphics` were read from; renders the page once."""
     roles = page_roles(text, style, graphics)
     for number in _hanging_lines(text, roles, captions, style):
         roles[number] = Role.OTHER

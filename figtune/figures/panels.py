@@ -45,7 +45,7 @@ class _PanelRow:
 
 
 def panel_boxes(found: Mapping[str, SubCaption], region: Box, foreground: ForegroundMask) -> dict[str, Box]:
-    """The region cut between rows of labels, and each row between neighbouring labels. Where rows hold different
+    """Return the region cut between rows of labels, and each row between neighbouring labels. Where rows hold different
     numbers of panels, one panel may be as high as two: there a gutter from top to bottom comes first."""
     if len(found) < 2:
         return {}
@@ -64,7 +64,7 @@ def panel_boxes(found: Mapping[str, SubCaption], region: Box, foreground: Foregr
 
 
 def _gutter(found: Mapping[str, SubCaption], region: Box, foreground: ForegroundMask) -> float | None:
-    """The middle of the widest white from top to bottom with labels on either side."""
+    """Return the middle of the widest white from top to bottom with labels on either side."""
     gaps = [
         gap
         for gap in foreground.gaps(region, vertical=False, width=_GUTTER)
@@ -116,13 +116,13 @@ def _stand_alone(rows: Sequence[_PanelRow], region: Box, foreground: ForegroundM
 
 
 def _white_below(span: Box, foreground: ForegroundMask) -> float:
-    """The end of the first white below a sub-caption if that comes soon, else where the sub-caption ends."""
+    """Return the end of the first white below a sub-caption if that comes soon, else where the sub-caption ends."""
     gaps = foreground.gaps(span, vertical=True, width=1.0)
     return gaps[0].end if gaps and gaps[0].start - span.top <= _CLOSE else span.top + 1
 
 
 def _white_above(span: Box, foreground: ForegroundMask) -> float:
-    """The last white above a sub-caption if there is one near, else where the sub-caption begins."""
+    """Return the last white above a sub-caption if there is one near, else where the sub-caption begins."""
     gaps = foreground.gaps(span, vertical=True, width=1.0)
     return gaps[-1].end if gaps and span.bottom - gaps[-1].end <= _CLOSE else span.bottom - 1
 
@@ -144,8 +144,8 @@ def _row_boxes(
 
 
 def divided_boxes(labels: Sequence[str], region: Box, foreground: ForegroundMask) -> dict[str, Box]:
-    """The region cut at rules from top to bottom, where there are as many of them as panels side by side need: their
-    labels may be pixels. Empty where there are not."""
+    """Return the region cut at rules from top to bottom, where there are as many of them as panels side by side need:
+    their labels may be pixels. Empty where there are not."""
     sides: list[list[Box]] = [[]]
     for piece in _pieces(region, foreground):
         if _is_rule(piece, region):
@@ -158,7 +158,7 @@ def divided_boxes(labels: Sequence[str], region: Box, foreground: ForegroundMask
 
 
 def _without_dividers(box: Box, foreground: ForegroundMask) -> Box:
-    """`box` less a rule down its left or right side that stands apart."""
+    """Return `box` less a rule down its left or right side that stands apart."""
     pieces = _pieces(box, foreground)
     first = 1 if _is_rule(pieces[0], box) else 0
     last = len(pieces) - 1 if _is_rule(pieces[-1], box) else len(pieces)
@@ -208,7 +208,7 @@ def may_have_panels(caption: str, region: Box, lines: Sequence[Line]) -> bool:
 def find_panels(
     caption: str, region: Box, words: Sequence[Word], foreground: ForegroundMask, dehyphenator: Dehyphenator
 ) -> tuple[DetectedPanel, ...]:
-    """The panels of a figure by the labels in its caption, or by those in the region if the caption has none.
+    """Return the panels of a figure by the labels in its caption, or by those in the region if the caption has none.
 
     Args:
         caption: of the figure.
@@ -247,7 +247,7 @@ def _holds(region: Box, box: Box) -> bool:
 
 
 def _labels(spoken_of: Sequence[str], words: Sequence[Word]) -> tuple[Sequence[str], dict[str, Box]]:
-    """The figure's labels and where they stand. Without brackets they count only if the caption speaks of them."""
+    """Return the figure's labels and where they stand. Bare ones count only if the caption speaks of them."""
     marks = _marks(_MARK, words)
     if not spoken_of:
         return (sorted(marks) if is_run(sorted(marks)) else []), marks
@@ -256,7 +256,7 @@ def _labels(spoken_of: Sequence[str], words: Sequence[Word]) -> tuple[Sequence[s
 
 
 def _marks(pattern: re.Pattern[str], words: Iterable[Word]) -> dict[str, Box]:
-    """The first word of each label."""
+    """Return the first word of each label."""
     marks: dict[str, Box] = {}
     for word in words:
         if match := pattern.match(word.text):
@@ -269,8 +269,8 @@ def _known(labels: Sequence[str], marks: Mapping[str, Box]) -> set[str]:
 
 
 def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word], dehyphenator: Dehyphenator) -> SubCaption:
-    """The label and the words that follow it on its line without a wide gap, up to the next label, and those of further
-    lines right below, in the same type and under the middle of the first."""
+    """Return the label and the words that follow it on its line without a wide gap, up to the next label, and those of
+    further lines right below, in the same type and under the middle of the first."""
     others = set(marks)
     on_line = [word for word in words if abs(word.box.bottom - mark.bottom) <= 0.3 * mark.height]
     box, said = mark, []
@@ -286,7 +286,7 @@ def _sub_caption(mark: Box, marks: Iterable[Box], words: Sequence[Word], dehyphe
 
 
 def _words_below(box: Box, height: float, others: set[Box], words: Sequence[Word]) -> list[Word]:
-    """The words of the line right below the line that ends `box`, where it is centred under it or flush with it."""
+    """Return the words of the line right below the one that ends `box`, where it is centred under it or flush."""
     line = sorted((word for word in words if _goes_on_below(box, height, word.box)), key=lambda word: word.box.x0)
     if not line or not others.isdisjoint(word.box for word in line):
         return []

@@ -33,7 +33,7 @@ class _HorizontalSpan:
 
 
 def propose_candidates(caption: Caption, context: PageContext) -> list[Region]:
-    """Regions for `caption`, best first, at most one for each box.
+    """Return regions for `caption`, best first, at most one for each box.
 
     Captions stand above or below; beside is looked only where nothing there is any good, and what the caption's edge
     would cut off a thing beside it is no good.
@@ -90,7 +90,7 @@ def _span_between_text(caption: Caption, column: _HorizontalSpan, context: PageC
 
 
 def _column_span(caption: Caption, context: PageContext) -> _HorizontalSpan | None:
-    """The caption's column with half the gutter; the outermost columns reach to the edge of the page."""
+    """Return the caption's column with half the gutter; the outermost columns reach to the edge of the page."""
     column = context.style.column_of(caption.box)
     if column is None:
         return None
@@ -102,7 +102,7 @@ def _column_span(caption: Caption, context: PageContext) -> _HorizontalSpan | No
 
 
 def _spans_beside(base: _HorizontalSpan, caption: Caption, context: PageContext) -> Iterator[_HorizontalSpan]:
-    """`base` cut at the white between this caption and those beside it, wherever a region may stand."""
+    """Yield `base` cut at the white between this caption and those beside it, wherever a region may stand."""
     for side in ("above", "below"):
         room = _search_box(_HorizontalSpan(caption.box.x0, caption.box.x1), side, caption, context)
         if room is None:
@@ -121,8 +121,8 @@ def _spans_beside(base: _HorizontalSpan, caption: Caption, context: PageContext)
 
 
 def _spans_around(base: _HorizontalSpan, caption: Caption, context: PageContext) -> Iterator[_HorizontalSpan]:
-    """A wide caption under a row in which something else has a narrower caption of its own: `base` cut between the two,
-    for either of them."""
+    """Yield the spans of a wide caption under a row in which something else has a narrower caption of its own: `base`
+    cut between the two, for either of them."""
     for other in context.captions:
         wide, narrow = (caption.box, other.box) if caption.box.width > other.box.width else (other.box, caption.box)
         apart = max(wide.top - narrow.bottom, narrow.top - wide.bottom)
@@ -154,7 +154,7 @@ def _widest_white(box: Box, context: PageContext) -> float | None:
 
 
 def _white_between(left: Box, right: Box, room: Box, context: PageContext) -> float | None:
-    """The middle of the widest white column between two captions beside each other, at the height of `room`."""
+    """Return the middle of the widest white column between two captions beside each other, at the height of `room`."""
     start, end = (left.x0 + left.x1) / 2, (right.x0 + right.x1) / 2
     gaps = context.foreground.gaps(Box(start, room.top, end, room.bottom), vertical=False, width=2.0)
     if not gaps:
@@ -204,14 +204,14 @@ def _regions_past_obstacles(
 
 
 def _beyond(box: Box, gap: Gap | None, side: Side) -> Box:
-    """The part of `box` between the gap and the caption."""
+    """Return the part of `box` between the gap and the caption."""
     if gap is None:
         return box
     return Box(box.x0, gap.end, box.x1, box.bottom) if side == "above" else Box(box.x0, box.top, box.x1, gap.start)
 
 
 def _with_overhang(box: Box, room: Box, context: PageContext) -> Box:
-    """`box` widened where its ink runs on beyond the sides of its room."""
+    """Return `box` widened where its ink runs on beyond the sides of its room."""
     wide = context.foreground.extend(box, _OVERHANG)
     x0 = wide.x0 if box.x0 <= room.x0 + 1 else box.x0
     x1 = wide.x1 if box.x1 >= room.x1 - 1 else box.x1

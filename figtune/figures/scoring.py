@@ -52,7 +52,7 @@ class Region:
 
 
 def score_region(box: Box, side: Side, cut: Gap | None, caption: Caption, context: PageContext) -> Iterator[Region]:
-    """`box` as a region, unless it is too small for one.
+    """Yield `box` as a region, unless it is too small for one.
 
     Args:
         box: tight to ink, in points.
@@ -114,7 +114,7 @@ def _alignment(box: Box, caption: Box) -> float:
 
 
 def _level(box: Box, caption: Box) -> float:
-    """Beside each other, they share a height; tops, middles or bottoms may be level."""
+    """Return how level two boxes are: beside each other, they share a height; tops, middles or bottoms may be level."""
     shared = max(0.0, min(box.bottom, caption.bottom) - max(box.top, caption.top))
     contained = shared / max(1.0, min(box.height, caption.height))
     tops, bottoms = abs(box.top - caption.top), abs(box.bottom - caption.bottom)
@@ -123,7 +123,7 @@ def _level(box: Box, caption: Box) -> float:
 
 
 def _type_match(box: Box, caption: Caption, context: PageContext) -> float:
-    """Tables are words and rules; figures are what words and rules leave."""
+    """Score ink by type: tables are words and rules; figures are what words and rules leave."""
     words = context.text_mask.area(box) / max(1, context.foreground.area(box))
     if caption.figure_type == "Table":
         return min(1.0, words / 0.5)
@@ -131,5 +131,5 @@ def _type_match(box: Box, caption: Caption, context: PageContext) -> float:
 
 
 def _falling(value: float, good: float, bad: float) -> float:
-    """1 up to `good`, 0 from `bad` on, a straight line between."""
+    """Return 1 up to `good`, 0 from `bad` on, a straight line between."""
     return min(1.0, max(0.0, (bad - value) / (bad - good)))

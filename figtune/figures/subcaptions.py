@@ -35,7 +35,7 @@ class _SubfigureLabel:
 
 
 def labels_in(caption: str) -> list[str]:
-    """The labels a caption speaks of, in whatever way, if they run a, b, c, ... and there are at least two."""
+    """Return the labels a caption speaks of, in whatever way, if they run a, b, c, ... and there are at least two."""
     parts = list(subcaptions(caption))
     named = {label for mark in _marks(_LABEL, caption) for label in mark.labels}
     return max(parts, sorted(named) if len(named) >= 2 and is_run(sorted(named)) else [], key=len)
@@ -67,7 +67,7 @@ def _marks(pattern: re.Pattern[str], caption: str) -> Iterator[_SubfigureLabel]:
 
 
 def _spelled_out(labels: str) -> tuple[str, ...]:
-    """ "a-c" is a, b, c; "a, c" is a, c."""
+    """Spell out a list of labels: "a-c" is a, b, c; "a, c" is a, c."""
     letters = re.findall(r"[A-Za-z]", labels)
     if len(letters) == 2 and any(dash in labels for dash in _DASHES):
         return tuple(_letters(letters[0], ord(letters[1]) - ord(letters[0]) + 1))
@@ -79,7 +79,7 @@ def _letters(first: str, count: int) -> list[str]:
 
 
 def _merged(marks: Sequence[_SubfigureLabel], caption: str) -> Iterator[_SubfigureLabel]:
-    """Marks with nothing but a dash, a comma or "and" between them as one."""
+    """Yield marks with nothing but a dash, a comma or "and" between them as one."""
     held: _SubfigureLabel | None = None
     for mark in marks:
         joint = _JOINT.fullmatch(caption, held.end, mark.start) if held else None

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 
 from figtune.core.settings import RunSettings, check_pair, check_setting
+from figtune.core.web_access import Access
 from figtune.dataset.records import Task
 from figtune.extraction.settings import ExtractSettings
 
@@ -65,6 +66,11 @@ class AskSettings(RunSettings):
         check_setting(0 <= self.serve_port <= 65_535, "serve_port", "from 0 to 65535")
         long_enough = self.serve_password is None or len(self.serve_password) >= 8
         check_setting(long_enough, "serve_password", "8 characters or more")
+
+    @property
+    def access(self) -> Access:
+        """Address and password of the page."""
+        return Access(host=self.serve_host, port=self.serve_port, password=self.serve_password)
 
 
 @dataclass(frozen=True)

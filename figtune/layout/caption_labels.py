@@ -86,8 +86,8 @@ def _beginnings(figure: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, .
 
 @lru_cache(maxsize=8)
 def _pattern(figure: tuple[str, ...], table: tuple[str, ...]) -> re.Pattern[str]:
-    """A capital letter is a name only before a mark, a roman number also where it ends the line or the label is set in
-    capitals: "Figure A diagram" and "Figure I saw" are sentences."""
+    """Return the pattern of labels. A capital letter is a name only before a mark, a roman number also where it ends
+    the line or the label is set in capitals: "Figure A diagram" and "Figure I saw" are sentences."""
     return re.compile(
         rf"^(?P<prefix>(?i:{_PREFIXES})\s+)?(?:(?P<figure>(?i:{_any(figure)}))|(?P<table>(?i:{_any(table)})))"
         rf"(?![^\W\d_])\.?\s*"

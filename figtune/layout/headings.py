@@ -65,7 +65,8 @@ def _is_bold_heading(line: Line, style: PaperStyle) -> bool:
 
 
 def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
-    """A number alone counts where it is larger than the body, unlike those in tables; its words stand further right."""
+    """Return True for what reads like a heading. A number alone counts where it is larger than the body, unlike those
+    in tables; its words stand further right."""
     if _NUMBER.match(line.text):
         return line.size > style.size + _SIZE
     if _LONG_NUMBER.match(line.text):
@@ -74,7 +75,7 @@ def _reads_like_heading(line: Line, style: PaperStyle) -> bool:
 
 
 def _words_beside(lines: Sequence[Line], line: Line, style: PaperStyle) -> list[int]:
-    """Positions of the words that a heading's number stands before; a number in a table has none."""
+    """Return positions of the words that a heading's number stands before; a number in a table has none."""
     return [
         other
         for other, rest in enumerate(lines)

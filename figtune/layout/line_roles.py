@@ -52,7 +52,7 @@ class Role(Enum):
 
 
 def page_roles(text: PageText, style: PaperStyle, graphics: PageGraphics) -> list[Role]:
-    """The role of each of `text.lines`, in their order; captions are told apart elsewhere."""
+    """Return the role of each of `text.lines`, in their order; captions are told apart elsewhere."""
     roles = [_role_alone(line, text, style) for line in text.lines]
     for number in ruler_lines(text):
         roles[number] = Role.FURNITURE
@@ -92,7 +92,7 @@ def _role_alone(line: Line, text: PageText, style: PaperStyle) -> Role:
 
 
 def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle, ruled: frozenset[int]) -> None:
-    """Runs of justified lines are body; so are the shorter lines of the same type that begin and end them."""
+    """Mark runs of justified lines as body, and the shorter lines of the same type that begin and end them."""
     by_baseline = _LineIndex(lines, style)
     sure = [
         number
@@ -163,7 +163,7 @@ class _LineIndex:
         self._known: dict[int, list[int]] = {}
 
     def neighbours(self, number: int) -> list[int]:
-        """Lines right above, below and beside, of the same type, between the edges of the same column."""
+        """Return lines right above, below and beside, of the same type, between the edges of the same column."""
         if number not in self._known:
             self._known[number] = self._neighbours(number)
         return self._known[number]
@@ -193,7 +193,7 @@ def _is_next_to(one: Line, other: Line) -> bool:
 
 
 def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle) -> None:
-    """A number in brackets at the right edge of a column makes everything beside it a displayed equation."""
+    """Mark displayed equations: a number in brackets at the right edge of a column makes everything beside it one."""
     for line in lines:
         column = style.column_of(line.box)
         if column is None or not _EQUATION_NUMBER.match(line.text) or abs(line.box.x1 - column.x1) > 3 * _EDGE:
@@ -207,7 +207,7 @@ def _mark_equations(lines: Sequence[Line], roles: list[Role], style: PaperStyle)
 
 
 def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, graphics: PageGraphics) -> None:
-    """The title, and below it what is set like body type until a graphic, the abstract or body text begins."""
+    """Mark the title, and below it what is set like body type until a graphic, the abstract or body text begins."""
     upper = [line for line in text.lines if line.horizontal and line.text and line.box.bottom < 0.5 * text.height]
     painted = [drawing.box for drawing in graphics.drawings if drawing.color != "#ffffff"]
     pictures = [box for box in (*graphics.images, *painted) if _is_picture(box, text)]
@@ -231,9 +231,9 @@ def _mark_front_matter(text: PageText, roles: list[Role], style: PaperStyle, gra
 
 
 def _title(upper: Sequence[Line], style: PaperStyle, pictures: Sequence[Box]) -> list[Line]:
-    """The topmost of about the largest lines of words in the body's fonts, or in bold type outside pictures, where they
-    are larger than the body, and those of its size that follow on it: words in a figure below may be larger still,
-    headings as large."""
+    """Return the topmost of about the largest lines of words in the body's fonts, or in bold type outside pictures,
+    where they are larger than the body, and those of its size that follow on it: words in a figure below may be larger
+    still, headings as large."""
     large = [
         line
         for line in upper

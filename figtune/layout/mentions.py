@@ -140,7 +140,7 @@ def _forms(label: str) -> str:
 
 
 def _names_at(text: str, position: int, *, plural: bool) -> tuple[list[str], int]:
-    """The names listed from `position` on, and where the list ends."""
+    """Return the names listed from `position` on, and where the list ends."""
     names: list[str] = []
     in_range = False
     end = position
@@ -170,7 +170,7 @@ def _past_panels(text: str, position: int) -> int:
 
 
 def _between(first: str, last: str) -> list[str]:
-    """Names strictly between the ends of a range."""
+    """Return names strictly between the ends of a range."""
     if first.isdigit() and last.isdigit() and 0 < int(last) - int(first) <= _LONGEST_RANGE:
         return [str(number) for number in range(int(first) + 1, int(last))]
     return []

@@ -56,7 +56,7 @@ class TextBlock:
 
 
 def text_blocks(rows: Iterable[TextRow], style: PaperStyle, dehyphenator: Dehyphenator) -> tuple[TextBlock, ...]:
-    """The passages of a paper in reading order, without its footnotes.
+    """Return the passages of a paper in reading order, without its footnotes.
 
     Args:
         style: of the paper.
@@ -91,7 +91,7 @@ def _text(kind: Kind, rows: Sequence[TextRow], dehyphenator: Dehyphenator) -> st
 
 
 def _without_notes(rows: Iterable[TextRow], size: float) -> Iterator[tuple[TextRow, Kind]]:
-    """Rows and what each is. Notes are small and stand below everything else of their column."""
+    """Yield rows and what each is. Notes are small and stand below everything else of their column."""
     in_references = False
     for _, page in groupby(rows, key=lambda row: row.page_index):
         members = list(page)
@@ -108,7 +108,8 @@ def _without_notes(rows: Iterable[TextRow], size: float) -> Iterator[tuple[TextR
 
 
 def _lowest_body(rows: Iterable[TextRow], size: float) -> dict[Column, float]:
-    """The lowest baseline of body type in each column of a page. Acknowledgements may be small: they have a head."""
+    """Return the lowest baseline of body type in each column of a page. Acknowledgements may be small: they have a
+    head."""
     lowest: dict[Column, float] = defaultdict(float)
     below_head: dict[Column, float] = {}
     for row in rows:
@@ -130,7 +131,7 @@ def _is_small(row: TextRow, size: float) -> bool:
 
 
 def _runs(rows: Iterable[tuple[TextRow, Kind]], size: float, pitch: float) -> Iterator[tuple[Kind, list[TextRow]]]:
-    """Rows that make one passage each."""
+    """Yield rows that make one passage each."""
     open_kind: Kind = "paragraph"
     open_rows: list[TextRow] = []
     for row, kind in rows:
@@ -250,7 +251,7 @@ def _same_place(before: TextRow, after: TextRow) -> bool:
 
 
 def _inset(row: TextRow) -> float:
-    """Points from the column's left edge."""
+    """Return points from the column's left edge."""
     return row.box.x0 - row.column.x0
 
 

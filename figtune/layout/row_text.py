@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"(?:^|\s)[\d.,]*\d$")
 
 
 def note_marks(lines: Iterable[Line], style: PaperStyle) -> frozenset[str]:
-    """The numbers with which the footnotes of a page begin, set smaller than the notes."""
+    """Return the numbers with which the footnotes of a page begin, set smaller than the notes."""
     notes = (line for line in lines if line.size < style.size and len(line.spans) > 1)
     marks = (line.spans[0].text.strip() for line in notes if line.spans[0].size < _MARK * line.size)
     return frozenset(mark for mark in marks if mark.isdigit())
@@ -30,7 +30,7 @@ class RowTextBuilder:
     note_marks: frozenset[str]
 
     def join(self, lines: Sequence[Line]) -> str:
-        """The text of the pieces of one row, given from left to right."""
+        """Return the text of the pieces of one row, given from left to right."""
         text, end = "", 0.0
         for number, line in enumerate(lines):
             if number and self._is_fraction(lines[number - 1], line):

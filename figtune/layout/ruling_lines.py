@@ -35,7 +35,7 @@ def long_rules(graphics: PageGraphics) -> list[Box]:
 
 
 def ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]:
-    """Positions of lines right under or over a rule as long as they are: rows of a table."""
+    """Return positions of lines right under or over a rule as long as they are: rows of a table."""
     rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
     return frozenset(
         number
@@ -50,7 +50,7 @@ def ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]
 
 
 def algorithm_boxes(lines: Sequence[Line], graphics: PageGraphics) -> list[Box]:
-    """Boxes of algorithms: from the rule above "Algorithm 1" to the second rule below that is as long."""
+    """Return boxes of algorithms: from the rule above "Algorithm 1" to the second rule below that is as long."""
     heads = [line for line in lines if line.spans[0].bold and _ALGORITHM.match(line.text)]
     if not heads:
         return []
@@ -71,8 +71,8 @@ def _as_long(rule: Box, other: Box) -> bool:
 
 
 def footnote_lines(lines: Sequence[Line], graphics: PageGraphics, style: PaperStyle) -> Iterator[int]:
-    """Positions of what stands right under the short rule at the left edge of a column, in smaller type and with a
-    mark."""
+    """Yield positions of what stands right under the short rule at the left edge of a column, in smaller type and with
+    a mark."""
     for column in style.columns:
         for drawing in graphics.drawings:
             rule = drawing.box
@@ -85,7 +85,7 @@ def _is_short(rule: Box, column: Column) -> bool:
 
 
 def _note_under(rule: Box, column: Column, lines: Sequence[Line], style: PaperStyle) -> list[int]:
-    """Positions of the lines of the notes under a rule, down to a gap or to larger type."""
+    """Return positions of the lines of the notes under a rule, down to a gap or to larger type."""
     below = [
         number
         for number, line in enumerate(lines)

@@ -30,7 +30,7 @@ _HANGING = 0.4  # em by which the further rows of an entry are indented
 def paper_text(
     paper_id: str, first_page: UnclaimedLines, blocks: Sequence[TextBlock], dehyphenator: Dehyphenator
 ) -> PaperText:
-    """The passages of a paper sorted into what they are."""
+    """Return the passages of a paper sorted into what they are."""
     abstract: list[str] = []
     opening = _bold_opening(blocks)
     references: list[str] = []
@@ -117,7 +117,8 @@ def _under_headings(blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[Tex
 
 
 def _entries(rows: Sequence[TextRow], dehyphenator: Dehyphenator) -> list[str]:
-    """References one by one: each begins with its number, or, where they have none, further left than it goes on."""
+    """Return references one by one: each begins with its number, or, where they have none, further left than it goes
+    on."""
     style = max(_ENTRIES, key=lambda style: sum(bool(style.match(row.text)) for row in rows))
     numbered = sum(bool(style.match(row.text)) for row in rows) * _LONGEST_ENTRY >= len(rows)
     entries: list[list[str]] = []
@@ -131,7 +132,7 @@ def _entries(rows: Sequence[TextRow], dehyphenator: Dehyphenator) -> list[str]:
 
 
 def _title(first_page: UnclaimedLines, dehyphenator: Dehyphenator) -> str:
-    """The largest type in the upper half of the first page, with the rows of the same size right below it."""
+    """Return the largest type in the upper half of the first page, with the rows of the same size right below it."""
     worded = [(line, role) for line, role in first_page.lines if line.horizontal and _is_worded(line)]
     middle = 0.5 * max((line.box.bottom for line, _ in worded), default=0.0)
     upper = [(line, role) for line, role in worded if line.box.top < middle]

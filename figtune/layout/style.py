@@ -61,7 +61,7 @@ def _is_dense(line: Line) -> bool:
 
 
 def _commonest(body: Sequence[Line]) -> Columns:
-    """Commonest pairs of left and right edges, in whole points, that do not repeat a commoner one."""
+    """Return the commonest pairs of left and right edges, in whole points, that do not repeat a commoner one."""
     telling = [line for line in body if len(line.text) >= _MINIMUM_PROSE or _is_dense(line)]
     edges = Counter((round(line.box.x0), round(line.box.x1)) for line in telling).most_common()
     if edges and edges[0][1] < _JUSTIFIED * len(telling):
@@ -70,7 +70,7 @@ def _commonest(body: Sequence[Line]) -> Columns:
 
 
 def _ragged(lines: Sequence[Line]) -> list[tuple[tuple[int, int], int]]:
-    """Left edges by frequency, each with where its longest lines end: text that is not justified."""
+    """Return left edges by frequency, each with where its longest lines end: text that is not justified."""
     starts = Counter(round(line.box.x0) for line in lines)
     ends = {x0: max(round(line.box.x1) for line in lines if round(line.box.x0) == x0) for x0 in starts}
     return [((x0, ends[x0]), count) for x0, count in starts.most_common()]
@@ -139,7 +139,7 @@ class PaperStyle:
         return line.horizontal and is_prose(line.text) and self._column_filled_by(line.box) is not None
 
     def column_of(self, box: Box) -> Column | None:
-        """The column that holds the whole of `box`, or None."""
+        """Return the column that holds the whole of `box`, or None."""
         return next((column for column in self.columns if column.contains(box, _PROTRUSION)), None)
 
     def is_body_font(self, line: Line) -> bool:
@@ -154,8 +154,8 @@ class PaperStyle:
 
 
 def style_of(texts: Sequence[PageText]) -> PaperStyle:
-    """The style of a paper from the text layers of its pages, of long ones from pages spread over it; a page without
-    text has the whole page as column."""
+    """Return the style of a paper from the text layers of its pages, of long ones from pages spread over it; a page
+    without text has the whole page as column."""
     texts = texts[:: -(-len(texts) // _PAGES) | 1]  # an odd step: pages of both parities
     running = running_lines(texts)
     pages = [[line for line in text.lines if line.horizontal and line.text] for text in texts]
@@ -213,13 +213,13 @@ def is_prose(text: str) -> bool:
 
 @lru_cache(maxsize=512)
 def font_family(font: str) -> str:
-    """The family of a font's name: "NimbusRomNo" for "NimbusRomNo9L-Medi", "CMR" for "CMR10"."""
+    """Return the family of a font's name: "NimbusRomNo" for "NimbusRomNo9L-Medi", "CMR" for "CMR10"."""
     match = _FAMILY.match(font)
     return match[1] if match else font
 
 
 def _body_type(lines: Sequence[Line]) -> tuple[float, str]:
-    """Size and font of most of the prose before the references: tables and references may hold more characters."""
+    """Return size and font of most of the prose before the references; tables may hold more characters."""
     before = list(takewhile(lambda line: not _REFERENCES.match(line.text), lines))
     prose = [line for line in before if is_prose(line.text)]
     characters: Counter[tuple[float, str]] = Counter()
@@ -229,14 +229,14 @@ def _body_type(lines: Sequence[Line]) -> tuple[float, str]:
 
 
 def _pitch(body: Sequence[Line], size: float) -> float:
-    """The commonest step from one line to the next, in em."""
+    """Return the commonest step from one line to the next, in em."""
     steps = Counter(round((after.baseline - before.baseline) / size, 2) for before, after in pairwise(body))
     plausible = [(count, step) for step, count in steps.items() if 0.9 <= step <= 2.2]
     return max(plausible, default=(0, _USUAL_PITCH))[1]
 
 
 def _families(lines: Iterable[Line], size: float) -> frozenset[str]:
-    """Families that occur in prose of body size, formulas in it included."""
+    """Return families that occur in prose of body size, formulas in it included."""
     characters: Counter[str] = Counter()
     for line in lines:
         if abs(line.size - size) <= 0.5 and is_prose(line.text):

@@ -93,7 +93,7 @@ def unclaimed_lines(
 
 
 def body_rows(pages: Iterable[UnclaimedLines], paper: PaperStyle) -> Iterator[TextRow]:
-    """All rows of body text, headings, notes and displayed formulas, in reading order."""
+    """Yield all rows of body text, headings, notes and displayed formulas, in reading order."""
     for page in pages:
         style = paper.on(page.index)
         front, blocks = _end_of_front(page) if page.index == paper.front else inf, _body_blocks(page)
@@ -116,7 +116,7 @@ def _end_of_front(page: UnclaimedLines) -> float:
 
 
 def _body_blocks(page: UnclaimedLines) -> frozenset[int]:
-    """The text layer's blocks with body text in them: a word in typewriter type there belongs to the text."""
+    """Return the text layer's blocks with body text in them: a word in typewriter type there belongs to the text."""
     return frozenset(line.block for line, role in page.lines if role is Role.BODY)
 
 
@@ -154,7 +154,7 @@ class _RowBuilder:
     row_text: RowTextBuilder
 
     def rows(self, lines: Sequence[Piece]) -> Iterator[TextRow]:
-        """Rows from top to bottom and column to column; what stands across columns parts the page."""
+        """Yield rows from top to bottom and column to column; what stands across columns parts the page."""
         columns = self.style.columns
         numbers = [_column_number(line.box, columns) for line, _ in lines]
         across = sorted(line.baseline for (line, _), number in zip(lines, numbers, strict=True) if number is None)
@@ -202,7 +202,8 @@ class _RowBuilder:
         return worded and is_prose(" ".join([line.text for line, _ in pieces]))
 
     def _foreign_share(self, pieces: Sequence[Piece]) -> float:
-        """Share of the characters that are not set in the body's main font family, as those of formulas are."""
+        """Return the share of the characters that are not set in the body's main font family, as those of formulas
+        are."""
         spans = [(span.font, len(span.text.strip())) for line, _ in pieces for span in line.spans]
         total, main = sum(length for _, length in spans), font_family(self.style.font)
         return sum(length for font, length in spans if font_family(font) != main) / total if total else 0.0
@@ -230,8 +231,8 @@ class _RowBuilder:
         )
 
     def _opening(self, spans: Sequence[Span]) -> str:
-        """The bold phrase from the first letter on, with the symbols within it: "Effect of α."; none where a symbol
-        goes on with it."""
+        """Return the bold phrase from the first letter on, with the symbols within it: "Effect of α."; none where a
+        symbol goes on with it."""
         if not any(span.bold for span in spans):
             return ""
         lettered = list(dropwhile(lambda span: not any(map(str.isalpha, span.text)), spans))
@@ -263,7 +264,7 @@ def _run_in_heading_length(text: str, bold: str) -> int:
 
 
 def _column_number(box: Box, columns: Sequence[Column]) -> int | None:
-    """The column that holds most of the box; None where it stands across two."""
+    """Return the column that holds most of the box; None where it stands across two."""
     shares = [min(box.x1, column.x1) - max(box.x0, column.x0) for column in columns]
     if sum(share > _ACROSS for share in shares) > 1:
         return None
@@ -271,7 +272,7 @@ def _column_number(box: Box, columns: Sequence[Column]) -> int | None:
 
 
 def _grouped(members: Sequence[Piece], size: float) -> list[list[Piece]]:
-    """Lines of one column as rows from top to bottom, each with its pieces from left to right."""
+    """Return lines of one column as rows from top to bottom, each with its pieces from left to right."""
     rows: list[list[Piece]] = []
     full = [member for member in members if _is_full(member, size)]
     for member in sorted(full, key=lambda member: member[0].baseline):
@@ -308,7 +309,8 @@ def _is_worded(pieces: Sequence[Piece]) -> bool:
 
 
 def _left(piece: Piece) -> tuple[float, float]:
-    """An exponent and an index at one place are cut apart by the text layer, and the line goes on from the index."""
+    """Return the edges to sort by: an exponent and an index at one place are cut apart by the text layer, and the line
+    goes on from the index."""
     return round(piece[0].box.x0), piece[0].box.x1
 
 

@@ -40,7 +40,7 @@ class ModelFolder:
 
 
 def find_model(name: str, revision: str | None, *, weights: bool) -> ModelFolder:
-    """A model's folder, downloaded where it is not here yet.
+    """Return a model's folder, downloaded where it is not here yet.
 
     Args:
         name: a folder, or a Hub id such as "google/gemma-3-4b-pt".
@@ -114,7 +114,7 @@ def _repository(name: str, revision: str | None) -> Repository:
 
 
 def _checked(found: ModelFolder, name: str, *, weights: bool) -> ModelFolder:
-    """A folder that has what a model needs."""
+    """Return a folder that has what a model needs."""
     if not (found.folder / "config.json").is_file():
         raise ResourceError(
             f"{name} holds no model: there is no config.json", "give --model.name a model's folder or Hub id"

@@ -60,7 +60,7 @@ def _as_trained(record: ModelRecord, device: torch.device) -> Precision:
 
 
 def _on_cpu(*, four_bit: bool) -> Precision:
-    """bfloat16 only where the CPU multiplies it itself; elsewhere it is emulated, and many times slower."""
+    """Choose bfloat16 only where the CPU multiplies it itself; elsewhere it is emulated, and many times slower."""
     if _cpu_has_bfloat16():
         note = "the CPU computes bfloat16 by itself, which is faster than float32: the frozen weights are kept in it"
         return Precision(dtype=torch.bfloat16, four_bit=four_bit, note=note)

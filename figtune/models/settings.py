@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from figtune.core.settings import check_setting
-from figtune.models.records import AdapterRecord, Dtype, ImageFit
+from figtune.models.records import AdapterRecord, Dtype, ImageFit, ModelRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,24 @@ class ModelSettings:
         check_setting(self.image_tokens >= 0, "model.image_tokens", "0 or more")
         check_setting(self.tiles == 0 or self.tiles >= 2, "model.tiles", "0, or 2 or more")
         check_setting(self.max_length >= 16, "model.max_length", "16 or more")
+
+    def record(
+        self, adapter: AdapterRecord, *, base: str, commit: str | None, family: str, tiny: bool = False
+    ) -> ModelRecord:
+        """Return the record of the model set up with these settings."""
+        return ModelRecord(
+            name=self.name,
+            base=base,
+            commit=commit,
+            family=family,
+            tiny=tiny,
+            dtype=self.dtype,
+            image_fit=self.image_fit,
+            image_tokens=self.image_tokens,
+            tiles=self.tiles,
+            max_length=self.max_length,
+            adapter=adapter,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

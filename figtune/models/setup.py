@@ -53,7 +53,8 @@ def set_up_model(model_dir: Path, settings: SetupSettings) -> ParameterTable:
     tiny = model.name in TINY_MODELS
     found = _build(model_dir, model.name) if tiny else _fetch(model, adapter)
     family = family_of_folder(found.folder, model.name)
-    record = _record(model, adapter, family, found, tiny=tiny)
+    base = model.name if found.commit else BASE_FOLDER if tiny else str(found.folder)
+    record = model.record(adapter, base=base, commit=found.commit, family=family.model_type, tiny=tiny)
     table = _start_adapter(model_dir, found.folder, family, record, settings.seed)
     with atomic_write_dir(model_dir / PROCESSOR_FOLDER) as folder:
         own = family.load_processor(found.folder)
@@ -72,7 +73,7 @@ def _build(model_dir: Path, name: str) -> ModelFolder:
 
 
 def _fetch(model: ModelSettings, adapter: AdapterRecord) -> ModelFolder:
-    """The description first: a model that is not supported is refused before its gigabytes are downloaded."""
+    """Fetch the description first: a model that is not supported is refused before its gigabytes are downloaded."""
     description = find_model(model.name, model.revision, weights=False)
     family = family_of_folder(description.folder, model.name)
     targets_of(adapter, family)
@@ -82,25 +83,6 @@ def _fetch(model: ModelSettings, adapter: AdapterRecord) -> ModelFolder:
     at = f" at {found.commit[:8]}" if found.commit else ""
     logger.info(f"model {model.name}{at}: {family.display_name}, in {found.folder}")
     return found
-
-
-def _record(
-    model: ModelSettings, adapter: AdapterRecord, family: Family, found: ModelFolder, *, tiny: bool
-) -> ModelRecord:
-    local = BASE_FOLDER if tiny else str(found.folder)
-    return ModelRecord(
-        name=model.name,
-        base=model.name if found.commit else local,
-        commit=found.commit,
-        family=family.model_type,
-        tiny=tiny,
-        dtype=model.dtype,
-        image_fit=model.image_fit,
-        image_tokens=model.image_tokens,
-        tiles=model.tiles,
-        max_length=model.max_length,
-        adapter=adapter,
-    )
 
 
 def _start_adapter(model_dir: Path, base: Path, family: Family, record: ModelRecord, seed: int) -> ParameterTable:

@@ -136,7 +136,8 @@ def build_tiny_paligemma(folder: Path) -> None:
 
 
 def build_tiny_paligemma2(folder: Path) -> None:
-    """The same with the decoder of PaliGemma 2, Gemma 2: sliding windows in every other layer, and capped logits."""
+    """Return the same with the decoder of PaliGemma 2, Gemma 2: sliding windows in every other layer, and capped
+    logits."""
     decoder: Settings = {"model_type": "gemma2", "query_pre_attn_scalar": _WIDTH // _HEADS, "sliding_window": _WINDOW}
     _build_paligemma(folder, decoder, _CAPPED_FINAL_NORM)
 
@@ -317,7 +318,7 @@ def _save(
 
 
 def tiny_tokenizer(markers: dict[str, str], pieces: Sequence[str] = ()) -> GemmaTokenizer:
-    """Gemma's tokenizer class with a vocabulary of a few thousand.
+    """Build Gemma's tokenizer class with a vocabulary of a few thousand.
 
     Args:
         markers: names and texts of image tokens, `{"boi_token": "<start_of_image>", ...}`.
@@ -338,7 +339,8 @@ def _demo_pieces() -> list[str]:
 
 
 def _vocabulary_and_merges(pieces: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the pieces."""
+    """Return control tokens, bytes and newlines first, as in Gemma's own vocabulary, then what is learned from the
+    pieces."""
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(vocab_size=_PIECES, min_frequency=1, initial_alphabet=_PRINTABLE, show_progress=False)

@@ -37,7 +37,7 @@ class Box(Struct, frozen=True, gc=False):
         )
 
     def overlap(self, other: Box) -> float:
-        """Square points that both cover."""
+        """Return the square points that both cover."""
         width = (self.x1 if self.x1 < other.x1 else other.x1) - (self.x0 if self.x0 > other.x0 else other.x0)
         if width <= 0:
             return 0.0
@@ -45,7 +45,7 @@ class Box(Struct, frozen=True, gc=False):
         return width * max(0.0, bottom - (self.top if self.top > other.top else other.top))
 
     def iou(self, other: Box) -> float:
-        """Intersection over union, in [0, 1]."""
+        """Return intersection over union, in [0, 1]."""
         shared = self.overlap(other)
         total = self.area + other.area - shared
         return shared / total if total > 0 else 0.0
@@ -60,12 +60,12 @@ class Box(Struct, frozen=True, gc=False):
         )
 
     def expanded(self, points: float) -> Box:
-        """Grown by `points` on every side."""
+        """Return the box grown by `points` on every side."""
         return Box(self.x0 - points, self.top - points, self.x1 + points, self.bottom + points)
 
     @staticmethod
     def around(boxes: Iterable[Box]) -> Box:
-        """The smallest box around all of `boxes`, which must not be empty."""
+        """Return the smallest box around all of `boxes`, which must not be empty."""
         every = list(boxes)
         return Box(
             min(box.x0 for box in every),

@@ -43,8 +43,9 @@ _LIGATURE = re.compile(r"(?<=[^\W\d_])[\x0b\x0c\x0e\x0f\x1b-\x1f]|[\x0b-\x0f\x1b
 
 
 def normalize_glyphs(text: str) -> str:
-    """`text` with ligatures and mathematical letters spelled out, accents joined to their letters, and everything
-    that has no meaning to a reader (control, private-use, unassigned and zero-width characters, U+FFFD) gone.
+    """Return `text` with ligatures and mathematical letters spelled out, accents joined to their letters, and
+    everything that has no meaning to a reader (control, private-use, unassigned and zero-width characters, U+FFFD)
+    gone.
 
     Length may change; blanks at the ends stay, since the caller joins pieces of a line.
     """
@@ -64,7 +65,7 @@ def count_meaningless(text: str) -> int:
 
 
 def compose_accents(text: str) -> str:
-    """`text` with accents joined to their letters, and strokes to the signs that they strike out."""
+    """Return `text` with accents joined to their letters, and strokes to the signs that they strike out."""
     if not _APART.search(text):
         return unicodedata.normalize("NFC", text)
     joined = _STRUCK_EQUAL.sub(r"\1≠", _ACCENT_THEN_LETTER.sub(_join_accent, text))
@@ -151,7 +152,8 @@ class Dehyphenator:
         self._second_parts = {word.split("-")[1] for word in self._counts if "-" in word}
 
     def join(self, lines: Sequence[str]) -> str:
-        """`lines` as one text, single blanks between words; accents printed in a font of their own are joined too."""
+        """Return `lines` as one text, single blanks between words; accents printed in a font of their own are joined
+        too."""
         text = ""
         for line in lines:
             text = self._appended(text, " ".join(line.split()))
@@ -209,7 +211,7 @@ def _breaks_address(text: str, line: str) -> bool:
 
 @cache
 def _dictionary() -> Pyphen:
-    """Limits of where TeX breaks words: at least two letters from their start and three from their end."""
+    """Load the limits of where TeX breaks words: at least two letters from their start and three from their end."""
     return Pyphen(lang="en_US", left=2, right=3)
 
 
@@ -219,5 +221,5 @@ def _may_break(word: str, at: int) -> bool:
 
 
 def dehyphenator_for(texts: Iterable[PageText]) -> Dehyphenator:
-    """The vocabulary of all lines of a paper."""
+    """Return the vocabulary of all lines of a paper."""
     return Dehyphenator(line.text for text in texts for line in text.lines)

@@ -92,7 +92,7 @@ def _span(run: list[Any]) -> Span:
 
 @lru_cache(maxsize=1024)
 def _font_style(font: str, flags: int) -> tuple[str, bool, bool, bool]:
-    """A font's name, one object for all spans, and whether it is bold, italic and raised."""
+    """Return a font's name, one object for all spans, and whether it is bold, italic and raised."""
     bold = bool(flags & _BOLD) or "Bold" in font or "Medi" in font or font.startswith("CMBX")
     return intern(font), bold, bool(flags & _ITALIC), bool(flags & _SUPERSCRIPT)
 
@@ -146,7 +146,7 @@ def _halved(line: Line) -> Line:
 
 
 def _repeated(lines: Sequence[Line]) -> frozenset[int]:
-    """Positions of lines that say what an earlier one says at the same place."""
+    """Return positions of lines that say what an earlier one says at the same place."""
     seen: dict[tuple[str, int], Line] = {}
     again: set[int] = set()
     for number, line in enumerate(lines):

@@ -180,14 +180,14 @@ def smaller_batches(settings: TrainSettings) -> Iterator[TrainSettings]:
 
 
 def _checkpointing(config: StepConfig) -> Iterator[SettingChange]:
-    """Costs a third more time."""
+    """Yield the change to recomputed activations, which costs a third more time."""
     if not config.train.activation_checkpointing:
         train = replace(config.train, activation_checkpointing=True)
         yield SettingChange(flags="--train.activation_checkpointing", config=replace(config, train=train))
 
 
 def _smaller_batches(config: StepConfig) -> Iterator[SettingChange]:
-    """Costs time only."""
+    """Yield changes to smaller batches, which cost time only."""
     for train in smaller_batches(config.train):
         flags = (
             f"--train.batch_size {train.batch_size} "
@@ -197,21 +197,22 @@ def _smaller_batches(config: StepConfig) -> Iterator[SettingChange]:
 
 
 def _compact_optimizer(config: StepConfig) -> Iterator[SettingChange]:
-    """Costs next to nothing, and saves little unless whole parts are trained."""
+    """Yield the change to an optimizer in 8 bits, which costs next to nothing, and saves little unless whole parts are
+    trained."""
     if config.adapter.mode == "full" and config.train.optimizer == "adamw":
         train = replace(config.train, optimizer="adamw_8bit")
         yield SettingChange(flags="--train.optimizer adamw_8bit", config=replace(config, train=train))
 
 
 def _quantized(config: StepConfig) -> Iterator[SettingChange]:
-    """Costs a little accuracy. FSDP spreads no weights in 4 bits."""
+    """Yield the change to weights in 4 bits, which costs a little accuracy. FSDP spreads none of them."""
     if config.adapter.mode in ("lora", "full") and config.processes == 1:
         adapter = replace(config.adapter, mode="qlora")
         yield SettingChange(flags="--adapter.mode qlora", config=replace(config, adapter=adapter))
 
 
 def _shorter(config: StepConfig) -> Iterator[SettingChange]:
-    """Cuts long completions."""
+    """Yield changes to shorter texts, which cut long completions."""
     length = config.max_length // 2
     while length >= _SHORTEST:
         yield SettingChange(flags=f"--model.max_length {length}", config=replace(config, max_length=length))

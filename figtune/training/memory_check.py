@@ -128,19 +128,8 @@ def check_setup_memory(model: ModelSettings, step: StepConfig, budget: MemoryBud
             logger.info("memory: not estimated, since a demo model fits anywhere")
         return
     folder = find_model(model.name, model.revision, weights=False).folder
-    record = ModelRecord(
-        name=model.name,
-        base=str(folder),
-        commit=None,
-        family=model_type_of(folder, model.name),
-        tiny=False,
-        dtype=model.dtype,
-        image_fit=model.image_fit,
-        image_tokens=model.image_tokens,
-        tiles=model.tiles,
-        max_length=model.max_length,
-        adapter=step.adapter,
-    )
+    family = model_type_of(folder, model.name)
+    record = model.record(step.adapter, base=str(folder), commit=None, family=family)
     estimate = _estimate(folder, record, budget)
     use = estimate(step)
     for line in memory_lines(use):

@@ -182,7 +182,7 @@ def _layers_by_kind(model: ModelSpec) -> list[list[int]]:
 
 
 def _with_adapter(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
-    """The model as it is trained, on the meta device."""
+    """Return the model as it is trained, on the meta device."""
     with META:
         outline = AutoModelForImageTextToText.from_config(config, dtype=model.precision.dtype)  # type: ignore[no-untyped-call]
     outline.requires_grad_(False)
@@ -204,7 +204,7 @@ def _with_adapter(model: ModelSpec, config: PreTrainedConfig) -> PeftModel:
 
 
 def _weights(peft_model: PeftModel, model: ModelSpec) -> dict[Part, int]:
-    """Bytes by part. What is trained is float32."""
+    """Return bytes by part. What is trained is float32."""
     sizes: dict[Part, float] = {"vision": 0, "projector": 0, "text": 0}
     for name, parameter in peft_model.named_parameters():
         if (part := model.family.parts.part_of(name)) is not None:
@@ -243,7 +243,7 @@ def _is_decoder_matrix(family: Family, name: str, parameter: Parameter) -> bool:
 
 
 def _working_copies(peft_model: PeftModel, model: ModelSpec) -> int:
-    """Weights in the dtype of computing, made within a step of those held in another.
+    """Return bytes of weights in the dtype of computing, made within a step of those held in another.
 
     Of 4-bit weights one matrix at a time; of float32 weights that are trained all, by autocast, which keeps them.
     """

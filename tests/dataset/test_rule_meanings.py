@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
+from docs.rules import PAGE, rules_page
 from figtune.dataset.cleaning import CHECKS
 from figtune.dataset.records import Stats
-from figtune.dataset.rule_meanings import EXAMPLE, SENTENCE, SETTINGS, WHOLE, meaning, rejection_lines, rules_page
+from figtune.dataset.rule_meanings import EXAMPLE, SENTENCE, SETTINGS, WHOLE, meaning, rejection_lines
 from figtune.dataset.text_rules import RULES
 from tests.conftest import ROOT
 
@@ -45,7 +45,7 @@ def test_every_rule_is_explained_and_none_that_is_not_there() -> None:
 
 
 def test_the_page_of_rules_is_made_from_the_same_words() -> None:
-    assert Path(ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == rules_page()
+    assert PAGE.read_text(encoding="utf-8") == rules_page(), "run: python -m docs.rules"
 
 
 def test_the_screen_names_the_reasons_most_frequent_first() -> None:
