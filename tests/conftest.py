@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from figtune.core.log import configure_logging
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
     from figtune.models.family import Family
     from tests.browser import Tab
@@ -33,17 +36,39 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 _SLOW_FIXTURES = {"demo", "browser"}
+_FILES_OF_THE_DEMO = {
+    *("test_demo.py", "test_bad_input.py", "test_file_modes.py", "test_finishing.py", "reports/test_pages.py"),
+    "inference/test_paper_figures.py",
+}
 _TINY_MODEL = re.compile(r"tiny-(?!gemma3)")
 """Names of tiny models, by which tests of all families are parametrized, but the first."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests of the whole pipeline, of pages in a browser and of all families but the first as slow."""
+    """Mark tests of the whole pipeline, of pages in a browser and of all families but the first as slow.
+
+    Files with the most of these come first, so that short ones are left where one process has nothing more to do.
+    """
     for item in items:
         uses_slow = isinstance(item, pytest.Function) and _SLOW_FIXTURES & set(item.fixturenames)
         if uses_slow or _TINY_MODEL.search(item.name):
             item.add_marker(pytest.mark.slow)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keep the files that look at the demo together too: it takes a minute, and each process would make its own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "demo" if file.removeprefix("tests/") in _FILES_OF_THE_DEMO else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

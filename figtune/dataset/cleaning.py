@@ -55,6 +55,8 @@ _CLAUSE = re.compile(r"[^,;:(–—]*")
 _NAMED_BEFORE = re.compile(
     r"^To\s+\w+\s+(?:the|its|their)\s+(?:reason|cause|issue|problem|effect|phenomen|claim|hypothes|question|observation|intuition|"
     r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
+    r"^(?:An?|One)\s+(?:[\w-]+\s+)?(?:example|instance|alternative|option|exception)\s+is\b|"
+    r"^An?\s+(?:more|less|simpler|better|larger|smaller|further|second|third)\s(?!.*\bthan\b)|"
     r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"
     r"^(?:(?!\b(?:and|with|of|or)\b)[^,;:])*\bthe\s+corresponding\b|^[^;:]*\bmany\s+(?:more|others)\b(?!\s+\w+s\b)|"
     r"^(?!.*\b(?:[Ee]ven|[Aa]lthough|[Dd]espite|[Tt]hough|[Ww]hile)\b.*\b(?:still|no\s+longer)\b)[^,;:]*\b(?:still|no\s+longer)\b|"

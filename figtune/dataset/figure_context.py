@@ -125,9 +125,10 @@ def _facts(
         kind=figure.kind,
         kind_score=figure.kind_score,
         panels=panels,
-        panel_count=_sure_panels(figure.panels),
+        panel_count=_sure_panels(figure.panels, figure.figure_text),
         figure_text=figure.figure_text,
         hides_words=figure.hides_words,
+        shows_words=figure.shows_words,
         aspect=figure.crop_size[0] / figure.crop_size[1] if figure.crop_size else 0.0,
         caption=headline,
         other_caption=other_caption,
@@ -172,13 +173,17 @@ def headline_of(caption: CleanedText) -> str:
     return caption.sentences[0] if caption.has_headline and caption.sentences else ""
 
 
-def _sure_panels(panels: Sequence[Panel]) -> int:
-    """Return the number of panels, 0 where a box or a label of the row a, b, c is missing."""
+def _sure_panels(panels: Sequence[Panel], figure_text: str) -> int:
+    """Return the number of panels, 0 where a box or a label of the row a, b, c is missing, or printed labels differ."""
     labels = [panel.label.strip("()[]. ").lower() for panel in panels]
     in_order = labels == [chr(ord("a") + place) for place in range(len(labels))]
-    return len(labels) if in_order and all(panel.box is not None for panel in panels) else 0
+    printed = {found[1].lower() for found in _PANEL_LABEL.finditer(figure_text)}
+    following = chr(ord("a") + len(labels))
+    is_sure = in_order and printed.issuperset(labels) and following not in printed
+    return len(labels) if is_sure and all(panel.box is not None for panel in panels) else 0
 
 
+_PANEL_LABEL = re.compile(r"(?:\(|(?m:^))([A-Za-z])(?:\)|(?m:\.?$))")
 _NOUN = (
     r"(?:architectures?|pipelines?|frameworks?|workflows?|flow\s?charts?|networks?|modules?|schematics?|block\s+diagrams?|"
     r"encoders?|decoders?|branch(?:es)?|backbone|system|stages?|overview|detailed?\s+structures?|training\s+process|"

@@ -16,6 +16,7 @@ from figtune.dataset.panel_images import PANEL_MARGIN
 from figtune.dataset.sentences import count_words
 from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
 from figtune.pdf.geometry import Box
+from figtune.pdf.reading_order import NUMBER, is_axis_torn, is_only_order
 
 UNSURE_TABLE = "unsure_table"
 """The rule against reading a table, or asking about it, whose cells extraction is not sure of."""
@@ -25,24 +26,28 @@ _FEW_WORDS = 40
 """Words up to which a figure is read as a whole, though it has panels."""
 _MOST_WORDS = 120
 """Words that are read off one picture; more are too small to be read in one of the usual size."""
-_FORMULA = re.compile(r"^[i-z]$|(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]")
-"""An index, or brackets that have lost a letter: `(N× )`; not the underscore of a long name: `Conv5_3`."""
+_FORMULA = re.compile(r"(?m)^[i-z]$|(?<![^\W_]{4})[_^][\w−-]|\w\^|[×=+·]\s?\)|\(\s?[,)]|(?:^|\s)[x×]\s?10$")
+"""An index, brackets that have lost a letter: `(N× )`, or a power that has lost its index: `x 10`; not the underscore
+of a long name: `Conv5_3`."""
 _LONGEST_LINE = 30  # words: more is running text that a region took in by mistake
 _MOST_ODD = 0.15
 """Share of odd characters above which a text layer has a bad code table, or is a formula's."""
-_MOST_CUT = 0.1
-"""Share of a label on the other side of a panel's edge from which the picture shows a part of it."""
+_LEAST_CUT, _MOST_CUT = 0.01, 0.1
+"""Shares of a label on the other side of a panel's edge: from the first on the picture of the neighbour shows a part of
+it, from the second on the picture of the panel lacks one."""
 _MOST_OVERLAP = 0.15
 """Share of the smaller of two labels that the other may cover: boxes are a little higher than letters."""
-_LONE_NUMBER = re.compile(r"[−\-–+]?\d+(?:[.,]\d+)*\s?[%kKM×x°]?")
-_MOST_LONE_NUMBERS = 2
-"""Numbers that belong to no axis, beyond which their order is unsure: values of bars, sizes beside boxes."""
+_SYMBOLS = re.compile(r"[^\s.…·•:,;|/+−–*()\[\]×→←↑↓⇒-]")
+"""More than marks, in a label without a letter: the `∆` of a formula."""
+_POWER = re.compile(r"(?<![\w.])10\^[−\-–]?\d+")
 _MOST_BARE_LINES = 0.4
 """Share of lines without a word or number above which a figure holds formulas more than words."""
 _GARBLED = re.compile(
     r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]|[a-z]{3}[au]ons?\b"""
 )
 """Letters of a font with a bad code table come out as other signs, `f#!$`, or not at all: `Informaon`."""
+_TORN = re.compile(r"(?:^|\s)[b-hj-zB-HJ-Z] [a-z]{2,}|[a-z]{21}")
+"""A word in pieces, `T ransformer`, or several without a blank."""
 _WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
 _READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 
@@ -63,15 +68,23 @@ def printed_words(figure: FigureRecord) -> tuple[PrintedWords, ...]:
     if figure.figure_type == "Table":
         return (_in_table(figure.grid),)
     labels = figure.figure_text.splitlines()
+    boxes = [Box(*box) for box in figure.text_boxes]
     panels = [panel for panel in figure.panels if panel.box is not None]
-    if figure.hides_words and labels:
+    if labels and not (figure.shows_words and len(boxes) == len(labels)):
         return (PrintedWords(panel=None, labels=(), reject_rule="hidden_words_in_figure"),)
-    if _overlap([Box(*box) for box in figure.text_boxes]):
+    if _overlap(boxes) or is_axis_torn(labels, boxes):
         return (PrintedWords(panel=None, labels=(), reject_rule="unreadable_words_in_figure"),)
     if count_words(figure.figure_text) <= _FEW_WORDS or len(panels) < 2 or len(panels) < len(figure.panels):
-        lines, reject_rule = printed_lines(labels, _MOST_WORDS)
+        lines, reject_rule = _lines_in_order(labels, boxes)
         return (PrintedWords(panel=None, labels=lines, reject_rule=reject_rule),)
-    return tuple(_in_panel(panel, figure) for panel in panels)
+    return tuple(_in_panel(panel, labels, boxes) for panel in panels)
+
+
+def _lines_in_order(labels: Sequence[str], boxes: Sequence[Box]) -> tuple[tuple[str, ...], str]:
+    lines, reject_rule = printed_lines(labels, _MOST_WORDS)
+    if not reject_rule and not is_only_order(labels, boxes):
+        return (), "unsure_order_of_words"
+    return lines, reject_rule
 
 
 def _overlap(boxes: Sequence[Box]) -> bool:
@@ -98,21 +111,18 @@ def _in_table(grid: TableGrid | None) -> PrintedWords:
     return PrintedWords(panel=None, labels=() if reject_rule else rows, reject_rule=reject_rule)
 
 
-def _in_panel(panel: Panel, figure: FigureRecord) -> PrintedWords:
-    placed = zip(figure.figure_text.splitlines(), figure.text_boxes, strict=False)
-    shares = [(label, _share_inside(box, panel.box)) for label, box in placed if panel.box is not None]
-    inside = [label for label, share in shares if share > 1 - _MOST_CUT]
-    lines, reject_rule = printed_lines(inside, _MOST_WORDS)
-    if not reject_rule and any(_MOST_CUT < share <= 1 - _MOST_CUT for _, share in shares):
+def _in_panel(panel: Panel, labels: Sequence[str], boxes: Sequence[Box]) -> PrintedWords:
+    shares = [_share_inside(box, panel.box) for box in boxes] if panel.box is not None else []
+    inside = [place for place, share in enumerate(shares) if share > 1 - _MOST_CUT]
+    lines, reject_rule = _lines_in_order([labels[place] for place in inside], [boxes[place] for place in inside])
+    if not reject_rule and any(_LEAST_CUT < share <= 1 - _MOST_CUT for share in shares):
         lines, reject_rule = (), "words_cut_in_panel"
     part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
     return PrintedWords(panel=part, labels=lines, reject_rule=reject_rule)
 
 
-def _share_inside(label: BoxTuple, panel: BoxTuple) -> float:
-    box = Box(*label)
-    seen = Box(panel[0] - PANEL_MARGIN, panel[1] - PANEL_MARGIN, panel[2] + PANEL_MARGIN, panel[3] + PANEL_MARGIN)
-    return box.overlap(seen) / box.area if box.area else 0.0
+def _share_inside(box: Box, panel: BoxTuple) -> float:
+    return box.overlap(Box(*panel).expanded(PANEL_MARGIN)) / box.area if box.area else 0.0
 
 
 def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...], str]:
@@ -125,12 +135,14 @@ def printed_lines(labels: Iterable[str], max_words: int) -> tuple[tuple[str, ...
         return (), "no_words_in_figure"
     if words > max_words or any(len(line.split()) > _LONGEST_LINE for line in lines):
         return (), "too_many_words_in_figure"
-    if any(map(_FORMULA.search, lines)) or _has_odd_signs(text):
+    plain = "\n".join(_POWER.sub("10", label) for label in every)
+    if _FORMULA.search(plain) or _has_odd_signs(text) or any(map(_SYMBOLS.search, set(every) - set(lines))):
         return (), "unreadable_words_in_figure"
-    if sum(_LONE_NUMBER.fullmatch(line) is not None for line in lines) > _MOST_LONE_NUMBERS:
+    # A number of no axis has no sure place: the value of a bar, a part of an axis.
+    if any(NUMBER.fullmatch(line) or _TORN.search(line) for line in lines):
         return (), "unreadable_words_in_figure"
     bare = sum(_WORD_OR_NUMBER.search(line) is None for line in lines)
-    if bare > _MOST_BARE_LINES * len(lines) or is_garbled("\n".join(every)) or sum(map(_is_unit, lines)) > 1:
+    if bare > _MOST_BARE_LINES * len(lines) or is_garbled(plain) or sum(map(_is_unit, lines)) > 1:
         return (), "unreadable_words_in_figure"
     return lines, ""
 

@@ -35,6 +35,8 @@ _ASKED_OF_MUCH_TEXT = 0.3
 """Share of the figures with much text that are asked about it: of 228 figures 101 have much and 25 little for sure."""
 _ASKED_OF_WIDE = 0.45
 _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
+_WORD_IN_SENTENCE = re.compile(r"(?<=\w )[A-Za-z][a-z]{4,}(?![\w-])")
+"""No word that begins a sentence: "Second", "Besides"."""
 
 _FEWEST_COMPARED = 3
 _LONGEST_ANSWER = 3  # words
@@ -64,6 +66,8 @@ class FigureFacts:
     figure_text: str
     hides_words: bool
     """True if `figure_text` may lack some of the words printed."""
+    shows_words: bool
+    """True if `figure_text` is for certain what is printed."""
     aspect: float
     """Width by height; 0 where there is no crop."""
     caption: str
@@ -101,8 +105,7 @@ def _possible(facts: FigureFacts) -> Iterator[ShortQuestion]:
             answer=str(count),
         )
     yield from _about_panels(facts)
-    # Pictures may hold words that no text layer has.
-    if facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and not facts.hides_words:
+    if facts.kind in ("diagram", "plot") and facts.kind_score >= _SURE_KIND and facts.shows_words:
         yield from about_words(facts, "figure")
     yield from about_captions(facts, "figure")
 
@@ -162,7 +165,7 @@ def about_words(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
     inside = _topical(_WORD.findall(facts.figure_text))
     outside = [
         word
-        for word in _topical(_WORD.findall(facts.spoken))
+        for word in _topical(_WORD_IN_SENTENCE.findall(facts.spoken))
         if not any(word.casefold()[:5] in other or other[:5] in word.casefold() for other in printed if len(other) > 3)
     ]
     if inside and outside:

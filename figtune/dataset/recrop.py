@@ -59,6 +59,7 @@ class Recropper:
             text_sizes=words.sizes,
             grid=words.grid,
             hides_words=figure.hides_words or unknown,
+            shows_words=False,
         )
 
     def _cut(self, found: PaperFigure, box: BoxTuple) -> bytes:

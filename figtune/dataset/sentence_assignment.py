@@ -161,6 +161,9 @@ def _without_panels(
     stated = {_LABEL.sub("", sentence): sentence for sentence in caption}
     lost = {panel.label for panel in panels if panel.sentences and stated.keys().isdisjoint(panel.sentences)}
     apart = tuple(panel for panel in panels if panel.below_panel or panel.label in lost)
+    whole = " ".join(caption)
+    if any(panel.label in lost and " ".join(panel.sentences).rstrip(".") in whole for panel in panels):
+        return caption, apart  # A list that begins within a sentence cannot be parted.
     listed = [panel for panel in panels if not panel.below_panel and panel.label not in lost]
     parts = [sentence for panel in listed for sentence in panel.sentences]
     is_whole = all(sentence in stated for sentence in parts) and all(
@@ -208,8 +211,11 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
             continue
         part: list[str] = []
         is_whole = True
-        for block in _grouped(passage.sentences):
-            said = (*caption, *(sentence for other in kept for sentence in other), *part)
+        blocks = _grouped(passage.sentences)
+        for number, block in enumerate(blocks):
+            said = [*caption, *(sentence for other in kept for sentence in other), *part]
+            if len(block) == 1:
+                said += [sentence for later in blocks[number + 1 :] for sentence in later]
             repeated = [repeats(sentence, said) and not is_pointer(sentence) for sentence in block]
             # What leans on a repeated sentence goes with it.
             new = block[: repeated.index(True) if True in repeated else len(block)]

@@ -64,12 +64,12 @@ _WORDS_THAT_ADD = 18
 _VARIES = re.compile(r"\b(?:as|when|with)\s+(?:the\s+)?(?:\S+\s+){0,5}?(?:increas|decreas|grow|var)\w*", re.IGNORECASE)
 """`as the number of views increases`: an axis, no finding."""
 _POINTS = re.compile(
-    rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on|at)\s+{_IT}"
+    rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on|at|of)\s+{_IT}"
     rf"(?P<tail>.*)$|^(?!The\s+(?:[\w-]+\s+){{1,3}}(?:of|in)\s+the\s)(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further|\s+\w+ly)?\s+{_SHOW}\s+"
     rf"(?P<matter>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
     rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on|at)\s+{_IT}(?P<end>.*)$|"
-    rf"^(?:[^,]+,\s+)?(?:[Ii]n|[Aa]t|[Oo]n)\s+(?:the\s+[\w-]+(?:\s+\w+)?\s+of\s+)?{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:[Ii]n|[Aa]t|[Oo]n)\s+(?:the\s+[\w-]+(?:\s+\w+)?\s+of\s+)?{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?(?:{_SHOW}|propose|introduce)\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+(?:\w+ly\s+|also\s+|further\s+|then\s+)?(?:introduce|propose|use|employ|adopt|design|apply|develop|build|follow)\s+"
     rf"(?P<made>(?:(?!\bto\s).)*?),?\s+(?:as\s+|(?:that|which)\s+(?:is|are)\s+)?{_SHOWN}\s+in\s+{_IT}(?P<rest>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
@@ -95,8 +95,9 @@ _CONFIRMS = re.compile(
 """`The figure confirms our hypothesis.`, `Several problems are apparent.`, `They differ in two ways.`: none is told."""
 _ANNOUNCES = re.compile(
     r"^(?:(?:For|On|In|At|With|To)\s[^,]*,\s+)?(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
-    r"additionally|\w+ly)\s+)?(?:evaluate|study|investigate|analy[sz]e|examine|assess|explore|ablate|visuali[sz]e|compare|show|present|provide|report|"
-    r"plot|depict|display|conduct|perform|test|illustrate|demonstrate|discuss|consider|summari[sz]e)\b(?P<matter>.*)$",
+    r"additionally|\w+ly)\s+)?(?:evaluated?|stud(?:y|ied)|investigated?|analy[sz]ed?|examined?|assess(?:ed)?|explored?|ablated?|visuali[sz]ed?|compared?|"
+    r"show(?:ed)?|present(?:ed)?|provided?|report(?:ed)?|plot(?:ted)?|depict|display|conduct(?:ed)?|perform(?:ed)?|test(?:ed)?|illustrated?|"
+    r"demonstrated?|discuss|consider(?:ed)?|summari[sz]e|measured?)\b(?P<matter>.*)$",
     re.IGNORECASE,
 )
 """`We evaluate the influence of the patch size.`: whatever comes of it stands in the next sentence."""

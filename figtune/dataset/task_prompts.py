@@ -241,8 +241,8 @@ TASKS: tuple[TaskEntry, ...] = (
         "the cells of a table, a row a line",
         phrasings=(
             "Read the words and numbers in {thing}.",
-            "Which words are printed in {thing}? List them, a label a line.",
-            "Transcribe the text in {thing}, line by line.",
+            "Which words are printed in {thing}? List them in reading order.",
+            "Transcribe the text in {thing}.",
         ),
         of_tables=(
             "Read {thing} row by row, with | between cells.",

@@ -83,7 +83,9 @@ WORK_VERBS = _words("""
 
 NON_EDGE_WORDS = _words("the a an and or of for with from into to in on by our is are we at as")
 
-NOUN_WANTED_AFTER = _words("in by of from following follow follows to than unlike like and or with see as")
+NOUN_WANTED_AFTER = _words(
+    "in by of from following follow follows to than unlike like and or with see as besides except excluding over"
+)
 """A citation after one of these stands for a noun: it cannot go without another in its place."""
 
 CONNECTIVES = _phrases("""

@@ -281,6 +281,7 @@ def _record(
         figure_text="\n".join(label.text for label in figure.labels),
         text_boxes=tuple(_rounded_box(label.box, page) for label in figure.labels),
         hides_words=figure.hides_words,
+        shows_words=figure.shows_words,
         indices=_indices_in(" ".join((figure.caption, *(mention.text for mention in mentions))), indices),
         panels=tuple(
             Panel(label=panel.label, box=_rounded(panel.box, page), caption=panel.caption) for panel in figure.panels

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from figtune.extraction.records import FigureKind, FigureType, TableGrid
 from figtune.figures.captions import Caption, find_captions
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
-from figtune.figures.figure_labels import FigureLabel, hides_words, ordered_labels
+from figtune.figures.figure_labels import FigureLabel, ordered_labels
 from figtune.figures.foreground_mask import CompressedMask, ForegroundMask
 from figtune.figures.matching import (
     SidePrior,
@@ -24,6 +25,7 @@ from figtune.figures.panels import DetectedPanel, find_panels, may_have_panels
 from figtune.figures.region_candidates import propose_candidates
 from figtune.figures.scoring import Region
 from figtune.figures.table_grid import table_grid
+from figtune.figures.word_visibility import INK_DPI, hides_words, shows_words
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules
@@ -63,6 +65,8 @@ class DetectedFigure:
     """Words inside the region, in reading order."""
     hides_words: bool
     """True if it may hold words that the text layer lacks."""
+    shows_words: bool
+    """True if the labels are for certain what is printed in it."""
     text_sizes: tuple[tuple[float, int], ...]
     """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
@@ -244,6 +248,10 @@ def _paired(
     dehyphenator: Dehyphenator,
 ) -> DetectedFigure:
     graphics = document.graphics(text.index)
+    lines = text.lines_in(region.box)
+    pictures = list(zip(graphics.images, photo_scores, strict=True))
+    hides = _loses_words(region.box, text) or hides_words(region.box, pictures, graphics.drawings)
+    ink = partial(document.text_ink, text.index, region.box, INK_DPI)
     return DetectedFigure(
         figure_type=caption.figure_type,
         name=caption.name,
@@ -255,9 +263,11 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=ordered_labels(caption.figure_type, lines := text.lines_in(region.box), dehyphenator),
-        hides_words=_loses_words(region.box, text)
-        or hides_words(region.box, zip(graphics.images, photo_scores, strict=True), graphics.drawings),
+        labels=ordered_labels(caption.figure_type, lines, dehyphenator),
+        hides_words=hides,
+        shows_words=not hides
+        and caption.figure_type == "Figure"
+        and shows_words(region.box, lines, pictures, graphics.drawings, ink),
         text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground, dehyphenator),
         grid=grid_in(document, region.box, caption.figure_type, text),
@@ -298,6 +308,7 @@ def _without_region(caption: Caption) -> DetectedFigure:
         reason=_NO_REGION,
         labels=(),
         hides_words=False,
+        shows_words=False,
         text_sizes=(),
         panels=(),
     )
@@ -318,6 +329,7 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphena
         reason=_NO_CAPTION,
         labels=ordered_labels("Figure", lines := text.lines_in(box), dehyphenator),
         hides_words=True,
+        shows_words=False,
         text_sizes=_sizes_of(lines),
         panels=(),
     )

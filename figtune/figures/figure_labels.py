@@ -1,8 +1,6 @@
 """Words printed in a figure: lines of the text layer put together to labels, in reading order.
 
-A label may take several lines, and the numbers along an axis are one. Labels are ordered as a reader goes through them:
-the figure is cut where the widest gap runs through it, across or down, and each half again (recursive XY-cut, Nagy and
-Seth 1984).
+A label may take several lines, and the numbers along an axis are one.
 """
 
 from __future__ import annotations
@@ -16,7 +14,8 @@ from math import log
 from figtune.extraction.records import FigureType
 from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import SUBSCRIPT, SUPERSCRIPT, marked_text
-from figtune.pdf.page import Drawing, Line
+from figtune.pdf.page import Line
+from figtune.pdf.reading_order import NUMBER, reading_order, value_of
 from figtune.pdf.text_cleanup import Dehyphenator
 
 _PRINTED_OVER = 0.2
@@ -33,25 +32,17 @@ _HAS_INDEX = re.compile(r"(?:^|[^\w.])[^\W\d]{1,4}['’]?[)\]]?$|^\d+$|[^\w\s)\]
 _STACKED_GAP = 0.6  # em between lines of a block
 _LABEL_GAP = 0.5  # em between lines of a label
 _LINE_GAP = 0.35  # em between lines of a sentence
+_SENTENCE = 3  # words from which a label may go on in the next line
 _SAME_SIZE = 0.15
 _FEWEST_TICKS = 3
+_OUT_OF_LINE = 0.35  # em between the ends of numbers of one axis
 _UNEVEN = 0.25
 """Share by which the steps of an axis may differ."""
 _LONGEST_STEP = 7.0  # em: further apart must be numbers of one axis by their values, not of plots side by side
-_ACROSS_FIRST = 1.5
-"""Factor by which a gap between columns must exceed one between rows to be cut first: rows are set closer."""
-_NUMBER = re.compile(r"[−\-–+]?\d+(?:[.,]\d+)*\s?[%kKM×x°]?")
 _ITEM = re.compile(r"\d{1,2}[.)]")
 _ITEM_GAP = 2.0  # em
+_PANEL_LABEL = re.compile(r"\(\w{1,3}\)")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
-_GLYPH_SIDES = (0.8, 13.0)
-"""Sides of a letter in points."""
-_FEWEST_GLYPHS = 18
-"""Distinct sizes of small filled shapes from which they are letters drawn as outlines; of 160 diagrams and plots those
-without outlined words have 15 at most, as markers and arrowheads have few sizes."""
-_LEAST_PICTURE = 0.015
-"""Share of the figure from which a drawn picture may hold words."""
-_PHOTOGRAPH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +78,9 @@ def ordered_labels(
 def put_in_order(pieces: Iterable[FigureLabel], dehyphenator: Dehyphenator) -> tuple[FigureLabel, ...]:
     """Return the labels that pieces make, in reading order."""
     blocks = _blocks(_with_scales(_with_items(_with_indices(_whole_words(_printed_once(pieces))))))
-    return tuple(label for block in _cut(blocks) for label in _joined(block.pieces, dehyphenator))
-
-
-def hides_words(region: Box, pictures: Iterable[tuple[Box, float]], drawings: Iterable[Drawing]) -> bool:
-    """Return True if a figure may hold words that are not in the text layer: in drawn pictures, or as outlines.
-
-    Args:
-        pictures: boxes of images, each with its likelihood to be a photograph.
-    """
-    if any(photo < _PHOTOGRAPH and box.overlap(region) >= _LEAST_PICTURE * region.area for box, photo in pictures):
-        return True
-    least, most = _GLYPH_SIDES
-    sizes = {
-        (round(drawing.box.width, 1), round(drawing.box.height, 1))
-        for drawing in drawings
-        if drawing.filled
-        and not drawing.rectangle
-        and least <= drawing.box.width <= most
-        and least <= drawing.box.height <= most
-        and region.contains(drawing.box, 2)
-    }
-    return len(sizes) >= _FEWEST_GLYPHS
+    texts = [block.pieces[0].text if len(block.pieces) == 1 else "" for block in blocks]
+    order = reading_order(texts, [block.box for block in blocks])
+    return tuple(label for place in order for label in _joined(blocks[place].pieces, dehyphenator))
 
 
 def _printed_once(pieces: Iterable[FigureLabel]) -> list[FigureLabel]:
@@ -204,12 +176,14 @@ def _with_index(piece: FigureLabel, indices: Sequence[FigureLabel]) -> FigureLab
 
 def _with_scales(pieces: list[FigureLabel]) -> list[FigureLabel]:
     """Join the numbers of each axis to one label."""
-    numbers = [piece for piece in pieces if piece.horizontal and _NUMBER.fullmatch(piece.text)]
-    rest = [piece for piece in pieces if not (piece.horizontal and _NUMBER.fullmatch(piece.text))]
+    numbers = [piece for piece in pieces if piece.horizontal and NUMBER.fullmatch(piece.text)]
+    rest = [piece for piece in pieces if not (piece.horizontal and NUMBER.fullmatch(piece.text))]
     numbers, rows = _scales(numbers, _baseline, _center, across=True)
     numbers, columns = _scales(numbers, _right, _baseline, across=False)
-    rest += (*rows, *columns)
-    return rest + numbers
+    turned = [piece for piece in rest if not piece.horizontal and NUMBER.fullmatch(piece.text)]
+    rest = [piece for piece in rest if piece not in turned]
+    turned, turned_columns = _scales(turned, _right, _middle, across=False)
+    return [*rest, *rows, *columns, *turned_columns, *numbers, *turned]
 
 
 def _baseline(piece: FigureLabel) -> float:
@@ -218,6 +192,10 @@ def _baseline(piece: FigureLabel) -> float:
 
 def _center(piece: FigureLabel) -> float:
     return (piece.box.x0 + piece.box.x1) / 2
+
+
+def _middle(piece: FigureLabel) -> float:
+    return (piece.box.top + piece.box.bottom) / 2
 
 
 def _right(piece: FigureLabel) -> float:
@@ -236,7 +214,7 @@ def _scales(
     scales: list[FigureLabel] = []
     lines: list[list[FigureLabel]] = []
     for piece in sorted(numbers, key=place):
-        if lines and place(piece) - place(lines[-1][0]) <= 0.2 * piece.size:
+        if lines and place(piece) - place(lines[-1][0]) <= _OUT_OF_LINE * piece.size:
             lines[-1].append(piece)
         else:
             lines.append([piece])
@@ -269,7 +247,7 @@ def _runs(
 
 def _is_regular(pieces: Sequence[FigureLabel]) -> bool:
     """Return True if numbers grow by one difference or one factor, as those of an axis do."""
-    values = [_value(piece) for piece in pieces]
+    values = [value_of(piece.text) for piece in pieces]
     if len(values) < 3 or min(values) < 0:
         return len(values) < 3
     low, middle, high = values
@@ -279,18 +257,10 @@ def _is_regular(pieces: Sequence[FigureLabel]) -> bool:
 
 
 def _goes_on(run: Sequence[FigureLabel], piece: FigureLabel) -> bool:
-    before, value = _value(run[-1]), _value(piece)
+    before, value = value_of(run[-1].text), value_of(piece.text)
     if len(run) < 2:
         return before != value
-    return (value > before) == (before > _value(run[-2])) and before != value
-
-
-def _value(piece: FigureLabel) -> float:
-    plain = re.sub(r"[^\d.\-]", "", re.sub("[−–]", "-", piece.text))
-    try:
-        return float(plain)
-    except ValueError:
-        return 0.0
+    return (value > before) == (before > value_of(run[-2].text)) and before != value
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +290,7 @@ def _continues(last: FigureLabel, piece: FigureLabel) -> bool:
         return (
             abs(last.box.top - piece.box.top) <= 0.3 * piece.size and abs(last.box.x1 - piece.box.x1) <= 6 * piece.size
         )
-    if _NUMBER.match(last.text) or _NUMBER.match(piece.text):
+    if NUMBER.match(last.text) or NUMBER.match(piece.text):
         return False
     shared = min(last.box.x1, piece.box.x1) - max(last.box.x0, piece.box.x0)
     narrow = min(last.box.width, piece.box.width)
@@ -334,38 +304,12 @@ def _in_line(block: _Block) -> _Block:
     return replace(block, pieces=tuple(sorted(block.pieces, key=lambda piece: piece.box.x1)))
 
 
-def _cut(blocks: Sequence[_Block]) -> list[_Block]:
-    """Order blocks by cutting them apart at the widest gap."""
-    if len(blocks) < 2:
-        return list(blocks)
-    rows = _widest_gap([(block.box.top, block.box.bottom) for block in blocks])
-    columns = _widest_gap([(block.box.x0, block.box.x1) for block in blocks])
-    if max(rows[0], columns[0]) <= 0:
-        return sorted(blocks, key=lambda block: (block.box.top, block.box.x0))
-    if _ACROSS_FIRST * rows[0] >= columns[0]:
-        first = [block for block in blocks if block.box.bottom <= rows[1]]
-    else:
-        first = [block for block in blocks if block.box.x1 <= columns[1]]
-    return _cut(first) + _cut([block for block in blocks if block not in first])
-
-
-def _widest_gap(extents: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the width of the widest gap, 0 where there is none, and where it begins."""
-    ordered = sorted(extents)
-    widest, place, end = 0.0, 0.0, ordered[0][1]
-    for start, stop in ordered[1:]:
-        if start - end > widest:
-            widest, place = start - end, end
-        end = max(end, stop)
-    return widest, place
-
-
 def _joined(pieces: Sequence[FigureLabel], dehyphenator: Dehyphenator) -> list[FigureLabel]:
     """Join the lines of each label of a block."""
     labels: list[FigureLabel] = []
     before: FigureLabel | None = None
     for piece in pieces:
-        if before is not None and _is_one_label(before, piece):
+        if before is not None and _is_one_label(before, piece, labels[-1].text):
             text = dehyphenator.join([labels[-1].text, piece.text])
             labels[-1] = replace(labels[-1], text=text, box=Box.around([labels[-1].box, piece.box]))
         else:
@@ -374,7 +318,7 @@ def _joined(pieces: Sequence[FigureLabel], dehyphenator: Dehyphenator) -> list[F
     return labels
 
 
-def _is_one_label(above: FigureLabel, below: FigureLabel) -> bool:
+def _is_one_label(above: FigureLabel, below: FigureLabel, so_far: str) -> bool:
     """Return True if two lines are one label: centred lines of unlike width, or a sentence that goes on.
 
     Lines of a legend begin at one place, each with a capital.
@@ -383,12 +327,20 @@ def _is_one_label(above: FigureLabel, below: FigureLabel) -> bool:
         return False
     if not (_LETTERS.search(above.text) and _LETTERS.search(below.text)):
         return False
-    flush = abs(above.box.x0 - below.box.x0) <= 0.2 * above.size
-    # Entries of a legend in lower case are single words, or stand further apart.
+    if _PANEL_LABEL.match(below.text):
+        return False
+    flush, flush_right = (
+        abs(one - other) <= 0.2 * above.size
+        for one, other in ((above.box.x0, below.box.x0), (above.box.x1, below.box.x1))
+    )
+    # Entries of a legend in lower case are short, begin alike, or stand further apart.
     goes_on = (
-        below.text[0].islower() and " " in above.text and below.box.top - above.box.bottom <= _LINE_GAP * above.size
+        below.text[0].islower()
+        and len(so_far.split()) >= _SENTENCE
+        and above.text.split()[0] != below.text.split()[0]
+        and below.box.top - above.box.bottom <= _LINE_GAP * above.size
     )
     if above.text.endswith(("-", ",")) or (flush and goes_on):
         return True
     centred = abs(_center(above) - _center(below)) <= 0.15 * above.size + 0.02 * max(above.box.width, below.box.width)
-    return centred and not flush
+    return centred and not (flush or flush_right)

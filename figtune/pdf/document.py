@@ -50,6 +50,7 @@ _KEPT_GRAPHICS = 50_000  # images and paths of a document, which take 12 MB
 _STORE_SHRINK = 50  # percent of MuPDF's cache of decoded images to drop whenever a page is let go
 _PAGES_OF_A_FILE = 100  # that are interpreted before it is opened anew
 _POINTS_PER_INCH = 72.0
+_SEEN = 24  # of 255 greys by which text must differ from what lies below it
 _LOSSES = re.compile("zlib error|read error; treating|cannot load object|page may not be correct")
 """Warnings of MuPDF where data is lost. None comes up in 56 sound papers, whose warnings are of fonts and links."""
 # PyMuPDF turns some of MuPDF's errors into the first two and lets others through as they are.
@@ -165,6 +166,33 @@ class Document:
             )
             rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
             return rows[:, : pixels.width].copy()
+
+    def text_ink(self, index: int, box: Box, dpi: float) -> NDArray[np.bool_] | None:
+        """The pixels inside `box` (points) of the page at `index` that its text changes: bool[H, W] at `dpi`.
+
+        Text that is covered, clipped, invisible or of the colour of its ground changes none. None where the text is
+        not of the page's text layer.
+        """
+        with self._reading(index), _without_color_profiles():
+            painted = [self._painted(index, box, dpi / _POINTS_PER_INCH, with_text=text) for text in (True, False)]
+        changed: NDArray[np.bool_] = np.abs(painted[0].astype(np.int16) - painted[1]) >= _SEEN
+        return changed
+
+    def _painted(self, index: int, box: Box, scale: float, *, with_text: bool) -> GreyImage:
+        mupdf = pymupdf.mupdf
+        area = pymupdf.IRect(pymupdf.Rect(box.x0, box.top, box.x1, box.bottom) * scale)
+        pixels = pymupdf.Pixmap(pymupdf.csGRAY, area, 0)
+        pixels.clear_with(255)
+        device = mupdf.fz_new_draw_device(mupdf.FzMatrix(scale, 0, 0, scale, 0, 0), pixels.this)
+        if not with_text:
+            device.m_internal.fill_text = device.m_internal.stroke_text = None
+        everything = mupdf.FzRect(mupdf.fz_infinite_rect)
+        mupdf.fz_run_display_list(
+            self._display_list(index).this, device, mupdf.FzMatrix(), everything, mupdf.FzCookie()
+        )
+        mupdf.fz_close_device(device)
+        rows = np.frombuffer(pixels.samples_mv, dtype=np.uint8).reshape(pixels.height, pixels.stride)
+        return rows[:, : pixels.width].copy()
 
     def turned_back(self, index: int, pixels: GreyImage) -> GreyImage:
         """Return pixels of the page at `index` as a reader shows it: uint8[H, W] or uint8[W, H]."""

@@ -123,6 +123,10 @@ class OcrDocument(Document):
         columns = slice(max(0, int(box.x0 * scale)), max(1, int(np.ceil(box.x1 * scale))))
         return np.ascontiguousarray(page[rows, columns])
 
+    def text_ink(self, index: int, box: Box, dpi: float) -> NDArray[np.bool_] | None:
+        """The pixels inside `box` that the text of the page at `index` changes; None where OCR has read it."""
+        return None if index in self._recognized else super().text_ink(index, box, dpi)
+
     def _straight_page(self, index: int) -> GreyImage:
         """The scanned page at `index`, straight and white, without lone marks; the last one is kept."""
         from figtune.pdf.scan_pixels import straightened, whitened

@@ -28,6 +28,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Our net, similar to Doe et al. [4], is small.", "Our net is small.", {"citation"}),
     ("The net is similar to that used by Doe et al. [4].", None, {"citation", "citation_as_noun"}),
     ("Its blocks are identical to those of [4].", None, {"citation", "citation_as_noun"}),
+    ("All nets besides [4] are small.", "All nets besides prior work are small.", {"citation"}),
     ("We use the decoder from [4].", None, {"citation", "citation_as_noun"}),
     (
         "We use the decoder from [4] to fill holes in masks.",
@@ -316,6 +317,9 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("In practice, we can use many more with small costs.", True),
         ("In practice, we can use many more masks.", False),
         ("First, they are small.", True),
+        ("A typical example is our net.", True),
+        ("A more elaborate net reads masks.", True),
+        ("A more elaborate net than ours reads masks.", False),
         ("Our net still wins, but no longer by much.", True),
         ("Even at night our net still wins.", False),
         ("First, masks are small.", False),

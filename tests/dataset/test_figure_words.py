@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from figtune.dataset.figure_words import printed_lines, printed_words
-from figtune.extraction.records import Panel, TableGrid
+from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
 from tests.dataset.content_maker import PLAIN_FIGURE
 from tests.rows import each_row
 
@@ -18,9 +19,9 @@ def test_lines_stay_lines_in_their_order() -> None:
 
 
 def test_marks_of_plots_and_quotes_are_readable() -> None:
-    text = "Top-1 Acc. (%)\n0.5\nMoXI(-)\nIt's \"a cat\"!\n…\nUsers' choice"
+    text = "Top-1 Acc. (%)\n10^2 10^3 10^4\nMoXI(-)\nIt's \"a cat\"!\n…\nUsers' choice"
     assert printed_lines(text.splitlines(), 50) == (
-        ("Top-1 Acc. (%)", "0.5", "MoXI(-)", 'It\'s "a cat"!', "Users' choice"),
+        ("Top-1 Acc. (%)", "10^2 10^3 10^4", "MoXI(-)", 'It\'s "a cat"!', "Users' choice"),
         "",
     )
 
@@ -41,6 +42,10 @@ def test_marks_of_plots_and_quotes_are_readable() -> None:
         ("Mul1ple filters of it\nEncoder", "unreadable_words_in_figure"),
         ("The voltage inside\n(mV)\nTime outside\n(mV)", "unreadable_words_in_figure"),
         ("The mean of it\nH_1\nH_2\nH^2", "unreadable_words_in_figure"),
+        ("Error of it\n0 1 2 3\n11 x 10", "unreadable_words_in_figure"),
+        ("Number of Species\n∆+", "unreadable_words_in_figure"),
+        ("T ransformer of it\nEncoder", "unreadable_words_in_figure"),
+        ("adaptivefeatureaggregation of it\nEncoder", "unreadable_words_in_figure"),
     ],
 )
 def test_what_cannot_be_read_is_left_out(text: str, rule: str) -> None:
@@ -64,22 +69,50 @@ def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
     assert printed_lines([*labels, formula], 50) == ((), "unreadable_words_in_figure")
 
 
-def test_numbers_that_belong_to_no_axis_are_few() -> None:
-    labels = ["Speedup of layers", "Ours", "0 1 2 3", "2.4", "−1.5%"]
+def test_numbers_that_belong_to_no_axis_are_not_read() -> None:
+    labels = ["Speedup of layers", "Ours", "0 1 2 3"]
     assert printed_lines(labels, 50) == (tuple(labels), "")
     assert printed_lines([*labels, "1.2"], 50) == ((), "unreadable_words_in_figure")
 
 
+def figure_of(places: Sequence[tuple[str, BoxTuple]]) -> FigureRecord:
+    return replace(
+        PLAIN_FIGURE,
+        figure_text="\n".join(text for text, _ in places),
+        text_boxes=tuple(box for _, box in places),
+        shows_words=True,
+    )
+
+
 def test_labels_that_lie_over_each_other_are_not_read() -> None:
-    names, axis = ["Image encoder of words", "Text decoder"], (0.0, 0.0, 10.0, 80.0)
-    figure = replace(PLAIN_FIGURE, figure_text="\n".join(names), text_boxes=(axis, (8.0, 30.0, 60.0, 38.0)))
-    assert [(each.labels, each.reject_rule) for each in printed_words(figure)] == [(tuple(names), "")]
-    covered = replace(figure, text_boxes=(axis, (2.0, 30.0, 10.0, 38.0)))
+    names = (("Image encoder of words", (0.0, 0.0, 90.0, 8.0)), ("Text decoder", (10.0, 30.0, 60.0, 38.0)))
+    assert [(each.labels, each.reject_rule) for each in printed_words(figure_of(names))] == [
+        (("Image encoder of words", "Text decoder"), "")
+    ]
+    covered = figure_of((names[0], (names[1][0], (10.0, 4.0, 60.0, 12.0))))
     assert [each.reject_rule for each in printed_words(covered)] == ["unreadable_words_in_figure"]
 
 
-def test_a_figure_that_may_hold_more_words_is_not_read() -> None:
-    words = printed_words(replace(PLAIN_FIGURE, hides_words=True))
+def test_words_that_could_be_read_in_another_order_are_not_read() -> None:
+    grid = [
+        (text, (x, y, x + 30.0, y + 8.0))
+        for text, x, y in (("Slice", 0, 0), ("Pool", 60, 0), ("Roll", 0, 30), ("Stack", 60, 30))
+    ]
+    assert [each.reject_rule for each in printed_words(figure_of(grid))] == ["unsure_order_of_words"]
+
+
+def test_an_axis_without_its_minus_signs_is_not_read() -> None:
+    upright = ("0.3 0.2 0.1 0", (0.0, 0.0, 9.0, 70.0))
+    across, name = ("0 1 2 3", (10.0, 72.0, 90.0, 80.0)), ("Loss of words", (20.0, 84.0, 80.0, 92.0))
+    assert [each.reject_rule for each in printed_words(figure_of([upright, across, name]))] == [""]
+    torn = figure_of([upright, ("0.1 0.2 0.3", (0.0, 82.0, 9.0, 130.0)), name])
+    assert [each.reject_rule for each in printed_words(torn)] == ["unreadable_words_in_figure"]
+    alone = figure_of([upright, ("Loss of words", (20.0, 72.0, 80.0, 80.0))])
+    assert [each.reject_rule for each in printed_words(alone)] == ["unsure_order_of_words"]
+
+
+def test_a_figure_that_may_hold_other_words_is_not_read() -> None:
+    words = printed_words(replace(PLAIN_FIGURE, shows_words=False))
     assert [(each.labels, each.reject_rule) for each in words] == [((), "hidden_words_in_figure")]
 
 
@@ -98,6 +131,7 @@ def test_many_words_are_read_panel_by_panel() -> None:
     names = ["Image encoder of words", "Text decoder of words"] * 6
     figure = replace(
         PLAIN_FIGURE,
+        shows_words=True,
         figure_text="\n".join(names),
         text_boxes=tuple(
             (100.0 * (place % 2) + 10, 8.0 * place, 100.0 * (place % 2) + 90, 8.0 * place + 6) for place in range(12)
@@ -109,5 +143,7 @@ def test_many_words_are_read_panel_by_panel() -> None:
     assert [each.labels for each in words] == [("Image encoder of words",) * 6, ("Text decoder of words",) * 6]
     cut = replace(figure, text_boxes=((60.0, 0.0, 140.0, 6.0), *figure.text_boxes[1:]))
     assert [each.reject_rule for each in printed_words(cut)] == ["words_cut_in_panel"] * 2
+    shown = replace(figure, text_boxes=((40.0, 0.0, 104.0, 6.0), *figure.text_boxes[1:]))
+    assert [each.reject_rule for each in printed_words(shown)] == ["", "words_cut_in_panel"]
     few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
     assert [each.panel for each in printed_words(few)] == [None]

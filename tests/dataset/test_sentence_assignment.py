@@ -138,6 +138,14 @@ def test_what_leans_on_a_repeated_sentence_goes_with_it() -> None:
     assert (*shares.explain, *shares.analyze, *shares.describe) == ()
 
 
+def test_what_a_later_sentence_says_too_is_said_once() -> None:
+    shorter, longer = (
+        "The figure has red boxes of people.",
+        "The figure has red boxes of people and blue boxes of cars at night.",
+    )
+    assert assigned(passage(shorter, longer), is_architecture=False).describe == (longer,)
+
+
 def test_a_short_share_joins_the_largest() -> None:
     shares = assigned(passage(MECHANISM), passage("Red boxes of the figure mark people."))
     assert shares.analyze == (MECHANISM, "Red boxes of the figure mark people.")
@@ -170,6 +178,16 @@ def test_panels_take_their_part_of_the_caption_where_it_can_spare_it() -> None:
     assert (shares.caption, shares.panels) == (CAPTION, parts)
     bare = assigned(caption=caption[1:], panels=parts)
     assert (bare.caption, bare.panels) == (caption[1:], ())
+
+
+def test_a_list_that_begins_within_a_sentence_is_not_parted() -> None:
+    parts = (
+        PanelPart(label="a", sentences=("The image of a street at night.",)),
+        PanelPart(label="b", sentences=("The mask of all cars in it.",)),
+    )
+    caption = ("Masks of a street: (a) The image of a street at night.", "(b) The mask of all cars in it.")
+    shares = assigned(caption=caption, panels=parts)
+    assert (shares.caption, shares.panels) == (caption, parts[:1])
 
 
 def test_panels_keep_their_part_where_the_caption_lost_its_list() -> None:

@@ -30,6 +30,7 @@ FACTS = FigureFacts(
     panel_count=0,
     figure_text="Quality Cost Method PSNR FID Time Data Base model Large model Twin remark Ours",
     hides_words=False,
+    shows_words=False,
     aspect=2.5,
     caption="Results of all methods in the test.",
     other_caption="Ablation of the single modules here.",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from figtune.core.errors import InputError
@@ -143,7 +144,7 @@ def test_only_an_upload_can_be_named(folder: UploadFolder, tmp_path: Path) -> No
     os.mkfifo(folder.path / "pipe")
     for name in ("link.png", "circle", "up/out.png", "pipe", "", ".", "../out.png", "missing", "in.png/..", "a\0b"):
         echo = Echo()
-        with pytest.raises(Exception, match="no such upload"):
+        with pytest.raises(HTTPException, match="no such upload"):
             ask(PathMask(echo, folder, {}), "GET", f"/gradio_api/file={ALIAS}/{name}".replace("\0", "%00"))
         assert echo.paths == []
     echo = Echo()
@@ -251,7 +252,8 @@ def test_uploads_are_gone_after_signals(tmp_path: Path, number: signal.Signals, 
     server.send_signal(number)
     _, said = server.communicate(timeout=60)
     assert list(tmp_path.iterdir()) == []
-    assert "Traceback" not in said or number == signal.SIGINT
+    # The program above reads its stdin outside of `run_cli`, which says nothing of Ctrl-C.
+    assert ("Traceback" in said) == (number == signal.SIGINT and "early" in words)
 
 
 @pytest.mark.slow

@@ -39,6 +39,12 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return moved_model(tmp_path_factory.mktemp("model"), request.param)
 
 
+@pytest.fixture(scope="module")
+def gemma3(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """For what is done with features, whichever family they are of."""
+    return moved_model(tmp_path_factory.mktemp("model"), "tiny-gemma3")
+
+
 @pytest.fixture
 def blind(loaded: LoadedModel) -> LoadedModel:
     """The same model, its vision encoder left on the disk."""
@@ -94,7 +100,7 @@ def test_kept_features_are_those_of_each_picture_alone(
         assert torch.equal(kept(store, name), alone)
 
 
-@pytest.mark.parametrize("fit", get_args(ImageFit))
+@each_row("fit", get_args(ImageFit))
 def test_an_image_fitted_for_a_server_is_read_as_it_was(loaded: LoadedModel, fit: ImageFit) -> None:
     family, processor = loaded.family, loaded.processor
     if (family.model_type, fit) == ("gemma4", "letterbox"):
@@ -107,7 +113,7 @@ def test_an_image_fitted_for_a_server_is_read_as_it_was(loaded: LoadedModel, fit
             assert torch.equal(read[name], tensor), name
 
 
-@pytest.mark.parametrize("rows", [2, 5, 40])
+@each_row("rows", [2, 5, 40])
 def test_features_of_a_batch_are_those_of_each_picture_alone(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, rows: int
 ) -> None:
@@ -163,61 +169,61 @@ def test_a_batch_that_does_not_fit_is_taken_in_halves(
 
 
 def test_many_pictures_are_decoded_in_threads_each_as_alone(
-    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gemma3: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoding, "_num_threads", lambda: 4)
     images = [Image.new("RGB", (40 + 3 * number, 70 - number), (number, 255 - number, 7)) for number in range(30)]
     files = saved(tmp_path, images)
-    store = prepared_features(tmp_path / "kept", loaded, files)
+    store = prepared_features(tmp_path / "kept", gemma3, files)
     for name, image in zip(files, images, strict=True):
-        assert torch.equal(kept(store, name), encode_image(loaded, image).tensors[FEATURES])
+        assert torch.equal(kept(store, name), encode_image(gemma3, image).tensors[FEATURES])
 
 
-@pytest.mark.parametrize("rows", [None, 100])
+@each_row("rows", [None, 100])
 def test_a_picture_that_cannot_be_read_ends_the_run_and_keeps_what_was_encoded(
-    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, rows: int | None
+    gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path, rows: int | None
 ) -> None:
     last = sorted(files)[-1]
     whole = files[last].read_bytes()
     files[last].write_bytes(whole[: len(whole) // 2])  # its size is known
     with pytest.raises(InputError, match="no image, or a broken one"):
-        prepared_features(tmp_path / "kept", loaded, files, rows)
+        prepared_features(tmp_path / "kept", gemma3, files, rows)
     (folder,) = (tmp_path / "kept").iterdir()
     assert len(FeatureShards(folder)) == 2
     files[last].write_bytes(whole)
     before = content(folder)
-    store = prepared_features(tmp_path / "kept", loaded, files)
+    store = prepared_features(tmp_path / "kept", gemma3, files)
     assert len(store.shards) == 3
     assert before.items() <= content(folder).items()
 
 
 def test_a_second_run_writes_nothing_and_needs_no_right_to(
-    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
+    gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    store = prepared_features(tmp_path / "kept", loaded, files)
+    store = prepared_features(tmp_path / "kept", gemma3, files)
     before = content(store.shards.folder)
     assert len(before) == 2, "a shard and its index"
     stamps = [path.stat().st_mtime_ns for path in store.shards.folder.iterdir()]
-    again = prepared_features(tmp_path / "kept", loaded, files)
+    again = prepared_features(tmp_path / "kept", gemma3, files)
     assert content(store.shards.folder) == before
     assert [path.stat().st_mtime_ns for path in store.shards.folder.iterdir()] == stamps
     assert all(torch.equal(kept(again, name), kept(store, name)) for name in files)
 
 
 def test_a_disk_without_room_is_told_before_it_is_full(
-    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_cache, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(ResourceError, match=r"the features of 3 images take .* GB, and the disk of .* has 0.0 GB free"):
-        prepared_features(tmp_path / "kept", loaded, files)
+        prepared_features(tmp_path / "kept", gemma3, files)
     assert not (tmp_path / "kept").exists()
 
 
-def test_what_an_older_version_kept_is_removed(loaded: LoadedModel, files: dict[str, Path], tmp_path: Path) -> None:
+def test_what_an_older_version_kept_is_removed(gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path) -> None:
     old = tmp_path / "kept" / "0123456789abcdef" / f"{next(iter(files))}.safetensors"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"features")
-    prepared_features(tmp_path / "kept", loaded, files)
+    prepared_features(tmp_path / "kept", gemma3, files)
     assert not old.parent.exists()
 
 
@@ -310,16 +316,16 @@ def share_of_features(model: Path, root: Path, files: dict[str, Path]) -> int:
 
 @pytest.mark.slow
 def test_three_processes_each_compute_a_share_and_read_all(
-    loaded: LoadedModel, files: dict[str, Path], tmp_path: Path
+    gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    alone = prepared_features(tmp_path / "alone", loaded, files)
-    launched = Launched(3, share_of_features, loaded.base_dir.parent, tmp_path / "shared", files, log=tmp_path / "log")
+    alone = prepared_features(tmp_path / "alone", gemma3, files)
+    launched = Launched(3, share_of_features, gemma3.base_dir.parent, tmp_path / "shared", files, log=tmp_path / "log")
     assert launched.codes() == [0, 0, 0], launched.said()
     shares = [line.removeprefix("computed ") for line in launched.said().splitlines() if line.startswith("computed ")]
     assert sorted(shares) == sorted(files)
     folder = tmp_path / "shared" / alone.shards.folder.name
     assert len(list(folder.iterdir())) == 6
-    shared = FeatureStore(images=image_files(loaded, files), shards=FeatureShards(folder))
+    shared = FeatureStore(images=image_files(gemma3, files), shards=FeatureShards(folder))
     assert all(torch.equal(kept(shared, name), kept(alone, name)) for name in files)
 
 

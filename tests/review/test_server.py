@@ -160,15 +160,21 @@ def test_other_sites_change_and_read_nothing(client: Client, headers: dict[str, 
 )
 def test_no_other_path_is_served(client: Client, path: str) -> None:
     answer = client.ask("GET", path.encode("ascii", "backslashreplace").decode())
-    assert answer.status in (400, 404)
+    assert answer.status == 404
     assert b"import" not in answer.body
 
 
-@each_row("query", ["order=random", "shown=secret", "low=nan", "low=x", "more=1", "direction=up", "low=inf"])
+@each_row("query", ["order=random", "shown=secret", "low=x", "more=1", "direction=up"])
 def test_a_step_has_known_words_only(client: Client, query: str) -> None:
     answer = client.ask("GET", f"/step?{query}")
-    # Not a number is above and below nothing.
-    assert answer.status == 422 or json.loads(answer.body)["total"] == 0
+    assert answer.status == 422
+
+
+@each_row("bound", ["nan", "inf"])
+def test_nothing_is_above_what_is_no_number_or_has_no_end(client: Client, bound: str) -> None:
+    answer = client.ask("GET", f"/step?low={bound}")
+    assert answer.status == 200
+    assert json.loads(answer.body)["total"] == 0
 
 
 @each_row("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"])
