@@ -18,7 +18,7 @@ from figtune.core.settings import Device, check_pair, check_setting
 from figtune.dataset.records import Task
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
-from figtune.export.settings import ExportSettings
+from figtune.export.post_training import ExportSettings
 from figtune.extraction.settings import ExtractSettings
 from figtune.inference.settings import AskSettings
 from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS

@@ -20,8 +20,7 @@ from figtune.core import commands
 from figtune.core.artifacts import Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.errors import NothingProducedError
-from figtune.core.optional import require
-from figtune.core.settings import flatten
+from figtune.core.settings import flatten, require
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 
 _WHERE = ("extract.engine", "extract.ray_address")
@@ -32,7 +31,7 @@ def describe(config: Config) -> Stage:
     """Describe what this stage would make, and from what."""
     from figtune.extraction.extract_folder import CONTENT_FILES, CONTENT_FOLDERS, EXTRACTION_VERSION, pdf_hashes
     from figtune.extraction.records import GALLERY_FILE
-    from figtune.pdf.ocr_engine import engine_version
+    from figtune.pdf.ocr import engine_version
 
     settings = flatten(config.extract, "extract.")
     return Stage(

@@ -22,8 +22,7 @@ from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
 from figtune.core.distributed import run_distributed
 from figtune.core.log import print_result
-from figtune.core.optional import require
-from figtune.core.settings import flatten
+from figtune.core.settings import flatten, require
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
 from figtune.dataset.records import EXAMPLES_READ
 from figtune.inference.adapter_record import adapter_fingerprint
@@ -69,7 +68,7 @@ def check(config: Config) -> None:
 def check_request(config: Config) -> None:
     """See that what is to be asked about can be read, and that a page can be served."""
     if config.test_image is not None:
-        from figtune.inference.preflight import check_subject
+        from figtune.inference.adapter_record import check_subject
 
         check_subject(config.test_image, config.figure, config.answers)
     if config.serve:
@@ -102,7 +101,7 @@ def _asked_for(config: Config) -> tuple[str, Callable[[Config], StageResult]] | 
 def _talk(config: Config) -> StageResult:
     from figtune.core.web_access import Access
     from figtune.inference.ask import ask_about
-    from figtune.inference.prompt_spec import PromptSpec
+    from figtune.inference.paper_figures import PromptSpec
     from figtune.inference.serve import serve
     from figtune.inference.settings import InferenceSettings
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import prepare_data
 from figtune.core.jsonl import read_json
+from figtune.dataset.finalize import summary_of
 from figtune.dataset.records import SPLITS, STATS_FILE, Example, Stats
 from figtune.dataset.sentences import count_words, split_sentences
 from figtune.dataset.shards import stream_examples
-from figtune.dataset.stats import summary_of
 
 
 @dataclass

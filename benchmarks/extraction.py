@@ -40,7 +40,7 @@ from figtune.extraction.text_source import read_texts
 from figtune.extraction.worker import run_locally
 from figtune.figures.detector import detect_figures
 from figtune.layout.mentions import mentions_of
-from figtune.pdf.dehyphenation import dehyphenator_for
+from figtune.pdf.text_cleanup import dehyphenator_for
 from figtune.reports.gallery import write_gallery
 
 DPI = 200

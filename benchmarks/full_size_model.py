@@ -32,7 +32,7 @@ from transformers import (
 from benchmarks.gemma_tokenizer import gemma_tokenizer
 from figtune.core.io import atomic_write_dir
 from figtune.core.log import progress_bar
-from figtune.models.processor_files import ImageTextProcessor
+from figtune.models.model_files import ImageTextProcessor
 from figtune.models.tiny import tiny_tokenizer
 
 _SEED = 0

@@ -40,10 +40,9 @@ from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
 from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
 from figtune.dataset.shards import stream_examples
-from figtune.evaluation.eval_items import mismatched_images
-from figtune.evaluation.negatives import NegativePool
+from figtune.evaluation.eval_items import NegativePool, mismatched_images
 from figtune.metrics.bootstrap import Bootstrap, estimate
-from figtune.metrics.choice import share_right
+from figtune.metrics.image_use import share_right
 from figtune.metrics.records import Estimate
 from figtune.models.family import FEATURES, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import ImageSource, encode_image, image_files, prepared_features, read_inputs
@@ -82,11 +81,23 @@ WAYS = {
     "mix per example": Way(tasks=(), flags=PER_EXAMPLE),
     "glance": Way(kinds=GLANCE),
     "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
+    "read share": Way(
+        tasks=("caption", QUESTION_TASK, "read"),
+        kinds=GLANCE,
+        flags=(*PER_EXAMPLE, "--train.question_share", "0.4"),
+    ),
+    "read visual weight": Way(
+        tasks=("caption", QUESTION_TASK, "read"),
+        kinds=GLANCE,
+        flags=(*PER_EXAMPLE, "--train.question_share", "0.4", "--train.visual_weight", "0.5"),
+    ),
     "share": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.4")),
     "visual weight": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
     "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
     "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
+ENCODERS = {"patches": (False, False), "characters": (True, False), "characters closed form": (True, True)}
+"""Arguments of `efficient_gemma.build`."""
 TESTED = ("caption", QUESTION_TASK)
 TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
@@ -107,6 +118,8 @@ class Scored:
     """Nats per token."""
     chosen: tuple[float, ...] | None
     """1 where the right caption is the likeliest of five; None where there is no choice."""
+    informed: tuple[float, ...] | None
+    """1 where the image raises the right caption most of five above grey; grey itself raises none."""
     answered: tuple[float, ...] | None
     """1 where the right answer is the likeliest of those to questions of its kind; None where it is no question."""
 
@@ -135,11 +148,16 @@ class Scorer:
         rows = [[self._row(example, text, image) for text in texts] for image in images]
         losses = completion_losses(self.loaded, rows, [image.tensors for image in images])
         shares = tuple(map(share_right, losses))
+        gained = tuple(
+            share_right([with_image - grey for with_image, grey in zip(each, losses[2], strict=True)])
+            for each in losses
+        )
         return Scored(
             example=example,
             tokens=rows[0][0].num_target_tokens,
             losses=tuple(each[0] for each in losses),
             chosen=shares if wrong and not is_question else None,
+            informed=gained if wrong and not is_question else None,
             answered=shares if wrong and is_question else None,
         )
 
@@ -168,14 +186,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where packages, model and results go")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--encoder", choices=ENCODERS, default="patches", help="of images; see efficient_gemma.py")
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--learning_rate", default="2e-4")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further settings of every run, last")
     options = parser.parse_args(arguments)
     efficient_gemma.register()
-    model = efficient_gemma.build(options.folder)
-    places = ("--pdf_dir", options.papers, "--work_dir", options.folder / "work", "--model.name", model)
-    common = (*SETTINGS, *map(str, places))
+    reads, closed_form = ENCODERS[options.encoder]
+    model = efficient_gemma.build(options.folder, reads, closed_form)
+    work = options.folder / f"work {options.encoder}"
+    places = ["--pdf_dir", str(options.papers), "--work_dir", str(work), "--model.name", str(model)]
+    if reads:
+        places += ["--model.image_fit", "letterbox"]
+    common = (*SETTINGS, *places)
     if code := pipeline.main([*common, "--output_dir", str(options.folder / "output")]):
         return code
     chosen = ("--train.epochs", options.epochs, "--train.learning_rate", options.learning_rate)
@@ -304,7 +327,7 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 
 def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
-    sys.stdout.write(f"{'a token':10}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
+    sys.stdout.write(f"{'a token':14}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
     for kind in sorted({kind_of(each.example) for each in scored}):
         rows = [each for each in scored if kind_of(each.example) == kind]
         if len(rows) < FEWEST:
@@ -314,12 +337,14 @@ def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
         wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
         grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])
         cells = "".join(f"{_shown(gain):>26}" for gain in (wrong, grey))
-        sys.stdout.write(f"{title:10}{len(rows):>9}{loss.value:>8.3f}{cells}\n")
+        sys.stdout.write(f"{title:14}{len(rows):>9}{loss.value:>8.3f}{cells}\n")
     sys.stdout.write(
-        f"\n{'right':10}{'examples':>9}{'right image':>26}{'wrong image':>26}{'grey':>26}{'probe':>8}{'most':>6}\n"
+        f"\n{'right':14}{'examples':>9}{'right image':>26}{'wrong image':>26}{'grey':>26}{'probe':>8}{'most':>6}\n"
     )
     if chosen := [(each.example, each.chosen) for each in scored if each.chosen is not None]:
         _print_shares("caption", chosen, "", 0.2)
+        informed = [(each.example, each.informed) for each in scored if each.informed is not None]
+        _print_shares("by information", informed, "", 0.2)
     questions = [(each.example, each.answered) for each in scored if each.answered is not None]
     for kind, count in sorted(Counter(kind_of(example) for example, _ in questions).items()):
         of_kind = [(example, shares) for example, shares in questions if kind_of(example) == kind]
@@ -333,7 +358,7 @@ def _print_shares(title: str, shares: Sequence[tuple[Example, tuple[float, ...]]
     groups = [example.group for example, _ in shares]
     found = [estimate([each[at] for _, each in shares], [1.0] * len(shares), groups, BOOTSTRAP) for at in range(3)]
     cells = "".join(f"{_shown(each, sign=''):>26}" for each in found)
-    sys.stdout.write(f"{title:10}{len(shares):>9}{cells}{probe:>8}{most:>6.2f}\n")
+    sys.stdout.write(f"{title:14}{len(shares):>9}{cells}{probe:>8}{most:>6.2f}\n")
 
 
 def _mean_loss(scored: Sequence[Scored], value: Callable[[Scored], float]) -> Estimate:

@@ -47,7 +47,7 @@ from figtune.core.io import atomic_write_dir, write_bytes
 from figtune.core.jsonl import jsonl_writer, read_records, write_records
 from figtune.core.log import configure_logging, progress_bar
 from figtune.core.stages import StageResult, run_if_stale
-from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
+from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_dataset
 from figtune.dataset.records import (
     DATASET_CONTENTS,
     PREPARATION_VERSION,
@@ -61,9 +61,8 @@ from figtune.dataset.records import (
 )
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import hash_to_unit_interval
-from figtune.dataset.stats import StatsCollector
 from figtune.metrics.bootstrap import Bootstrap, estimate
-from figtune.metrics.choice import choice_scores
+from figtune.metrics.image_use import choice_scores
 from figtune.metrics.records import NEGATIVES, PREDICTIONS_FILE, Estimate, Prediction
 from figtune.metrics.short_answers import short_scores
 from figtune.models.records import FEATURES_FOLDER

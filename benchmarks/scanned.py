@@ -28,8 +28,8 @@ from figtune.core.io import atomic_write
 from figtune.core.log import progress_bar
 from figtune.extraction.text_source import text_source
 from figtune.figures.detector import detect_figures
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.ocr_document import OcrDocument
+from figtune.pdf.text_cleanup import dehyphenator_for
 
 DPI = 200
 MOST_ASKEW = 0.7  # degrees

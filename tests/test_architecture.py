@@ -31,7 +31,7 @@ ARROWS = {
     "models": {"core"},
     "batching": {"dataset", "models", "core"},
     "inference": {"batching", "dataset", "extraction", "models", "core"},
-    "training": {"inference", "batching", "dataset", "models", "reports", "core"},
+    "training": {"inference", "batching", "dataset", "models", "core"},
     "evaluation": {"inference", "batching", "dataset", "metrics", "models", "reports", "core"},
     "export": {"inference", "batching", "dataset", "models", "core"},
     "metrics": {"core"},

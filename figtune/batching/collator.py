@@ -33,7 +33,7 @@ _IMAGE = "image."
 class TrainingBatch:
     """Packed rows: tensors of shape [R, L], L tokens in each of R rows, and their N targets.
 
-    Which token attends to which follows from the first six: see `figtune.batching.attention_masks`. The places of
+    Which token attends to which follows from the first six: see `figtune.batching.loss.attention_masks`. The places of
     the targets are found before the batch is on a card, which would have to be waited for.
     """
 

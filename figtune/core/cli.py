@@ -18,11 +18,10 @@ from typing import Generic, TypeVar
 
 from figtune.core.artifacts import Stage
 from figtune.core.distributed import exit_code_suffix, grace_period_for_rank_zero
-from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError, UsageError
+from figtune.core.errors import ExitCode, FigtuneError, PartialError, ResourceError, UsageError, shortage_behind
 from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_result
 from figtune.core.number_format import count
 from figtune.core.settings import RunSettings, read_settings, reset
-from figtune.core.shortages import shortage_behind
 from figtune.core.stages import StageSummary, plan
 
 logger = logging.getLogger(__name__)

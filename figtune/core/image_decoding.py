@@ -1,4 +1,4 @@
-"""The one image decoder: files of any depth and colour space become RGB, upright, on white.
+"""The one image decoder: files of any depth and colour space become RGB, upright, on white, letterboxed if asked.
 
 Preparation, the feature cache, asking and the page all decode here, so that the pixels that are judged, stored and
 encoded are the same. It bounds bytes and pixels before anything is decoded; every failure is an `InputError`.
@@ -15,14 +15,30 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from figtune.core.errors import InputError
-from figtune.core.image_formats import IMAGE_FORMATS
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+}
+"""File suffixes by Pillow's name of the format. Only formats without external programs: EPS would start Ghostscript."""
+
+IMAGE_SUFFIXES: tuple[str, ...] = tuple(sorted(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes))
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 40_000_000
 """Decoding takes 8 to 12 bytes a pixel (source, result and what the decoder needs): less than 500 MB, and 2 s."""
@@ -273,3 +289,12 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     rows = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def letterbox(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return an RGB image of the given width and height, proportions kept, with white borders."""
+    # An image so thin that a pixel's width of it would not be left is thickened first.
+    least = -(-image.height // size[1]), -(-image.width // size[0])
+    if image.width < least[0] or image.height < least[1]:
+        image = image.resize((max(image.width, least[0]), max(image.height, least[1])))
+    return ImageOps.pad(image, size, method=Image.Resampling.LANCZOS, color=(255, 255, 255))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import difflib
+import importlib.util
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Literal, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
-from figtune.core.errors import InputError, UsageError
+from figtune.core.errors import InputError, ResourceError, UsageError
 
 Settings = TypeVar("Settings")
 Scalar = str | int | float | bool | None
@@ -242,3 +243,19 @@ def _unknown_names(kind: type[object], plain: object, prefix: str = "") -> Itera
 def _suggestion(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f'did you mean "{close[0]}"?' if close else f"known names: {', '.join(known)}"
+
+
+def require(package: str, needed_by: str, requirements: str) -> None:
+    """See that a package is installed, without importing it.
+
+    Args:
+        needed_by: the flag that asks for it.
+        requirements: the file that pip installs it from.
+
+    Raises:
+        ResourceError: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise ResourceError(
+            f"{needed_by} needs the package {package}", f"install it with: pip install -r {requirements}"
+        )

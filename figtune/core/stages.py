@@ -15,10 +15,9 @@ from filelock import FileLock, Timeout
 from figtune.core import artifacts
 from figtune.core.artifacts import Provenance, Stage
 from figtune.core.distributed import broadcast, is_rank_zero, world_size
-from figtune.core.errors import NothingProducedError, ResourceError, UsageError
+from figtune.core.errors import NothingProducedError, ResourceError, UsageError, shortages_explained
 from figtune.core.io import remove_partial_files
 from figtune.core.jsonl import read_json
-from figtune.core.shortages import shortages_explained
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from figtune.dataset.candidates import Candidate
+from figtune.dataset.candidates import Candidate, Quality, quality_of
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, DecisionKey
 from figtune.dataset.figure_context import FigureContext
 from figtune.dataset.filters import RejectReason
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.panel_images import PanelImages
-from figtune.dataset.quality import Quality, quality_of
 from figtune.dataset.records import Example, Split, Task
 from figtune.dataset.sentences import count_words, whole_sentences
 from figtune.dataset.settings import PrepareSettings

@@ -17,17 +17,15 @@ from figtune.core.log import progress_bar
 from figtune.dataset.candidates import Candidate, row_candidate, writing_candidates
 from figtune.dataset.dataset_rows import rows_of
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, DecisionKey, row_key
-from figtune.dataset.dedup_index import ImageIndex, IndexedImage, open_index
-from figtune.dataset.filters import RejectReason, near_duplicate
-from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
+from figtune.dataset.dedup import ImageIndex, IndexedImage, open_index
+from figtune.dataset.filters import CandidateExample, RejectReason, RowFilter, near_duplicate
+from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_dataset
 from figtune.dataset.hub_dataset import open_source
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats
-from figtune.dataset.row_filter import CandidateExample, RowFilter
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import assign_splits
-from figtune.dataset.stats import StatsCollector
 
 _WAITING_FILE = f"{TEMPORARY_PREFIX}candidates.jsonl"
 

@@ -17,14 +17,13 @@ from figtune.dataset.decisions import AppliedDecisions, figure_key
 from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
 from figtune.dataset.figure_selection import FigureSelection, RejectedFigure, SelectedFigure, select_figures
 from figtune.dataset.filters import JUDGEMENTS, RejectReason
-from figtune.dataset.finalize import FinalizeOptions, finalize_dataset
+from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
-from figtune.dataset.stats import StatsCollector
 from figtune.extraction.records import FigureType
 
 _Write = Callable[[object], None]

@@ -10,16 +10,19 @@ from functools import lru_cache
 from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
-from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject
-from figtune.dataset.sentence_faults import is_pointer
+from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject, likens
+from figtune.dataset.sentence_faults import is_pointer, points_at_figure
 from figtune.dataset.sentences import count_words, is_closed, split_sentences
-from figtune.dataset.vocabulary import STOPWORDS
+from figtune.dataset.vocabulary import SAYS_LITTLE, STOPWORDS
 from figtune.extraction.records import Mention
 
 _MAX_CONTINUATION = 4
 """Sentences after the one that names the figure; further on a paragraph has moved to something else."""
 _SHARED_WORDS = 2
 _SAME_SENTENCE = 0.7
+
+_SAME = re.compile(r"^(?:outperform|surpas|exceed|superior|beat|exhibit)\w*$")
+"""Words of one meaning in what papers say of results."""
 
 _LOOKS = re.compile(
     r"^(?:(?:It|We|One|As) (?:can|could|may) (?:be )?(?:seen?|observed?)|"
@@ -28,12 +31,15 @@ _LOOKS = re.compile(
 )
 _TELLS_OF_IT = re.compile(r"(?:It|They|Its|Their|This|These|Here|Where|From\s+(?:this|these|it))\b")
 """Opening of a sentence about what the sentence before has named."""
-_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}")
+_SUBJECT = re.compile(r"(?:The|Both|Each|All|Most)\s+((?:[\w-]+\s+){1,3}?)(?=\w+(?:s|ed|e)\b|is\b|are\b|has\b|have\b)")
+_CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}|\b[A-Z][A-Z\d]{2}\b")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
     r"therefore\s+)?(?:propose|introduce|define|describe|discuss|leave|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
     r"note\s+that\s+we|do\s+not)\b|^(?:Motivated|Inspired)\s+by\b|^(?:In|Throughout)\s+(?:this|our|the\s+(?:following|next))\s+(?:paper|work|section|study)\b|"
     r"^(?:To\s+(?:solve|address|tackle|overcome|alleviate|mitigate|remedy)|There\s+are\s+(?:many|several|various|two|three)\s+(?:works|methods|approaches))\b|"
+    r"^To\s+(?:demonstrate|verify|validate|evaluate|assess)\b[^,]*,\s+we\b|"
+    r"^To\s[^,]*,\s+we\s+(?:tackle|address|take|consider)\b|"
     r"\bin\s+this\s+(?:paper|work)\b|\banother\s+(?:way|approach|line|solution|option|alternative)\b",
     re.IGNORECASE,
 )
@@ -45,6 +51,22 @@ _ROW_OF_TABLE = re.compile(
     r"(?:index|exp|entry|ID)[\s.-]*\d+)"
 )
 """`Index-2`, `Exp. (b)`: names of a table's rows."""
+_FRAGMENT = re.compile(
+    r"[a-z]{2,}|(?:Where|Which|Whose)\b|Given\b[^,]*\.$|As\s+\w+\s+in\s+(?:the\s+figure|panels?\s[^,]*),\s+\w+ing\b[^,]*$|"
+    r"(?:Divide|Split|Train|Apply|Compute|Select|Choose|Replace|Remove|Merge|Sample|Extract|Feed|Pass|Add|Take|Repeat|Update|"
+    r"Initiali[sz]e|Generate|Combine|Concatenate|Use|Keep|Set|Find|Build)\s+(?:an?|the|our|each|all|every|its|their|both|two|three)\b"
+)
+"""`Which is small.`; `Divide the mask into parts.` behind a heading that was cut."""
+_FIRST_ITEM = re.compile(r":\s+\(?(?:A|a|1|i|I)\)\s")
+_SECOND_ITEM = re.compile(r"(?<!panel\s)\(?\b(?:B|b|2|ii|II)\)\s")
+_FIRST = re.compile(r"^(?:First|Firstly|First\s+of\s+all|To\s+begin\s+with|To\s+start),?\s+(?=[a-z])")
+_SECOND = re.compile(r"^(?:Second|Then|Next|Third|Finally|After|Afterwards|Subsequently|Last)", re.IGNORECASE)
+_OF_OTHERS = re.compile(
+    r"\bby\s+prior\s+work\b|\bprior\s+work’s\b|^We\s+(?:\w+ly\s+)?(?:adopt|follow|use|employ|borrow)\b.*\bprior\s+work\b"
+)
+_FUNCTION = re.compile(r"\b[A-Za-zα-ω]\([a-zα-ω](?:,\s?[a-zα-ω])*\)")
+_INDEXED = re.compile(r"\b[A-Za-zα-ωΑ-Ω]\w{0,2}_\{?\w")
+_MOST_INDEXED = 3
 _EXACT_NUMBER = re.compile(r"(?<![\w.+])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+|10\s?[−–-]\s?\d|\d{3,})(?![\w+])")
 _NAME_BEFORE = re.compile(r"\b[A-Z][\w+]*[\s-]$")
 
@@ -57,6 +79,8 @@ class CitingPassage:
     sentences: tuple[str, ...]
     direct: bool
     """True if a main clause is about the figure, rather than a remark in brackets."""
+    introduced: bool = False
+    """True if the first sentence, or one before it that says no more, presents the figure."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +100,7 @@ class _Sentence:
     """True if it says only that the figure exists."""
     cites: bool
     direct: bool
+    cites_others: bool
 
 
 def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> CitingText:
@@ -90,7 +115,7 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
     for mention in mentions:
         sentences = [_read(raw, ref, seen, removed) for raw in sentences_of(mention.text)]
         for run in _runs(sentences, vocabulary, removed):
-            passage = _passage(mention.section, [sentences[index] for index in run])
+            passage = _passage(mention.section, [sentences[index] for index in run], vocabulary)
             if passage.sentences and passage.sentences not in {other.sentences for other in found}:
                 found.append(passage)
     return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
@@ -110,7 +135,8 @@ def repeats(sentence: str, known: Iterable[str]) -> bool:
 
 
 def _telling_words(sentence: str) -> frozenset[str]:
-    return content_words(sentence) or frozenset(sentence.lower().split())
+    words = content_words(sentence) - SAYS_LITTLE
+    return frozenset(_SAME.sub("better", word) for word in words) or frozenset(sentence.lower().split())
 
 
 def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Sentence:
@@ -124,14 +150,15 @@ def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Senten
         is_bare_pointer=text is not None and is_pointer(without_leading_connective(text)),
         cites=mentions_it,
         direct=mentions_it and is_main_subject(raw, ref),
+        cites_others=cites_others(raw, ref) or (not mentions_it and _ELSEWHERE.search(raw) is not None),
     )
 
 
 def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
     """The rule against a sentence of body text, from which more must be kept out than from a caption."""
-    if cites_others(raw, ref):
+    if cites_others(raw, ref) or likens(raw, ref):
         return "other_figure_reference"
-    if not is_closed(raw) or re.match(r"[a-z]{2,}", raw):
+    if not is_closed(raw) or _FRAGMENT.match(text):
         return "broken_off"
     if raw.rstrip('"”’)').endswith("?"):
         return "question_asked"
@@ -140,6 +167,13 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         return "unseen_number"
     if any(row[0].replace(" ", "").lower() not in known.lower() for row in _ROW_OF_TABLE.finditer(text)):
         return "unseen_number"
+    if (
+        any(symbol[0] not in known for symbol in _FUNCTION.finditer(text))
+        or len(_INDEXED.findall(text)) > _MOST_INDEXED
+    ):
+        return "mostly_symbols"
+    if _OF_OTHERS.search(text):
+        return "citation_as_noun"
     if not cites(raw, ref) and _ELSEWHERE.search(raw):
         return "table_reference"
     return None
@@ -164,7 +198,9 @@ def _runs(
         if start is None:
             removed["leans_on_removed"] += 1
             continue
-        end = _end(sentences, index, vocabulary | content_words(sentence.text))
+        # A remark in brackets does not make the figure what the paragraph is about.
+        known = vocabulary | content_words(sentence.text) if sentence.direct else vocabulary
+        end = _end(sentences, index, known)
         free_from = end
         yield tuple(range(start, end))
 
@@ -176,7 +212,11 @@ def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | 
     if text is None or not depends_on_previous(text):
         return index
     before = sentences[index - 1].text if index > free_from else None
-    return index - 1 if before is not None and not depends_on_previous(before) else None
+    if before is None or depends_on_previous(before):
+        return None
+    # What follows a sentence about another figure tells of that one.
+    turned_away = any(sentence.cites_others for sentence in sentences[free_from : index - 1])
+    return None if turned_away and not sentences[index - 1].cites else index - 1
 
 
 def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str]) -> int:
@@ -186,9 +226,10 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
     while end < len(sentences) and end - index <= at_most:
         text = sentences[end].text
         # What follows a mere pointer tells what it points at.
-        told = sentences[end].cites or sentences[end - 1].is_bare_pointer
-        if text is None or not (told or _continues_topic(text, vocabulary)):
+        introduced = sentences[end - 1].is_bare_pointer and text is not None and not _LEAVES.search(text)
+        if text is None or not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
             break
+        vocabulary |= content_words(text) if introduced else frozenset()
         end += 1
     return end
 
@@ -200,22 +241,51 @@ def _continues_topic(text: str, vocabulary: frozenset[str]) -> bool:
     return shared >= _SHARED_WORDS or (shared > 0 and _LOOKS.match(text) is not None)
 
 
-def _passage(section: str, sentences: Sequence[_Sentence]) -> CitingPassage:
+def _passage(section: str, sentences: Sequence[_Sentence], vocabulary: frozenset[str]) -> CitingPassage:
     texts: list[str] = []
     for sentence, before in zip(sentences, (None, *sentences), strict=False):
         if sentence.text is None or sentence.is_bare_pointer:
             continue
         stands = before is not None and before.text is not None and before.text in texts[-1:]
-        if stands or not depends_on_previous(sentence.text):
+        pointer = before.text if before is not None and before.is_bare_pointer else None
+        # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
+        named = pointer is not None and _is_named_by(pointer, sentence.text, vocabulary)
+        if stands or not (named or depends_on_previous(sentence.text)):
             texts.append(sentence.text)
-        elif before is not None and before.is_bare_pointer and before.text and _TELLS_OF_IT.match(sentence.text):
-            # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
-            texts += (before.text, sentence.text) if not depends_on_previous(before.text) else ()
+        elif pointer is not None and (named or _TELLS_OF_IT.match(sentence.text)):
+            texts += (pointer, sentence.text) if not depends_on_previous(pointer) else ()
     return CitingPassage(
         section=section,
-        sentences=(without_leading_connective(texts[0]), *texts[1:]) if texts else (),
+        sentences=_as_beginning(_without_cut_list(texts)),
         direct=any(sentence.direct for sentence in sentences),
+        introduced=points_at_figure(without_leading_connective(sentences[0].text or "")),
     )
+
+
+def _is_named_by(pointer: str, sentence: str, vocabulary: frozenset[str]) -> bool:
+    """Return True if only the pointer has named what "The components" of a sentence are."""
+    subject = _SUBJECT.match(sentence)
+    words = content_words(subject[1]) if subject else frozenset()
+    return bool(words & content_words(pointer)) and not words & vocabulary
+
+
+def _without_cut_list(texts: Sequence[str]) -> Sequence[str]:
+    """Return the sentences before one that begins a list, "two options: (A) ...", whose second item is not there."""
+    for number, text in enumerate(texts):
+        if _FIRST_ITEM.search(text) and not _SECOND_ITEM.search(" ".join(texts[number:])):
+            return texts[:number]
+    return texts
+
+
+def _as_beginning(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the sentences, the first without words that join it to others."""
+    if not texts:
+        return ()
+    first, *others = texts
+    if not any(_SECOND.match(other) for other in others) and (found := _FIRST.match(first)):
+        first = first[found.end() :]
+        first = first[:1].upper() + first[1:]
+    return (without_leading_connective(first), *others)
 
 
 FORMULA = ""

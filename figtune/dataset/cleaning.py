@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from figtune.dataset.references import FigureRef, normalize_self_references
-from figtune.dataset.sentence_faults import has_stray_reference, has_wrong_symbols, with_fixed_glyphs
+from figtune.dataset.sentence_faults import has_open_bracket, has_stray_reference, has_wrong_symbols, with_fixed_glyphs
 from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, split_sentences
 from figtune.dataset.text_rules import RULE_GROUPS
 from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES, CONNECTIVES_WITHOUT_COMMA
@@ -26,6 +26,14 @@ _ADDING = re.compile(
     r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
 )
 """`We then modify it`: nothing stands before that it could add to."""
+_ADDING_LATER = re.compile(
+    r"^((?:(?:As|In|From|On)\b[^,]*,\s+)?(?:(?!(?:but|only)\b)[^\s,;:]+\s+){1,12}?)"
+    r"(?:also|nonetheless|nevertheless|therefore|thus|hence|consequently|additionally|likewise)\s+(?=[a-z])"
+)
+"""`Several approaches have nonetheless been proposed`."""
+_ASIDE = re.compile(
+    r"^((?:In|As|For|With|On|When|By|At|To|From|Unlike|Despite|After|Since|While)\s[^,;:]+,|[^,;:]+(?=,)),?\s+(?:however|therefore|thus|hence|moreover|furthermore|in\s+addition|in\s+turn),\s+"
+)
 _DEPENDS_ON_PREVIOUS = re.compile(rf"^(?:{'|'.join(BACK_REFERENCES)})(?!\w)")
 _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"^(?:\S+\s+){0,9}?(?:an?\s+)?similar\s+(?:\w+\s+){0,1}(?:plots?|figures?|pictures?|diagrams?|trends?|behaviou?rs?|observations?|"
@@ -33,8 +41,26 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"among|in|on|with)\b)|"
     r"^.*\bin\s+(?:this|these|that|those|such|both)\s+(?:cases?|settings?|scenarios?|situations?|respects?)\b|"
     r"^(?:\S+\s+){1,9}?(?:(?:this|these)\b(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration)s?\b)|"
-    r"(?:those|such|said)\b(?!\s+(?:as|who|that|which|of|from|in|with|by|on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))"
+    r"(?:those|such|said)\b(?!\s+(?:as|who|that|which|of|from|in|with|by|on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))|"
+    r"^(?:\S+\s+){1,6}?instead\b(?!\s+of\b)"
 )
+_THIS = re.compile(
+    r"\b(?:this|these)\s+(?!(?:figure|table|diagram|plot|panel|paper|work|section|study|illustration)s?\b)([\w-]+)|"
+    r"\b(?:this|these)(?=\W*$)"
+)
+_INTRODUCTION = re.compile(
+    r"^(?:To|In|As|With|By|For|From|When|If|Given|Since|While|After|Before|Although|On|At)\b[^,]*,\s+"
+)
+_CLAUSE = re.compile(r"[^,;:(–—]*")
+_NAMED_BEFORE = re.compile(
+    r"^To\s+\w+\s+(?:the|its|their)\s+(?:reason|cause|issue|problem|effect|phenomen|claim|hypothes|question|observation|intuition|"
+    r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
+    r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"
+    r"^(?:(?!\b(?:and|with|of|or)\b)[^,;:])*\bthe\s+corresponding\b|^[^;:]*\bmany\s+(?:more|others)\b(?!\s+\w+s\b)|"
+    r"^(?!.*\b(?:[Ee]ven|[Aa]lthough|[Dd]espite|[Tt]hough|[Ww]hile)\b.*\b(?:still|no\s+longer)\b)[^,;:]*\b(?:still|no\s+longer)\b|"
+    r"^(?:To\s[^,]*,\s+)?(?:(?:[Ii]n|[Ff]rom|[Aa]s)\s[^,]{0,40}\s)?[Ww]e\s+\w+\s+(?:\w+ly\s+)?(?:its|their|them)\b"
+)
+"""`To reveal the reasons, we compare their errors`: a thing that only the sentence before has named."""
 _PRONOUN_FIRST = re.compile(
     r"^(?:We\s+(?:\w+ly\s+)?\w+\s+(?:it|them|this|these)\s(?:as|into|to|for|with|by|on|in|from)\b|"
     r"(?:\w+ing|To\s+\w+|Given|In|With|By|For|From|Of|On|Towards?|When|If|While|As|Since|Because|Although|Though|Among|Unlike|"
@@ -44,6 +70,7 @@ _PRONOUN_FIRST = re.compile(
     r"[^,.;]*\b(?:the\s+same|similar)\s+(?:phenomen\w+|trends?|results?|observations?|conclusions?)(?:\s+as)?\s+(?:before|above|earlier)\b)"
 )
 """`To address them, ...`, `In its place ...`: nothing before the pronoun that it could stand for."""
+_FIRST = re.compile(r"^First(?:ly)?,\s+")
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
 _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
@@ -86,6 +113,8 @@ class CleanedText:
     """Fragments and sentences taken out or put otherwise, by rule."""
     has_headline: bool
     """True if the first sentence was kept: without it the others have no subject."""
+    has_gap: bool = False
+    """True if a sentence was dropped before the last one that was kept."""
 
 
 def clean(text: str, ref: FigureRef) -> CleanedText:
@@ -110,8 +139,14 @@ def clean(text: str, ref: FigureRef) -> CleanedText:
     if any(kept[number] is None for number in items):
         removed["broken_list"] += sum(plain is not None for plain in kept[items[0] :])
         kept = kept[: items[0]]
+    ended = [plain is None for plain in kept]
+    while ended and ended[-1]:
+        ended.pop()
     return CleanedText(
-        sentences=tuple(plain for plain in kept if plain is not None), removed=removed, has_headline=has_headline
+        sentences=tuple(plain for plain in kept if plain is not None),
+        removed=removed,
+        has_headline=has_headline,
+        has_gap=any(ended),
     )
 
 
@@ -147,13 +182,15 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
 
 def without_leading_connective(sentence: str) -> str:
     """`However, it works.` -> `It works.`; `We then train it.` -> `We train it.`"""
-    return _ADDING.sub(r"\1 ", _capitalised(_LEADING_CONNECTIVE.sub("", sentence)))
+    plain = _ADDING.sub(r"\1 ", _capitalised(_LEADING_CONNECTIVE.sub("", sentence)))
+    return _ASIDE.sub(r"\1 ", _ADDING_LATER.sub(r"\1", plain))
 
 
 def depends_on_previous(sentence: str) -> bool:
     """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
     requirements"."""
-    starts = {_AS_SHOWN.sub("", sentence), _AS_SHOWN.sub("", without_leading_connective(sentence))}
+    plain = (sentence, without_leading_connective(sentence), _FIRST.sub("", sentence))
+    starts = {_AS_SHOWN.sub("", start) for start in plain}
     return any(_leans_back(start[:1].upper() + start[1:]) for start in starts)
 
 
@@ -165,8 +202,19 @@ def continues_previous(sentence: str) -> bool:
 def _leans_back(start: str) -> bool:
     if _STANDS_ALONE.match(start):
         return False
-    leaning = (_DEPENDS_ON_PREVIOUS, _DEPENDS_ON_PREVIOUS_LATER, _PRONOUN_FIRST, _LATER_ITEM)
-    return any(pattern.match(start) for pattern in leaning)
+    leaning = (_DEPENDS_ON_PREVIOUS, _DEPENDS_ON_PREVIOUS_LATER, _PRONOUN_FIRST, _LATER_ITEM, _NAMED_BEFORE)
+    return any(pattern.match(start) for pattern in leaning) or _points_back(start)
+
+
+def _points_back(sentence: str) -> bool:
+    """Return True if the main clause has "this capability", of which it said nothing before."""
+    introduction = _INTRODUCTION.match(sentence)
+    clause = _CLAUSE.match(sentence, introduction.end() if introduction else 0)
+    for found in _THIS.finditer(sentence, 0, clause.end() if clause else 0):
+        named = (found[1] or "").lower().removesuffix("s")
+        if not named or named not in sentence[: found.start()].lower():
+            return True
+    return False
 
 
 def mostly_symbols(sentence: str) -> bool:
@@ -180,6 +228,7 @@ CHECKS = (
     ("mostly_symbols", mostly_symbols),
     ("broken_off", ends_in_function_word),
     ("broken_off", ends_in_abbreviation),
+    ("broken_off", has_open_bracket),
     ("wrong_symbols", has_wrong_symbols),
     ("stray_reference", has_stray_reference),
 )

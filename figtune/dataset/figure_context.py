@@ -108,6 +108,7 @@ def build_context(
             is_architecture=drawn,
             components=components,
             figure_text=figure.figure_text,
+            caption_is_whole=not caption.has_gap,
         ),
         facts=_facts(figure, panels, headline_of(caption), other_caption, spoken),
         grid=figure.grid,

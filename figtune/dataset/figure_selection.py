@@ -18,7 +18,7 @@ from figtune.core.jsonl import stream_records, write_records
 from figtune.core.log import progress_bar
 from figtune.dataset.content_folder import PaperFigure, figures_with_papers
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, figure_key
-from figtune.dataset.dedup_index import ImageIndex, IndexedImage, open_index
+from figtune.dataset.dedup import ImageIndex, IndexedImage, open_index
 from figtune.dataset.filters import RejectReason, check_figure, check_image, near_duplicate
 from figtune.dataset.image_store import inspect_image
 from figtune.dataset.records import SPLITS, Split

@@ -1,15 +1,22 @@
-"""Figures that no example should be made of, by named rule."""
+"""Figures and rows that no example should be made of, by named rule: a row becomes a candidate, or a rejection."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from figtune.dataset.image_store import PixelFacts
-from figtune.dataset.records import Split
+from figtune.core.errors import InputError
+from figtune.core.image_decoding import REMARKS, Remark, read_image_bytes
+from figtune.dataset.dataset_rows import DatasetRow, OpenedSource
+from figtune.dataset.image_store import PixelFacts, StoredImage, prepare_image, store_image
+from figtune.dataset.records import CUSTOM_TASK, Example, Rejection, Split
 from figtune.dataset.references import FigureRef, without_label
+from figtune.dataset.sentences import count_words, split_sentences, whole_sentences
 from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.split_assignment import SplitAssignment
 from figtune.dataset.vocabulary import ENGLISH_FUNCTION_WORDS, FOREIGN_FUNCTION_WORDS
 from figtune.extraction.records import FigureRecord
 
@@ -95,3 +102,136 @@ def is_english(text: str) -> bool:
         return foreign <= sum(word in ENGLISH_FUNCTION_WORDS for word in words)
     words = re.findall(r"[^\W\d_]+", text.lower())
     return len(words) < _ENOUGH_WORDS or 10 * sum(word in ENGLISH_FUNCTION_WORDS for word in words) >= len(words)
+
+
+_LONGEST_PATH = 200
+"""Characters of a path that are repeated: encoded pictures stand in its place at times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateExample:
+    """A text and its image that are fit to be an example."""
+
+    split: Split
+    example: Example
+    perceptual_hash: str
+    """Perceptual hash of its image, in hex."""
+    shortened: bool
+    """True where sentences of its text were left out."""
+    remarks: tuple[Remark, ...]
+    """About its image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFilter:
+    """Turns rows into candidates and stores their images."""
+
+    source: OpenedSource
+    dataset_dir: Path
+    splits: SplitAssignment
+    settings: PrepareSettings
+    needs_ids: bool
+    """True where the user named a column of ids: the split of a row without one is unknown then."""
+
+    def filter_row(self, row: DatasetRow, part: str) -> Iterator[CandidateExample | Rejection]:
+        """Yield a candidate or a rejection for each text of a row.
+
+        The image is decoded once, and not at all where no text is fit.
+        """
+        image: StoredImage | RejectReason | None = None
+        for number, text in enumerate(row.targets, start=1):
+            name = (
+                f"{'row' if len(self.splits.own) == 1 else part}-{row.number:06d}{f'-{number}' if number > 1 else ''}"
+            )
+            completion = _bounded(text, self.settings.max_words)
+            outcome: StoredImage | RejectReason | None = self._fault_of_id(row, part)
+            outcome = outcome or _check_text(text, completion, self.settings)
+            outcome = outcome or (image := image or self._image(row))
+            if isinstance(outcome, RejectReason):
+                yield self._rejection(row, part, name, outcome)
+            else:
+                yield self._candidate(row, part, name, completion, completion != text, outcome)
+
+    def _fault_of_id(self, row: DatasetRow, part: str) -> RejectReason | None:
+        if self.needs_ids and not row.row_id and self.splits.is_drawn(part):
+            return RejectReason("no_id", "which rows belong with it cannot be told, so neither can its split")
+        return None
+
+    def _rejection(self, row: DatasetRow, part: str, name: str, fault: RejectReason) -> Rejection:
+        return Rejection(
+            item_id=name, rule=fault.rule, detail=fault.detail, task="", image="", source=self._source(row, part)
+        )
+
+    def _candidate(
+        self, row: DatasetRow, part: str, name: str, completion: str, shortened: bool, image: StoredImage
+    ) -> CandidateExample:
+        group = row.row_id or image.facts.sha256
+        return CandidateExample(
+            split=self.splits.split_of(part, group),
+            example=Example(
+                example_id=name,
+                task=CUSTOM_TASK,
+                image=store_image(self.dataset_dir, image),
+                image_sha256=image.facts.sha256,
+                prompt=row.prompt,
+                completion=completion,
+                # Many data sets number their rows anew in each part.
+                group=group if len(self.splits.own) == 1 else f"{part}/{group}",
+                source=self._source(row, part),
+                kind="",
+            ),
+            perceptual_hash=f"{image.facts.perceptual_hash:x}",
+            shortened=shortened,
+            remarks=image.remarks,
+        )
+
+    def _image(self, row: DatasetRow) -> StoredImage | RejectReason:
+        data = self._encoded(row.image)
+        if isinstance(data, RejectReason):
+            return data
+        try:
+            image = prepare_image(data, "the image")
+        except InputError as error:
+            return RejectReason("unreadable_image", error.problem)
+        fault = check_image(image.facts, self.settings)
+        if fault is not None and fault.rule == "blank_image" and "dark" in image.remarks:
+            return RejectReason(fault.rule, f"{fault.detail}; it has {REMARKS['dark']}")
+        return fault or image
+
+    def _encoded(self, image: bytes | str | None) -> bytes | RejectReason:
+        if image is None:
+            return RejectReason("no_image", "neither the bytes nor the path of one image")
+        if isinstance(image, bytes):
+            return image
+        shown = image if len(image) <= _LONGEST_PATH else f"{image[:_LONGEST_PATH]}..."
+        shown = shown.encode("utf-8", "replace").decode("utf-8")
+        if "://" in image:
+            return RejectReason("no_image", f"{shown} is an address; only files are read")
+        path = Path(os.path.normpath(self.source.folder / image))
+        if not self.source.trusted and not path.is_relative_to(self.source.folder):
+            return RejectReason("image_outside", f"{shown} lies outside the data set")
+        try:
+            return read_image_bytes(path)
+        except InputError as fault:
+            return RejectReason("no_image", fault.problem.replace(str(path), shown))
+
+    def _source(self, row: DatasetRow, part: str) -> str:
+        row_id = f", {row.row_id}" if row.row_id else ""
+        return f"{self.source.name}, {part} row {row.number}{row_id}"
+
+
+def _bounded(text: str, max_words: int) -> str:
+    """Return the text, or as many of its first sentences as fit."""
+    if count_words(text) <= max_words:
+        return text
+    return " ".join(whole_sentences(split_sentences(text), max_words))
+
+
+def _check_text(text: str, completion: str, settings: PrepareSettings) -> RejectReason | None:
+    if not text:
+        return RejectReason("no_text", "")
+    if not completion:
+        return RejectReason("no_sentence_fits", f"the first of {count_words(text)} words is longer than allowed")
+    if count_words(completion) < settings.min_words:
+        return RejectReason("too_short", completion)
+    return None

@@ -23,6 +23,12 @@ _WITHOUT_SUBJECT = re.compile(
 )
 
 
+_OTHER_PANEL = re.compile(
+    r"\b(?:in|of|from|as|to|than|with|and|for|panels?)\s(?:\(([a-h])\)|([b-h]|a(?=\s?[(,.;:)]|$))(?=[\s,.;:)(]|$)(?!\s?[=≤≥<>+×·]))"
+)
+"""`as in (a)`, `shown in b`."""
+
+
 @dataclass(frozen=True)
 class PanelPart:
     """A panel and its own part of the caption."""
@@ -54,12 +60,23 @@ def panel_parts(panels: Iterable[Panel], caption: str, ref: FigureRef) -> tuple[
         if text and label not in parts:
             own = _own_part(text, label, caption, previous)
             previous = text if own else previous
-            sentences = clean(own, ref).sentences
             below = text not in caption
             parts[label] = PanelPart(
-                label=label, sentences=_with_subject(sentences), printed=text, below_panel=below, box=panel.box
+                label=label,
+                sentences=_alone(_with_subject(clean(own, ref).sentences), label),
+                printed=text,
+                below_panel=below,
+                box=panel.box,
             )
     return tuple(parts.values())
+
+
+def _alone(sentences: tuple[str, ...], label: str) -> tuple[str, ...]:
+    """Return the sentences before one that speaks of another panel: "of the data shown in b"."""
+    for number, sentence in enumerate(sentences):
+        if any(label != (found[1] or found[2]) for found in _OTHER_PANEL.finditer(sentence)):
+            return sentences[:number]
+    return sentences
 
 
 def _with_subject(sentences: tuple[str, ...]) -> tuple[str, ...]:

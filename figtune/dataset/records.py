@@ -55,7 +55,7 @@ class Example:
     kind: str
     """The figure's kind, or "" where the source does not say."""
     quality: float = 1.0
-    """Score of a target of sentences in [0, 1], see `quality`; 1 where none is judged."""
+    """Score of a target of sentences in [0, 1], see `Quality`; 1 where none is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)

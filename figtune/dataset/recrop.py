@@ -16,9 +16,9 @@ from figtune.dataset.image_store import prepare_image, store_image
 from figtune.extraction.extract_paper import RegionWords, words_in
 from figtune.extraction.records import BoxTuple, FigureRecord, PaperRecord
 from figtune.extraction.render_crop import PADDING, render_crop
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
 
 _LONGEST_SIDE = 2048  # pixels, the default of --extract.longest_side
 _TOLERANCE = 0.11  # points: boxes are rounded to 0.1

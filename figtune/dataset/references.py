@@ -38,6 +38,10 @@ _IN_PASSING = (
     rf",?\s+with\s+{_EXAMPLE}\s+(?:being\s+)?{_SHOWN}\s+in)\s+(?:the\s+)?"
 )
 """`Our model, shown in Fig. 3, reads ...`: what is said is said of the model."""
+_LIKE = (
+    r"(?i:\b(?:similar(?:ly)?|analogous|identical|equivalent|comparable|akin|like|consistent|in\s+line|same\s+\w+)\s+"
+    r"(?:to|with|as|the|those|that)\b)"
+)
 _INVITATION = re.compile(r"\s*\(\s*(?i:(?:please|see|refer\s+to|cf\.|c\.f\.|check)\b)[^()]*(?:\([^()]*\)[^()]*)*\)")
 """An aside that sends the reader somewhere, up to its last bracket."""
 
@@ -84,6 +88,11 @@ def is_main_subject(sentence: str, ref: FigureRef) -> bool:
     outside = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)|,\s*(?:see|cf\.)[^,]*$", " ", _panels_bare(sentence))
     # "Our model, shown in Fig. 3, reads ..." speaks of the figure; "we modify our model, shown in Fig. 3." need not.
     return cites(re.sub(rf"{_IN_PASSING}{_one_reference(ref)}(?=\s*[.;)]|$)", " ", outside), ref)
+
+
+def likens(sentence: str, ref: FigureRef) -> bool:
+    """Return True if what the sentence is about is only likened to the figure: "similar to that on cars (Fig. 3)"."""
+    return re.search(rf"{_LIKE}[^.,;:]{{0,80}}?{_one_reference(ref)}", sentence) is not None
 
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:

@@ -3,12 +3,12 @@
 The caption goes to caption; parts of it about one panel alone go to describe where all panels have one and enough of
 the caption is left. What one paragraph says of the figure stays together, and goes to
 
-    analyze   where the figure is an architecture and it tells of mechanism: more words of parts and their work
     explain   where it tells of meaning and findings: more words of results, comparisons, reasons
+    analyze   where the figure is an architecture, if all of this together tells what its parts do
     describe  otherwise: what panels hold, how it is drawn, what was done
 
-A share too short for a target joins the largest one. An architecture of which citing text tells no mechanism takes the
-sentences of its caption behind the first that do.
+A share too short for a target joins the largest one. An architecture of which citing text does not tell what its parts
+do takes the sentences of its caption behind the first that tell it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from figtune.dataset.citing_text import CitingPassage, content_words, repeats
 from figtune.dataset.cleaning import continues_previous, depends_on_previous, without_leading_connective
 from figtune.dataset.components import mentioned
 from figtune.dataset.panel_captions import PanelPart
+from figtune.dataset.sentence_faults import is_pointer
 from figtune.dataset.sentences import count_words
+from figtune.dataset.vocabulary import WORK_VERBS
 
 _FEWEST_WORDS = 12
 """Shorter shares of citing text join another one."""
-_FEWEST_ANALYZED_WORDS = 20
-_FEWEST_MECHANISM_WORDS = 3
+_FEWEST_TOLD_WORDS = 13
+"""Shorter ones that have none to join are left out: one clause about one corner."""
+_FEWEST_ANALYZED_WORDS = 22
+_FEWEST_DEEDS = 3
+_FEWEST_WORDS_OF_FIGURE = 3
+_LEAST_SHARE_OF_FIGURE = 0.2
+"""Share of the words printed in it, where they are few."""
 _FEWEST_CAPTION_WORDS = 5
 _SHARED_WORDS = 3
+_SHARED_WORDS_INTRODUCED = 2
 _SHARED_WORDS_OF_ASIDE = 5
 """Fewest words where a paragraph cites the figure in brackets only: more words must tell that it is about it."""
 _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
@@ -36,7 +44,13 @@ _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previo
 _CITES = re.compile(
     r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
+_LOOKS_AT = re.compile(
+    r"(?i)\b(?:red|green|blue|orange|yellow|purple|gr[ae]y|black|white|dashed|dotted|solid|bold|arrows?|lines?|curves?|"
+    r"rows?|columns?|left|right|top|bottom|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
+)
+"""Words by which a single sentence tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
 _FINDINGS = re.compile(
     r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
     r"demonstrat\w*|suggest\w*|indicat\w*|observ\w*|evident\w*|evidence|conclu\w*|reveal\w*|confirm\w*|validat\w*|"
@@ -51,6 +65,21 @@ _MECHANISM = re.compile(
     r"train\w*|optimi[sz]\w*|loss(?:es)?|stages?|steps?|first|then|pipeline|framework|architecture|attention|features?|tokens?|"
     r"embedd\w*|predict\w*|mapp(?:ed|ing)|maps|transform\w*|fus(?:e|es|ed|ion)|align\w*|sampl\w*|updat\w*|heads?|query|queries|"
     r"convolution\w*|generator|discriminator|components?)\b"
+)
+_LISTS = re.compile(
+    r"^(?:As\b[^,]*,\s+)?(?:[^\s,]+\s+){1,12}?(?:consists?\s+of|contains?|compris(?:es?|ing)|includes?|(?:is|are)\s+composed\s+of|"
+    r"(?:has|have)\s+(?:two|three|four|five|\d)\b|(?:is|are)\s+divided\s+into)\b"
+)
+"""`Our network consists of an encoder and a decoder`: names parts and explains none."""
+_LEGEND = re.compile(r"^(?:\S+\s+){1,7}?(?:denotes?|indicates?|represents?|stands?\s+for|refers?\s+to|means?)\b")
+_INTRODUCES = re.compile(
+    r"(?i)\b(?:inspired|motivated|novel|we\s+(?:thus\s+|therefore\s+)?(?:introduce|propose|present))\b"
+)
+_EXAMPLE = re.compile(r"\(\s*(?:i\.e|e\.g)\b[^()]*\)")
+_DEED = re.compile(
+    rf"\b(?:{'|'.join(sorted(verb.removesuffix('e') if len(verb) > 3 else verb for verb in WORK_VERBS))})"
+    r"(?:e|es|ed|d|s|ing|[pt](?:ed|ing))?\b",
+    re.IGNORECASE,
 )
 
 
@@ -74,28 +103,55 @@ def assign_sentences(
     is_architecture: bool,
     components: Sequence[str],
     figure_text: str,
+    caption_is_whole: bool = True,
 ) -> SentenceShares:
     """Part the sentences of a figure between the tasks.
 
     Args:
+        caption_is_whole: False where cleaning dropped sentences between those of the caption.
         figure_text: words printed in the figure; a block that neither cites the figure nor shares words with it or its
             caption is about something else.
         components: names printed in the figure; what mentions none of them is no analysis of it.
     """
     own, taken = _without_panels(caption, panels)
-    parts = _parts(passages, caption, " ".join((*caption, figure_text)))
-    shares = _shares_of(parts, is_architecture=is_architecture)
-    analyze = shares["analyze"]
-    describe = shares["describe"]
-    told = " ".join(analyze)
-    if count_words(told) < _FEWEST_ANALYZED_WORDS or (components and not mentioned(told, components)):
-        describe, analyze = (*describe, *analyze), ()
-    if is_architecture and not analyze:
-        rest, analyze = _mechanism_of_caption(own)
-        if components and not mentioned(" ".join(analyze), components):
-            analyze = ()
-        own = rest if analyze else own
-    return SentenceShares(caption=own, panels=taken, explain=shares["explain"], analyze=analyze, describe=describe)
+    shares = _shares_of(_parts(passages, caption, " ".join((*caption, figure_text))), is_architecture=is_architecture)
+    analyze, describe = shares["analyze"], shares["describe"]
+    if not _is_analysis(analyze, components, figure_text):
+        describe, analyze = (*analyze, *describe), ()
+    if is_architecture and not analyze and caption_is_whole:
+        rest, others = _parts_of_caption(own)
+        if _is_analysis(others, components, figure_text):
+            own, analyze = rest, others
+    explain = shares["explain"]
+    return SentenceShares(
+        caption=own,
+        panels=taken,
+        explain=explain if _is_enough(explain) else (),
+        analyze=analyze,
+        describe=describe if _is_enough(describe) and (len(describe) > 1 or _looks_at(describe[0])) else (),
+    )
+
+
+def _is_enough(sentences: tuple[str, ...]) -> bool:
+    return count_words(" ".join(sentences)) >= _FEWEST_TOLD_WORDS
+
+
+def _looks_at(sentence: str) -> bool:
+    """Return True if the sentence cites the figure or tells of what can be seen."""
+    return _CITES.search(sentence) is not None or _LOOKS_AT.search(sentence) is not None
+
+
+def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_text: str) -> bool:
+    """Return True if the sentences tell what several parts of the figure do, rather than that there are such."""
+    told = " ".join(sentences)
+    working = [s for s in sentences if not any(pattern.search(s) for pattern in (_LISTS, _LEGEND, _INTRODUCES))]
+    deeds = _DEED.findall(" ".join(working))
+    if count_words(told) < _FEWEST_ANALYZED_WORDS or len({deed[:5].lower() for deed in deeds}) < _FEWEST_DEEDS:
+        return False
+    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (components and not mentioned(told, components)):
+        return False
+    printed = content_words(figure_text)
+    return len(printed & content_words(told)) >= min(_FEWEST_WORDS_OF_FIGURE, _LEAST_SHARE_OF_FIGURE * len(printed))
 
 
 def _without_panels(
@@ -127,17 +183,14 @@ def _standing(sentences: Sequence[str], gone: set[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _mechanism_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the first sentence, and the others where they tell a mechanism; else all and none.
+def _parts_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the first sentence and the others; all and none where those do not stand alone.
 
     A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
     """
     headline, others = caption[:1], caption[1:]
-    is_list = any(_LABEL.match(sentence) for sentence in caption)
-    told = " ".join(others)
-    if is_list or count_words(told) < _FEWEST_ANALYZED_WORDS or len(_MECHANISM.findall(told)) < _FEWEST_MECHANISM_WORDS:
-        return caption, ()
-    if depends_on_previous(others[0]):
+    is_list = any(_LABEL.match(sentence) or _PLACE.match(sentence) for sentence in caption)
+    if not others or is_list or depends_on_previous(others[0]):
         return caption, ()
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
@@ -157,13 +210,16 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
         is_whole = True
         for block in _grouped(passage.sentences):
             said = (*caption, *(sentence for other in kept for sentence in other), *part)
-            repeated = [repeats(sentence, said) for sentence in block]
+            repeated = [repeats(sentence, said) and not is_pointer(sentence) for sentence in block]
             # What leans on a repeated sentence goes with it.
             new = block[: repeated.index(True) if True in repeated else len(block)]
-            if new and _is_about(new, topic, _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE):
+            if new and _is_about(new, passage, topic, part):
                 part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
+            elif new and passage.introduced:
+                break  # What comes behind a gap would lean on it.
             is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
-        if part:
+        # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
+        if part and (len(part) > 1 or passage.direct or _looks_at(part[0])):
             kept.append(tuple(part))
     return kept
 
@@ -178,9 +234,21 @@ def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _is_about(block: Iterable[str], topic: frozenset[str], shared_words: int) -> bool:
+def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str], before: Sequence[str]) -> bool:
+    """Return True if a block cites the figure, or shares words with it or its caption.
+
+    Behind a sentence that only introduces the figure fewer words are enough, and what was said there is a topic too.
+    """
     text = " ".join(block)
-    return _CITES.search(text) is not None or len(content_words(text) & topic) >= shared_words
+    if _CITES.search(_EXAMPLE.sub(" ", text)):
+        return True
+    if not passage.introduced:
+        needed = _SHARED_WORDS if passage.direct else _SHARED_WORDS_OF_ASIDE
+    else:
+        # A finding behind "Results are shown in Fig. 3." is about it.
+        tells = not before and (_FINDINGS.search(text) or _LOOKS_AT.search(text))
+        needed, topic = 1 if tells else _SHARED_WORDS_INTRODUCED, topic | content_words(" ".join(before))
+    return len(content_words(text) & topic) >= needed
 
 
 def _shares_of(parts: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
@@ -199,6 +267,6 @@ def _shares_of(parts: Sequence[tuple[str, ...]], *, is_architecture: bool) -> di
 
 def _task_of(part: str, *, is_architecture: bool) -> str:
     findings, mechanism = len(_FINDINGS.findall(part)), len(_MECHANISM.findall(part))
-    if is_architecture and mechanism >= max(2, findings):
-        return "analyze"
-    return "explain" if findings and findings >= mechanism else "describe"
+    if findings and (findings > mechanism if is_architecture else findings >= mechanism):
+        return "explain"
+    return "analyze" if is_architecture and mechanism else "describe"

@@ -18,6 +18,8 @@ _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(
+    # An arrow of a bad font, "A!B".
+    r"\w!\w|"
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
     r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
     r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
@@ -26,6 +28,15 @@ _FLATTENED = re.compile(
     r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|\b[a-z]{2,}\d\s\d\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
     r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
 )
+_LOST_INDEX = re.compile(
+    r"\b(?:L(?!l)[b-df-hj-np-tv-xz]|[FMN](?![gjlry])[b-df-hj-np-tv-xz]|D[b-df-gj-np-qs-tvxz]|W[b-df-gj-np-qs-tvxz]|X[b-df-hj-np-tv-xz]|"
+    r"H[b-df-hj-np-tvxz]|Q[b-df-hj-np-tv-xz]|R[b-df-gj-np-tvxz]|I[hj]|Z[b-df-gj-np-tvxz]|T[b-dfgj-np-qtxz])[a-z]{1,8}\b"
+    r"(?<!Mbps)(?<!Msec)(?<!Hrs)(?<!Mhz)(?<!Tbps)(?<!Xfmr)"
+    r"|(?<![\w./-])(?!(?:vs|th|rd|nd|st|km|cm|mm|kg|px|ms|ns|pt|fp|mb|gb|kb|fc|nm|bs|lr|mg|ml|ft|hr|xy|xz|yz|pp|db)\b)"
+    r"[b-df-hj-np-tv-xz]{2}(?![\w.'’/-])|\bas\s+et\b"
+)
+"""A capital before letters that begin no English word with it, or two consonants: the index of "L_stereo", of "z_t"
+lost its place."""
 _EQUALS = re.compile(r"[=≤≥≈<>](?!\s?[a-z]{3})")
 _VARIABLE = re.compile(r"[\W_]*(?:[B-HJ-Zb-z]|[A-Za-z]\d|[Α-ω])['′]?[\W_]*$")
 _MOST_EQUALS = 2
@@ -34,26 +45,31 @@ _MOST_VARIABLES = 6
 _IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-hA-H]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-hA-H]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
     r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
-    r"compares?|includes?|contains?|demonstrates?)"
+    r"compares?|includes?|contains?|demonstrates?|showcases?|exemplif(?:y|ies)|outlines?|details?|describes?|explores?|offers?)"
 )
 _SHOWN = (
     r"(?:shown|presented|visuali[sz]ed|provided|illustrated|displayed|depicted|summari[sz]ed|plotted|given|reported|seen|"
     r"found|listed|compared|demonstrated|described|sketched|outlined)"
 )
 _TELLS = re.compile(
-    r"\b(?:that|which|whose|because|since|what|why|while|whereas|but|although|how|consist\w*|compris\w*|outperform\w*|"
-    r"improve[sd]?|improving|achiev\w*|better|worse|higher|lower|than|increas(?:es?|ed)|decreas(?:es?|ed)|drops?|fails?)\b|:",
+    r"^(?:[^,]{0,60},\s+)?that\b|\b(?:find|found|observe|see|note|conclude|confirm|reveal|suggest|indicate|demonstrate|show)\s+that\b|"
+    r"\b(?:because|since|while|whereas|but|although|outperform\w*|exceeds?|surpass\w*|"
+    r"improve[sd]?|improving|achiev\w*|better|worse|higher|lower|than|increas(?:es?|ed)|decreas(?:es?|ed)|drops?|fails?)\b",
     re.IGNORECASE,
 )
 """Words by which a sentence about a figure says something of what is in it."""
+_ADDS = re.compile(r"\b(?:that|which|whose|consist\w*|compris\w*)\b|:", re.IGNORECASE)
+"""Words by which it may, among many: "how the encoder works" says nothing, nor does "where results differ"."""
+_WORDS_THAT_ADD = 18
 _VARIES = re.compile(r"\b(?:as|when|with)\s+(?:the\s+)?(?:\S+\s+){0,5}?(?:increas|decreas|grow|var)\w*", re.IGNORECASE)
 """`as the number of views increases`: an axis, no finding."""
 _POINTS = re.compile(
     rf"^(?:\S+\s+){{0,14}}?(?:is|are|was|were|be|been)\s+(?:\w+ly\s+|also\s+)?{_SHOWN}(?:\s+\S+){{0,6}}?\s+(?:in|by|on|at)\s+{_IT}"
-    rf"(?P<tail>.*)$|^(?!The\s+(?:[\w-]+\s+){{1,3}}(?:of|in)\s+the\s)(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further)?\s+{_SHOW}\s+(?P<matter>.*)$|"
+    rf"(?P<tail>.*)$|^(?!The\s+(?:[\w-]+\s+){{1,3}}(?:of|in)\s+the\s)(?:\S+\s+){{0,4}}?{_IT}(?:\s+also|\s+further|\s+\w+ly)?\s+{_SHOW}\s+"
+    rf"(?P<matter>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:\S+\s+){{0,3}}?(?:we|I)\s+(?:also\s+|further\s+|only\s+|just\s+|\w+ly\s+)?(?:{_SHOW}|{_SHOWN})\s+"
     rf"(?P<object>.*?)\s+(?:as\s+{_SHOWN}\s+)?(?:in|by|on|at)\s+{_IT}(?P<end>.*)$|"
-    rf"^In\s+{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
+    rf"^(?:[^,]+,\s+)?(?:[Ii]n|[Aa]t|[Oo]n)\s+(?:the\s+[\w-]+(?:\s+\w+)?\s+of\s+)?{_IT},?\s+we\s+(?:also\s+|further\s+|\w+ly\s+)?{_SHOW}\s+(?P<ours>.*)$|^{_IT}\s+(?:is|are)\s+(?P<naming>(?:an?|the)\s+.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+(?:\w+ly\s+|also\s+|further\s+|then\s+)?(?:introduce|propose|use|employ|adopt|design|apply|develop|build|follow)\s+"
     rf"(?P<made>(?:(?!\bto\s).)*?),?\s+(?:as\s+|(?:that|which)\s+(?:is|are)\s+)?{_SHOWN}\s+in\s+{_IT}(?P<rest>.*)$|"
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
@@ -64,12 +80,21 @@ _CONFIRMS = re.compile(
     rf"^(?:\S+\s+){{0,4}}?{_IT}\s+(?:also\s+|further\s+|\w+ly\s+)?(?:confirms?|validates?|verif(?:y|ies)|supports?|corroborates?|proves?|"
     r"demonstrates?|shows?)\s+(?:our|this|the|these|such)\s+(?:\w+\s+){0,2}?(?:hypothes[ie]s|claims?|intuitions?|assumptions?|observations?|"
     r"findings?|conclusions?|analys[ie]s|statements?)\W*$|^(?:\S+\s+){0,6}?(?:(?:in\s?line|consistent|agree\w*)\s+with|(?:confirmed|supported|verified)\s+by)"
-    rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$",
+    rf"\s+(?:(?:the|our)\s+)?(?:\w+\s+){{0,3}}?(?:in\s+)?{_IT}\W*$|^(?:As|See)\b[^,]{{0,60}}{_IT}\W*$|"
+    r"^.*\b(?:a\s+few|various|several|many|some|two|three|four|a\s+number\s+of|the\s+following)\s+(?:[\w-]+\s+){1,3}(?:are|is|can\s+be)\s+"
+    r"(?:\w+ly\s+)?(?:apparent|visible|evident|clear|observed|seen|noted|noticed|found|identified|made|drawn)\b[^,;:]{0,40}$|"
+    rf"^.*\b(?:was|were|is|are)\s+used\s+(?:for|in)\b[^,]*{_SHOWN}\s+in\s+{_IT}\W*$|"
+    r"^[^,;:]*(?:,[^,;:]*)?\b(?:two|three|four|five|several|the\s+following)\s+(?:\w+\s+)?(?:ways|aspects|steps|reasons|cases|stages|types|categories|"
+    r"perspectives|scenarios|settings|factors|points|observations|findings|phases)(?:\s*\([^()]*\))?\W*$|"
+    rf"^(?:\S+\s+){{0,6}}?(?:{_IT}|(?:visual|qualitative|comparative|experimental)\s+\w+)\s+(?:\w+\s+)?(?:highlights?|demonstrates?|shows?|illustrates?|"
+    r"confirms?|reveals?|validates?|verif(?:y|ies)|underlines?|underscores?|emphasi[sz]es?|showcases?)\s+(?:the\s+)?(?:[\w-]+\s+){0,2}?"
+    r"(?:advantages?|benefits?|effectiveness|superiority|efficacy|usefulness|strengths?|capabilit(?:y|ies)|robustness|potential|importance|"
+    r"efficiency|abilit(?:y|ies))\s+of\s+[^,;:]*$",
     re.IGNORECASE,
 )
-"""`The figure confirms our hypothesis.`, which is not told."""
+"""`The figure confirms our hypothesis.`, `Several problems are apparent.`, `They differ in two ways.`: none is told."""
 _ANNOUNCES = re.compile(
-    r"^(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
+    r"^(?:(?:For|On|In|At|With|To)\s[^,]*,\s+)?(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
     r"additionally|\w+ly)\s+)?(?:evaluate|study|investigate|analy[sz]e|examine|assess|explore|ablate|visuali[sz]e|compare|show|present|provide|report|"
     r"plot|depict|display|conduct|perform|test|illustrate|demonstrate|discuss|consider|summari[sz]e)\b(?P<matter>.*)$",
     re.IGNORECASE,
@@ -115,7 +140,7 @@ def with_fixed_glyphs(text: str) -> str:
 
 def has_wrong_symbols(sentence: str) -> bool:
     """Return True if symbols were lost, or so many are left that a formula stands flattened in the sentence."""
-    if _FLATTENED.search(sentence):
+    if _FLATTENED.search(sentence) or _LOST_INDEX.search(sentence):
         return True
     if not sentence.isascii() and any(map(_is_wrong, sentence)):
         return True
@@ -135,6 +160,11 @@ def _is_wrong(sign: str) -> bool:
     return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
 
 
+def has_open_bracket(sentence: str) -> bool:
+    """Return True if a bracket is opened and not closed: what stood in it was cut."""
+    return sentence.count("(") > sentence.count(")")
+
+
 def has_stray_reference(sentence: str) -> bool:
     """Return True if "the figure" stands where a citation had no preposition: `the results the figure, which ...`."""
     if _UNNAMED_PANEL.search(sentence):
@@ -149,9 +179,19 @@ def is_pointer(sentence: str) -> bool:
     matter = _pointed_at(sentence)
     if matter is None:
         announced = _ANNOUNCES.match(sentence)
-        return announced is not None and _TELLS.search(_VARIES.sub(" ", announced["matter"])) is None
-    return _TELLS.search(_VARIES.sub(" ", matter)) is None or (
-        len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how|what|why|which)\b", matter)
+        return announced is not None and not _tells(announced["matter"])
+    return not _tells(matter) or (len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how)\b", matter))
+
+
+def points_at_figure(sentence: str) -> bool:
+    """Return True if the figure is what the sentence presents, whether it says more of it or not."""
+    return is_pointer(sentence) or _POINTS.match(sentence) is not None
+
+
+def _tells(matter: str) -> bool:
+    plain = _VARIES.sub(" ", matter)
+    return _TELLS.search(plain) is not None or (
+        _ADDS.search(plain) is not None and len(plain.split()) >= _WORDS_THAT_ADD
     )
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from figtune.dataset.figure_context import FigureContext
 from figtune.dataset.figure_words import UNSURE_TABLE
 from figtune.dataset.panel_captions import PanelPart
-from figtune.dataset.questions import ask
+from figtune.dataset.questions import ask, ask_about_table
 from figtune.dataset.records import Task
-from figtune.dataset.table_questions import ask_about_table
 from figtune.extraction.records import FigureKind
 
 BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"

@@ -91,6 +91,8 @@ _SAID = (
 _NOT_PREDICATE = r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bwere)(?<!\bbe)(?<!\bbeen)(?<!\bbeing)"
 
 _RANGE_WORDS = ("range ", "range of ", "interval ", "within ", "between ", "∈ ", "∈", "= ", "size ", "in ")
+_COUNTED = ("epochs", "layers", "steps", "iterations", "values", "scales", "sizes", "rates", "ratios", "levels")
+"""Things of which a list of four numbers or more is told: "at epochs [1, 2, 5, 10]"."""
 _NOUN_WANTED = "|".join(rf"(?<=^{word} )|(?<=\s{word} )" for word in sorted(NOUN_WANTED_AFTER))
 _CITED = r"\[\s*\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)*\s*\]"
 _NEEDS_THE_NOUN = (
@@ -101,7 +103,12 @@ _NEEDS_THE_NOUN = (
 _NO_NOUN = "for|from|with|which|that|where|while|when|and|are|was|were|has|have|can|may|but|via"
 """After a genitive these tell that its noun is missing: "we follow Doe et al.'s and ..."."""
 _NOT_FROM_ZERO = r"(?!\[\s*0\s*[,–-])"
-_NOT_A_RANGE = "".join(rf"(?<!{word})" for word in _RANGE_WORDS) + _NOT_FROM_ZERO
+_NOT_COUNTED = "".join(rf"(?<!{word} )" for word in _COUNTED)
+_NOT_A_RANGE = (
+    "".join(rf"(?<!{word})" for word in _RANGE_WORDS)
+    + rf"(?:{_NOT_COUNTED}|(?!\[\s*\d+(?:\s*,\s*\d+){{3}}))"
+    + _NOT_FROM_ZERO
+)
 _NAME = r"[^\W\d_a-zα-ω][\w'’-]+"
 _SURNAME = r"[A-Z][^\W\d_A-Z]+(?:[-'’][A-Z]?[^\W\d_A-Z]+)*"
 _YEAR = r"(?:19|20)\d\d[a-z]?"
@@ -110,6 +117,9 @@ _AUTHORS = rf"(?:{_NAME}\s+et\s+al\b\.?|{_SURNAME}(?:,\s+{_SURNAME})*,?\s+(?:and
 _AUTHOR_YEAR = rf"[^()]*(?:\bet\s+al\b|{_NAME},|{_NAME}\s+(?:and|&)\s+{_NAME}),?[^()]*\b{_YEAR}[^()]*"
 _NUMBERS = rf"(?:\s*\(\s*{_YEAR}\s*\)|,?\s*{_CITED})*"
 _URL = r"(?:https?://\S+|www\.\S+|\b[\w.-]+\.(?:github\.io|com|org|net|io|ai|edu)/\S*|\bgithub\.com\S*|\b[\w-]+\.github\.io\S*)"
+
+
+_REFS = r"(?:[Ss]ee\s+)?[Rr]efs?\.?\s?\d+(?:\s?(?:,|–|-|and)\s?\d+)*"
 
 
 def _replace(name: str, pattern: str, replacement: str = "") -> Rule:
@@ -193,7 +203,7 @@ RULES: tuple[Rule, ...] = (
     ),
     # Journals that number their references above the line: "ref. 41", "refs 12-14", "were labelled1,2".
     _replace("footnote_mark", r"(?<=[a-z]{4})\d{1,2}(?:[,–]\d{1,2})+(?=[\s.,;)]|$)"),
-    _replace("citation", r",?\s*\(?\b(?:[Ss]ee\s+)?[Rr]efs?\.?\s?\d+(?:\s?(?:,|–|-|and)\s?\d+)*\)?(?=[\s.,;:)]|$)"),
+    _replace("citation", rf"\s*\({_REFS}\)|,?\s*\b{_REFS}(?=[\s.,;:)]|$)"),
     _replace("footnote_mark", r"(?<=[\w)])\s?[†‡§¶](?=[\s.,;:)]|$)"),
     _replace("footnote_mark", r"(?<=[a-z]{3}\))\d{1,2}(?=[\s.,;:]|$)"),
     # What to do with the page, rather than what is on it.

@@ -42,6 +42,11 @@ STOPWORDS = _words("""
 """)
 """Longer words that any two sentences of a paper may share."""
 
+SAYS_LITTLE = _words("""
+    three four five across among seen observed illustrated depicted demonstrated presented displayed generally clearly
+""")
+"""Words that make no sentence another one."""
+
 GENERIC_SINGLE_WORDS = _words("""
     the and for with from into our ours input inputs output outputs step stage method model images image text figure
     ground truth left right top bottom first second prior work new all one two are not via per add loss
@@ -64,6 +69,18 @@ COMPONENT_WORDS = _words("""
 """)
 """Names that components have in any paper."""
 
+WORK_VERBS = _words("""
+    encode decode feed fed take taken pass produce generate extract compute apply applied concatenate project optimize
+    optimise predict map transform fuse align sample update process output select segment split combine retrieve use
+    add embed receive send sent integrate aggregate refine reconstruct remove filter classify classified convert train
+    pre-train fine-tune finetune attend normalize pool warp render minimize maximize attach present set insert stack
+    built unpool rectify downsample upsample crop detect match estimate measure learn learnt collect cluster track
+    flatten deliver enhance guide reweight decompose merge quantize compress store query rank gather connect replace
+    penalize supervise distill copy copied return yield obtain write read fill clip divide attack base exchange
+    broadcast simulate initialize mask denoise perturb translate rotate scale sum multiply subtract average
+""")
+"""Verbs of the work that components do."""
+
 NON_EDGE_WORDS = _words("the a an and or of for with from into to in on by our is are we at as")
 
 NOUN_WANTED_AFTER = _words("in by of from following follow follows to than unlike like and or with see as")
@@ -74,7 +91,8 @@ CONNECTIVES = _phrases("""
     Accordingly / Specifically / Concretely / In particular / As a result / To this end / For example / For instance /
     Similarly / Likewise / Meanwhile / On the other hand / In contrast / By contrast / Conversely / Nevertheless /
     Next / Then / Finally / Also / Again / Notably / Note that / Indeed / Overall / In fact / In this way /
-    In this case / Intuitively
+    In this case / Intuitively / In specific / In detail / To be specific / More precisely / In short / In summary /
+    To summarize / At the same time / Subsequently / Correspondingly / Lastly / Last
 """)
 """They join a sentence to the one before and can go where it stands first, before a comma."""
 
@@ -96,7 +114,8 @@ BACK_REFERENCES = _phrases("""
     with) / As a result(?! of) / Consequently / Accordingly / As a consequence(?! of) / In this case / In that case
     / In this way / In these cases / In both cases / In all cases / In either case / In turn / In other words / That
     is / Each of them / All of them / Some of them / None of them / One of them / Most of them / Even so /
-    Nevertheless / Nonetheless / For example / For instance / Except for this / Except that / One (?:\\w+
+    Nevertheless / Nonetheless / Unfortunately / Fortunately / Ideally / Alternatively / Still, / Even then / Worse,
+    / For example / For instance / Except for this / Except that / One (?:\\w+
     )?(?:difference|exception|reason|advantage|drawback|limitation|problem|issue|benefit|solution)
 """)
 """A sentence that starts with one of these needs the one before it; patterns, so that "In contrast to" does not."""

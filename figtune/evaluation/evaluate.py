@@ -16,17 +16,16 @@ from figtune.core import commands
 from figtune.core.distributed import broadcast, gather, is_rank_zero, shard, world_size
 from figtune.core.errors import ResourceError
 from figtune.core.io import sha256_of, write_text
-from figtune.core.jsonl import write_json
+from figtune.core.jsonl import ResumableJsonl, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
-from figtune.evaluation.baseline_answers import BaselineAnswers
+from figtune.evaluation.baselines import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor
 from figtune.evaluation.settings import TestSettings
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
-from figtune.inference.resumable_jsonl import ResumableJsonl
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
 from figtune.metrics.radiology_facts import fact_scores

@@ -17,7 +17,7 @@ from typing import Literal
 from figtune.core.errors import ResourceError
 from figtune.core.image_decoding import read_image
 from figtune.core.io import sha256_of
-from figtune.core.jsonl import write_json
+from figtune.core.jsonl import ResumableJsonl, batch_sizes, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
 from figtune.core.stages import locked
@@ -25,7 +25,6 @@ from figtune.evaluation.evaluate import write_report
 from figtune.evaluation.settings import TestSettings
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
 from figtune.inference.served_model import ServedModel, UnansweredError, connect
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
@@ -39,7 +38,7 @@ from figtune.metrics.records import (
     Prediction,
     ServedAgreement,
 )
-from figtune.metrics.text_metrics import chrf, rouge_l
+from figtune.metrics.text_metrics import chrf, sentence_scores
 from figtune.models.families import family_of
 from figtune.models.family import Family, Processor
 from figtune.models.records import CURVES_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -50,7 +49,6 @@ _CLEAR_SHARE = 0.8
 """Share of the answers that are nearer to one model's, from which on that one is said to be served."""
 _LEAST_EXAMPLES = 3
 """Fewer tell nothing."""
-_DIGITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +75,8 @@ class _Asker:
             loss=None,
             answer=answer.text,
             answer_tokens=answer.tokens,
-            stopped=answer.ended_with_eos,
-            chrf=round(chrf(answer.text, prediction.reference), _DIGITS),
-            rouge_l=round(rouge_l(answer.text, prediction.reference), _DIGITS),
+            ended_with_eos=answer.ended_with_eos,
+            **sentence_scores(answer.text, prediction.reference),
         )
         return replace(prediction, served=result)
 

@@ -15,7 +15,7 @@ from figtune.evaluation.eval_items import EvalItem
 from figtune.inference.generate import Answer, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
-from figtune.metrics.text_metrics import chrf, rouge_l
+from figtune.metrics.text_metrics import sentence_scores
 from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
 from figtune.models.feature_cache import ImageSource, grey_images, read_inputs
 from figtune.models.loading import LoadedModel
@@ -24,7 +24,6 @@ Result = TypeVar("Result")
 
 _GREY_SIDE = 64
 _LOSS_DIGITS = 4
-_SCORE_DIGITS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +203,8 @@ def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
         loss=_finite(loss),
         answer=answer.text,
         answer_tokens=answer.tokens,
-        stopped=answer.ended_with_eos,
-        chrf=round(chrf(answer.text, reference), _SCORE_DIGITS),
-        rouge_l=round(rouge_l(answer.text, reference), _SCORE_DIGITS),
+        ended_with_eos=answer.ended_with_eos,
+        **sentence_scores(answer.text, reference),
     )
 
 

@@ -11,7 +11,7 @@ from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
 from figtune.core.jsonl import read_json, read_records
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.compare import EvaluatedRun
+from figtune.metrics.compare import EvaluatedRun, comparison_table
 from figtune.metrics.records import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -20,7 +20,6 @@ from figtune.metrics.records import (
     EvaluationSummary,
     Prediction,
 )
-from figtune.reports.comparison import comparison_table
 from figtune.reports.evaluation import mark_stale
 
 logger = logging.getLogger(__name__)

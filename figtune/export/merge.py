@@ -18,14 +18,14 @@ from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.loading import base_folder, load_base_model, resolve_device
 from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.lora_targets import targets_of
-from figtune.models.processor_files import copy_processor
+from figtune.models.model_files import copy_processor
+from figtune.models.quiet import damage_explained
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.usage_code import usage_code
 

@@ -1,10 +1,11 @@
-"""Post-training stages: a merged model, GGUF files of it, and an upload to the Hub."""
+"""Post-training stages and their settings: a merged model, GGUF files of it, and an upload to the Hub."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +15,8 @@ from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript
 from figtune.core.errors import UsageError
 from figtune.core.jsonl import read_json
+from figtune.core.settings import RunSettings, check_pair
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.export.settings import ExportSettings
 from figtune.models.records import (
     GGUF_CONTENTS,
     GGUF_FOLDER,
@@ -26,7 +27,31 @@ from figtune.models.records import (
     MODEL_FILE,
     TRAINED_MODEL,
     ModelRecord,
+    Quantization,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(RunSettings):
+    """Post-training export: merge the adapter, convert it for llama.cpp, upload it to the Hub."""
+
+    merge: bool
+    """After training, merge base model and adapter into one, in bfloat16, that loads and serves without peft."""
+    gguf: Path | None
+    """After merging, which this asks for too, write GGUF files for llama.cpp and Ollama into OUTPUT/gguf: a folder of
+    llama.cpp, whose converter is run; its server, built there or on the PATH, is asked to check them."""
+    gguf_quantization: Quantization
+    """Quantization of the text model's GGUF file; below 8 bits it needs llama-quantize, built there or on the PATH."""
+    push_to_hub: str | None
+    """After training, upload what it has left to this repository of the Hub, USER/NAME; a merged model to
+    USER/NAME-merged."""
+    push_public: bool
+    """A repository that --push_to_hub creates is for everybody to see, not private."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
+
 
 logger = logging.getLogger(__name__)
 

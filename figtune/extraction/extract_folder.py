@@ -14,10 +14,9 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from figtune.core.errors import ResourceError
+from figtune.core.errors import ResourceError, shortages_explained
 from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
-from figtune.core.shortages import shortages_explained
 from figtune.core.worker_pool import TaskFailure, TaskLimits
 from figtune.extraction.merge_results import (
     ExtractionCounts,

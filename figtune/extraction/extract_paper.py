@@ -38,12 +38,12 @@ from figtune.layout.mentions import Citable, mentions_of
 from figtune.layout.paragraphs import text_blocks
 from figtune.layout.sections import paper_text
 from figtune.layout.text_rows import body_rows, unclaimed_lines
-from figtune.pdf.dehyphenation import Dehyphenator, dehyphenator_for
 from figtune.pdf.document import Document, UnreadablePaperError
 from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import core, index_words
 from figtune.pdf.ocr_document import OcrDocument
 from figtune.pdf.page import PageText
+from figtune.pdf.text_cleanup import Dehyphenator, dehyphenator_for
 
 _FEWEST_LETTERS = 100  # that a paper has, where there are pictures; a scan may bear a stamp of a few words
 _PAGES_LOOKED_AT = 5

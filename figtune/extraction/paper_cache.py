@@ -17,7 +17,7 @@ from figtune.extraction.pdf_files import PdfFile
 from figtune.extraction.records import CROPS_FOLDER, TEXTS_FOLDER, THUMBNAILS_FOLDER, FigureRecord, PaperRecord
 from figtune.extraction.settings import ExtractSettings, OcrMode
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
-from figtune.pdf.ocr_engine import engine_version
+from figtune.pdf.ocr import engine_version
 
 CACHE_FOLDER = ".papers"
 IMAGE_FOLDERS = (CROPS_FOLDER, THUMBNAILS_FOLDER)

@@ -13,10 +13,9 @@ from msgspec import msgpack
 from figtune.extraction.settings import OcrMode
 from figtune.pdf.document import Document
 from figtune.pdf.layer_faults import faults_in_words, layer_faults
+from figtune.pdf.ocr import INSTALL, engine_version
 from figtune.pdf.ocr_document import OcrDocument
-from figtune.pdf.ocr_engine import INSTALL, engine_version
-from figtune.pdf.page import PageText
-from figtune.pdf.page_view import count_type_sizes, scale_for
+from figtune.pdf.page import PageText, count_type_sizes, scale_for
 
 _MANY = 64  # pages: below, unpacking costs more than the memory is worth
 

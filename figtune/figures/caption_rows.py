@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from figtune.layout.columns import Columns
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Columns, PaperStyle
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line
 

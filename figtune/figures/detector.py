@@ -28,10 +28,10 @@ from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels
 from figtune.layout.line_roles import Role, page_roles
 from figtune.layout.ruling_lines import long_rules
 from figtune.layout.style import PaperStyle, style_of
-from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText
+from figtune.pdf.text_cleanup import Dehyphenator
 
 _UNDECIDED = SidePrior("above", 0.0)
 _NO_REGION = "no region found near the caption"

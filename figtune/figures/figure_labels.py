@@ -14,10 +14,10 @@ from itertools import pairwise
 from math import log
 
 from figtune.extraction.records import FigureType
-from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
 from figtune.pdf.index_marks import SUBSCRIPT, SUPERSCRIPT, marked_text
 from figtune.pdf.page import Drawing, Line
+from figtune.pdf.text_cleanup import Dehyphenator
 
 _PRINTED_OVER = 0.2
 """Share of a label that the same words cover; ticks where two axes meet touch at a corner."""

@@ -9,7 +9,7 @@ from typing import Literal
 from figtune.figures.captions import Caption
 from figtune.figures.foreground_mask import Gap
 from figtune.figures.page_context import PageContext
-from figtune.layout.columns import Columns
+from figtune.layout.style import Columns
 from figtune.pdf.geometry import Box
 
 Side = Literal["above", "below", "left", "right"]

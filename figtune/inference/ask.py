@@ -14,16 +14,13 @@ from typing import Literal
 import msgspec
 
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.core.image_decoding import decode_file, read_image
-from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.image_decoding import IMAGE_SUFFIXES, decode_file, read_image
 from figtune.core.io import sha256_of
+from figtune.core.jsonl import ResumableJsonl, batch_sizes
 from figtune.core.log import print_result, progress_bar
-from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.paper_figures import read_paper, select_figure
-from figtune.inference.predict import Question, check_prompt, load_model, predict
-from figtune.inference.preflight import check_subject, is_paper
-from figtune.inference.prompt_spec import PromptSpec
-from figtune.inference.resumable_jsonl import ResumableJsonl, batch_sizes
+from figtune.inference.adapter_record import check_subject, is_paper, read_adapter_record
+from figtune.inference.generate import Question, check_prompt, load_model, predict
+from figtune.inference.paper_figures import PromptSpec, read_paper, select_figure
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
@@ -31,8 +28,7 @@ from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageAnswer:
+class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"ended_with_eos": "stopped"}):
     """The line of one image."""
 
     schema: Literal[1] = 1
@@ -41,8 +37,8 @@ class ImageAnswer:
     prompt: str
     answer: str
     """Empty if there is a problem."""
-    stopped: bool
-    """True if it ended with a stop token, False at the maximum length."""
+    ended_with_eos: bool
+    """True if it ended with EOS, False at the maximum length."""
     problem: str
     """Reason for no answer; empty otherwise."""
 
@@ -155,9 +151,11 @@ class _FolderRun:
             return []
         return [(answer.text, answer.ended_with_eos) for answer in predict(loaded, questions, self._settings.decoding)]
 
-    def _line(self, image: Path, answer: str, stopped: bool, problem: str) -> ImageAnswer:
+    def _line(self, image: Path, answer: str, ended_with_eos: bool, problem: str) -> ImageAnswer:
         name = image.relative_to(self._folder).as_posix()
-        return ImageAnswer(image=name, prompt=self._prompt, answer=answer, stopped=stopped, problem=problem)
+        return ImageAnswer(
+            image=name, prompt=self._prompt, answer=answer, ended_with_eos=ended_with_eos, problem=problem
+        )
 
 
 def _print_lines(run: _FolderRun, images: Sequence[Path]) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Figures of one paper, extracted as stage 1 does."""
+"""Figures of one paper, extracted as stage 1 does, and the prompts about them: of a task, a data set, or own words."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from pathlib import Path
 
 from figtune.core.errors import InputError, UsageError
 from figtune.core.jsonl import read_records
+from figtune.dataset.build_examples import figure_prompt
+from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
+from figtune.dataset.records import Task
+from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.task_prompts import plain_request, task_entry
 from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, FigureType, PaperRecord
@@ -112,3 +118,43 @@ def list_figures(figures: Sequence[FigureRecord]) -> str:
         if names:
             parts.append(f"{figure_type} {', '.join(names)}")
     return "; ".join(parts)
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSpec:
+    """Choice of the prompt to build."""
+
+    task: Task
+    custom_prompt: str | None
+    """Text in place of the task's request."""
+    dataset_prompt: str | None
+    """Prompt of every example of a model trained on a data set, without tasks; None for one trained on papers."""
+    prepare: PrepareSettings
+    """Settings that the training examples were made with: they say what a prompt about a figure tells."""
+
+    def image_prompt(self) -> str:
+        """Build the prompt about an image without context."""
+        if self.custom_prompt is not None:
+            return self.custom_prompt
+        return plain_request(self.task) if self.dataset_prompt is None else self.dataset_prompt
+
+    def figure_prompt(self, paper: Paper, figure: FigureRecord) -> str:
+        """Build the prompt of a training example; a custom prompt replaces the request after its context."""
+        if self.dataset_prompt is not None:
+            return self.image_prompt()
+        others = (first_sentence(each) for each in paper.figures if each.figure_id != figure.figure_id)
+        extra_context = build_extra_context(figure, filter(None, others), self.prepare)
+        context = build_context(figure, paper.record, self.prepare.max_context_words, extra_context=extra_context)
+        return figure_prompt(context, figure.figure_id, self.task, self.custom_prompt)
+
+    def log_missing_context(self) -> None:
+        """Log it if the task was trained with more context in the prompt than an image alone has."""
+        entry = task_entry(self.task)
+        if self.custom_prompt is None and self.dataset_prompt is None and entry.needs_context:
+            logger.warning(
+                f"{entry.name} was trained with {entry.prompt_context} in the prompt, which an image alone lacks; "
+                "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
+            )

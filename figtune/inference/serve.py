@@ -13,10 +13,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from figtune.core.cli import ended_by_signals
-from figtune.core.optional import require
+from figtune.core.settings import require
 from figtune.core.web_access import Access, listening
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.paper_figures import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.upload_folder import UploadFolder, upload_folder
 
@@ -62,7 +62,7 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Gradio reads these when it is imported and when the page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
-        from figtune.inference.predict import load_model
+        from figtune.inference.generate import load_model
         from figtune.inference.upload import UploadReader
         from figtune.inference.web_app import AppState
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
 from figtune.core.errors import ResourceError
-from figtune.inference.generate import generate_answers
-from figtune.inference.predict import Question, check_prompt_length
+from figtune.inference.generate import Question, check_prompt_length, generate_answers
 from figtune.inference.settings import Decoding
 from figtune.models.family import ImageInputs
 from figtune.models.feature_cache import encode_image

@@ -19,9 +19,8 @@ from figtune.core.image_decoding import read_image
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits
 from figtune.extraction.records import FigureRecord
 from figtune.extraction.settings import ExtractSettings
-from figtune.inference.paper_figures import Paper, open_paper, read_paper
-from figtune.inference.preflight import is_paper
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.adapter_record import is_paper
+from figtune.inference.paper_figures import Paper, PromptSpec, open_paper, read_paper
 from figtune.inference.upload_folder import UploadFolder
 
 _PAPERS_AT_A_TIME = 2

@@ -14,11 +14,10 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from figtune.core.errors import FigtuneError
-from figtune.core.image_formats import IMAGE_SUFFIXES
+from figtune.core.image_decoding import IMAGE_SUFFIXES
 from figtune.dataset.records import Task
-from figtune.inference.paper_figures import list_figures
-from figtune.inference.predict import Question
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.generate import Question
+from figtune.inference.paper_figures import PromptSpec, list_figures
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.streaming import stream_answers
 from figtune.inference.upload import UploadedItem, UploadReader

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from enum import Enum
 
 from figtune.layout.headings import heading_lines
-from figtune.layout.rulers import ruler_lines
 from figtune.layout.ruling_lines import algorithm_boxes, footnote_lines, ruled_lines
+from figtune.layout.running_lines import ruler_lines
 from figtune.layout.style import PaperStyle, is_prose
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageGraphics, PageText

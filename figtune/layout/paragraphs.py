@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from figtune.layout.columns import Column
 from figtune.layout.line_roles import BULLETS
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Column, PaperStyle
 from figtune.layout.text_rows import TextRow
-from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.text_cleanup import Dehyphenator
 
 Kind = Literal["heading", "paragraph"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from figtune.layout.columns import Column
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Column, PaperStyle
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing, Line, PageGraphics
 

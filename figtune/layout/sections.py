@@ -10,8 +10,8 @@ from figtune.extraction.records import PaperText, Paragraph, Section
 from figtune.layout.line_roles import Role
 from figtune.layout.paragraphs import REFERENCES, TextBlock
 from figtune.layout.text_rows import TextRow, UnclaimedLines
-from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.page import Line
+from figtune.pdf.text_cleanup import Dehyphenator
 
 _ABSTRACT = re.compile(r"^abstract[.:—–-]?$", re.IGNORECASE)
 _RUN_IN = re.compile(r"^(?i:abstract)(?:\s*[.:—–-]+\s*|\s+(?=[^a-z\s]))")

@@ -15,10 +15,9 @@ from math import inf
 
 from msgspec import Struct
 
-from figtune.layout.columns import Column
 from figtune.layout.line_roles import ABSTRACT, Role
 from figtune.layout.row_text import RowTextBuilder, note_marks
-from figtune.layout.style import PaperStyle, font_family, is_prose
+from figtune.layout.style import Column, PaperStyle, font_family, is_prose
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span
 

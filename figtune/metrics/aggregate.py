@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figtune.metrics.bootstrap import Bootstrap, Statistic, bootstrap_interval, paired_difference, ratio, sum_by_group
-from figtune.metrics.choice import choice_scores
+from figtune.metrics.image_use import choice_scores
 from figtune.metrics.records import (
+    ANSWER_SCORES,
     BASELINES,
     EVALUATED_SPLITS,
     Baseline,
@@ -28,15 +29,13 @@ from figtune.metrics.records import (
     Slice,
     System,
 )
-from figtune.metrics.text_metrics import CiderD, bleu4, bleu_counts, distinct_2, rep_4, word_count
+from figtune.metrics.text_metrics import CiderD, bleu4, bleu_counts, distinct_2, rep_4, sentence_scores, word_count
 
 _MAX_EXPONENT = 50.0
 """Largest exponent of a perplexity: JSON has no infinity."""
 
-STATISTICS: Mapping[Score, Statistic] = {"CIDEr-D": ratio, "BLEU-4": bleu4, "ROUGE-L": ratio, "chrF": ratio}
+STATISTICS: Mapping[Score, Statistic] = {**dict.fromkeys(ANSWER_SCORES, ratio), "BLEU-4": bleu4}
 """Statistic of each answer score, over summed columns."""
-
-_NO_ANSWER = ModelResult(loss=None, answer="", answer_tokens=0, stopped=False, chrf=0.0, rouge_l=0.0)
 
 LossOf = Callable[[Prediction], float | None]
 
@@ -127,14 +126,11 @@ class _SliceBuilder:
             system=system,
             loss=loss,
             perplexity=None if loss is None else _perplexity(loss),
-            cider=self._estimate("CIDEr-D", of),
-            bleu4=self._estimate("BLEU-4", of),
-            rouge_l=self._estimate("ROUGE-L", of),
-            chrf=self._estimate("chrF", of),
+            **{score.field: self._estimate(name, of) for name, score in ANSWER_SCORES.items()},
             words=round(fmean(map(word_count, of.texts)), 1),
-            repetition=round(fmean(map(rep_4, of.texts)), 4),
-            variety=round(distinct_2(of.texts), 4),
-            stopped=None if of.ended_with_eos is None else round(fmean(of.ended_with_eos), 4),
+            rep_4=round(fmean(map(rep_4, of.texts)), 4),
+            distinct_2=round(distinct_2(of.texts), 4),
+            ended_with_eos=None if of.ended_with_eos is None else round(fmean(of.ended_with_eos), 4),
         )
 
     def _loss(self, *losses: LossOf) -> Estimate | None:
@@ -224,13 +220,20 @@ def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswe
         "tuned": _system_answers([each.tuned for each in members], members, consensus),
     }
     if any(each.served is not None for each in members):
-        found["served"] = _system_answers([each.served or _NO_ANSWER for each in members], members, consensus)
+        found["served"] = _system_answers(
+            [each.served or _no_answer(each.reference) for each in members], members, consensus
+        )
     for baseline in BASELINES:
         guesses = [_baseline_answer(each, baseline) for each in members]
         whole = [guess for guess in guesses if guess is not None]
         if len(whole) == len(members):
             found[baseline] = _system_answers(whole, members, consensus)
     return found
+
+
+def _no_answer(reference: str) -> ModelResult:
+    """Return the result of a request that the server refused."""
+    return ModelResult(loss=None, answer="", answer_tokens=0, ended_with_eos=False, **sentence_scores("", reference))
 
 
 def _baseline_answer(prediction: Prediction, baseline: Baseline) -> BaselineAnswer | None:
@@ -241,15 +244,16 @@ def _system_answers(
     given: Sequence[ModelResult | BaselineAnswer], members: Sequence[Prediction], consensus: CiderD
 ) -> SystemAnswers:
     texts = [each.answer for each in given]
+    columns: dict[Score, NDArray[np.float64]] = {
+        "CIDEr-D": _unit_weighted(consensus.scores(texts)),
+        "BLEU-4": np.array([bleu_counts(text, of.reference) for text, of in zip(texts, members, strict=True)]),
+    }
+    for name in ANSWER_SCORES.keys() - columns.keys():
+        columns[name] = _unit_weighted([getattr(each, ANSWER_SCORES[name].field) for each in given])
     return SystemAnswers(
         texts=texts,
-        ended_with_eos=[each.stopped for each in given if isinstance(each, ModelResult)] or None,
-        columns={
-            "CIDEr-D": _unit_weighted(consensus.scores(texts)),
-            "BLEU-4": np.array([bleu_counts(text, of.reference) for text, of in zip(texts, members, strict=True)]),
-            "ROUGE-L": _unit_weighted([each.rouge_l for each in given]),
-            "chrF": _unit_weighted([each.chrf for each in given]),
-        },
+        ended_with_eos=[each.ended_with_eos for each in given if isinstance(each, ModelResult)] or None,
+        columns=columns,
     )
 
 

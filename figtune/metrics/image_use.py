@@ -1,20 +1,107 @@
-"""Use of the image by a tuned model, from everything that the right image should improve."""
+"""Use of the image by a tuned model: choice accuracy with the right image and without it, and other gains from it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from figtune.core.number_format import fixed, p_value, percent
+from figtune.metrics.bootstrap import Bootstrap, Sums, bootstrap_interval, paired_difference, ratio, sum_by_group
 from figtune.metrics.records import (
     MIN_EFFECT,
     NEGATIVES,
     SIGNIFICANCE_LEVEL,
+    Choice,
+    ChoiceScores,
     ImageUse,
     PairedDifference,
+    Prediction,
     ShortScores,
     Slice,
 )
+
+Losses = tuple[float | None, ...]
+
+
+def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> ChoiceScores | None:
+    """Score the choices of examples; None where none has one whose losses are finite."""
+    chosen = [(each.choice, each.group) for each in members if each.choice is not None and _is_finite(each.choice)]
+    if not chosen:
+        return None
+    right = _choice_sums(chosen, _right)
+    grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
+    # Those of a split have a mismatched image all alike, or its only image has none.
+    mismatched = [(choice, group) for choice, group in chosen if choice.wrong_image_losses is not None]
+    has_wrong = mismatched == chosen
+    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if has_wrong else None
+    informed = _choice_sums(chosen, lambda choice: _above_grey(choice, choice.losses))
+    # Grey raises no text above grey: all five are equal, and each is right by a fifth.
+    uninformed = _choice_sums(
+        chosen,
+        lambda choice: _above_grey(choice, (has_wrong and choice.wrong_image_losses) or choice.grey_image_losses),
+    )
+    return ChoiceScores(
+        examples=len(chosen),
+        accuracy=bootstrap_interval(right, ratio, bootstrap),
+        wrong_image=None if wrong is None else bootstrap_interval(wrong, ratio, bootstrap),
+        grey=bootstrap_interval(grey, ratio, bootstrap),
+        gain=paired_difference(right, grey if wrong is None else wrong, ratio, bootstrap),
+        information_accuracy=bootstrap_interval(informed, ratio, bootstrap),
+        information_wrong_image=bootstrap_interval(uninformed, ratio, bootstrap) if has_wrong else None,
+        information_gain=paired_difference(informed, uninformed, ratio, bootstrap),
+    )
+
+
+def choice_difference(
+    one: Sequence[Prediction], other: Sequence[Prediction], bootstrap: Bootstrap
+) -> PairedDifference | None:
+    """Return the difference of two runs' choice accuracies over the same examples and negatives; None without any.
+
+    Args:
+        one: predictions of the run that is expected to be better.
+        other: those of the other, in the same order.
+    """
+    pairs = [
+        (each.choice, against.choice, each.group)
+        for each, against in zip(one, other, strict=True)
+        if each.choice is not None
+        and against.choice is not None
+        and each.choice.negatives == against.choice.negatives
+        and _is_finite(each.choice)
+        and _is_finite(against.choice)
+    ]
+    if not pairs:
+        return None
+    better = _choice_sums([(choice, group) for choice, _, group in pairs], _right)
+    worse = _choice_sums([(against, group) for _, against, group in pairs], _right)
+    return paired_difference(better, worse, ratio, bootstrap)
+
+
+def share_right(losses: Sequence[float]) -> float:
+    """Return 1 where the first loss is the lowest, 1 / n where n are equally low, else 0."""
+    lowest = min(losses)
+    return 1 / losses.count(lowest) if losses[0] == lowest else 0.0
+
+
+def _is_finite(choice: Choice) -> bool:
+    return None not in (*choice.losses, *(choice.wrong_image_losses or ()), *choice.grey_image_losses)
+
+
+def _choice_sums(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choice], Losses]) -> Sums:
+    shares = [share_right([loss or 0.0 for loss in losses_of(choice)]) for choice, _ in chosen]
+    return sum_by_group(np.column_stack((shares, np.ones(len(shares)))), [group for _, group in chosen])
+
+
+def _above_grey(choice: Choice, losses: Losses) -> Losses:
+    """Return the losses less those given grey: the negative information that an image gives on each text."""
+    return tuple((loss or 0.0) - (grey or 0.0) for loss, grey in zip(losses, choice.grey_image_losses, strict=True))
+
+
+def _right(choice: Choice) -> Losses:
+    return choice.losses
+
 
 _MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
 """Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
@@ -48,14 +135,14 @@ def image_tests(whole: Slice, short: Sequence[ShortScores]) -> list[ImageTest]:
     """
     tests = []
     if (choice := whole.choice) is not None:
-        other, without = (
-            (choice.grey, "grey") if choice.wrong_image is None else (choice.wrong_image, "a mismatched one")
-        )
+        wrong, chance = choice.information_wrong_image, f"{percent(1 / (1 + NEGATIVES))} by chance"
         clause = (
-            f"the right text of {1 + NEGATIVES} is the likeliest for {percent(choice.accuracy.value)} of examples "
-            f"given the right image, {percent(other.value)} given {without} ({interval_text(choice.gain)})"
+            f"of {1 + NEGATIVES} texts the right image makes the right one more likely than any other in "
+            f"{percent(choice.information_accuracy.value)} of examples, "
+            f"{chance if wrong is None else f'a mismatched one in {percent(wrong.value)}'} "
+            f"({interval_text(choice.information_gain)})"
         )
-        tests.append(ImageTest(gain=choice.gain, least=MIN_EFFECT["choice"], clause=clause))
+        tests.append(ImageTest(gain=choice.information_gain, least=MIN_EFFECT["choice"], clause=clause))
     for scores in short:
         if scores.split != whole.split or scores.measure == "read precision":
             continue

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import msgspec
+
 EvaluatedSplit = Literal["test", "minitrain"]
 EVALUATED_SPLITS: tuple[EvaluatedSplit, ...] = ("test", "minitrain")
 
@@ -32,12 +34,30 @@ ImageUse = Literal["uses image", "ignores", "memorised only", "not shown", "unte
 """Use of the image by the tuned model; "memorised only": the right image lowers the loss on training images alone."""
 SIGNIFICANCE_LEVEL = 0.05
 """Significance level alpha."""
+
+
+@dataclass(frozen=True)
+class AnswerScore:
+    """A score of answers, higher for better ones."""
+
+    field: str
+    """Field of `Scores`; of `ModelResult` and `BaselineAnswer` too, where each answer has a score of its own."""
+    digits: int
+    """Decimals that are shown."""
+    min_effect: float
+    """Smallest difference that counts, see `MIN_EFFECT`."""
+
+
+ANSWER_SCORES: Mapping[Score, AnswerScore] = {
+    "CIDEr-D": AnswerScore("cider", 2, 0.05),
+    "BLEU-4": AnswerScore("bleu4", 1, 0.5),
+    "ROUGE-L": AnswerScore("rouge_l", 1, 0.5),
+    "chrF": AnswerScore("chrf", 1, 0.5),
+}
+"""Scores of answers, in the order in which they are shown."""
 MIN_EFFECT: Mapping[Score, float] = {
     "loss": 0.02,
-    "CIDEr-D": 0.05,
-    "BLEU-4": 0.5,
-    "ROUGE-L": 0.5,
-    "chrF": 0.5,
+    **{name: score.min_effect for name, score in ANSWER_SCORES.items()},
     "choice": 0.02,
 }
 """Smallest difference that counts, however significant. Loss: 0.02 nats per token, 2 % of the perplexity. Answers:
@@ -50,7 +70,7 @@ NegativeRule = Literal["group and kind", "group", "kind", "length", "any"]
 paper, the kind of figure, a similar length; "any" has no similar length."""
 NEGATIVE_RULES: tuple[NegativeRule, ...] = get_args(NegativeRule)
 
-EVALUATION_VERSION = 5
+EVALUATION_VERSION = 6
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
@@ -61,16 +81,23 @@ METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 EVALUATION_CONTENTS = (PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE)
 
+_NAMES_ON_DISK = {
+    "ended_with_eos": "stopped",
+    "rep_4": "repetition",
+    "distinct_2": "variety",
+    "image_use": "looking",
+}
+"""Fields that have another name in the files of an evaluation than here."""
 
-@dataclass(frozen=True, kw_only=True)
-class ModelResult:
+
+class ModelResult(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES_ON_DISK):
     """Result of one model, base or tuned, on one example."""
 
     loss: float | None
     """Loss of the reference given image and prompt; None if not finite."""
     answer: str
     answer_tokens: int
-    stopped: bool
+    ended_with_eos: bool
     """True if the answer ended with EOS, False if it was cut at the length limit."""
     chrf: float
     rouge_l: float
@@ -165,8 +192,7 @@ class PairedDifference:
         return "better" if self.value > 0 else "worse"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scores:
+class Scores(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES_ON_DISK):
     """Scores of one model or baseline over a slice."""
 
     system: System
@@ -184,17 +210,27 @@ class Scores:
     """Mean over answers."""
     words: float
     """Mean length of an answer in words."""
-    repetition: float
-    """rep-4: share of repeated 4-grams within an answer, mean over answers."""
-    variety: float
-    """distinct-2: distinct word bigrams / all word bigrams, over all answers."""
-    stopped: float | None
+    rep_4: float
+    """Share of repeated 4-grams within an answer, mean over answers."""
+    distinct_2: float
+    """Distinct word bigrams / all word bigrams, over all answers."""
+    ended_with_eos: float | None
     """Share of answers that ended with EOS; None for baselines."""
+
+    def of_answers(self, score: Score) -> Estimate:
+        """Return one of `ANSWER_SCORES`."""
+        found: Estimate = getattr(self, ANSWER_SCORES[score].field)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceScores:
-    """Share of examples whose reference is the likeliest of five completions, each in [0, 1]; 0.2 by chance."""
+    """Share of examples whose reference is chosen of five completions, each in [0, 1]; 0.2 by chance.
+
+    Chosen is the likeliest completion, or, for the scores named `information`, the one whose likelihood the image
+    raises most above that given grey: pointwise mutual information, which takes out how likely a text is without any
+    image (Holtzman et al. 2021, arXiv:2104.08315; for images Lin et al. 2024, arXiv:2306.01879). Grey chooses none.
+    """
 
     examples: int
     """Examples with a choice."""
@@ -206,6 +242,12 @@ class ChoiceScores:
     """Share given a uniform grey image."""
     gain: PairedDifference
     """Accuracy given the right image minus given a mismatched one, or grey where there is none."""
+    information_accuracy: Estimate
+    """Share by information given the right image."""
+    information_wrong_image: Estimate | None
+    """Share by information given a mismatched image; None if the split has only one image."""
+    information_gain: PairedDifference
+    """Share by information given the right image minus given a mismatched one, or 0.2 where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,8 +320,7 @@ class ShortScores:
     """Share of the tuned model given the image minus given grey."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES_ON_DISK):
     """Verdict on an evaluation, in words."""
 
     headline: str
@@ -287,7 +328,7 @@ class Verdict:
     sentence: str
     helped: Effect
     """Effect by loss and answers, at least `MIN_EFFECT` in size."""
-    looking: ImageUse
+    image_use: ImageUse
     notes: tuple[str, ...]
     """Caveats, one sentence each."""
 

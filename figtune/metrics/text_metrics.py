@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 _REP_N = 4
+_DIGITS = 2
+"""Decimals of a score of one answer."""
 _BLEU_ORDER = 4
 
 
@@ -73,6 +76,18 @@ def rouge_l(answer: str, reference: str) -> float:
 @cache
 def _rouge_scorer() -> RougeScorer:
     return RougeScorer(["rougeL"], use_stemmer=False)
+
+
+class SentenceScores(TypedDict):
+    """Scores that each answer has of its own, as fields of `ModelResult` and `BaselineAnswer`."""
+
+    chrf: float
+    rouge_l: float
+
+
+def sentence_scores(answer: str, reference: str) -> SentenceScores:
+    """Return the scores of one answer, rounded."""
+    return {"chrf": round(chrf(answer, reference), _DIGITS), "rouge_l": round(rouge_l(answer, reference), _DIGITS)}
 
 
 def word_count(text: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from figtune.core.number_format import count, fixed, percent
 from figtune.metrics.image_use import ImageTest, image_tests, image_use, interval_text, mismatch_cost
 from figtune.metrics.records import (
+    ANSWER_SCORES,
     MIN_EFFECT,
     Change,
     Effect,
@@ -27,7 +28,6 @@ _MEMORISATION_GAP = 0.1
 """Nats per token by which the loss must have fallen further on training figures to be called memorisation."""
 _DEGENERATE_REP_4 = 0.5
 """rep-4 from which answers count as degenerate (human text: below 0.01; greedy decoding: 0.44 in Welleck 2020)."""
-_ANSWER_SCORES: tuple[Score, ...] = ("CIDEr-D", "BLEU-4", "ROUGE-L", "chrF")
 
 
 def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bool, source: Source) -> Verdict:
@@ -50,7 +50,7 @@ def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bo
         headline=_headline(whole, use),
         sentence=sentence,
         helped=overall_effect(whole),
-        looking=use,
+        image_use=use,
         notes=tuple(_notes(wholes, whole, terms, demo=demo, tests=tests)),
     )
 
@@ -72,7 +72,7 @@ def overall_effect(whole: Slice) -> Effect:
 
 def answer_effect(whole: Slice) -> Effect:
     """Return the effect on answers: better or worse if no score says the opposite, else mixed."""
-    found = {whole.gains[score].change(MIN_EFFECT[score]) for score in _ANSWER_SCORES} - {"not shown"}
+    found = {whole.gains[score].change(MIN_EFFECT[score]) for score in ANSWER_SCORES} - {"not shown"}
     if not found:
         return "not shown"
     return "mixed" if len(found) > 1 else found.pop()
@@ -82,20 +82,11 @@ def _loss_change(whole: Slice) -> Change:
     return whole.gains["loss"].change(MIN_EFFECT["loss"]) if "loss" in whole.gains else "not shown"
 
 
-def _score_value(scores: Scores, score: Score) -> float:
-    values: dict[Score, float] = {
-        "CIDEr-D": scores.cider.value,
-        "BLEU-4": scores.bleu4.value,
-        "ROUGE-L": scores.rouge_l.value,
-        "chrF": scores.chrf.value,
-    }
-    return values[score]
-
-
 def beats(one: Scores, other: Scores) -> bool:
     """Return True if `one` is higher by more scores than `other`, by at least `MIN_EFFECT` each."""
     differences = [
-        (_score_value(one, score) - _score_value(other, score)) / MIN_EFFECT[score] for score in _ANSWER_SCORES
+        (one.of_answers(name).value - other.of_answers(name).value) / score.min_effect
+        for name, score in ANSWER_SCORES.items()
     ]
     return sum(each >= 1 for each in differences) > sum(each <= -1 for each in differences)
 
@@ -109,8 +100,8 @@ def _flaws(whole: Slice) -> list[str]:
     flaws = []
     if whole.tuned.words < 1:
         flaws.append("its answers are empty or nearly so")
-    elif whole.tuned.repetition >= _DEGENERATE_REP_4:
-        flaws.append(f"its answers repeat themselves ({percent(whole.tuned.repetition)} of their 4-word sequences)")
+    elif whole.tuned.rep_4 >= _DEGENERATE_REP_4:
+        flaws.append(f"its answers repeat themselves ({percent(whole.tuned.rep_4)} of their 4-word sequences)")
     if _beaten_by_all(whole):
         baselines = count(len(whole.baselines), "baselines")
         which = "the baseline, which needs" if len(whole.baselines) == 1 else f"all {baselines}, which need"
@@ -279,9 +270,9 @@ def _answer_notes(whole: Slice) -> list[str]:
         phrases = {"better": "better by", "worse": "worse by", "not shown": "not shown to be different by"}
         parts = [f"{phrases[change]} {join_names(scores)}" for change, scores in named.items() if scores]
         notes.append(f"Its answers are {', '.join(parts)}.")
-    stopped = whole.tuned.stopped or 0.0
-    if stopped < 0.5:
-        share = f"Only {percent(stopped)}" if stopped else "None"
+    ended = whole.tuned.ended_with_eos or 0.0
+    if ended < 0.5:
+        share = f"Only {percent(ended)}" if ended else "None"
         notes.append(
             f"{share} of the tuned model's answers ended with EOS; longer answers are cut at --test.max_new_tokens."
         )

@@ -37,7 +37,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from figtune.core.errors import ResourceError, UsageError
-from figtune.models.image_fit import fit_to_square
 from figtune.models.model_parts import SIGLIP_GEMMA_PARTS, ModelParts
 from figtune.models.records import Dtype, ImageFit
 
@@ -133,6 +132,17 @@ class TokenizedExample:
         return len(self.input_ids) - self.prompt_length
 
 
+def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
+    """Return an RGB image as an image processor of square images should get it.
+
+    "letterbox": `side` x `side` pixels with white borders, proportions kept. "squash": as it is; the processor resizes
+    it to the square whatever its proportions.
+    """
+    from figtune.core.image_decoding import letterbox
+
+    return image if fit == "squash" else letterbox(image, (side, side))
+
+
 class Family(ABC):
     """A kind of model; see the contract at the top of this file."""
 
@@ -221,7 +231,7 @@ class Family(ABC):
         """
         from transformers import AutoProcessor, ProcessorMixin
 
-        from figtune.models.damage import damage_explained
+        from figtune.models.quiet import damage_explained
 
         with damage_explained(f"{folder} has no processor that can be read", REMEDY):
             # The image processor on torchvision is faster, but torchvision is one more package to match with torch.

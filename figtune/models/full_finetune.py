@@ -20,9 +20,8 @@ from torch.nn import Parameter
 from transformers import PreTrainedModel
 
 from figtune.core.errors import ResourceError
-from figtune.models.damage import damage_explained
 from figtune.models.model_parts import ModelParts
-from figtune.models.quiet import suppress_peft_deprecations
+from figtune.models.quiet import damage_explained, suppress_peft_deprecations
 from figtune.models.records import Part
 
 WEIGHTS_FILE = "adapter_model.safetensors"

@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, text_ids
-from figtune.models.image_fit import fit_to_square
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:

@@ -31,9 +31,8 @@ from figtune.models.family import (
     PromptTokens,
     text_ids,
 )
-from figtune.models.image_fit import letterbox
+from figtune.models.model_files import ImageTextProcessor
 from figtune.models.model_parts import DECODER_LAYERS, LoraLayers, ModelParts
-from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class Gemma4(Family):
         """
         from transformers import AutoTokenizer, Gemma4ImageProcessorPil
 
-        from figtune.models.damage import damage_explained
+        from figtune.models.quiet import damage_explained
 
         with damage_explained(f"{folder} has no processor that can be read", REMEDY):
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -129,6 +128,8 @@ class Gemma4(Family):
         """
         if fit == "squash":
             return image
+        from figtune.core.image_decoding import letterbox
+
         (rows, columns), side = _grid(processor, image.size), _square_side(processor)
         return letterbox(image, (columns * side, rows * side))
 

@@ -23,7 +23,6 @@ from transformers.utils import logging as transformers_logging
 
 from figtune.core.errors import ResourceError, UsageError
 from figtune.core.jsonl import read_json
-from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import REMEDY, Family, Processor
 from figtune.models.full_finetune import WEIGHTS_FILE, FullFinetuneModel
@@ -33,7 +32,7 @@ from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
 from figtune.models.model_parts import ModelParts
 from figtune.models.precision import Precision, precision_of
-from figtune.models.quiet import suppress_unused_weights_table
+from figtune.models.quiet import damage_explained, suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.sharding import model_without_weights
 from figtune.models.vision_tower import unload_vision_tower

@@ -18,12 +18,11 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from figtune.core.distributed import is_rank_zero
-from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.lora_targets import targets_of
 from figtune.models.model_parts import ModelParts
-from figtune.models.quiet import suppress_peft_deprecations
+from figtune.models.quiet import damage_explained, suppress_peft_deprecations
 from figtune.models.records import AdapterRecord
 from figtune.models.vision_tower import stored_weights
 

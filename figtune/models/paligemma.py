@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, text_ids
-from figtune.models.image_fit import fit_to_square
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:

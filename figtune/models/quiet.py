@@ -1,4 +1,4 @@
-"""Context managers that silence known library warnings."""
+"""Context managers around libraries: known warnings silenced, errors about damaged files explained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from transformers.utils import logging as transformers_logging
+
+from figtune.core.errors import FigtuneError, ResourceError, shortage_behind
 
 
 @contextmanager
@@ -43,3 +46,27 @@ def suppress_training_warnings() -> Iterator[None]:
             yield
     finally:
         transformers_logging.set_verbosity(level)
+
+
+@contextmanager
+def damage_explained(problem: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files into one line.
+
+    Shortages of memory, disk or open files pass: they are no fault of the files.
+
+    Raises:
+        ResourceError: `problem`, followed by the first line of what the library says; then `remedy`.
+    """
+    try:
+        yield
+    except (FigtuneError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as failure:
+        if shortage_behind(failure) is not None:
+            raise
+        raise ResourceError(f"{problem}: {first_line(failure)}", remedy) from None
+
+
+def first_line(failure: Exception) -> str:
+    """Return what an error says, without the lines after the first."""
+    return (str(failure).strip().splitlines() or [type(failure).__name__])[0]

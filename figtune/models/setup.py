@@ -16,9 +16,8 @@ from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import adapter_config, meta_model, new_adapter, save_adapter
 from figtune.models.lora_targets import targets_of
-from figtune.models.model_files import ModelFolder, find_model
+from figtune.models.model_files import ModelFolder, copy_processor, find_model
 from figtune.models.model_parts import ModelParts
-from figtune.models.processor_files import copy_processor
 from figtune.models.records import (
     ADAPTER_FOLDER,
     BASE_FOLDER,

@@ -18,9 +18,9 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
-from figtune.models.damage import damage_explained
 from figtune.models.family import REMEDY
 from figtune.models.model_parts import ModelParts
+from figtune.models.quiet import damage_explained
 
 _BY_PEFT = (".base_layer.", ".original_module.")
 """Levels that peft puts above a base model's own weights."""

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
 from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, text_ids
-from figtune.models.image_fit import letterbox
+from figtune.models.model_files import ImageTextProcessor
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS, LoraLayers, ModelParts
-from figtune.models.processor_files import ImageTextProcessor
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class SmolVLM2(Family):
         """
         from transformers import AutoTokenizer, SmolVLMImageProcessorPil, SmolVLMProcessor
 
-        from figtune.models.damage import damage_explained
+        from figtune.models.quiet import damage_explained
 
         with damage_explained(f"{folder} has no processor that can be read", REMEDY):
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -121,6 +120,8 @@ class SmolVLM2(Family):
         """Return an RGB image with white borders up to whole tiles; as it is for "squash", which the processor does."""
         if fit == "squash":
             return image
+        from figtune.core.image_decoding import letterbox
+
         (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
         return letterbox(image, (columns * side, rows * side))
 

@@ -15,8 +15,8 @@ from torch.nn import Module
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
-from figtune.models.damage import damage_explained
 from figtune.models.model_parts import ModelParts
+from figtune.models.quiet import damage_explained
 
 
 class UnloadedVisionTower(Module):

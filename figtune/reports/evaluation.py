@@ -12,6 +12,7 @@ from urllib.parse import quote
 from figtune.core.io import write_text
 from figtune.core.number_format import p_value, signed
 from figtune.metrics.records import (
+    ANSWER_SCORES,
     EVALUATED_SPLITS,
     MIN_EFFECT,
     NEGATIVES,
@@ -121,8 +122,9 @@ def evaluation_page(
             "name": lambda system: _TITLES.get(system, system),
             "level": lambda score, gain: _level(gain, score),
             "min_effect": MIN_EFFECT,
+            "answer_scores": ANSWER_SCORES,
             "served_level": "" if summary.served is None else _SERVED_LEVELS[summary.served.serves],
-            "verdict_level": "bad" if summary.verdict.looking == "ignores" else _LEVELS[summary.verdict.helped],
+            "verdict_level": "bad" if summary.verdict.image_use == "ignores" else _LEVELS[summary.verdict.helped],
             "predictions": sorted(predictions, key=lambda each: (-each.tuned.chrf, each.example_id, each.split)),
             "drop_of": _loss_drop,
             "image_source": lambda image: f"{images}/{quote(image)}",

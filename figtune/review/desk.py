@@ -20,9 +20,20 @@ from figtune.dataset.recrop import crop_area
 from figtune.dataset.rule_meanings import meaning
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, BoxTuple, FigureRecord, PaperRecord
 from figtune.pdf.geometry import Box
-from figtune.review.items import Item, ItemFilter, ReviewItems, State, state_of
+from figtune.review.items import (
+    CanvasView,
+    Choices,
+    DecidedFigure,
+    EarlierView,
+    Item,
+    ItemFilter,
+    ItemView,
+    ReviewItems,
+    State,
+    StepView,
+    item_state,
+)
 from figtune.review.pictures import Pictures, scaled
-from figtune.review.views import CanvasView, Choices, EarlierView, FigureView, ItemView, StepView
 
 _LONGEST_TEXT = 20_000
 """Characters of an edited target."""
@@ -250,7 +261,7 @@ class Desk:
             prompt=candidate.prompt,
             target=item.key.target,
             text=decision.text if decision else "",
-            state=state_of(item, decisions),
+            state=item_state(item, decisions),
             decided=decision is not None and bool(decision.verdict),
             score=candidate.score,
             quality=candidate.quality,
@@ -259,11 +270,11 @@ class Desk:
             earlier=tuple(_earlier(item.key, decisions)),
         )
 
-    def _figure_view(self, candidate: Candidate, decisions: Mapping[DecisionKey, Decision]) -> FigureView | None:
+    def _figure_view(self, candidate: Candidate, decisions: Mapping[DecisionKey, Decision]) -> DecidedFigure | None:
         if (figure := self._content.figure(candidate.figure_id)) is None:
             return None
         decision = decisions.get(candidate.key.of_figure)
-        return FigureView(
+        return DecidedFigure(
             verdict=decision.verdict if decision else "",
             caption=figure.caption,
             mentions=figure.mentions,

@@ -17,9 +17,10 @@ import msgspec
 
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.dataset.candidates import Candidate
-from figtune.dataset.decisions import Decision, DecisionKey
+from figtune.dataset.candidates import Candidate, Quality
+from figtune.dataset.decisions import Decision, DecisionKey, Verdict
 from figtune.dataset.records import CANDIDATES_FILE
+from figtune.extraction.records import BoxTuple, Mention
 
 State = Literal["open", "accepted", "edited", "rejected"]
 Shown = Literal["open", "accepted", "edited", "rejected", "all"]
@@ -94,7 +95,7 @@ class Step:
     """Number of items chosen on which something is to be decided, whatever state the filter shows."""
 
 
-def state_of(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
+def item_state(item: Item, decisions: Mapping[DecisionKey, Decision]) -> State:
     """Return what was decided on an item; an example goes with its figure where that is rejected."""
     decision = decisions.get(item.key)
     if decision is not None and decision.verdict:
@@ -174,7 +175,7 @@ class ReviewItems:
         places, left = [], 0
         for place, item in enumerate(ordered):
             if chosen.chooses(item):
-                state = state_of(item, decisions)
+                state = item_state(item, decisions)
                 # There is nothing to decide on those that cannot be accepted and are left out already.
                 is_left = state == "open" and item.acceptable
                 left += is_left
@@ -213,3 +214,92 @@ class ReviewItems:
                 acceptable=candidate.acceptable,
             )
             offset += len(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierView:
+    """Decision on the same example with another target."""
+
+    state: State
+    target: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecidedFigure:
+    """Figure of an item, and what was decided on it as a whole."""
+
+    verdict: Verdict
+    caption: str
+    mentions: tuple[Mention, ...]
+    page: int
+    confidence: float
+    box: BoxTuple | None
+    """Box as set by a person."""
+    region: BoxTuple | None
+    """Box as extraction found it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanvasView:
+    """Picture on which a box is drawn."""
+
+    area: BoxTuple
+    """Part of the page that it shows."""
+    is_page: bool
+    """True for the whole page, False for the crop that extraction made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemView:
+    """One item as the page shows it."""
+
+    id: str
+    task: str
+    panel: str
+    split: str
+    rule: str
+    rule_meaning: str
+    detail: str
+    acceptable: bool
+    kind: str
+    source: str
+    prompt: str
+    target: str
+    text: str
+    """Text that takes the place of the target."""
+    state: State
+    decided: bool
+    """True for a decision on this very item, not on its figure."""
+    score: float
+    quality: Quality | None
+    has_image: bool
+    figure: DecidedFigure | None
+    earlier: tuple[EarlierView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepView:
+    """Answer to a step."""
+
+    item: ItemView | None
+    next_id: str
+    """Id of the one behind it, whose picture may be fetched already."""
+    position: int
+    total: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Values that the filters offer."""
+
+    tasks: list[str]
+    rules: dict[str, str]
+    """Rules and their meanings."""
+    items: int
+    kept: int
+    """Items that no rule is against; where there are none, the page begins with the others."""
+    decisions: int
+    """Lines of the file."""
+    decisions_file: str

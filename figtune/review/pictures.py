@@ -47,7 +47,7 @@ class Pictures:
 
     def __init__(self, pdf_dir: Path | None) -> None:
         self._pdf_dir = pdf_dir
-        self._worker: PersistentWorker[_PageTask, PagePicture | str] = PersistentWorker(render_page)
+        self._worker: PersistentWorker[_PageTask, PagePicture | str] = PersistentWorker(page_picture)
         self._rendered = lru_cache(_KEPT)(self._render)
         self._hashed = lru_cache(None)(self._compared)
 
@@ -94,7 +94,7 @@ def scaled(path: Path) -> bytes:
     return _png(image)
 
 
-def render_page(task: _PageTask) -> PagePicture | str:
+def page_picture(task: _PageTask) -> PagePicture | str:
     """Render a page in the worker; return the problem where it cannot be."""
     try:
         with closing(Document(task.path)) as document:

@@ -1,14 +1,25 @@
-"""Trainer callbacks: progress bar, checkpoint completion."""
+"""Trainer callbacks: progress bar, checkpoint completion, sample answers at every evaluation."""
 
 # ruff: noqa: ARG002 - the signatures are the Trainer's
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from figtune.core import distributed
+from figtune.core.jsonl import read_records, write_records
 from figtune.core.log import progress_bar
+from figtune.dataset.records import Example
+from figtune.inference.generate import generate_answers
+from figtune.inference.settings import Decoding
+from figtune.models.feature_cache import ImageSource, read_inputs
+from figtune.models.loading import LoadedModel
+from figtune.models.records import AnswerLine
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.schedule import TrainingSchedule
 
@@ -73,3 +84,86 @@ class CheckpointCallback(TrainerCallback):
         if distributed.is_rank_zero():
             self._checkpoints.mark_complete(state.global_step)
         distributed.barrier()
+
+
+logger = logging.getLogger(__name__)
+
+
+_GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
+"""Greedy decoding of short answers: enough to show progress."""
+
+
+def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:
+    """Return `count` examples, evenly over their order, hence over papers."""
+    count = min(count, len(examples))
+    return [examples[index * len(examples) // count] for index in range(count)]
+
+
+class SampleGenerationCallback(TrainerCallback):
+    """Answers some examples at each evaluation and keeps all answers in one file.
+
+    A resumed run keeps the answers up to the step that it resumes from.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: Path,
+        loaded: LoadedModel,
+        images: ImageSource,
+        examples: Sequence[Example],
+        batch_size: int,
+        start: int | None,
+    ) -> None:
+        self._file = file
+        self._loaded = loaded
+        self._images = images
+        self._examples = examples
+        self._batch_size = batch_size
+        if not examples:
+            file.unlink(missing_ok=True)
+        resumed = start is not None and file.is_file()
+        earlier = read_records(file, AnswerLine, "train") if resumed else []
+        self.lines = [line for line in earlier if start is not None and line.step <= start]
+
+    def disable(self) -> None:
+        """Answer nothing: sharded weights are only gathered within a training step."""
+        if self._examples:
+            logger.warning("train: no sample answers during training, since the weights are sharded over the cards")
+        self._examples = ()
+        self._file.unlink(missing_ok=True)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Answer, and rewrite the file."""
+        if not self._examples:
+            return
+        model = self._loaded.peft_model
+        was_training = model.training
+        model.eval()
+        answers = [text for batch in self._batches() for text in self._answers(batch)]
+        model.train(was_training)
+        self.lines += [
+            AnswerLine(
+                step=state.global_step,
+                example_id=example.example_id,
+                prompt=example.prompt,
+                reference=example.completion,
+                answer=text,
+            )
+            for example, text in zip(self._examples, answers, strict=True)
+        ]
+        if distributed.is_rank_zero():
+            write_records(self._file, self.lines)
+
+    def _batches(self) -> list[Sequence[Example]]:
+        return [
+            self._examples[start : start + self._batch_size]
+            for start in range(0, len(self._examples), self._batch_size)
+        ]
+
+    def _answers(self, batch: Sequence[Example]) -> list[str]:
+        images = [read_inputs(self._images, example.image_sha256) for example in batch]
+        prompts = [example.prompt for example in batch]
+        return [answer.text for answer in generate_answers(self._loaded, prompts, images, _GREEDY)]

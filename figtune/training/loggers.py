@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import (
 
 from figtune.core.errors import ResourceError, UsageError
 from figtune.models.records import TENSORBOARD_FOLDER, AnswerLine
-from figtune.training.sample_callback import SampleGenerationCallback
+from figtune.training.callbacks import SampleGenerationCallback
 
 TENSORBOARD = "tensorboard"
 _OFFLINE = {

@@ -21,7 +21,6 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 from figtune.batching.collator import TrainingBatch, training_batch
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import one_per_row
-from figtune.models.damage import damage_explained
 from figtune.models.families import family_of
 from figtune.models.family import FEATURES, Family, ImageLayout, TokenizedExample
 from figtune.models.feature_cache import concatenate
@@ -30,7 +29,7 @@ from figtune.models.loading import attn_implementations
 from figtune.models.lora import adapter_config, hold_in_float32
 from figtune.models.lora_targets import targets_of
 from figtune.models.precision import Precision
-from figtune.models.quiet import suppress_peft_deprecations
+from figtune.models.quiet import damage_explained, suppress_peft_deprecations
 from figtune.models.records import AdapterRecord, Part
 from figtune.training.memory_budget import BatchShape, MemoryUse, StepConfig
 from figtune.training.peak_tracer import ATTENTION, META, PeakMemory, trace_peak

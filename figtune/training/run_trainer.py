@@ -19,13 +19,17 @@ from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
 from figtune.models.quiet import suppress_training_warnings
 from figtune.models.records import ANSWERS_FILE
-from figtune.training.callbacks import CheckpointCallback, ProgressCallback
+from figtune.training.callbacks import (
+    CheckpointCallback,
+    ProgressCallback,
+    SampleGenerationCallback,
+)
 from figtune.training.checkpoints import Checkpoints, state_of, step_of
 from figtune.training.early_stopping import DivergenceCallback, EarlyStopping
 from figtune.training.forward_pass import ForwardPass
 from figtune.training.fsdp import check_resume_compatible, shard_weights
 from figtune.training.loggers import TENSORBOARD, TensorBoardCallback, other_trackers
-from figtune.training.metrics_log import MINITRAIN, VAL
+from figtune.training.metrics_log import MINITRAIN, VAL, ThroughputMeter
 from figtune.training.oom import (
     is_out_of_memory,
     log_smaller_pass,
@@ -34,10 +38,8 @@ from figtune.training.oom import (
     restore_weights,
     trained_weights,
 )
-from figtune.training.sample_callback import SampleGenerationCallback
 from figtune.training.schedule import LR_SCHEDULERS, TrainingSchedule
 from figtune.training.settings import TrainSettings
-from figtune.training.throughput import ThroughputMeter
 from figtune.training.trainer import FigureTrainer
 
 logger = logging.getLogger(__name__)

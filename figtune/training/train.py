@@ -17,6 +17,7 @@ from figtune.core.errors import NothingProducedError
 from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
+from figtune.training.callbacks import evenly_spaced
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.forward_pass import ForwardPass, forward_passes
 from figtune.training.fsdp import is_sharding_requested
@@ -25,7 +26,6 @@ from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary, write_output
 from figtune.training.run_trainer import RunContext, RunResult, batch_order, run_training
-from figtune.training.sample_callback import evenly_spaced
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import VisualWeights

@@ -25,7 +25,7 @@ from figtune.core.distributed import all_reduce_sum, rank, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.models.full_finetune import FullFinetuneModel
 from figtune.models.lora import save_adapter
-from figtune.training.throughput import ThroughputMeter
+from figtune.training.metrics_log import ThroughputMeter
 
 Tensors = dict[str, Tensor]
 

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from figtune.batching import chunked_cross_entropy
-from figtune.batching.attention_masks import attention_masks
 from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
-from figtune.batching.loss import CompletionLoss, per_example_loss
+from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample

@@ -20,7 +20,7 @@ QUICK = ("--drawings", "60", "--rows", "80", "--encoder_epochs", "1")
 def prediction(number: int, task: Task, *, is_right: bool) -> Prediction:
     """Return a prediction of a model that is right given the right picture, and never given grey."""
     answer = "red" if is_right else "blue"
-    result = ModelResult(loss=1.0, answer=answer, answer_tokens=1, stopped=True, chrf=0.0, rouge_l=0.0)
+    result = ModelResult(loss=1.0, answer=answer, answer_tokens=1, ended_with_eos=True, chrf=0.0, rouge_l=0.0)
     losses = (1.0, 2.0, 2.0, 2.0, 2.0) if is_right else (3.0, 2.0, 2.5, 2.5, 2.5)
     grey = (3.0, 2.0, 2.0, 2.0, 2.0)
     return Prediction(

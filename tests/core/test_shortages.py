@@ -14,9 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from figtune.core.errors import InputError, ResourceError
+from figtune.core.errors import InputError, ResourceError, shortage_behind, shortages_explained
 from figtune.core.io import write_bytes
-from figtune.core.shortages import shortage_behind, shortages_explained
 from tests.rows import each_row
 
 

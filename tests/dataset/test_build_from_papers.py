@@ -334,12 +334,12 @@ def test_a_bad_record_leaves_nothing_half_written(content: Path, tmp_path: Path)
 def test_words_with_an_index_are_written_with_it() -> None:
     figure = replace(
         PLAIN_FIGURE,
-        caption="Figure 1. The loss Fcls, (Fcls) of Fclss grows. It meets RN×d here.",
+        caption="Figure 1. The loss Fcls, (Fcls) of preFcls grows. It meets RN×d here.",
         indices=(("Fcls", "F_cls"), ("RN×d", "\ufffd")),
         mentions=(),
     )
     found = build_context(figure, paper("paper"), 100)
-    assert found.caption == ("The loss F_cls, (F_cls) of Fclss grows.",)
+    assert found.caption == ("The loss F_cls, (F_cls) of preFcls grows.",)
     assert found.removed["unreadable_glyphs"] == 1
 
 

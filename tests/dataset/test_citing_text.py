@@ -33,10 +33,10 @@ def test_a_paragraph_is_followed_as_long_as_it_speaks_of_the_figure() -> None:
 
 def test_it_ends_where_something_else_is_cited() -> None:
     paragraph = (
-        "Fig. 3 shows how the encoder reads one image. In Fig. 4, the encoder meets the memory bank. "
+        "Fig. 3 shows that the encoder reads one image. In Fig. 4, the encoder meets the memory bank. "
         "The decoder has an encoder."
     )
-    assert sentences(paragraph) == ["The figure shows how the encoder reads one image."]
+    assert sentences(paragraph) == ["The figure shows that the encoder reads one image."]
 
 
 def test_a_sentence_that_leans_back_brings_the_one_before() -> None:
@@ -93,6 +93,11 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
         told,
     ]
     assert sentences("It is shown in Fig. 3. It has an encoder and a memory bank.") == []
+    components = "The components resemble waves of the encoder."
+    assert sentences(f"Fig. 3 shows the components of all views. {components}") == [
+        "The figure shows the components of all views.",
+        components,
+    ]
     assert sentences("The whole network is shown in Fig. 3. The encoder has a memory bank.") == [
         "The encoder has a memory bank."
     ]
@@ -104,6 +109,7 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
         "We propose a decoder with a memory bank and an encoder.",
         "To address the encoder, the memory bank has a decoder.",
         "Motivated by the encoder, the decoder has a memory bank.",
+        "To demonstrate the encoder, we take a memory bank.",
         "The encoder and the memory bank fail in Table 4.",
         "Another way to fill the memory bank is the encoder.",
         "By contrast, in this paper, we give the encoder a memory bank.",
@@ -115,6 +121,57 @@ def test_it_ends_where_the_paper_turns_to_something_else(turn: str) -> None:
     assert sentences(f"{told} {turn} The encoder fills the memory bank.") == [
         "As shown in the figure, the encoder reads the image."
     ]
+
+
+def test_what_follows_another_figure_tells_of_that_one() -> None:
+    leaning = "This is what the encoder of Fig. 3 does."
+    assert sentences(f"The decoder fails. {leaning}") == [
+        "The decoder fails.",
+        "This is what the encoder of the figure does.",
+    ]
+    assert sentences(f"Fig. 6 shows the decoder. The decoder fails. {leaning}") == []
+
+
+@each_row(
+    "text",
+    [
+        "The decoder fails, which is similar to that of the encoder (Fig. 3, left).",
+        "Similar to the cases of the encoder (Fig. 3), the decoder fails.",
+        "Which is the encoder of Fig. 3.",
+        "Divide the encoder into two parts as shown in Fig. 3.",
+        "As shown in Fig. 3, allowing the encoder to read the memory bank.",
+        "There are two encoders (the one of Fig. 3 and the decoder.",
+        "In Fig. 3, the encoder reads the space that F(x) warps.",
+        "In Fig. 3, the encoder turns f_1 and f_2 into g_1 and g_2.",
+        "As shown in Fig. 3, our encoder is better than Doe et al.'s encoder.",
+    ],
+)
+def test_fragments_and_what_is_likened_to_the_figure_go(text: str) -> None:
+    assert sentences(text) == []
+
+
+def test_a_remark_in_brackets_is_followed_only_by_what_the_figure_shows() -> None:
+    aside = "The street camera (Fig. 3) reads the image."
+    assert sentences(f"{aside} The street camera has an image sensor.") == ["The street camera reads the image."]
+    assert sentences(f"{aside} The encoder fills the memory bank.") == [
+        "The street camera reads the image.",
+        "The encoder fills the memory bank.",
+    ]
+
+
+def test_a_list_is_told_to_its_end() -> None:
+    told = "As shown in Fig. 3, the encoder reads the image."
+    begun = "The encoder fills the memory bank in two ways: (A) with zeros."
+    expected = "As shown in the figure, the encoder reads the image."
+    assert sentences(f"{told} {begun}") == [expected]
+    assert sentences(f"{told} {begun} (B) The encoder fills the memory bank with ones.")[:2] == [expected, begun]
+
+
+def test_first_goes_where_no_second_follows() -> None:
+    told = "First, the encoder of Fig. 3 reads the image."
+    assert sentences(told) == ["The encoder of the figure reads the image."]
+    second = "Then the encoder fills the memory bank."
+    assert sentences(f"{told} {second}") == ["First, the encoder of the figure reads the image.", second]
 
 
 def test_rows_that_the_figure_names_may_be_told() -> None:
@@ -143,10 +200,10 @@ def test_figures_of_the_supplement_are_named_with_it() -> None:
 
 def test_direct_passages_come_before_remarks_in_brackets() -> None:
     found = read(
-        "The encoder (Fig. 3) is small.", "Fig. 3 shows what the decoder makes of it.", "The encoder (Fig. 3) is small."
+        "The encoder (Fig. 3) is small.", "Fig. 3 shows that the decoder is flat.", "The encoder (Fig. 3) is small."
     ).found
     assert [(passage.direct, passage.sentences) for passage in found] == [
-        (True, ("The figure shows what the decoder makes of it.",)),
+        (True, ("The figure shows that the decoder is flat.",)),
         (False, ("The encoder is small.",)),
     ]
 
@@ -157,6 +214,7 @@ def test_repeats_are_told_by_their_words() -> None:
     assert repeats("As shown in the figure, an encoder reads images.", known)
     assert repeats("The encoder seems to read images.", known)
     assert not repeats("The memory holds frames.", known)
+    assert repeats("Our net outperformed three others clearly.", ["Our net surpassed others."])
 
 
 @each_row(
@@ -210,10 +268,34 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("To keep the masks, we introduce a novel fusion illustrated in panel (d).", True),
         ("To this end, we employ block expansion, as shown in panel (c).", True),
         ("We use a network to encode the masks, as shown in panel (b).", False),
-        ("We propose four new layers, shown in the figure, which together turn masks of any size.", False),
+        (
+            "We propose four new layers of neural networks, shown in the figure, which together turn masks of any "
+            "size and depth into boxes.",
+            False,
+        ),
+        ("We propose four new layers, shown in the figure, which are small.", True),
         ("We compute two lengths, and plot them for random pairs in panel (b).", True),
         ("The left-most column of the figure shows the image.", False),
         ("The figure shows how accuracy drops with depth.", False),
+        ("The figure shows how both networks compute the two losses.", True),
+        ("The figure shows the data set in which five classes are new.", True),
+        (
+            "The figure shows the maps of both networks and of the pyramid, which joins features of all stages into "
+            "one stack of maps of a single size.",
+            False,
+        ),
+        ("The figure qualitatively illustrates the uses of both networks.", True),
+        ("In the bottom of the figure, we also show the coverage of networks with varying thresholds.", True),
+        ("By viewing the first layers (panels a and c), various problems are apparent.", True),
+        ("A few observations can be made from the figure.", True),
+        ("Both networks read images in two ways (panel a).", True),
+        ("The width and height of each mask were used for the analyses shown in panels (b) and (c).", True),
+        ("Both networks read images in two ways: whole and in parts.", False),
+        ("Qualitative results in the figure highlight the advantages of our network.", True),
+        ("The figure shows the effectiveness of our network, as it keeps more edges than others.", False),
+        ("For both networks, we show the finetuned results.", True),
+        ("To verify it, in the figure we show the accuracy of both networks.", True),
+        ("Several errors are apparent, as small masks blur.", False),
         ("The figure shows that deeper networks learn faster.", False),
         ("The figure shows two networks, of which the deeper one fails at night.", False),
         ("As shown in the figure, the deeper network learns faster.", False),

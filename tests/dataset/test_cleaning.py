@@ -61,6 +61,15 @@ CASES: list[tuple[str, str | None, set[str]]] = [
         {"own_reference"},
     ),
     ("Resistivity is small (ref. 41).", "Resistivity is small.", {"citation"}),
+    ("Resistivity is small (a fit, ref. 41).", "Resistivity is small (a fit).", {"citation"}),
+    ("Maps at epochs [1,2,5,10] are small.", "Maps at epochs [1,2,5,10] are small.", set()),
+    ("We train for ten epochs [1, 2].", "We train for ten epochs.", {"citation"}),
+    ("The loss Lstereo is small.", None, {"wrong_symbols"}),
+    ("The net turns zt into a mask.", None, {"wrong_symbols"}),
+    ("The net (vs. ours) takes 3 ms in the xy plane.", "The net (vs. ours) takes 3 ms in the xy plane.", set()),
+    ("With masks of a size (A!B) it is small.", None, {"wrong_symbols"}),
+    ("Lloyd and Nguyen use Tversky and LPIPS.", "Lloyd and Nguyen use Tversky and LPIPS.", set()),
+    ("The mask is small (as the net shows.", None, {"broken_off"}),
     ("Resistivity is small, refs. 12–14.", "Resistivity is small.", {"citation"}),
     ("The ref. image is small.", "The ref. image is small.", set()),
     ("Shows the network and its masks.", "The network and its masks.", {"missing_subject"}),
@@ -292,6 +301,24 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("In contrast, we build it.", True),
         ("Instead of masks, we use boxes.", False),
         ("Finally, the mask is drawn.", True),
+        ("To reveal the reasons, in the figure we compare errors.", True),
+        ("To reveal the reasons of the drop, we compare errors.", False),
+        ("In the figure we compare their errors.", True),
+        ("For each net, we compare its errors.", False),
+        ("We study in how far the whole net makes any real use of this capability.", True),
+        ("We cut the mask into many small parts and the net reads these parts.", False),
+        ("The net reads the whole image of a street at night, and this is slow.", False),
+        ("The text describes the corresponding mask.", True),
+        ("The image and the corresponding mask are small.", False),
+        ("The resulting mask is small.", True),
+        ("We instead use masks.", True),
+        ("Unfortunately, masks are small.", True),
+        ("In practice, we can use many more with small costs.", True),
+        ("In practice, we can use many more masks.", False),
+        ("First, they are small.", True),
+        ("Our net still wins, but no longer by much.", True),
+        ("Even at night our net still wins.", False),
+        ("First, masks are small.", False),
     ],
 )
 def test_leaning_back(sentence: str, expected: bool) -> None:
@@ -318,9 +345,17 @@ def test_connectives_go_where_nothing_stands_before() -> None:
     assert without_leading_connective("Moreover, the net works.") == "The net works."
     assert without_leading_connective("In contrast to masks, it works.") == "In contrast to masks, it works."
     assert without_leading_connective("Instead of masks, we use boxes.") == "Instead of masks, we use boxes."
-    assert without_leading_connective("We then also train it.") == "We also train it."
+    assert without_leading_connective("We then also train it.") == "We train it."
     assert without_leading_connective("The figure also shows that it works.") == "The figure shows that it works."
     assert without_leading_connective("mIoU grows.") == "mIoU grows."
+    assert without_leading_connective("Some nets have nonetheless been built.") == "Some nets have been built."
+    assert without_leading_connective("In the figure, nets also learn.") == "In the figure, nets learn."
+    assert (
+        without_leading_connective("Nets are not only small but also fast.") == "Nets are not only small but also fast."
+    )
+    assert without_leading_connective("Unlike masks, however, nets learn.") == "Unlike masks, nets learn."
+    assert without_leading_connective("Our net, however, learns.") == "Our net learns."
+    assert without_leading_connective("In specific, nets learn.") == "Nets learn."
 
 
 @given(st.text(alphabet="ab ,.;()[]:Z", max_size=40))

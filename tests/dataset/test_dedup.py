@@ -14,7 +14,12 @@ from PIL import Image, ImageDraw
 
 from figtune.core.errors import InputError
 from figtune.dataset import dedup
-from figtune.dataset.dedup import Hashes, first_near_duplicate, near_duplicates_brute_force, near_duplicates_by_bands
+from figtune.dataset.dedup import (
+    Hashes,
+    first_near_duplicate,
+    near_duplicates_brute_force,
+    near_duplicates_by_bands,
+)
 from figtune.dataset.image_store import HASH_BITS, inspect_image
 from tests.dataset.content_maker import picture, save
 from tests.rows import each_row

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Gemma4ImageProcessorPil
 
+from figtune.dataset.finalize import StatsCollector
 from figtune.dataset.legibility import ENCODERS, READABLE_PIXELS, count_readable_words
-from figtune.dataset.stats import StatsCollector
 from figtune.extraction.records import FigureRecord
 from figtune.models.families import family_of
 from figtune.models.family import Processor
-from figtune.models.processor_files import ImageTextProcessor
+from figtune.models.model_files import ImageTextProcessor
 
 DPI = 144
 """Two pixels a point."""

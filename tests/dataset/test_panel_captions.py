@@ -43,6 +43,15 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
             {"a": "Free path. In"},
             {"a": "Free path."},
         ),
+        (
+            "Masks. (a) Cars in a street. All are red. (b) Masks of cars in (a). (c) Loss of data shown in a (red).",
+            {
+                "a": "Cars in a street. All are red.",
+                "b": "Masks of cars in (a).",
+                "c": "Loss of data shown in a (red).",
+            },
+            {"a": "Cars in a street. All are red.", "b": "", "c": ""},
+        ),
         ("Fetched from a table (d) but with others (c).", {"d": "but with others"}, {"d": ""}),
         ("Both scenes.", {"a": "(a) Sky above.", "b": ""}, {"a": "Sky above."}),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figtune.dataset.quality import quality_of
+from figtune.dataset.candidates import quality_of
 from tests.rows import each_row
 
 GOOD = (

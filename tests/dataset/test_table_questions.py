@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion
-from figtune.dataset.table_questions import ask_about_table
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask_about_table
 from figtune.extraction.records import TableGrid
 from tests.rows import each_row
 

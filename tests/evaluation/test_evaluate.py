@@ -224,7 +224,7 @@ def test_a_model_that_cannot_see_is_found_out(house: House) -> None:
         assert part.grey_gain is not None
         assert part.grey_gain.value == 0
         assert part.image_gain is None or part.image_gain.value == 0
-    assert summary.verdict.looking == "ignores"
+    assert summary.verdict.image_use == "ignores"
     assert summary.verdict.headline in (house.evaluation / "report.html").read_text(encoding="utf-8")
 
 

@@ -90,7 +90,7 @@ def test_a_served_adapter_answers_word_for_word_as_the_tuned_model(work: Path, s
     for each, before in zip(predictions(work), predictions(work, "evaluation"), strict=True):
         assert each.served is not None
         assert each.served.answer == each.tuned.answer
-        assert (each.served.chrf, each.served.stopped) == (each.tuned.chrf, each.tuned.stopped)
+        assert (each.served.chrf, each.served.ended_with_eos) == (each.tuned.chrf, each.tuned.ended_with_eos)
         assert replace(each, served=None) == before
     summary = read_json(work / "output" / "evaluation-served" / "metrics.json", EvaluationSummary, "test")
     assert summary.served == found

@@ -75,10 +75,11 @@ def test_a_model_trained_on_images_uses_them(tmp_path: Path) -> None:
     assert choice is not None
     assert choice.wrong_image is not None
     assert (choice.examples, choice.accuracy.value, choice.wrong_image.value) == (6, 1.0, 0.0)
-    assert "the right text of 5 is the likeliest for 100 % of examples given the right image" in " ".join(
+    assert choice.information_accuracy.value > 0.6
+    assert "the right image makes the right one more likely than any other in" in " ".join(
         (summary.verdict.sentence, *summary.verdict.notes)
     )
-    assert (summary.verdict.looking, summary.verdict.headline) == ("uses image", "")
+    assert (summary.verdict.image_use, summary.verdict.headline) == ("uses image", "")
     assert {each.fact: each.stated for each in summary.facts} == {
         "modality": 2,
         "view": 3,
@@ -100,6 +101,7 @@ def test_a_model_trained_on_shuffled_images_is_said_to_ignore_them(tmp_path: Pat
     assert whole.choice is not None
     assert whole.choice.accuracy.value <= 0.5
     assert whole.choice.gain.change(0) == "not shown"
-    assert summary.verdict.looking == "ignores"
+    assert whole.choice.information_gain.change(0) == "not shown"
+    assert summary.verdict.image_use == "ignores"
     page = (tmp_path / "output" / "evaluation" / "report.html").read_text(encoding="utf-8")
     assert "This model ignores its images" in page

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.dataset.records import CUSTOM_TASK, Example, Task
-from figtune.evaluation.negatives import NegativePool
+from figtune.evaluation.eval_items import NegativePool
 from figtune.metrics.records import NEGATIVE_RULES
 
 

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.scoring import GOLD_SUFFIX, Item, items_of, read_gold, score
 from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import detect_figures
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
+from figtune.pdf.text_cleanup import dehyphenator_for
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from figtune.extraction.paper_cache import (
 )
 from figtune.extraction.pdf_files import PdfFile, find_pdfs
 from figtune.extraction.records import FigureRecord, PaperRecord
-from figtune.pdf import ocr_engine
+from figtune.pdf import ocr
 from figtune.pdf.geometry import Box
 from figtune.pdf.ocr_document import OcrDocument
 from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, near
@@ -126,9 +126,9 @@ def scanned(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> PaperResu
 @pytest.fixture
 def no_ocr(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "tesserocr", None)
-    ocr_engine.engine_version.cache_clear()
+    ocr.engine_version.cache_clear()
     yield
-    ocr_engine.engine_version.cache_clear()
+    ocr.engine_version.cache_clear()
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_scan_gives_figures_tables_and_captions(scanned: PaperResult) -> None:
     assert near(Box(*table), TABLE, 2.5)
     assert scanned.paper.status == "ok"
     assert scanned.paper.ocr_reason == "text layer missing on all pages"
-    assert scanned.paper.ocr_engine == ocr_engine.engine_version() != ""
+    assert scanned.paper.ocr_engine == ocr.engine_version() != ""
 
 
 @pytest.mark.slow

@@ -20,9 +20,9 @@ from figtune.extraction.pdf_files import find_pdfs
 from figtune.extraction.records import FigureRecord
 from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import detect_figures
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
 from tests.extraction.hostile_pdfs import write_paper
 from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, figures_in, near
 from tests.rows import each_row

@@ -11,9 +11,9 @@ from PIL import Image
 
 from figtune.extraction.text_source import read_texts
 from figtune.figures.detector import DetectedFigure, Detections, detect_figures
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
 
 LEFT, RIGHT, WHOLE = (50.0, 286.0), (309.0, 545.0), (50.0, 545.0)
 TOP, BOTTOM = 72.0, 716.0

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from figtune.figures.captions import Caption, find_captions
 from figtune.layout.style import style_of
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.document import Document
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import dehyphenator_for
 from tests.figures.paper_maker import LEFT, RIGHT, PaperMaker, Sheet
 
 

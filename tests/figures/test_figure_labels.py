@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from figtune.figures.figure_labels import FigureLabel, hides_words, put_in_order
-from figtune.pdf.dehyphenation import dehyphenator_for
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Drawing
+from figtune.pdf.text_cleanup import dehyphenator_for
 from tests.rows import each_row
 
 SIZE = 10.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import EXTRACT, PREPARE
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.paper_figures import PromptSpec
 from figtune.inference.settings import InferenceSettings
 from figtune.models.records import BASE_FOLDER
 from tests.inference.trained_model import greedy, write_trained_model

@@ -18,7 +18,7 @@ from PIL import Image
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError, ResourceError, UsageError
 from figtune.inference.ask import ask_about
 from figtune.inference.generate import generate_answers
-from figtune.inference.prompt_spec import PromptSpec
+from figtune.inference.paper_figures import PromptSpec
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ADAPTER_FOLDER

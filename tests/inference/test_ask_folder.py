@@ -14,8 +14,7 @@ from PIL import Image
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.inference import ask as folder_module
 from figtune.inference.ask import AskCounts, ImageAnswer, ask_about
-from figtune.inference.generate import Answer
-from figtune.inference.predict import Question, predict
+from figtune.inference.generate import Answer, Question, predict
 from figtune.inference.settings import Decoding
 from figtune.models.loading import LoadedModel
 from tests.inference.conftest import CAPTION, SETTINGS

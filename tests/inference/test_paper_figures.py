@@ -14,9 +14,9 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.records import SPLITS, Example, Task, examples_file
 from figtune.extraction.records import FigureRecord
+from figtune.inference.adapter_record import is_paper
 from figtune.inference.ask import ask_about
 from figtune.inference.paper_figures import Paper, read_paper, select_figure
-from figtune.inference.preflight import is_paper
 from tests.conftest import ROOT, Demo
 from tests.extraction import hostile_pdfs
 from tests.inference.conftest import CAPTION, PAPER, SETTINGS

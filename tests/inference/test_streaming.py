@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from figtune.core.errors import InputError
-from figtune.inference.generate import generate_answers
-from figtune.inference.predict import Question
+from figtune.inference.generate import Question, generate_answers
 from figtune.inference.streaming import stream_answers
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.layout.columns import Column
 from figtune.layout.paragraphs import text_blocks
 from figtune.layout.running_lines import RunningLines
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Column, PaperStyle
 from figtune.layout.text_rows import TextRow
-from figtune.pdf.dehyphenation import Dehyphenator
 from figtune.pdf.geometry import Box
+from figtune.pdf.text_cleanup import Dehyphenator
 
 LEFT, RIGHT = Column(50, 286), Column(309, 545)
 SIZE, PITCH = 10.0, 12.0

@@ -6,10 +6,9 @@ from dataclasses import replace as replaced
 
 from msgspec.structs import replace
 
-from figtune.layout.columns import Column
 from figtune.layout.line_roles import Role
 from figtune.layout.running_lines import RunningLines
-from figtune.layout.style import PaperStyle
+from figtune.layout.style import Column, PaperStyle
 from figtune.layout.text_rows import UnclaimedLines, body_rows, unclaimed_lines
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText, Span

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from figtune.metrics.records import Baseline, BaselineAnswer, Choice, EvaluatedSplit, ModelResult, Prediction
-from figtune.metrics.text_metrics import chrf, rouge_l
+from figtune.metrics.text_metrics import sentence_scores
 
 RIGHT = (1.0, 2.0, 2.0, 2.0, 2.0)
 WRONG = (2.0, 1.0, 2.0, 2.0, 2.0)
@@ -32,14 +32,14 @@ class Given(TypedDict, total=False):
     wrong_image: str | None
     wrong_image_loss: float | None
     grey_image_loss: float | None
-    stopped: bool
+    ended_with_eos: bool
     guesses: Mapping[Baseline, str]
 
 
 def prediction(number: int, **given: Unpack[Given]) -> Prediction:
     """The prediction with this number."""
     reference = given.get("reference", "A plot of accuracy over time.")
-    stopped = given.get("stopped", True)
+    eos = given.get("ended_with_eos", True)
     return Prediction(
         example_id=f"example-{number}",
         split=given.get("split", "test"),
@@ -52,12 +52,12 @@ def prediction(number: int, **given: Unpack[Given]) -> Prediction:
         prompt=given.get("prompt", "Describe this figure."),
         reference=reference,
         tokens=given.get("tokens", 10),
-        base=_outcome(given.get("base_answer", "Nothing."), given.get("base_loss", 3.0), reference, stopped=stopped),
-        tuned=_outcome(given.get("tuned_answer", reference), given.get("tuned_loss", 1.0), reference, stopped=stopped),
+        base=_outcome(given.get("base_answer", "Nothing."), given.get("base_loss", 3.0), reference, eos=eos),
+        tuned=_outcome(given.get("tuned_answer", reference), given.get("tuned_loss", 1.0), reference, eos=eos),
         wrong_image_loss=given.get("wrong_image_loss", 1.5),
         grey_image_loss=given.get("grey_image_loss", 1.25),
         guesses=tuple(
-            BaselineAnswer(baseline=name, answer=text, chrf=chrf(text, reference), rouge_l=rouge_l(text, reference))
+            BaselineAnswer(baseline=name, answer=text, **sentence_scores(text, reference))
             for name, text in given.get("guesses", {}).items()
         ),
     )
@@ -80,12 +80,11 @@ def choosing(
     return replace(prediction(number), choice=choice)
 
 
-def _outcome(answer: str, loss: float | None, reference: str, *, stopped: bool) -> ModelResult:
+def _outcome(answer: str, loss: float | None, reference: str, *, eos: bool) -> ModelResult:
     return ModelResult(
         loss=loss,
         answer=answer,
         answer_tokens=len(answer.split()) + 1,
-        stopped=stopped,
-        chrf=chrf(answer, reference),
-        rouge_l=rouge_l(answer, reference),
+        ended_with_eos=eos,
+        **sentence_scores(answer, reference),
     )

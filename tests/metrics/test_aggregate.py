@@ -71,7 +71,7 @@ def test_image_gain_is_over_the_examples_that_have_a_wrong_image() -> None:
 def test_texts_are_scored_as_answers() -> None:
     predictions = [
         prediction(1, base_answer="Nothing.", tuned_answer="A plot of accuracy over time."),
-        prediction(2, base_answer="Nothing.", tuned_answer="", stopped=False),
+        prediction(2, base_answer="Nothing.", tuned_answer="", ended_with_eos=False),
     ]
     whole = aggregate(predictions, BOOTSTRAP)[0]
     assert whole.reference_words == 6
@@ -80,7 +80,7 @@ def test_texts_are_scored_as_answers() -> None:
     assert whole.tuned.rouge_l.value == pytest.approx(50)
     assert whole.gains["ROUGE-L"].value == pytest.approx(50)
     assert whole.gains["chrF"].value == pytest.approx(50 - whole.base.chrf.value, abs=0.01)
-    assert whole.tuned.stopped == 0.5
+    assert whole.tuned.ended_with_eos == 0.5
 
 
 def test_a_hopeless_loss_is_still_a_number() -> None:
@@ -134,5 +134,5 @@ def test_a_baseline_stands_where_it_answers_every_example_of_the_split() -> None
     whole, caption, explain, *_ = aggregate(predictions, BOOTSTRAP)
     assert [each.system for each in whole.baselines] == ["typical text"]
     assert whole.baselines[0].chrf.value == pytest.approx(50 + whole.base.chrf.value / 2, abs=0.01)
-    assert (whole.baselines[0].loss, whole.baselines[0].stopped) == (None, None)
+    assert (whole.baselines[0].loss, whole.baselines[0].ended_with_eos) == (None, None)
     assert [each.system for part in (caption, explain) for each in part.baselines] == ["typical text"] * 2

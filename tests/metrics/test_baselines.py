@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from figtune.metrics.baselines import BaselineExample, TaskBaselines, TfidfIndex, fit_baselines, frequent_words
+from figtune.evaluation.baselines import (
+    BaselineExample,
+    TaskBaselines,
+    TfidfIndex,
+    fit_baselines,
+    frequent_words,
+)
 
 
 def known(

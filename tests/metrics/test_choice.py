@@ -9,7 +9,7 @@ import pytest
 
 from figtune.metrics.aggregate import aggregate
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.metrics.choice import choice_difference, choice_scores, share_right
+from figtune.metrics.image_use import choice_difference, choice_scores, share_right
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from tests.metrics.sample_predictions import RIGHT, WRONG, choosing, prediction
@@ -37,6 +37,24 @@ def test_shares_are_over_the_examples_with_a_choice_of_finite_losses() -> None:
     assert choice_scores([prediction(1)], BOOTSTRAP) is None
 
 
+def test_information_takes_out_how_likely_texts_are_by_themselves() -> None:
+    """The right text is never the likeliest, and gains most from its own image alone."""
+    grey = (3.0, 1.0, 1.0, 1.0, 1.0)
+    own, other = (2.5, 0.9, 1.0, 1.0, 1.1), (3.0, 0.9, 1.0, 1.0, 1.0)
+    found = choice_scores([choosing(number, losses=own, wrong=other, grey=grey) for number in (1, 2)], BOOTSTRAP)
+    assert found is not None
+    assert found.information_wrong_image is not None
+    assert (found.accuracy.value, found.information_accuracy.value) == (0.0, 1.0)
+    assert (found.information_wrong_image.value, found.information_gain.value) == (0.0, 1.0)
+
+
+def test_grey_informs_of_nothing() -> None:
+    found = choice_scores([choosing(1, losses=WRONG, wrong=None, grey=WRONG)], BOOTSTRAP)
+    assert found is not None
+    assert found.information_wrong_image is None
+    assert (found.information_accuracy.value, found.information_gain.value) == (0.2, 0.0)
+
+
 def test_without_another_image_the_gain_is_over_grey() -> None:
     found = choice_scores([choosing(1, wrong=None, grey=(1.0,) * 5), choosing(2, wrong=None)], BOOTSTRAP)
     assert found is not None
@@ -58,9 +76,9 @@ def test_a_better_choice_shows_use_of_the_image_where_the_loss_does_not() -> Non
         for number in range(8)
     ]
     verdict = summarize(aggregate(members, BOOTSTRAP), short_scores(members, BOOTSTRAP), demo=False, source="papers")
-    assert verdict.looking == "uses image"
+    assert verdict.image_use == "uses image"
     assert (
-        "it uses the image: the right text of 5 is the likeliest for 100 % of examples given the right image, "
-        "0 % given a mismatched one (95 % interval 1.00 to 1.00, p = 0.0078)."
+        "it uses the image: of 5 texts the right image makes the right one more likely than any other in 100 % of "
+        "examples, a mismatched one in 20 % (95 % interval 0.80 to 0.80, p = 0.0078)."
     ) in verdict.sentence
     assert any(note.startswith("A mismatched image raises its loss by 0.00 nats") for note in verdict.notes)

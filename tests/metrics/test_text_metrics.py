@@ -96,7 +96,7 @@ def test_an_empty_answer_scores_nothing() -> None:
     assert word_count("") == rep_4("") == distinct_2([""]) == 0
 
 
-def test_repetition_is_the_share_of_sequences_said_before() -> None:
+def test_rep_4_is_the_share_of_sequences_said_before() -> None:
     assert rep_4("one two three") == 0
     assert rep_4("a b c d e f") == 0
     assert rep_4("a a a a a a") == pytest.approx(2 / 3)

@@ -26,7 +26,7 @@ def test_a_clear_gain_is_called_one() -> None:
         "image: a mismatched image raises its loss by 0.50 nats per token "
         "(95 % interval 0.50 to 0.50, p = 0.031)."
     )
-    assert (verdict.helped, verdict.looking, verdict.headline) == ("better", "uses image", "")
+    assert (verdict.helped, verdict.image_use, verdict.headline) == ("better", "uses image", "")
     assert verdict.notes == (
         "Its answers are better by BLEU-4, ROUGE-L and chrF, not shown to be different by CIDEr-D.",
     )
@@ -57,16 +57,16 @@ def test_what_the_test_does_not_show_is_no_result() -> None:
     )
     assert "p = 1)" in verdict.sentence
     assert "it is not shown to use the image" in verdict.sentence
-    assert (verdict.helped, verdict.looking) == ("not shown", "not shown")
+    assert (verdict.helped, verdict.image_use) == ("not shown", "not shown")
 
 
 def test_a_model_that_ignores_its_pictures_is_called_that() -> None:
     verdict = judged([prediction(n, tuned_loss=1.0, wrong_image_loss=1.0 + 0.01 * (-1) ** n) for n in range(6)])
-    assert verdict.looking == "ignores"
+    assert verdict.image_use == "ignores"
     assert verdict.headline.startswith("This model ignores its images: ")
     assert "it ignores the image: a mismatched image raises its loss by 0.00 nats" in verdict.sentence
     surely_next_to_nothing = [prediction(n, tuned_loss=1.0, wrong_image_loss=1.01) for n in range(6)]
-    assert judged(surely_next_to_nothing).looking == "ignores"
+    assert judged(surely_next_to_nothing).image_use == "ignores"
     few = judged([prediction(n, tuned_loss=1.0, wrong_image_loss=0.9) for n in range(2)])
     assert few.headline.startswith("This model seems to ignore its images: ")
 
@@ -75,7 +75,7 @@ def test_a_model_that_knows_only_its_training_pictures_is_not_said_to_ignore_all
     held_out = [prediction(n, tuned_loss=1.0, wrong_image_loss=0.9) for n in range(6)]
     trained = [prediction(n, split="minitrain", tuned_loss=0.1, wrong_image_loss=4.0) for n in range(10, 16)]
     verdict = judged([*held_out, *trained])
-    assert (verdict.looking, verdict.headline) == ("memorised only", "")
+    assert (verdict.image_use, verdict.headline) == ("memorised only", "")
     assert (
         "it uses the images that it was trained on, but not new ones: a mismatched image lowers its loss by 0.10"
         in verdict.sentence
@@ -210,7 +210,7 @@ def test_the_demo_model_is_called_one() -> None:
 
 
 def test_answers_that_never_end_are_mentioned() -> None:
-    notes = judged([prediction(n, stopped=n == 0) for n in range(6)]).notes
+    notes = judged([prediction(n, ended_with_eos=n == 0) for n in range(6)]).notes
     assert notes[1:] == (
         "Only 17 % of the tuned model's answers ended with EOS; longer answers are cut at --test.max_new_tokens.",
     )

@@ -21,10 +21,9 @@ from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import sha256_of
 from figtune.models import encoding, feature_cache
 from figtune.models.encoding import encode_ahead
-from figtune.models.family import FEATURES, Family
+from figtune.models.family import FEATURES, Family, fit_to_square
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.feature_shards import FeatureShards, ShardWriter
-from figtune.models.image_fit import fit_to_square
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest

@@ -27,8 +27,8 @@ from figtune.models.families import family_of
 from figtune.models.family import ImageInputs, TokenizedExample
 from figtune.models.feature_cache import FeatureStore, concatenate, encode_image, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model
+from figtune.models.model_files import copy_processor
 from figtune.models.precision import Precision
-from figtune.models.processor_files import copy_processor
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model
 from tests.batching.test_tokenization import CHAT_TEMPLATE

@@ -25,8 +25,8 @@ from figtune.models.families import family_of
 from figtune.models.family import FULL, SLIDING, Processor
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
+from figtune.models.model_files import copy_processor
 from figtune.models.precision import Precision
-from figtune.models.processor_files import copy_processor
 from figtune.models.records import ImageFit
 from figtune.models.setup import set_up_model
 from figtune.training.memory_estimate import describe_model

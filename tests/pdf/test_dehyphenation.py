@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figtune.pdf.dehyphenation import Dehyphenator
+from figtune.pdf.text_cleanup import Dehyphenator
 from tests.rows import each_row
 
 

@@ -151,7 +151,7 @@ def test_perplexities_stay_readable() -> None:
 
 
 def test_an_answer_that_was_cut_or_is_empty_is_marked() -> None:
-    page = page_of([prediction(1, stopped=False, tuned_answer=""), prediction(2)])
+    page = page_of([prediction(1, ended_with_eos=False, tuned_answer=""), prediction(2)])
     assert "cut at 1 token<" in page.html
     assert page.html.count("(empty answer)") == 1
 
@@ -209,7 +209,7 @@ def test_choices_have_their_table() -> None:
     members = [choosing(1), choosing(2, losses=WRONG), choosing(3, wrong=RIGHT)]
     html = evaluation_page(summary_of(members), members, images="data", curves=None)
     (table,) = re.findall(r"Which text belongs to the image\?</h2>(.*?)</table>", html, re.DOTALL)
-    assert re.findall(r">\s*(\d+) %<br>", table) == ["67", "33", "0"]
+    assert re.findall(r">\s*(\d+) %<br>", table) == ["67", "33", "0", "73", "47"]
     assert "Losses of the right text and 4 wrong ones: 1.00, 2.00, 2.00, 2.00, 2.00" in html
     plain = [prediction(1)]
     assert "Which text" not in evaluation_page(summary_of(plain), plain, images="data", curves=None)

@@ -12,8 +12,7 @@ import pytest
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.dataset.decisions import read_decisions
 from figtune.review.desk import Desk, RefusedDecisionError, UnknownItemError
-from figtune.review.items import ItemFilter
-from figtune.review.views import ItemView
+from figtune.review.items import ItemFilter, ItemView
 from tests.dataset.content_maker import figure
 from tests.review import review_maker
 from tests.rows import each_row

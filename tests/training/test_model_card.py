@@ -13,7 +13,7 @@ from torch import nn
 from figtune.batching.dataset import DatasetSplits
 from figtune.dataset.records import CUSTOM_TASK, Example
 from figtune.inference.adapter_record import read_adapter_record
-from figtune.inference.predict import Question, load_model, predict
+from figtune.inference.generate import Question, load_model, predict
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
 from figtune.models.records import ADAPTER_FOLDER, AdapterMode

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figtune.reports.curves import Curves, draw_curves, write_curves
+from figtune.training.outputs import Curves, draw_curves, write_curves
 from tests.rows import each_row
 
 CURVES = Curves(

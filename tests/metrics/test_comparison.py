@@ -13,7 +13,7 @@ from figtune.core.errors import ArtifactMissingError, InputError
 from figtune.evaluation.staleness import read_evaluation
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.bootstrap import Bootstrap
-from figtune.reports.comparison import comparison_table as compared
+from figtune.metrics.compare import comparison_table as compared
 from tests.conftest import ROOT
 from tests.metrics.sample_predictions import prediction
 from tests.reports.sample_evaluations import BOOTSTRAP, write_evaluation
