@@ -93,7 +93,7 @@ WAYS = {
     "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
 ENCODERS = {"patches": False, "words": True}
-"""Of images; true for one that reads, see `benchmarks/efficient_gemma.py`."""
+"""Encoders of images; true for one that reads, see `benchmarks/efficient_gemma.py`."""
 TESTED = ("caption", QUESTION_TASK)
 TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
