@@ -39,6 +39,10 @@ _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z]{4,}(?![\w-])")
 _WORD_IN_SENTENCE = re.compile(r"(?<=\w )[A-Za-z][a-z]{4,}(?![\w-])")
 """No word that begins a sentence: "Second", "Besides"."""
 
+_FEWEST_COMPARED = 3
+_LONGEST_ANSWER = 3  # words
+_NUMBER = re.compile(r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShortQuestion:
@@ -204,11 +208,6 @@ def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
 def draw(facts: FigureFacts, purpose: str) -> float:
     """Return a number in [0, 1) that only the figure and the purpose decide."""
     return hash_to_unit_interval(0, f"question {purpose} {facts.figure_id}")
-
-
-_FEWEST_COMPARED = 3
-_LONGEST_ANSWER = 3  # words
-_NUMBER = re.compile(r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
 
 
 def ask_about_table(grid: TableGrid, facts: FigureFacts) -> tuple[ShortQuestion, ...]:
