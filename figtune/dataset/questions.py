@@ -26,6 +26,8 @@ _ASKED_SHARE = {2: 0.4, 3: 0.8}
 _PANEL_WORDS = range(1, 13)
 _SHORT_PART = range(1, 5)
 _CAPTION_WORDS = range(5, 41)
+_MOST_ALIKE = 0.5
+"""Share of the words of the shorter caption that the other may have: of two runs of one experiment nobody can tell."""
 _FEWEST_PRINTED = 8
 _MUCH_TEXT, _LITTLE_TEXT = 30, 10
 """Words of three letters and more from which a figure has much text, numbers left out as those of axes are no text to a
@@ -194,13 +196,16 @@ def _topical(words: Sequence[str]) -> list[str]:
 def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
     """Ask which of two captions belongs to the figure or table."""
     captions = (facts.caption, facts.other_caption)
-    if any(count_words(caption) not in _CAPTION_WORDS for caption in captions) or facts.caption == facts.other_caption:
+    if any(count_words(caption) not in _CAPTION_WORDS for caption in captions):
+        return
+    one, two = ({*re.findall(r"\w+", caption.casefold())} - STOPWORDS for caption in captions)
+    if len(one & two) > _MOST_ALIKE * min(len(one), len(two)):
         return
     is_first = draw(facts, "first") < 0.5
-    one, two = captions if is_first else reversed(captions)
+    upper, lower = captions if is_first else reversed(captions)
     yield ShortQuestion(
         slug="caption",
-        request=f"Which caption belongs to this {noun}?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
+        request=f"Which caption belongs to this {noun}?\n(1) {upper}\n(2) {lower}\nAnswer with 1 or 2.",
         answer="1" if is_first else "2",
     )
 
