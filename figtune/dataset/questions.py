@@ -158,8 +158,10 @@ def _about_panels(facts: FigureFacts) -> Iterator[ShortQuestion]:
 
 def _is_printed_elsewhere(text: str, label: str, figure_text: str) -> bool:
     """Return True if the words about a panel are printed in the figure beside those behind the panel's label."""
-    printed, words = " ".join(figure_text.casefold().split()), text.casefold()
-    return printed.count(words) > printed.count(f"({label.casefold()}) {words}")
+    words = text.casefold()
+    rest = " ".join(figure_text.casefold().split()).replace(f"({label.casefold()}) {words}", "", 1)
+    spoken = set(re.findall(r"[^\W_]{3,}", re.sub(r"\(.*?\)", "", words))) - STOPWORDS
+    return spoken <= set(re.findall(r"[^\W_]{3,}", rest))
 
 
 def _is_plain(text: str) -> bool:

@@ -114,6 +114,9 @@ def test_a_panel_is_not_asked_for_by_words_that_are_printed_in_another() -> None
     ):
         questions = asked(replace(FACTS, figure_text=text))
         assert {each.answer for each in questions if each.slug == "where"} == answers
+    named = (replace(FACTS.panels[0], printed="Multi-Scale Aggregator (MSA)"), FACTS.panels[1])
+    questions = asked(replace(FACTS, panels=named, figure_text="Aggregator of the Multi-Scale block (a) (b)"))
+    assert {each.answer for each in questions if each.slug == "where"} == {"(b)"}
 
 
 @each_row(
