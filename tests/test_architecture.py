@@ -46,6 +46,8 @@ NO_SUBJECTS = ("What ", "Whether ", "Of ", "Those ", "So many ")
 """Beginnings of sentences that do not say what a thing is."""
 NO_NOUNS = ("Which ", "Where ", "How ", "As ", "Its ", "When ", "From ", "By ", "In ", "For ", "With ", "At ")
 """Beginnings of fragments, which the product's docstrings do without too."""
+LEAST_LINES = 70
+"""Fewer lines are no room of their own for a single importer."""
 DISTRIBUTED = ROOT / "figtune" / "core" / "distributed.py"
 """The one module below models that uses torch, within functions: importing it stays cheap."""
 MODULES = sorted((ROOT / "figtune").rglob("*.py"))
@@ -142,6 +144,22 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
         if docstring.startswith(NO_SUBJECTS) or (path in MODULES and docstring.startswith(NO_NOUNS))
     ]
     assert wrong == []
+
+
+def test_a_module_that_one_other_imports_is_large_enough_to_stand_alone() -> None:
+    sources = (*MODULES, *ROOT.glob("*.py"), *(ROOT / "benchmarks").glob("*.py"))
+    importers: dict[str, set[Path]] = {}
+    for path in sources:
+        for imported in _imports(_parse(path)):
+            importers.setdefault(imported, set()).add(path)
+    small = {
+        _name(path): lines
+        for path in MODULES
+        if path.name != "__init__.py"
+        and (lines := len(path.read_text(encoding="utf-8").splitlines())) < LEAST_LINES
+        and len(importers.get(_name(path).removesuffix(".py").replace("/", "."), ())) < 2
+    }
+    assert small == {}, "such a module belongs to its importer, or to a sibling of the same capability"
 
 
 def test_packages_form_no_circle() -> None:

@@ -15,6 +15,19 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
+_AGAIN = "and run the same command again, which keeps what is finished"
+_NUMBERED = re.compile(r"os error (\d+)|\[errno (\d+)\]", re.IGNORECASE)
+_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOMEM)
+_WORDS = {
+    **{os.strerror(number).lower(): number for number in _SHORTAGES},
+    "database or disk is full": errno.ENOSPC,
+    # torch.save says where it stood when a write came back short, and not why.
+    "pytorchstreamwriter failed writing": errno.ENOSPC,
+    "inline_container.cc": errno.ENOSPC,
+    "can't start new thread": errno.ENOMEM,
+    "defaultcpuallocator": errno.ENOMEM,
+}
+
 
 class ExitCode(IntEnum):
     """Exit codes of the process."""
@@ -87,18 +100,6 @@ class PartialError(FigtuneError):
 
 _HARDLY_ANY, _LITTLE = 2, 0.01
 """Free inodes, and their share of all, below which a disk has run out of them."""
-_AGAIN = "and run the same command again, which keeps what is finished"
-_NUMBERED = re.compile(r"os error (\d+)|\[errno (\d+)\]", re.IGNORECASE)
-_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOMEM)
-_WORDS = {
-    **{os.strerror(number).lower(): number for number in _SHORTAGES},
-    "database or disk is full": errno.ENOSPC,
-    # torch.save says where it stood when a write came back short, and not why.
-    "pytorchstreamwriter failed writing": errno.ENOSPC,
-    "inline_container.cc": errno.ENOSPC,
-    "can't start new thread": errno.ENOMEM,
-    "defaultcpuallocator": errno.ENOMEM,
-}
 
 
 @contextmanager

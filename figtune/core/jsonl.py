@@ -27,6 +27,9 @@ Record = TypeVar("Record")
 _MISSING_FIELD = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
 _MISFIT = re.compile(r"(.*) - at `\$\.(.*)`")
 
+Line = TypeVar("Line")
+_PREFIX = ".unfinished-"
+
 
 def write_records(path: Path, records: Iterable[object]) -> int:
     """Write one JSON object a line, the file whole or not at all; return the number of lines."""
@@ -114,11 +117,6 @@ def _readable_misfit(misfit: Exception) -> str:
     if found := _MISFIT.fullmatch(text):
         return f'"{found[2]}": {found[1][0].lower()}{found[1][1:]}'
     return text
-
-
-Line = TypeVar("Line")
-
-_PREFIX = ".unfinished-"
 
 
 @dataclass(frozen=True, kw_only=True)

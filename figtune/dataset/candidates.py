@@ -22,6 +22,8 @@ from figtune.dataset.records import CANDIDATES_FILE, Example, Split
 from figtune.dataset.sentence_faults import has_wrong_symbols, is_pointer
 from figtune.dataset.sentences import count_words, is_closed, split_sentences
 
+logger = logging.getLogger(__name__)
+
 _WORDS_ENOUGH = 25
 _SUPPORT_ENOUGH = 3
 _FAULT_COST = 0.25
@@ -79,9 +81,6 @@ def quality_of(completion: str, prompt: str, known: str) -> Quality:
         telling=1 - pointing / len(sentences) if sentences else 0.0,
         faults=tuple(name for name, found in faults.items() if found),
     )
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

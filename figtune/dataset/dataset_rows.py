@@ -20,9 +20,20 @@ from pathlib import Path
 from figtune.core.errors import InputError
 from figtune.dataset.settings import DataSettings
 
+logger = logging.getLogger(__name__)
+
 _ID_FLAG = "--data.id_column"
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _MIDNIGHT = " 00:00:00"
+
+CSV_SUFFIXES = frozenset((".csv", ".tsv"))
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "NULL", "None"))
+"""Cells that stand for no value, as pandas takes them."""
+_LONGEST_CELL = 10_000_000
+"""Characters; Python's own limit of 131,072 refuses long reports."""
+_BLOCK_BYTES = 1 << 20
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,20 +212,6 @@ def _scalar_text(value: object) -> str:
         value = int(value)
     # Half of a surrogate pair, which JSON can hold, cannot be written as UTF-8.
     return str(value).strip().encode("utf-8", "replace").decode("utf-8")
-
-
-logger = logging.getLogger(__name__)
-
-
-CSV_SUFFIXES = frozenset((".csv", ".tsv"))
-
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "NULL", "None"))
-"""Cells that stand for no value, as pandas takes them."""
-_LONGEST_CELL = 10_000_000
-"""Characters; Python's own limit of 131,072 refuses long reports."""
-_BLOCK_BYTES = 1 << 20
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 def table_rows(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, object]]:

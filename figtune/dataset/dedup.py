@@ -37,6 +37,23 @@ _AT_ONCE = 1 << 18
 _SLOW_COMPARISONS = 10**8
 """Number of comparisons from which a progress bar is shown; they take about a second."""
 
+_FILE = f"{TEMPORARY_PREFIX}pictures.sqlite"
+_LONGEST_PATH = 500
+"""Bytes of a path that SQLite opens; it refuses more than 512."""
+_UNSAFE_BUT_FAST = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;"
+_TABLE = """
+CREATE TABLE pictures (
+    key BLOB PRIMARY KEY, place INTEGER, split INTEGER, rank REAL, tie TEXT, name TEXT, hash BLOB
+) WITHOUT ROWID
+"""
+# A picture that moves to an earlier split keeps its place.
+_ADD = """
+INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+    place = CASE WHEN split = excluded.split THEN excluded.place ELSE place END,
+    split = excluded.split, rank = excluded.rank, tie = excluded.tie, name = excluded.name
+WHERE (excluded.rank, excluded.tie) < (rank, tie)
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hashes:
@@ -156,24 +173,6 @@ def _band_key(words: NDArray[np.uint64], band: int, bands: int) -> NDArray[np.ui
     for bit in range(band, len(words) * _WORD_BITS, bands)[:_KEY_BITS]:
         key = (key << np.uint32(1)) | ((words[bit // _WORD_BITS] >> np.uint64(bit % _WORD_BITS)).astype(np.uint32) & 1)
     return key
-
-
-_FILE = f"{TEMPORARY_PREFIX}pictures.sqlite"
-_LONGEST_PATH = 500
-"""Bytes of a path that SQLite opens; it refuses more than 512."""
-_UNSAFE_BUT_FAST = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;"
-_TABLE = """
-CREATE TABLE pictures (
-    key BLOB PRIMARY KEY, place INTEGER, split INTEGER, rank REAL, tie TEXT, name TEXT, hash BLOB
-) WITHOUT ROWID
-"""
-# A picture that moves to an earlier split keeps its place.
-_ADD = """
-INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
-    place = CASE WHEN split = excluded.split THEN excluded.place ELSE place END,
-    split = excluded.split, rank = excluded.rank, tie = excluded.tie, name = excluded.name
-WHERE (excluded.rank, excluded.tie) < (rank, tie)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)

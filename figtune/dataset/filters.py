@@ -32,6 +32,9 @@ JUDGEMENTS = frozenset(
 """Rules against whole figures that a person may overrule. The others say that something is missing, or keep copies of a
 picture out of other splits, without which an evaluation would not be of unseen figures."""
 
+_LONGEST_PATH = 200
+"""Characters of a path that are repeated: encoded pictures stand in its place at times."""
+
 
 @dataclass(frozen=True)
 class RejectReason:
@@ -102,10 +105,6 @@ def is_english(text: str) -> bool:
         return foreign <= sum(word in ENGLISH_FUNCTION_WORDS for word in words)
     words = re.findall(r"[^\W\d_]+", text.lower())
     return len(words) < _ENOUGH_WORDS or 10 * sum(word in ENGLISH_FUNCTION_WORDS for word in words) >= len(words)
-
-
-_LONGEST_PATH = 200
-"""Characters of a path that are repeated: encoded pictures stand in its place at times."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import logging
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -35,6 +35,8 @@ from figtune.dataset.sentences import count_words
 from figtune.dataset.shards import stream_examples
 from figtune.dataset.split_assignment import hash_to_unit_interval
 from figtune.extraction.records import FigureRecord
+
+logger = logging.getLogger(__name__)
 
 
 class StatsCollector:
@@ -154,9 +156,6 @@ def summary_of(lengths: Mapping[int, int]) -> LengthSummary:
     return LengthSummary(shortest=ordered[0], median=median, longest=ordered[-1])
 
 
-logger = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, kw_only=True)
 class FinalizeOptions:
     """Options of the last step of a preparation."""
@@ -208,16 +207,13 @@ def _say_what_is_odd(stats: Stats) -> None:
 
 def _write_minitrain(dataset_dir: Path, at_most: int) -> int:
     """Repeat the training examples that a draw puts first; more papers replace few of them."""
+    numbered = enumerate(stream_examples(dataset_dir, "train"))
     drawn = heapq.nsmallest(
-        at_most, _numbered(dataset_dir), key=lambda item: hash_to_unit_interval(0, f"minitrain {item[1].example_id}")
+        at_most, numbered, key=lambda item: hash_to_unit_interval(0, f"minitrain {item[1].example_id}")
     )
     return write_records(
         dataset_dir / MINITRAIN_FILE, (example for _, example in sorted(drawn, key=lambda item: item[0]))
     )
-
-
-def _numbered(dataset_dir: Path) -> Iterator[tuple[int, Example]]:
-    return enumerate(stream_examples(dataset_dir, "train"))
 
 
 def _require_examples(stats: Stats, dataset_dir: Path) -> None:

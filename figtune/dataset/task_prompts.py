@@ -83,7 +83,7 @@ class TaskEntry:
 
 
 def task_entry(name: Task) -> TaskEntry:
-    """The entry of that name."""
+    """Return the entry of that name."""
     return next(entry for entry in TASKS if entry.name == name)
 
 
@@ -93,7 +93,7 @@ def plain_request(name: Task) -> str:
 
 
 def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """The caption itself, without what describe takes of it for panels."""
+    """Yield the caption itself, without what describe takes of it for panels."""
     reject_rule = "" if figure_context.caption else "nothing_left_of_caption"
     if figure_context.caption and not figure_context.has_headline:
         reject_rule = "headline_lost"

@@ -24,6 +24,12 @@ from figtune.dataset.shards import stream_examples
 from figtune.metrics.records import BASELINES, Baseline, BaselineAnswer
 from figtune.metrics.text_metrics import cider_words, sentence_scores
 
+logger = logging.getLogger(__name__)
+
+_MAX_EXAMPLES = 5_000
+"""Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
+data set would take longer than the evaluation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineExample:
@@ -145,13 +151,6 @@ def frequent_words(texts: Sequence[str]) -> str:
     counts = Counter(word for of_text in words for word in of_text)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     return " ".join(ordered[: median_low([len(of_text) for of_text in words])])
-
-
-logger = logging.getLogger(__name__)
-
-_MAX_EXAMPLES = 5_000
-"""Training examples that baselines are fitted to, sampled by a hash of their ids: hashing every image of a large
-data set would take longer than the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)

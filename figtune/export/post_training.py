@@ -30,6 +30,8 @@ from figtune.models.records import (
     Quantization,
 )
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings(RunSettings):
@@ -51,9 +53,6 @@ class ExportSettings(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_pair(self.push_to_hub is not None or not self.push_public, "push_public", "together with --push_to_hub")
-
-
-logger = logging.getLogger(__name__)
 
 
 Settings = TypeVar("Settings", bound=ExportSettings)

@@ -90,7 +90,8 @@ def extract_paper(task: ExtractionTask) -> PaperResult:
 
 
 def _check_header(path: Path) -> None:
-    """MuPDF takes anything for a PDF in need of repair; a PDF says what it is near its start (ISO 32000-1, 7.5.2)."""
+    """Refuse what is no PDF: MuPDF takes anything for one in need of repair; a PDF says what it is near its start (ISO
+    32000-1, 7.5.2)."""
     with path.open("rb") as file:
         if _HEADER not in file.read(_HEADER_WITHIN):
             raise UnreadablePaperError(f"{path.name} is not a PDF", "replace it with one")
@@ -113,7 +114,7 @@ def _check_for_text(document: Document, source: TextSource) -> None:
 
 
 def text_of(paper_id: str, texts: Sequence[PageText], detections: Detections, dehyphenator: Dehyphenator) -> PaperText:
-    """The text of a paper: what is left of `texts` without what `detections` holds, sorted into what it is."""
+    """Return the text of a paper: what is left of `texts` without what `detections` holds, sorted into what it is."""
     style = detections.style
     pages = (
         unclaimed_lines(text, page.roles, page.caption_lines, page.regions)
@@ -215,7 +216,7 @@ def _figures(
     pages: Sequence[PageText],
     text: PaperText,
 ) -> tuple[FigureRecord, ...]:
-    """Records of all detections; crops of those that have a region."""
+    """Return records of all detections; crops of those that have a region."""
     mentions = mentions_of(text, citables(found), task.settings.labels)
     ids = _figure_ids(task.source.paper_id, found)
     indices = index_words(pages)
@@ -242,7 +243,7 @@ def citables(found: Sequence[DetectedFigure]) -> list[Citable]:
 
 
 def _figure_ids(paper_id: str, found: Sequence[DetectedFigure]) -> list[str]:
-    """`<paper_id>-figure-3`; a region without a caption is `<paper_id>-region-1`, and no two are the same."""
+    """Return `<paper_id>-figure-3`; a region without a caption is `<paper_id>-region-1`, and no two are the same."""
     ids: list[str] = []
     seen: Counter[str] = Counter()
     for figure in found:
@@ -338,7 +339,7 @@ def _rounded_sizes(sizes: Sequence[tuple[float, int]], page: PageText) -> tuple[
 
 
 def _write_thumbnails(task: ExtractionTask, document: ThumbnailDocument, found: Sequence[DetectedFigure]) -> None:
-    """`thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
+    """Write `thumbnails/<paper_id>/<page>.jpg` of every page that something was found on."""
     with atomic_write_dir(task.content_dir / THUMBNAILS_FOLDER / task.source.paper_id) as folder:
         for index in sorted({figure.page_index for figure in found}):
             (folder / f"{index + 1}.jpg").write_bytes(document.thumbnail(index))

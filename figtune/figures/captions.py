@@ -31,6 +31,11 @@ _GOES_ON = frozenset(")],;")  # what no caption begins with: "(see Fig. 3), wher
 CaptionType = tuple[str, float]
 """Family and size in points of the type in which captions begin."""
 
+_SURE = 6.0  # score for full certainty
+_START = re.compile(r"^(?P<word>[^\W\d_]{2,20}\.?)\s?(?P<number>\d{1,2}(?:\.\d{1,2})?)\s?(?P<mark>[.:|—–]?)(?=\s|$)")
+_FEWEST = 2  # different numbers behind one word
+_MOST = 3  # words that are named
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -154,12 +159,6 @@ def _usual_marks(starts: Sequence[Start]) -> dict[str, str]:
         if start.score > 0 and (label.mark or not label.rest.strip()[:1].islower()):
             marks.setdefault(start.label.figure_type, Counter())[start.label.mark] += 1
     return {kind: max(counts, key=lambda mark: (counts[mark], mark)) for kind, counts in marks.items()}
-
-
-_SURE = 6.0  # score for full certainty
-_START = re.compile(r"^(?P<word>[^\W\d_]{2,20}\.?)\s?(?P<number>\d{1,2}(?:\.\d{1,2})?)\s?(?P<mark>[.:|—–]?)(?=\s|$)")
-_FEWEST = 2  # different numbers behind one word
-_MOST = 3  # words that are named
 
 
 @dataclass(frozen=True, slots=True)

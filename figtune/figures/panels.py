@@ -21,6 +21,12 @@ _APART = 1.0  # points of white on either side of a divider
 _RULE, _ALONG = 3.0, 0.8  # points across a divider at most, and the share of a panel's height that it runs along
 _STRIP = 0.4  # of a row's height: more than this below the last labels is no part of their panels
 
+_MARK = re.compile(r"^[(（]([a-zA-Z])[)）](?=$|[.:,A-Z])")
+_BARE_MARK = re.compile(r"^([a-zA-Z])[).]$")
+_SPOKEN_OF = re.compile(r"[(（][bB][)）]|^[bB][).]\s")
+_BLANK = 0.8  # of a word's height: a wider gap ends a sub-caption
+_FLUSH = 1.5  # points by which lines of a sub-caption may begin further left or right
+
 
 @dataclass(frozen=True, slots=True)
 class SubCaption:
@@ -178,13 +184,6 @@ def _pieces(box: Box, foreground: ForegroundMask) -> list[Box]:
 
 def _is_rule(piece: Box, box: Box) -> bool:
     return piece.width <= _RULE and piece.height >= _ALONG * box.height
-
-
-_MARK = re.compile(r"^[(（]([a-zA-Z])[)）](?=$|[.:,A-Z])")
-_BARE_MARK = re.compile(r"^([a-zA-Z])[).]$")
-_SPOKEN_OF = re.compile(r"[(（][bB][)）]|^[bB][).]\s")
-_BLANK = 0.8  # of a word's height: a wider gap ends a sub-caption
-_FLUSH = 1.5  # points by which lines of a sub-caption may begin further left or right
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_json
 from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE, TRAINED_MODEL, ModelRecord
 
+_HEADER = b"%PDF-"
+_HEADER_WITHIN = 1024  # bytes, as extraction looks for it
+
 
 @dataclass(frozen=True)
 class _AdapterOrigin:
@@ -52,10 +55,6 @@ def adapter_fingerprint(output_dir: Path) -> str | None:
     if not all(file.is_file() for file in files):
         return None
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
-
-
-_HEADER = b"%PDF-"
-_HEADER_WITHIN = 1024  # bytes, as extraction looks for it
 
 
 def is_paper(path: Path) -> bool:

@@ -22,6 +22,8 @@ from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, 
 from figtune.extraction.settings import ExtractSettings
 from figtune.extraction.worker import run_locally
 
+logger = logging.getLogger(__name__)
+
 _FIGURE_NAME = re.compile(r"(?i)(?:(?P<table>tab(?:le|\.)?)|fig(?:ure|\.)?)?\s*(?P<name>\S+)")
 _TYPES: tuple[FigureType, ...] = ("Figure", "Table")
 
@@ -118,9 +120,6 @@ def list_figures(figures: Sequence[FigureRecord]) -> str:
         if names:
             parts.append(f"{figure_type} {', '.join(names)}")
     return "; ".join(parts)
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,12 @@ _PITCH = 1.5  # em from line to line of a paragraph, at most
 _SHARE = 3  # a line on one in so many pages comes back: headers alternate between odd and even pages
 _DIGITS = re.compile(r"\d+")
 
+_FEWEST = 15  # numbers of a ruler: CVPR has 54 on each side, ECCV 45; tables and axes that count so far are rare
+_LONGEST_NUMBER = 4  # digits
+_APART = 3.0  # points by which numbers of one ruler may differ in their left or right end
+_IN_STEP = 0.9  # of the numbers go on from the one above by the usual step
+_TALL = 0.5  # of the page's height that a ruler takes
+
 
 @dataclass(frozen=True, slots=True)
 class RunningLines:
@@ -103,13 +109,6 @@ def _band(line: Line) -> int:
 def _text_key(line: Line) -> str:
     """Return the text with # for each digit: the same for all page numbers."""
     return _DIGITS.sub("#", line.text)
-
-
-_FEWEST = 15  # numbers of a ruler: CVPR has 54 on each side, ECCV 45; tables and axes that count so far are rare
-_LONGEST_NUMBER = 4  # digits
-_APART = 3.0  # points by which numbers of one ruler may differ in their left or right end
-_IN_STEP = 0.9  # of the numbers go on from the one above by the usual step
-_TALL = 0.5  # of the page's height that a ruler takes
 
 
 def ruler_lines(text: PageText) -> frozenset[int]:

@@ -22,6 +22,18 @@ _SHIFT = 2.0  # points between the columns of odd and even pages from which they
 Columns = tuple["Column", ...]
 """Left to right; at least one."""
 
+_EDGE = 2.0  # points that a line's ends may miss the column's
+_PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
+_INDENT = 30.0  # points that a list item or reference may be indented
+_COVERS = 3  # pages at the start of which one is the front page
+_FRONT_LINES = 3  # lines of body type that a front page has at least
+_PAGES = 128  # that a style is learned from, at most
+_USUAL_PITCH = 1.2  # em, of the type of most conferences
+_REFERENCES = re.compile(r"^(?:\d+\.?\s+|[IVX]+\.\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_LEAST_IDEOGRAPHS = 10  # of a line of prose in Chinese, Japanese or Korean
+_FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -84,19 +96,6 @@ def _chosen(edges: Sequence[tuple[tuple[int, int], int]]) -> Columns:
         if not any(x0 < column.x1 and column.x0 < x1 for column in chosen):
             chosen.append(Column(x0, x1))
     return tuple(sorted(chosen, key=lambda column: column.x0))
-
-
-_EDGE = 2.0  # points that a line's ends may miss the column's
-_PROTRUSION = 3.5  # points that a hyphen or comma at the end may hang over the column's edge
-_INDENT = 30.0  # points that a list item or reference may be indented
-_COVERS = 3  # pages at the start of which one is the front page
-_FRONT_LINES = 3  # lines of body type that a front page has at least
-_PAGES = 128  # that a style is learned from, at most
-_USUAL_PITCH = 1.2  # em, of the type of most conferences
-_REFERENCES = re.compile(r"^(?:\d+\.?\s+|[IVX]+\.\s+)?(?:references|bibliography)\.?$", re.IGNORECASE)
-_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_LEAST_IDEOGRAPHS = 10  # of a line of prose in Chinese, Japanese or Korean
-_FAMILY = re.compile(r"^(?:[A-Z]{6}\+)?([A-Za-z]+?)(?:PSMT|PS|MT)?(?:[\d,\-].*)?$")
 
 
 @dataclass(frozen=True, slots=True)

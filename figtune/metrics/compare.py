@@ -27,6 +27,19 @@ from figtune.metrics.records import (
 )
 from figtune.metrics.terminology import TERMINOLOGY
 
+_HEADER = (
+    "",
+    "loss",
+    "perplexity",
+    *ANSWER_SCORES,
+    "image gain",
+    "choice",
+    "words",
+    "rep-4",
+    "EOS",
+)
+TableRow = tuple[str, ...]
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedRun:
@@ -108,21 +121,6 @@ def _loss_drop(
         for place in (0, 1)
     )
     return paired_difference(larger, smaller, ratio, bootstrap)
-
-
-_HEADER = (
-    "",
-    "loss",
-    "perplexity",
-    *ANSWER_SCORES,
-    "image gain",
-    "choice",
-    "words",
-    "rep-4",
-    "EOS",
-)
-
-TableRow = tuple[str, ...]
 
 
 def comparison_table(evaluations: Sequence[EvaluatedRun], bootstrap: Bootstrap) -> str:

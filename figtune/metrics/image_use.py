@@ -24,6 +24,11 @@ from figtune.metrics.records import (
 
 Losses = tuple[float | None, ...]
 
+_MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
+"""Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
+_MIN_SHARE_GAIN = 0.02
+"""Share of questions or words by which the image must help to count. Chosen, not measured."""
+
 
 def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> ChoiceScores | None:
     """Score the choices of examples; None where none has one whose losses are finite."""
@@ -101,12 +106,6 @@ def _above_grey(choice: Choice, losses: Losses) -> Losses:
 
 def _right(choice: Choice) -> Losses:
     return choice.losses
-
-
-_MIN_IMAGE_GAIN = MIN_EFFECT["loss"]
-"""Nats per token: a model whose perplexity the right image lowers by less than 2 % ignores it."""
-_MIN_SHARE_GAIN = 0.02
-"""Share of questions or words by which the image must help to count. Chosen, not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,9 @@ _PROCESSOR_FILES: Mapping[str, tuple[str, ...]] = {
     "image processor": ("preprocessor_config.json", "processor_config.json"),
 }
 
+_IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
+_COPIED = (*_IMAGE_FILES, "chat_template.json", CHAT_TEMPLATE_FILE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
@@ -122,10 +125,6 @@ def _checked(found: ModelFolder, name: str, *, weights: bool) -> ModelFolder:
     if weights and not any(found.folder.glob(f"*{_WEIGHTS}")):
         raise _no_weights(name)
     return found
-
-
-_IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
-_COPIED = (*_IMAGE_FILES, "chat_template.json", CHAT_TEMPLATE_FILE)
 
 
 @dataclass(kw_only=True)

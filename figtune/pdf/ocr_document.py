@@ -88,21 +88,21 @@ class OcrDocument(Document):
         return 1.0 if page is None else page.confidence_in(box)
 
     def text(self, index: int) -> PageText:
-        """The text of the page at `index`: what OCR has read, if it has, else the text layer."""
+        """Return the text of the page at `index`: what OCR has read, if it has, else the text layer."""
         page = self._recognized.get(index)
         return super().text(index) if page is None else page.text
 
     def words(self, text: PageText) -> tuple[Word, ...]:
-        """The words of the page that `text` was read from."""
+        """Return the words of the page that `text` was read from."""
         page = self._recognized.get(text.index)
         return super().words(text) if page is None else page.words
 
     def graphics(self, index: int) -> PageGraphics:
-        """Images and vector paths of the page at `index`; of a scanned one the pictures and rules in its pixels."""
+        """Return images and vector paths of the page at `index`; of a scan the pictures and rules in its pixels."""
         return self._scan_graphics[index] if index in self._scan_graphics else super().graphics(index)
 
     def grey(self, index: int, dpi: float) -> GreyImage:
-        """The page at `index` in grey: uint8[H, W]; a scanned one straight and on white paper."""
+        """Return the page at `index` in grey: uint8[H, W]; a scanned one straight and on white paper."""
         if index not in self._skews:
             return super().grey(index, dpi)
         page = self._straight_page(index)
@@ -111,7 +111,7 @@ class OcrDocument(Document):
         return np.asarray(Image.fromarray(page).resize((width, height), Image.Resampling.BOX))
 
     def color(self, index: int, box: Box, dpi: float) -> NDArray[np.uint8]:
-        """The part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB; a scanned page straight."""
+        """Return the part of the page at `index` inside `box` (points): uint8[H, W, 3], RGB; a scan straight."""
         if not (skew := self._skews.get(index, 0.0)):
             return super().color(index, box, dpi)
         from figtune.pdf.scan_pixels import straightened
@@ -124,11 +124,11 @@ class OcrDocument(Document):
         return np.ascontiguousarray(page[rows, columns])
 
     def text_ink(self, index: int, box: Box, dpi: float) -> NDArray[np.bool_] | None:
-        """The pixels inside `box` that the text of the page at `index` changes; None where OCR has read it."""
+        """Return the pixels inside `box` that the text of the page at `index` changes; None where OCR has read it."""
         return None if index in self._recognized else super().text_ink(index, box, dpi)
 
     def _straight_page(self, index: int) -> GreyImage:
-        """The scanned page at `index`, straight and white, without lone marks; the last one is kept."""
+        """Return the scanned page at `index`, straight and white, without lone marks; the last one is kept."""
         from figtune.pdf.scan_pixels import straightened, whitened
 
         if self._straight is None or self._straight[0] != index:

@@ -17,6 +17,11 @@ from figtune.pdf.geometry import Box
 
 _BEYOND_FOREGROUND = 0.5  # em by which a line's box may reach beyond its ink
 
+_USUAL = 10.0  # points of body type, to which scaled pages are brought
+_BLANKS = 4  # of a line that tells of body type
+_SIDEWAYS = 2  # times as many letters on their side as upright ones make a page that lies on its side
+_FEWEST = 20  # letters on their side
+
 
 class Span(Struct, frozen=True, gc=False):
     """A run of characters in one font and size, cleaned (see `text_cleanup.normalize_glyphs`)."""
@@ -136,11 +141,7 @@ class PageGraphics(Struct, frozen=True, gc=False):
     drawings: tuple[Drawing, ...]
 
 
-_USUAL = 10.0  # points of body type, to which scaled pages are brought
 _LEAST, _MOST = 5.5, 14.0  # points of type that is read as it is: papers have 8 to 12, their references 7 and more
-_BLANKS = 4  # of a line that tells of body type
-_SIDEWAYS = 2  # times as many letters on their side as upright ones make a page that lies on its side
-_FEWEST = 20  # letters on their side
 
 
 def count_type_sizes(lines: Iterable[Line], sizes: Counter[float]) -> None:

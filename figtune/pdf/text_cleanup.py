@@ -41,6 +41,39 @@ _BLANK = "\t\n\r\x0b\x0c"
 _LIGATURES = dict(zip("\x0b\x0c\x0d\x0e\x0f\x1b\x1c\x1d\x1e\x1f", 2 * ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
 _LIGATURE = re.compile(r"(?<=[^\W\d_])[\x0b\x0c\x0e\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[^\W\d_])")
 
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
+_HYPHENS = ("-", "‐")
+_DASHES = (*_HYPHENS, "–", "—")
+_WEB = re.compile(r"(?:\bhttps?:|(?:\bhttps?://|\bwww\.)\S*)$")
+_WEB_BREAKS = tuple("./_=?&#-:")  # after which a web address goes on in the next line
+_WEB_REST = re.compile(r"^(?://|[\w-]*[\d./_=?&#-]\S)")
+_COUNTED_AT_ONCE = 20_000
+_LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
+_SHORTEST_PART = 4  # letters: below, parts of words are too often words themselves
+_LONG_PART = 5
+_OFTEN = 3  # times that a paper uses a word of its own
+_REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
+# First parts that English joins with a hyphen far more often than without.
+_COMPOUNDING = frozenset(
+    (
+        *("all", "cross", "data", "end", "fine", "full", "ground", "half", "high", "human", "large", "left"),
+        *("long", "low", "model", "multi", "non", "off", "one", "open", "pixel", "point", "right"),
+        *("self", "semi", "short", "single", "small", "state", "task", "text", "three", "time", "top", "two", "user"),
+        *("vision", "well", "zero", "few"),
+    )
+)
+# First parts of which that is true only before a word that stands alone elsewhere.
+_AMBIGUOUS = frozenset(("in", "on", "real"))
+# Second parts that English joins with a hyphen to almost any word.
+_COMPOUNDED = frozenset(
+    (
+        *("agnostic", "aware", "based", "constrained", "dependent", "designed", "driven", "efficient", "free"),
+        *("guided", "independent", "invariant", "level", "like", "oriented", "preserving", "pretrained", "related"),
+        *("rich", "specific", "supervised", "trained", "wise"),
+    )
+)
+
 
 def normalize_glyphs(text: str) -> str:
     """Return `text` with ligatures and mathematical letters spelled out, accents joined to their letters, and
@@ -98,40 +131,6 @@ def _join_cedilla(match: re.Match[str]) -> str:
     # TeX sets the mark before or after its letter, so take the one letter that carries it: c or s.
     before, after = match[1] or "", match[2] or ""
     return unicodedata.normalize("NFC", (before or after) + _COMBINING["¸"])
-
-
-_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-‐]$")
-_HYPHENS = ("-", "‐")
-_DASHES = (*_HYPHENS, "–", "—")
-_WEB = re.compile(r"(?:\bhttps?:|(?:\bhttps?://|\bwww\.)\S*)$")
-_WEB_BREAKS = tuple("./_=?&#-:")  # after which a web address goes on in the next line
-_WEB_REST = re.compile(r"^(?://|[\w-]*[\d./_=?&#-]\S)")
-_COUNTED_AT_ONCE = 20_000
-_LONGEST_WORD = 80  # characters: searching a whole paragraph for its last word takes quadratic time
-_SHORTEST_PART = 4  # letters: below, parts of words are too often words themselves
-_LONG_PART = 5
-_OFTEN = 3  # times that a paper uses a word of its own
-_REST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
-# First parts that English joins with a hyphen far more often than without.
-_COMPOUNDING = frozenset(
-    (
-        *("all", "cross", "data", "end", "fine", "full", "ground", "half", "high", "human", "large", "left"),
-        *("long", "low", "model", "multi", "non", "off", "one", "open", "pixel", "point", "right"),
-        *("self", "semi", "short", "single", "small", "state", "task", "text", "three", "time", "top", "two", "user"),
-        *("vision", "well", "zero", "few"),
-    )
-)
-# First parts of which that is true only before a word that stands alone elsewhere.
-_AMBIGUOUS = frozenset(("in", "on", "real"))
-# Second parts that English joins with a hyphen to almost any word.
-_COMPOUNDED = frozenset(
-    (
-        *("agnostic", "aware", "based", "constrained", "dependent", "designed", "driven", "efficient", "free"),
-        *("guided", "independent", "invariant", "level", "like", "oriented", "preserving", "pretrained", "related"),
-        *("rich", "specific", "supervised", "trained", "wise"),
-    )
-)
 
 
 class Dehyphenator:

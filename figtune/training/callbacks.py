@@ -23,6 +23,11 @@ from figtune.models.records import AnswerLine
 from figtune.training.checkpoints import Checkpoints
 from figtune.training.schedule import TrainingSchedule
 
+logger = logging.getLogger(__name__)
+
+_GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
+"""Greedy decoding of short answers: enough to show progress."""
+
 
 class ProgressCallback(TrainerCallback):
     """Progress bar over the examples of the run, with loss, speed and memory."""
@@ -84,13 +89,6 @@ class CheckpointCallback(TrainerCallback):
         if distributed.is_rank_zero():
             self._checkpoints.mark_complete(state.global_step)
         distributed.barrier()
-
-
-logger = logging.getLogger(__name__)
-
-
-_GREEDY = Decoding(max_new_tokens=128, temperature=0.0, top_p=1.0, seed=0)
-"""Greedy decoding of short answers: enough to show progress."""
 
 
 def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:

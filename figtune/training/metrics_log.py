@@ -26,6 +26,8 @@ _MEASURES = {
 }
 """Trainer's name -> name in metrics.jsonl."""
 
+_GB = 1e9
+
 
 def metrics_lines(log_history: Sequence[Mapping[str, float]], schedule: TrainingSchedule) -> list[MetricsLine]:
     """Return one line per step with a measurement.
@@ -76,9 +78,6 @@ def _val_losses(log_history: Sequence[Mapping[str, float]]) -> dict[int, float]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
-
-
-_GB = 1e9
 
 
 class ThroughputMeter:

@@ -27,6 +27,9 @@ from figtune.training.checkpoints import step_of
 Points = tuple[tuple[int, float], ...]
 """(optimizer step, value)."""
 
+_ADAPTER_FILES = "adapter_*"
+"""Pattern of the adapter's files in a checkpoint, which holds much else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
@@ -73,10 +76,6 @@ def write_curves(path: Path, curves: Curves) -> None:
 
 def _columns(points: Points) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [value for _, value in points]
-
-
-_ADAPTER_FILES = "adapter_*"
-"""Pattern of the adapter's files in a checkpoint, which holds much else."""
 
 
 @dataclass(frozen=True, kw_only=True)
