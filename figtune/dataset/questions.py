@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from figtune.dataset.citing_text import content_words
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
 from figtune.dataset.split_assignment import hash_to_unit_interval
@@ -26,6 +27,10 @@ _ASKED_SHARE = {2: 0.4, 3: 0.8}
 _PANEL_WORDS = range(1, 13)
 _SHORT_PART = range(1, 5)
 _CAPTION_WORDS = range(5, 41)
+_LIST_LETTER = re.compile(r"(?:^|\s)[a-z]\.(?:\s|$)")
+"""Letter of a list, at which a caption was cut: "a. Scores. b."."""
+_MOST_SHARED = 0.34
+"""Share of the shorter caption's content words in another up to which a reader of the figure can tell them apart."""
 _FEWEST_PRINTED = 8
 _MUCH_TEXT, _LITTLE_TEXT = 30, 10
 """Words of three letters and more from which a figure has much text, numbers left out as those of axes are no text to a
@@ -194,7 +199,10 @@ def _topical(words: Sequence[str]) -> list[str]:
 def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
     """Ask which of two captions belongs to the figure or table."""
     captions = (facts.caption, facts.other_caption)
-    if any(count_words(caption) not in _CAPTION_WORDS for caption in captions) or facts.caption == facts.other_caption:
+    if any(count_words(each) not in _CAPTION_WORDS or _LIST_LETTER.search(each) for each in captions):
+        return
+    own, other = map(content_words, captions)
+    if len(own & other) > _MOST_SHARED * min(len(own), len(other)):
         return
     is_first = draw(facts, "first") < 0.5
     one, two = captions if is_first else reversed(captions)

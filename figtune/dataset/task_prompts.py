@@ -104,7 +104,10 @@ def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 def _explain(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """Yield what citing paragraphs tell of meaning and findings, beside the caption, which the prompt gives."""
-    section = figure_context.passages[0].section if figure_context.passages else ""
+    told = figure_context.shares.explain[:1]
+    # A figure is often first cited elsewhere than where it is explained.
+    sections = (each.section for each in figure_context.passages if told and told[0] in each.sentences)
+    section = next(sections, figure_context.passages[0].section if figure_context.passages else "")
     yield _of_citing_text(
         figure_context,
         figure_context.shares.explain,

@@ -160,6 +160,18 @@ def test_the_same_picture_is_used_once_where_its_caption_is_surest(tmp_path: Pat
     ]
 
 
+def test_the_section_of_a_prompt_is_that_of_what_is_explained(content: Path, tmp_path: Path) -> None:
+    """The figure is cited in "3. Method" first; what is explained of it stands in "4. Results"."""
+    prepare_examples(content, tmp_path / "dataset", CHOICES)
+    explained = [each for each in examples_in(tmp_path / "dataset", "train") if each.task == "explain"]
+    sections = {
+        re.search(r"^Section: (.*)$", each.prompt, re.MULTILINE)[1]  # type: ignore[index]
+        for each in explained
+        if each.completion.startswith("In the figure, deeper stacks")
+    }
+    assert sections == {"4. Results"}
+
+
 def test_minitrain_is_a_slice_of_train(content: Path, tmp_path: Path) -> None:
     stats = prepare_examples(content, tmp_path / "dataset", CHOICES)
     train, slice_of_it = (examples_in(tmp_path / "dataset", name) for name in ("train", "minitrain"))
