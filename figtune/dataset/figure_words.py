@@ -46,8 +46,8 @@ _GARBLED = re.compile(
     r"""[A-Za-z0-9(][!#$@^]+[A-Za-z0-9(]|[#$@^!]{2,}|[!#$"&'@^%]{3,}|[A-Za-z](?:[!#$@^]|\($)|\d[:;<=>?@]\d+[:;<=>?@]|[a-z]{2}[\d%!&$#@^][a-z]{2}(?<![24]..)|-‐|\w[®©¶§]|[a-z]{3}[au]ons?\b"""
 )
 """Letters of a font with a bad code table come out as other signs, `f#!$`, or not at all: `Informaon`."""
-_TORN = re.compile(r"(?:^|\s)[b-hj-zB-HJ-Z] [a-z]{2,}|[a-z]{21}")
-"""A word in pieces, `T ransformer`, or several without a blank."""
+_TORN = re.compile(r"(?:^|\s)[b-hj-zB-HJ-Z] [a-z]{2,}|[a-z]{21}|\d\.\d+\.\d|(?<![\d.,])\d{5,}(?<!00)(?!\d)")
+"""A word in pieces, `T ransformer`, or words or numbers without a blank: `0.920.96`, `171819`, but not `12500`."""
 _WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
 _READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 

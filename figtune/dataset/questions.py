@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from figtune.dataset.citing_text import content_words
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentences import count_words
 from figtune.dataset.split_assignment import hash_to_unit_interval
@@ -29,8 +28,8 @@ _SHORT_PART = range(1, 5)
 _CAPTION_WORDS = range(5, 41)
 _LIST_LETTER = re.compile(r"(?:^|\s)[a-z]\.(?:\s|$)")
 """Letter of a list, at which a caption was cut: "a. Scores. b."."""
-_MOST_SHARED = 0.34
-"""Share of the shorter caption's content words in another up to which a reader of the figure can tell them apart."""
+_MOST_ALIKE = 0.5
+"""Share of the words of the shorter caption that the other may have: of two runs of one experiment nobody can tell."""
 _FEWEST_PRINTED = 8
 _MUCH_TEXT, _LITTLE_TEXT = 30, 10
 """Words of three letters and more from which a figure has much text, numbers left out as those of axes are no text to a
@@ -201,14 +200,14 @@ def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
     captions = (facts.caption, facts.other_caption)
     if any(count_words(each) not in _CAPTION_WORDS or _LIST_LETTER.search(each) for each in captions):
         return
-    own, other = map(content_words, captions)
-    if len(own & other) > _MOST_SHARED * min(len(own), len(other)):
+    one, two = ({*re.findall(r"\w+", caption.casefold())} - STOPWORDS for caption in captions)
+    if len(one & two) > _MOST_ALIKE * min(len(one), len(two)):
         return
     is_first = draw(facts, "first") < 0.5
-    one, two = captions if is_first else reversed(captions)
+    upper, lower = captions if is_first else reversed(captions)
     yield ShortQuestion(
         slug="caption",
-        request=f"Which caption belongs to this {noun}?\n(1) {one}\n(2) {two}\nAnswer with 1 or 2.",
+        request=f"Which caption belongs to this {noun}?\n(1) {upper}\n(2) {lower}\nAnswer with 1 or 2.",
         answer="1" if is_first else "2",
     )
 

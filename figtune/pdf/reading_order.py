@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from figtune.pdf.geometry import Box
 
-NUMBER = re.compile(r"[−\-–+]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:\^[−\-–]?\d+)?\s?[%kKM×x°]?")
+NUMBER = re.compile(r"[−\-–+]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:\^[−\-–]?\d+|e[−\-–+]?\d+)?\s?[%kKM×x°]?")
 """A number as it stands along an axis."""
 _SCALE = re.compile(rf"{NUMBER.pattern}(?: {NUMBER.pattern}){{2,}}")
 _ACROSS_FIRST = 1.5
@@ -28,6 +28,7 @@ _FIRST_TICK = 0.3  # of its length: the numbers of an axis may begin so far from
 _TO_NAME = 1.5  # em from the numbers of an axis, or the top of a plot, to what names it
 _TO_SIDE = 3.0  # em from the numbers of the vertical axis to its name
 _SLACK = 0.5  # em
+_LEAP = 30.0  # from one step of an axis to the next; of a logarithmic one it is 10
 _OFF_CENTRE = 0.15  # of a plot's width, by which a title may stand beside its middle
 
 
@@ -77,7 +78,7 @@ def is_only_order(texts: Sequence[str], boxes: Sequence[Box]) -> bool:
 
 def value_of(number: str) -> float:
     """Return the value of a number as it is printed; 0 for what is none."""
-    base, _, power = re.sub(r"[^\d.\-^]", "", re.sub("[−–]", "-", number)).partition("^")
+    base, _, power = re.sub(r"[^\d.\-^e+]", "", re.sub("[−–]", "-", number)).partition("^")
     try:
         return float(float(base) ** float(power or 1))
     except (ValueError, OverflowError, ZeroDivisionError):
@@ -85,12 +86,23 @@ def value_of(number: str) -> float:
 
 
 def is_axis_torn(texts: Sequence[str], boxes: Sequence[Box]) -> bool:
-    """Return True if the numbers of an axis fall and rise again: the minus signs of one half are drawn as lines."""
+    """Return True if numbers of an axis have lost something.
+
+    They fall and rise again where the minus signs of one half are drawn as lines, and leap where two stand so close
+    that the text layer has them as one.
+    """
     scales = [(box, _numbers(text)) for text, box in zip(texts, boxes, strict=True) if _SCALE.fullmatch(text)]
+    if any(_leaps(numbers) for _, numbers in scales):
+        return True
     return any(
         (first[1] > first[0]) != (second[1] > second[0]) and _go_on(one, len(first), other, len(second))
         for (one, first), (other, second) in permutations(scales, 2)
     )
+
+
+def _leaps(numbers: Sequence[float]) -> bool:
+    steps = [abs(after - before) for before, after in pairwise(numbers)]
+    return any(max(pair) > _LEAP * min(pair) for pair in pairwise(steps))
 
 
 def _numbers(text: str) -> list[float]:
@@ -238,7 +250,8 @@ def _side(place: int, axes: _Axes, texts: Sequence[str], boxes: Sequence[Box]) -
     alone = not any(
         _share_rows(box, other) for number, other in enumerate(boxes) if number != place and _is_over(other, frame)
     )
-    middle = abs(x - (frame.x0 + frame.x1) / 2) <= _OFF_CENTRE * frame.width
+    off = x - (frame.x0 + frame.x1) / 2
+    middle = -_OFF_CENTRE * frame.width <= off <= _OFF_CENTRE * frame.width + axes.steps[0] / 2
     return "above" if box.bottom <= frame.top + _SLACK * size and alone and middle else "inside"
 
 

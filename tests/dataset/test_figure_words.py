@@ -45,6 +45,8 @@ def test_marks_of_plots_and_quotes_are_readable() -> None:
         ("Error of it\n0 1 2 3\n11 x 10", "unreadable_words_in_figure"),
         ("Number of Species\n∆+", "unreadable_words_in_figure"),
         ("T ransformer of it\nEncoder", "unreadable_words_in_figure"),
+        ("Chromosome of it\n9 10 171819 X", "unreadable_words_in_figure"),
+        ("Accuracy of it\n0.920.96", "unreadable_words_in_figure"),
         ("adaptivefeatureaggregation of it\nEncoder", "unreadable_words_in_figure"),
     ],
 )
@@ -70,7 +72,7 @@ def test_a_figure_with_formulas_is_not_read(formula: str) -> None:
 
 
 def test_numbers_that_belong_to_no_axis_are_not_read() -> None:
-    labels = ["Speedup of layers", "Ours", "0 1 2 3"]
+    labels = ["Speedup of layers", "Ours", "0 10000 120000"]
     assert printed_lines(labels, 50) == (tuple(labels), "")
     assert printed_lines([*labels, "1.2"], 50) == ((), "unreadable_words_in_figure")
 

@@ -116,6 +116,18 @@ def test_a_panel_is_not_asked_for_by_words_that_are_printed_in_another() -> None
         assert {each.answer for each in questions if each.slug == "where"} == answers
 
 
+@each_row(
+    ("other", "is_asked"),
+    [
+        ("Curves of the loss and accuracy.", False),
+        ("Curves of the loss and gradients.", False),
+        ("Curves of memory over many layers.", True),
+    ],
+)
+def test_captions_that_nobody_can_tell_apart_are_not_asked_about(other: str, is_asked: bool) -> None:
+    assert ("caption" in {each.slug for each in asked(replace(FACTS, other_caption=other))}) == is_asked
+
+
 def test_numbers_of_axes_are_not_much_text() -> None:
     assert "text" not in {each.slug for each in asked(replace(FACTS, figure_text="0.5 1e4 12 ms " * 20))}
 

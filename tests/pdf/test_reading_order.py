@@ -39,6 +39,8 @@ def test_a_plot_is_read_around_its_axes() -> None:
     assert ordered(PLOT) == [text for text, _ in PLOT]
     assert is_sure(PLOT)
     assert not is_sure([*PLOT[1:], PLOT[0]])
+    beyond = [("Curves", Box(100, 0, 140, 10)), *PLOT[1:]]  # a plot goes on beyond its last number
+    assert ordered(beyond) == [text for text, _ in beyond]
 
 
 def test_plots_are_read_one_after_the_other() -> None:
@@ -82,12 +84,15 @@ def test_an_axis_that_falls_and_rises_has_lost_its_minus_signs() -> None:
     assert is_axis_torn([text for text, _ in across], [box for _, box in across])
     side_by_side = [("0 1 2 3", Box(0, 0, 70, 8)), ("0 1 2 3", Box(88, 0, 160, 8))]
     assert not is_axis_torn([text for text, _ in side_by_side], [box for _, box in side_by_side])
+    assert is_axis_torn(["15 16 1718 19"], [Box(0, 0, 70, 8)])
+    assert not is_axis_torn(["0.1 1 10 100"], [Box(0, 0, 70, 8)])
     apart = moved(across[1:], 200)
     assert not is_axis_torn(["3 2 1 0", apart[0][0]], [across[0][1], apart[0][1]])
 
 
 @each_row(
-    ("text", "value"), [("−0.5", -0.5), ("10^3", 1000.0), ("10^−2", 0.01), (".25", 0.25), ("30%", 30.0), ("1.2.3", 0.0)]
+    ("text", "value"),
+    [("−0.5", -0.5), ("10^3", 1000.0), ("10^−2", 0.01), (".25", 0.25), ("30%", 30.0), ("1e−02", 0.01), ("1.2.3", 0.0)],
 )
 def test_numbers_of_axes_have_values(text: str, value: float) -> None:
     assert value_of(text) == pytest.approx(value)
