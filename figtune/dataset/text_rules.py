@@ -185,6 +185,11 @@ RULES: tuple[Rule, ...] = (
     ),
     _replace(
         "citation",
+        r",?\s+as\s+(?:also\s+)?(?:discussed|shown|noted|reported|observed|described|mentioned|suggested|pointed\s+out|done)\s+(?:in|by)\s+prior\s+work"
+        r"(?=[.,;)])",
+    ),
+    _replace(
+        "citation",
         r",\s+(?:inspired\s+by|motivated\s+by|following|similar(?:ly)?\s+to|as\s+in|like)\s+prior\s+work"
         r"(?:(?=[.;]|,\s+(?:we|our|the|an?|this|these|it|each|both|all|I)\b)|,)",
     ),

@@ -122,8 +122,8 @@ class FigureRecord:
     hides_words: bool = False
     """True if the region may hold words that `figure_text` lacks: in drawn pictures, or as outlines."""
     shows_words: bool = False
-    """True if what is printed in the region is for certain what `figure_text` has: it holds no image and no outlines of
-    letters, and each word of the text layer is seen."""
+    """True if what is printed in a diagram or plot is for certain what `figure_text` has: it holds no image but large
+    photographs and no outlines of letters, and each word of the text layer is seen."""
     indices: tuple[tuple[str, str], ...] = ()
     """Words of caption and mentions with a sub- or superscript: as they stand there, and with `_` or `^` before it;
     U+FFFD for what cannot be written in one line."""

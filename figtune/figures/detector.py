@@ -66,7 +66,7 @@ class DetectedFigure:
     hides_words: bool
     """True if it may hold words that the text layer lacks."""
     shows_words: bool
-    """True if the labels are for certain what is printed in it."""
+    """True if the labels are for certain what is printed in it; asked of diagrams and plots only."""
     text_sizes: tuple[tuple[float, int], ...]
     """Type sizes in points and the number of words of each, the smallest first."""
     panels: tuple[DetectedPanel, ...]
@@ -266,7 +266,7 @@ def _paired(
         labels=ordered_labels(caption.figure_type, lines, dehyphenator),
         hides_words=hides,
         shows_words=not hides
-        and caption.figure_type == "Figure"
+        and kind[0] in ("diagram", "plot")
         and shows_words(region.box, lines, pictures, graphics.drawings, ink),
         text_sizes=_sizes_of(lines),
         panels=_panels(document, text, caption, region.box, foreground, dehyphenator),

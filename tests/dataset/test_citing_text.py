@@ -289,6 +289,8 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("By viewing the first layers (panels a and c), various problems are apparent.", True),
         ("A few observations can be made from the figure.", True),
         ("Both networks read images in two ways (panel a).", True),
+        ("The examples highlight three frequently observed failure modes.", True),
+        ("We exhibit failures in the figure.", True),
         ("We tested whether masks persist at all levels of noise by adding some to each image.", True),
         ("In the figure, we propose a network, named Ours, which joins both.", True),
         ("A group of masks is shown in the left part of the figure.", True),

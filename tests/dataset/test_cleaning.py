@@ -28,6 +28,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("Our net, similar to Doe et al. [4], is small.", "Our net is small.", {"citation"}),
     ("The net is similar to that used by Doe et al. [4].", None, {"citation", "citation_as_noun"}),
     ("Its blocks are identical to those of [4].", None, {"citation", "citation_as_noun"}),
+    ("The net is small, as discussed in [4].", "The net is small.", {"citation"}),
     ("All nets besides [4] are small.", "All nets besides prior work are small.", {"citation"}),
     ("We use the decoder from [4].", None, {"citation", "citation_as_noun"}),
     (
@@ -317,6 +318,8 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("In practice, we can use many more with small costs.", True),
         ("In practice, we can use many more masks.", False),
         ("First, they are small.", True),
+        ("The net then reads masks.", True),
+        ("A naive solution is a mask.", True),
         ("A typical example is our net.", True),
         ("A more elaborate net reads masks.", True),
         ("A more elaborate net than ours reads masks.", False),

@@ -105,3 +105,16 @@ def test_nothing_unsure_is_asked() -> None:
     assert "Figure" not in " ".join(each.request for each in asked(FACTS) if each.slug == "word")
     alike = replace(FACTS, panels=(FACTS.panels[0], replace(FACTS.panels[0], label="b")))
     assert not {"where", "panel"} & {each.slug for each in asked(alike)}
+
+
+def test_a_panel_is_not_asked_for_by_words_that_are_printed_in_another() -> None:
+    for text, answers in (
+        ("Accuracy (a) Training loss (b) accuracy on test images", {"(a)", "(b)"}),
+        ("Training loss falls (a) Training loss (b) accuracy on test images", {"(b)"}),
+    ):
+        questions = asked(replace(FACTS, figure_text=text))
+        assert {each.answer for each in questions if each.slug == "where"} == answers
+
+
+def test_numbers_of_axes_are_not_much_text() -> None:
+    assert "text" not in {each.slug for each in asked(replace(FACTS, figure_text="0.5 1e4 12 ms " * 20))}

@@ -60,6 +60,8 @@ def test_what_names_no_component_is_no_analysis() -> None:
     [
         "As the figure shows, our network consists of an encoder that reads images, a decoder that predicts masks and "
         "a memory bank that stores features.",
+        "To this end, our network contains several parts: 1) the encoder extracts features, 2) the decoder predicts "
+        "masks, and 3) the memory bank stores all of them.",
         "The encoder denotes the part that takes an image, extracts features of patches and passes each of them on.",
         "Motivated by the encoder, we introduce a decoder that takes images, extracts features and passes each on.",
         "In the figure, the encoder takes a more robust and more accurate image, which significantly improves results.",
