@@ -6,6 +6,7 @@ figure", "this table", "panel (b) of this figure".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 _FEWEST_PANEL_WORDS = 7
 """Words below which a panel's own part of the caption is a title rather than a description."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
+_PANEL = re.compile(r"panels? \(\w+\)(?:(?:, | and |, and |[-–])\(?\w\)?)*")
+"""Panels as cleaned sentences name them: "panel (b)", "panels (a) and (c)"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +168,20 @@ def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 def _of_citing_text(
     figure_context: FigureContext, sentences: tuple[str, ...], context: tuple[tuple[str, str], ...]
 ) -> ExampleDraft:
+    panel = _only_panel(figure_context, sentences)
     return ExampleDraft(
-        context=context, sentences=sentences, reject_rule="" if sentences else _missing_citing_text(figure_context)
+        panel=panel,
+        variant="cited" if panel else "",  # its own part of the caption may be an example too
+        context=context,
+        sentences=sentences,
+        reject_rule="" if sentences else _missing_citing_text(figure_context),
     )
+
+
+def _only_panel(figure_context: FigureContext, sentences: tuple[str, ...]) -> PanelPart | None:
+    """Return the panel that sentences speak of, if it is one alone: they do not tell of the whole figure."""
+    named = set(_PANEL.findall(" ".join(sentences)))
+    return next((panel for panel in figure_context.panels if named == {f"panel ({panel.label})"}), None)
 
 
 def _missing_citing_text(figure_context: FigureContext) -> str:

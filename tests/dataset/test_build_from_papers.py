@@ -238,6 +238,27 @@ def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_told_of_one_panel_alone_is_asked_of_it(tmp_path: Path) -> None:
+    panels = tuple(
+        Panel(label=label, box=None, caption=f"({label}) {text} of the {label} network with grey boxes around all.")
+        for label, text in (("a", "Layers"), ("b", "Paths"))
+    )
+    one = "As Figure 1(b) shows, the dashed arrows of the Decoder mark what is left out at night by the grey boxes."
+    two = "The dashed arrows of the Decoder mark what Figure 1(a) leaves out and the grey boxes what Figure 1(b) does."
+    figures = [
+        figure(
+            name, like=replace(PLAIN_FIGURE, panels=panels, mentions=(replace(PLAIN_FIGURE.mentions[0], text=text),))
+        )
+        for name, text in (("paper0", one), ("paper1", two))
+    ]
+    prepare_examples(write_content(tmp_path / "content", figures), tmp_path / "dataset", TRAIN_ONLY)
+    told = {each.example_id: each for each in examples_in(tmp_path / "dataset", "train") if "dashed" in each.completion}
+    assert {name: "panel (b) of this figure" in each.prompt for name, each in told.items()} == {
+        "paper0-figure-1-describe-b-cited": True,
+        "paper1-figure-1-describe": False,
+    }
+
+
 @each_row(
     ("kind", "headline", "expected"),
     [
