@@ -26,8 +26,9 @@ _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 _FEWEST_PANEL_WORDS = 7
 """Words below which a panel's own part of the caption is a title rather than a description."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
-_PANEL = re.compile(r"panels? \(\w+\)(?:(?:, | and |, and |[-–])\(?\w\)?)*")
+_PANEL = re.compile(r"panels? \(\w+\)(?:(?:, | and |, and |[-–])\(\w\))*")
 """Panels as cleaned sentences name them: "panel (b)", "panels (a) and (c)"."""
+_LABEL = re.compile(r"panel \((\w)\)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,15 @@ def _of_citing_text(
 def _only_panel(figure_context: FigureContext, sentences: tuple[str, ...]) -> PanelPart | None:
     """Return the panel that sentences speak of, if it is one alone: they do not tell of the whole figure."""
     named = set(_PANEL.findall(" ".join(sentences)))
-    return next((panel for panel in figure_context.panels if named == {f"panel ({panel.label})"}), None)
+    label = _LABEL.fullmatch(named.pop()) if len(named) == 1 else None
+    if label is None:
+        return None
+    for panel in figure_context.panels:
+        if panel.label == label[1]:
+            return panel
+    # Nobody knows where it is; its label tells, where the figure or the caption has it.
+    is_labelled = f"({label[1]})" in f"{figure_context.figure_text} {' '.join(figure_context.caption)}"
+    return PanelPart(label=label[1], sentences=()) if is_labelled else None
 
 
 def _missing_citing_text(figure_context: FigureContext) -> str:

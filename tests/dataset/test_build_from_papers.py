@@ -243,7 +243,7 @@ def test_what_is_told_of_one_panel_alone_is_asked_of_it(tmp_path: Path) -> None:
         Panel(label=label, box=None, caption=f"({label}) {text} of the {label} network with grey boxes around all.")
         for label, text in (("a", "Layers"), ("b", "Paths"))
     )
-    one = "As Figure 1(b) shows, the dashed arrows of the Decoder mark what is left out at night by the grey boxes."
+    one = "As shown in Figure 1(b), the dashed arrows of the Decoder mark what is left out at night by the grey boxes."
     two = "The dashed arrows of the Decoder mark what Figure 1(a) leaves out and the grey boxes what Figure 1(b) does."
     figures = [
         figure(
