@@ -46,6 +46,8 @@ NO_SUBJECTS = ("What ", "Whether ", "Of ", "Those ", "So many ")
 """Beginnings of sentences that do not say what a thing is."""
 NO_NOUNS = ("Which ", "Where ", "How ", "As ", "Its ", "When ", "From ", "By ", "In ", "For ", "With ", "At ")
 """Beginnings of fragments, which the product's docstrings do without too."""
+NO_VERBS = ("The ", "A ", "An ", "All ", "Every ", "Each ", "One ")
+"""Beginnings with a noun, which is for modules, classes, fields and properties; a function's begins with a verb."""
 LEAST_LINES = 70
 """Fewer lines are no room of their own for a single importer."""
 DISTRIBUTED = ROOT / "figtune" / "core" / "distributed.py"
@@ -160,6 +162,18 @@ def test_a_module_that_one_other_imports_is_large_enough_to_stand_alone() -> Non
         and len(importers.get(_name(path).removesuffix(".py").replace("/", "."), ())) < 2
     }
     assert small == {}, "such a module belongs to its importer, or to a sibling of the same capability"
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    wrong = [
+        f"{_name(path)}: {node.name}"
+        for path in MODULES
+        for node in ast.walk(_parse(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any(ast.unparse(each).endswith("property") for each in node.decorator_list)
+        and (ast.get_docstring(node) or "").startswith(NO_VERBS)
+    ]
+    assert wrong == []
 
 
 def test_packages_form_no_circle() -> None:

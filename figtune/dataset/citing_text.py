@@ -16,7 +16,7 @@ from figtune.dataset.sentences import count_words, is_closed, split_sentences
 from figtune.dataset.vocabulary import SAYS_LITTLE, STOPWORDS
 from figtune.extraction.records import Mention
 
-_MAX_CONTINUATION = 4
+_MAX_CONTINUATION = 2
 """Sentences after the one that names the figure; further on a paragraph has moved to something else."""
 _SHARED_WORDS = 2
 _SAME_SENTENCE = 0.7
@@ -57,6 +57,8 @@ _FRAGMENT = re.compile(
     r"Initiali[sz]e|Generate|Combine|Concatenate|Use|Keep|Set|Find|Build)\s+(?:an?|the|our|each|all|every|its|their|both|two|three)\b"
 )
 """`Which is small.`; `Divide the mask into parts.` behind a heading that was cut."""
+_COMPARES_RESULTS = re.compile(r"(?i)\b(?:better|outperform\w*|improve\w*|surpass\w*|superior)\b")
+"""A result, to which a figure that is cited afterwards adds something else: an example, a reason."""
 _FIRST_ITEM = re.compile(r":\s+\(?(?:A|a|1|i|I)\)\s")
 _SECOND_ITEM = re.compile(r"(?<!panel\s)\(?\b(?:B|b|2|ii|II)\)\s")
 _FIRST = re.compile(r"^(?:First|Firstly|First\s+of\s+all|To\s+begin\s+with|To\s+start),?\s+(?=[a-z])")
@@ -195,7 +197,7 @@ def _runs(
     for index, sentence in enumerate(sentences):
         if not sentence.cites or sentence.text is None or index < free_from:
             continue
-        start = _start(sentences, index, free_from)
+        start = _start(sentences, index, free_from, vocabulary)
         if start is None:
             removed["leans_on_removed"] += 1
             continue
@@ -206,14 +208,17 @@ def _runs(
         yield tuple(range(start, end))
 
 
-def _start(sentences: Sequence[_Sentence], index: int, free_from: int) -> int | None:
-    """Return the beginning of the run: one sentence earlier where the citing one leans back; None where it cannot
-    stand."""
+def _start(sentences: Sequence[_Sentence], index: int, free_from: int, vocabulary: frozenset[str]) -> int | None:
+    """Return the beginning of the run: one sentence earlier, of the figure too, where the citing one leans back; None
+    where it cannot stand."""
     text = sentences[index].text
     if text is None or not depends_on_previous(text):
         return index
     before = sentences[index - 1].text if index > free_from else None
     if before is None or depends_on_previous(before):
+        return None
+    strays = not content_words(before) & vocabulary or _COMPARES_RESULTS.search(before)
+    if strays and not (sentences[index - 1].cites or sentences[index].is_bare_pointer):
         return None
     # What follows a sentence about another figure tells of that one.
     turned_away = any(sentence.cites_others for sentence in sentences[free_from : index - 1])

@@ -122,7 +122,7 @@ class CleanedText:
 
 
 def clean(text: str, ref: FigureRef) -> CleanedText:
-    """A caption without its label, fit for a target.
+    """Return a caption without its label, fit for a target.
 
     A sentence that leans back on one that was dropped ("It ...") goes with it. Nothing is kept of a list of
     panels, "(a) ... (b) ...", one of which was dropped: what is said after the first may belong to the lost one.
@@ -155,7 +155,7 @@ def clean(text: str, ref: FigureRef) -> CleanedText:
 
 
 def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str | None:
-    """The sentence without what must not be in a target; None where nothing is left of it.
+    """Return the sentence without what must not be in a target; None where nothing is left of it.
 
     Args:
         removed: gains one for each rule that took something.
@@ -185,7 +185,7 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
 
 
 def without_leading_connective(sentence: str) -> str:
-    """`However, it works.` -> `It works.`; `We then train it.` -> `We train it.`"""
+    """Cut the connective off: `However, it works.` -> `It works.`; `We then train it.` -> `We train it.`"""
     plain = _ADDING.sub(r"\1 ", _capitalised(_LEADING_CONNECTIVE.sub("", sentence)))
     return _ASIDE.sub(r"\1 ", _ADDING_LATER.sub(r"\1", plain))
 
@@ -240,7 +240,7 @@ CHECKS = (
 
 
 def tidy(sentence: str) -> str:
-    """White space, brackets and commas put right after something was taken out; a capital, a mark at the end."""
+    """Put white space, brackets and commas right after something was taken out; end on a mark, begin with a capital."""
     before = None
     while before != sentence:  # what one pattern joins, another may have to part
         before = sentence
@@ -251,7 +251,7 @@ def tidy(sentence: str) -> str:
 
 
 def _capitalised(sentence: str) -> str:
-    """The first letter as a capital, unless its word has its own way of writing (`mIoU`, `k-means`, `(a)`)."""
+    """Return the first letter as a capital, unless its word has its own way of writing (`mIoU`, `k-means`, `(a)`)."""
     first = sentence.split(" ", 1)[0]
     ordinary = re.fullmatch(r"[a-z]{2,}[,;:]?|a", first) is not None
     return sentence[:1].upper() + sentence[1:] if ordinary else sentence

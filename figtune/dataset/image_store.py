@@ -96,14 +96,8 @@ def _png(rgb: Image.Image) -> bytes:
 
 def _facts(data: bytes, rgb: Image.Image) -> ImageFacts:
     grey = rgb.convert("L")
-    facts = _pixel_facts(data, grey)
-    return ImageFacts(
-        sha256=facts.sha256,
-        width=facts.width,
-        height=facts.height,
-        ink_share=facts.ink_share,
-        perceptual_hash=int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16),
-    )
+    perceptual_hash = int(str(imagehash.phash(grey, hash_size=_HASH_SIDE)), 16)
+    return ImageFacts(**vars(_pixel_facts(data, grey)), perceptual_hash=perceptual_hash)
 
 
 def pixel_facts(data: bytes, rgb: Image.Image) -> PixelFacts:

@@ -26,6 +26,8 @@ _ASKED_SHARE = {2: 0.4, 3: 0.8}
 _PANEL_WORDS = range(1, 13)
 _SHORT_PART = range(1, 5)
 _CAPTION_WORDS = range(5, 41)
+_LIST_LETTER = re.compile(r"(?:^|\s)[a-z]\.(?:\s|$)")
+"""Letter of a list, at which a caption was cut: "a. Scores. b."."""
 _MOST_ALIKE = 0.5
 """Share of the words of the shorter caption that the other may have: of two runs of one experiment nobody can tell."""
 _FEWEST_PRINTED = 8
@@ -198,7 +200,7 @@ def _topical(words: Sequence[str]) -> list[str]:
 def about_captions(facts: FigureFacts, noun: str) -> Iterator[ShortQuestion]:
     """Ask which of two captions belongs to the figure or table."""
     captions = (facts.caption, facts.other_caption)
-    if any(count_words(caption) not in _CAPTION_WORDS for caption in captions):
+    if any(count_words(each) not in _CAPTION_WORDS or _LIST_LETTER.search(each) for each in captions):
         return
     one, two = ({*re.findall(r"\w+", caption.casefold())} - STOPWORDS for caption in captions)
     if len(one & two) > _MOST_ALIKE * min(len(one), len(two)):

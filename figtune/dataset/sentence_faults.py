@@ -96,7 +96,7 @@ _CONFIRMS = re.compile(
 )
 """`The figure confirms our hypothesis.`, `Several problems are apparent.`, `They differ in two ways.`: none is told."""
 _ANNOUNCES = re.compile(
-    r"^(?:(?:For|On|In|At|With|To)\s[^,]*,\s+)?(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
+    r"^(?:(?:As|For|On|In|At|With|To)\s[^,]*,\s+)?(?:(?:Here|Next|Now|First|Then|Finally|Also|Additionally|Moreover|Furthermore),?\s+)?(?:we|I)\s+(?:(?:also|further|first|next|then|now|finally|"
     r"additionally|\w+ly)\s+)?(?:evaluated?|stud(?:y|ied)|investigated?|analy[sz]ed?|examined?|assess(?:ed)?|explored?|ablated?|visuali[sz]ed?|compared?|"
     r"show(?:ed)?|present(?:ed)?|provided?|report(?:ed)?|plot(?:ted)?|depict|display|conduct(?:ed)?|perform(?:ed)?|test(?:ed)?|illustrated?|"
     r"demonstrated?|discuss|consider(?:ed)?|summari[sz]e|measured?)\b(?P<matter>.*)$",

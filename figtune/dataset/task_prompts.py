@@ -6,6 +6,7 @@ figure", "this table", "panel (b) of this figure".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
 _FEWEST_PANEL_WORDS = 7
 """Words below which a panel's own part of the caption is a title rather than a description."""
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
+_PANEL = re.compile(r"panels? \(\w+\)(?:(?:, | and |, and |[-–])\(\w\))*")
+"""Panels as cleaned sentences name them: "panel (b)", "panels (a) and (c)"."""
+_LABEL = re.compile(r"panel \((\w)\)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,10 @@ def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 
 def _explain(figure_context: FigureContext) -> Iterator[ExampleDraft]:
     """Yield what citing paragraphs tell of meaning and findings, beside the caption, which the prompt gives."""
-    section = figure_context.passages[0].section if figure_context.passages else ""
+    told = figure_context.shares.explain[:1]
+    # A figure is often first cited elsewhere than where it is explained.
+    sections = (each.section for each in figure_context.passages if told and told[0] in each.sentences)
+    section = next(sections, figure_context.passages[0].section if figure_context.passages else "")
     yield _of_citing_text(
         figure_context,
         figure_context.shares.explain,
@@ -162,9 +169,28 @@ def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
 def _of_citing_text(
     figure_context: FigureContext, sentences: tuple[str, ...], context: tuple[tuple[str, str], ...]
 ) -> ExampleDraft:
+    panel = _only_panel(figure_context, sentences)
     return ExampleDraft(
-        context=context, sentences=sentences, reject_rule="" if sentences else _missing_citing_text(figure_context)
+        panel=panel,
+        variant="cited" if panel else "",  # its own part of the caption may be an example too
+        context=context,
+        sentences=sentences,
+        reject_rule="" if sentences else _missing_citing_text(figure_context),
     )
+
+
+def _only_panel(figure_context: FigureContext, sentences: tuple[str, ...]) -> PanelPart | None:
+    """Return the panel that sentences speak of, if it is one alone: they do not tell of the whole figure."""
+    named = set(_PANEL.findall(" ".join(sentences)))
+    label = _LABEL.fullmatch(named.pop()) if len(named) == 1 else None
+    if label is None:
+        return None
+    for panel in figure_context.panels:
+        if panel.label == label[1]:
+            return panel
+    # Nobody knows where it is; its label tells, where the figure or the caption has it.
+    is_labelled = f"({label[1]})" in f"{figure_context.figure_text} {' '.join(figure_context.caption)}"
+    return PanelPart(label=label[1], sentences=()) if is_labelled else None
 
 
 def _missing_citing_text(figure_context: FigureContext) -> str:

@@ -66,7 +66,7 @@ _JOINT = r"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*"
 
 
 def _numbered(head: str, number: str = _NUMBER) -> str:
-    """Return a reference such as `Sec. 3.1 and 3.2`."""
+    """Return the pattern of a reference such as `Sec. 3.1 and 3.2`."""
     return rf"\b(?:{head})\b\.?\s*{number}(?:{_JOINT}(?:(?:{head})\b\.?\s*)?{_DIGITS})*"
 
 

@@ -13,6 +13,7 @@ def _phrases(text: str) -> tuple[str, ...]:
 
 
 ABBREVIATIONS = _words("""
+    w.o w.l.o.g i.i.d s.t
     fig figs eq eqs eqn eqns equ equs sec secs sect tab tabs alg algs ref refs app appx suppl supp mat no nos vol pp ch
     chap def thm prop lem cor e.g i.e eg ie cf vs v.s w.r.t wrt viz approx resp incl excl dr prof mr mrs ms st dept univ
     max min avg std var val acc dim param params config est exp exps

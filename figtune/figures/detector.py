@@ -202,7 +202,7 @@ def _figures(
     style: PaperStyle,
     dehyphenator: Dehyphenator,
 ) -> Iterator[DetectedFigure]:
-    """The figures of a page with everything said about them."""
+    """Yield the figures of a page with everything said about them."""
     if page_candidates.foreground is None:
         return
     foreground = ForegroundMask.decompress(page_candidates.foreground)

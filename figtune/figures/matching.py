@@ -39,7 +39,7 @@ class _Partial:
 
 
 def assign(proposals: Sequence[Sequence[Region]], cells: int, side_priors: Sequence[SidePrior]) -> list[Region | None]:
-    """One region or none for each caption of a page, without overlaps, so that the whole scores best.
+    """Assign one region or none to each caption of a page, without overlaps, so that the whole scores best.
 
     Args:
         proposals: for each caption, its regions.

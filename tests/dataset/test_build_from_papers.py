@@ -160,6 +160,18 @@ def test_the_same_picture_is_used_once_where_its_caption_is_surest(tmp_path: Pat
     ]
 
 
+def test_the_section_of_a_prompt_is_that_of_what_is_explained(content: Path, tmp_path: Path) -> None:
+    """The figure is cited in "3. Method" first; what is explained of it stands in "4. Results"."""
+    prepare_examples(content, tmp_path / "dataset", CHOICES)
+    explained = [each for each in examples_in(tmp_path / "dataset", "train") if each.task == "explain"]
+    sections = {
+        re.search(r"^Section: (.*)$", each.prompt, re.MULTILINE)[1]  # type: ignore[index]
+        for each in explained
+        if each.completion.startswith("In the figure, deeper stacks")
+    }
+    assert sections == {"4. Results"}
+
+
 def test_minitrain_is_a_slice_of_train(content: Path, tmp_path: Path) -> None:
     stats = prepare_examples(content, tmp_path / "dataset", CHOICES)
     train, slice_of_it = (examples_in(tmp_path / "dataset", name) for name in ("train", "minitrain"))
@@ -223,6 +235,27 @@ def test_a_panel_gets_an_example_of_its_own(tmp_path: Path) -> None:
     assert "panel (a) of this figure" in by_id["paper0-figure-1-describe-a"].prompt
     assert {each.item_id: each.rule for each in rejections_in(tmp_path / "dataset")} == {
         "paper0-figure-1-describe-b": "too_short"
+    }
+
+
+def test_what_is_told_of_one_panel_alone_is_asked_of_it(tmp_path: Path) -> None:
+    panels = tuple(
+        Panel(label=label, box=None, caption=f"({label}) {text} of the {label} network with grey boxes around all.")
+        for label, text in (("a", "Layers"), ("b", "Paths"))
+    )
+    one = "As shown in Figure 1(b), the dashed arrows of the Decoder mark what is left out at night by the grey boxes."
+    two = "The dashed arrows of the Decoder mark what Figure 1(a) leaves out and the grey boxes what Figure 1(b) does."
+    figures = [
+        figure(
+            name, like=replace(PLAIN_FIGURE, panels=panels, mentions=(replace(PLAIN_FIGURE.mentions[0], text=text),))
+        )
+        for name, text in (("paper0", one), ("paper1", two))
+    ]
+    prepare_examples(write_content(tmp_path / "content", figures), tmp_path / "dataset", TRAIN_ONLY)
+    told = {each.example_id: each for each in examples_in(tmp_path / "dataset", "train") if "dashed" in each.completion}
+    assert {name: "panel (b) of this figure" in each.prompt for name, each in told.items()} == {
+        "paper0-figure-1-describe-b-cited": True,
+        "paper1-figure-1-describe": False,
     }
 
 

@@ -40,8 +40,13 @@ def test_it_ends_where_something_else_is_cited() -> None:
 
 
 def test_a_sentence_that_leans_back_brings_the_one_before() -> None:
-    paragraph = "Each view has its own camera. It feeds the encoder, as Fig. 3 shows."
-    assert sentences(paragraph) == ["Each view has its own camera.", "It feeds the encoder, as the figure shows."]
+    paragraph = "Each view has its own encoder. It feeds the memory, as Fig. 3 shows."
+    assert sentences(paragraph) == ["Each view has its own encoder.", "It feeds the memory, as the figure shows."]
+
+
+def test_one_that_leans_on_a_result_or_on_another_matter_is_left_out() -> None:
+    for before in ("Each view has its own camera.", "Our encoder is better than others."):
+        assert sentences(f"{before} This follows from the memory that Fig. 3 shows.") == []
 
 
 def test_one_that_leans_on_what_was_removed_is_left_out() -> None:
@@ -291,6 +296,7 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("Both networks read images in two ways (panel a).", True),
         ("The examples highlight three frequently observed failure modes.", True),
         ("We exhibit failures in the figure.", True),
+        ("As illustrated in the figure, we visualize the maps of both networks.", True),
         ("We tested whether masks persist at all levels of noise by adding some to each image.", True),
         ("In the figure, we propose a network, named Ours, which joins both.", True),
         ("A group of masks is shown in the left part of the figure.", True),

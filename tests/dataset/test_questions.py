@@ -133,3 +133,12 @@ def test_captions_that_nobody_can_tell_apart_are_not_asked_about(other: str, is_
 
 def test_numbers_of_axes_are_not_much_text() -> None:
     assert "text" not in {each.slug for each in asked(replace(FACTS, figure_text="0.5 1e4 12 ms " * 20))}
+
+
+def test_captions_that_a_figure_does_not_tell_apart_are_no_choice() -> None:
+    def asks(caption: str, other: str) -> bool:
+        return "caption" in {each.slug for each in asked(replace(FACTS, caption=caption, other_caption=other), 50)}
+
+    assert asks("Qualitative comparisons on faces and hands.", "Overview of the whole network.")
+    assert not asks("Qualitative comparisons on faces and hands.", "Qualitative comparisons on faces.")
+    assert not asks("a. The score of each prototype. b.", "Overview of the whole network.")

@@ -22,6 +22,7 @@ HARD = [
     "The map is sharp. [12]|We follow A. B. Smith.|Then B is trained.",
     "We first train A.|Then B is trained.|Stage I.|Training of the model.",
     "It reaches 0.5.|3D boxes follow.|1) Views are chosen.|2) Features are computed.",
+    "Nets w.o. Evolution and i.i.d. Samples are used.|They fail.",
     "The U.S. data is used, cf. Alg. 1 and Suppl. Mat. for more.|Dr. Who agrees.",
 ]
 
