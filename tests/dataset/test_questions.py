@@ -72,8 +72,8 @@ def test_answers_are_balanced() -> None:
 @each_row(
     ("words", "kind", "kind_score", "answer"),
     [
-        (40, "plot", 1.0, "much"),
-        (40, "mixed", 0.5, "much"),
+        (60, "plot", 1.0, "much"),
+        (60, "mixed", 0.5, "much"),
         (5, "plot", 1.0, "little"),
         (5, "qualitative", 1.0, "little"),
         (0, "qualitative", 1.0, None),
