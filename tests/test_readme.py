@@ -22,6 +22,7 @@ _OF_LAUNCHERS = {
     *("num_processes", "use_fsdp", "fsdp_version", "nodes", "ntasks", "gpus"),
 }
 _OF_BENCHMARKS = {
+    "encoder",
     *(
         "base",
         "rows",
