@@ -74,6 +74,7 @@ class Way:
 
 GLANCE = ("kind", "text", "shape")
 """Kinds of questions that a glance at the whole figure answers."""
+READ = ("caption", QUESTION_TASK, "read")
 PER_EXAMPLE = ("--train.loss_per", "example")
 WAYS = {
     "captions": Way(tasks=("caption",)),
@@ -81,10 +82,10 @@ WAYS = {
     "mix per example": Way(tasks=(), flags=PER_EXAMPLE),
     "glance": Way(kinds=GLANCE),
     "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
-    "read": Way(tasks=("caption", QUESTION_TASK, "read"), kinds=GLANCE),
-    "read per example": Way(tasks=("caption", QUESTION_TASK, "read"), kinds=GLANCE, flags=PER_EXAMPLE),
-    "share": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.4")),
-    "visual weight": Way(kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
+    "read": Way(tasks=READ, kinds=GLANCE),
+    "read per example": Way(tasks=READ, kinds=GLANCE, flags=PER_EXAMPLE),
+    "share": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.25")),
+    "visual weight": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
     "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
     "shuffled": Way(tasks=(QUESTION_TASK,), kinds=GLANCE, shuffled=True),
 }
