@@ -21,24 +21,11 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from figtune.core.errors import InputError
+from figtune.core.image_formats import IMAGE_FORMATS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGE_FORMATS: Mapping[str, tuple[str, ...]] = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "AVIF": (".avif",),
-    "JPEG2000": (".jp2", ".j2k"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
-}
-"""File suffixes by Pillow's name of the format. Only formats without external programs: EPS would start Ghostscript."""
-
-IMAGE_SUFFIXES: tuple[str, ...] = tuple(sorted(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes))
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 40_000_000
 """Decoding takes 8 to 12 bytes a pixel (source, result and what the decoder needs): less than 500 MB, and 2 s."""

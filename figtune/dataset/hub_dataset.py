@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from figtune.core.errors import InputError
-from figtune.core.image_decoding import IMAGE_SUFFIXES
+from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.core.io import sha256_of
 from figtune.dataset.dataset_rows import DatasetSplit, OpenedSource, table_rows
 from figtune.dataset.settings import TABLE_SUFFIXES, DataSettings

@@ -14,7 +14,8 @@ from typing import Literal
 import msgspec
 
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
-from figtune.core.image_decoding import IMAGE_SUFFIXES, decode_file, read_image
+from figtune.core.image_decoding import decode_file, read_image
+from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import ResumableJsonl, batch_sizes
 from figtune.core.log import print_result, progress_bar

@@ -14,7 +14,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from figtune.core.errors import FigtuneError
-from figtune.core.image_decoding import IMAGE_SUFFIXES
+from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.dataset.records import Task
 from figtune.inference.generate import Question
 from figtune.inference.paper_figures import PromptSpec, list_figures

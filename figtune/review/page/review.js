@@ -11,6 +11,7 @@ let nextId = "";      // the one behind it
 let seen = [];        // ids of items seen before this one
 let done = [];        // decisions of this visit, to be undone: {id, kind, before}
 let busy = false;
+let refilter = false; // filters were changed while busy
 let canvas = null;    // what a box is drawn on while the box is edited: {area, is_page}
 let box = null;       // [x0, top, x1, bottom] while it is edited
 
@@ -44,6 +45,10 @@ async function alone(action) {
   } finally {
     busy = false;
     document.body.classList.remove("busy");
+  }
+  if (refilter) {
+    refilter = false;
+    await alone(() => restart());
   }
 }
 
@@ -474,7 +479,7 @@ for (const button of document.querySelectorAll("button[data-key]")) {
   button.addEventListener("click", () => { press(button.dataset.key); if (button.dataset.key !== "?") $("main").focus(); });
 }
 $("picture").addEventListener("click", () => { if (!canvas) $("seen").classList.toggle("zoomed"); });
-filters.addEventListener("change", () => alone(() => restart()));
+filters.addEventListener("change", () => busy ? refilter = true : alone(() => restart()));
 filters.addEventListener("submit", event => event.preventDefault());
 addEventListener("resize", () => { if (box) placeBox(); });
 
