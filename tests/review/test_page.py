@@ -304,6 +304,24 @@ def test_a_text_outlives_a_killed_server(tab: Tab, review: Review) -> None:
     assert decision.text == f"{decision.target} And more."
 
 
+def test_a_picture_that_cannot_be_read_says_so_in_its_place(tab: Tab, review: Review) -> None:
+    page = tab.page
+    page.route("**/picture/*", lambda route: route.fulfill(status=500))
+    page.goto(review.address)
+    shown(page)
+    place = page.locator("#no-picture")
+    expect(place).to_have_text("Its picture cannot be read.")
+    expect(page.locator("#viewer")).to_be_hidden()
+    page.keyboard.press("r")
+    expect(page.locator("#message")).to_contain_text("rejected: ")
+    expect(place).to_be_visible()
+    expect(page.locator("#message")).to_contain_text("rejected: ")
+    page.unroute("**/picture/*")
+    page.keyboard.press("k")
+    expect(place).to_be_hidden()
+    expect(page.locator("#viewer")).to_be_visible()
+
+
 def test_filters_are_reached_and_left_by_keyboard(tab: Tab, review: Review) -> None:
     page = tab.page
     page.goto(review.address)

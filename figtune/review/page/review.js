@@ -143,11 +143,20 @@ function show(found) {
 function showPicture(found) {
   const picture = $("picture");
   const shownFor = found.id;
-  $("no-picture").hidden = found.has_image;
-  $("viewer").hidden = !found.has_image;
-  picture.onerror = () => { if (item && item.id === shownFor) say("its picture cannot be read", true); };
+  picture.onerror = () => { if (item && item.id === shownFor) showNoPicture("Its picture cannot be read."); };
   picture.alt = `Picture of ${found.source}`;
-  if (found.has_image) picture.src = `/picture/${found.id}`; else picture.removeAttribute("src");
+  $("no-picture").hidden = true;
+  $("viewer").hidden = false;
+  if (found.has_image) { picture.src = `/picture/${found.id}`; return; }
+  picture.removeAttribute("src");
+  showNoPicture("No picture: its region on the page was not found.");
+}
+
+// Says it where the picture would be: the line of messages belongs to what the user did last.
+function showNoPicture(reason) {
+  $("no-picture").textContent = reason;
+  $("no-picture").hidden = false;
+  $("viewer").hidden = true;
 }
 
 function showTags() {
@@ -350,7 +359,7 @@ async function openBox() {
   $("no-picture").hidden = true;
   $("viewer").hidden = false;
   const picture = $("picture");
-  picture.onerror = () => say("its page cannot be shown", true);
+  picture.onerror = () => { if (canvas) showNoPicture("Its page cannot be shown."); };
   picture.onload = () => { picture.onload = null; if (canvas) { $("box").hidden = false; placeBox(); $("box").focus(); } };
   picture.src = `/canvas_picture/${item.id}`;
   boxForm.hidden = false;
