@@ -221,8 +221,12 @@ def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str
 
 
 def _part(passage: CitingPassage, said: Sequence[str], topic: frozenset[str]) -> list[str]:
-    """Return the sentences of a passage that are new and about the figure, up to a gap that later ones lean on."""
+    """Return the sentences of a passage that are new and about the figure, up to a gap that later ones lean on.
+
+    What shares no words with the figure stays between sentences that do.
+    """
     part: list[str] = []
+    between: list[str] = []
     gap: list[str] = []
     blocks = _grouped(passage.sentences)
     for number, block in enumerate(blocks):
@@ -235,13 +239,17 @@ def _part(passage: CitingPassage, said: Sequence[str], topic: frozenset[str]) ->
         elif not _is_about(new, passage, topic, part):
             if passage.introduced:
                 break  # What comes behind a gap would lean on it.
+            if part and not gap and new == block:
+                between.extend(block)
+                continue
             new = ()
         if gap and new:
             if part and (not _CITES.search(new[0]) or hangs(new[0], gap, topic | content_words(" ".join(part)))):
                 break
             new = (without_leading_connective(new[0]), *new[1:])
-        part += new
-        gap = [*([] if new else gap), *block[len(new) :]]
+        part += (*between, *new) if new else ()
+        gap = [*([] if new else (*gap, *between)), *block[len(new) :]]
+        between = []
     while part and is_pointer(part[-1]):
         part.pop()
     return part
