@@ -80,6 +80,8 @@ _OF_OTHERS = re.compile(
 )
 _FUNCTION = re.compile(r"\b[A-Za-zα-ω]\([a-zα-ω](?:,\s?[a-zα-ω])*\)")
 _INDEXED = re.compile(r"\b[A-Za-zα-ωΑ-Ω]\w{0,2}_\{?\w")
+_DENOTED = re.compile(r"\b(?:denoted?|represented|expressed|written)\s+(?:as|by)\s+(\w+_\w+|[B-HJ-Zb-zα-ω]\b)")
+"""`is denoted as f_i`: a name that the figure does not use."""
 _MOST_INDEXED = 3
 _EXACT_NUMBER = re.compile(r"(?<![\w.+])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+|10\s?[−–-]\s?\d|\d{3,})(?![\w+])")
 _NAME_BEFORE = re.compile(r"\b[A-Z][\w+]*[\s-]$")
@@ -196,6 +198,8 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         or len(_INDEXED.findall(text)) > _MOST_INDEXED
     ):
         return "mostly_symbols"
+    if any(symbol[1] not in known for symbol in _DENOTED.finditer(text)):
+        return "mostly_symbols"
     if _OF_OTHERS.search(text):
         return "citation_as_noun"
     if not cites(raw, ref) and _ELSEWHERE.search(raw):
@@ -255,11 +259,16 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
     """Return one past the last sentence that goes on about the figure."""
     end = index + 1
     at_most = _MAX_CONTINUATION if sentences[index].direct else 1
+    # "Fig. 2 shows speed. Fig. 3 shows accuracy. Ours is better.": of both.
+    before = sentences[index - 1] if index and sentences[index].is_bare_pointer else None
+    after_another = before is not None and before.cites_others and not _ELSEWHERE.search(before.raw)
     while end < len(sentences) and end - index <= at_most:
         text = sentences[end].text
         # What follows a mere pointer tells what it points at.
         introduced = sentences[end - 1].is_bare_pointer and text is not None and not _LEAVES.search(text)
-        if text is None or not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
+        if text is None or (after_another and not sentences[end].cites):
+            break
+        if not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
             break
         vocabulary |= content_words(text) if introduced else frozenset()
         end += 1

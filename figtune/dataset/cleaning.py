@@ -42,6 +42,7 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"^.*\bin\s+(?:this|these|that|those|such|both)\s+(?:cases?|settings?|scenarios?|situations?|respects?)\b|"
     r"^(?:\S+\s+){1,9}?(?:(?:this|these)\b(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration)s?\b)|"
     r"(?:those|such|said)\b(?!\s+(?:as|who|that|which|of|from|in|with|by|on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))|"
+    r"^.*\bsuch\s+an?(?!.*\b(?:as|that)\b)(?:\s+[\w-]+){1,3}\W*$|"
     r"^(?:\S+\s+){1,6}?instead\b(?!\s+of\b)"
 )
 _THIS = re.compile(
@@ -57,6 +58,7 @@ _NAMED_BEFORE = re.compile(
     r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
     r"^(?:An?|One)\s+(?:[\w-]+\s+)?(?:example|instance|alternative|option|exception)\s+is\b|"
     r"^An?\s+(?:naive|simple|possible|straightforward|natural|common|typical|better)\s+(?:solution|approach|way|choice|remedy)\s+is\b|"
+    r"^The\s+(?:only|main|key|major)\s+(?:addition|difference|change|exception|modification)s?\s+(?:is|are|was|were)\b|"
     r"^An?\s+(?:more|less|simpler|better|larger|smaller|further|second|third)\s(?!.*\bthan\b)|"
     r"^(?:The|Our)\s+(?:\S+\s+){1,5}?(?:then|subsequently)\b|"
     r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"

@@ -41,6 +41,8 @@ _SHARED_WORDS_OF_ASIDE = 5
 """Fewest words where a paragraph cites the figure in brackets only: more words must tell that it is about it."""
 _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
 """Sections that cite a figure in brackets beside what they tell of the field."""
+_WORDS_OF_OPENING = 10
+"""Words within which a sentence that goes on behind another passage names the figure: not as a remark at its end."""
 _CITES = re.compile(
     r"(?i)\b(?:the|this)\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
@@ -304,7 +306,9 @@ def _words(parts: Iterable[CitingPassage]) -> int:
 
 
 def _told_together(parts: Iterable[CitingPassage], *, across: bool) -> Sequence[CitingPassage]:
-    """Return the longest text that passages make of which one names the figure, or another panel, behind the other.
+    """Return the longest text of passages, each of which begins with the figure or tells of another panel.
+
+    One that has the figure as its matter comes before one of remarks in brackets.
 
     Args:
         across: True if passages of different sections make a text, as of the parts of an architecture.
@@ -316,7 +320,12 @@ def _told_together(parts: Iterable[CitingPassage], *, across: bool) -> Sequence[
             before.append(part)
         else:
             texts.append([part])
-    return max(texts, key=lambda text: (any(part.direct for part in text), _words(text)))
+    return max(texts, key=_worth)
+
+
+def _worth(text: Sequence[CitingPassage]) -> tuple[bool, int]:
+    words = _words(text)
+    return any(part.direct for part in text) and words >= _FEWEST_TOLD_WORDS, words
 
 
 def _goes_on(part: CitingPassage, before: Iterable[CitingPassage]) -> bool:
@@ -324,7 +333,8 @@ def _goes_on(part: CitingPassage, before: Iterable[CitingPassage]) -> bool:
         {panel for each in passages for panel in _PANEL.findall(" ".join(each.sentences))}
         for passages in ((part,), before)
     )
-    return _CITES.search(part.sentences[0]) is not None or bool(own and other and own.isdisjoint(other))
+    opening = " ".join(part.sentences[0].split()[:_WORDS_OF_OPENING])
+    return _CITES.search(opening) is not None or bool(own and other and own.isdisjoint(other))
 
 
 def _task_of(part: str, *, is_architecture: bool) -> str:

@@ -18,6 +18,8 @@ _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(
+    # Single letters behind each other; a unit whose number was lost.
+    r"(?<![\w.'’])[b-z]\s[b-z]\s[b-z](?![\w.'’])|\b(?:than|least|most|exactly|approximately)\s(?:mm|cm|km|nm|µm|ms|kg|Hz|kHz|MHz|GHz)\b|"
     # An arrow of a bad font, "A!B".
     r"\w!\w|"
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
@@ -88,6 +90,7 @@ _OUTPUT = r"(?:[\w-]+\s+)?(?:results?|outputs?|plots?|graphs?|pictures?|diagrams
 _RESULT_IS_SHOWN = re.compile(
     rf"(?:[,;:]|\band)\s+(?:the|its|their)\s+{_OUTPUT}(?:\s+[^\s,;:]+){{0,8}}?\s+(?:is|are|can\s+be)\s+(?:\w+ly\s+)?{_SHOWN}\s+in\s+"
     rf"{_IT}\W*$|\bwith\s+(?:the\s+)?{_OUTPUT}\s+(?:being\s+)?{_SHOWN}\s+in\s+{_IT}\W*$|"
+    r"^(?:We|One|You)\s+can\s+(?:also\s+)?(?:get|obtain|draw|produce|make|create|generate|plot|display)\b|"
     rf"^(?:Let\s+us\s+)?consider\b[^,;:]*\b(?:in|of)\s+{_IT}\W*$|^(?:\S+\s+){{0,6}}?{_IT}\s+can\s+be\s+(?:\w+ly\s+)?(?:obtained|produced|generated|created|drawn|reproduced)\b",
     re.IGNORECASE,
 )
@@ -177,7 +180,7 @@ def _is_wrong(sign: str) -> bool:
     if category in ("Sm", "So", "Sk", "Mn", "Me", "Co", "Cn", "Lm", "Lo"):
         return True
     # Letters with a mark above that no European language has, such as a hat on W: a variable's.
-    return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
+    return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ıȷŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
 
 
 def has_open_bracket(sentence: str) -> bool:

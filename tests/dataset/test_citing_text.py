@@ -82,6 +82,7 @@ def test_a_bare_pointer_says_nothing() -> None:
         ("(the right part of Fig. 3) shows that the encoder blurs.", "broken_off"),
         ("Fig. 3 shows that the encoder has two parts: (i).", "broken_off"),
         ("To fill masks, using the encoder, as shown in Fig. 3.", "broken_off"),
+        ("In Fig. 3, the paths of the encoder are denoted as P_i.", "mostly_symbols"),
     ],
 )
 def test_what_cannot_be_known_is_dropped(text: str, rule: str) -> None:
@@ -119,6 +120,17 @@ def test_a_pointer_at_a_part_stays_as_it_tells_which_part_is_meant() -> None:
     assert sentences(f"Fig. 3a shows both networks. {found}") == ["Panel (a) shows both networks.", found]
     assert sentences(f"As seen in Fig. 3a. {found}") == [found]
     assert sentences("Fig. 3a shows both networks. Unfortunately, the encoder blurs what the decoder sees.") == []
+
+
+def test_what_follows_pointers_at_two_figures_tells_of_both() -> None:
+    pointers = ("Fig. 2 shows speed.", "Fig. 3 shows accuracy.")
+    told = "The encoder is better than the decoder."
+    assert sentences(f"{pointers[1]} {told}") == [told]
+    assert sentences(f"{' '.join(pointers)} {told}") == []
+    assert sentences(f"Tab. 2 lists speed. {pointers[1]} {told}") == [told]
+    assert sentences(f"{' '.join(pointers)} In Fig. 3, the encoder is better.") == [
+        "In the figure, the encoder is better."
+    ]
 
 
 def test_what_only_a_sentence_between_has_named_is_left_out() -> None:
@@ -292,6 +304,7 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("We train both networks, with the results plotted in the figure.", True),
         ("The figure can be obtained by training both networks.", True),
         ("Consider the two masks in the figure.", True),
+        ("We can also get plots of both networks for each block by calling a function.", True),
         ("Consider the figure, in which deeper networks learn faster.", False),
         ("In the figure we compare the speed of both networks.", True),
         ("In addition to the numbers, we show the best five results of each network in the figure.", True),
