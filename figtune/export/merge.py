@@ -21,9 +21,7 @@ from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
-from figtune.models.loading import base_folder, load_base_model, resolve_device
-from figtune.models.lora import adapter_config, load_adapter
-from figtune.models.lora_targets import targets_of
+from figtune.models.loading import base_folder, load_base_model, resolve_device, with_adapter
 from figtune.models.model_files import copy_processor
 from figtune.models.quiet import damage_explained
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -116,12 +114,7 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     with damage_explained(f"{base} cannot be loaded", "download the model again"):
         stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
     model = load_base_model(base, family, stored, device, "sdpa", unused_parts=True)
-    if record.adapter.mode != "full":
-        return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
-    config = adapter_config(record.adapter, family, record.base, record.commit)
-    full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
-    full.load_weights(output_dir / ADAPTER_FOLDER)
-    return full.eval()
+    return with_adapter(model, family, record, output_dir / ADAPTER_FOLDER).eval()
 
 
 def copy_description(base: Path, folder: Path, dtype: torch.dtype) -> None:

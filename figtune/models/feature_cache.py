@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from figtune.core.distributed import barrier, is_rank_zero, shard, world_size
+from figtune.core.distributed import barrier, shard, world_size
 from figtune.core.errors import ResourceError
 from figtune.core.image_decoding import read_image, read_image_size
 from figtune.core.log import progress_bar
@@ -35,7 +35,6 @@ from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
 logger = logging.getLogger(__name__)
 
 _GREY = (128, 128, 128)
-_HEX = "[0-9a-f]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +121,6 @@ def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles, rows:
     if loaded.trains_vision:
         logger.info("features: off, since the vision encoder is trained; every picture goes through it each time")
         return images
-    if is_rank_zero():
-        _remove_single_files(root)
     folder = root / _key(loaded)
     # A share of all, not of those that are missing: another process may have written some of its own already.
     missing = FeatureShards(folder).missing(shard(sorted(images.files)))
@@ -195,17 +192,6 @@ def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:
 def concatenate(images: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Join the tensors of several images on their first axes."""
     return {name: torch.cat([tensors[name] for tensors in images]) for name in images[0]}
-
-
-def _remove_single_files(root: Path) -> None:
-    """Remove features that earlier versions kept in a file an image, which nothing reads any more."""
-    folders = set()
-    for file in root.glob(f"{_HEX * 16}/{_HEX * 64}.safetensors"):
-        file.unlink(missing_ok=True)
-        folders.add(file.parent)
-    for folder in folders:
-        if not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def _encoder(loaded: LoadedModel) -> AbstractContextManager[None]:

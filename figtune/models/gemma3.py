@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_size, text_ids
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Gemma3(Family):
         )
         views = [image, *(PillowImage.fromarray(np.ascontiguousarray(np.moveaxis(tile, 0, -1))) for tile in tiles)]
         side = processor.image_processor.size["height"]
-        squares = [fit_to_square(view, fit, side) for view in views]
+        squares = [fit_to_size(view, fit, (side, side)) for view in views]
         prepared = processor.image_processor([squares], do_pan_and_scan=False, return_tensors="pt")
         return {"pixel_values": torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)}
 
