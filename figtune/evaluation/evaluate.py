@@ -43,7 +43,7 @@ from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.family import text_ids
-from figtune.models.feature_cache import ImageFiles, prepared_features
+from figtune.models.feature_cache import ImageFiles, grey_images, prepared_features
 from figtune.models.loading import load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -187,6 +187,7 @@ def _predictor(
     return Predictor(
         loaded=loaded,
         images=prepared_features(features_dir, loaded, files),
+        greys=grey_images(loaded, files, files.files),
         decoding=settings,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )

@@ -177,11 +177,36 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
     return ImageInputs(layout=layout, tensors=tensors)
 
 
-def grey_images(loaded: LoadedModel, sizes: Iterable[tuple[int, int]]) -> list[ImageInputs]:
-    """Return a uniform grey image of each size, in pixels, as the model takes it."""
+def grey_images(loaded: LoadedModel, images: ImageFiles, names: Iterable[str]) -> GreyImages:
+    """Return a source with a uniform grey image in place of each, of its size; encoded once for each layout.
+
+    Args:
+        names: sha256 of the images that will be asked for.
+    """
+    sizes = {images.layout(image): images.files[image] for image in names}
     with nullcontext() if loaded.trains_vision else _encoder(loaded):
         # Not letterboxed: borders would be visible.
-        return [encode_image(loaded, Image.new("RGB", size, _GREY), "squash") for size in sizes]
+        greys = {
+            layout: encode_image(loaded, Image.new("RGB", read_image_size(file), _GREY), "squash").tensors
+            for layout, file in sizes.items()
+        }
+    return GreyImages(images=images, greys=greys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreyImages:
+    """Grey images of the same shapes as others, one for each layout."""
+
+    images: ImageFiles
+    greys: Mapping[ImageLayout, dict[str, Tensor]]
+
+    def layout(self, image_sha256: str) -> ImageLayout:
+        """Return the image tokens of an image."""
+        return self.images.layout(image_sha256)
+
+    def tensors(self, image_sha256: str) -> dict[str, Tensor]:
+        """Return the tensors of its grey image."""
+        return self.greys[self.layout(image_sha256)]
 
 
 def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:

@@ -258,8 +258,7 @@ def load_tuned_model(
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
         sharded=sharded,
     )
-    dtype = precision.dtype if trainable else None
-    peft_model = with_adapter(model, family, record, folder / ADAPTER_FOLDER, dtype)
+    peft_model = with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision.dtype if trainable else None)
     if trainable:
         # What is evaluated and merged takes the library's own operations, as whoever loads the adapter does.
         fuse_layers(peft_model.get_base_model().get_submodule(family.parts.text_decoder), device)
