@@ -41,11 +41,7 @@ class CompletionLoss(nn.Module):
         self._weighted = weighted
 
     def forward(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Return the cross-entropy in nats, summed over the target tokens: float32[].
-
-        Args:
-            tensors: as `Collator` returns them.
-        """
+        """Return the cross-entropy in nats, summed over the target tokens: float32[]."""
         return self.loss_sum(*split_model_inputs(tensors))
 
     def loss_sum(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:

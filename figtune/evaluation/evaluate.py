@@ -19,6 +19,7 @@ from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import ResumableJsonl, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
+from figtune.core.settings import Device
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baselines import BaselineAnswers
@@ -53,17 +54,12 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: str
+    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: Device
 ) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
     An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
     process; rank 0 gathers and writes.
-
-    Args:
-        features_dir: cache of vision features, shared with training.
-        seed: of the bootstrap.
-        device: "auto", "cpu" or "cuda".
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
@@ -180,7 +176,7 @@ def _length(item: EvalItem, files: ImageFiles, max_new_tokens: int) -> int:
 
 
 def _predictor(
-    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: str
+    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: Device
 ) -> Predictor:
     on = resolve_device(device)
     loaded = load_tuned_model(output_dir, on, commands.TRAIN, encoder=False, unquantized=settings.unquantized)

@@ -16,6 +16,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
+from figtune.core.settings import Device
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.families import family_of
@@ -40,28 +41,24 @@ _LAYER_TOLERANCE = 1e-4
 """Largest allowed error of a merged layer's float32 output, relative to its maximum; measured: 1e-6."""
 
 
-def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> MergeCheck:
+def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device: Device) -> MergeCheck:
     """Write the merged model into `folder`, in bfloat16 and the Hub's layout, with its processor and a card.
 
     Each layer is merged in float32 and rounded once, into the unquantized base weights even after QLoRA. `folder`
     appears only after the model, read back from disk, agrees with the adapter. One model is in memory at a time, in its
     stored dtype.
 
-    Args:
-        dataset_dir: data set whose examples are compared.
-        device_name: "auto", "cpu" or "cuda".
-
     Raises:
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is unavailable, memory is too small, or the models disagree.
     """
     record = read_adapter_record(output_dir)
-    device, family = resolve_device(device_name), family_of(record.family, record.name)
+    family = family_of(record.family, record.name)
     processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_write_dir(folder) as temporary:
-        peft_model = load_unquantized(record, output_dir, family, device)
+        peft_model = load_unquantized(record, output_dir, family, resolve_device(device))
         expected = completion_logits(peft_model, examples)
         logger.info(f"merge: adapter and {record.name}, layer by layer")
         merge_weights(peft_model, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
@@ -70,7 +67,7 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         copy_description(base, temporary, torch.bfloat16)
         copy_processor(output_dir / PROCESSOR_FOLDER, temporary, family)
         gc.collect()
-        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa", unused_parts=True)
+        again = load_base_model(temporary, family, torch.bfloat16, resolve_device(device), "sdpa", unused_parts=True)
         found = compare_logits(expected, completion_logits(again, examples))
         _require_agreement(found)
         write_merged_card(temporary, record, found)

@@ -49,9 +49,6 @@ _MOST_CONNECTIONS = 256
 def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, access: Access) -> None:
     """Serve the page about the model trained in `output_dir` until Ctrl-C, SIGTERM or SIGHUP.
 
-    Args:
-        spec: initial prompt of the page.
-
     Raises:
         ArtifactMissingError: no trained adapter.
         InputError: the adapter is of another base model.

@@ -66,7 +66,6 @@ def choice_difference(
 
     Args:
         one: predictions of the run that is expected to be better.
-        other: those of the other, in the same order.
     """
     pairs = [
         (each.choice, against.choice, each.group)

@@ -178,11 +178,7 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
 
 
 def grey_images(loaded: LoadedModel, images: ImageFiles, names: Iterable[str]) -> GreyImages:
-    """Return a source with a uniform grey image in place of each, of its size; encoded once for each layout.
-
-    Args:
-        names: sha256 of the images that will be asked for.
-    """
+    """Return a source with a uniform grey image in place of each, of its size; encoded once for each layout."""
     sizes = {images.layout(image): images.files[image] for image in names}
     with nullcontext() if loaded.trains_vision else _encoder(loaded):
         # Not letterboxed: borders would be visible.

@@ -196,11 +196,7 @@ def _tiles(processor: Processor, pixels: NDArray[np.uint8]) -> Sequence[NDArray[
 
 
 def _opening(processor: Processor, lead: str = "") -> tuple[int, ...]:
-    """Return the tokens between `<bos>` and the image. Newlines in a row are one token, so they go together.
-
-    Args:
-        lead: text before the image.
-    """
+    """Return the tokens between `<bos>` and the image. Newlines in a row are one token, so they go together."""
     if not _takes_turns(processor):
         return text_ids(processor, f"{lead}\n\n")
     start = processor.tokenizer.convert_tokens_to_ids("<start_of_turn>")

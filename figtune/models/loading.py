@@ -202,9 +202,6 @@ def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
 def base_folder(record: ModelRecord, beside: Path) -> Path:
     """Return the folder of a record's base model on this machine, downloaded where it is not there yet.
 
-    Args:
-        beside: the folder that the record was read from.
-
     Raises:
         ResourceError: it is unavailable.
     """

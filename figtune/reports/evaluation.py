@@ -117,11 +117,7 @@ def relative_url(target: Path, folder: Path) -> str:
 
 
 def mark_stale(page: Path, command: str) -> None:
-    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent.
-
-    Args:
-        command: the command that makes the report again.
-    """
+    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent."""
     if not page.is_file():
         return
     text = page.read_text(encoding="utf-8")

@@ -58,10 +58,6 @@ class VisualWeights:
         """Return the examples with a weight for each target token; as they are where tokens are not weighted.
 
         Each process measures a share of the same batches, so that their number changes nothing.
-
-        Args:
-            loaded: the model as it stands before training.
-            collator: with the right images.
         """
         if not settings.visual_weight:
             return split
