@@ -36,7 +36,6 @@ def tokenize_example(
     """Return an example to learn from.
 
     Args:
-        image: image tokens of its image.
         max_length: text tokens of prompt, completion and stop token together. A longer completion is cut, at the
             end of a sentence where possible; the stop token stays, or the model would never learn to stop.
 

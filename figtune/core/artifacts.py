@@ -213,7 +213,6 @@ def check_files(folder: Path, files_sha256: str, command: str, reads: tuple[str,
     Args:
         files_sha256: of the record itself.
         reads: names directly below the folder; empty for all.
-        reader: the stage that is about to read them.
 
     Raises:
         ArtifactMissingError: a file is missing or was changed.

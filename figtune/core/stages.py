@@ -83,8 +83,6 @@ def run_if_stale(
     An artifact that is built apart replaces the earlier one when it is whole; until then that one stays as it is.
 
     Args:
-        produce: writes the artifact into the folder that it is given.
-        lock_folders: folders that no other run may write to meanwhile.
         shared: all processes of a launcher may run `produce` together. Rank 0 decides, locks and writes; the others
             follow it.
 

@@ -19,6 +19,7 @@ from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import ResumableJsonl, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
+from figtune.core.settings import Device
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baselines import BaselineAnswers
@@ -43,7 +44,7 @@ from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.family import text_ids
-from figtune.models.feature_cache import ImageFiles, prepared_features
+from figtune.models.feature_cache import ImageFiles, grey_images, prepared_features
 from figtune.models.loading import load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
 from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -53,17 +54,12 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: str
+    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: Device
 ) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
     An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
     process; rank 0 gathers and writes.
-
-    Args:
-        features_dir: cache of vision features, shared with training.
-        seed: of the bootstrap.
-        device: "auto", "cpu" or "cuda".
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
@@ -180,13 +176,14 @@ def _length(item: EvalItem, files: ImageFiles, max_new_tokens: int) -> int:
 
 
 def _predictor(
-    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: str
+    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: Device
 ) -> Predictor:
     on = resolve_device(device)
     loaded = load_tuned_model(output_dir, on, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
     return Predictor(
         loaded=loaded,
         images=prepared_features(features_dir, loaded, files),
+        greys=grey_images(loaded, files, files.files),
         decoding=settings,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )

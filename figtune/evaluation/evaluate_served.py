@@ -87,9 +87,6 @@ def evaluate_served(dataset_dir: Path, output_dir: Path, settings: TestSettings,
     Several requests go at once, `settings.batch_size` at most. An interrupted evaluation resumes; a finished one is
     made anew, since the server may have changed.
 
-    Args:
-        seed: of the bootstrap.
-
     Raises:
         ArtifactMissingError: OUTPUT has no evaluation of its adapter, or the data set is not there.
         InputError: an image or a record cannot be read.

@@ -189,11 +189,6 @@ def ask_about(
 ) -> AskCounts:
     """Print the answer of the model trained in `output_dir`. Everything is checked before the model is loaded.
 
-    Args:
-        about: an image, a PDF, or a folder of images.
-        figure: name of the figure in the PDF: "3", "Table 2".
-        answers: file for the lines about a folder; None for stdout.
-
     Raises:
         ArtifactMissingError: no trained adapter.
         UsageError: an empty prompt, `figure` or `answers` without use, or no `figure` for a PDF.

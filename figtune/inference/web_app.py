@@ -20,7 +20,7 @@ from figtune.inference.generate import Question
 from figtune.inference.paper_figures import PromptSpec, list_figures
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.streaming import stream_answers
-from figtune.inference.upload import UploadedItem, UploadReader
+from figtune.inference.uploads import UploadedItem, UploadReader
 from figtune.models.loading import LoadedModel
 
 TITLE = "figtune"

@@ -35,8 +35,6 @@ def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bo
 
     Args:
         slices: at least one of them a whole split.
-        short: scores of short answers.
-        demo: True if the base model is a tiny one with random weights.
     """
     terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}

@@ -82,24 +82,17 @@ class Gemma4(Family):
         "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
     )
 
-    def load_processor(self, folder: Path) -> Processor:
-        """Load tokenizer and image processor of a model's folder.
-
-        Raises:
-            ResourceError: the folder has none that can be read.
-        """
+    def read_processor(self, folder: Path) -> Processor:
+        """Read both without transformers' own Gemma4Processor, which needs torchvision."""
         from transformers import AutoTokenizer, Gemma4ImageProcessorPil
 
-        from figtune.models.quiet import damage_explained
-
-        with damage_explained(f"{folder} has no processor that can be read", REMEDY):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            return ImageTextProcessor(
-                tokenizer=tokenizer,
-                image_processor=Gemma4ImageProcessorPil.from_pretrained(folder),
-                chat_template=tokenizer.chat_template,
-                folder=folder,
-            )
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return ImageTextProcessor(
+            tokenizer=tokenizer,
+            image_processor=Gemma4ImageProcessorPil.from_pretrained(folder),
+            chat_template=tokenizer.chat_template,
+            folder=folder,
+        )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
         """Return rows times columns of the squares that the image is resized to."""
@@ -121,17 +114,12 @@ class Gemma4(Family):
             "image_position_ids": torch.as_tensor(prepared["image_position_ids"], dtype=torch.int64),
         }
 
-    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
-        """Return an RGB image with white borders up to whole squares; as it is for "squash", done by its processor.
+    def grid_side(self, processor: Processor) -> int:
+        """Return the side of the square that a token stands for.
 
         A server may read the letterboxed image in a row or column more: the default, "squash", is served as trained.
         """
-        if fit == "squash":
-            return image
-        from figtune.core.image_decoding import letterbox
-
-        (rows, columns), side = _grid(processor, image.size), _square_side(processor)
-        return letterbox(image, (columns * side, rows * side))
+        return _square_side(processor)
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""

@@ -31,7 +31,7 @@ from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
 from figtune.models.model_parts import ModelParts
-from figtune.models.precision import Precision, precision_of
+from figtune.models.precision import precision_of
 from figtune.models.quiet import damage_explained, suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.sharding import model_without_weights
@@ -202,9 +202,6 @@ def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
 def base_folder(record: ModelRecord, beside: Path) -> Path:
     """Return the folder of a record's base model on this machine, downloaded where it is not there yet.
 
-    Args:
-        beside: the folder that the record was read from.
-
     Raises:
         ResourceError: it is unavailable.
     """
@@ -258,7 +255,7 @@ def load_tuned_model(
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
         sharded=sharded,
     )
-    peft_model = _with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    peft_model = with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision.dtype if trainable else None)
     if trainable:
         # What is evaluated and merged takes the library's own operations, as whoever loads the adapter does.
         fuse_layers(peft_model.get_base_model().get_submodule(family.parts.text_decoder), device)
@@ -274,18 +271,26 @@ def load_tuned_model(
     )
 
 
-def _with_adapter(
-    model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
+def with_adapter(
+    model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, dtype: torch.dtype | None = None
 ) -> PeftModel:
+    """Load the adapter of a folder onto its base model.
+
+    Args:
+        dtype: that fully trained parts compute in; None for an adapter that is not trained on.
+
+    Raises:
+        ResourceError: its files are damaged, or of another model.
+    """
     if record.adapter.mode != "full":
-        return load_adapter(model, folder, trainable=trainable)
+        return load_adapter(model, folder, trainable=dtype is not None)
     config = adapter_config(record.adapter, family, record.base, record.commit)
     peft_model = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
     # Setup leaves the folder empty: training begins with the base model's own weights.
     if (folder / WEIGHTS_FILE).is_file():
         peft_model.load_weights(folder)
-    if trainable:
-        peft_model.make_trainable(precision.dtype)
+    if dtype is not None:
+        peft_model.make_trainable(dtype)
     return peft_model
 
 

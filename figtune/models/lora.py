@@ -67,11 +67,7 @@ def meta_model(folder: Path, family: Family) -> PreTrainedModel:
 
 
 def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: LoraConfig, seed: int) -> PeftModel:
-    """Build an adapter that changes nothing yet, on a model on the meta device.
-
-    Args:
-        folder: of the base model, whose projector the adapter's starts from.
-    """
+    """Build an adapter that changes nothing yet, on a model on the meta device."""
     # peft would write the folder that the model came from.
     model.name_or_path = config.base_model_name_or_path
     with torch.random.fork_rng(devices=[]), suppress_peft_deprecations():

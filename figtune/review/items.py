@@ -29,8 +29,7 @@ WHOLE_FIGURE = "figure"
 _ID_DIGITS = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class ItemFilter:
+class ItemFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Choice of items, and their order."""
 
     task: str = ""

@@ -247,15 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
 
-class _StepRequest(_Strict):
-    """Query of a step: the fields of a filter, and where to go from."""
+class _StepRequest(ItemFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a step: a filter, and where to go from."""
 
-    task: str = ""
-    rule: str = "kept"
-    low: float = 0.0
-    high: float = 1.0
-    shown: Literal["open", "accepted", "edited", "rejected", "all"] = "open"
-    order: Literal["paper", "score"] = "paper"
     start: str = ""
     direction: Literal["forward", "back"] = "forward"
 
@@ -265,10 +259,7 @@ def _step(desk: Desk, query: str) -> object:
         asked = msgspec.convert(dict(parse_qsl(query, keep_blank_values=True)), _StepRequest, strict=False)
     except (msgspec.ValidationError, ValueError) as misfit:
         raise RefusedRequestError(422, str(misfit)) from None
-    chosen = ItemFilter(
-        task=asked.task, rule=asked.rule, low=asked.low, high=asked.high, shown=asked.shown, order=asked.order
-    )
-    return desk.step(chosen, asked.start, forward=asked.direction == "forward")
+    return desk.step(asked, asked.start, forward=asked.direction == "forward")
 
 
 def _decoded(body: bytes, kind: type[Request]) -> Request:

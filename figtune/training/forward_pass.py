@@ -121,7 +121,6 @@ def batches_that_fit(peaks: Mapping[int, int], available: int) -> int:
     """Return the number of batches in one forward pass, the same in all processes, and log it with the reason.
 
     Args:
-        peaks: see `peak_by_batches`.
         available: bytes that were free before the model was loaded; the least of all processes counts.
     """
     fitting = [number for number, peak in peaks.items() if number == 1 or peak <= _SHARE_FOR_A_PASS * available]

@@ -14,6 +14,7 @@ from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError
+from figtune.core.settings import Device
 from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
@@ -39,7 +40,7 @@ def train(
     output_dir: Path,
     settings: TrainSettings,
     *,
-    device: str,
+    device: Device,
     model_by: str,
     results_dir: Path | None = None,
     budget: MemoryBudget | None = None,
@@ -53,8 +54,6 @@ def train(
     Args:
         output_dir: folder of the checkpoints and of TensorBoard's files.
         results_dir: folder of the results; None for `output_dir`.
-        device: "auto", "cpu" or "cuda".
-        model_by: the command that sets the model up, for errors.
         budget: memory that larger forward passes must fit into; None for what is free.
 
     Raises:
@@ -118,7 +117,7 @@ def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings)
     )
 
 
-def _load(model_dir: Path, device: str, model_by: str) -> LoadedModel:
+def _load(model_dir: Path, device: Device, model_by: str) -> LoadedModel:
     """Load the model to train, without its weights where FSDP will shard them."""
     on, sharded = resolve_device(device), is_sharding_requested()
     return load_tuned_model(model_dir, on, model_by, trainable=True, encoder=False, sharded=sharded)
@@ -143,7 +142,7 @@ def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Chec
     return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=settings.save_total_limit)
 
 
-def _log_devices(settings: TrainSettings, device: str) -> None:
+def _log_devices(settings: TrainSettings, device: Device) -> None:
     """Log the number of processes, or that only one of several cards is used."""
     cards = torch.cuda.device_count() if device != "cpu" else 0
     if world_size() > 1:

@@ -24,10 +24,8 @@ from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing
 from figtune.core.distributed import barrier, broadcast, gather, is_rank_zero, shard
-from figtune.core.image_decoding import read_image_size
 from figtune.core.io import atomic_write
 from figtune.core.log import progress_bar
-from figtune.models.family import ImageInputs, ImageLayout
 from figtune.models.feature_cache import ImageFiles, grey_images
 from figtune.models.loading import LoadedModel
 from figtune.training.run_trainer import batch_limits
@@ -42,22 +40,6 @@ _TOLD = 0.5
 
 _Ratios = list[tuple[int, list[float]]]
 """Examples, by index, with the ratio of the likelihoods, grey by right, of each target token."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _GreyImages:
-    """Grey images of the same shapes as others: one for each layout."""
-
-    images: ImageFiles
-    greys: dict[ImageLayout, ImageInputs]
-
-    def layout(self, image_sha256: str) -> ImageLayout:
-        """Return the image tokens of an image."""
-        return self.images.layout(image_sha256)
-
-    def tensors(self, image_sha256: str) -> dict[str, Tensor]:
-        """Return the tensors of its grey image."""
-        return self.greys[self.layout(image_sha256)].tensors
 
 
 @dataclass(frozen=True)
@@ -76,10 +58,6 @@ class VisualWeights:
         """Return the examples with a weight for each target token; as they are where tokens are not weighted.
 
         Each process measures a share of the same batches, so that their number changes nothing.
-
-        Args:
-            loaded: the model as it stands before training.
-            collator: with the right images.
         """
         if not settings.visual_weight:
             return split
@@ -121,9 +99,7 @@ def _measured(
     split: TokenizedSplit, loaded: LoadedModel, collator: Collator, files: ImageFiles, limits: BatchLimits
 ) -> Iterator[tuple[int, list[float]]]:
     """Yield the ratios of this process's share of the examples."""
-    shas = {each.image: each.image_sha256 for each in split.examples}
-    sizes = [read_image_size(files.files[sha256]) for sha256 in shas.values()]
-    greys = _GreyImages(images=files, greys=dict(zip(shas, grey_images(loaded, sizes), strict=True)))
+    greys = grey_images(loaded, files, (each.image_sha256 for each in split.examples))
     loss = CompletionLoss(loaded.peft_model, loaded.family)
     was_training = loss.training
     loss.eval()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from figtune.batching import chunked_cross_entropy
+from figtune.batching import loss as loss_module
 from figtune.batching.collator import PADDING, training_batch
 from figtune.batching.dataset import CompactExample, TokenizedSplit
 from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
@@ -251,7 +251,7 @@ def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
 ) -> None:
     lines = pack(bundles_of(loaded))
     loss, gradients = result(loaded, lines, features)
-    monkeypatch.setattr(chunked_cross_entropy, "CHUNK", 7)
+    monkeypatch.setattr(loss_module, "CHUNK", 7)
     again, chunked = result(loaded, lines, features)
     torch.testing.assert_close(again, loss)
     assert chunked.keys() == gradients.keys()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.dataset.decisions import read_decisions
@@ -71,7 +72,7 @@ def test_every_item_is_reached_from_both_ends(desk: Desk) -> None:
 def test_filters_choose(desk: Desk, chosen: ItemFilter, expected: set[str]) -> None:
     found = walk(desk, chosen)
     assert {item.task for item in found} == expected
-    assert {item.id for item in walk(desk, replace(chosen, order="score"))} == {item.id for item in found}
+    assert {item.id for item in walk(desk, structs.replace(chosen, order="score"))} == {item.id for item in found}
 
 
 def test_the_lowest_score_comes_first(desk: Desk) -> None:
@@ -190,7 +191,7 @@ def test_what_a_preparation_that_kept_nothing_rejected_is_shown_until_another_on
         assert desk.choices().kept == 6
     review_maker.prepare(tmp_path, min_quality=1.0, dataset=".rejected")
     with closing(Desk(*arguments)) as desk:
-        assert [item.id for item in walk(desk, replace(ALL, shown="accepted"))] == [first.id]
+        assert [item.id for item in walk(desk, structs.replace(ALL, shown="accepted"))] == [first.id]
 
 
 def test_a_data_set_without_candidates_is_named(tmp_path: Path) -> None:

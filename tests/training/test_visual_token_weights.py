@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from figtune.batching.collator import Collator, training_batch
@@ -20,7 +21,7 @@ from figtune.core.jsonl import read_records
 from figtune.models.feature_cache import (
     ImageFiles,
     concatenate,
-    grey_images,
+    encode_image,
     image_files,
     prepared_features,
     read_inputs,
@@ -94,7 +95,7 @@ def test_a_weight_follows_from_the_likelihoods_with_the_right_and_a_grey_image(s
         inputs = read_inputs(start.collator.images, start.split.examples[index].image_sha256)
         right = likelihoods(start, index, inputs.tensors)
         size = read_image_size(start.files.files[start.split.examples[index].image_sha256])
-        (grey_inputs,) = grey_images(start.loaded, [size])
+        grey_inputs = encode_image(start.loaded, Image.new("RGB", size, (128, 128, 128)), "squash")
         assert grey_inputs.layout == inputs.layout
         grey = likelihoods(start, index, grey_inputs.tensors)
         expected = [1 - WEIGHT * min(1, float(ratio)) for ratio in grey / right]
