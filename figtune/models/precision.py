@@ -69,11 +69,9 @@ def _on_cpu(*, four_bit: bool) -> Precision:
 
 
 def _cpu_has_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() or _arm_has_bfloat16()
-
-
-def _arm_has_bfloat16() -> bool:
-    # On x86 oneDNN says yes to AVX-512 without bfloat16 too, where it emulates it.
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return True
+    # Of ARM. On x86 oneDNN says yes to AVX-512 without bfloat16 too, where it emulates it.
     return not torch.cpu._is_avx2_supported() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
