@@ -9,6 +9,7 @@ look yet gives all tokens the same weight, and trains as with 0.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,10 @@ class VisualWeights:
         told = float((ratios <= _TOLD).float().mean())
         logger.info(f"train: the images make {told:.1%} of the target tokens at least twice as likely; they weigh most")
         weights = torch.split(1 - settings.visual_weight * ratios.clamp(max=1), counts)
-        weighted = [each.with_weights(of_it.tolist()) for each, of_it in zip(split.examples, weights, strict=True)]
+        weighted = [
+            replace(each, example=replace(each.example, target_weights=array("f", of_it.tolist())))
+            for each, of_it in zip(split.examples, weights, strict=True)
+        ]
         return replace(split, examples=weighted)
 
     @property

@@ -75,7 +75,7 @@ def weigh(start: Start, folder: Path, settings: TrainSettings = WEIGHTED, run_id
 
 
 def weights_of(split: TokenizedSplit) -> list[tuple[float, ...]]:
-    return [each.example.target_weights or () for each in split.examples]
+    return [tuple(each.example.target_weights or ()) for each in split.examples]
 
 
 def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> torch.Tensor:
