@@ -87,7 +87,7 @@ def evaluate(
     )
     adapter = adapter_fingerprint(output_dir) or ""
 
-    def summed_up() -> EvaluationSummary:
+    def write_summary() -> EvaluationSummary:
         bootstrap = Bootstrap(settings.bootstrap_samples, seed)
         weights = precision_of(record, resolve_device(device), unquantized=settings.unquantized).description
         summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap)
@@ -98,7 +98,7 @@ def evaluate(
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
-    return broadcast(summed_up)
+    return broadcast(write_summary)
 
 
 def _summary(

@@ -18,7 +18,7 @@ from figtune.core.image_decoding import decode_file, read_image
 from figtune.core.image_formats import IMAGE_SUFFIXES
 from figtune.core.jsonl import ResumableJsonl, batch_sizes
 from figtune.core.log import print_result, progress_bar
-from figtune.inference.adapter_record import adapter_fingerprint, check_subject, is_paper, read_adapter_record
+from figtune.inference.adapter_record import adapter_fingerprint, check_input_file, is_paper, read_adapter_record
 from figtune.inference.generate import Question, check_prompt, load_model, predict
 from figtune.inference.paper_figures import PromptSpec, read_paper, select_figure
 from figtune.inference.settings import InferenceSettings
@@ -192,7 +192,7 @@ def ask_about(
         ResourceError: the base model is unavailable, or memory is too small.
     """
     read_adapter_record(output_dir)
-    check_subject(about, figure, answers)
+    check_input_file(about, figure, answers)
     if about.is_dir():
         return ask_folder(output_dir, about, spec, answers, settings)
     question = _question(about, figure, spec, settings)

@@ -125,7 +125,7 @@ class Gemma4(Family):
         """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""
         tokenizer = processor.tokenizer
         template = processor.chat_template
-        texts = _taken_apart(tokenizer, template if isinstance(template, str) else self.chat_template)
+        texts = _template_parts(tokenizer, template if isinstance(template, str) else self.chat_template)
         # Control tokens are meant in them.
         opening, between, closing = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
         soft_token: int = tokenizer.image_token_id
@@ -216,7 +216,7 @@ class Gemma4(Family):
 
 
 @lru_cache(maxsize=8)
-def _taken_apart(tokenizer: Any, template: str) -> tuple[str, str, str]:
+def _template_parts(tokenizer: Any, template: str) -> tuple[str, str, str]:
     """Return the texts before the image, between image and prompt, and after the prompt."""
     content = [{"type": "image"}, {"type": "text", "text": _PROMPT}]
     rendered: str = tokenizer.apply_chat_template(

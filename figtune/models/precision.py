@@ -76,8 +76,8 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def _on_older_card(record: ModelRecord, *, four_bit: bool) -> Precision:
-    """Cards before Ampere, such as T4 and V100: float16 overflows in Gemma 3 and 4 and is unproven in the others, and
-    float32 weights are too large for them.
+    """Choose 4 bits for cards before Ampere, such as T4 and V100: float16 overflows in Gemma 3 and 4 and was not tried
+    with the others, and float32 weights are too large for them.
     """
     if record.adapter.mode == "full":
         note = "the card has no bfloat16: all weights and all computing are float32, which is several times slower"

@@ -75,7 +75,7 @@ def train(
         sharded=is_sharding_requested(),
     )
     files = image_files(loaded, examples.images(dataset_dir))
-    splits = _tokenized(loaded, examples, files)
+    splits = _tokenize_splits(loaded, examples, files)
     collator = Collator(
         family=loaded.family,
         pad_id=loaded.processor.tokenizer.pad_token_id,
@@ -84,7 +84,7 @@ def train(
         weighted=settings.loss_per == "example" or settings.visual_weight > 0,
     )
     weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
-    splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
+    splits["train"] = weights.apply_to(splits["train"], loaded, collator, settings)
 
     def context(forward: ForwardPass) -> RunContext:
         chosen = forward.settings
@@ -107,10 +107,10 @@ def train(
     order = batch_order(splits["train"], settings)
     passes = forward_passes(settings, loaded, splits["train"], order, available)
     result = run_training([context(each) for each in passes])
-    return _written(result, examples, model_dir, results_dir or output_dir)
+    return _write_results(result, examples, model_dir, results_dir or output_dir)
 
 
-def _written(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
+def _write_results(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
     """Write the results of a run and remove its checkpoints; return its summary."""
     context = result.context
     lines = metrics_lines(result.log_history, context.schedule)
@@ -123,7 +123,7 @@ def _written(result: RunResult, examples: DatasetSplits, model_dir: Path, result
     return summary
 
 
-def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
+def _tokenize_splits(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
     """Tokenize each split.
 
     Raises:

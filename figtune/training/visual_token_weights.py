@@ -53,7 +53,7 @@ class VisualWeights:
     """Identity of the run, as its checkpoints name it."""
     files: ImageFiles
 
-    def given_to(
+    def apply_to(
         self, split: TokenizedSplit, loaded: LoadedModel, collator: Collator, settings: TrainSettings
     ) -> TokenizedSplit:
         """Return the examples with a weight for each target token; as they are where tokens are not weighted.
@@ -66,7 +66,7 @@ class VisualWeights:
         if not broadcast(lambda: self._is_complete(sum(counts))):
             measured = dict(gather(list(_measured(split, loaded, collator, self.files, batch_limits(settings)))))
             if is_rank_zero():
-                self._keep([ratio for index in range(len(counts)) for ratio in measured[index]])
+                self._save([ratio for index in range(len(counts)) for ratio in measured[index]])
             barrier()
         with safe_open(self._file, framework="pt") as kept:
             ratios: Tensor = kept.get_tensor(_RATIOS)
@@ -83,7 +83,7 @@ class VisualWeights:
     def _file(self) -> Path:
         return self.folder / FILE
 
-    def _keep(self, ratios: Sequence[float]) -> None:
+    def _save(self, ratios: Sequence[float]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._file) as file:
             save_file({_RATIOS: torch.tensor(ratios, dtype=torch.float32)}, file, metadata={_RUN: self.run_id})

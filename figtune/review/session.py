@@ -48,7 +48,7 @@ class UnknownItemError(InputError):
     """An item that this preparation does not have."""
 
 
-class Desk:
+class ReviewSession:
     """The work of a review, for one thread at a time: a person looks at one item.
 
     Raises:
