@@ -41,7 +41,7 @@ def walk(session: ReviewSession, chosen: ItemFilter, *, forward: bool = True) ->
 
 
 def named(items: list[ItemView]) -> list[str]:
-    return [f"{item.source.partition('.')[0]} {item.task}" for item in items]
+    return [f"{item.candidate.source.partition('.')[0]} {item.task}" for item in items]
 
 
 def test_every_item_is_reached_from_both_ends(session: ReviewSession) -> None:
@@ -95,7 +95,7 @@ def test_what_is_decided_leaves_the_list_and_keeps_its_place(session: ReviewSess
     assert session.item(second.id).text == "Mine."
     assert [each.id for each in walk(session, ItemFilter(shown="edited"))] == [second.id]
     session.decide(first.id, "", "")
-    session.decide(second.id, "accept", second.target)
+    session.decide(second.id, "accept", second.candidate.key.target)
     assert [each.state for each in walk(session, ItemFilter(shown="all"))][:2] == ["open", "accepted"]
 
 
@@ -137,7 +137,7 @@ def test_refused_decisions_change_nothing(session: ReviewSession, tmp_path: Path
 def test_a_box_inside_the_crop_is_kept_beside_a_verdict(session: ReviewSession, tmp_path: Path) -> None:
     first = walk(session, ItemFilter())[0]
     assert first.figure is not None
-    assert first.figure.region == (50.0, 100.0, 290.0, 290.0)
+    assert first.figure.record.region_box == (50.0, 100.0, 290.0, 290.0)
     canvas = session.canvas(first.id)
     assert canvas is not None
     assert (canvas.area, canvas.is_page) == ((49.0, 99.0, 291.0, 291.0), False)
@@ -157,20 +157,21 @@ def test_another_preparation_is_noticed_and_shows_earlier_decisions(session: Rev
     session.decide(first.id, "reject", "")
     changed = replace(figure("ada"), caption="Figure 1. An overview of quite another network with three heads.")
     review_maker.prepare(tmp_path, [changed, figure("bell")])
-    assert session.item(first.id).target == first.target, "until the page is loaded again"
+    assert session.item(first.id).candidate.key.target == first.candidate.key.target, "until the page is loaded again"
     assert session.choices().items == 4
     with pytest.raises(UnknownItemError):
         session.item(first.id)
     found = walk(session, ItemFilter())[0]
     assert found.state == "open"
-    assert [(each.state, each.target) for each in found.earlier] == [("rejected", first.target)]
+    expected = [("rejected", first.candidate.key.target)]
+    assert [(each.state, each.target) for each in found.earlier] == expected
 
 
 def test_what_cannot_be_accepted_is_not_left_to_do(tmp_path: Path) -> None:
     review_maker.prepare(tmp_path, [figure("ada"), replace(figure("bell"), caption="Figure 1.")])
     with closing(review_maker.session(tmp_path)) as session:
         nameless = walk(session, ItemFilter(rule="no_caption", shown="all"))
-        assert [each.acceptable for each in nameless] == [False]
+        assert [each.candidate.acceptable for each in nameless] == [False]
         step = session.step(ItemFilter(rule="no_caption"), "", forward=True)
         assert (step.item, step.left, step.total) == (None, 0, 0)
 
@@ -184,7 +185,7 @@ def test_what_a_preparation_that_kept_nothing_rejected_is_shown_until_another_on
         assert session.choices().kept == 0
         assert set(session.choices().rules) == {"low_confidence", "low_quality"}
         (first, *_) = walk(session, ItemFilter(rule="low_quality"))
-        assert first.acceptable
+        assert first.candidate.acceptable
         assert session.picture(first.id)
         session.decide(first.id, "accept", "")
         (tmp_path / ".rejected" / "candidates.jsonl").unlink()
