@@ -168,7 +168,7 @@ class _Columns:
         self.token_index: list[int] = []
         self.group_ids: list[int] = []
         self.example_ids: list[int] = []
-        self.bidirectional: list[bool] = []
+        self.bidirectional: list[int] = []
         self.labels: list[int] = []
         self.targets: list[int] = []
         self.predicted_at: list[int] = []

@@ -58,26 +58,14 @@ class CompletionLoss(nn.Module):
         Args:
             images: tensors of the images of all groups, row by row: see `Family.image_embeddings`.
         """
-        with self._autocast():
+        with self.autocast():
             weights = batch.weights if self._weighted else None
-            return summed_cross_entropy(self._base, self._states(batch, images), batch.targets, weights)
-
-    def logits_at_targets(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the predictions for the target tokens, and these.
-
-        Logits are made only where a label is: over the whole row they would be most of the memory of a step, since the
-        vocabulary has 262 thousand entries.
-
-        Returns:
-            `logits: float32[N, vocabulary]` and `targets: int64[N]`, N target tokens of the whole batch, row by row.
-        """
-        with self._autocast():
-            return logits_of(self._base, self._states(batch, images)), batch.targets
+            return summed_cross_entropy(self._base, self.target_states(batch, images), batch.targets, weights)
 
     def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
-        with self._autocast():
-            return token_cross_entropy(self._base, self._states(batch, images), batch.targets)
+        with self.autocast():
+            return token_cross_entropy(self._base, self.target_states(batch, images), batch.targets)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass.
@@ -105,7 +93,7 @@ class CompletionLoss(nn.Module):
         base: PreTrainedModel = self.tuned.get_base_model()
         return base
 
-    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
+    def target_states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the decoder's last states at the tokens that predict a target: float[N, D]."""
         base = self._base
         masks = attention_masks(batch, base.config.get_text_config(), self._family)
@@ -122,7 +110,8 @@ class CompletionLoss(nn.Module):
         return states.flatten(0, 1)[batch.predicted_at]
 
     @contextmanager
-    def _autocast(self) -> Iterator[None]:
+    def autocast(self) -> Iterator[None]:
+        """Compute in the dtype of the step within the block, where whole parts are trained."""
         with self.tuned.autocast() if isinstance(self.tuned, FullFinetuneModel) else nullcontext():
             yield
 

@@ -47,7 +47,7 @@ from figtune.models.family import text_ids
 from figtune.models.feature_cache import ImageFiles, grey_images, prepared_features
 from figtune.models.loading import load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
-from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.records import CURVES_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def evaluate(
     )
     adapter = adapter_fingerprint(output_dir) or ""
 
-    def summed_up() -> EvaluationSummary:
+    def write_summary() -> EvaluationSummary:
         bootstrap = Bootstrap(settings.bootstrap_samples, seed)
         weights = precision_of(record, resolve_device(device), unquantized=settings.unquantized).description
         summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap)
@@ -98,7 +98,7 @@ def evaluate(
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
-    return broadcast(summed_up)
+    return broadcast(write_summary)
 
 
 def _summary(
@@ -212,17 +212,12 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
 
 def _fingerprint(dataset_dir: Path, output_dir: Path, settings: TestSettings, batches: Sequence[Sequence[int]]) -> str:
     """Return a digest of everything that the predictions depend on."""
-    adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    digest = hashlib.sha256(f"{EVALUATION_VERSION} {batches} {settings.unquantized} {settings.without_server}".encode())
-    for file in (output_dir / MODEL_FILE, *adapter):
-        digest.update(sha256_of(file).encode())
-    for examples in (
-        digest_of_examples(dataset_dir, "test"),
+    parts = (
+        *(EVALUATION_VERSION, batches, settings.unquantized, settings.without_server, adapter_fingerprint(output_dir)),
+        *(digest_of_examples(dataset_dir, "test"), digest_of_examples(dataset_dir, "train")),
         sha256_of(dataset_dir / MINITRAIN_FILE),
-        digest_of_examples(dataset_dir, "train"),
-    ):
-        digest.update(examples.encode())
-    return digest.hexdigest()
+    )
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def infer_source(predictions: Sequence[Prediction]) -> Source:

@@ -12,7 +12,7 @@ from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.dataset.records import SHORT_TASKS, Example
 from figtune.evaluation.eval_items import EvalItem
-from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.generate import generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
 from figtune.metrics.text_metrics import sentence_scores
@@ -44,7 +44,10 @@ class Predictor:
         base = self._model_results(items, rows, right, tuned=False)
         tuned = self._model_results(items, rows, right, tuned=True)
         greys = [read_inputs(self.greys, item.example.image_sha256) for item in items]
-        wrongs = self._wrong_images(items)
+        wrongs = [
+            None if item.mismatched is None else read_inputs(self.images, item.mismatched.image_sha256)
+            for item in items
+        ]
         grey = self._losses(items, greys)
         wrong = self._where_known(self._losses, items, wrongs)
         choices = self._choices(items, right, wrongs, greys)
@@ -99,14 +102,14 @@ class Predictor:
             prompts = [item.example.prompt for item in items]
             answers = generate_answers(self.loaded, prompts, images, self.decoding)
         return [
-            _model_result(loss, answer, item.example.completion)
+            ModelResult(
+                loss=_finite(loss),
+                answer=answer.text,
+                answer_tokens=answer.tokens,
+                ended_with_eos=answer.ended_with_eos,
+                **sentence_scores(answer.text, item.example.completion),
+            )
             for loss, answer, item in zip(losses, answers, items, strict=True)
-        ]
-
-    def _wrong_images(self, items: Sequence[EvalItem]) -> list[ImageInputs | None]:
-        return [
-            None if item.mismatched is None else read_inputs(self.images, item.mismatched.image_sha256)
-            for item in items
         ]
 
     def _choices(
@@ -188,16 +191,6 @@ class Predictor:
             self._tokenized(item, item.example.completion, image) for item, image in zip(items, images, strict=True)
         ]
         return per_example_loss(self.loaded, rows, [image.tensors for image in images])
-
-
-def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
-    return ModelResult(
-        loss=_finite(loss),
-        answer=answer.text,
-        answer_tokens=answer.tokens,
-        ended_with_eos=answer.ended_with_eos,
-        **sentence_scores(answer.text, reference),
-    )
 
 
 def _finite(loss: float) -> float | None:

@@ -83,7 +83,7 @@ def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] |
     from figtune.inference.web_app import STYLE, build_app
 
     # Gradio prints the traceback of every error that a visitor can cause.
-    queueing.traceback = SimpleNamespace(print_exc=_tell_of_fault)  # type: ignore[attr-defined,assignment]
+    queueing.traceback = SimpleNamespace(print_exc=_log_exception)  # type: ignore[attr-defined,assignment]
     app, page = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_app(state)
     page.state_session_capacity = _MOST_SESSIONS
     gr.mount_gradio_app(
@@ -112,7 +112,7 @@ def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] |
     return AccessControl(guarded, folder, hosts=hosts, password=password, largest_upload=_LARGEST_UPLOAD)
 
 
-def _tell_of_fault() -> None:
+def _log_exception() -> None:
     """Log an exception in one line; Gradio's own errors are refused requests of a visitor."""
     from gradio.exceptions import Error
 

@@ -18,7 +18,6 @@ from figtune.metrics.records import (
     ANSWER_SCORES,
     BASELINES,
     EVALUATED_SPLITS,
-    Baseline,
     BaselineAnswer,
     Estimate,
     EvaluatedSplit,
@@ -214,20 +213,15 @@ def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswe
             [each.served or _no_answer(each.reference) for each in members], members, consensus
         )
     for baseline in BASELINES:
-        guesses = [_baseline_answer(each, baseline) for each in members]
-        whole = [guess for guess in guesses if guess is not None]
-        if len(whole) == len(members):
-            found[baseline] = _system_answers(whole, members, consensus)
+        guesses = [guess for each in members for guess in each.guesses if guess.baseline == baseline]
+        if len(guesses) == len(members):
+            found[baseline] = _system_answers(guesses, members, consensus)
     return found
 
 
 def _no_answer(reference: str) -> ModelResult:
     """Return the result of a request that the server refused."""
     return ModelResult(loss=None, answer="", answer_tokens=0, ended_with_eos=False, **sentence_scores("", reference))
-
-
-def _baseline_answer(prediction: Prediction, baseline: Baseline) -> BaselineAnswer | None:
-    return next((guess for guess in prediction.guesses if guess.baseline == baseline), None)
 
 
 def _system_answers(

@@ -169,16 +169,12 @@ def image_use(whole: Slice, trained: Slice | None, tests: Sequence[ImageTest]) -
         return "not shown"
     known = trained.image_gain if trained is not None else None
     if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
-        return "memorised only" if _lower_bound(known) > 0 else "not shown"
+        return "memorised only" if (known.value if known.low is None else known.low) > 0 else "not shown"
     return "ignores"
 
 
 def _upper_bound(gain: PairedDifference) -> float:
     return gain.value if gain.high is None else gain.high
-
-
-def _lower_bound(gain: PairedDifference) -> float:
-    return gain.value if gain.low is None else gain.low
 
 
 def mismatch_cost(gain: PairedDifference) -> str:

@@ -111,8 +111,4 @@ def local_model_fingerprint(name: str) -> dict[str, str]:
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", _WEIGHTS))
-    return {path.name: _file_fingerprint(path) for path in files}
-
-
-def _file_fingerprint(path: Path) -> str:
-    return f"{path.stat().st_size} bytes" if path.suffix == _WEIGHTS else sha256_of(path)
+    return {path.name: f"{path.stat().st_size} bytes" if path.suffix == _WEIGHTS else sha256_of(path) for path in files}

@@ -103,13 +103,13 @@ class PromptTokens:
     """Length of the causal prefix shared by all examples of one image; 0 where the image attends to the prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizedExample:
     """One example as the model reads it, without its pixels: image block and prompt, then completion and stop token."""
 
-    input_ids: tuple[int, ...]
+    input_ids: Sequence[int]
     """int[L]"""
-    bidirectional: tuple[bool, ...]
+    bidirectional: Sequence[int]
     """bool[L], true where a token attends to all others of its run of true ones."""
     prompt_length: int
     """Tokens that are read; the others are targets."""
@@ -118,13 +118,13 @@ class TokenizedExample:
     image: ImageLayout
     truncated: bool = False
     """True where the completion was longer than the maximum length."""
-    target_weights: tuple[float, ...] | None = None
+    target_weights: Sequence[float] | None = None
     """Weight of each target token in the loss; None for 1."""
 
     @property
     def labels(self) -> tuple[int, ...]:
         """`int[L]`: the completion and its stop token; IGNORE_INDEX before them."""
-        return (IGNORE_INDEX,) * self.prompt_length + self.input_ids[self.prompt_length :]
+        return (*(IGNORE_INDEX,) * self.prompt_length, *self.input_ids[self.prompt_length :])
 
     @property
     def num_target_tokens(self) -> int:

@@ -124,7 +124,10 @@ class Gemma4(Family):
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""
         tokenizer = processor.tokenizer
-        opening, between, closing = (_control_ids(tokenizer, text) for text in _turn(processor))
+        template = processor.chat_template
+        texts = _template_parts(tokenizer, template if isinstance(template, str) else self.chat_template)
+        # Control tokens are meant in them.
+        opening, between, closing = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
         soft_token: int = tokenizer.image_token_id
         block = (tokenizer.boi_token_id, *(soft_token,) * image.tokens, tokenizer.eoi_token_id)
         shared = (*opening, *block)
@@ -212,14 +215,9 @@ class Gemma4(Family):
         return changed
 
 
-def _turn(processor: Processor) -> tuple[str, str, str]:
-    """Return the texts before the image, between image and prompt, and after the prompt, by the model's template."""
-    template = processor.chat_template
-    return _taken_apart(processor.tokenizer, template if isinstance(template, str) else Gemma4.chat_template)
-
-
 @lru_cache(maxsize=8)
-def _taken_apart(tokenizer: Any, template: str) -> tuple[str, str, str]:
+def _template_parts(tokenizer: Any, template: str) -> tuple[str, str, str]:
+    """Return the texts before the image, between image and prompt, and after the prompt."""
     content = [{"type": "image"}, {"type": "text", "text": _PROMPT}]
     rendered: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": content}], chat_template=template, add_generation_prompt=True, tokenize=False
@@ -229,11 +227,6 @@ def _taken_apart(tokenizer: Any, template: str) -> tuple[str, str, str]:
     if not image or not prompt:
         raise ResourceError("the chat template of the model has no place for an image", REMEDY)
     return before, between, after
-
-
-def _control_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Return the tokens of a text in which control tokens are meant."""
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _square_side(processor: Processor) -> int:

@@ -79,7 +79,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda":
         raise ResourceError("no CUDA device found", "leave out --device, or give --device cpu")
     if torch.backends.mps.is_available():
-        _say_once("Apple's GPU (MPS) is not supported: the model runs on the CPU")
+        _log_once("Apple's GPU (MPS) is not supported: the model runs on the CPU")
     return torch.device("cpu")
 
 
@@ -125,7 +125,7 @@ def load_base_model(
             "choose the attention sdpa",
         )
     respect_thread_limit()
-    _show_loading(folder)
+    _set_progress_bar(folder)
     with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
         stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         config = stored if unused_parts else family.without_unused_parts(stored)
@@ -239,7 +239,7 @@ def load_tuned_model(
     family = family_of(record.family, record.name)
     precision = precision_of(record, device, unquantized=unquantized)
     if precision.note:
-        _say_once(precision.note)
+        _log_once(precision.note)
     if sharded and precision.four_bit:
         raise UsageError(
             "FSDP cannot shard weights in 4 bits: each card would hold all of them",
@@ -295,11 +295,11 @@ def with_adapter(
 
 
 @cache
-def _say_once(note: str) -> None:
+def _log_once(note: str) -> None:
     logger.info(note)
 
 
-def _show_loading(folder: Path) -> None:
+def _set_progress_bar(folder: Path) -> None:
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if weights >= _WORTH_A_BAR:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -75,7 +75,7 @@ def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: Lo
         peft_model = get_peft_model(model, config)
         for layer in peft_model.modules():
             if isinstance(layer, LoraLayer):
-                _begin(layer)
+                _allocate(layer)
     if config.modules_to_save:
         trained = peft_model.get_base_model().get_submodule(family.parts.projector).modules_to_save["default"]
         stored = stored_weights(folder, family.parts.projector_name)
@@ -85,7 +85,7 @@ def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: Lo
     return peft_model
 
 
-def _begin(layer: LoraLayer) -> None:
+def _allocate(layer: LoraLayer) -> None:
     """Allocate real weights for the matrices that peft has put on the meta device with the rest."""
     layer.lora_A.to_empty(device="cpu")
     layer.lora_B.to_empty(device="cpu")

@@ -38,7 +38,7 @@ def unload_vision_tower(model: PreTrainedModel, parts: ModelParts) -> None:
 def vision_tower_loaded(
     model: PreTrainedModel, parts: ModelParts, folder: Path, dtype: torch.dtype, device: torch.device
 ) -> Iterator[None]:
-    """Have the vision encoder in its place, loaded for the while where it is not.
+    """Load the vision encoder for the block, unless it is in memory already.
 
     Raises:
         ResourceError: its weights are missing or damaged.

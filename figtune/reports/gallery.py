@@ -56,7 +56,8 @@ def write_gallery(content_dir: Path) -> None:
     for paper in papers:
         if paper.status == "ok":
             found = by_paper.get(paper.paper_id, [])
-            views.append((paper, [_page_view(content_dir, paper, number, found) for number in _numbers(found)], found))
+            numbers = sorted({figure.page for figure in found})
+            views.append((paper, [_page_view(content_dir, paper, number, found) for number in numbers], found))
     context = {
         "statuses": Counter(paper.status for paper in papers),
         "repaired": sum(paper.repaired for paper in papers),
@@ -70,11 +71,6 @@ def write_gallery(content_dir: Path) -> None:
         "mentions": sum(len(figure.mentions) for figure in figures),
     }
     write_text(content_dir / GALLERY_FILE, render_page("Figures found", "gallery.html", context))
-
-
-def _numbers(figures: Iterable[FigureRecord]) -> list[int]:
-    """Return the pages that figures stand on."""
-    return sorted({figure.page for figure in figures})
 
 
 def _page_view(content_dir: Path, paper: PaperRecord, number: int, figures: Iterable[FigureRecord]) -> PageView:

@@ -51,6 +51,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         InputError: a line in it is no record.
     """
     stats = read_json(dataset_dir / STATS_FILE, Stats, commands.PREPARE)
+    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, commands.PREPARE)
     context: dict[str, object] = {
         "stats": stats,
         "words": _WORDS_FOR_ROWS if stats.data_set else _WORDS_FOR_FIGURES,
@@ -59,7 +60,7 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),
         "shown": [(split, example) for split in SPLITS for example in _sample_of(dataset_dir, split)],
         "length": partial(_length, count_tokens=token_counter(tokenizer_file)),
-        "rejected": list(_rejections(dataset_dir)),
+        "rejected": list(_sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)),
         "is_there": lambda image: (dataset_dir / image).is_file(),
         "readable_pixels": READABLE_PIXELS,
     }
@@ -77,11 +78,6 @@ def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
     examples = stream_examples(dataset_dir, split)
     sample = _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
     return sorted(sample, key=lambda each: (each.task, each.quality))
-
-
-def _rejections(dataset_dir: Path) -> Iterator[Rejection]:
-    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, commands.PREPARE)
-    return _sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)
 
 
 def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]:

@@ -103,7 +103,7 @@ def _peak_of_passes(
     record, lengths, batches = loaded.record, split.lengths(), order.batches(0)
     precision = precision_of(record, loaded.device)
     model = describe_model(loaded.base_dir, record.name, precision, record.adapter, record.image_tokens, record.tiles)
-    text = max(each.length - each.image.tokens for each in split.examples)
+    text = max(len(each.example.input_ids) - each.example.image.tokens for each in split.examples)
     largest = max(padded_tokens(lengths, batch) for batch in batches)
 
     def peak(settings: TrainSettings, batches_per_pass: int) -> int:

@@ -9,6 +9,7 @@ look yet gives all tokens the same weight, and trains as with 0.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +53,7 @@ class VisualWeights:
     """Identity of the run, as its checkpoints name it."""
     files: ImageFiles
 
-    def given_to(
+    def apply_to(
         self, split: TokenizedSplit, loaded: LoadedModel, collator: Collator, settings: TrainSettings
     ) -> TokenizedSplit:
         """Return the examples with a weight for each target token; as they are where tokens are not weighted.
@@ -65,21 +66,24 @@ class VisualWeights:
         if not broadcast(lambda: self._is_complete(sum(counts))):
             measured = dict(gather(list(_measured(split, loaded, collator, self.files, batch_limits(settings)))))
             if is_rank_zero():
-                self._keep([ratio for index in range(len(counts)) for ratio in measured[index]])
+                self._save([ratio for index in range(len(counts)) for ratio in measured[index]])
             barrier()
         with safe_open(self._file, framework="pt") as kept:
             ratios: Tensor = kept.get_tensor(_RATIOS)
         told = float((ratios <= _TOLD).float().mean())
         logger.info(f"train: the images make {told:.1%} of the target tokens at least twice as likely; they weigh most")
         weights = torch.split(1 - settings.visual_weight * ratios.clamp(max=1), counts)
-        weighted = [each.with_weights(of_it.tolist()) for each, of_it in zip(split.examples, weights, strict=True)]
+        weighted = [
+            replace(each, example=replace(each.example, target_weights=array("f", of_it.tolist())))
+            for each, of_it in zip(split.examples, weights, strict=True)
+        ]
         return replace(split, examples=weighted)
 
     @property
     def _file(self) -> Path:
         return self.folder / FILE
 
-    def _keep(self, ratios: Sequence[float]) -> None:
+    def _save(self, ratios: Sequence[float]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._file) as file:
             save_file({_RATIOS: torch.tensor(ratios, dtype=torch.float32)}, file, metadata={_RUN: self.run_id})

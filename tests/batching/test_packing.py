@@ -12,7 +12,7 @@ from torch import Tensor
 
 from figtune.batching import loss as loss_module
 from figtune.batching.collator import PADDING, training_batch
-from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.dataset import SplitExample, TokenizedSplit, compact
 from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
@@ -239,7 +239,8 @@ def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> 
 
 
 def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: list[ImageInputs]) -> None:
-    items = TokenizedSplit(examples=[CompactExample.of(row, "0") for row in rows_of(loaded)], truncated=0, left_out=0)
+    examples = [SplitExample(example=compact(row), image_sha256="0") for row in rows_of(loaded)]
+    items = TokenizedSplit(examples=examples, truncated=0, left_out=0)
     loss, gradients = result(loaded, [items.groups(())], features)
     assert loss == 0
     assert gradients, "a wrapper waits for every weight's gradient"

@@ -31,7 +31,7 @@ from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import FILE, VisualWeights
-from tests.models.tuned import CPU, choice
+from tests.models.tuned import CPU, choice, logits_at_targets
 from tests.rows import each_row
 from tests.training.runs import SETTINGS, run
 
@@ -71,11 +71,11 @@ def start(dataset: Path, model: Path) -> Start:
 
 
 def weigh(start: Start, folder: Path, settings: TrainSettings = WEIGHTED, run_id: str = "run") -> TokenizedSplit:
-    return VisualWeights(folder, run_id, start.files).given_to(start.split, start.loaded, start.collator, settings)
+    return VisualWeights(folder, run_id, start.files).apply_to(start.split, start.loaded, start.collator, settings)
 
 
 def weights_of(split: TokenizedSplit) -> list[tuple[float, ...]]:
-    return [each.example.target_weights or () for each in split.examples]
+    return [tuple(each.example.target_weights or ()) for each in split.examples]
 
 
 def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -84,7 +84,7 @@ def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> to
     batch = training_batch([[group]], start.loaded.family, start.collator.pad_id)
     start.loaded.peft_model.eval()
     with torch.no_grad():
-        logits, labels = CompletionLoss(start.loaded.peft_model, start.loaded.family).logits_at_targets(batch, images)
+        logits, labels = logits_at_targets(start.loaded, batch, images)
     return logits.softmax(1).gather(1, labels[:, None])[:, 0]
 
 
