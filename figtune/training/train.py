@@ -15,7 +15,7 @@ from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_example
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.core.settings import Device
-from figtune.models.feature_cache import ImageFiles, image_files, prepared_features
+from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
 from figtune.training.callbacks import evenly_spaced
@@ -66,29 +66,18 @@ def train(
     _log_devices(settings, device)
     # Before the model takes its part of it.
     available = (budget or MemoryBudget.of(device, None)).size
-    loaded = load_tuned_model(
-        model_dir,
-        resolve_device(device),
-        model_by,
-        trainable=True,
-        encoder=False,
-        sharded=is_sharding_requested(),
-    )
+    on, sharded = resolve_device(device), is_sharding_requested()
+    loaded = load_tuned_model(model_dir, on, model_by, trainable=True, encoder=False, sharded=sharded)
     files = image_files(loaded, examples.images(dataset_dir))
     splits = _tokenize_splits(loaded, examples, files)
-    collator = Collator(
-        family=loaded.family,
-        pad_id=loaded.processor.tokenizer.pad_token_id,
-        images=prepared_features(model_dir / FEATURES_FOLDER, loaded, files),
-        loss_per=settings.loss_per,
-        weighted=settings.loss_per != "token" or settings.visual_weight > 0,
-    )
-    weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
+    collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
+    folder = output_dir / CHECKPOINTS_FOLDER
+    weights = VisualWeights(folder, _run_id(examples, model_dir, settings), files)
     splits["train"] = weights.apply_to(splits["train"], loaded, collator, settings)
 
     def context(forward: ForwardPass) -> RunContext:
         chosen = forward.settings
-        order = batch_order(splits["train"], chosen)
+        run_id, order = _run_id(examples, model_dir, chosen), batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
             forward=forward,
@@ -96,11 +85,7 @@ def train(
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
-            checkpoints=Checkpoints(
-                folder=output_dir / CHECKPOINTS_FOLDER,
-                run_id=_run_id(examples, model_dir, chosen),
-                keep=chosen.save_total_limit,
-            ),
+            checkpoints=Checkpoints(folder=folder, run_id=run_id, keep=chosen.save_total_limit),
             output_dir=output_dir,
         )
 
@@ -121,6 +106,16 @@ def _write_results(result: RunResult, examples: DatasetSplits, model_dir: Path, 
         write_card(results, record, context.settings, summary, examples, lines)
         checkpoints.remove()
     return summary
+
+
+def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings) -> Collator:
+    return Collator(
+        family=loaded.family,
+        pad_id=loaded.processor.tokenizer.pad_token_id,
+        images=images,
+        loss_per=settings.loss_per,
+        weighted=settings.loss_per != "token" or settings.visual_weight > 0,
+    )
 
 
 def _tokenize_splits(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
