@@ -30,7 +30,9 @@ _FEWEST_WORDS = 12
 _FEWEST_TOLD_WORDS = 13
 """Shorter ones that have none to join are left out: one clause about one corner."""
 _FEWEST_ANALYZED_WORDS = 22
-_FEWEST_DEEDS = 3
+_FEWEST_DEEDS = 2
+_FEWEST_NAMES = 3
+"""Names of components below which a text need not mention one: most others were not read."""
 _FEWEST_WORDS_OF_FIGURE = 3
 _LEAST_SHARE_OF_FIGURE = 0.2
 """Share of the words printed in it, where they are few."""
@@ -53,6 +55,7 @@ _LOOKS_AT = re.compile(
 )
 """Words by which a single sentence tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_NAMED = re.compile(r"\b[Tt]he\s+[\w-]+(?=[\s,.;])")
 _PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
 _CITING_TASKS = ("explain", "analyze", "describe")
 _FINDINGS = re.compile(
@@ -124,7 +127,7 @@ def assign_sentences(
     if not _is_analysis(analyze, components, figure_text):
         describe, analyze = (*analyze, *describe), ()
     if is_architecture and not analyze and caption_is_whole:
-        rest, others = _parts_of_caption(own)
+        rest, others = _parts_of_caption(own, figure_text)
         if _is_analysis(others, components, figure_text):
             own, analyze = rest, others
     explain = shares["explain"]
@@ -153,7 +156,9 @@ def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_tex
     deeds = _DEED.findall(" ".join(working))
     if count_words(told) < _FEWEST_ANALYZED_WORDS or len({deed[:5].lower() for deed in deeds}) < _FEWEST_DEEDS:
         return False
-    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (components and not mentioned(told, components)):
+    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (
+        len(components) >= _FEWEST_NAMES and not mentioned(told, components)
+    ):
         return False
     printed = content_words(figure_text)
     return len(printed & content_words(told)) >= min(_FEWEST_WORDS_OF_FIGURE, _LEAST_SHARE_OF_FIGURE * len(printed))
@@ -191,14 +196,20 @@ def _standing(sentences: Sequence[str], gone: set[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _parts_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _parts_of_caption(caption: tuple[str, ...], figure_text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the first sentence and the others; all and none where those do not stand alone.
 
-    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
+    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes. "The images"
+    at the beginning of the others stand alone only where the first has not introduced them, or the figure names them;
+    "the encoder" does.
     """
     headline, others = caption[:1], caption[1:]
     is_list = any(_LABEL.match(sentence) or _PLACE.match(sentence) for sentence in caption)
     if not others or is_list or depends_on_previous(others[0]):
+        return caption, ()
+    named = content_words(" ".join(_NAMED.findall(others[0])))
+    leans_on = named & content_words(headline[0]) - content_words(figure_text)
+    if any(not _MECHANISM.fullmatch(word) for word in leans_on):
         return caption, ()
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 

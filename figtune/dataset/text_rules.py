@@ -282,6 +282,7 @@ RULES: tuple[Rule, ...] = (
         "about_the_paper",
         r"(?i)\bwe\s+(?:(?:first|then|next|briefly|\w+ly)\s+)?(?:outline|elaborate|recap(?:itulate)?)\b",
     ),
+    _replace("text_reference", r"(?i),?\s+as\s+(?:is\s+)?(?:shown|illustrated|depicted|indicated)(?=[.;])"),
     _drop("text_reference", r"(?i)\bas\s+(?:was\s+|is\s+)?(?:done\s+)?(?:before|previously)\b\W*$"),
     _drop(
         "text_reference",

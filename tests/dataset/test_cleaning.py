@@ -45,6 +45,8 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("A matrix of 1, 024 × 64 weights is cut in two.", "A matrix of 1,024 × 64 weights is cut in two.", set()),
     ("A matrix of 64 × 2, 220 weights is cut in two.", "A matrix of 64 × 2,220 weights is cut in two.", set()),
     ("The rest is as done previously.", None, {"text_reference"}),
+    ("A net is trained over two losses, as shown.", "A net is trained over two losses.", {"text_reference"}),
+    ("It is as large as shown in red.", "It is as large as shown in red.", set()),
     ("Details are in the sup. mat.", None, {"supplement_reference"}),
     ("It is faster (Fig. 3 right vs. left).", "It is faster (right vs. left).", {"own_reference"}),
     ("The wave is made by a probe (Fig. 3(a)).", "The wave is made by a probe (panel a).", {"own_reference"}),

@@ -51,7 +51,7 @@ def test_only_architectures_are_analyzed() -> None:
 
 
 def test_what_names_no_component_is_no_analysis() -> None:
-    shares = assigned(passage(MECHANISM), components=("Tokenizer", "Sampler"))
+    shares = assigned(passage(MECHANISM), components=("Tokenizer", "Sampler", "Pyramid"))
     assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
 
 
@@ -98,6 +98,24 @@ def test_a_caption_with_a_gap_is_no_analysis() -> None:
             (*CAPTION, *body), (), (), is_architecture=True, components=(), figure_text="", caption_is_whole=whole
         )
         assert bool(shares.analyze) is whole
+
+
+@pytest.mark.parametrize(("printed", "kept"), [("Encoder Images Decoder", True), ("Encoder Decoder", False)])
+def test_what_the_first_sentence_introduced_is_named_in_an_analysis_only_with_it(printed: str, kept: bool) -> None:
+    caption = (
+        "Training of the network: eight images are generated for each concept.",
+        "In each step, the images are passed to the encoder, which extracts features.",
+        "The decoder predicts a mask from all the tokens that pass the attention layers.",
+    )
+    shares = assign_sentences(caption, (), (), is_architecture=True, components=(), figure_text=printed)
+    assert bool(shares.analyze) is kept
+
+
+def test_an_analysis_need_not_mention_a_name_where_hardly_one_was_read() -> None:
+    caption = (*CAPTION, "A crop is presented as the input, convolved with filters, pooled, and passed to two layers.")
+    told = " ".join((*caption, "They take its features, and one of them predicts a class for all of the pixels."))
+    assert assigned(passage(told), components=("Softmax", "Sigmoid")).analyze == (told,)
+    assert assigned(passage(told), components=("Softmax", "Sigmoid", "Tokens")).analyze == ()
 
 
 def test_one_clause_about_a_corner_is_not_told() -> None:
