@@ -11,7 +11,7 @@ from functools import partial
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
 from figtune.dataset.components import complete_names, component_names
-from figtune.dataset.figure_words import PrintedWords, printed_words
+from figtune.dataset.figure_words import PrintedWords, panels_apart, printed_words
 from figtune.dataset.panel_captions import PanelPart, panel_parts
 from figtune.dataset.questions import FigureFacts
 from figtune.dataset.references import FigureRef, without_label
@@ -79,7 +79,11 @@ def build_context(
     caption = clean(unlabelled, ref)
     mentions = [replace(mention, text=write(mention.text)) for mention in figure.mentions]
     passages = passages_about(mentions, ref, f"{unlabelled} {figure.figure_text}")
-    parts = [replace(panel, caption=write(panel.caption)) for panel in figure.panels]
+    apart = panels_apart(figure)
+    parts = [
+        replace(panel, caption=write(panel.caption), box=panel.box if panel.label in apart else None)
+        for panel in figure.panels
+    ]
     panels = panel_parts(parts, unlabelled, ref)
     spoken = " ".join((unlabelled, *(mention.text for mention in mentions)))
     components = component_names(figure.figure_text, spoken)
