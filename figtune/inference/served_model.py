@@ -120,9 +120,6 @@ class ServedModel:
     def ask(self, image: Image.Image, prompt: str, decoding: Decoding, *, tokens: bool = False) -> ServedAnswer:
         """Answer a prompt about an RGB image.
 
-        Args:
-            tokens: ask for the chosen tokens and their log probabilities.
-
         Raises:
             UnansweredError: the server refuses this request.
             ResourceError: the server does not answer, or not as the protocol says.

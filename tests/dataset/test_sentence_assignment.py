@@ -19,8 +19,8 @@ FINDING = (
 DETAIL = "In the figure, the red boxes mark people and the blue ones mark cars on the street beside the house."
 
 
-def passage(*sentences: str) -> CitingPassage:
-    return CitingPassage(section="3. Method", sentences=sentences, direct=True)
+def passage(*sentences: str, section: str = "3. Method", direct: bool = True, place: int = 0) -> CitingPassage:
+    return CitingPassage(section=section, sentences=sentences, direct=direct, place=place)
 
 
 def assigned(
@@ -145,6 +145,61 @@ def test_what_follows_a_dropped_sentence_begins_anew() -> None:
     assert shares.describe + shares.explain == (
         "The decoder of the figure fails at night, where all the street lamps glare.",
     )
+
+
+STREET = "In the figure, people on the street are red and all of the cars that wait there are blue."
+HOUSES = "The houses behind the street are drawn in gray and the trees beside it in green lines."
+SHADOWS = "Some trees have long shadows in blue rhombuses."
+
+
+def described(*passages: CitingPassage) -> str:
+    caption = ("A street with people, cars, houses and trees.", SHADOWS)
+    return " ".join(assigned(*passages, caption=caption, is_architecture=False).describe)
+
+
+@pytest.mark.parametrize(
+    ("last", "kept"),
+    [
+        ("In the figure, the trees are green.", True),
+        (HOUSES, False),
+        ("In the figure, the corners of trees are green.", False),
+    ],
+)
+def test_behind_a_gap_only_what_names_the_figure_goes_on(last: str, kept: bool) -> None:
+    gap = f"{SHADOWS[:-1]} with corners."
+    assert described(passage(STREET, gap, last)) == (f"{STREET} {last}" if kept else STREET)
+
+
+def test_nothing_ends_in_a_pointer() -> None:
+    assert described(passage(STREET, "Panel (b) shows a street.")) == STREET
+    assert described(passage(STREET, "Panel (b) shows a street.", SHADOWS)) == STREET
+
+
+def test_passages_make_one_text_where_the_later_names_the_figure() -> None:
+    trees = f"In the figure, {HOUSES[0].lower()}{HOUSES[1:]}"
+    assert described(passage(trees, place=2), passage(STREET, place=1)) == f"{STREET} {trees}"
+    for other in (passage(HOUSES, place=2), passage(trees, section="4. Results", place=2)):
+        assert described(passage(STREET), other) in (STREET, HOUSES, trees)
+    assert described(passage(STREET), passage(trees, HOUSES, direct=False, section="1. Method", place=1)) == STREET
+
+
+def test_passages_of_different_panels_make_one_text() -> None:
+    panels = (
+        "People cross the street behind long blue lines (panel a).",
+        "Trees grow beside the road on green lines (panel b).",
+    )
+    parts = [
+        passage(HOUSES, panels[0]),
+        passage("Some gray houses with blue shadows wait beside trees.", panels[1], place=1),
+    ]
+    assert described(*parts) == " ".join(sentence for part in parts for sentence in part.sentences)
+
+
+def test_an_analysis_is_made_of_several_sections() -> None:
+    later = (
+        "In the figure, the memory stores the tokens of the decoder and feeds them to the encoder of the next image."
+    )
+    assert assigned(passage(MECHANISM), passage(later, section="4. Memory", place=1)).analyze == (MECHANISM, later)
 
 
 def test_sentences_stay_with_the_one_they_lean_on() -> None:
