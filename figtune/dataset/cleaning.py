@@ -22,7 +22,7 @@ _SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|a
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
 _ADDING = re.compile(
-    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\))\s+(?:also|further|additionally|then|next|now|"
+    r"^((?:(?:[Aa]s|[Ii]n|[Ff]rom|[Oo]n)\b[^,]*,\s+)?(?:[Ww]e|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\)))\s+(?:also|further|additionally|then|next|now|"
     r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
 )
 """`We then modify it`: nothing stands before that it could add to."""

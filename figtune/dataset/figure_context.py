@@ -196,11 +196,14 @@ _HEADLINE = re.compile(
 _SPOKEN = re.compile(rf"(?i)\b{_NOUN}\b")
 _OTHERS = re.compile(
     r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|visuali[sz]ations?|visuali[sz]ing|accuracy|curves?|"
-    r"examples?|samples?|heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
-    r"histograms?|bar|charts?|plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|"
-    r"quantitative|failure|dataset|motivation|similarity|scores?|error|loss\s+landscape|versus|vs\.?|effects?\s+of|"
-    r"impact\s+of|number\s+of)\b"
+    r"heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
+    r"histograms?|bar|charts?|plots?|t-?sne|umap|scatter|statistics|confusion|trade-?off|qualitative|"
+    r"quantitative|failure|loss\s+landscape|versus|vs\.?|effects?\s+of|impact\s+of)\b"
 )
+_MATTER = re.compile(
+    r"(?i)\b(?:examples?|samples?|distributions?|datasets?|motivation|similarity|scores?|error|number\s+of)\b"
+)
+"""Words of data, of which a headline that names an architecture may speak: "Pipeline of the dataset"."""
 _FEWEST_NAMES = 3
 
 
@@ -220,7 +223,8 @@ def is_architecture(
     headline = caption[0] if caption else ""
     if kind == "table" or _OTHERS.search(headline):
         return False
-    says_so = _HEADLINE.search(headline) is not None
-    if not has_text or kind != "diagram":
-        return says_so
-    return says_so or (len(components) >= _FEWEST_NAMES and _SPOKEN.search(" ".join((*caption, *spoken))) is not None)
+    if _HEADLINE.search(headline):
+        return True
+    if not has_text or kind != "diagram" or len(components) < _FEWEST_NAMES or _MATTER.search(headline):
+        return False
+    return _SPOKEN.search(" ".join((*caption, *spoken))) is not None

@@ -114,7 +114,7 @@ def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings)
         pad_id=loaded.processor.tokenizer.pad_token_id,
         images=images,
         loss_per=settings.loss_per,
-        weighted=settings.loss_per == "example" or settings.visual_weight > 0,
+        weighted=settings.loss_per != "token" or settings.visual_weight > 0,
     )
 
 

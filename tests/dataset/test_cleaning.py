@@ -45,11 +45,18 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("A matrix of 1, 024 × 64 weights is cut in two.", "A matrix of 1,024 × 64 weights is cut in two.", set()),
     ("A matrix of 64 × 2, 220 weights is cut in two.", "A matrix of 64 × 2,220 weights is cut in two.", set()),
     ("The rest is as done previously.", None, {"text_reference"}),
+    ("A net is trained over two losses, as shown.", "A net is trained over two losses.", {"text_reference"}),
+    ("It is as large as shown in red.", "It is as large as shown in red.", set()),
     ("Details are in the sup. mat.", None, {"supplement_reference"}),
     ("It is faster (Fig. 3 right vs. left).", "It is faster (right vs. left).", {"own_reference"}),
     ("The wave is made by a probe (Fig. 3(a)).", "The wave is made by a probe (panel a).", {"own_reference"}),
     ("The net is cascaded (Fig. 3 A).", "The net is cascaded (panel A).", {"own_reference"}),
     ("Fig. 3B shows masks.", "Panel (B) shows masks.", {"own_reference"}),
+    ("Fig. 3 below shows masks.", "The figure shows masks.", {"own_reference", "text_reference"}),
+    ("In Fig. 3 (on page 30), masks move.", "In the figure, masks move.", {"own_reference", "text_reference"}),
+    ("Masks stand above the diagonal.", "Masks stand above the diagonal.", set()),
+    ("Fig. 3)).", None, {"own_reference", "broken_off"}),
+    ("a) Masks move.", "a) Masks move.", set()),
     ("In Fig. 3A-C, masks move.", "In panels (A) to (C), masks move.", {"own_reference"}),
     ("In Fig. 3 A mask is seen.", "In the figure A mask is seen.", {"own_reference"}),
     ("Figures 3(a) and 3(b) show masks.", "Panels (a) and (b) show masks.", {"own_reference"}),
@@ -354,6 +361,8 @@ def test_connectives_go_where_nothing_stands_before() -> None:
     assert without_leading_connective("Instead of masks, we use boxes.") == "Instead of masks, we use boxes."
     assert without_leading_connective("We then also train it.") == "We train it."
     assert without_leading_connective("The figure also shows that it works.") == "The figure shows that it works."
+    assert without_leading_connective("In the figure, we further train it.") == "In the figure, we train it."
+    assert without_leading_connective("Masks move further away.") == "Masks move further away."
     assert without_leading_connective("mIoU grows.") == "mIoU grows."
     assert without_leading_connective("Some nets have nonetheless been built.") == "Some nets have been built."
     assert without_leading_connective("In the figure, nets also learn.") == "In the figure, nets learn."

@@ -27,7 +27,7 @@ from figtune.models.feature_cache import (
     read_inputs,
 )
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import MetricsLine
+from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import FILE, VisualWeights
@@ -108,21 +108,23 @@ def test_batches_of_another_size_give_the_same_weights(start: Start, tmp_path: P
         assert of_one == pytest.approx(of_other, abs=1e-4)
 
 
-@pytest.mark.parametrize("loss_per", ["token", "example"])
-def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(start: Start, tmp_path: Path, loss_per: str) -> None:
+@pytest.mark.parametrize(("loss_per", "power"), [("token", 0), ("square_root", 0.5), ("example", 1)])
+def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(
+    start: Start, tmp_path: Path, loss_per: LossPer, power: float
+) -> None:
     weighted = weigh(start, tmp_path)
     expected, count = 0.0, 0.0
     for index, each in enumerate(weighted.examples):
         images = start.collator.images.tensors(each.image_sha256)
         weights = torch.tensor(each.example.target_weights)
-        scale = len(weights) if loss_per == "example" else 1
+        scale = len(weights) ** power
         expected += float((weights * -likelihoods(start, index, images).log()).sum()) / scale
         count += float(weights.sum()) / scale
     groups = weighted.groups(((0, 1, 2), (3, 4, 5)) if start.loaded.family.model_type == "gemma3" else ((0,), (3,)))
     if len(groups[0].examples) == 1:
         groups = weighted.groups(tuple((index,) for index in range(len(weighted.examples))))
     for rows in (pack(groups), [[group] for group in groups]):
-        batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)  # type: ignore[arg-type]
+        batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)
         images = concatenate([start.collator.images.tensors(group.image_sha256) for row in rows for group in row])
         loss = CompletionLoss(start.loaded.peft_model, start.loaded.family, weighted=True).eval()
         with torch.no_grad():
