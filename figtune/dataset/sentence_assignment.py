@@ -123,14 +123,15 @@ def assign_sentences(
     own, taken = _without_panels(caption, panels)
     parts = _parts(passages, caption, " ".join((*caption, figure_text)))
     shares = _shares_of(parts, is_architecture=is_architecture)
-    analyze, describe = shares["analyze"], shares["describe"]
+    analyze = _told_together(shares["analyze"], across=True)
     if not _is_analysis(analyze, components, figure_text):
-        describe, analyze = (*analyze, *describe), ()
+        analyze = ()
+        shares["describe"] += shares["analyze"]
+    describe, explain = _told_together(shares["describe"]), _told_together(shares["explain"])
     if is_architecture and not analyze and caption_is_whole:
         rest, others = _parts_of_caption(own, figure_text)
         if _is_analysis(others, components, figure_text):
             own, analyze = rest, others
-    explain = shares["explain"]
     return SentenceShares(
         caption=own,
         panels=taken,
@@ -298,7 +299,7 @@ def _is_about(block: Sequence[str], passage: CitingPassage, topic: frozenset[str
     return len(content_words(text) & topic) >= needed
 
 
-def _shares_of(parts: Sequence[CitingPassage], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
+def _shares_of(parts: Sequence[CitingPassage], *, is_architecture: bool) -> dict[str, list[CitingPassage]]:
     tasks = [_task_of(" ".join(part.sentences), is_architecture=is_architecture) for part in parts]
     shares = {task: [part for part, its in zip(parts, tasks, strict=True) if its == task] for task in _CITING_TASKS}
     largest = max(shares, key=lambda task: _words(shares[task]))
@@ -306,18 +307,15 @@ def _shares_of(parts: Sequence[CitingPassage], *, is_architecture: bool) -> dict
         if task != largest and _words(shares[task]) < _FEWEST_WORDS:
             shares[largest] += shares[task]
             shares[task] = []
-    return {
-        task: tuple(sentence for part in _told_together(share, across=task == "analyze") for sentence in part.sentences)
-        for task, share in shares.items()
-    }
+    return shares
 
 
 def _words(parts: Iterable[CitingPassage]) -> int:
     return sum(count_words(" ".join(part.sentences)) for part in parts)
 
 
-def _told_together(parts: Iterable[CitingPassage], *, across: bool) -> Sequence[CitingPassage]:
-    """Return the longest text of passages, each of which begins with the figure or tells of another panel.
+def _told_together(parts: Iterable[CitingPassage], *, across: bool = False) -> tuple[str, ...]:
+    """Return the sentences of the longest text of passages, each beginning with the figure or telling of another panel.
 
     One that has the figure as its matter comes before one of remarks in brackets.
 
@@ -331,7 +329,7 @@ def _told_together(parts: Iterable[CitingPassage], *, across: bool) -> Sequence[
             before.append(part)
         else:
             texts.append([part])
-    return max(texts, key=_worth)
+    return tuple(sentence for part in max(texts, key=_worth) for sentence in part.sentences)
 
 
 def _worth(text: Sequence[CitingPassage]) -> tuple[bool, int]:
