@@ -152,8 +152,8 @@ def test_captions_that_a_figure_does_not_tell_apart_are_no_choice() -> None:
         ("Overview of the whole network.", "diagram", True),
         ("Overview of the whole network.", "plot", True),
         ("Overview of the baseline for training.", "diagram", False),
-        ("Histogram of the network accuracy.", "plot", False),
-        ("Histogram of the network accuracy.", "diagram", True),
+        ("Histogram for each network accuracy.", "plot", False),
+        ("Histogram for each network accuracy.", "diagram", True),
     ],
 )
 def test_the_kind_of_a_figure_or_its_words_tell_captions_apart(other: str, kind: FigureKind, is_asked: bool) -> None:
