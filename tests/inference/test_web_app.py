@@ -27,8 +27,7 @@ from figtune.core.errors import ResourceError
 from figtune.core.web_access import Access, listening
 from figtune.inference.serve import _application, serve
 from figtune.inference.streaming import AnswerPair
-from figtune.inference.upload import UploadReader
-from figtune.inference.upload_folder import upload_folder
+from figtune.inference.uploads import UploadReader, upload_folder
 from figtune.inference.web_app import AppState
 from tests.browser import Tab
 from tests.conftest import ROOT
