@@ -229,7 +229,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndlessAnswer]:
 def answering(tab: Tab, answer: EndlessAnswer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
     """A page without a model, served here, that is answering a question about a figure of a paper."""
     access = Access(host="127.0.0.1", port=0, password=None)
-    loaded = SimpleNamespace(record=SimpleNamespace(name="none"))
+    loaded = SimpleNamespace(record=SimpleNamespace(title="none"))
     with listening("127.0.0.1", 0) as listener, upload_folder(1 << 26) as folder, ThreadPoolExecutor() as threads:
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
         uploads = UploadReader(folder, SETTINGS.extract)
