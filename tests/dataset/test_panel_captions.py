@@ -53,6 +53,11 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
             {"a": "Cars in a street. All are red.", "b": "", "c": ""},
         ),
         ("Fetched from a table (d) but with others (c).", {"d": "but with others"}, {"d": ""}),
+        (
+            "Masks. (a) Highlighting the cars in a street. (b) Training the network.",
+            {"a": "Highlighting the cars in a street", "b": "Training the network"},
+            {"a": "", "b": "Training the network."},
+        ),
         ("Both scenes.", {"a": "(a) Sky above.", "b": ""}, {"a": "Sky above."}),
     ],
 )
