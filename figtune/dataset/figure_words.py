@@ -39,6 +39,8 @@ _NAME_COLUMN = 0.35
 """Share of a panel's width, at its left, in which the names of rows stand that its neighbours share."""
 _ALONG_ROWS = 0.5
 """Share of its height that they are spread over."""
+_STRIP = 1.5  # heights of a sub-caption
+_LOW = 0.65  # of a panel's height: labels beside it stand in its middle
 _SAME_ROW = 0.7  # of the height of the lower of two panels side by side that both reach over
 _MOST_OVERLAP = 0.15
 """Share of the smaller of two labels that the other may cover: boxes are a little higher than letters."""
@@ -129,13 +131,15 @@ def _in_panel(panel: Panel, labels: Sequence[str], boxes: Sequence[Box]) -> Prin
 
 
 def panels_apart(figure: FigureRecord) -> frozenset[str]:
-    """Return the labels of the panels that a crop shows whole: without half a word, or names of rows that stand at the
-    first panel of several. The others are shown in the whole figure."""
+    """Return the labels of the panels that a crop shows whole: without half a word, names of rows that stand at the
+    first panel of several, or the legend below all of them. The others are shown in the whole figure."""
     labels = figure.figure_text.splitlines()
     boxes = [Box(*box) for box in figure.text_boxes]
     apart = {panel.label for panel in figure.panels if panel.box is not None}
     if len(boxes) != len(labels):
         return frozenset(apart)
+    if any(_has_strip_below(panel, labels, boxes) for panel in figure.panels):
+        return frozenset()
     shares = {panel.label: [_share_inside(box, panel.box) for box in boxes] for panel in figure.panels if panel.box}
     apart -= {label for label, inside in shares.items() if any(_MOST_CUT < share <= 1 - _MOST_CUT for share in inside)}
     words = [place for place, label in enumerate(labels) if _LETTERS.search(label) and not _SUB_CAPTION.match(label)]
@@ -149,6 +153,18 @@ def panels_apart(figure: FigureRecord) -> frozenset[str]:
             }
             apart -= {label for label in beside if not own[label]}
     return frozenset(apart)
+
+
+def _has_strip_below(panel: Panel, labels: Sequence[str], boxes: Sequence[Box]) -> bool:
+    """Return True if more than the end of its sub-caption stands below a panel's label, at its lower end."""
+    if panel.box is None:
+        return False
+    _, top, _, bottom = panel.box
+    mark = f"({panel.label.strip('()[]. ')})"
+    for label, box in zip(labels, boxes, strict=True):
+        if label.startswith(mark) and _share_inside(box, panel.box) > 1 - _MOST_CUT:
+            return box.top > top + _LOW * (bottom - top) and bottom - box.bottom > _STRIP * box.height
+    return False
 
 
 def _has_row_names(panel: Box, words: Sequence[Box]) -> bool:

@@ -161,6 +161,7 @@ def test_panels_are_shown_apart_where_a_crop_holds_all_their_words() -> None:
     sub_captions = (("(a) In", (40.0, 90.0, 60.0, 98.0)), ("(b) Out", (150.0, 90.0, 170.0, 98.0)))
     rows = (("Base", (2.0, 10.0, 20.0, 18.0)), ("Ours", (2.0, 70.0, 20.0, 78.0)))
     assert apart(*sub_captions, rows[0]) == {"a", "b"}
+    assert apart(*((text, (x0, 70.0, x1, 78.0)) for text, (x0, _, x1, _) in sub_captions)) == set()
     assert apart(*sub_captions, *rows) == {"a"}
     assert apart(*sub_captions, *rows, ("Epoch", (150.0, 40.0, 180.0, 48.0))) == {"a", "b"}
     assert apart(*sub_captions, ("Legend", (80.0, 2.0, 150.0, 10.0))) == set()

@@ -89,7 +89,7 @@ def test_much_or_little_text_is_asked_where_the_text_layer_tells(
     assert {each.answer for each in asked(facts) if each.slug == "text"} == ({answer} if answer else set())
 
 
-@each_row(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (0.0, None)])
+@each_row(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (2.1, None), (0.0, None)])
 def test_the_shape_is_asked_where_it_is_clear(aspect: float, answer: str | None) -> None:
     questions = asked(replace(FACTS, aspect=aspect))
     assert {each.answer for each in questions if each.slug == "shape"} == ({answer} if answer else set())
