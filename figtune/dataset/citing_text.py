@@ -204,7 +204,7 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         return "citation_as_noun"
     if not cites(raw, ref) and _ELSEWHERE.search(raw):
         return "table_reference"
-    if _BELOW.search(text):
+    if any(map(text.__contains__, ("below", "above", "following"))) and _BELOW.search(text):
         return "text_reference"
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 from figtune.dataset.references import FigureRef, normalize_self_references
 from figtune.dataset.sentence_faults import has_open_bracket, has_stray_reference, has_wrong_symbols, with_fixed_glyphs
@@ -192,6 +193,7 @@ def without_leading_connective(sentence: str) -> str:
     return _ASIDE.sub(r"\1 ", _ADDING_LATER.sub(r"\1", plain))
 
 
+@lru_cache(maxsize=1024)
 def depends_on_previous(sentence: str) -> bool:
     """Return True if the sentence needs the one before it: it starts with a pronoun or soon refers to "these
     requirements"."""

@@ -197,6 +197,7 @@ def has_stray_reference(sentence: str) -> bool:
     return any(found["before"].lower() not in _LEADS_TO_FIGURE for found in _STRAY.finditer(sentence))
 
 
+@lru_cache(maxsize=1024)
 def is_pointer(sentence: str) -> bool:
     """Return True if the sentence says no more than that the figure is there, or what it is of in a few words."""
     if _CONFIRMS.match(sentence) or _RESULT_IS_SHOWN.search(sentence):
