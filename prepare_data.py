@@ -109,11 +109,11 @@ def _run_all(config: Config) -> None:
 
         rejected_dir = folder_with_rejected(describe(config).build_folder, nothing)
     if config.review and not config.dry_run:
-        from figtune.review.desk import Desk
         from figtune.review.server import serve_review
+        from figtune.review.session import ReviewSession
 
-        desk = Desk(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions, rejected_dir)
-        serve_review(desk, config.access)
+        session = ReviewSession(config.dataset_dir, config.content_dir, config.pdf_dir, config.decisions, rejected_dir)
+        serve_review(session, config.access)
 
 
 def _produce(config: Config, folder: Path) -> StageResult:

@@ -68,9 +68,9 @@ def check(config: Config) -> None:
 def check_request(config: Config) -> None:
     """See that what is to be asked about can be read, and that a page can be served."""
     if config.test_image is not None:
-        from figtune.inference.adapter_record import check_subject
+        from figtune.inference.adapter_record import check_input_file
 
-        check_subject(config.test_image, config.figure, config.answers)
+        check_input_file(config.test_image, config.figure, config.answers)
     if config.serve:
         require("gradio", "--serve", "requirements-serve.txt")
 

@@ -42,7 +42,7 @@ from benchmarks.training_ways import (
 )
 from config import TEST, TRAIN
 from figtune.batching.collator import Collator
-from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.dataset import SplitExample, TokenizedSplit, compact
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.io import sha256_of
 from figtune.inference.generate import generate_answers
@@ -357,7 +357,7 @@ def _random_examples(loaded: LoadedModel, source: ImageSource, images: Sequence[
             length = min(MAX_LENGTH, generator.randint(SHORTEST, LONGEST))
             layout = source.layout(sha256)
             tokens = tokenize_example(loaded.family, loaded.processor, PROMPT, SENTENCE * length, layout, length)
-            examples.append(CompactExample.of(tokens, sha256))
+            examples.append(SplitExample(example=compact(tokens), image_sha256=sha256))
     return TokenizedSplit(examples=examples, truncated=0, left_out=0)
 
 

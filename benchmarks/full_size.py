@@ -30,7 +30,7 @@ from PIL import Image, ImageDraw
 from benchmarks.full_size_model import SIZES, build
 from config import ADAPTER, MODEL, TRAIN
 from figtune.batching.collator import Collator, TrainingBatch, split_model_inputs
-from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.dataset import SplitExample, TokenizedSplit, compact
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.tokenization import tokenize_example
 from figtune.core.io import sha256_of
@@ -161,7 +161,7 @@ def _batch(
     for sha256 in files:
         text, layout = SENTENCE * text_tokens, store.layout(sha256)
         tokens = tokenize_example(loaded.family, loaded.processor, PROMPT, text, layout, text_tokens)
-        examples.append(CompactExample.of(tokens, sha256))
+        examples.append(SplitExample(example=compact(tokens), image_sha256=sha256))
     split = TokenizedSplit(examples=examples, truncated=0, left_out=0)
     collator = Collator(family=loaded.family, pad_id=loaded.processor.tokenizer.pad_token_id, images=store)
     batch, images = split_model_inputs(collator(split.groups(tuple((index,) for index in range(len(files))))))

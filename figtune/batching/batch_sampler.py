@@ -150,10 +150,7 @@ def _fill(examples: Sequence[ExampleLength], groups: Iterable[IndexGroup], limit
 
 
 def _fits(examples: Sequence[ExampleLength], batch: Sequence[IndexGroup], limits: BatchLimits) -> bool:
-    if sum(map(len, batch)) > limits.examples:
-        return False
-    lengths = [_length(examples, group) for group in batch]
-    return max(lengths) * len(first_fit_decreasing(lengths)) <= limits.tokens
+    return sum(map(len, batch)) <= limits.examples and padded_tokens(examples, batch) <= limits.tokens
 
 
 def _length(examples: Sequence[ExampleLength], group: IndexGroup) -> int:
@@ -176,7 +173,7 @@ def passes_of(batches: Sequence[IndexBatch], batches_per_pass: int) -> list[Inde
     ]
 
 
-def padded_tokens(lengths: Sequence[ExampleLength], batch: IndexBatch) -> int:
+def padded_tokens(examples: Sequence[ExampleLength], batch: Sequence[IndexGroup]) -> int:
     """Return the tokens of a batch, padding included."""
-    groups = [lengths[group[0]].shared + sum(lengths[index].own for index in group) for group in batch]
-    return max(groups) * len(first_fit_decreasing(groups)) if groups else 0
+    lengths = [_length(examples, group) for group in batch]
+    return max(lengths) * len(first_fit_decreasing(lengths)) if lengths else 0

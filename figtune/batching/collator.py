@@ -25,6 +25,9 @@ PADDING = -1
 """Group id of padding."""
 SHARED = 0
 """Example id of what the examples of a group share."""
+_EXPONENTS: dict[LossPer, float] = {"token": 0.0, "square_root": -0.5, "example": -1.0}
+"""Power of an example's number of targets by which each of them counts; the middle one is the square averaging of
+InternVL 2.5 (arXiv:2412.05271)."""
 _IMAGE = "image."
 """Prefix of the names of image tensors among a batch's."""
 
@@ -57,8 +60,8 @@ class TrainingBatch:
     """int64[N], the token that each target is predicted at, row * L + column: the one before it in its example; for the
     first after a shared prefix, the prefix's last."""
     weights: Tensor
-    """float32[N], weight of each target in the loss: that of the token (1 without visual weights), times the inverse of
-    its example's number of targets where the loss is per example."""
+    """float32[N], weight of each target in the loss: that of the token (1 without visual weights), times a power of its
+    example's number of targets: 0 for a loss per token, -1/2 per square root, -1 per example."""
 
     @property
     def tokens(self) -> Tensor:
@@ -72,7 +75,7 @@ class TrainingBatch:
 
     @property
     def loss_count(self) -> Tensor:
-        """Number of target tokens, or of examples, that the summed loss is divided by, by their weights: float32[]."""
+        """Number of target tokens, of examples or of what is between, that the summed loss is divided by: float32[]."""
         return self.weights.sum()
 
     def to(self, device: torch.device) -> TrainingBatch:
@@ -165,7 +168,7 @@ class _Columns:
         self.token_index: list[int] = []
         self.group_ids: list[int] = []
         self.example_ids: list[int] = []
-        self.bidirectional: list[bool] = []
+        self.bidirectional: list[int] = []
         self.labels: list[int] = []
         self.targets: list[int] = []
         self.predicted_at: list[int] = []
@@ -182,7 +185,7 @@ class _Columns:
             self._add(example, part, index, example_id)
 
     def _add_targets(self, example: TokenizedExample, part: slice, last_shared: int) -> None:
-        weight = 1 / max(1, example.num_target_tokens) if self._loss_per == "example" else 1.0
+        weight = max(1, example.num_target_tokens) ** _EXPONENTS[self._loss_per]
         of_targets = example.target_weights or (1.0,) * example.num_target_tokens
         start = len(self.input_ids) - part.start
         for place, of_target in enumerate(of_targets, start=example.prompt_length):

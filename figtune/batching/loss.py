@@ -1,22 +1,28 @@
-"""Forward pass and loss, shared by training, validation and evaluation: one module around a model and its head."""
+"""Forward pass and loss, shared by training, validation and evaluation: one module around a model and its head.
+
+The head's projection and the cross-entropy go over a few tokens at a time: full logits are never materialised.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from figtune.batching.chunked_cross_entropy import logits_of, summed_cross_entropy, token_cross_entropy
 from figtune.batching.collator import TrainingBatch, split_model_inputs, training_batch
 from figtune.batching.packing import completions_in_one_row
 from figtune.models.family import FULL, SLIDING, Family, TokenizedExample
 from figtune.models.feature_cache import concatenate
 from figtune.models.full_finetune import FullFinetuneModel
+from figtune.models.liger import CHUNK, fused_loss
 from figtune.models.loading import LoadedModel
 
 
@@ -41,11 +47,7 @@ class CompletionLoss(nn.Module):
         self._weighted = weighted
 
     def forward(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Return the cross-entropy in nats, summed over the target tokens: float32[].
-
-        Args:
-            tensors: as `Collator` returns them.
-        """
+        """Return the cross-entropy in nats, summed over the target tokens: float32[]."""
         return self.loss_sum(*split_model_inputs(tensors))
 
     def loss_sum(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
@@ -56,26 +58,14 @@ class CompletionLoss(nn.Module):
         Args:
             images: tensors of the images of all groups, row by row: see `Family.image_embeddings`.
         """
-        with self._autocast():
+        with self.autocast():
             weights = batch.weights if self._weighted else None
-            return summed_cross_entropy(self._base, self._states(batch, images), batch.targets, weights)
-
-    def logits_at_targets(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the predictions for the target tokens, and these.
-
-        Logits are made only where a label is: over the whole row they would be most of the memory of a step, since the
-        vocabulary has 262 thousand entries.
-
-        Returns:
-            `logits: float32[N, vocabulary]` and `targets: int64[N]`, N target tokens of the whole batch, row by row.
-        """
-        with self._autocast():
-            return logits_of(self._base, self._states(batch, images)), batch.targets
+            return summed_cross_entropy(self._base, self.target_states(batch, images), batch.targets, weights)
 
     def token_losses(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each target token, in nats: float32[N], row by row."""
-        with self._autocast():
-            return token_cross_entropy(self._base, self._states(batch, images), batch.targets)
+        with self.autocast():
+            return token_cross_entropy(self._base, self.target_states(batch, images), batch.targets)
 
     def activation_checkpointing_enable(self, *arguments: object, **named: object) -> None:
         """Recompute activations in the backward pass.
@@ -103,7 +93,7 @@ class CompletionLoss(nn.Module):
         base: PreTrainedModel = self.tuned.get_base_model()
         return base
 
-    def _states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
+    def target_states(self, batch: TrainingBatch, images: Mapping[str, Tensor]) -> Tensor:
         """Return the decoder's last states at the tokens that predict a target: float[N, D]."""
         base = self._base
         masks = attention_masks(batch, base.config.get_text_config(), self._family)
@@ -120,7 +110,8 @@ class CompletionLoss(nn.Module):
         return states.flatten(0, 1)[batch.predicted_at]
 
     @contextmanager
-    def _autocast(self) -> Iterator[None]:
+    def autocast(self) -> Iterator[None]:
+        """Compute in the dtype of the step within the block, where whole parts are trained."""
         with self.tuned.autocast() if isinstance(self.tuned, FullFinetuneModel) else nullcontext():
             yield
 
@@ -218,3 +209,100 @@ def mask_for_backend(base: PreTrainedModel, mask: Tensor) -> Tensor:
     embeddings = base.get_input_embeddings()
     dtype: torch.dtype = embeddings.weight.dtype  # type: ignore[assignment]
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+
+
+def logits_of(base: PreTrainedModel, states: Tensor) -> Tensor:
+    """Return the logits, float32[N, vocabulary], of the decoder's last states, float[N, D]."""
+    return _logits(states, base.lm_head.weight, _cap(base))
+
+
+def summed_cross_entropy(
+    base: PreTrainedModel, states: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Return the cross-entropy in nats, summed: float32[].
+
+    Logits of a few tokens at a time, gone before the next ones are made: those of a whole batch would take as much
+    memory as the decoder's weights. What the gradient needs goes with them, so it is made beside the loss.
+
+    Args:
+        states: float[N, D], the decoder's last ones.
+        targets: int64[N]
+        weights: float32[N], by which each token counts; None for 1.
+    """
+    weight: Tensor = base.lm_head.weight
+    fused = fused_loss(weight.device)
+    # Not of a trained head, which it would copy for each chunk.
+    if fused is not None and weights is None and len(targets) and not weight.requires_grad:
+        return fused(states, weight, targets, _cap(base))
+    loss = partial(_cross_entropy if weights is None else _weighted_cross_entropy, cap=_cap(base))
+    wanted = (targets,) if weights is None else (targets, weights)
+    if torch.is_grad_enabled():
+        found: Tensor = ChunkedCrossEntropy.apply(loss, wanted, states, weight)  # type: ignore[no-untyped-call]
+        return found
+    return torch.stack([loss(chunk, weight, *of_chunk) for chunk, *of_chunk in _chunks(states, *wanted)]).sum()
+
+
+def token_cross_entropy(base: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each token in nats, float32[N]; logits of a few tokens exist at a time.
+
+    Args:
+        states: float[N, D], the decoder's last ones.
+        targets: int64[N]
+    """
+    losses = [
+        F.cross_entropy(logits_of(base, chunk), wanted, reduction="none") for chunk, wanted in _chunks(states, targets)
+    ]
+    return torch.cat(losses)
+
+
+class ChunkedCrossEntropy(Function):
+    """Sum of a loss over chunks of its input, and its gradient to `states` and to a `weight` that is trained."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, loss: Callable[..., Tensor], wanted: tuple[Tensor, ...], states: Tensor, weight: Tensor
+    ) -> Tensor:
+        total = states.new_zeros((), dtype=torch.float32)
+        to_states = torch.empty_like(states)
+        to_weight = torch.zeros_like(weight) if weight.requires_grad else None
+        for chunk, to_chunk, *of_chunk in _chunks(states.detach(), to_states, *wanted):
+            with torch.enable_grad():
+                found = loss(chunk.requires_grad_(), weight, *of_chunk)
+            gradients = torch.autograd.grad(found, [each for each in (chunk, weight) if each.requires_grad])
+            total += found.detach()
+            to_chunk.copy_(gradients[0])
+            if to_weight is not None:
+                to_weight += gradients[1]
+        ctx.save_for_backward(to_states, to_weight)  # type: ignore[arg-type]  # it takes None as well
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        kept: tuple[Tensor | None, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (None, None, *(None if gradient is None else gradient * outer[0] for gradient in kept))
+
+
+def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(torch.split(tensor, CHUNK) for tensor in tensors), strict=True)
+
+
+def _cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+    return F.cross_entropy(_logits(states, weight, cap), targets, reduction="sum")
+
+
+def _weighted_cross_entropy(
+    states: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, cap: float | None
+) -> Tensor:
+    losses = F.cross_entropy(_logits(states, weight, cap), targets, reduction="none")
+    return (losses * weights).sum()
+
+
+def _logits(states: Tensor, weight: Tensor, cap: float | None) -> Tensor:
+    logits = F.linear(states, weight)
+    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()
+
+
+def _cap(base: PreTrainedModel) -> float | None:
+    """Return the softcap of the logits, in decoders that have one."""
+    cap: float | None = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
+    return cap

@@ -36,7 +36,6 @@ def tokenize_example(
     """Return an example to learn from.
 
     Args:
-        image: image tokens of its image.
         max_length: text tokens of prompt, completion and stop token together. A longer completion is cut, at the
             end of a sentence where possible; the stop token stays, or the model would never learn to stop.
 
@@ -98,7 +97,7 @@ def _fitting(processor: Processor, text: str, room: int) -> tuple[tuple[int, ...
         return ids, False
     starts = _starts(processor, text)
     for cut, least in ((_SENTENCE_END, _WORTHWHILE * room), (_WORD_END, 1)):
-        counts = [_tokens_before(starts, match.end()) for match in cut.finditer(text)]
+        counts = [sum(start < match.end() for start in starts) for match in cut.finditer(text)]
         if fitting := [count for count in counts if least <= count <= room]:
             return ids[: fitting[-1]], True
     return ids[:room], True
@@ -109,7 +108,3 @@ def _starts(processor: Processor, text: str) -> list[int]:
     tokenizer = processor.tokenizer
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
     return [start for start, _ in encoded["offset_mapping"]]
-
-
-def _tokens_before(starts: list[int], position: int) -> int:
-    return sum(start < position for start in starts)

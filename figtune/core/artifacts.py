@@ -181,7 +181,8 @@ def stale_reason(stage: Stage, origin: Provenance, *, force: bool) -> str | None
         return "asked for with --force"
     manifest = read_manifest(stage.folder, stage.command)
     if manifest is None:
-        return "not finished last time" if _has_outputs(stage) else "not made yet"
+        begun = any((stage.folder / name).exists() for name in stage.outputs)
+        return "not finished last time" if begun else "not made yet"
     if manifest.fingerprint != fingerprint(stage, origin):
         return _difference(stage, manifest, origin)
     # Every layout was once the only one, which is called 0.
@@ -213,7 +214,6 @@ def check_files(folder: Path, files_sha256: str, command: str, reads: tuple[str,
     Args:
         files_sha256: of the record itself.
         reads: names directly below the folder; empty for all.
-        reader: the stage that is about to read them.
 
     Raises:
         ArtifactMissingError: a file is missing or was changed.
@@ -272,10 +272,6 @@ def _software_versions() -> Iterator[tuple[str, str]]:
 def invalidate(stage: Stage) -> None:
     """Declare the artifact unfinished, before anything in it is touched."""
     (stage.folder / MANIFEST_FILE).unlink(missing_ok=True)
-
-
-def _has_outputs(stage: Stage) -> bool:
-    return any((stage.folder / name).exists() for name in stage.outputs)
 
 
 def _entries(folder: Path, names: Iterable[str], bulk: tuple[str, ...]) -> Iterator[FileEntry]:

@@ -89,10 +89,6 @@ def parse_settings(
     """Return the settings of a command line: the defaults, a preset or a settings file, changed by flags.
 
     Args:
-        arguments: arguments without the program's name.
-        program: the script's name, for `--help`.
-        description: what the script does, for `--help`.
-        presets: functions that return the settings of a preset, by its name.
         one_run_only: dotted names of settings that are not taken from a settings file.
 
     Raises:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -219,11 +220,7 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         return ImageCms.ImageCmsTransform(
             ImageCms.ImageCmsProfile(lab), ImageCms.ImageCmsProfile(srgb), "LAB", "RGB"
         ).apply
-    return _on_white if image.has_transparency_data else _to_rgb
-
-
-def _to_rgb(strip: Image.Image) -> Image.Image:
-    return strip.convert("RGB")
+    return _on_white if image.has_transparency_data else methodcaller("convert", "RGB")
 
 
 def _on_white(strip: Image.Image) -> Image.Image:

@@ -123,12 +123,9 @@ def constants(module: str) -> dict[str, object]:
             # An int where a float is meant stays as it was written: 3 epochs are not shown as 3.0.
             found[name] = value if type(value) is int and kind is float else converted
         except msgspec.ValidationError as misfit:
-            raise UsageError(f"{name} = {value!r}: {_lowered(str(misfit))}", "write another value") from None
+            problem = str(misfit)
+            raise UsageError(f"{name} = {value!r}: {problem[:1].lower()}{problem[1:]}", "write another value") from None
     return found
-
-
-def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 @contextmanager

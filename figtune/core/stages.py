@@ -83,8 +83,6 @@ def run_if_stale(
     An artifact that is built apart replaces the earlier one when it is whole; until then that one stays as it is.
 
     Args:
-        produce: writes the artifact into the folder that it is given.
-        lock_folders: folders that no other run may write to meanwhile.
         shared: all processes of a launcher may run `produce` together. Rank 0 decides, locks and writes; the others
             follow it.
 
@@ -104,7 +102,9 @@ def run_if_stale(
         origin, reason = broadcast(lambda: _begun(stage, force=force))
         if reason is None:
             logger.debug(f"{stage.name}: the manifest in {stage.folder} is current")
-            return StageSummary(stage=stage, reason=None, result=_recorded(stage), seconds=0.0)
+            manifest = read_json(stage.folder / artifacts.MANIFEST_FILE, artifacts.Manifest, stage.command)
+            recorded = StageResult(counts=manifest.counts, failed=manifest.failed)
+            return StageSummary(stage=stage, reason=None, result=recorded, seconds=0.0)
         with (
             _cleared_on_failure(stage) if is_rank_zero() else nullcontext(),
             shortages_explained(stage.folder),
@@ -151,11 +151,6 @@ def _cleared_on_failure(stage: Stage) -> Iterator[None]:
         if stage.staging_folder is not None:
             shutil.rmtree(stage.staging_folder, ignore_errors=True)
         raise
-
-
-def _recorded(stage: Stage) -> StageResult:
-    manifest = read_json(stage.folder / artifacts.MANIFEST_FILE, artifacts.Manifest, stage.command)
-    return StageResult(counts=manifest.counts, failed=manifest.failed)
 
 
 def _timed(stage: Stage, reason: str, produce: Callable[[Path], StageResult]) -> StageSummary:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
 from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject, likens
-from figtune.dataset.sentence_faults import is_pointer, points_at_figure
+from figtune.dataset.sentence_faults import is_pointer, points_at_figure, presents_a_part
 from figtune.dataset.sentences import count_words, is_closed, split_sentences
 from figtune.dataset.vocabulary import SAYS_LITTLE, STOPWORDS
 from figtune.extraction.records import Mention
@@ -32,15 +32,20 @@ _LOOKS = re.compile(
 _TELLS_OF_IT = re.compile(r"(?:It|They|Its|Their|This|These|Here|Where|From\s+(?:this|these|it))\b")
 """Opening of a sentence about what the sentence before has named."""
 _SUBJECT = re.compile(r"(?:The|Both|Each|All|Most)\s+((?:[\w-]+\s+){1,3}?)(?=\w+(?:s|ed|e)\b|is\b|are\b|has\b|have\b)")
+_DEFINITE = re.compile(r"\b[Tt](?:he|hese|hose)\s+((?:[\w-]+\s+){0,2}[\w-]+)")
 _CONTENT_WORD = re.compile(r"[^\W\d_][\w-]{3,}|\b[A-Z][A-Z\d]{2}\b")
 _LEAVES = re.compile(
     r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?:we|this\s+paper|our\s+(?:contributions?|work|paper))\s+(?:\w+ly\s+|also\s+|further\s+|then\s+|thus\s+|"
-    r"therefore\s+)?(?:propose|introduce|define|describe|discuss|leave|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
+    r"therefore\s+|first\s+)?(?:propose|introduce|define|describe|discuss|leave|begin|start|turn|proceed|refer|conduct|report|argue|hope|plan|set|choose|fix|test|perform|will|would|outline|"
     r"note\s+that\s+we|do\s+not)\b|^(?:Motivated|Inspired)\s+by\b|^(?:In|Throughout)\s+(?:this|our|the\s+(?:following|next))\s+(?:paper|work|section|study)\b|"
     r"^(?:To\s+(?:solve|address|tackle|overcome|alleviate|mitigate|remedy)|There\s+are\s+(?:many|several|various|two|three)\s+(?:works|methods|approaches))\b|"
     r"^To\s+(?:demonstrate|verify|validate|evaluate|assess)\b[^,]*,\s+we\b|"
     r"^To\s[^,]*,\s+we\s+(?:tackle|address|take|consider)\b|"
-    r"\bin\s+this\s+(?:paper|work)\b|\banother\s+(?:way|approach|line|solution|option|alternative)\b",
+    r"\bin\s+this\s+(?:paper|work)\b|\banother\s+(?:\w+\s+)?(?:way|approach|line|solution|option|alternative|question)\b|"
+    r"^(?:(?:[\w-]+\s?){1,3},\s+)?(?!these|those|such)(?:[\w-]+\s+){0,4}(?:approaches|methods?|works|studies|techniques|algorithms|solutions|researchers)\s+"
+    r"(?:(?:typically|usually|often|commonly|generally|mostly|mainly|primarily|rel(?:y|ies)|requires?|assumes?|needs?|suffers?|focus(?:es)?)\b|"
+    r"have\s+(?:\w+ly\s+)?\w+ed\b)|"
+    r"^[^,;:]*\b(?:is|are|been)\s+(?:commonly|widely|often|typically|usually|frequently)\s+(?:used|employed|adopted|applied)\b",
     re.IGNORECASE,
 )
 """A sentence that turns from the figure to what the paper does about it."""
@@ -52,11 +57,18 @@ _ROW_OF_TABLE = re.compile(
 )
 """`Index-2`, `Exp. (b)`: names of a table's rows."""
 _FRAGMENT = re.compile(
-    r"[a-z]{2,}|(?:Where|Which|Whose)\b|Given\b[^,]*\.$|As\s+\w+\s+in\s+(?:the\s+figure|panels?\s[^,]*),\s+\w+ing\b[^,]*$|"
+    r"[a-z]{2,}|\((?![A-Za-z\d]{1,3}\))|(?:Where|Which|Whose)\b|To\s[^,]*,(?:\s+\w+ing\b[^,]*,)?\s+as\s+\w+\s+in\s+the\s+figure\W*$|"
+    r"[^:]*:\s+\(?\w{1,3}\)\W*$|Given\b[^,]*\.$|As\s+\w+\s+in\s+(?:the\s+figure|panels?\s[^,]*),\s+\w+ing\b[^,]*$|"
     r"(?:Divide|Split|Train|Apply|Compute|Select|Choose|Replace|Remove|Merge|Sample|Extract|Feed|Pass|Add|Take|Repeat|Update|"
     r"Initiali[sz]e|Generate|Combine|Concatenate|Use|Keep|Set|Find|Build)\s+(?:an?|the|our|each|all|every|its|their|both|two|three)\b"
 )
 """`Which is small.`; `Divide the mask into parts.` behind a heading that was cut."""
+_BELOW = re.compile(
+    r"(?i)\b(?:code|commands?|calls?|options?|listings?|outputs?|printouts?|snippets?|scripts?|equations?|formulas?|discussion|text)"
+    r"\s+(?:(?:is|are)\s+)?(?:\w+\s+)?(?:below|above)\b|\b(?:shown|given|listed|displayed|printed|described|discussed|explained|mentioned)\s+"
+    r"(?:below|above)\b(?!\s+(?:the|an?|each|its|it)\b)|\b(?:the\s+)?following\s+(?:\w+\s+)?(?:code|commands?|calls?|listings?|scripts?|snippets?)\b"
+)
+"""`the options shown below`: a place of the page on which the figure is not."""
 _COMPARES_RESULTS = re.compile(r"(?i)\b(?:better|outperform\w*|improve\w*|surpass\w*|superior)\b")
 """A result, to which a figure that is cited afterwards adds something else: an example, a reason."""
 _FIRST_ITEM = re.compile(r":\s+\(?(?:A|a|1|i|I)\)\s")
@@ -68,6 +80,8 @@ _OF_OTHERS = re.compile(
 )
 _FUNCTION = re.compile(r"\b[A-Za-zα-ω]\([a-zα-ω](?:,\s?[a-zα-ω])*\)")
 _INDEXED = re.compile(r"\b[A-Za-zα-ωΑ-Ω]\w{0,2}_\{?\w")
+_DENOTED = re.compile(r"\b(?:denoted?|represented|expressed|written)\s+(?:as|by)\s+(\w+_\w+|[B-HJ-Zb-zα-ω]\b)")
+"""`is denoted as f_i`: a name that the figure does not use."""
 _MOST_INDEXED = 3
 _EXACT_NUMBER = re.compile(r"(?<![\w.+])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+|10\s?[−–-]\s?\d|\d{3,})(?![\w+])")
 _NAME_BEFORE = re.compile(r"\b[A-Z][\w+]*[\s-]$")
@@ -83,6 +97,8 @@ class CitingPassage:
     """True if a main clause is about the figure, rather than a remark in brackets."""
     introduced: bool = False
     """True if the first sentence, or one before it that says no more, presents the figure."""
+    place: int = 0
+    """Number among the passages in reading order."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ class CitingText:
 
 @dataclass(frozen=True)
 class _Sentence:
+    raw: str
     text: str | None
     """None where cleaning dropped it."""
     is_bare_pointer: bool
@@ -119,7 +136,7 @@ def passages_about(mentions: Iterable[Mention], ref: FigureRef, seen: str) -> Ci
         for run in _runs(sentences, vocabulary, removed):
             passage = _passage(mention.section, [sentences[index] for index in run], vocabulary)
             if passage.sentences and passage.sentences not in {other.sentences for other in found}:
-                found.append(passage)
+                found.append(replace(passage, place=len(found)))
     return CitingText(found=tuple(sorted(found, key=lambda passage: not passage.direct)), removed=removed)
 
 
@@ -136,6 +153,12 @@ def repeats(sentence: str, known: Iterable[str]) -> bool:
     return any(len(words & _telling_words(other)) >= _SAME_SENTENCE * len(words) for other in known)
 
 
+def hangs(sentence: str, gap: Iterable[str], known: frozenset[str]) -> bool:
+    """Return True if only sentences that are gone have named what "the gray rhombuses" are."""
+    lost = content_words(" ".join(gap)) - known
+    return any(content_words(found[1]) & lost for found in _DEFINITE.finditer(sentence))
+
+
 def _telling_words(sentence: str) -> frozenset[str]:
     words = content_words(sentence) - SAYS_LITTLE
     return frozenset(_SAME.sub("better", word) for word in words) or frozenset(sentence.lower().split())
@@ -148,6 +171,7 @@ def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Senten
         removed[rule] += 1
         text = None
     return _Sentence(
+        raw=raw,
         text=text,
         is_bare_pointer=text is not None and is_pointer(without_leading_connective(text)),
         cites=mentions_it,
@@ -174,10 +198,14 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         or len(_INDEXED.findall(text)) > _MOST_INDEXED
     ):
         return "mostly_symbols"
+    if any(symbol[1] not in known for symbol in _DENOTED.finditer(text)):
+        return "mostly_symbols"
     if _OF_OTHERS.search(text):
         return "citation_as_noun"
     if not cites(raw, ref) and _ELSEWHERE.search(raw):
         return "table_reference"
+    if _BELOW.search(text):
+        return "text_reference"
     return None
 
 
@@ -194,17 +222,19 @@ def _runs(
     """Yield indices of sentences that belong together: from one that cites the figure to the last that goes on about
     it."""
     free_from = 0
+    told = vocabulary
     for index, sentence in enumerate(sentences):
         if not sentence.cites or sentence.text is None or index < free_from:
             continue
         start = _start(sentences, index, free_from, vocabulary)
-        if start is None:
+        if start is None or (free_from and hangs(sentence.text, [s.raw for s in sentences[free_from:start]], told)):
             removed["leans_on_removed"] += 1
             continue
         # A remark in brackets does not make the figure what the paragraph is about.
         known = vocabulary | content_words(sentence.text) if sentence.direct else vocabulary
         end = _end(sentences, index, known)
         free_from = end
+        told |= content_words(" ".join(sentence.raw for sentence in sentences[start:end]))
         yield tuple(range(start, end))
 
 
@@ -229,11 +259,16 @@ def _end(sentences: Sequence[_Sentence], index: int, vocabulary: frozenset[str])
     """Return one past the last sentence that goes on about the figure."""
     end = index + 1
     at_most = _MAX_CONTINUATION if sentences[index].direct else 1
+    # "Fig. 2 shows speed. Fig. 3 shows accuracy. Ours is better.": of both.
+    before = sentences[index - 1] if index and sentences[index].is_bare_pointer else None
+    after_another = before is not None and before.cites_others and not _ELSEWHERE.search(before.raw)
     while end < len(sentences) and end - index <= at_most:
         text = sentences[end].text
         # What follows a mere pointer tells what it points at.
         introduced = sentences[end - 1].is_bare_pointer and text is not None and not _LEAVES.search(text)
-        if text is None or not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
+        if text is None or (after_another and not sentences[end].cites):
+            break
+        if not (introduced or sentences[end].cites or _continues_topic(text, vocabulary)):
             break
         vocabulary |= content_words(text) if introduced else frozenset()
         end += 1
@@ -256,10 +291,15 @@ def _passage(section: str, sentences: Sequence[_Sentence], vocabulary: frozenset
         pointer = before.text if before is not None and before.is_bare_pointer else None
         # "The network is shown in Fig. 3. It has two branches.": the pointer names what the next one tells of.
         named = pointer is not None and _is_named_by(pointer, sentence.text, vocabulary)
-        if stands or not (named or depends_on_previous(sentence.text)):
-            texts.append(sentence.text)
-        elif pointer is not None and (named or _TELLS_OF_IT.match(sentence.text)):
+        leans = depends_on_previous(sentence.text)
+        if pointer is not None and (
+            named or (leans and _TELLS_OF_IT.match(sentence.text)) or (not leans and presents_a_part(pointer))
+        ):
             texts += (pointer, sentence.text) if not depends_on_previous(pointer) else ()
+        elif stands or not leans:
+            texts.append(sentence.text)
+        elif texts:
+            break  # What comes behind a gap would lean on it.
     return CitingPassage(
         section=section,
         sentences=_as_beginning(_without_cut_list(texts)),

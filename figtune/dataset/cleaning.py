@@ -22,7 +22,7 @@ _SHORTENED = re.compile(r"\(?w/o?\W?$|\(?w\.r\.t\W*$|\(?(?:e\.g|i\.e|vs|cf|etc|a
 _PLAIN_NUMBER = re.compile(r"\W?\d+(?:\.\d+)?[%×x]?\W?$|\(?[a-h0-9]{1,2}\)\W?$")
 _LEADING_CONNECTIVE = re.compile(rf"^(?:(?:(?:{'|'.join(CONNECTIVES)}),|{'|'.join(CONNECTIVES_WITHOUT_COMMA)})\s+)+")
 _ADDING = re.compile(
-    r"^(We|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\))\s+(?:also|further|additionally|then|next|now|"
+    r"^((?:(?:[Aa]s|[Ii]n|[Ff]rom|[Oo]n)\b[^,]*,\s+)?(?:[Ww]e|The\s+(?:figure|table)|This\s+(?:figure|table)|Panels?\s\([a-hA-H]\)))\s+(?:also|further|additionally|then|next|now|"
     r"therefore|thus|hence|finally|again)\s+(?=[a-z])"
 )
 """`We then modify it`: nothing stands before that it could add to."""
@@ -42,6 +42,7 @@ _DEPENDS_ON_PREVIOUS_LATER = re.compile(
     r"^.*\bin\s+(?:this|these|that|those|such|both)\s+(?:cases?|settings?|scenarios?|situations?|respects?)\b|"
     r"^(?:\S+\s+){1,9}?(?:(?:this|these)\b(?!\s+(?:figure|table|diagram|plot|panels?|paper|work|section|study|illustration)s?\b)|"
     r"(?:those|such|said)\b(?!\s+(?:as|who|that|which|of|from|in|with|by|on)\b)|(?:the\s+)?(?:above|aforementioned|former|latter|do(?:ing)?\s+so)\b(?!\s+the\b))|"
+    r"^.*\bsuch\s+an?(?!.*\b(?:as|that)\b)(?:\s+[\w-]+){1,3}\W*$|"
     r"^(?:\S+\s+){1,6}?instead\b(?!\s+of\b)"
 )
 _THIS = re.compile(
@@ -57,6 +58,7 @@ _NAMED_BEFORE = re.compile(
     r"finding|difference|gap|limitation|challenge|assumption)\w*\b(?!\s+(?:of|for|that|why|behind|in|between|with|to|how|whether)\b)|"
     r"^(?:An?|One)\s+(?:[\w-]+\s+)?(?:example|instance|alternative|option|exception)\s+is\b|"
     r"^An?\s+(?:naive|simple|possible|straightforward|natural|common|typical|better)\s+(?:solution|approach|way|choice|remedy)\s+is\b|"
+    r"^The\s+(?:only|main|key|major)\s+(?:addition|difference|change|exception|modification)s?\s+(?:is|are|was|were)\b|"
     r"^An?\s+(?:more|less|simpler|better|larger|smaller|further|second|third)\s(?!.*\bthan\b)|"
     r"^(?:The|Our)\s+(?:\S+\s+){1,5}?(?:then|subsequently)\b|"
     r"^The\s+(?:resulting|corresponding|respective|obtained|remaining|rest)\b(?!\s+[\w-]+\s+(?:of|for|to)\b)|"
@@ -78,7 +80,7 @@ _FIRST = re.compile(r"^First(?:ly)?,\s+")
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
 _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
-_LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
+_LIST_ITEM = re.compile(r"\(?[a-z](?:(?:\s?[,&–-]\s?|\sand\s)[a-z])*(?:\)|[.:](?=\s))")
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
     r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-hA-H]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"

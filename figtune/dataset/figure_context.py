@@ -11,9 +11,9 @@ from functools import partial
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
 from figtune.dataset.components import complete_names, component_names
-from figtune.dataset.figure_words import PrintedWords, printed_words
+from figtune.dataset.figure_words import PrintedWords, panels_apart, printed_words
 from figtune.dataset.panel_captions import PanelPart, panel_parts
-from figtune.dataset.questions import FigureFacts
+from figtune.dataset.questions import FigureFacts, OtherCaption
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
@@ -63,7 +63,7 @@ def build_context(
     figure: FigureRecord,
     paper: PaperRecord,
     max_context_words: int,
-    other_caption: str = "",
+    other_caption: OtherCaption | None = None,
     extra_context: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
@@ -71,7 +71,7 @@ def build_context(
     Args:
         max_context_words: how much of the caption a prompt may hold.
         extra_context: the field of that name.
-        other_caption: first sentence of the caption of another figure of the paper.
+        other_caption: of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
     write = _index_writer(dict(figure.indices))
@@ -79,7 +79,11 @@ def build_context(
     caption = clean(unlabelled, ref)
     mentions = [replace(mention, text=write(mention.text)) for mention in figure.mentions]
     passages = passages_about(mentions, ref, f"{unlabelled} {figure.figure_text}")
-    parts = [replace(panel, caption=write(panel.caption)) for panel in figure.panels]
+    apart = panels_apart(figure)
+    parts = [
+        replace(panel, caption=write(panel.caption), box=panel.box if panel.label in apart else None)
+        for panel in figure.panels
+    ]
     panels = panel_parts(parts, unlabelled, ref)
     spoken = " ".join((unlabelled, *(mention.text for mention in mentions)))
     components = component_names(figure.figure_text, spoken)
@@ -118,7 +122,7 @@ def build_context(
 
 
 def _facts(
-    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: str, spoken: str
+    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: OtherCaption | None, spoken: str
 ) -> FigureFacts:
     return FigureFacts(
         figure_id=figure.figure_id,
@@ -196,11 +200,14 @@ _HEADLINE = re.compile(
 _SPOKEN = re.compile(rf"(?i)\b{_NOUN}\b")
 _OTHERS = re.compile(
     r"(?i)\b(?:comparisons?|compared|results?|performance|ablations?|visuali[sz]ations?|visuali[sz]ing|accuracy|curves?|"
-    r"examples?|samples?|heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
-    r"histograms?|bar|charts?|plots?|t-?sne|umap|distributions?|scatter|statistics|confusion|trade-?off|qualitative|"
-    r"quantitative|failure|dataset|motivation|similarity|scores?|error|loss\s+landscape|versus|vs\.?|effects?\s+of|"
-    r"impact\s+of|number\s+of)\b"
+    r"heat\s?maps?|attention\s+maps?|activation\s+maps?|feature\s+maps?\s+of|matri(?:x|ces)|"
+    r"histograms?|bar|charts?|plots?|t-?sne|umap|scatter|statistics|confusion|trade-?off|qualitative|"
+    r"quantitative|failure|loss\s+landscape|versus|vs\.?|effects?\s+of|impact\s+of)\b"
 )
+_MATTER = re.compile(
+    r"(?i)\b(?:examples?|samples?|distributions?|datasets?|motivation|similarity|scores?|error|number\s+of)\b"
+)
+"""Words of data, of which a headline that names an architecture may speak: "Pipeline of the dataset"."""
 _FEWEST_NAMES = 3
 
 
@@ -220,7 +227,8 @@ def is_architecture(
     headline = caption[0] if caption else ""
     if kind == "table" or _OTHERS.search(headline):
         return False
-    says_so = _HEADLINE.search(headline) is not None
-    if not has_text or kind != "diagram":
-        return says_so
-    return says_so or (len(components) >= _FEWEST_NAMES and _SPOKEN.search(" ".join((*caption, *spoken))) is not None)
+    if _HEADLINE.search(headline):
+        return True
+    if not has_text or kind != "diagram" or len(components) < _FEWEST_NAMES or _MATTER.search(headline):
+        return False
+    return _SPOKEN.search(" ".join((*caption, *spoken))) is not None

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from figtune.dataset.citing_text import CitingPassage, content_words, repeats
+from figtune.dataset.citing_text import CitingPassage, content_words, hangs, repeats
 from figtune.dataset.cleaning import continues_previous, depends_on_previous, without_leading_connective
 from figtune.dataset.components import mentioned
 from figtune.dataset.panel_captions import PanelPart
@@ -30,7 +30,9 @@ _FEWEST_WORDS = 12
 _FEWEST_TOLD_WORDS = 13
 """Shorter ones that have none to join are left out: one clause about one corner."""
 _FEWEST_ANALYZED_WORDS = 22
-_FEWEST_DEEDS = 3
+_FEWEST_DEEDS = 2
+_FEWEST_NAMES = 3
+"""Names of components below which a text need not mention one: most others were not read."""
 _FEWEST_WORDS_OF_FIGURE = 3
 _LEAST_SHARE_OF_FIGURE = 0.2
 """Share of the words printed in it, where they are few."""
@@ -41,16 +43,21 @@ _SHARED_WORDS_OF_ASIDE = 5
 """Fewest words where a paragraph cites the figure in brackets only: more words must tell that it is about it."""
 _BACKGROUND = re.compile(r"(?i)\b(?:introduction|related|background|prior|previous|motivation|preliminar)")
 """Sections that cite a figure in brackets beside what they tell of the field."""
+_WORDS_OF_OPENING = 10
+"""Words within which a sentence that goes on behind another passage names the figure: not as a remark at its end."""
 _CITES = re.compile(
-    r"(?i)\bthe\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
+    r"(?i)\b(?:the|this)\s+(?:figure|table|diagram|plots?)\b|\bpanels?\s\(?[a-h]\b|\((?:left|right|top|bottom|middle|cent)"
 )
+_PANEL = re.compile(r"(?i)\bpanels?\s\(?([a-h])\b")
 _LOOKS_AT = re.compile(
     r"(?i)\b(?:red|green|blue|orange|yellow|purple|gr[ae]y|black|white|dashed|dotted|solid|bold|arrows?|lines?|curves?|"
     r"rows?|columns?|left|right|top|bottom|circles?|axis|axes|highlighted|colou?rs?|colou?red|heat\s?maps?)\b"
 )
 """Words by which a single sentence tells of what can be seen."""
 _LABEL = re.compile(r"^\(?[a-h](?:\)|[.:])[.:]?\s*")
+_NAMED = re.compile(r"\b[Tt]he\s+[\w-]+(?=[\s,.;])")
 _PLACE = re.compile(r"(?:Top|Bottom|Upper|Lower|Left|Right|Middle|Cent(?:er|re))\b[^.:]{0,20}:")
+_CITING_TASKS = ("explain", "analyze", "describe")
 _FINDINGS = re.compile(
     r"(?i)\b(?:outperform\w*|better|worse|best|worst|improv\w*|superior\w*|significant\w*|accura\w*|performance|results?|"
     r"demonstrat\w*|suggest\w*|indicat\w*|observ\w*|evident\w*|evidence|conclu\w*|reveal\w*|confirm\w*|validat\w*|"
@@ -114,15 +121,17 @@ def assign_sentences(
         components: names printed in the figure; what mentions none of them is no analysis of it.
     """
     own, taken = _without_panels(caption, panels)
-    shares = _shares_of(_parts(passages, caption, " ".join((*caption, figure_text))), is_architecture=is_architecture)
-    analyze, describe = shares["analyze"], shares["describe"]
+    parts = _parts(passages, caption, " ".join((*caption, figure_text)))
+    shares = _shares_of(parts, is_architecture=is_architecture)
+    analyze = _told_together(shares["analyze"], across=True)
     if not _is_analysis(analyze, components, figure_text):
-        describe, analyze = (*analyze, *describe), ()
+        analyze = ()
+        shares["describe"] += shares["analyze"]
+    describe, explain = _told_together(shares["describe"]), _told_together(shares["explain"])
     if is_architecture and not analyze and caption_is_whole:
-        rest, others = _parts_of_caption(own)
+        rest, others = _parts_of_caption(own, figure_text)
         if _is_analysis(others, components, figure_text):
             own, analyze = rest, others
-    explain = shares["explain"]
     return SentenceShares(
         caption=own,
         panels=taken,
@@ -148,7 +157,9 @@ def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_tex
     deeds = _DEED.findall(" ".join(working))
     if count_words(told) < _FEWEST_ANALYZED_WORDS or len({deed[:5].lower() for deed in deeds}) < _FEWEST_DEEDS:
         return False
-    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (components and not mentioned(told, components)):
+    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (
+        len(components) >= _FEWEST_NAMES and not mentioned(told, components)
+    ):
         return False
     printed = content_words(figure_text)
     return len(printed & content_words(told)) >= min(_FEWEST_WORDS_OF_FIGURE, _LEAST_SHARE_OF_FIGURE * len(printed))
@@ -186,66 +197,97 @@ def _standing(sentences: Sequence[str], gone: set[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _parts_of_caption(caption: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _parts_of_caption(caption: tuple[str, ...], figure_text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the first sentence and the others; all and none where those do not stand alone.
 
-    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes.
+    A first sentence too short for a target ("Overview.") says nothing that the others do not: it goes. "The images"
+    at the beginning of the others stand alone only where the first has not introduced them, or the figure names them;
+    "the encoder" does.
     """
     headline, others = caption[:1], caption[1:]
     is_list = any(_LABEL.match(sentence) or _PLACE.match(sentence) for sentence in caption)
     if not others or is_list or depends_on_previous(others[0]):
         return caption, ()
+    named = content_words(" ".join(_NAMED.findall(others[0])))
+    leans_on = named & content_words(headline[0]) - content_words(figure_text)
+    if any(not _MECHANISM.fullmatch(word) for word in leans_on):
+        return caption, ()
     return headline if count_words(headline[0]) >= _FEWEST_CAPTION_WORDS else (), others
 
 
-def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[tuple[str, ...]]:
+def _parts(passages: Iterable[CitingPassage], caption: Sequence[str], known: str) -> list[CitingPassage]:
     """Return what each passage says of the figure, without what the caption or an earlier passage has said.
 
     Args:
         known: words of the caption and the figure, by which a block is told to be about it.
     """
     topic = content_words(known)
-    kept: list[tuple[str, ...]] = []
+    kept: list[CitingPassage] = []
     for passage in passages:
         if not passage.direct and _BACKGROUND.search(passage.section):
             continue
-        part: list[str] = []
-        is_whole = True
-        blocks = _grouped(passage.sentences)
-        for number, block in enumerate(blocks):
-            said = [*caption, *(sentence for other in kept for sentence in other), *part]
-            if len(block) == 1:
-                said += [sentence for later in blocks[number + 1 :] for sentence in later]
-            repeated = [repeats(sentence, said) and not is_pointer(sentence) for sentence in block]
-            # What leans on a repeated sentence goes with it.
-            new = block[: repeated.index(True) if True in repeated else len(block)]
-            if new and _is_about(new, passage, topic, part):
-                part += new if is_whole else (without_leading_connective(new[0]), *new[1:])
-            elif new and passage.introduced:
-                break  # What comes behind a gap would lean on it.
-            is_whole = len(new) == len(block) and part[-len(new) :] == list(new)
+        said = [*caption, *(sentence for other in kept for sentence in other.sentences)]
+        part = _part(passage, said, topic)
         # One sentence beside a remark in brackets tells of a corner at most, unless of what can be seen.
         if part and (len(part) > 1 or passage.direct or _looks_at(part[0])):
-            kept.append(tuple(part))
+            kept.append(replace(passage, sentences=tuple(part)))
     return kept
+
+
+def _part(passage: CitingPassage, said: Sequence[str], topic: frozenset[str]) -> list[str]:
+    """Return the sentences of a passage that are new and about the figure, up to a gap that later ones lean on.
+
+    What shares no words with the figure stays between sentences that do.
+    """
+    part: list[str] = []
+    between: list[str] = []
+    gap: list[str] = []
+    blocks = _grouped(passage.sentences)
+    for number, block in enumerate(blocks):
+        later = [sentence for other in blocks[number + 1 :] for sentence in other] if len(block) == 1 else []
+        repeated = [repeats(sentence, (*said, *part, *later)) and not is_pointer(sentence) for sentence in block]
+        # What leans on a repeated sentence goes with it.
+        new = block[: repeated.index(True) if True in repeated else len(block)]
+        if all(map(is_pointer, new)):
+            new = ()
+        elif not _is_about(new, passage, topic, part):
+            if passage.introduced:
+                break  # What comes behind a gap would lean on it.
+            if part and not gap and new == block:
+                between.extend(block)
+                continue
+            new = ()
+        if gap and new:
+            if part and (not _CITES.search(new[0]) or hangs(new[0], gap, topic | content_words(" ".join(part)))):
+                break
+            new = (without_leading_connective(new[0]), *new[1:])
+        part += (*between, *new) if new else ()
+        gap = [*([] if new else (*gap, *between)), *block[len(new) :]]
+        between = []
+    while part and is_pointer(part[-1]):
+        part.pop()
+    return part
 
 
 def _grouped(sentences: Iterable[str]) -> list[tuple[str, ...]]:
     groups: list[list[str]] = []
     for sentence in sentences:
-        if groups and continues_previous(sentence):
+        if groups and (continues_previous(sentence) or is_pointer(groups[-1][-1])):
             groups[-1].append(sentence)
         else:
             groups.append([sentence])
     return [tuple(group) for group in groups]
 
 
-def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str], before: Sequence[str]) -> bool:
+def _is_about(block: Sequence[str], passage: CitingPassage, topic: frozenset[str], before: Sequence[str]) -> bool:
     """Return True if a block cites the figure, or shares words with it or its caption.
 
     Behind a sentence that only introduces the figure fewer words are enough, and what was said there is a topic too.
     """
-    text = " ".join(block)
+    pointer, told = block[:1], block[1:]
+    if not told or not is_pointer(block[0]) or continues_previous(told[0]):
+        pointer, told = (), block
+    text, topic = " ".join(told), topic | content_words(" ".join(pointer))
     if _CITES.search(_EXAMPLE.sub(" ", text)):
         return True
     if not passage.introduced:
@@ -257,18 +299,51 @@ def _is_about(block: Iterable[str], passage: CitingPassage, topic: frozenset[str
     return len(content_words(text) & topic) >= needed
 
 
-def _shares_of(parts: Sequence[tuple[str, ...]], *, is_architecture: bool) -> dict[str, tuple[str, ...]]:
-    tasks = [_task_of(" ".join(part), is_architecture=is_architecture) for part in parts]
-    words = {
-        task: sum(count_words(" ".join(part)) for part, its in zip(parts, tasks, strict=True) if its == task)
-        for task in ("explain", "analyze", "describe")
-    }
-    largest = max(words, key=lambda task: words[task])
-    joins = {task: largest if words[task] < _FEWEST_WORDS else task for task in words}
-    return {
-        task: tuple(sentence for part, its in zip(parts, tasks, strict=True) if joins[its] == task for sentence in part)
-        for task in words
-    }
+def _shares_of(parts: Sequence[CitingPassage], *, is_architecture: bool) -> dict[str, list[CitingPassage]]:
+    tasks = [_task_of(" ".join(part.sentences), is_architecture=is_architecture) for part in parts]
+    shares = {task: [part for part, its in zip(parts, tasks, strict=True) if its == task] for task in _CITING_TASKS}
+    largest = max(shares, key=lambda task: _words(shares[task]))
+    for task in _CITING_TASKS:
+        if task != largest and _words(shares[task]) < _FEWEST_WORDS:
+            shares[largest] += shares[task]
+            shares[task] = []
+    return shares
+
+
+def _words(parts: Iterable[CitingPassage]) -> int:
+    return sum(count_words(" ".join(part.sentences)) for part in parts)
+
+
+def _told_together(parts: Iterable[CitingPassage], *, across: bool = False) -> tuple[str, ...]:
+    """Return the sentences of the longest text of passages, each beginning with the figure or telling of another panel.
+
+    One that has the figure as its matter comes before one of remarks in brackets.
+
+    Args:
+        across: True if passages of different sections make a text, as of the parts of an architecture.
+    """
+    texts: list[list[CitingPassage]] = [[]]
+    for part in sorted(parts, key=lambda part: part.place):
+        before = texts[-1]
+        if before and (across or part.section == before[-1].section) and _goes_on(part, before):
+            before.append(part)
+        else:
+            texts.append([part])
+    return tuple(sentence for part in max(texts, key=_worth) for sentence in part.sentences)
+
+
+def _worth(text: Sequence[CitingPassage]) -> tuple[bool, int]:
+    words = _words(text)
+    return any(part.direct for part in text) and words >= _FEWEST_TOLD_WORDS, words
+
+
+def _goes_on(part: CitingPassage, before: Iterable[CitingPassage]) -> bool:
+    own, other = (
+        {panel for each in passages for panel in _PANEL.findall(" ".join(each.sentences))}
+        for passages in ((part,), before)
+    )
+    opening = " ".join(part.sentences[0].split()[:_WORDS_OF_OPENING])
+    return _CITES.search(opening) is not None or bool(own and other and own.isdisjoint(other))
 
 
 def _task_of(part: str, *, is_architecture: bool) -> str:

@@ -15,9 +15,12 @@ _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$
 _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d), (?=\d{3}\s?×)|(?<=×\s\d), (?=\d{3}\b)"), ","),
     (re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"),
+    (re.compile(r"(?<=\d)\s?[◦∘]"), "°"),
     (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(
+    # Single letters behind each other; a unit whose number was lost.
+    r"(?<![\w.'’])[b-z]\s[b-z]\s[b-z](?![\w.'’])|\b(?:than|least|most|exactly|approximately)\s(?:mm|cm|km|nm|µm|ms|kg|Hz|kHz|MHz|GHz)\b|"
     # An arrow of a bad font, "A!B".
     r"\w!\w|"
     # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
@@ -76,7 +79,23 @@ _POINTS = re.compile(
     rf"^(?:[^,]+,\s+)?(?:we|I)\s+.*\band\s+(?:then\s+)?{_SHOW}\s+(?P<both>.*?)\s+in\s+{_IT}(?P<last>.*)$",
     re.IGNORECASE,
 )
+_SIDE = r"(?:top|bottom|left|right|upper|lower|middle|cent(?:er|re)|first|second|third|fourth|last)"
+_PART = re.compile(
+    rf"^(?!As\b|See\b).*(?:\bpanels?\s\(?[a-h]\b|\({_SIDE}\b|"
+    rf"\b{_SIDE}(?:[- ]?most|[- ]hand)?(?:\s\w+)?\s(?:of|in)\sthe\s(?:figure|table)\b)",
+    re.IGNORECASE,
+)
+"""`Panel (b) shows masks.`, `The figure (left) shows masks.`, `The top row of the figure shows masks.`"""
 _FEW_WORDS = 12
+_OUTPUT = r"(?:[\w-]+\s+)?(?:results?|outputs?|plots?|graphs?|pictures?|diagrams?|curves?)\b"
+_RESULT_IS_SHOWN = re.compile(
+    rf"(?:[,;:]|\band)\s+(?:the|its|their)\s+{_OUTPUT}(?:\s+[^\s,;:]+){{0,8}}?\s+(?:is|are|can\s+be)\s+(?:\w+ly\s+)?{_SHOWN}\s+in\s+"
+    rf"{_IT}\W*$|\bwith\s+(?:the\s+)?{_OUTPUT}\s+(?:being\s+)?{_SHOWN}\s+in\s+{_IT}\W*$|"
+    r"^(?:We|One|You)\s+can\s+(?:also\s+)?(?:get|obtain|draw|produce|make|create|generate|plot|display)\b|"
+    rf"^(?:Let\s+us\s+)?consider\b[^,;:]*\b(?:in|of)\s+{_IT}\W*$|^(?:\S+\s+){{0,6}}?{_IT}\s+can\s+be\s+(?:\w+ly\s+)?(?:obtained|produced|generated|created|drawn|reproduced)\b",
+    re.IGNORECASE,
+)
+"""`We fit the model, and the result is shown in the figure.`, `The figure can be obtained by plotting it.`"""
 _CONFIRMS = re.compile(
     rf"^(?:\S+\s+){{0,4}}?{_IT}\s+(?:also\s+|further\s+|\w+ly\s+)?(?:confirms?|validates?|verif(?:y|ies)|supports?|corroborates?|proves?|"
     r"demonstrates?|shows?)\s+(?:our|this|the|these|such)\s+(?:\w+\s+){0,2}?(?:hypothes[ie]s|claims?|intuitions?|assumptions?|observations?|"
@@ -103,6 +122,8 @@ _ANNOUNCES = re.compile(
     re.IGNORECASE,
 )
 """`We evaluate the influence of the patch size.`: whatever comes of it stands in the next sentence."""
+_LIST_LABEL = re.compile(r"(?<!\()\b[a-zA-Z\d]{1,3}\)")
+"""`a) Features are sampled.`"""
 _UNNAMED_PANEL = re.compile(
     r"such as the (?:figure|table)\b|the (?:figure|table) (?:[A-H]|[ivx]+|\d+)\b(?=\s?[,.;)])|(?<![\w.])\d+\s?\([a-h]\)"
 )
@@ -160,12 +181,13 @@ def _is_wrong(sign: str) -> bool:
     if category in ("Sm", "So", "Sk", "Mn", "Me", "Co", "Cn", "Lm", "Lo"):
         return True
     # Letters with a mark above that no European language has, such as a hat on W: a variable's.
-    return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
+    return category in ("Ll", "Lu") and "LATIN" in unicodedata.name(sign, "") and sign in "ıȷŵŴŷŶẑẐẋẍỹỸẽẼŝŜĝĜĥĤĉĈĵĴẃẁẅḡ"
 
 
 def has_open_bracket(sentence: str) -> bool:
-    """Return True if a bracket is opened and not closed: what stood in it was cut."""
-    return sentence.count("(") > sentence.count(")")
+    """Return True if a bracket is opened and not closed, or closed and not opened: what stood in it was cut."""
+    opened, closed = sentence.count("("), sentence.count(")")
+    return opened > closed or opened < closed - len(_LIST_LABEL.findall(sentence))
 
 
 def has_stray_reference(sentence: str) -> bool:
@@ -177,13 +199,18 @@ def has_stray_reference(sentence: str) -> bool:
 
 def is_pointer(sentence: str) -> bool:
     """Return True if the sentence says no more than that the figure is there, or what it is of in a few words."""
-    if _CONFIRMS.match(sentence):
+    if _CONFIRMS.match(sentence) or _RESULT_IS_SHOWN.search(sentence):
         return True
     matter = _pointed_at(sentence)
     if matter is None:
         announced = _ANNOUNCES.match(sentence)
         return announced is not None and not _tells(announced["matter"])
     return not _tells(matter) or (len(sentence.split()) <= _FEW_WORDS and not re.match(r"(?:that|how)\b", matter))
+
+
+def presents_a_part(sentence: str) -> bool:
+    """Return True if the sentence presents a part of the figure, and no more: what follows tells of no other part."""
+    return _PART.search(sentence) is not None and is_pointer(sentence) and _CONFIRMS.match(sentence) is None
 
 
 def points_at_figure(sentence: str) -> bool:

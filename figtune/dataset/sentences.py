@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from figtune.dataset.vocabulary import ABBREVIATIONS, ABBREVIATIONS_THAT_MAY_END
 
 _END = re.compile(r"[.!?]+[\"'”’)\]]*(?:\s*\[\d[\d,\s–-]*\])?(?=\s)")
-_START = re.compile(r"[\"'“‘(\[]*(?:[A-Z]|\d|[^\W\d_a-z]|\([a-z]\)|[a-z]\))|[a-z]\d?[A-Z]|\([a-z0-9]{1,3}\)|[-•*†‡]")
+_START = re.compile(
+    r"[\"'“‘(\[]*(?:[A-Z]|\d|[^\W\d_a-z]|\([a-z]\)|[a-z]\))"
+    r"|[a-z]\d?[A-Z]|\([a-z0-9]{1,3}\)|[a-h]\.\s[A-Z]|[-•*†‡]"
+)
 _CLOSED = re.compile(r"[.!?][\"'”’)\]]*$")
 _GLUED = re.compile(r"(?<=[A-Za-z\d)\]][A-Za-z)\]])\.(?=[A-Z][a-z]+\s)")
 _LAST_WORD = re.compile(r"([^\s(\[“\"']+)$")

@@ -28,6 +28,7 @@ _FEWEST_PANEL_WORDS = 7
 _TABLES: frozenset[FigureKind] = frozenset(("table",))
 _PANEL = re.compile(r"panels? \(\w+\)(?:(?:, | and |, and |[-–])\(\w\))*")
 """Panels as cleaned sentences name them: "panel (b)", "panels (a) and (c)"."""
+_WHOLE = re.compile(r"(?i)\bthe (?:figure|table)\b")
 _LABEL = re.compile(r"panel \((\w)\)")
 
 
@@ -181,8 +182,9 @@ def _of_citing_text(
 
 def _only_panel(figure_context: FigureContext, sentences: tuple[str, ...]) -> PanelPart | None:
     """Return the panel that sentences speak of, if it is one alone: they do not tell of the whole figure."""
-    named = set(_PANEL.findall(" ".join(sentences)))
-    label = _LABEL.fullmatch(named.pop()) if len(named) == 1 else None
+    told = " ".join(sentences)
+    named = set(_PANEL.findall(told))
+    label = _LABEL.fullmatch(named.pop()) if len(named) == 1 and not _WHOLE.search(told) else None
     if label is None:
         return None
     for panel in figure_context.panels:
@@ -236,11 +238,11 @@ TASKS: tuple[TaskEntry, ...] = (
         prompt_context="title, names printed in the diagram",
         target="what citing paragraphs, or the caption behind its first sentence, say of the mechanism",
         phrasings=(
-            "Analyze the components of this diagram and how they work together.",
-            "Go through the components of this architecture diagram.",
-            "What are the components in this diagram, and what does each of them do?",
-            "Analyze the structure that this diagram shows, component by component.",
-            "Explain the parts of the pipeline in this diagram.",
+            "Analyze the components of {thing} and how they work together.",
+            "Go through the components of the architecture in {thing}.",
+            "What are the components in {thing}, and what does each of them do?",
+            "Analyze the structure that {thing} shows, component by component.",
+            "Explain the parts of the pipeline in {thing}.",
         ),
         kinds=_FIGURES,
         architectures_only=True,

@@ -56,7 +56,9 @@ _SIGNS: dict[str, tuple[str, ...]] = {
     ),
     "table_reference": ("tab",),
     "other_figure_reference": ("fig", "same", "similar"),
-    "text_reference": ("detail", "text", "paper", "section", "paragraph", "chapter", "as "),
+    "text_reference": (
+        *("detail", "text", "paper", "section", "paragraph", "chapter", "as ", "below", "above", "page"),
+    ),
     "bare_pointer": ("refer", "reader", "see", "cf."),
 }
 """Texts one of which stands, in whatever case, in every sentence that a rule of this name matches."""
@@ -266,6 +268,11 @@ RULES: tuple[Rule, ...] = (
         r"(?i),?\s*\bas\s+(?:we\s+(?:have\s+)?|was\s+|is\s+)?(?:already\s+)?(?:mentioned|discussed|noted|described|explained|stated|said|introduced|shown|seen|argued)\s+"
         r"(?:above|before|earlier|previously|below|later)\b,?",
     ),
+    # "Figure 3 below", "Figure 3 (on page 30)".
+    _replace(
+        "text_reference",
+        r"(?i)(?:(?<=\bthe\sfigure)|(?<=\bthe\stable))\s\(?(?:below|above|overleaf|on\s(?:the\s)?(?:\w+\s)?page(?:\s\d+)?|(?:page|p\.|pp\.)\s?\d+)\)?(?=[\s,.;:)]|$)",
+    ),
     # "Shows the network": the figure does.
     _replace(
         "missing_subject",
@@ -275,6 +282,7 @@ RULES: tuple[Rule, ...] = (
         "about_the_paper",
         r"(?i)\bwe\s+(?:(?:first|then|next|briefly|\w+ly)\s+)?(?:outline|elaborate|recap(?:itulate)?)\b",
     ),
+    _replace("text_reference", r"(?i),?\s+as\s+(?:is\s+)?(?:shown|illustrated|depicted|indicated)(?=[.;])"),
     _drop("text_reference", r"(?i)\bas\s+(?:was\s+|is\s+)?(?:done\s+)?(?:before|previously)\b\W*$"),
     _drop(
         "text_reference",

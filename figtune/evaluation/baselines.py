@@ -172,7 +172,11 @@ class BaselineAnswers:
             InputError: a line of it cannot be read.
         """
         baselines = cls(dataset_dir=dataset_dir, by_task={})
-        drawn = _sampled_examples(dataset_dir)
+        drawn = heapq.nsmallest(
+            _MAX_EXAMPLES,
+            stream_examples(dataset_dir, "train"),
+            key=lambda each: hashlib.sha256(each.example_id.encode()).digest(),
+        )
         known = [
             baselines._baseline_example(example)
             for example in progress_bar(drawn, total=len(drawn), title="baselines", unit="text")
@@ -213,8 +217,3 @@ class BaselineAnswers:
                 logger.warning(f"unseen by the baselines: {fault.problem}")
                 self.hashes[digest] = None
         return self.hashes[digest]
-
-
-def _sampled_examples(dataset_dir: Path) -> list[Example]:
-    examples = stream_examples(dataset_dir, "train")
-    return heapq.nsmallest(_MAX_EXAMPLES, examples, key=lambda each: hashlib.sha256(each.example_id.encode()).digest())

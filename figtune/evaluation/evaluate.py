@@ -19,6 +19,7 @@ from figtune.core.io import sha256_of, write_text
 from figtune.core.jsonl import ResumableJsonl, write_json
 from figtune.core.log import progress_bar
 from figtune.core.number_format import count
+from figtune.core.settings import Device
 from figtune.dataset.records import CUSTOM_TASK, MINITRAIN_FILE
 from figtune.dataset.shards import digest_of_examples
 from figtune.evaluation.baselines import BaselineAnswers
@@ -43,27 +44,22 @@ from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import summarize
 from figtune.models.families import family_of
 from figtune.models.family import text_ids
-from figtune.models.feature_cache import ImageFiles, prepared_features
+from figtune.models.feature_cache import ImageFiles, grey_images, prepared_features
 from figtune.models.loading import load_tuned_model, resolve_device
 from figtune.models.precision import precision_of
-from figtune.models.records import ADAPTER_FOLDER, CURVES_FILE, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
+from figtune.models.records import CURVES_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.reports.evaluation import evaluation_page, relative_url
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: str
+    dataset_dir: Path, output_dir: Path, features_dir: Path, settings: TestSettings, seed: int, device: Device
 ) -> EvaluationSummary:
     """Evaluate base and tuned model on test and minitrain examples, and write OUTPUT/evaluation.
 
     An interrupted evaluation resumes. Several processes predict one batch each at a time, the same batches as one
     process; rank 0 gathers and writes.
-
-    Args:
-        features_dir: cache of vision features, shared with training.
-        seed: of the bootstrap.
-        device: "auto", "cpu" or "cuda".
 
     Raises:
         ArtifactMissingError: no data set, or no trained adapter.
@@ -91,7 +87,7 @@ def evaluate(
     )
     adapter = adapter_fingerprint(output_dir) or ""
 
-    def summed_up() -> EvaluationSummary:
+    def write_summary() -> EvaluationSummary:
         bootstrap = Bootstrap(settings.bootstrap_samples, seed)
         weights = precision_of(record, resolve_device(device), unquantized=settings.unquantized).description
         summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap)
@@ -102,7 +98,7 @@ def evaluate(
         logger.info(" ".join(filter(None, (summary.verdict.headline, summary.verdict.sentence))))
         return summary
 
-    return broadcast(summed_up)
+    return broadcast(write_summary)
 
 
 def _summary(
@@ -180,13 +176,14 @@ def _length(item: EvalItem, files: ImageFiles, max_new_tokens: int) -> int:
 
 
 def _predictor(
-    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: str
+    output_dir: Path, dataset_dir: Path, features_dir: Path, files: ImageFiles, settings: TestSettings, device: Device
 ) -> Predictor:
     on = resolve_device(device)
     loaded = load_tuned_model(output_dir, on, commands.TRAIN, encoder=False, unquantized=settings.unquantized)
     return Predictor(
         loaded=loaded,
         images=prepared_features(features_dir, loaded, files),
+        greys=grey_images(loaded, files, files.files),
         decoding=settings,
         baseline_answers=BaselineAnswers.from_dataset(dataset_dir).answer,
     )
@@ -215,17 +212,12 @@ def _predict_batch(predictor: Predictor, batch: Sequence[EvalItem]) -> list[Pred
 
 def _fingerprint(dataset_dir: Path, output_dir: Path, settings: TestSettings, batches: Sequence[Sequence[int]]) -> str:
     """Return a digest of everything that the predictions depend on."""
-    adapter = sorted((output_dir / ADAPTER_FOLDER).iterdir())
-    digest = hashlib.sha256(f"{EVALUATION_VERSION} {batches} {settings.unquantized} {settings.without_server}".encode())
-    for file in (output_dir / MODEL_FILE, *adapter):
-        digest.update(sha256_of(file).encode())
-    for examples in (
-        digest_of_examples(dataset_dir, "test"),
+    parts = (
+        *(EVALUATION_VERSION, batches, settings.unquantized, settings.without_server, adapter_fingerprint(output_dir)),
+        *(digest_of_examples(dataset_dir, "test"), digest_of_examples(dataset_dir, "train")),
         sha256_of(dataset_dir / MINITRAIN_FILE),
-        digest_of_examples(dataset_dir, "train"),
-    ):
-        digest.update(examples.encode())
-    return digest.hexdigest()
+    )
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def infer_source(predictions: Sequence[Prediction]) -> Source:

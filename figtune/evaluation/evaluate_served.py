@@ -87,9 +87,6 @@ def evaluate_served(dataset_dir: Path, output_dir: Path, settings: TestSettings,
     Several requests go at once, `settings.batch_size` at most. An interrupted evaluation resumes; a finished one is
     made anew, since the server may have changed.
 
-    Args:
-        seed: of the bootstrap.
-
     Raises:
         ArtifactMissingError: OUTPUT has no evaluation of its adapter, or the data set is not there.
         InputError: an image or a record cannot be read.
@@ -137,7 +134,7 @@ def compare_with_models(predictions: Sequence[Prediction], address: str, model: 
     likeness = [(_likeness(served, tuned), _likeness(served, base)) for served, tuned, base in told_apart]
     to_tuned = sum(of_tuned > of_base for of_tuned, of_base in likeness)
     to_base = sum(of_tuned < of_base for of_tuned, of_base in likeness)
-    serves = _judged(to_tuned, to_base, len(told_apart))
+    serves = _whose_answers(to_tuned, to_base, len(told_apart))
     same_as_tuned = sum(served == tuned for served, tuned, _ in told_apart)
     return ServedAgreement(
         address=address,
@@ -159,7 +156,7 @@ def _likeness(one: str, other: str) -> float:
     return 100.0 if one == other else chrf(one, other)
 
 
-def _judged(to_tuned: int, to_base: int, examples: int) -> Literal["adapter", "base model", "unclear"]:
+def _whose_answers(to_tuned: int, to_base: int, examples: int) -> Literal["adapter", "base model", "unclear"]:
     if examples < _LEAST_EXAMPLES:
         return "unclear"
     if to_tuned >= _CLEAR_SHARE * examples:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from figtune.batching.loss import completion_losses, per_example_loss
 from figtune.batching.tokenization import tokenize_example
 from figtune.dataset.records import SHORT_TASKS, Example
 from figtune.evaluation.eval_items import EvalItem
-from figtune.inference.generate import Answer, generate_answers
+from figtune.inference.generate import generate_answers
 from figtune.inference.settings import Decoding
 from figtune.metrics.records import NEGATIVES, BaselineAnswer, Choice, ModelResult, Prediction
 from figtune.metrics.text_metrics import sentence_scores
-from figtune.models.family import ImageInputs, ImageLayout, TokenizedExample
-from figtune.models.feature_cache import ImageSource, grey_images, read_inputs
+from figtune.models.family import ImageInputs, TokenizedExample
+from figtune.models.feature_cache import ImageSource, read_inputs
 from figtune.models.loading import LoadedModel
 
 Result = TypeVar("Result")
 
-_GREY_SIDE = 64
 _LOSS_DIGITS = 4
 
 
@@ -32,19 +31,23 @@ class Predictor:
 
     loaded: LoadedModel
     images: ImageSource
+    greys: ImageSource
+    """A uniform grey in place of each image."""
     decoding: Decoding
     baseline_answers: Callable[[Example], tuple[BaselineAnswer, ...]]
     """Baseline answers to an example."""
-    _grey: dict[ImageLayout, ImageInputs] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(self, items: Sequence[EvalItem]) -> list[Prediction]:
         """Predict a batch: one forward pass per kind of loss, one generation per model, and choices."""
         right = [read_inputs(self.images, item.example.image_sha256) for item in items]
-        rows = [self._row(item, image) for item, image in zip(items, right, strict=True)]
+        rows = [self._tokenized(item, item.example.completion, image) for item, image in zip(items, right, strict=True)]
         base = self._model_results(items, rows, right, tuned=False)
         tuned = self._model_results(items, rows, right, tuned=True)
-        greys = [self._grey_image(image) for image in right]
-        wrongs = self._wrong_images(items)
+        greys = [read_inputs(self.greys, item.example.image_sha256) for item in items]
+        wrongs = [
+            None if item.mismatched is None else read_inputs(self.images, item.mismatched.image_sha256)
+            for item in items
+        ]
         grey = self._losses(items, greys)
         wrong = self._where_known(self._losses, items, wrongs)
         choices = self._choices(items, right, wrongs, greys)
@@ -75,9 +78,6 @@ class Predictor:
             )
         ]
 
-    def _row(self, item: EvalItem, image: ImageInputs) -> TokenizedExample:
-        return self._tokenized(item, item.example.completion, image)
-
     def _tokenized(self, item: EvalItem, completion: str, image: ImageInputs) -> TokenizedExample:
         loaded = self.loaded
         return tokenize_example(
@@ -102,14 +102,14 @@ class Predictor:
             prompts = [item.example.prompt for item in items]
             answers = generate_answers(self.loaded, prompts, images, self.decoding)
         return [
-            _model_result(loss, answer, item.example.completion)
+            ModelResult(
+                loss=_finite(loss),
+                answer=answer.text,
+                answer_tokens=answer.tokens,
+                ended_with_eos=answer.ended_with_eos,
+                **sentence_scores(answer.text, item.example.completion),
+            )
             for loss, answer, item in zip(losses, answers, items, strict=True)
-        ]
-
-    def _wrong_images(self, items: Sequence[EvalItem]) -> list[ImageInputs | None]:
-        return [
-            None if item.mismatched is None else read_inputs(self.images, item.mismatched.image_sha256)
-            for item in items
         ]
 
     def _choices(
@@ -187,25 +187,10 @@ class Predictor:
         return results
 
     def _losses(self, items: Sequence[EvalItem], images: Sequence[ImageInputs]) -> list[float]:
-        rows = [self._row(item, image) for item, image in zip(items, images, strict=True)]
+        rows = [
+            self._tokenized(item, item.example.completion, image) for item, image in zip(items, images, strict=True)
+        ]
         return per_example_loss(self.loaded, rows, [image.tensors for image in images])
-
-    def _grey_image(self, image: ImageInputs) -> ImageInputs:
-        """Return a uniform grey image of the same shape as another, as the model takes it."""
-        if image.layout not in self._grey:
-            rows, columns = image.layout.grid or (1, 1)
-            (self._grey[image.layout],) = grey_images(self.loaded, [(_GREY_SIDE * columns, _GREY_SIDE * rows)])
-        return self._grey[image.layout]
-
-
-def _model_result(loss: float, answer: Answer, reference: str) -> ModelResult:
-    return ModelResult(
-        loss=_finite(loss),
-        answer=answer.text,
-        answer_tokens=answer.tokens,
-        ended_with_eos=answer.ended_with_eos,
-        **sentence_scores(answer.text, reference),
-    )
 
 
 def _finite(loss: float) -> float | None:

@@ -85,9 +85,6 @@ def export_gguf(
 ) -> GgufCheck | None:
     """Write text model, vision encoder with projector, and an Ollama Modelfile into `folder`.
 
-    Args:
-        merged: folder of the merged model.
-
     Returns:
         Agreement with the merged model; None where no llama.cpp server is at hand.
 

@@ -16,14 +16,13 @@ from transformers import AutoConfig, PreTrainedModel
 
 from figtune.core.errors import ResourceError
 from figtune.core.io import atomic_write_dir, write_text
+from figtune.core.settings import Device
 from figtune.export.merge_check import MergeCheck, compare_logits, completion_logits, sample_examples
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.models.families import family_of
 from figtune.models.family import Family
 from figtune.models.full_finetune import FullFinetuneModel
-from figtune.models.loading import base_folder, load_base_model, resolve_device
-from figtune.models.lora import adapter_config, load_adapter
-from figtune.models.lora_targets import targets_of
+from figtune.models.loading import base_folder, load_base_model, resolve_device, with_adapter
 from figtune.models.model_files import copy_processor
 from figtune.models.quiet import damage_explained
 from figtune.models.records import ADAPTER_FOLDER, CARD_FILE, PROCESSOR_FOLDER, ModelRecord
@@ -42,28 +41,24 @@ _LAYER_TOLERANCE = 1e-4
 """Largest allowed error of a merged layer's float32 output, relative to its maximum; measured: 1e-6."""
 
 
-def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name: str) -> MergeCheck:
+def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device: Device) -> MergeCheck:
     """Write the merged model into `folder`, in bfloat16 and the Hub's layout, with its processor and a card.
 
     Each layer is merged in float32 and rounded once, into the unquantized base weights even after QLoRA. `folder`
     appears only after the model, read back from disk, agrees with the adapter. One model is in memory at a time, in its
     stored dtype.
 
-    Args:
-        dataset_dir: data set whose examples are compared.
-        device_name: "auto", "cpu" or "cuda".
-
     Raises:
         ArtifactMissingError: no data set, or nothing trained.
         ResourceError: the base model is unavailable, memory is too small, or the models disagree.
     """
     record = read_adapter_record(output_dir)
-    device, family = resolve_device(device_name), family_of(record.family, record.name)
+    family = family_of(record.family, record.name)
     processor = family.load_processor(output_dir / PROCESSOR_FOLDER)
     examples = sample_examples(dataset_dir, family, processor, record)
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_write_dir(folder) as temporary:
-        peft_model = load_unquantized(record, output_dir, family, device)
+        peft_model = load_unquantized(record, output_dir, family, resolve_device(device))
         expected = completion_logits(peft_model, examples)
         logger.info(f"merge: adapter and {record.name}, layer by layer")
         merge_weights(peft_model, torch.bfloat16).save_pretrained(temporary, max_shard_size=_SINGLE_SHARD)
@@ -72,7 +67,7 @@ def export_merged(dataset_dir: Path, output_dir: Path, folder: Path, device_name
         copy_description(base, temporary, torch.bfloat16)
         copy_processor(output_dir / PROCESSOR_FOLDER, temporary, family)
         gc.collect()
-        again = load_base_model(temporary, family, torch.bfloat16, device, "sdpa", unused_parts=True)
+        again = load_base_model(temporary, family, torch.bfloat16, resolve_device(device), "sdpa", unused_parts=True)
         found = compare_logits(expected, completion_logits(again, examples))
         _require_agreement(found)
         write_merged_card(temporary, record, found)
@@ -116,12 +111,7 @@ def load_unquantized(record: ModelRecord, output_dir: Path, family: Family, devi
     with damage_explained(f"{base} cannot be loaded", "download the model again"):
         stored = AutoConfig.from_pretrained(base, trust_remote_code=False).dtype or torch.float32
     model = load_base_model(base, family, stored, device, "sdpa", unused_parts=True)
-    if record.adapter.mode != "full":
-        return load_adapter(model, output_dir / ADAPTER_FOLDER, trainable=False).eval()
-    config = adapter_config(record.adapter, family, record.base, record.commit)
-    full = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
-    full.load_weights(output_dir / ADAPTER_FOLDER)
-    return full.eval()
+    return with_adapter(model, family, record, output_dir / ADAPTER_FOLDER).eval()
 
 
 def copy_description(base: Path, folder: Path, dtype: torch.dtype) -> None:

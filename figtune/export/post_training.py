@@ -61,9 +61,6 @@ Settings = TypeVar("Settings", bound=ExportSettings)
 def post_training_stages(settings: Settings, model_name: str) -> list[StageScript[Settings]]:
     """Return the requested stages, which read OUTPUT after training.
 
-    Args:
-        model_name: name of the base model in the settings.
-
     Raises:
         UsageError: requested in each of several processes.
     """

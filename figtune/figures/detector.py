@@ -218,7 +218,9 @@ def _figures(
                 caption, region, proposals, side_prior, text.lines, page_candidates.roles, style, unclaimed
             )
             confidence = confidence_of(caption.certainty, region.features, pair)
-            features = kind_features(region.box, caption.text, text.lines, graphics, page_candidates.photo_scores)
+            labels = ordered_labels(caption.figure_type, text.lines_in(region.box), dehyphenator)
+            texts = [label.text for label in labels]
+            features = kind_features(region.box, caption.text, texts, graphics, page_candidates.photo_scores)
             kind = kind_of(caption.figure_type, features)
             yield _paired(
                 document,
@@ -227,13 +229,16 @@ def _figures(
                 region,
                 confidence,
                 kind,
+                labels,
                 page_candidates.photo_scores,
                 foreground,
                 dehyphenator,
             )
     for box in find_uncaptioned_regions(graphics, foreground, [region.box for region in chosen if region is not None]):
-        features = kind_features(box, "", text.lines, graphics, page_candidates.photo_scores)
-        yield _without_caption(box, text, features, dehyphenator)
+        labels = ordered_labels("Figure", text.lines_in(box), dehyphenator)
+        texts = [label.text for label in labels]
+        features = kind_features(box, "", texts, graphics, page_candidates.photo_scores)
+        yield _without_caption(box, text, features, labels)
 
 
 def _paired(
@@ -243,6 +248,7 @@ def _paired(
     region: Region,
     confidence: float,
     kind: tuple[FigureKind, float],
+    labels: tuple[FigureLabel, ...],
     photo_scores: Sequence[float],
     foreground: ForegroundMask,
     dehyphenator: Dehyphenator,
@@ -263,7 +269,7 @@ def _paired(
         kind_score=kind[1],
         confidence=confidence,
         reason="",
-        labels=ordered_labels(caption.figure_type, lines, dehyphenator),
+        labels=labels,
         hides_words=hides,
         shows_words=not hides
         and kind[0] in ("diagram", "plot")
@@ -314,7 +320,9 @@ def _without_region(caption: Caption) -> DetectedFigure:
     )
 
 
-def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphenator: Dehyphenator) -> DetectedFigure:
+def _without_caption(
+    box: Box, text: PageText, features: KindFeatures, labels: tuple[FigureLabel, ...]
+) -> DetectedFigure:
     kind, kind_score = kind_of("Figure", features)
     return DetectedFigure(
         figure_type="Figure",
@@ -327,10 +335,10 @@ def _without_caption(box: Box, text: PageText, features: KindFeatures, dehyphena
         kind_score=kind_score,
         confidence=0.0,
         reason=_NO_CAPTION,
-        labels=ordered_labels("Figure", lines := text.lines_in(box), dehyphenator),
+        labels=labels,
         hides_words=True,
         shows_words=False,
-        text_sizes=_sizes_of(lines),
+        text_sizes=_sizes_of(text.lines_in(box)),
         panels=(),
     )
 

@@ -70,7 +70,7 @@ def is_paper(path: Path) -> bool:
         return False
 
 
-def check_subject(about: Path, figure: str | None, answers: Path | None) -> None:
+def check_input_file(about: Path, figure: str | None, answers: Path | None) -> None:
     """Check that an image, a PDF or a folder can be used with these flags.
 
     Raises:

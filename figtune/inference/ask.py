@@ -16,15 +16,13 @@ import msgspec
 from figtune.core.errors import InputError, NothingProducedError, PartialError, UsageError
 from figtune.core.image_decoding import decode_file, read_image
 from figtune.core.image_formats import IMAGE_SUFFIXES
-from figtune.core.io import sha256_of
 from figtune.core.jsonl import ResumableJsonl, batch_sizes
 from figtune.core.log import print_result, progress_bar
-from figtune.inference.adapter_record import check_subject, is_paper, read_adapter_record
+from figtune.inference.adapter_record import adapter_fingerprint, check_input_file, is_paper, read_adapter_record
 from figtune.inference.generate import Question, check_prompt, load_model, predict
 from figtune.inference.paper_figures import PromptSpec, read_paper, select_figure
 from figtune.inference.settings import InferenceSettings
 from figtune.models.loading import LoadedModel
-from figtune.models.records import ADAPTER_FOLDER, MODEL_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -122,10 +120,8 @@ class _FolderRun:
 
     def fingerprint(self, images: Sequence[Path]) -> str:
         """Hash everything that the answers depend on; of images the size and time, since reading all takes long."""
-        digest = hashlib.sha256(f"{self._prompt} {self._settings.decoding} {self.batch_size}".encode())
-        adapter = sorted((self._output_dir / ADAPTER_FOLDER).iterdir())
-        for file in (self._output_dir / MODEL_FILE, *adapter):
-            digest.update(sha256_of(file).encode())
+        adapter = adapter_fingerprint(self._output_dir)
+        digest = hashlib.sha256(f"{adapter} {self._prompt} {self._settings.decoding} {self.batch_size}".encode())
         for image in images:
             state = image.stat(follow_symlinks=image.exists())
             digest.update(f"{image.relative_to(self._folder)} {state.st_size} {state.st_mtime_ns}\n".encode())
@@ -144,19 +140,18 @@ class _FolderRun:
             if decoded.remarks:
                 logger.warning(f"{image.name} has {decoded.remarks_in_words}")
             questions[image] = Question(image=decoded.rgb, prompt=self._prompt)
-        answers = dict(zip(questions, self._predict(loaded, list(questions.values())), strict=True))
-        return [self._line(image, *answers.get(image, ("", False)), problems.get(image, "")) for image in images]
-
-    def _predict(self, loaded: LoadedModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
-        if not questions:
-            return []
-        return [(answer.text, answer.ended_with_eos) for answer in predict(loaded, questions, self._settings.decoding)]
-
-    def _line(self, image: Path, answer: str, ended_with_eos: bool, problem: str) -> ImageAnswer:
-        name = image.relative_to(self._folder).as_posix()
-        return ImageAnswer(
-            image=name, prompt=self._prompt, answer=answer, ended_with_eos=ended_with_eos, problem=problem
-        )
+        predicted = predict(loaded, list(questions.values()), self._settings.decoding) if questions else []
+        answers = dict(zip(questions, predicted, strict=True))
+        return [
+            ImageAnswer(
+                image=image.relative_to(self._folder).as_posix(),
+                prompt=self._prompt,
+                answer=answers[image].text if image in answers else "",
+                ended_with_eos=image in answers and answers[image].ended_with_eos,
+                problem=problems.get(image, ""),
+            )
+            for image in images
+        ]
 
 
 def _print_lines(run: _FolderRun, images: Sequence[Path]) -> Iterator[str]:
@@ -189,11 +184,6 @@ def ask_about(
 ) -> AskCounts:
     """Print the answer of the model trained in `output_dir`. Everything is checked before the model is loaded.
 
-    Args:
-        about: an image, a PDF, or a folder of images.
-        figure: name of the figure in the PDF: "3", "Table 2".
-        answers: file for the lines about a folder; None for stdout.
-
     Raises:
         ArtifactMissingError: no trained adapter.
         UsageError: an empty prompt, `figure` or `answers` without use, or no `figure` for a PDF.
@@ -202,7 +192,7 @@ def ask_about(
         ResourceError: the base model is unavailable, or memory is too small.
     """
     read_adapter_record(output_dir)
-    check_subject(about, figure, answers)
+    check_input_file(about, figure, answers)
     if about.is_dir():
         return ask_folder(output_dir, about, spec, answers, settings)
     question = _question(about, figure, spec, settings)

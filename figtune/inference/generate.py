@@ -29,6 +29,7 @@ from figtune.batching.tokenization import prompt_length, tokenize_prompt
 from figtune.core import commands
 from figtune.core.errors import InputError, ResourceError, UsageError
 from figtune.core.number_format import count
+from figtune.core.settings import Device
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.settings import Decoding
 from figtune.models.families import family_of
@@ -96,13 +97,7 @@ def generate_answers(
 def sampling_processors(
     decoding: Decoding, prompts: Sequence[str], images: Sequence[ImageInputs], device: torch.device
 ) -> LogitsProcessorList:
-    """Return the logits processors of a batch that turn greedy decoding into sampling; none at temperature 0.
-
-    Args:
-        prompts: B texts.
-        images: image of each prompt.
-        device: of the logits.
-    """
+    """Return the logits processors of a batch that turn greedy decoding into sampling; none at temperature 0."""
     processors = LogitsProcessorList()
     if decoding.temperature > 0:
         processors.append(TemperatureLogitsWarper(decoding.temperature))
@@ -180,12 +175,8 @@ def check_prompt_length(family: Family, processor: Processor, prompt: str, max_l
         )
 
 
-def load_model(output_dir: Path, device: str, *, unquantized: bool = False) -> LoadedModel:
+def load_model(output_dir: Path, device: Device, *, unquantized: bool = False) -> LoadedModel:
     """Load the model trained in `output_dir`.
-
-    Args:
-        device: "auto", "cpu" or "cuda".
-        unquantized: load the base model whole, even after QLoRA.
 
     Raises:
         ArtifactMissingError, InputError, ResourceError: see `read_adapter_record` and `load_tuned_model`.

@@ -18,11 +18,11 @@ from figtune.core.web_access import Access, listening
 from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.paper_figures import PromptSpec
 from figtune.inference.settings import InferenceSettings
-from figtune.inference.upload_folder import UploadFolder, upload_folder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from figtune.inference.uploads import UploadFolder
     from figtune.inference.web_app import AppState
 
 logger = logging.getLogger(__name__)
@@ -49,9 +49,6 @@ _MOST_CONNECTIONS = 256
 def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, access: Access) -> None:
     """Serve the page about the model trained in `output_dir` until Ctrl-C, SIGTERM or SIGHUP.
 
-    Args:
-        spec: initial prompt of the page.
-
     Raises:
         ArtifactMissingError: no trained adapter.
         InputError: the adapter is of another base model.
@@ -59,11 +56,12 @@ def serve(output_dir: Path, spec: PromptSpec, settings: InferenceSettings, acces
     """
     read_adapter_record(output_dir)
     require("gradio", "--serve", "requirements-serve.txt")
+    from figtune.inference.uploads import UploadReader, upload_folder
+
     with ended_by_signals(), listening(access.host, access.port) as listener, upload_folder(_MOST_UPLOADS) as folder:
         # Gradio reads these when it is imported and when the page is built.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder.path)}
         from figtune.inference.generate import load_model
-        from figtune.inference.upload import UploadReader
         from figtune.inference.web_app import AppState
 
         uploads = UploadReader(folder, settings.extract)
@@ -81,12 +79,11 @@ def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] |
     from fastapi import FastAPI
     from gradio import queueing
 
-    from figtune.inference.access_control import AccessControl
-    from figtune.inference.path_masking import PathMask
+    from figtune.inference.middleware import AccessControl, PathMask
     from figtune.inference.web_app import STYLE, build_app
 
     # Gradio prints the traceback of every error that a visitor can cause.
-    queueing.traceback = SimpleNamespace(print_exc=_tell_of_fault)  # type: ignore[attr-defined,assignment]
+    queueing.traceback = SimpleNamespace(print_exc=_log_exception)  # type: ignore[attr-defined,assignment]
     app, page = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), build_app(state)
     page.state_session_capacity = _MOST_SESSIONS
     gr.mount_gradio_app(
@@ -115,7 +112,7 @@ def _application(state: AppState, folder: UploadFolder, hosts: tuple[str, ...] |
     return AccessControl(guarded, folder, hosts=hosts, password=password, largest_upload=_LARGEST_UPLOAD)
 
 
-def _tell_of_fault() -> None:
+def _log_exception() -> None:
     """Log an exception in one line; Gradio's own errors are refused requests of a visitor."""
     from gradio.exceptions import Error
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from figtune.core.settings import RunSettings, check_pair, check_setting
+from figtune.core.settings import Device, RunSettings, check_pair, check_setting
 from figtune.core.web_access import Access
 from figtune.dataset.records import Task
 from figtune.extraction.settings import ExtractSettings
@@ -77,8 +77,7 @@ class AskSettings(RunSettings):
 class InferenceSettings:
     """Way in which the model is asked."""
 
-    device: str
-    """ "auto", "cpu" or "cuda"."""
+    device: Device
     batch_size: int
     """Images of a folder per forward pass."""
     decoding: Decoding

@@ -20,7 +20,7 @@ from figtune.inference.generate import Question
 from figtune.inference.paper_figures import PromptSpec, list_figures
 from figtune.inference.settings import InferenceSettings
 from figtune.inference.streaming import stream_answers
-from figtune.inference.upload import UploadedItem, UploadReader
+from figtune.inference.uploads import UploadedItem, UploadReader
 from figtune.models.loading import LoadedModel
 
 TITLE = "figtune"
@@ -72,7 +72,7 @@ class _App:
         """Lay out the components, then connect their events."""
         record = self._state.loaded.record
         gr.HTML(
-            f"<h1>{TITLE}</h1><p>{escape(_public_name(record.name))}, fine-tuned, beside its base model</p>",
+            f"<h1>{TITLE}</h1><p>{escape(record.title)}, fine-tuned, beside its base model</p>",
             elem_id="heading",
         )
         self.opened = gr.State("", time_to_live=_KEPT_SECONDS)
@@ -125,7 +125,10 @@ class _App:
         about = [self.opened, self.chosen, self.task]
         inputs, outputs = [self.opened, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
         answering = _connect_event(self.ask.click, self._answer, inputs, outputs)
-        _connect_event(self.stop.click, _stopped, None, [self.status, self.stop], cancels=answering)
+        stopped = [self.status, self.stop]
+        _connect_event(
+            self.stop.click, lambda: ("Stopped.", gr.Button(interactive=False)), None, stopped, cancels=answering
+        )
         for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
             # An answer that went on would be written beside another picture.
             choice(None, None, self.ask, js=_NOT_YET, cancels=answering, api_visibility="private")
@@ -215,20 +218,11 @@ def _connect_event(
     )
 
 
-def _stopped() -> tuple[str, gr.Button]:
-    return "Stopped.", gr.Button(interactive=False)
-
-
 def _opened_text(items: Sequence[UploadedItem]) -> str:
     if not items:
         return _GONE
     figures = [item.figure for item in items if item.figure is not None]
     return escape(f"The paper has {list_figures(figures)}." if figures else f"{items[0].label} is open.")
-
-
-def _public_name(name: str) -> str:
-    """Return a Hub id as it is, and of a folder only its own name."""
-    return Path(name).name if Path(name).is_absolute() or Path(name).exists() else name
 
 
 def _error_html(error: FigtuneError) -> str:

@@ -71,7 +71,7 @@ class CaptionLabels:
         )
 
     def may_begin(self, text: str) -> bool:
-        """Return whether a line is worth a closer look, at little cost."""
+        """Return True if a line is worth a closer look, at little cost."""
         return text[:_LONGEST].casefold().startswith(_beginnings(self.figure, self.table))
 
 

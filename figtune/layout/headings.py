@@ -87,7 +87,7 @@ def _words_beside(lines: Sequence[Line], line: Line, style: PaperStyle) -> list[
 
 
 def _is_set_off(line: Line, style: PaperStyle) -> bool:
-    """Tell if a line of its own is a heading in small capitals, at the edge or in the middle of a column, or one in
+    """Return True for a heading on a line of its own: in small capitals at the edge or in the middle of a column, or in
     italics after a letter at its edge."""
     column = style.column_of(line.box)
     if column is None:
@@ -101,7 +101,7 @@ def _is_set_off(line: Line, style: PaperStyle) -> bool:
 
 
 def _is_capitals(line: Line, style: PaperStyle) -> bool:
-    """Tell if a line is set in capitals, small ones after large ones, in the body's family and about its size."""
+    """Return True if a line is in capitals, small ones after large ones, in the body's family and about its size."""
     largest = max(span.size for span in line.spans)
     return (
         line.text.isupper()
@@ -112,7 +112,7 @@ def _is_capitals(line: Line, style: PaperStyle) -> bool:
 
 
 def _is_placed(box: Box, style: PaperStyle) -> bool:
-    """Tell if a box begins at the edge of a column or lies in the middle of one."""
+    """Return True if a box begins at the edge of a column or lies in the middle of one."""
     column = style.column_of(box)
     return column is not None and (abs(box.x0 - column.x0) <= _EDGE or _is_centred(box, column))
 

@@ -27,16 +27,16 @@ def is_ruling_line(drawing: Drawing) -> bool:
 
 def long_rules(graphics: PageGraphics) -> list[Box]:
     """Return the boxes of horizontal rules as long as those of tables."""
-    return [
-        drawing.box
-        for drawing in graphics.drawings
-        if is_ruling_line(drawing) and drawing.box.width > _LONG and drawing.box.height <= _RULE
-    ]
+    return [rule for rule in _wide_rules(graphics) if rule.height <= _RULE]
+
+
+def _wide_rules(graphics: PageGraphics) -> list[Box]:
+    return [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
 
 
 def ruled_lines(lines: Sequence[Line], graphics: PageGraphics) -> frozenset[int]:
     """Return positions of lines right under or over a rule as long as they are: rows of a table."""
-    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
+    rules = _wide_rules(graphics)
     return frozenset(
         number
         for number, line in enumerate(lines)
@@ -54,7 +54,7 @@ def algorithm_boxes(lines: Sequence[Line], graphics: PageGraphics) -> list[Box]:
     heads = [line for line in lines if line.spans[0].bold and _ALGORITHM.match(line.text)]
     if not heads:
         return []
-    rules = [drawing.box for drawing in graphics.drawings if is_ruling_line(drawing) and drawing.box.width > _LONG]
+    rules = _wide_rules(graphics)
     boxes = []
     for line in heads:
         above = [

@@ -39,12 +39,12 @@ class RunningLines:
         return any((key, near) in self.places for near in (band - 1, band, band + 1))
 
     def holds_words_of(self, line: Line) -> bool:
-        """Return whether a line says what a running line says, wherever it stands."""
+        """Return True if a line says what a running line says, wherever it stands."""
         key = _text_key(line)
         return any(key == other for other, _ in self.places)
 
     def at_height_of(self, line: Line) -> bool:
-        """Return whether a running line with letters stands as high on other pages: a header names its section."""
+        """Return True if a running line with letters stands as high on other pages: a header names its section."""
         band = _band(line)
         return any(abs(band - other) <= 1 and any(map(str.isalpha, key)) for key, other in self.places)
 
@@ -88,7 +88,7 @@ def _outermost(lines: Iterable[Line], upright: Sequence[Line], *, inward: int) -
 
 
 def _continues(line: Line, other: Line, inward: int) -> bool:
-    """Tell if `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
+    """Return True if `other` is the next line of the paragraph that `line` is in, towards the middle of the page."""
     step = inward * (other.baseline - line.baseline)
     return (
         0 < step <= _PITCH * line.size

@@ -104,7 +104,7 @@ def _reads_like_abstract(text: str) -> bool:
 
 
 def _under_headings(blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:
-    """Headings, the first one empty, with what stands under each."""
+    """Yield headings, the first one empty, with the blocks under each."""
     heading: str = ""
     body: list[TextBlock] = []
     for passage in blocks:

@@ -48,7 +48,7 @@ class Column:
         return self.x1 - self.x0
 
     def contains(self, box: Box, tolerance: float) -> bool:
-        """Tell if `box` lies between the edges, give or take `tolerance` points."""
+        """Return True if `box` lies between the edges, give or take `tolerance` points."""
         return self.x0 - tolerance <= box.x0 and box.x1 <= self.x1 + tolerance
 
 
@@ -68,7 +68,7 @@ def columns_of(even: Sequence[Line], odd: Sequence[Line], width: float) -> tuple
 
 
 def _is_dense(line: Line) -> bool:
-    """Tell if few characters make a long line, as in Chinese."""
+    """Return True if few characters make a long line, as in Chinese."""
     return len(line.text) >= _MINIMUM_PROSE / 2 and line.box.width >= _DENSE * line.size * len(line.text)
 
 
@@ -194,7 +194,7 @@ def _begins_column(line: Line, columns: Columns) -> bool:
 
 
 def _front(pages: Sequence[Sequence[Line]], font: str) -> int:
-    """Index of the first page with lines of prose in the body's family."""
+    """Return the index of the first page with lines of prose in the body's font family."""
     for index, lines in enumerate(pages[:_COVERS]):
         if sum(is_prose(line.text) and font_family(line.font) == font_family(font) for line in lines) >= _FRONT_LINES:
             return index

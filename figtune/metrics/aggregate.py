@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import fmean
 from typing import Literal
 
@@ -17,7 +18,6 @@ from figtune.metrics.records import (
     ANSWER_SCORES,
     BASELINES,
     EVALUATED_SPLITS,
-    Baseline,
     BaselineAnswer,
     Estimate,
     EvaluatedSplit,
@@ -38,6 +38,11 @@ STATISTICS: Mapping[Score, Statistic] = {**dict.fromkeys(ANSWER_SCORES, ratio), 
 """Statistic of each answer score, over summed columns."""
 
 LossOf = Callable[[Prediction], float | None]
+
+_BASE_LOSS: LossOf = attrgetter("base.loss")
+_TUNED_LOSS: LossOf = attrgetter("tuned.loss")
+_WRONG_LOSS: LossOf = attrgetter("wrong_image_loss")
+_GREY_LOSS: LossOf = attrgetter("grey_image_loss")
 
 
 def aggregate(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tuple[Slice, ...]:
@@ -99,12 +104,12 @@ class _SliceBuilder:
             papers=len(set(self._groups)),
             tokens=sum(each.tokens for each in self.members),
             reference_words=round(fmean(word_count(each.reference) for each in self.members), 1),
-            base=self._scores("base", _base_loss, _tuned_loss),
-            tuned=self._scores("tuned", _tuned_loss, _base_loss),
+            base=self._scores("base", _BASE_LOSS, _TUNED_LOSS),
+            tuned=self._scores("tuned", _TUNED_LOSS, _BASE_LOSS),
             baselines=tuple(self._scores(name) for name in BASELINES if name in self.answers),
             gains=self._gains(),
-            image_gain=self._loss_gain(_wrong_loss, _tuned_loss),
-            grey_gain=self._loss_gain(_grey_loss, _tuned_loss),
+            image_gain=self._loss_gain(_WRONG_LOSS, _TUNED_LOSS),
+            grey_gain=self._loss_gain(_GREY_LOSS, _TUNED_LOSS),
             not_finite=sum(map(has_nonfinite_loss, self.members)),
             served=self._scores("served") if "served" in self.answers else None,
             choice=choice_scores(self.members, self.bootstrap),
@@ -142,7 +147,7 @@ class _SliceBuilder:
 
     def _gains(self) -> dict[Score, PairedDifference]:
         gains: dict[Score, PairedDifference] = {}
-        if (drop := self._loss_gain(_base_loss, _tuned_loss)) is not None:
+        if (drop := self._loss_gain(_BASE_LOSS, _TUNED_LOSS)) is not None:
             gains["loss"] = drop
         for score in STATISTICS:
             tuned, base = (
@@ -158,22 +163,6 @@ class _SliceBuilder:
             if groups
             else None
         )
-
-
-def _base_loss(prediction: Prediction) -> float | None:
-    return prediction.base.loss
-
-
-def _tuned_loss(prediction: Prediction) -> float | None:
-    return prediction.tuned.loss
-
-
-def _wrong_loss(prediction: Prediction) -> float | None:
-    return prediction.wrong_image_loss
-
-
-def _grey_loss(prediction: Prediction) -> float | None:
-    return prediction.grey_image_loss
 
 
 def _perplexity(loss: Estimate) -> Estimate:
@@ -224,20 +213,15 @@ def answers_by_system(members: Sequence[Prediction]) -> dict[System, SystemAnswe
             [each.served or _no_answer(each.reference) for each in members], members, consensus
         )
     for baseline in BASELINES:
-        guesses = [_baseline_answer(each, baseline) for each in members]
-        whole = [guess for guess in guesses if guess is not None]
-        if len(whole) == len(members):
-            found[baseline] = _system_answers(whole, members, consensus)
+        guesses = [guess for each in members for guess in each.guesses if guess.baseline == baseline]
+        if len(guesses) == len(members):
+            found[baseline] = _system_answers(guesses, members, consensus)
     return found
 
 
 def _no_answer(reference: str) -> ModelResult:
     """Return the result of a request that the server refused."""
     return ModelResult(loss=None, answer="", answer_tokens=0, ended_with_eos=False, **sentence_scores("", reference))
-
-
-def _baseline_answer(prediction: Prediction, baseline: Baseline) -> BaselineAnswer | None:
-    return next((guess for guess in prediction.guesses if guess.baseline == baseline), None)
 
 
 def _system_answers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,12 +97,11 @@ def group_comparable_runs(evaluations: Sequence[EvaluatedRun]) -> list[Comparabl
         for evaluation in evaluations:
             members = evaluation.predictions_of(split)
             if members:
-                found.setdefault((split, _example_set(members)), []).append(evaluation)
+                asked = frozenset(
+                    (each.example_id, each.group, each.image, each.prompt, each.reference) for each in members
+                )
+                found.setdefault((split, asked), []).append(evaluation)
     return [ComparableRuns(split=split, runs=tuple(runs)) for (split, _), runs in found.items()]
-
-
-def _example_set(members: Iterable[Prediction]) -> frozenset[tuple[str, ...]]:
-    return frozenset((each.example_id, each.group, each.image, each.prompt, each.reference) for each in members)
 
 
 def _loss_drop(
@@ -182,7 +181,7 @@ def _row(
     )
 
 
-def _cell(found: Estimate | PairedDifference | None, digits: int) -> str:
+def _cell(found: Estimate | None, digits: int) -> str:
     if found is None:
         return "-"
     if found.low is None or found.high is None:

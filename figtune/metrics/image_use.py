@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -41,8 +42,8 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     def without(choice: Choice) -> Losses:
         return (choice.wrong_image_losses if has_wrong else None) or choice.grey_image_losses
 
-    right, other = _choice_sums(chosen, _right), _choice_sums(chosen, without)
-    grey = _choice_sums(chosen, lambda choice: choice.grey_image_losses)
+    right, other = _choice_sums(chosen, attrgetter("losses")), _choice_sums(chosen, without)
+    grey = _choice_sums(chosen, attrgetter("grey_image_losses"))
     informed = _choice_sums(chosen, lambda choice: _above_grey(choice, choice.losses))
     # Grey raises no text above grey: all five are equal, and each is right by a fifth.
     uninformed = _choice_sums(chosen, lambda choice: _above_grey(choice, without(choice)))
@@ -65,7 +66,6 @@ def choice_difference(
 
     Args:
         one: predictions of the run that is expected to be better.
-        other: those of the other, in the same order.
     """
     pairs = [
         (each.choice, against.choice, each.group)
@@ -78,8 +78,8 @@ def choice_difference(
     ]
     if not pairs:
         return None
-    better = _choice_sums([(choice, group) for choice, _, group in pairs], _right)
-    worse = _choice_sums([(against, group) for _, against, group in pairs], _right)
+    better = _choice_sums([(choice, group) for choice, _, group in pairs], attrgetter("losses"))
+    worse = _choice_sums([(against, group) for _, against, group in pairs], attrgetter("losses"))
     return paired_difference(better, worse, ratio, bootstrap)
 
 
@@ -101,10 +101,6 @@ def _choice_sums(chosen: Sequence[tuple[Choice, str]], losses_of: Callable[[Choi
 def _above_grey(choice: Choice, losses: Losses) -> Losses:
     """Return the losses less those given grey: the negative information that an image gives on each text."""
     return tuple((loss or 0.0) - (grey or 0.0) for loss, grey in zip(losses, choice.grey_image_losses, strict=True))
-
-
-def _right(choice: Choice) -> Losses:
-    return choice.losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,16 +169,12 @@ def image_use(whole: Slice, trained: Slice | None, tests: Sequence[ImageTest]) -
         return "not shown"
     known = trained.image_gain if trained is not None else None
     if known is not None and _upper_bound(known) >= _MIN_IMAGE_GAIN:
-        return "memorised only" if _lower_bound(known) > 0 else "not shown"
+        return "memorised only" if (known.value if known.low is None else known.low) > 0 else "not shown"
     return "ignores"
 
 
 def _upper_bound(gain: PairedDifference) -> float:
     return gain.value if gain.high is None else gain.high
-
-
-def _lower_bound(gain: PairedDifference) -> float:
-    return gain.value if gain.low is None else gain.low
 
 
 def mismatch_cost(gain: PairedDifference) -> str:

@@ -131,7 +131,7 @@ def extract(fact: str, text: str) -> FactValues:
     if fact not in _VALUES:
         shares = (float(found) for found in _SHARE.findall(text))
         return frozenset(f"{_SHARE_STEP * round(share / _SHARE_STEP)} %" for share in shares)
-    clauses = [(clause, *_cues(clause)) for clause in _clauses(text)]
+    clauses = [(clause, *_cues(clause)) for clause in _CLAUSE_END.split(text) if clause]
     return frozenset(
         value
         for value, pattern in _VALUES[fact].items()
@@ -143,10 +143,6 @@ def extract(fact: str, text: str) -> FactValues:
 def is_healthy(text: str) -> bool:
     """Return True if a text says that a scan is normal, and asserts no finding."""
     return _HEALTHY.search(text) is not None and not extract("finding", text)
-
-
-def _clauses(text: str) -> list[str]:
-    return [clause for clause in _CLAUSE_END.split(text) if clause]
 
 
 def _cues(clause: str) -> tuple[int, int]:

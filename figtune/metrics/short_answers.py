@@ -39,27 +39,17 @@ def short_scores(predictions: Sequence[Prediction], bootstrap: Bootstrap) -> tup
     for split in EVALUATED_SPLITS:
         members = [each for each in predictions if each.split == split and each.grey_answer is not None]
         if questions := [each for each in members if each.task == QUESTION_TASK]:
-            found.append(_scores("questions", questions, _exact_share, bootstrap))
+            found.append(_scores("questions", questions, is_exact, bootstrap))
         if readings := [each for each in members if each.task == READ_TASK]:
-            found.append(_scores("read recall", readings, _recall, bootstrap))
-            found.append(_scores("read precision", readings, _precision, bootstrap))
+            found += [
+                _scores("read recall", readings, lambda *texts: word_recall_precision(*texts)[0], bootstrap),
+                _scores("read precision", readings, lambda *texts: word_recall_precision(*texts)[1], bootstrap),
+            ]
     return tuple(found)
 
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).strip(_EDGES)
-
-
-def _exact_share(answer: str, reference: str) -> float:
-    return float(is_exact(answer, reference))
-
-
-def _recall(answer: str, reference: str) -> float:
-    return word_recall_precision(answer, reference)[0]
-
-
-def _precision(answer: str, reference: str) -> float:
-    return word_recall_precision(answer, reference)[1]
 
 
 def _scores(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import TypedDict
 
@@ -21,6 +21,7 @@ _REP_N = 4
 _DIGITS = 2
 """Decimals of a score of one answer."""
 _BLEU_ORDER = 4
+_BLEU, _CHRF, _ROUGE = BLEU(), CHRF(), RougeScorer(["rougeL"], use_stemmer=False)
 
 
 def bleu_counts(answer: str, reference: str) -> tuple[float, ...]:
@@ -28,7 +29,7 @@ def bleu_counts(answer: str, reference: str) -> tuple[float, ...]:
 
     Order: matching 1- to 4-grams, all 1- to 4-grams, words of the answer, words of the reference.
     """
-    score = _bleu().corpus_score([answer], [[reference]])
+    score = _BLEU.corpus_score([answer], [[reference]])
     return (*score.counts, *score.totals, score.sys_len, score.ref_len)
 
 
@@ -53,29 +54,14 @@ def bleu4(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((matches[..., 0] > 0) & (totals[..., -1] > 0), scores, 0.0)
 
 
-@cache
-def _bleu() -> BLEU:
-    return BLEU()
-
-
 def chrf(answer: str, reference: str) -> float:
     """Return chrF2 of one answer, 0 to 100, by sacrebleu: character 1- to 6-grams, beta = 2 (Popovic 2015)."""
-    return float(_chrf().sentence_score(answer, [reference]).score)
-
-
-@cache
-def _chrf() -> CHRF:
-    return CHRF()
+    return float(_CHRF.sentence_score(answer, [reference]).score)
 
 
 def rouge_l(answer: str, reference: str) -> float:
     """Return ROUGE-L F1 of one answer, 0 to 100, by Google's rouge-score without stemming (Lin 2004)."""
-    return 100 * float(_rouge_scorer().score(reference, answer)["rougeL"].fmeasure)
-
-
-@cache
-def _rouge_scorer() -> RougeScorer:
-    return RougeScorer(["rougeL"], use_stemmer=False)
+    return 100 * float(_ROUGE.score(reference, answer)["rougeL"].fmeasure)
 
 
 class SentenceScores(TypedDict):
@@ -172,7 +158,7 @@ class CiderD:
             weights[len(ngram) - 1][ngram] = count * rarity
         return _WeightedNgrams(
             weights=weights,
-            norms=tuple(_norm(of_length.values()) for of_length in weights),
+            norms=tuple(math.sqrt(sum(each * each for each in of_length.values())) for of_length in weights),
             pairs=sum(count for ngram, count in counts.items() if len(ngram) == 2),
         )
 
@@ -183,10 +169,6 @@ def _count_ngrams(words: Sequence[str]) -> Counter[Ngram]:
         for length in range(1, _CIDER_NGRAM + 1)
         for start in range(len(words) - length + 1)
     )
-
-
-def _norm(weights: Iterable[float]) -> float:
-    return math.sqrt(sum(weight * weight for weight in weights))
 
 
 def _cider_score(answer: _WeightedNgrams, reference: _WeightedNgrams) -> float:

@@ -35,8 +35,6 @@ def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bo
 
     Args:
         slices: at least one of them a whole split.
-        short: scores of short answers.
-        demo: True if the base model is a tiny one with random weights.
     """
     terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
@@ -91,10 +89,6 @@ def beats(one: Scores, other: Scores) -> bool:
     return sum(each >= 1 for each in differences) > sum(each <= -1 for each in differences)
 
 
-def _beaten_by_all(whole: Slice) -> bool:
-    return bool(whole.baselines) and all(beats(baseline, whole.tuned) for baseline in whole.baselines)
-
-
 def _flaws(whole: Slice) -> list[str]:
     """List the flaws of answers that a lower loss does not outweigh, as clauses."""
     flaws = []
@@ -102,7 +96,7 @@ def _flaws(whole: Slice) -> list[str]:
         flaws.append("its answers are empty or nearly so")
     elif whole.tuned.rep_4 >= _DEGENERATE_REP_4:
         flaws.append(f"its answers repeat themselves ({percent(whole.tuned.rep_4)} of their 4-word sequences)")
-    if _beaten_by_all(whole):
+    if whole.baselines and all(beats(baseline, whole.tuned) for baseline in whole.baselines):
         baselines = count(len(whole.baselines), "baselines")
         which = "the baseline, which needs" if len(whole.baselines) == 1 else f"all {baselines}, which need"
         flaws.append(f"{which} no model, answer{'s' if len(whole.baselines) == 1 else ''} better")

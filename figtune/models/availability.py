@@ -10,6 +10,7 @@ from figtune.core.distributed import check_launch
 from figtune.core.errors import FigtuneError
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_json
+from figtune.core.settings import Device
 from figtune.models.families import TINY_TYPES, family_of, model_type_of
 from figtune.models.lora_targets import targets_of
 from figtune.models.records import MODEL_FILE, ModelRecord
@@ -18,7 +19,7 @@ from figtune.models.settings import ModelSettings, SetupSettings
 _WEIGHTS = ".safetensors"
 
 
-def check_launch_and_device(script: str, device: str) -> None:
+def check_launch_and_device(script: str, device: Device) -> None:
     """See that the launcher of `script` started what it was asked for, and that the device is there.
 
     Raises:
@@ -29,7 +30,7 @@ def check_launch_and_device(script: str, device: str) -> None:
     check_device(device)
 
 
-def check_device(device: str) -> None:
+def check_device(device: Device) -> None:
     """See that a device that was asked for is there.
 
     Raises:
@@ -110,8 +111,4 @@ def local_model_fingerprint(name: str) -> dict[str, str]:
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", _WEIGHTS))
-    return {path.name: _file_fingerprint(path) for path in files}
-
-
-def _file_fingerprint(path: Path) -> str:
-    return f"{path.stat().st_size} bytes" if path.suffix == _WEIGHTS else sha256_of(path)
+    return {path.name: f"{path.stat().st_size} bytes" if path.suffix == _WEIGHTS else sha256_of(path) for path in files}

@@ -20,7 +20,7 @@ What a family states:
   block, in all others causally; sliding layers bound what is causal, and where `window_bounds_blocks` the block too;
 - positions: `positions`, one axis of rotary positions, or three for M-RoPE;
 - the library: `decoder_inputs` of the text decoder; `encoder_outputs`, `token_inputs` and `pixel_inputs`, arguments of
-  transformers' own `forward` and `generate`, and `load_processor` where AutoProcessor does not do;
+  transformers' own `forward` and `generate`, and `read_processor` where AutoProcessor does not do;
 - memory: `layer_kinds` and `with_layers`, by which a decoder is estimated from a few of its layers.
 
 The defaults hold for a SigLIP encoder, a projector and a Gemma-like decoder with layers of one size.
@@ -103,13 +103,13 @@ class PromptTokens:
     """Length of the causal prefix shared by all examples of one image; 0 where the image attends to the prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizedExample:
     """One example as the model reads it, without its pixels: image block and prompt, then completion and stop token."""
 
-    input_ids: tuple[int, ...]
+    input_ids: Sequence[int]
     """int[L]"""
-    bidirectional: tuple[bool, ...]
+    bidirectional: Sequence[int]
     """bool[L], true where a token attends to all others of its run of true ones."""
     prompt_length: int
     """Tokens that are read; the others are targets."""
@@ -118,13 +118,13 @@ class TokenizedExample:
     image: ImageLayout
     truncated: bool = False
     """True where the completion was longer than the maximum length."""
-    target_weights: tuple[float, ...] | None = None
+    target_weights: Sequence[float] | None = None
     """Weight of each target token in the loss; None for 1."""
 
     @property
     def labels(self) -> tuple[int, ...]:
         """`int[L]`: the completion and its stop token; IGNORE_INDEX before them."""
-        return (IGNORE_INDEX,) * self.prompt_length + self.input_ids[self.prompt_length :]
+        return (*(IGNORE_INDEX,) * self.prompt_length, *self.input_ids[self.prompt_length :])
 
     @property
     def num_target_tokens(self) -> int:
@@ -132,15 +132,15 @@ class TokenizedExample:
         return len(self.input_ids) - self.prompt_length
 
 
-def fit_to_square(image: Image.Image, fit: ImageFit, side: int) -> Image.Image:
-    """Return an RGB image as an image processor of square images should get it.
+def fit_to_size(image: Image.Image, fit: ImageFit, size: tuple[int, int]) -> Image.Image:
+    """Return an RGB image as an image processor that resizes to `size`, width and height in pixels, should get it.
 
-    "letterbox": `side` x `side` pixels with white borders, proportions kept. "squash": as it is; the processor resizes
-    it to the square whatever its proportions.
+    "letterbox": of that size, with white borders, proportions kept. "squash": as it is; the processor resizes it
+    whatever its proportions.
     """
     from figtune.core.image_decoding import letterbox
 
-    return image if fit == "squash" else letterbox(image, (side, side))
+    return image if fit == "squash" else letterbox(image, size)
 
 
 class Family(ABC):
@@ -211,6 +211,11 @@ class Family(ABC):
         del processor
         return self.tokens_vary
 
+    def grid_side(self, processor: Processor) -> int:
+        """Return the side, in pixels, of the squares that `ImageLayout.grid` counts; 0 in families without a grid."""
+        del processor
+        return 0
+
     def check_dtype(self, dtype: Dtype) -> None:
         """Refuse a dtype in which the family overflows.
 
@@ -229,13 +234,17 @@ class Family(ABC):
         Raises:
             ResourceError: the folder has none that can be read.
         """
-        from transformers import AutoProcessor, ProcessorMixin
-
         from figtune.models.quiet import damage_explained
 
         with damage_explained(f"{folder} has no processor that can be read", REMEDY):
-            # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
-            processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
+            return self.read_processor(folder)
+
+    def read_processor(self, folder: Path) -> Processor:
+        """Read tokenizer and image processor; `load_processor` explains whatever this raises."""
+        from transformers import AutoProcessor, ProcessorMixin
+
+        # The image processor on torchvision is faster, but torchvision is one more package to match with torch.
+        processor = AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)  # type: ignore[no-untyped-call]
         if not isinstance(processor, ProcessorMixin):
             raise ResourceError(
                 f"{folder} has no image processor beside its tokenizer", "give a model that sees images"
@@ -318,13 +327,17 @@ class Family(ABC):
     def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
         """Return an RGB image as a server should get it: the encoder's square, so that no server resizes it its way.
 
-        Where the number of image tokens depends on its size, the image as it is, which the server's processor resizes.
+        Where the number of image tokens depends on its size, the image as it is, which the server's processor resizes;
+        with white borders up to the grid's whole squares for "letterbox".
         """
         if self.tokens_depend_on_size(processor):
-            return image
+            if not (side := self.grid_side(processor)):
+                return image
+            rows, columns = self.image_layout(processor, image.size).grid
+            return fit_to_size(image, fit, (columns * side, rows * side))
         square = processor.image_processor
-        side: int = square.size["height"]
-        fitted = fit_to_square(image, fit, side)
+        side = int(square.size["height"])
+        fitted = fit_to_size(image, fit, (side, side))
         return fitted if fitted.size == (side, side) else fitted.resize((side, side), square.resample)
 
     def positions(self, example: TokenizedExample) -> tuple[Sequence[int], ...]:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from figtune.core.distributed import barrier, is_rank_zero, shard, world_size
+from figtune.core.distributed import barrier, shard, world_size
 from figtune.core.errors import ResourceError
 from figtune.core.image_decoding import read_image, read_image_size
 from figtune.core.log import progress_bar
@@ -35,7 +35,6 @@ from figtune.models.vision_tower import vision_tower_digest, vision_tower_loaded
 logger = logging.getLogger(__name__)
 
 _GREY = (128, 128, 128)
-_HEX = "[0-9a-f]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +121,6 @@ def prepared_features(root: Path, loaded: LoadedModel, images: ImageFiles, rows:
     if loaded.trains_vision:
         logger.info("features: off, since the vision encoder is trained; every picture goes through it each time")
         return images
-    if is_rank_zero():
-        _remove_single_files(root)
     folder = root / _key(loaded)
     # A share of all, not of those that are missing: another process may have written some of its own already.
     missing = FeatureShards(folder).missing(shard(sorted(images.files)))
@@ -180,11 +177,32 @@ def encode_image(loaded: LoadedModel, image: Image.Image, fit: ImageFit | None =
     return ImageInputs(layout=layout, tensors=tensors)
 
 
-def grey_images(loaded: LoadedModel, sizes: Iterable[tuple[int, int]]) -> list[ImageInputs]:
-    """Return a uniform grey image of each size, in pixels, as the model takes it."""
+def grey_images(loaded: LoadedModel, images: ImageFiles, names: Iterable[str]) -> GreyImages:
+    """Return a source with a uniform grey image in place of each, of its size; encoded once for each layout."""
+    sizes = {images.layout(image): images.files[image] for image in names}
     with nullcontext() if loaded.trains_vision else _encoder(loaded):
         # Not letterboxed: borders would be visible.
-        return [encode_image(loaded, Image.new("RGB", size, _GREY), "squash") for size in sizes]
+        greys = {
+            layout: encode_image(loaded, Image.new("RGB", read_image_size(file), _GREY), "squash").tensors
+            for layout, file in sizes.items()
+        }
+    return GreyImages(images=images, greys=greys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreyImages:
+    """Grey images of the same shapes as others, one for each layout."""
+
+    images: ImageFiles
+    greys: Mapping[ImageLayout, dict[str, Tensor]]
+
+    def layout(self, image_sha256: str) -> ImageLayout:
+        """Return the image tokens of an image."""
+        return self.images.layout(image_sha256)
+
+    def tensors(self, image_sha256: str) -> dict[str, Tensor]:
+        """Return the tensors of its grey image."""
+        return self.greys[self.layout(image_sha256)]
 
 
 def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:
@@ -195,17 +213,6 @@ def read_inputs(images: ImageSource, image_sha256: str) -> ImageInputs:
 def concatenate(images: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Join the tensors of several images on their first axes."""
     return {name: torch.cat([tensors[name] for tensors in images]) for name in images[0]}
-
-
-def _remove_single_files(root: Path) -> None:
-    """Remove features that earlier versions kept in a file an image, which nothing reads any more."""
-    folders = set()
-    for file in root.glob(f"{_HEX * 16}/{_HEX * 64}.safetensors"):
-        file.unlink(missing_ok=True)
-        folders.add(file.parent)
-    for folder in folders:
-        if not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def _encoder(loaded: LoadedModel) -> AbstractContextManager[None]:

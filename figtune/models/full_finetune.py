@@ -121,7 +121,7 @@ class FullFinetuneModel(PeftModelForCausalLM):  # type: ignore[misc]  # untyped 
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
-        """Have the base model for the while.
+        """Use the base model's weights within the block.
 
         Raises:
             RuntimeError: the model is being trained, where its base weights are not kept beside the others.

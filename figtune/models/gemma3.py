@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_size, text_ids
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Gemma3(Family):
         )
         views = [image, *(PillowImage.fromarray(np.ascontiguousarray(np.moveaxis(tile, 0, -1))) for tile in tiles)]
         side = processor.image_processor.size["height"]
-        squares = [fit_to_square(view, fit, side) for view in views]
+        squares = [fit_to_size(view, fit, (side, side)) for view in views]
         prepared = processor.image_processor([squares], do_pan_and_scan=False, return_tensors="pt")
         return {"pixel_values": torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)}
 
@@ -196,11 +196,7 @@ def _tiles(processor: Processor, pixels: NDArray[np.uint8]) -> Sequence[NDArray[
 
 
 def _opening(processor: Processor, lead: str = "") -> tuple[int, ...]:
-    """Return the tokens between `<bos>` and the image. Newlines in a row are one token, so they go together.
-
-    Args:
-        lead: text before the image.
-    """
+    """Return the tokens between `<bos>` and the image. Newlines in a row are one token, so they go together."""
     if not _takes_turns(processor):
         return text_ids(processor, f"{lead}\n\n")
     start = processor.tokenizer.convert_tokens_to_ids("<start_of_turn>")

@@ -82,24 +82,17 @@ class Gemma4(Family):
         "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\n' }}{% endif %}{% endfor %}"
     )
 
-    def load_processor(self, folder: Path) -> Processor:
-        """Load tokenizer and image processor of a model's folder.
-
-        Raises:
-            ResourceError: the folder has none that can be read.
-        """
+    def read_processor(self, folder: Path) -> Processor:
+        """Read both without transformers' own Gemma4Processor, which needs torchvision."""
         from transformers import AutoTokenizer, Gemma4ImageProcessorPil
 
-        from figtune.models.quiet import damage_explained
-
-        with damage_explained(f"{folder} has no processor that can be read", REMEDY):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            return ImageTextProcessor(
-                tokenizer=tokenizer,
-                image_processor=Gemma4ImageProcessorPil.from_pretrained(folder),
-                chat_template=tokenizer.chat_template,
-                folder=folder,
-            )
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return ImageTextProcessor(
+            tokenizer=tokenizer,
+            image_processor=Gemma4ImageProcessorPil.from_pretrained(folder),
+            chat_template=tokenizer.chat_template,
+            folder=folder,
+        )
 
     def image_layout(self, processor: Processor, size: tuple[int, int]) -> ImageLayout:
         """Return rows times columns of the squares that the image is resized to."""
@@ -121,22 +114,20 @@ class Gemma4(Family):
             "image_position_ids": torch.as_tensor(prepared["image_position_ids"], dtype=torch.int64),
         }
 
-    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
-        """Return an RGB image with white borders up to whole squares; as it is for "squash", done by its processor.
+    def grid_side(self, processor: Processor) -> int:
+        """Return the side of the square that a token stands for.
 
         A server may read the letterboxed image in a row or column more: the default, "squash", is served as trained.
         """
-        if fit == "squash":
-            return image
-        from figtune.core.image_decoding import letterbox
-
-        (rows, columns), side = _grid(processor, image.size), _square_side(processor)
-        return letterbox(image, (columns * side, rows * side))
+        return _square_side(processor)
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. The image does not attend to the prompt, so examples about it share it."""
         tokenizer = processor.tokenizer
-        opening, between, closing = (_control_ids(tokenizer, text) for text in _turn(processor))
+        template = processor.chat_template
+        texts = _template_parts(tokenizer, template if isinstance(template, str) else self.chat_template)
+        # Control tokens are meant in them.
+        opening, between, closing = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
         soft_token: int = tokenizer.image_token_id
         block = (tokenizer.boi_token_id, *(soft_token,) * image.tokens, tokenizer.eoi_token_id)
         shared = (*opening, *block)
@@ -224,14 +215,9 @@ class Gemma4(Family):
         return changed
 
 
-def _turn(processor: Processor) -> tuple[str, str, str]:
-    """Return the texts before the image, between image and prompt, and after the prompt, by the model's template."""
-    template = processor.chat_template
-    return _taken_apart(processor.tokenizer, template if isinstance(template, str) else Gemma4.chat_template)
-
-
 @lru_cache(maxsize=8)
-def _taken_apart(tokenizer: Any, template: str) -> tuple[str, str, str]:
+def _template_parts(tokenizer: Any, template: str) -> tuple[str, str, str]:
+    """Return the texts before the image, between image and prompt, and after the prompt."""
     content = [{"type": "image"}, {"type": "text", "text": _PROMPT}]
     rendered: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": content}], chat_template=template, add_generation_prompt=True, tokenize=False
@@ -241,11 +227,6 @@ def _taken_apart(tokenizer: Any, template: str) -> tuple[str, str, str]:
     if not image or not prompt:
         raise ResourceError("the chat template of the model has no place for an image", REMEDY)
     return before, between, after
-
-
-def _control_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Return the tokens of a text in which control tokens are meant."""
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _square_side(processor: Processor) -> int:

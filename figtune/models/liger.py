@@ -11,22 +11,18 @@ process, so that a model loaded later on a CPU could not run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType, MappingProxyType, ModuleType
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-
 DEVICES = frozenset({"cuda"})
 """Device types that the kernels are compiled for."""
-
-
 CHUNK = 256
 """Tokens whose logits exist at a time: 0.8 GB with what the loss makes of them, for 262 thousand words."""
 
@@ -47,20 +43,12 @@ _ATTENTIONS = frozenset({"GemmaAttention", "Gemma2Attention", "Gemma3Attention",
 """Classes whose `forward` calls `apply_rotary_pos_emb(q, k, cos, sin)`; Gemma 4 rotates queries and keys apart."""
 
 
-class Loss(Protocol):
-    """Cross-entropy in nats, summed over tokens."""
-
-    def __call__(self, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        """float32[] of `states: float[N, D]`, the head's `weight: float[vocabulary, D]` and `targets: int64[N]`."""
+FusedLoss = Callable[[Tensor, Tensor, Tensor, float | None], Tensor]
+"""Cross-entropy in nats, summed over tokens, float32[]: of `states: float[N, D]`, the head's `weight:
+float[vocabulary, D]`, `targets: int64[N]`, and the softcap on the logits, `cap * tanh(logits / cap)`, or None."""
 
 
-class SoftcappedLoss(Protocol):
-    """The same with a softcap on the logits: `cap * tanh(logits / cap)`, where the decoder has one."""
-
-    def __call__(self, states: Tensor, weight: Tensor, targets: Tensor, cap: float | None) -> Tensor: ...
-
-
-def fused_loss(device: torch.device) -> SoftcappedLoss | None:
+def fused_loss(device: torch.device) -> FusedLoss | None:
     """Return the kernel where it is installed (requirements-cuda.txt) and made for the device."""
     kernels = _liger() if device.type in DEVICES else None
     return None if kernels is None else partial(_loss, kernels)

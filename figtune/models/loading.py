@@ -31,7 +31,7 @@ from figtune.models.lora import adapter_config, load_adapter
 from figtune.models.lora_targets import targets_of, trains_vision
 from figtune.models.model_files import find_model
 from figtune.models.model_parts import ModelParts
-from figtune.models.precision import Precision, precision_of
+from figtune.models.precision import precision_of
 from figtune.models.quiet import damage_explained, suppress_unused_weights_table
 from figtune.models.records import ADAPTER_FOLDER, BASE_FOLDER, MODEL_FILE, PROCESSOR_FOLDER, ModelRecord
 from figtune.models.sharding import model_without_weights
@@ -79,7 +79,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda":
         raise ResourceError("no CUDA device found", "leave out --device, or give --device cpu")
     if torch.backends.mps.is_available():
-        _say_once("Apple's GPU (MPS) is not supported: the model runs on the CPU")
+        _log_once("Apple's GPU (MPS) is not supported: the model runs on the CPU")
     return torch.device("cpu")
 
 
@@ -125,7 +125,7 @@ def load_base_model(
             "choose the attention sdpa",
         )
     respect_thread_limit()
-    _show_loading(folder)
+    _set_progress_bar(folder)
     with _shortage_explained(device), damage_explained(f"{folder} cannot be loaded", REMEDY):
         stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         config = stored if unused_parts else family.without_unused_parts(stored)
@@ -202,9 +202,6 @@ def _nf4(dtype: torch.dtype, parts: ModelParts) -> BitsAndBytesConfig:
 def base_folder(record: ModelRecord, beside: Path) -> Path:
     """Return the folder of a record's base model on this machine, downloaded where it is not there yet.
 
-    Args:
-        beside: the folder that the record was read from.
-
     Raises:
         ResourceError: it is unavailable.
     """
@@ -242,7 +239,7 @@ def load_tuned_model(
     family = family_of(record.family, record.name)
     precision = precision_of(record, device, unquantized=unquantized)
     if precision.note:
-        _say_once(precision.note)
+        _log_once(precision.note)
     if sharded and precision.four_bit:
         raise UsageError(
             "FSDP cannot shard weights in 4 bits: each card would hold all of them",
@@ -258,7 +255,7 @@ def load_tuned_model(
         encoder=encoder or record.adapter.mode == "full" or trains_vision(record.adapter),
         sharded=sharded,
     )
-    peft_model = _with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision, trainable=trainable)
+    peft_model = with_adapter(model, family, record, folder / ADAPTER_FOLDER, precision.dtype if trainable else None)
     if trainable:
         # What is evaluated and merged takes the library's own operations, as whoever loads the adapter does.
         fuse_layers(peft_model.get_base_model().get_submodule(family.parts.text_decoder), device)
@@ -274,27 +271,35 @@ def load_tuned_model(
     )
 
 
-def _with_adapter(
-    model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, precision: Precision, *, trainable: bool
+def with_adapter(
+    model: PreTrainedModel, family: Family, record: ModelRecord, folder: Path, dtype: torch.dtype | None = None
 ) -> PeftModel:
+    """Load the adapter of a folder onto its base model.
+
+    Args:
+        dtype: that fully trained parts compute in; None for an adapter that is not trained on.
+
+    Raises:
+        ResourceError: its files are damaged, or of another model.
+    """
     if record.adapter.mode != "full":
-        return load_adapter(model, folder, trainable=trainable)
+        return load_adapter(model, folder, trainable=dtype is not None)
     config = adapter_config(record.adapter, family, record.base, record.commit)
     peft_model = FullFinetuneModel(model, config, family.parts, targets_of(record.adapter).fully_trained_parts)
     # Setup leaves the folder empty: training begins with the base model's own weights.
     if (folder / WEIGHTS_FILE).is_file():
         peft_model.load_weights(folder)
-    if trainable:
-        peft_model.make_trainable(precision.dtype)
+    if dtype is not None:
+        peft_model.make_trainable(dtype)
     return peft_model
 
 
 @cache
-def _say_once(note: str) -> None:
+def _log_once(note: str) -> None:
     logger.info(note)
 
 
-def _show_loading(folder: Path) -> None:
+def _set_progress_bar(folder: Path) -> None:
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if weights >= _WORTH_A_BAR:
         transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -67,11 +67,7 @@ def meta_model(folder: Path, family: Family) -> PreTrainedModel:
 
 
 def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: LoraConfig, seed: int) -> PeftModel:
-    """Build an adapter that changes nothing yet, on a model on the meta device.
-
-    Args:
-        folder: of the base model, whose projector the adapter's starts from.
-    """
+    """Build an adapter that changes nothing yet, on a model on the meta device."""
     # peft would write the folder that the model came from.
     model.name_or_path = config.base_model_name_or_path
     with torch.random.fork_rng(devices=[]), suppress_peft_deprecations():
@@ -79,7 +75,7 @@ def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: Lo
         peft_model = get_peft_model(model, config)
         for layer in peft_model.modules():
             if isinstance(layer, LoraLayer):
-                _begin(layer)
+                _allocate(layer)
     if config.modules_to_save:
         trained = peft_model.get_base_model().get_submodule(family.parts.projector).modules_to_save["default"]
         stored = stored_weights(folder, family.parts.projector_name)
@@ -89,7 +85,7 @@ def new_adapter(model: PreTrainedModel, family: Family, folder: Path, config: Lo
     return peft_model
 
 
-def _begin(layer: LoraLayer) -> None:
+def _allocate(layer: LoraLayer) -> None:
     """Allocate real weights for the matrices that peft has put on the meta device with the rest."""
     layer.lora_A.to_empty(device="cpu")
     layer.lora_B.to_empty(device="cpu")

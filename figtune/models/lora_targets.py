@@ -44,7 +44,8 @@ def targets_of(adapter: AdapterRecord, family: Family | None = None) -> Targets:
     """
     if adapter.mode == "full":
         return _all_but(adapter.freeze)
-    targets = _projector_only() if adapter.mode == "projector" else _named(adapter.targets, family)
+    whole = Targets(fully_trained_parts=("projector",))
+    targets = whole if adapter.mode == "projector" else _named(adapter.targets, family)
     if torn := [part for part in targets.parts if part in adapter.freeze]:
         trained_by = "--adapter.mode projector" if adapter.mode == "projector" else "--adapter.targets"
         raise UsageError(
@@ -57,10 +58,6 @@ def targets_of(adapter: AdapterRecord, family: Family | None = None) -> Targets:
 def trains_vision(adapter: AdapterRecord) -> bool:
     """Return True where the vision encoder is trained, so that its features must not be cached."""
     return "vision" in targets_of(adapter).parts
-
-
-def _projector_only() -> Targets:
-    return Targets(fully_trained_parts=("projector",))
 
 
 def _all_but(frozen: tuple[Part, ...]) -> Targets:

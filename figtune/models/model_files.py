@@ -156,9 +156,6 @@ def copy_processor(
 
     Servers and trainers give conversations; the template lays them out as in training.
 
-    Args:
-        image_settings: settings of the image processor to change, see `Family.image_settings`.
-
     Raises:
         ResourceError: there is no processor that can be read.
     """

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_square, text_ids
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, fit_to_size, text_ids
 from figtune.models.records import ImageFit
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class PaliGemma(Family):
         """Return `pixel_values: float32[1, 3, H, W]`."""
         import torch
 
-        square = fit_to_square(image, fit, processor.image_processor.size["height"])
+        side = processor.image_processor.size["height"]
+        square = fit_to_size(image, fit, (side, side))
         prepared = processor.image_processor([square], return_tensors="pt")
         return {"pixel_values": torch.as_tensor(prepared["pixel_values"], dtype=torch.float32)}
 

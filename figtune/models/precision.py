@@ -69,17 +69,15 @@ def _on_cpu(*, four_bit: bool) -> Precision:
 
 
 def _cpu_has_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() or _arm_has_bfloat16()
-
-
-def _arm_has_bfloat16() -> bool:
-    # On x86 oneDNN says yes to AVX-512 without bfloat16 too, where it emulates it.
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return True
+    # Of ARM. On x86 oneDNN says yes to AVX-512 without bfloat16 too, where it emulates it.
     return not torch.cpu._is_avx2_supported() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _on_older_card(record: ModelRecord, *, four_bit: bool) -> Precision:
-    """Cards before Ampere, such as T4 and V100: float16 overflows in Gemma 3 and 4 and is unproven in the others, and
-    float32 weights are too large for them.
+    """Choose 4 bits for cards before Ampere, such as T4 and V100: float16 overflows in Gemma 3 and 4 and was not tried
+    with the others, and float32 weights are too large for them.
     """
     if record.adapter.mode == "full":
         note = "the card has no bfloat16: all weights and all computing are float32, which is several times slower"

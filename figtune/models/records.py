@@ -14,7 +14,7 @@ AdapterMode = Literal["lora", "qlora", "projector", "full"]
 Part = Literal["vision", "projector", "text"]
 """Vision encoder, projector and text decoder."""
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
-LossPer = Literal["token", "example"]
+LossPer = Literal["token", "square_root", "example"]
 """Unit over which the loss of an optimizer step is averaged."""
 ImageFit = Literal["letterbox", "squash"]
 Quantization = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figtune.core.errors import ResourceError
-from figtune.models.family import REMEDY, Family, ImageLayout, Processor, PromptTokens, text_ids
+from figtune.models.family import Family, ImageLayout, Processor, PromptTokens, text_ids
 from figtune.models.model_files import ImageTextProcessor
 from figtune.models.model_parts import DECODER_LAYERS, SIGLIP_LAYERS, LoraLayers, ModelParts
 from figtune.models.records import ImageFit
@@ -37,7 +37,7 @@ _IMAGE = "<image>"
 
 @dataclass(kw_only=True)
 class TilingProcessor(ImageTextProcessor):
-    """Tokenizer and image processor. transformers' own SmolVLMProcessor needs torchvision and num2words, for videos."""
+    """Tokenizer and image processor of tiles."""
 
     image_seq_len: int
     """Image tokens S of a tile."""
@@ -71,28 +71,20 @@ class SmolVLM2(Family):
         "{% endfor %}{% endif %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
     )
 
-    def load_processor(self, folder: Path) -> Processor:
-        """Load tokenizer and image processor of a model's folder.
-
-        Raises:
-            ResourceError: the folder has none that can be read.
-        """
+    def read_processor(self, folder: Path) -> Processor:
+        """Read both without transformers' own SmolVLMProcessor, which needs torchvision and num2words, for videos."""
         from transformers import AutoTokenizer, SmolVLMImageProcessorPil, SmolVLMProcessor
 
-        from figtune.models.quiet import damage_explained
-
-        with damage_explained(f"{folder} has no processor that can be read", REMEDY):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            images = SmolVLMImageProcessorPil.from_pretrained(folder)
-            settings, _ = SmolVLMProcessor.get_processor_dict(folder)
-            tile_tokens = int(settings["image_seq_len"])
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        images = SmolVLMImageProcessorPil.from_pretrained(folder)
+        settings, _ = SmolVLMProcessor.get_processor_dict(folder)
         if not images.do_image_splitting:
             raise ResourceError(f"the image processor in {folder} does not split images", "give the original model")
         return TilingProcessor(
             tokenizer=tokenizer,
             image_processor=images,
             chat_template=settings.get("chat_template") or tokenizer.chat_template,
-            image_seq_len=tile_tokens,
+            image_seq_len=int(settings["image_seq_len"]),
             folder=folder,
         )
 
@@ -116,14 +108,9 @@ class SmolVLM2(Family):
             "pixel_attention_mask": torch.as_tensor(prepared["pixel_attention_mask"][0], dtype=torch.bool),
         }
 
-    def fitted_image(self, processor: Processor, image: Image.Image, fit: ImageFit) -> Image.Image:
-        """Return an RGB image with white borders up to whole tiles; as it is for "squash", which the processor does."""
-        if fit == "squash":
-            return image
-        from figtune.core.image_decoding import letterbox
-
-        (rows, columns), side = _grid(processor, image.size), _tile_side(processor)
-        return letterbox(image, (columns * side, rows * side))
+    def grid_side(self, processor: Processor) -> int:
+        """Return the side of a tile."""
+        return _tile_side(processor)
 
     def tokenize(self, processor: Processor, prompt: str, image: ImageLayout) -> PromptTokens:
         """Return image block and prompt. Attention is causal, so examples about an image share all up to its end."""

@@ -324,18 +324,14 @@ def tiny_tokenizer(markers: dict[str, str], pieces: Sequence[str] = ()) -> Gemma
         markers: names and texts of image tokens, `{"boi_token": "<start_of_image>", ...}`.
         pieces: texts that become one token each, with "▁" for a space; left out, the words of the demo.
     """
-    vocabulary, merges = _vocabulary_and_merges(pieces or _demo_pieces())
+    words = resources.files(__package__).joinpath(_WORDS_FILE).read_text(encoding="utf-8").split()
+    vocabulary, merges = _vocabulary_and_merges(pieces or [f"▁{word}" for word in words])
     return GemmaTokenizer(
         vocab=vocabulary,
         merges=merges,  # type: ignore[arg-type]  # it takes pairs
         add_bos_token=True,
         extra_special_tokens=markers,
     )
-
-
-def _demo_pieces() -> list[str]:
-    words = resources.files(__package__).joinpath(_WORDS_FILE).read_text(encoding="utf-8").split()
-    return [f"▁{word}" for word in words]
 
 
 def _vocabulary_and_merges(pieces: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:

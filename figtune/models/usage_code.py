@@ -35,9 +35,6 @@ def usage_code(record: ModelRecord, *, merged: bool = False) -> str:
     """Return code that loads the model in OUTPUT and asks it about `figure.png`.
 
     The image is fitted and the prompt laid out as in training; the answer is that of greedy decoding.
-
-    Args:
-        merged: load the merged model in the folder where the code runs.
     """
     whole, four_bit = record.adapter.mode == "full" and not merged, record.adapter.mode == "qlora" and not merged
     family = family_of(record.family, record.name)

@@ -38,11 +38,7 @@ def unload_vision_tower(model: PreTrainedModel, parts: ModelParts) -> None:
 def vision_tower_loaded(
     model: PreTrainedModel, parts: ModelParts, folder: Path, dtype: torch.dtype, device: torch.device
 ) -> Iterator[None]:
-    """Have the vision encoder in its place, loaded for the while where it is not.
-
-    Args:
-        folder: of the base model.
-        dtype: of the encoder's weights.
+    """Load the vision encoder for the block, unless it is in memory already.
 
     Raises:
         ResourceError: its weights are missing or damaged.
@@ -70,9 +66,6 @@ def vision_tower_digest(folder: Path, parts: ModelParts) -> str:
 
 def stored_weights(folder: Path, module: str) -> dict[str, Tensor]:
     """Read the weights of one module of a model by their names inside it, without the others.
-
-    Args:
-        module: its name, the last component of its path.
 
     Raises:
         ResourceError: the files are damaged, or hold no such module.

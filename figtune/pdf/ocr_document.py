@@ -25,7 +25,6 @@ _LONGEST_SIDE = 3400  # pixels of a page: A3 at the usual resolution
 _DPI = 300  # words in figures are small: at 200 one in twenty fewer is read
 _LEAST_CONFIDENCE = 0.5  # lines of drawings look like letters
 _KNOWN = 1.0  # points around a line of the text layer that are not read again
-_WHITE = 255
 
 
 class OcrDocument(Document):

@@ -17,7 +17,8 @@ from figtune.pdf.geometry import Box
 
 NUMBER = re.compile(r"[−\-–+]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:\^[−\-–]?\d+|e[−\-–+]?\d+)?\s?[%kKM×x°]?")
 """A number as it stands along an axis."""
-_SCALE = re.compile(rf"{NUMBER.pattern}(?: {NUMBER.pattern}){{2,}}")
+SCALE = re.compile(rf"{NUMBER.pattern}(?: {NUMBER.pattern}){{2,}}")
+"""Numbers of an axis, as one label."""
 _ACROSS_FIRST = 1.5
 """Factor by which a gap between columns must exceed one between rows to be cut first: rows are set closer."""
 _PREFERENCES = (0.3, _ACROSS_FIRST, 6.0)
@@ -71,7 +72,7 @@ def is_only_order(texts: Sequence[str], boxes: Sequence[Box]) -> bool:
     Numbers of an axis without a partner, as where plots share one, belong to no plot that could be read as a whole.
     """
     on_axes = {place for each in _axes(texts, boxes) for place in (each.vertical, *each.horizontal)}
-    if any(_SCALE.fullmatch(text) and place not in on_axes for place, text in enumerate(texts)):
+    if any(SCALE.fullmatch(text) and place not in on_axes for place, text in enumerate(texts)):
         return False
     return all(_order(texts, boxes, preference) == list(range(len(boxes))) for preference in _PREFERENCES)
 
@@ -91,7 +92,7 @@ def is_axis_torn(texts: Sequence[str], boxes: Sequence[Box]) -> bool:
     They fall and rise again where the minus signs of one half are drawn as lines, and leap where two stand so close
     that the text layer has them as one.
     """
-    scales = [(box, _numbers(text)) for text, box in zip(texts, boxes, strict=True) if _SCALE.fullmatch(text)]
+    scales = [(box, _numbers(text)) for text, box in zip(texts, boxes, strict=True) if SCALE.fullmatch(text)]
     if any(_leaps(numbers) for _, numbers in scales):
         return True
     return any(
@@ -189,7 +190,7 @@ def _plots(texts: Sequence[str], boxes: Sequence[Box], preference: float) -> lis
 
 def _axes(texts: Sequence[str], boxes: Sequence[Box]) -> Iterable[_Axes]:
     """Yield the pairs of axes whose corner is plain."""
-    scales = [place for place, text in enumerate(texts) if _SCALE.fullmatch(text)]
+    scales = [place for place, text in enumerate(texts) if SCALE.fullmatch(text)]
     upright = [place for place in scales if boxes[place].height > boxes[place].width]
     across = [place for place in scales if place not in upright]
     for place in upright:

@@ -68,34 +68,6 @@ class Whisker:
     high: float
 
 
-@dataclass(frozen=True)
-class SliceRow:
-    """Slice with its differences ready to draw."""
-
-    title: str
-    slice: Slice
-    loss_drop: Whisker | None
-    image_gain: Whisker | None
-    grey_gain: Whisker | None
-
-
-@dataclass(frozen=True)
-class SplitBlock:
-    """Rows of one split."""
-
-    title: str
-    rows: tuple[SliceRow, ...]
-
-
-@dataclass(frozen=True)
-class FactBlock:
-    """Facts of one split and the systems scored on them."""
-
-    title: str
-    systems: tuple[System, ...]
-    facts: tuple[FactScores, ...]
-
-
 def evaluation_page(
     summary: EvaluationSummary, predictions: Sequence[Prediction], *, images: str, curves: str | None
 ) -> str:
@@ -106,6 +78,8 @@ def evaluation_page(
         curves: the training curves relative to the page, if there are any.
     """
     terms = TERMINOLOGY[summary.source]
+    drops = _scale(part.gains.get("loss") for part in summary.slices)
+    gains = _scale(gain for part in summary.slices for gain in (part.image_gain, part.grey_gain))
     return render_page(
         "Evaluation",
         "evaluation.html",
@@ -113,8 +87,10 @@ def evaluation_page(
             "summary": summary,
             "terms": terms,
             "wholes": [part for part in summary.slices if part.by == "all"],
-            "blocks": _blocks(summary.slices, terms),
-            "facts": _fact_blocks(summary.facts, terms),
+            "blocks": _rows_by_title(summary.slices, terms),
+            "drop_of_loss": lambda part: _whisker(part.gains.get("loss"), drops, terms),
+            "image_gain": lambda gain: _whisker(gain, gains, terms),
+            "facts": _facts_by_title(summary.facts, terms),
             "chosen": any(part.choice for part in summary.slices),
             "negatives": NEGATIVES,
             "baselines": _BASELINE_SOURCES,
@@ -141,11 +117,7 @@ def relative_url(target: Path, folder: Path) -> str:
 
 
 def mark_stale(page: Path, command: str) -> None:
-    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent.
-
-    Args:
-        command: the command that makes the report again.
-    """
+    """Insert a notice on top of a report whose adapter is no longer the one in OUTPUT; idempotent."""
     if not page.is_file():
         return
     text = page.read_text(encoding="utf-8")
@@ -168,42 +140,31 @@ def _loss_drop(prediction: Prediction) -> float:
     return 0.0 if base is None or tuned is None else round(base - tuned, 4)
 
 
-def _blocks(slices: Sequence[Slice], terms: Terminology) -> list[SplitBlock]:
-    drops = _scale(part.gains.get("loss") for part in slices)
-    gains = _scale(gain for part in slices for gain in (part.image_gain, part.grey_gain))
-    blocks = []
-    for split, title in terms.titles.items():
-        of_split = [part for part in slices if part.split == split]
-        rows = tuple(_row(part, drops, gains, terms) for part in of_split if _worth_a_row(part, slices))
-        if rows:
-            blocks.append(SplitBlock(title=title, rows=rows))
-    return blocks
+def _rows_by_title(slices: Sequence[Slice], terms: Terminology) -> dict[str, list[Slice]]:
+    """Return the slices of each split that are worth a row, by the title of the split."""
+    rows = {
+        title: [part for part in slices if part.split == split and _worth_a_row(part, slices)]
+        for split, title in terms.titles.items()
+    }
+    return {title: of_split for title, of_split in rows.items() if of_split}
 
 
-def _fact_blocks(facts: Sequence[FactScores], terms: Terminology) -> list[FactBlock]:
-    blocks = []
+def _facts_by_title(
+    facts: Sequence[FactScores], terms: Terminology
+) -> list[tuple[str, list[System], list[FactScores]]]:
+    """Return the facts of each split with its title and the systems scored on all of them."""
+    found = []
     for split, title in terms.titles.items():
-        chosen = tuple(each for each in facts if each.split == split)
-        if chosen:
-            asked = [system for system in chosen[0].scores if all(system in each.scores for each in chosen)]
-            blocks.append(FactBlock(title=title, systems=tuple(asked), facts=chosen))
-    return blocks
+        if chosen := [each for each in facts if each.split == split]:
+            systems = [system for system in chosen[0].scores if all(system in each.scores for each in chosen)]
+            found.append((title, systems, chosen))
+    return found
 
 
 def _worth_a_row(part: Slice, slices: Sequence[Slice]) -> bool:
     """Return False for the only task or kind of a split, which repeats the whole."""
     alike = [other for other in slices if other.split == part.split and other.by == part.by]
     return part.by == "all" or len(alike) > 1
-
-
-def _row(part: Slice, drops: AxisRange, gains: AxisRange, terms: Terminology) -> SliceRow:
-    return SliceRow(
-        title=part.name or "all",
-        slice=part,
-        loss_drop=_whisker(part.gains.get("loss"), drops, terms),
-        image_gain=_whisker(part.image_gain, gains, terms),
-        grey_gain=_whisker(part.grey_gain, gains, terms),
-    )
 
 
 def _scale(gains: Iterable[PairedDifference | None]) -> AxisRange:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from figtune.core import commands
 from figtune.core.io import write_text
@@ -41,26 +40,6 @@ _WORDS_FOR_ROWS = {"groups": "groups", "units": "rows", "rejected": "rows"}
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShownExample:
-    """Example as shown on the page."""
-
-    split: Split
-    example: Example
-    image_url: str
-    prompt_length: str
-    """Length in words, and in tokens if a tokenizer is available."""
-    completion_length: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownRejection:
-    """Rejection with its image, if it can be shown."""
-
-    rejection: Rejection
-    image_url: str
-
-
 def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
     """Write `preview.html` beside the examples: a sample by hash of every split and task, and of every rule.
 
@@ -72,34 +51,24 @@ def write_preview(dataset_dir: Path, tokenizer_file: Path) -> None:
         InputError: a line in it is no record.
     """
     stats = read_json(dataset_dir / STATS_FILE, Stats, commands.PREPARE)
+    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, commands.PREPARE)
     context: dict[str, object] = {
         "stats": stats,
         "words": _WORDS_FOR_ROWS if stats.data_set else _WORDS_FOR_FIGURES,
         "total": sum(sum(tasks.values()) for tasks in stats.examples.values()),
         "splits": SPLITS,
         "tasks": sorted({task for tasks in stats.examples.values() for task in tasks}),
-        "shown": _examples(dataset_dir, token_counter(tokenizer_file)),
-        "rejected": _rejections(dataset_dir),
+        "shown": [(split, example) for split in SPLITS for example in _sample_of(dataset_dir, split)],
+        "length": partial(_length, count_tokens=token_counter(tokenizer_file)),
+        "rejected": list(_sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)),
+        "is_there": lambda image: (dataset_dir / image).is_file(),
         "readable_pixels": READABLE_PIXELS,
     }
     write_text(dataset_dir / PREVIEW_FILE, render_page("Training examples", "preview.html", context))
 
 
-def _examples(dataset_dir: Path, count_tokens: TokenCounter | None) -> list[ShownExample]:
-    return [
-        ShownExample(
-            split=split,
-            example=example,
-            image_url=quote(example.image),
-            prompt_length=_length(example.prompt, count_tokens),
-            completion_length=_length(example.completion, count_tokens),
-        )
-        for split in SPLITS
-        for example in _sample_of(dataset_dir, split)
-    ]
-
-
 def _length(text: str, count_tokens: TokenCounter | None) -> str:
+    """Return a length in words, and in tokens if there is a tokenizer."""
     words = count(count_words(text), "words")
     return words if count_tokens is None else f"{words}, {count(count_tokens(text), 'tokens')}"
 
@@ -109,18 +78,6 @@ def _sample_of(dataset_dir: Path, split: Split) -> Iterable[Example]:
     examples = stream_examples(dataset_dir, split)
     sample = _sample(((each.task, each.example_id, each) for each in examples), _EXAMPLES_OF_EACH)
     return sorted(sample, key=lambda each: (each.task, each.quality))
-
-
-def _rejections(dataset_dir: Path) -> list[ShownRejection]:
-    rejections = stream_records(dataset_dir / REJECTED_FILE, Rejection, commands.PREPARE)
-    sample = _sample(((each.rule, each.item_id, each) for each in rejections), _REJECTIONS_OF_EACH)
-    return [
-        ShownRejection(
-            rejection=each,
-            image_url=quote(each.image) if each.image and (dataset_dir / each.image).is_file() else "",
-        )
-        for each in sample
-    ]
 
 
 def _sample(items: Iterable[tuple[str, str, Item]], size: int) -> Iterator[Item]:

@@ -17,10 +17,10 @@ import msgspec
 
 from figtune.core import commands
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.dataset.candidates import Candidate, Quality
+from figtune.dataset.candidates import Candidate
 from figtune.dataset.decisions import Decision, DecisionKey, Verdict
 from figtune.dataset.records import CANDIDATES_FILE
-from figtune.extraction.records import BoxTuple, Mention
+from figtune.extraction.records import BoxTuple, FigureRecord
 
 State = Literal["open", "accepted", "edited", "rejected"]
 Shown = Literal["open", "accepted", "edited", "rejected", "all"]
@@ -29,8 +29,7 @@ WHOLE_FIGURE = "figure"
 _ID_DIGITS = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class ItemFilter:
+class ItemFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Choice of items, and their order."""
 
     task: str = ""
@@ -229,15 +228,10 @@ class EarlierView:
 class DecidedFigure:
     """Figure of an item, and what was decided on it as a whole."""
 
+    record: FigureRecord
     verdict: Verdict
-    caption: str
-    mentions: tuple[Mention, ...]
-    page: int
-    confidence: float
     box: BoxTuple | None
     """Box as set by a person."""
-    region: BoxTuple | None
-    """Box as extraction found it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,25 +249,16 @@ class ItemView:
     """One item as the page shows it."""
 
     id: str
+    candidate: Candidate
     task: str
-    panel: str
-    split: str
-    rule: str
+    """Task, as filters name it."""
+    score: float
     rule_meaning: str
-    detail: str
-    acceptable: bool
-    kind: str
-    source: str
-    prompt: str
-    target: str
     text: str
     """Text that takes the place of the target."""
     state: State
     decided: bool
     """True for a decision on this very item, not on its figure."""
-    score: float
-    quality: Quality | None
-    has_image: bool
     figure: DecidedFigure | None
     earlier: tuple[EarlierView, ...]
 

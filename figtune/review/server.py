@@ -32,8 +32,8 @@ from figtune.core.web_access import (
 )
 from figtune.dataset.decisions import Verdict
 from figtune.extraction.records import BoxTuple
-from figtune.review.desk import Desk, RefusedDecisionError, UnknownItemError
 from figtune.review.items import ItemFilter
+from figtune.review.session import RefusedDecisionError, ReviewSession, UnknownItemError
 
 logger = logging.getLogger(__name__)
 
@@ -88,19 +88,19 @@ class _Answer:
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one desk at an address of this machine."""
+    """Serves one session at an address of this machine."""
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listener: socket, desk: Desk, access: Access) -> None:
+    def __init__(self, listener: socket, session: ReviewSession, access: Access) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.desk = desk
+        self.session = session
         self.access = access
         self.at_work = threading.Lock()
-        """Held while the desk is asked."""
+        """Held while the session is asked."""
         self.guessing = threading.Lock()
         """Held while the answer to a wrong password waits."""
         self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         except FigtuneError as error:
             found = _problem(409, error)
         except OSError as error:
-            found = _problem(507, f"{self.server.desk.decisions_file}: {error.strerror or error}")
+            found = _problem(507, f"{self.server.session.decisions_file}: {error.strerror or error}")
         except Exception as fault:  # noqa: BLE001 - one request must not end or litter the server
             logger.warning(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
             found = _problem(500, "a fault of the program; see the terminal")
@@ -183,19 +183,19 @@ class _Handler(BaseHTTPRequestHandler):
         if head.path in _FILES:
             name, media_type = _FILES[head.path]
             return _Answer(Path(__file__).with_name("page").joinpath(name).read_bytes(), media_type)
-        desk = self.server.desk
+        session = self.server.session
         with self.server.at_work:
             if head.path == "/choices":
-                return _json(desk.choices())
+                return _json(session.choices())
             if head.path == "/step":
-                return _json(_step(desk, self.path.partition("?")[2]))
+                return _json(_step(session, self.path.partition("?")[2]))
             if found := _ITEM_ROUTE.fullmatch(head.path):
                 kind, item_id = found.groups()
                 if kind == "item":
-                    return _json(desk.item(item_id))
+                    return _json(session.item(item_id))
                 if kind == "canvas":
-                    return _json(desk.canvas(item_id))
-                data = desk.picture(item_id) if kind == "picture" else desk.canvas_picture(item_id)
+                    return _json(session.canvas(item_id))
+                data = session.picture(item_id) if kind == "picture" else session.canvas_picture(item_id)
                 return _Answer(data, "image/png", headers={"cache-control": "private, max-age=60"})
         raise RefusedRequestError(404, "not found")
 
@@ -204,19 +204,19 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedRequestError(404, "not found")
         if head.media_type != _JSON:
             raise RefusedRequestError(415, f"{_JSON.decode()} wanted")
-        body, desk = self._body(head), self.server.desk
+        body, session = self._body(head), self.server.session
         with self.server.at_work:
             if head.path == "/decide":
                 verdict = _decoded(body, _Verdict)
-                desk.decide(verdict.id, verdict.verdict, verdict.text)
-                return _json(desk.item(verdict.id))
+                session.decide(verdict.id, verdict.verdict, verdict.text)
+                return _json(session.item(verdict.id))
             if head.path == "/figure":
                 figure = _decoded(body, _FigureVerdict)
-                desk.decide_figure(figure.id, figure.verdict)
-                return _json(desk.item(figure.id))
+                session.decide_figure(figure.id, figure.verdict)
+                return _json(session.item(figure.id))
             box = _decoded(body, _BoxOf)
-            desk.set_box(box.id, box.box)
-            return _json(desk.item(box.id))
+            session.set_box(box.id, box.box)
+            return _json(session.item(box.id))
 
     def _body(self, head: RequestHead) -> bytes:
         length = head.one(b"content-length")
@@ -247,28 +247,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
 
-class _StepRequest(_Strict):
-    """Query of a step: the fields of a filter, and where to go from."""
+class _StepRequest(ItemFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a step: a filter, and where to go from."""
 
-    task: str = ""
-    rule: str = "kept"
-    low: float = 0.0
-    high: float = 1.0
-    shown: Literal["open", "accepted", "edited", "rejected", "all"] = "open"
-    order: Literal["paper", "score"] = "paper"
     start: str = ""
     direction: Literal["forward", "back"] = "forward"
 
 
-def _step(desk: Desk, query: str) -> object:
+def _step(session: ReviewSession, query: str) -> object:
     try:
         asked = msgspec.convert(dict(parse_qsl(query, keep_blank_values=True)), _StepRequest, strict=False)
     except (msgspec.ValidationError, ValueError) as misfit:
         raise RefusedRequestError(422, str(misfit)) from None
-    chosen = ItemFilter(
-        task=asked.task, rule=asked.rule, low=asked.low, high=asked.high, shown=asked.shown, order=asked.order
-    )
-    return desk.step(chosen, asked.start, forward=asked.direction == "forward")
+    return session.step(asked, asked.start, forward=asked.direction == "forward")
 
 
 def _decoded(body: bytes, kind: type[Request]) -> Request:
@@ -290,15 +281,15 @@ def _problem(status: int, problem: object) -> _Answer:
     return _Answer(msgspec.json.encode({"problem": str(problem)}), status=status)
 
 
-def serve_review(desk: Desk, access: Access) -> None:
+def serve_review(session: ReviewSession, access: Access) -> None:
     """Serve the page until Ctrl-C, SIGTERM or SIGHUP.
 
     Raises:
         ResourceError: the port is taken.
     """
-    with ended_by_signals(), listening(access.host, access.port) as listener, closing(desk):
-        server = ReviewServer(listener, desk, access)
-        choices = desk.choices()
+    with ended_by_signals(), listening(access.host, access.port) as listener, closing(session):
+        server = ReviewServer(listener, session, access)
+        choices = session.choices()
         port = listener.getsockname()[1]
         logger.info(f"review {count(choices.items, 'candidates')} at {access.url(port)} (Ctrl-C ends it)")
         try:
@@ -307,5 +298,5 @@ def serve_review(desk: Desk, access: Access) -> None:
             pass
         finally:
             with server.at_work:  # what is being written is finished
-                decided = count(desk.choices().decisions, "decisions")
-    logger.info(f"the page is closed; {decided} in {desk.decisions_file}: {commands.PREPARE} applies them")
+                decided = count(session.choices().decisions, "decisions")
+    logger.info(f"the page is closed; {decided} in {session.decisions_file}: {commands.PREPARE} applies them")

@@ -103,7 +103,7 @@ def _peak_of_passes(
     record, lengths, batches = loaded.record, split.lengths(), order.batches(0)
     precision = precision_of(record, loaded.device)
     model = describe_model(loaded.base_dir, record.name, precision, record.adapter, record.image_tokens, record.tiles)
-    text = max(each.length - each.image.tokens for each in split.examples)
+    text = max(len(each.example.input_ids) - each.example.image.tokens for each in split.examples)
     largest = max(padded_tokens(lengths, batch) for batch in batches)
 
     def peak(settings: TrainSettings, batches_per_pass: int) -> int:
@@ -121,7 +121,6 @@ def batches_that_fit(peaks: Mapping[int, int], available: int) -> int:
     """Return the number of batches in one forward pass, the same in all processes, and log it with the reason.
 
     Args:
-        peaks: see `peak_by_batches`.
         available: bytes that were free before the model was loaded; the least of all processes counts.
     """
     fitting = [number for number, peak in peaks.items() if number == 1 or peak <= _SHARE_FOR_A_PASS * available]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 from accelerate.utils.constants import FSDP_MODEL_NAME
-from peft import PeftModel
 from torch import nn
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
-from transformers import PreTrainedModel, Trainer
+from transformers import Trainer
 
 from figtune.core.errors import UsageError
 from figtune.models.full_finetune import FullFinetuneModel
@@ -48,7 +47,8 @@ def shard_weights(trainer: Trainer, loaded: LoadedModel) -> bool:
         "mp_policy": plugin.mixed_precision_policy or MixedPrecisionPolicy(),
     }
     root: nn.Module = trainer.model  # type: ignore[assignment]  # the Trainer may have none
-    for layer in _layers(loaded.peft_model):
+    gathered_one_by_one = loaded.model._no_split_modules or ()
+    for layer in [module for module in loaded.model.modules() if type(module).__name__ in gathered_one_by_one]:
         fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, **settings)
     # Embeddings, head and projector: together in one unit, since the head may be the table of the embeddings.
     fully_shard(root, **settings)
@@ -71,9 +71,3 @@ def check_resume_compatible(checkpoint: Path, *, sharded: bool) -> None:
             f"{checkpoint} was written {'with' if was_sharded else 'without'} FSDP",
             f"launch {'with' if was_sharded else 'without'} it again, or remove {checkpoint.parent} to begin anew",
         )
-
-
-def _layers(peft_model: PeftModel) -> list[nn.Module]:
-    """Return the layers that are gathered one by one."""
-    base: PreTrainedModel = peft_model.get_base_model()
-    return [module for module in base.modules() if type(module).__name__ in (base._no_split_modules or ())]

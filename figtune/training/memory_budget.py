@@ -19,7 +19,7 @@ _LIBRARIES = 500_000_000
 _FRAGMENTATION = 0.05
 """Share of activations and logits lost to fragmentation. Assumed."""
 _SHORTEST = 128
-"""Text tokens: shorter examples are not worth the suggest_settings."""
+"""Text tokens below which a shorter maximum length is not suggested."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from figtune.core.distributed import world_size
 from figtune.core.errors import ResourceError
 from figtune.core.jsonl import read_json
 from figtune.core.number_format import gigabytes
+from figtune.core.settings import Device
 from figtune.models.families import TINY_TYPES, model_type_of
 from figtune.models.loading import base_folder, resolve_device
 from figtune.models.model_files import find_model
@@ -43,13 +44,12 @@ _CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 class MemoryBudget:
     """Memory that training must fit into."""
 
-    device: str
-    """ "auto", "cpu" or "cuda"."""
+    device: Device
     requested: int | None
     """Bytes given with --memory, possibly of another machine; None for the free memory of this one."""
 
     @classmethod
-    def of(cls, device: str, memory: str | None) -> MemoryBudget:
+    def of(cls, device: Device, memory: str | None) -> MemoryBudget:
         """Build the budget from the flags.
 
         Raises:
@@ -139,9 +139,6 @@ def check_setup_memory(model: ModelSettings, step: StepConfig, budget: MemoryBud
 
 def check_training_memory(model_dir: Path, settings: TrainSettings, budget: MemoryBudget, made_by: str) -> None:
     """Check that training fits with its initial settings.
-
-    Args:
-        made_by: the command that makes `model_dir`, for errors.
 
     Raises:
         ArtifactMissingError: there is no model in `model_dir`.

@@ -80,7 +80,7 @@ class StaticMemory:
     gathered: int
     """Weights that each process of FSDP holds whole while it computes with them."""
     encoding: int
-    """Beside the weights, while the encoder looks at one picture."""
+    """Bytes beside the weights while the vision encoder encodes one image."""
 
 
 def describe_model(

@@ -38,7 +38,7 @@ def metrics_lines(log_history: Sequence[Mapping[str, float]], schedule: Training
     measured: dict[int, dict[str, float]] = {}
     epochs: dict[int, float] = {}
     for entry in log_history:
-        values = {name: _rounded(entry[logged]) for logged, name in _MEASURES.items() if logged in entry}
+        values = {name: float(f"{entry[logged]:.{_DIGITS}g}") for logged, name in _MEASURES.items() if logged in entry}
         if values:
             step = int(entry["step"])
             measured.setdefault(step, {}).update(values)
@@ -74,10 +74,6 @@ def _val_losses(log_history: Sequence[Mapping[str, float]]) -> dict[int, float]:
     """Return val losses by step, in order, without the one before training."""
     name = f"eval_{VAL}_loss"
     return {int(entry["step"]): entry[name] for entry in log_history if name in entry and entry["step"] > 0}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
 
 
 class ThroughputMeter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,39 +25,29 @@ from figtune.models.records import (
 )
 from figtune.training.checkpoints import step_of
 
-Points = tuple[tuple[int, float], ...]
-"""(optimizer step, value)."""
-
 _ADAPTER_FILES = "adapter_*"
 """Pattern of the adapter's files in a checkpoint, which holds much else."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    """Curves of a run in the order of steps; empty if not measured."""
+def draw_curves(lines: Sequence[MetricsLine], kept_step: int) -> Figure:
+    """Draw losses (nats per token) above the learning rate, and the step of the weights that were kept.
 
-    train: Points
-    minitrain: Points
-    val: Points
-    rate: Points
-    kept_step: int
-    """Step of the weights that were kept."""
-
-
-def draw_curves(curves: Curves) -> Figure:
-    """Draw losses (nats per token) above the learning rate."""
+    Args:
+        lines: in the order of steps; what they do not measure is left out.
+    """
     figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
     losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    losses.plot(*_columns(curves.train), color="#9aa5b1", linewidth=1, label="training batches")
-    losses.plot(*_columns(curves.minitrain), color="#2563eb", marker="o", markersize=3, label="minitrain")
-    if curves.val:
-        losses.plot(*_columns(curves.val), color="#dc2626", marker="o", markersize=3, label="validation")
-    if curves.rate and curves.kept_step < curves.rate[-1][0]:
-        losses.axvline(curves.kept_step, color="#111827", linewidth=1, linestyle=":", label="kept")
+    losses.plot(*_points(lines, "loss"), color="#9aa5b1", linewidth=1, label="training batches")
+    losses.plot(*_points(lines, "minitrain_loss"), color="#2563eb", marker="o", markersize=3, label="minitrain")
+    if any(line.val_loss is not None for line in lines):
+        losses.plot(*_points(lines, "val_loss"), color="#dc2626", marker="o", markersize=3, label="validation")
+    rated, rates = _points(lines, "learning_rate")
+    if rated and kept_step < rated[-1]:
+        losses.axvline(kept_step, color="#111827", linewidth=1, linestyle=":", label="kept")
     losses.set_ylabel("loss (nats per token)")
     losses.set_ylim(bottom=0)
     losses.legend(frameon=False)
-    rate.plot(*_columns(curves.rate), color="#6b7280", linewidth=1)
+    rate.plot(rated, rates, color="#6b7280", linewidth=1)
     rate.set_ylabel("learning rate")
     rate.set_ylim(bottom=0)
     rate.set_xlabel("optimizer step")
@@ -66,16 +57,18 @@ def draw_curves(curves: Curves) -> Figure:
     return figure
 
 
-def write_curves(path: Path, curves: Curves) -> None:
+def write_curves(path: Path, lines: Sequence[MetricsLine], kept_step: int) -> None:
     """Write the curves into a PNG file, byte-identical for the same run."""
-    canvas = FigureCanvasAgg(draw_curves(curves))
+    canvas = FigureCanvasAgg(draw_curves(lines, kept_step))
     with atomic_write(path) as file:
         # Without matplotlib's version, so that the file depends on the run alone.
         canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
-def _columns(points: Points) -> tuple[list[int], list[float]]:
-    return [step for step, _ in points], [value for _, value in points]
+def _points(lines: Sequence[MetricsLine], measure: str) -> tuple[list[int], list[float]]:
+    """Return the optimizer steps at which something was measured, and its values."""
+    measured = [(line.step, getattr(line, measure)) for line in lines if getattr(line, measure) is not None]
+    return [step for step, _ in measured], [value for _, value in measured]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +118,4 @@ def write_output(
         write_bytes(output_dir / ANSWERS_FILE, answers.read_bytes())
     write_json(output_dir / MODEL_FILE, record)
     write_records(output_dir / METRICS_FILE, lines)
-    write_curves(output_dir / CURVES_FILE, _curves(lines, step_of(trained)))
-
-
-def _curves(lines: list[MetricsLine], kept_step: int) -> Curves:
-    def points(name: str) -> tuple[tuple[int, float], ...]:
-        return tuple((line.step, getattr(line, name)) for line in lines if getattr(line, name) is not None)
-
-    return Curves(
-        train=points("loss"),
-        val=points("val_loss"),
-        minitrain=points("minitrain_loss"),
-        rate=points("learning_rate"),
-        kept_step=kept_step,
-    )
+    write_curves(output_dir / CURVES_FILE, lines, step_of(trained))

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from figtune.batching.batch_sampler import BatchLimits, LengthGroupedSampler, eval_batches
 from figtune.batching.collator import Collator
 from figtune.batching.data_loader import BatchDataset
 from figtune.batching.dataset import TokenizedSplit
-from figtune.batching.packing import SharedPrefixGroup
 from figtune.core.distributed import barrier, is_rank_zero, world_size
 from figtune.dataset.records import Example
 from figtune.models.loading import LoadedModel
@@ -123,11 +122,6 @@ def batch_order(split: TokenizedSplit, settings: TrainSettings) -> LengthGrouped
     )
 
 
-def _is_finished(context: RunContext, state: TrainerState) -> bool:
-    stopped = EarlyStopping(context.settings.patience).should_stop(state.log_history)
-    return stopped or state.global_step >= context.schedule.steps
-
-
 def _start_or_resume(context: RunContext) -> RunResult:
     """Train from the newest checkpoint, or from the beginning."""
     if is_rank_zero():
@@ -135,9 +129,11 @@ def _start_or_resume(context: RunContext) -> RunResult:
     barrier()
     start = context.checkpoints.newest()
     step = step_of(start) if start else 0
-    if start is not None and _is_finished(context, state_of(start)):
-        return RunResult(context=context, log_history=state_of(start).log_history, resumed_from=step)
     if start is not None:
+        state = state_of(start)
+        stopped = EarlyStopping(context.settings.patience).should_stop(state.log_history)
+        if stopped or state.global_step >= context.schedule.steps:
+            return RunResult(context=context, log_history=state.log_history, resumed_from=step)
         logger.info(f"train: resuming from step {step}")
     return RunResult(context=context, log_history=_train_steps(context, start, step), resumed_from=step)
 
@@ -146,7 +142,14 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
     """Take the steps after `step`; return what was logged from the beginning of the run."""
     settings, splits = context.settings, context.splits
     progress = ProgressCallback(context.schedule)
-    samples = _sample_callback(context, start)
+    samples = SampleGenerationCallback(
+        file=context.checkpoints.folder / ANSWERS_FILE,
+        loaded=context.loaded,
+        images=context.collator.images,
+        examples=context.samples,
+        batch_size=settings.batch_size,
+        start=step if start else None,
+    )
     callbacks: list[TrainerCallback] = [
         progress,
         DivergenceCallback(),
@@ -167,7 +170,9 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
                     splits["train"], batch_order(splits["train"], settings), context.forward.batches_per_pass
                 ),
                 evaluated={
-                    name: _evaluated(splits[name], settings) for name in (VAL, MINITRAIN) if splits[name].examples
+                    name: [split.groups(batch) for batch in eval_batches(split.lengths(), batch_limits(settings))]
+                    for name, split in splits.items()
+                    if name in (VAL, MINITRAIN) and split.examples
                 },
                 collator=context.collator,
                 callbacks=callbacks,
@@ -185,21 +190,6 @@ def _train_steps(context: RunContext, start: Path | None, step: int) -> list[dic
         if tensorboard is not None:
             tensorboard.close()
     return trainer.state.log_history
-
-
-def _sample_callback(context: RunContext, start: Path | None) -> SampleGenerationCallback:
-    return SampleGenerationCallback(
-        file=context.checkpoints.folder / ANSWERS_FILE,
-        loaded=context.loaded,
-        images=context.collator.images,
-        examples=context.samples,
-        batch_size=context.settings.batch_size,
-        start=step_of(start) if start else None,
-    )
-
-
-def _evaluated(split: TokenizedSplit, settings: TrainSettings) -> list[list[SharedPrefixGroup]]:
-    return [split.groups(batch) for batch in eval_batches(split.lengths(), batch_limits(settings))]
 
 
 def batch_limits(settings: TrainSettings) -> BatchLimits:

@@ -37,8 +37,8 @@ class TrainSettings:
     gradient_accumulation_steps: int
     """Batches per optimizer step and device, each in a forward pass of its own without --train.auto_batch."""
     loss_per: LossPer
-    """Unit over which the loss of an optimizer step is averaged: "token", or "example", where a short answer counts as
-    much as a long description."""
+    """Unit over which the loss of an optimizer step is averaged: "token"; "example", where a short answer counts as
+    much as a long description; or "square_root" of an example's tokens, between both."""
     question_share: float
     """Share of short questions and words to read among the examples of an epoch, drawn anew for each, repeated where
     there are too few; 0 takes every example once."""

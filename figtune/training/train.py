@@ -14,6 +14,7 @@ from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError
+from figtune.core.settings import Device
 from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
 from figtune.models.records import ADAPTER_FOLDER, CHECKPOINTS_FOLDER, FEATURES_FOLDER, MODEL_FILE, MetricsLine
@@ -39,7 +40,7 @@ def train(
     output_dir: Path,
     settings: TrainSettings,
     *,
-    device: str,
+    device: Device,
     model_by: str,
     results_dir: Path | None = None,
     budget: MemoryBudget | None = None,
@@ -53,8 +54,6 @@ def train(
     Args:
         output_dir: folder of the checkpoints and of TensorBoard's files.
         results_dir: folder of the results; None for `output_dir`.
-        device: "auto", "cpu" or "cuda".
-        model_by: the command that sets the model up, for errors.
         budget: memory that larger forward passes must fit into; None for what is free.
 
     Raises:
@@ -67,17 +66,18 @@ def train(
     _log_devices(settings, device)
     # Before the model takes its part of it.
     available = (budget or MemoryBudget.of(device, None)).size
-    loaded = _load(model_dir, device, model_by)
+    on, sharded = resolve_device(device), is_sharding_requested()
+    loaded = load_tuned_model(model_dir, on, model_by, trainable=True, encoder=False, sharded=sharded)
     files = image_files(loaded, examples.images(dataset_dir))
-    splits = _tokenized(loaded, examples, files)
-    features = prepared_features(model_dir / FEATURES_FOLDER, loaded, files)
-    collator = _collator(loaded, features, settings)
-    weights = VisualWeights(output_dir / CHECKPOINTS_FOLDER, _run_id(examples, model_dir, settings), files)
-    splits["train"] = weights.given_to(splits["train"], loaded, collator, settings)
+    splits = _tokenize_splits(loaded, examples, files)
+    collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
+    folder = output_dir / CHECKPOINTS_FOLDER
+    weights = VisualWeights(folder, _run_id(examples, model_dir, settings), files)
+    splits["train"] = weights.apply_to(splits["train"], loaded, collator, settings)
 
     def context(forward: ForwardPass) -> RunContext:
         chosen = forward.settings
-        order = batch_order(splits["train"], chosen)
+        run_id, order = _run_id(examples, model_dir, chosen), batch_order(splits["train"], chosen)
         return RunContext(
             loaded=loaded,
             forward=forward,
@@ -85,17 +85,17 @@ def train(
             splits=splits,
             samples=evenly_spaced(examples.val or examples.minitrain, chosen.answers),
             collator=collator,
-            checkpoints=_checkpoints(output_dir, _run_id(examples, model_dir, chosen), chosen),
+            checkpoints=Checkpoints(folder=folder, run_id=run_id, keep=chosen.save_total_limit),
             output_dir=output_dir,
         )
 
     order = batch_order(splits["train"], settings)
     passes = forward_passes(settings, loaded, splits["train"], order, available)
     result = run_training([context(each) for each in passes])
-    return _written(result, examples, model_dir, results_dir or output_dir)
+    return _write_results(result, examples, model_dir, results_dir or output_dir)
 
 
-def _written(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
+def _write_results(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
     """Write the results of a run and remove its checkpoints; return its summary."""
     context = result.context
     lines = metrics_lines(result.log_history, context.schedule)
@@ -114,17 +114,11 @@ def _collator(loaded: LoadedModel, images: ImageSource, settings: TrainSettings)
         pad_id=loaded.processor.tokenizer.pad_token_id,
         images=images,
         loss_per=settings.loss_per,
-        weighted=settings.loss_per == "example" or settings.visual_weight > 0,
+        weighted=settings.loss_per != "token" or settings.visual_weight > 0,
     )
 
 
-def _load(model_dir: Path, device: str, model_by: str) -> LoadedModel:
-    """Load the model to train, without its weights where FSDP will shard them."""
-    on, sharded = resolve_device(device), is_sharding_requested()
-    return load_tuned_model(model_dir, on, model_by, trainable=True, encoder=False, sharded=sharded)
-
-
-def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
+def _tokenize_splits(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles) -> dict[str, TokenizedSplit]:
     """Tokenize each split.
 
     Raises:
@@ -139,11 +133,7 @@ def _tokenized(loaded: LoadedModel, examples: DatasetSplits, images: ImageFiles)
     return splits
 
 
-def _checkpoints(output_dir: Path, run_id: str, settings: TrainSettings) -> Checkpoints:
-    return Checkpoints(folder=output_dir / CHECKPOINTS_FOLDER, run_id=run_id, keep=settings.save_total_limit)
-
-
-def _log_devices(settings: TrainSettings, device: str) -> None:
+def _log_devices(settings: TrainSettings, device: Device) -> None:
     """Log the number of processes, or that only one of several cards is used."""
     cards = torch.cuda.device_count() if device != "cpu" else 0
     if world_size() > 1:

@@ -9,6 +9,7 @@ look yet gives all tokens the same weight, and trains as with 0.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +25,8 @@ from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.loss import CompletionLoss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing
 from figtune.core.distributed import barrier, broadcast, gather, is_rank_zero, shard
-from figtune.core.image_decoding import read_image_size
 from figtune.core.io import atomic_write
 from figtune.core.log import progress_bar
-from figtune.models.family import ImageInputs, ImageLayout
 from figtune.models.feature_cache import ImageFiles, grey_images
 from figtune.models.loading import LoadedModel
 from figtune.training.run_trainer import batch_limits
@@ -44,22 +43,6 @@ _Ratios = list[tuple[int, list[float]]]
 """Examples, by index, with the ratio of the likelihoods, grey by right, of each target token."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _GreyImages:
-    """Grey images of the same shapes as others: one for each layout."""
-
-    images: ImageFiles
-    greys: dict[ImageLayout, ImageInputs]
-
-    def layout(self, image_sha256: str) -> ImageLayout:
-        """Return the image tokens of an image."""
-        return self.images.layout(image_sha256)
-
-    def tensors(self, image_sha256: str) -> dict[str, Tensor]:
-        """Return the tensors of its grey image."""
-        return self.greys[self.layout(image_sha256)].tensors
-
-
 @dataclass(frozen=True)
 class VisualWeights:
     """Likelihoods of a run's target tokens, measured before its first step and kept until it is finished."""
@@ -70,16 +53,12 @@ class VisualWeights:
     """Identity of the run, as its checkpoints name it."""
     files: ImageFiles
 
-    def given_to(
+    def apply_to(
         self, split: TokenizedSplit, loaded: LoadedModel, collator: Collator, settings: TrainSettings
     ) -> TokenizedSplit:
         """Return the examples with a weight for each target token; as they are where tokens are not weighted.
 
         Each process measures a share of the same batches, so that their number changes nothing.
-
-        Args:
-            loaded: the model as it stands before training.
-            collator: with the right images.
         """
         if not settings.visual_weight:
             return split
@@ -87,21 +66,24 @@ class VisualWeights:
         if not broadcast(lambda: self._is_complete(sum(counts))):
             measured = dict(gather(list(_measured(split, loaded, collator, self.files, batch_limits(settings)))))
             if is_rank_zero():
-                self._keep([ratio for index in range(len(counts)) for ratio in measured[index]])
+                self._save([ratio for index in range(len(counts)) for ratio in measured[index]])
             barrier()
         with safe_open(self._file, framework="pt") as kept:
             ratios: Tensor = kept.get_tensor(_RATIOS)
         told = float((ratios <= _TOLD).float().mean())
         logger.info(f"train: the images make {told:.1%} of the target tokens at least twice as likely; they weigh most")
         weights = torch.split(1 - settings.visual_weight * ratios.clamp(max=1), counts)
-        weighted = [each.with_weights(of_it.tolist()) for each, of_it in zip(split.examples, weights, strict=True)]
+        weighted = [
+            replace(each, example=replace(each.example, target_weights=array("f", of_it.tolist())))
+            for each, of_it in zip(split.examples, weights, strict=True)
+        ]
         return replace(split, examples=weighted)
 
     @property
     def _file(self) -> Path:
         return self.folder / FILE
 
-    def _keep(self, ratios: Sequence[float]) -> None:
+    def _save(self, ratios: Sequence[float]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._file) as file:
             save_file({_RATIOS: torch.tensor(ratios, dtype=torch.float32)}, file, metadata={_RUN: self.run_id})
@@ -121,9 +103,7 @@ def _measured(
     split: TokenizedSplit, loaded: LoadedModel, collator: Collator, files: ImageFiles, limits: BatchLimits
 ) -> Iterator[tuple[int, list[float]]]:
     """Yield the ratios of this process's share of the examples."""
-    shas = {each.image: each.image_sha256 for each in split.examples}
-    sizes = [read_image_size(files.files[sha256]) for sha256 in shas.values()]
-    greys = _GreyImages(images=files, greys=dict(zip(shas, grey_images(loaded, sizes), strict=True)))
+    greys = grey_images(loaded, files, (each.image_sha256 for each in split.examples))
     loss = CompletionLoss(loaded.peft_model, loaded.family)
     was_training = loss.training
     loss.eval()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from figtune.batching import chunked_cross_entropy
-from figtune.batching.chunked_cross_entropy import summed_cross_entropy
+from figtune.batching import loss as loss_module
+from figtune.batching.loss import summed_cross_entropy
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import moved_model
 
@@ -24,7 +24,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(autouse=True)
 def small_pieces(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(chunked_cross_entropy, "CHUNK", 7)
+    monkeypatch.setattr(loss_module, "CHUNK", 7)
     yield
     loaded.model.lm_head.weight.requires_grad_(False)
     loaded.model.lm_head.weight.grad = None

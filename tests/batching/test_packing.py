@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from figtune.batching import chunked_cross_entropy
+from figtune.batching import loss as loss_module
 from figtune.batching.collator import PADDING, training_batch
-from figtune.batching.dataset import CompactExample, TokenizedSplit
+from figtune.batching.dataset import SplitExample, TokenizedSplit, compact
 from figtune.batching.loss import CompletionLoss, attention_masks, per_example_loss
 from figtune.batching.packing import SharedPrefixGroup, first_fit_decreasing, one_per_row, pack
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import FULL, SLIDING, ImageInputs, TokenizedExample
 from figtune.models.feature_cache import concatenate
 from figtune.models.loading import LoadedModel
+from figtune.models.records import LossPer
 from tests.models.tuned import (
     TINY_NAMES,
     batch_of_rows,
@@ -122,19 +123,24 @@ def test_shared_and_packed_are_the_examples_alone(
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), msg=name)
 
 
-def test_a_loss_per_example_is_the_mean_of_each_alone(loaded: LoadedModel, features: list[ImageInputs]) -> None:
+@pytest.mark.parametrize(("loss_per", "power"), [("square_root", 0.5), ("example", 0)])
+def test_a_loss_per_example_is_the_weighted_mean_of_each_alone(
+    loaded: LoadedModel, features: list[ImageInputs], loss_per: LossPer, power: float
+) -> None:
     groups, pad_id = bundles_of(loaded), loaded.processor.tokenizer.pad_token_id
     images = [features[int(group.image_sha256)].tensors for group in groups]
     pairs = [(row, image) for group, image in zip(groups, images, strict=True) for row in group.examples]
     alone = per_example_loss(loaded, [row for row, _ in pairs], [image for _, image in pairs])
+    weights = [row.num_target_tokens**power for row, _ in pairs]
     loss = CompletionLoss(loaded.peft_model, loaded.family, weighted=True)
     for packed in (pack(groups), [[group] for group in groups]):
-        batch = training_batch(packed, loaded.family, pad_id, "example")
+        batch = training_batch(packed, loaded.family, pad_id, loss_per)
         placed = [features[int(group.image_sha256)].tensors for row in packed for group in row]
         with torch.no_grad():
             found = loss.loss_sum(batch, concatenate(placed))
-        assert float(found) == pytest.approx(sum(alone), rel=1e-5)
-        assert float(batch.loss_count) == pytest.approx(len(alone))
+        weighted = sum(weight * each for weight, each in zip(weights, alone, strict=True))
+        assert float(found) == pytest.approx(weighted, rel=1e-5)
+        assert float(batch.loss_count) == pytest.approx(sum(weights))
 
 
 def test_checkpointed_is_not_checkpointed_when_shared(loaded: LoadedModel, features: list[ImageInputs]) -> None:
@@ -233,7 +239,8 @@ def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> 
 
 
 def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: list[ImageInputs]) -> None:
-    items = TokenizedSplit(examples=[CompactExample.of(row, "0") for row in rows_of(loaded)], truncated=0, left_out=0)
+    examples = [SplitExample(example=compact(row), image_sha256="0") for row in rows_of(loaded)]
+    items = TokenizedSplit(examples=examples, truncated=0, left_out=0)
     loss, gradients = result(loaded, [items.groups(())], features)
     assert loss == 0
     assert gradients, "a wrapper waits for every weight's gradient"
@@ -245,7 +252,7 @@ def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
 ) -> None:
     lines = pack(bundles_of(loaded))
     loss, gradients = result(loaded, lines, features)
-    monkeypatch.setattr(chunked_cross_entropy, "CHUNK", 7)
+    monkeypatch.setattr(loss_module, "CHUNK", 7)
     again, chunked = result(loaded, lines, features)
     torch.testing.assert_close(again, loss)
     assert chunked.keys() == gradients.keys()

@@ -77,6 +77,12 @@ def test_a_bare_pointer_says_nothing() -> None:
         ("In Fig. 3 the encoder of index-2 is better than that of index-4.", "unseen_number"),
         ("As Fig. 3 shows, the encoder of Exp. (b) is better.", "unseen_number"),
         ("Compared to Fig. 5, the encoder in Fig. 3 is small.", "other_figure_reference"),
+        ("The code below draws the encoder of Fig. 3.", "text_reference"),
+        ("Fig. 3 shows an encoder as built by the following command.", "text_reference"),
+        ("(the right part of Fig. 3) shows that the encoder blurs.", "broken_off"),
+        ("Fig. 3 shows that the encoder has two parts: (i).", "broken_off"),
+        ("To fill masks, using the encoder, as shown in Fig. 3.", "broken_off"),
+        ("In Fig. 3, the paths of the encoder are denoted as P_i.", "mostly_symbols"),
     ],
 )
 def test_what_cannot_be_known_is_dropped(text: str, rule: str) -> None:
@@ -108,6 +114,39 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
     ]
 
 
+def test_a_pointer_at_a_part_stays_as_it_tells_which_part_is_meant() -> None:
+    found = "The encoder blurs what the decoder sees."
+    assert sentences(f"Fig. 3 (left) shows both networks. {found}") == ["The figure (left) shows both networks.", found]
+    assert sentences(f"Fig. 3a shows both networks. {found}") == ["Panel (a) shows both networks.", found]
+    assert sentences(f"As seen in Fig. 3a. {found}") == [found]
+    assert sentences("Fig. 3a shows both networks. Unfortunately, the encoder blurs what the decoder sees.") == []
+
+
+def test_what_follows_pointers_at_two_figures_tells_of_both() -> None:
+    pointers = ("Fig. 2 shows speed.", "Fig. 3 shows accuracy.")
+    told = "The encoder is better than the decoder."
+    assert sentences(f"{pointers[1]} {told}") == [told]
+    assert sentences(f"{' '.join(pointers)} {told}") == []
+    assert sentences(f"Tab. 2 lists speed. {pointers[1]} {told}") == [told]
+    assert sentences(f"{' '.join(pointers)} In Fig. 3, the encoder is better.") == [
+        "In the figure, the encoder is better."
+    ]
+
+
+def test_what_only_a_sentence_between_has_named_is_left_out() -> None:
+    told = "As shown in Fig. 3, the encoder reads the image."
+    gap = "Gray rhombuses lie in Tab. 2."
+    assert sentences(f"{told} {gap} The decoder of Fig. 3 fills the rhombuses.") == [
+        "As shown in the figure, the encoder reads the image."
+    ]
+    assert sentences(f"{told} {gap} The decoder of Fig. 3 fills the image.")[1:] == [
+        "The decoder of the figure fills the image."
+    ]
+    assert sentences(f"{gap} The decoder of Fig. 3 fills the rhombuses.") == [
+        "The decoder of the figure fills the rhombuses."
+    ]
+
+
 @each_row(
     "turn",
     [
@@ -119,6 +158,10 @@ def test_a_pointer_stays_where_the_next_sentence_leans_on_it() -> None:
         "Another way to fill the memory bank is the encoder.",
         "By contrast, in this paper, we give the encoder a memory bank.",
         "As detailed in Appendix B, the encoder and the memory bank fail.",
+        "However, recent methods rely on an encoder and a memory bank.",
+        "Several approaches have improved the encoder and the memory bank.",
+        "The encoder and the memory bank are widely used.",
+        "Another interesting question is if the encoder fills the memory bank.",
     ],
 )
 def test_it_ends_where_the_paper_turns_to_something_else(turn: str) -> None:
@@ -257,6 +300,12 @@ def test_nothing_goes_on_behind_a_formula() -> None:
         ("The figure shows a comparison of two networks on four data sets where images differ.", True),
         ("Panel (b) shows the accuracy of all networks with thresholds ranging from 0 to 2.", True),
         ("We visually present results in the figure.", True),
+        ("The network is trained, and the resulting plot of all its errors is shown in the figure.", True),
+        ("We train both networks, with the results plotted in the figure.", True),
+        ("The figure can be obtained by training both networks.", True),
+        ("Consider the two masks in the figure.", True),
+        ("We can also get plots of both networks for each block by calling a function.", True),
+        ("Consider the figure, in which deeper networks learn faster.", False),
         ("In the figure we compare the speed of both networks.", True),
         ("In addition to the numbers, we show the best five results of each network in the figure.", True),
         ("In the figure, we show the speed of both networks as the number of layers increases.", True),

@@ -45,11 +45,18 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("A matrix of 1, 024 × 64 weights is cut in two.", "A matrix of 1,024 × 64 weights is cut in two.", set()),
     ("A matrix of 64 × 2, 220 weights is cut in two.", "A matrix of 64 × 2,220 weights is cut in two.", set()),
     ("The rest is as done previously.", None, {"text_reference"}),
+    ("A net is trained over two losses, as shown.", "A net is trained over two losses.", {"text_reference"}),
+    ("It is as large as shown in red.", "It is as large as shown in red.", set()),
     ("Details are in the sup. mat.", None, {"supplement_reference"}),
     ("It is faster (Fig. 3 right vs. left).", "It is faster (right vs. left).", {"own_reference"}),
     ("The wave is made by a probe (Fig. 3(a)).", "The wave is made by a probe (panel a).", {"own_reference"}),
     ("The net is cascaded (Fig. 3 A).", "The net is cascaded (panel A).", {"own_reference"}),
     ("Fig. 3B shows masks.", "Panel (B) shows masks.", {"own_reference"}),
+    ("Fig. 3 below shows masks.", "The figure shows masks.", {"own_reference", "text_reference"}),
+    ("In Fig. 3 (on page 30), masks move.", "In the figure, masks move.", {"own_reference", "text_reference"}),
+    ("Masks stand above the diagonal.", "Masks stand above the diagonal.", set()),
+    ("Fig. 3)).", None, {"own_reference", "broken_off"}),
+    ("a) Masks move.", "a) Masks move.", set()),
     ("In Fig. 3A-C, masks move.", "In panels (A) to (C), masks move.", {"own_reference"}),
     ("In Fig. 3 A mask is seen.", "In the figure A mask is seen.", {"own_reference"}),
     ("Figures 3(a) and 3(b) show masks.", "Panels (a) and (b) show masks.", {"own_reference"}),
@@ -68,6 +75,9 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("We train for ten epochs [1, 2].", "We train for ten epochs.", {"citation"}),
     ("The loss Lstereo is small.", None, {"wrong_symbols"}),
     ("The net turns zt into a mask.", None, {"wrong_symbols"}),
+    ("The net stays small and fast for all of the masks (i f k).", None, {"wrong_symbols"}),
+    ("Masks are less than mm wide.", None, {"wrong_symbols"}),
+    ("Masks are less than 5 mm wide.", "Masks are less than 5 mm wide.", set()),
     ("The net (vs. ours) takes 3 ms in the xy plane.", "The net (vs. ours) takes 3 ms in the xy plane.", set()),
     ("With masks of a size (A!B) it is small.", None, {"wrong_symbols"}),
     ("Lloyd and Nguyen use Tversky and LPIPS.", "Lloyd and Nguyen use Tversky and LPIPS.", set()),
@@ -194,6 +204,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("We refer the reader to Fig. 3.", None, {"own_reference", "bare_pointer"}),
     ("More details can be found in the text.", None, {"text_reference"}),
     ("Images have 512⇥512 pixels.", "Images have 512×512 pixels.", set()),
+    ("The warp of 180◦ is that of 30 ◦ twice.", "The warp of 180° is that of 30° twice.", set()),
     ("Weights f(xI) 2 R are learned.", None, {"wrong_symbols"}),
     ("A threshold Ä is set.", None, {"wrong_symbols"}),
     ("The map Ft−1 is warped.", None, {"wrong_symbols"}),
@@ -251,6 +262,7 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
     result = clean(text, FIGURE)
     assert result.sentences == ("Two networks.",)
     assert result.removed == {"table_reference": 1, "broken_list": 2}
+    assert clean(text.replace("(b)", "(b-c)"), FIGURE).sentences == ("Two networks.",)
     whole = text.replace("Tab. 2 compares it", "The decoder is flat")
     assert len(clean(whole, FIGURE).sentences) == 4
 
@@ -320,6 +332,10 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
         ("First, they are small.", True),
         ("The net then reads masks.", True),
         ("A naive solution is a mask.", True),
+        ("The only addition is a mask.", True),
+        ("The only addition of the net is a mask.", False),
+        ("Masks are blurred by all of the nets at night as they cannot learn such a long path.", True),
+        ("Masks are blurred by all of the nets at night but for such a net as ours.", False),
         ("A typical example is our net.", True),
         ("A more elaborate net reads masks.", True),
         ("A more elaborate net than ours reads masks.", False),
@@ -354,6 +370,8 @@ def test_connectives_go_where_nothing_stands_before() -> None:
     assert without_leading_connective("Instead of masks, we use boxes.") == "Instead of masks, we use boxes."
     assert without_leading_connective("We then also train it.") == "We train it."
     assert without_leading_connective("The figure also shows that it works.") == "The figure shows that it works."
+    assert without_leading_connective("In the figure, we further train it.") == "In the figure, we train it."
+    assert without_leading_connective("Masks move further away.") == "Masks move further away."
     assert without_leading_connective("mIoU grows.") == "mIoU grows."
     assert without_leading_connective("Some nets have nonetheless been built.") == "Some nets have been built."
     assert without_leading_connective("In the figure, nets also learn.") == "In the figure, nets learn."

@@ -19,8 +19,8 @@ FINDING = (
 DETAIL = "In the figure, the red boxes mark people and the blue ones mark cars on the street beside the house."
 
 
-def passage(*sentences: str) -> CitingPassage:
-    return CitingPassage(section="3. Method", sentences=sentences, direct=True)
+def passage(*sentences: str, section: str = "3. Method", direct: bool = True, place: int = 0) -> CitingPassage:
+    return CitingPassage(section=section, sentences=sentences, direct=direct, place=place)
 
 
 def assigned(
@@ -51,7 +51,7 @@ def test_only_architectures_are_analyzed() -> None:
 
 
 def test_what_names_no_component_is_no_analysis() -> None:
-    shares = assigned(passage(MECHANISM), components=("Tokenizer", "Sampler"))
+    shares = assigned(passage(MECHANISM), components=("Tokenizer", "Sampler", "Pyramid"))
     assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
 
 
@@ -100,6 +100,24 @@ def test_a_caption_with_a_gap_is_no_analysis() -> None:
         assert bool(shares.analyze) is whole
 
 
+@pytest.mark.parametrize(("printed", "kept"), [("Encoder Images Decoder", True), ("Encoder Decoder", False)])
+def test_what_the_first_sentence_introduced_is_named_in_an_analysis_only_with_it(printed: str, kept: bool) -> None:
+    caption = (
+        "Training of the network: eight images are generated for each concept.",
+        "In each step, the images are passed to the encoder, which extracts features.",
+        "The decoder predicts a mask from all the tokens that pass the attention layers.",
+    )
+    shares = assign_sentences(caption, (), (), is_architecture=True, components=(), figure_text=printed)
+    assert bool(shares.analyze) is kept
+
+
+def test_an_analysis_need_not_mention_a_name_where_hardly_one_was_read() -> None:
+    caption = (*CAPTION, "A crop is presented as the input, convolved with filters, pooled, and passed to two layers.")
+    told = " ".join((*caption, "They take its features, and one of them predicts a class for all of the pixels."))
+    assert assigned(passage(told), components=("Softmax", "Sigmoid")).analyze == (told,)
+    assert assigned(passage(told), components=("Softmax", "Sigmoid", "Tokens")).analyze == ()
+
+
 def test_one_clause_about_a_corner_is_not_told() -> None:
     shares = assigned(passage("Red boxes of the figure mark people in streets."), is_architecture=False)
     assert shares.describe == ()
@@ -127,6 +145,66 @@ def test_what_follows_a_dropped_sentence_begins_anew() -> None:
     assert shares.describe + shares.explain == (
         "The decoder of the figure fails at night, where all the street lamps glare.",
     )
+
+
+STREET = "In the figure, people on the street are red and all of the cars that wait there are blue."
+HOUSES = "The houses behind the street are drawn in gray and the trees beside it in green lines."
+SHADOWS = "Some trees have long shadows in blue rhombuses."
+
+
+def described(*passages: CitingPassage) -> str:
+    caption = ("A street with people, cars, houses and trees.", SHADOWS)
+    return " ".join(assigned(*passages, caption=caption, is_architecture=False).describe)
+
+
+@pytest.mark.parametrize(
+    ("last", "kept"),
+    [
+        ("In the figure, the trees are green.", True),
+        (HOUSES, False),
+        ("In the figure, the corners of trees are green.", False),
+    ],
+)
+def test_behind_a_gap_only_what_names_the_figure_goes_on(last: str, kept: bool) -> None:
+    gap = f"{SHADOWS[:-1]} with corners."
+    assert described(passage(STREET, gap, last)) == (f"{STREET} {last}" if kept else STREET)
+
+
+def test_nothing_ends_in_a_pointer() -> None:
+    assert described(passage(STREET, "Panel (b) shows a street.")) == STREET
+    assert described(passage(STREET, "Panel (b) shows a street.", SHADOWS)) == STREET
+
+
+def test_passages_make_one_text_where_the_later_names_the_figure() -> None:
+    trees = f"In the figure, {HOUSES[0].lower()}{HOUSES[1:]}"
+    assert described(passage(trees, place=2), passage(STREET, place=1)) == f"{STREET} {trees}"
+    late = "The trees behind the houses are green lines in the figure."
+    for other in (HOUSES, late):
+        assert described(passage(STREET), passage(other, place=1)) == STREET
+    assert described(passage(STREET), passage(trees, section="4. Results", place=1)) == trees  # the longer one
+    assert (
+        described(passage("In the figure, people are red."), passage(trees, direct=False, section="", place=1)) == trees
+    )
+    assert described(passage(STREET), passage(trees, HOUSES, direct=False, section="1. Method", place=1)) == STREET
+
+
+def test_passages_of_different_panels_make_one_text() -> None:
+    panels = (
+        "People cross the street behind long blue lines (panel a).",
+        "Trees grow beside the road on green lines (panel b).",
+    )
+    parts = [
+        passage(HOUSES, panels[0]),
+        passage("Some gray houses with blue shadows wait beside trees.", panels[1], place=1),
+    ]
+    assert described(*parts) == " ".join(sentence for part in parts for sentence in part.sentences)
+
+
+def test_an_analysis_is_made_of_several_sections() -> None:
+    later = (
+        "In the figure, the memory stores the tokens of the decoder and feeds them to the encoder of the next image."
+    )
+    assert assigned(passage(MECHANISM), passage(later, section="4. Memory", place=1)).analyze == (MECHANISM, later)
 
 
 def test_sentences_stay_with_the_one_they_lean_on() -> None:

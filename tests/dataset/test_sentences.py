@@ -11,6 +11,7 @@ from tests.rows import each_row
 HARD = [
     "As shown in Fig. 3, the model works.|Compared to Smith et al. [12], it is faster.|We set α = 0.5 (cf. Eq. 4).",
     "Results vs. the baseline, i.e., ResNet, e.g. on COCO.|See Sec. 4.2 and Figs. 2 and 3.|Tab. 1 shows it.",
+    "The parts of it.|a. Views are chosen.|They are fused.|b. It is trained on it.|c. The end.",
     "(a). Motion is estimated.|(b). It is compensated.",
     "(a) Input image.|(b) Output of our method.|(c) Ground truth.",
     "Left: the encoder.|Right: the decoder, etc.|Best viewed in color.",

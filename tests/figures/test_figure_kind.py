@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ from PIL import Image
 from figtune.extraction.records import FigureKind
 from figtune.figures.figure_kind import KindFeatures, kind_features, kind_of
 from figtune.pdf.geometry import Box
-from figtune.pdf.page import Drawing, Line, PageGraphics
+from figtune.pdf.page import Drawing, PageGraphics
 from tests.figures.paper_maker import LEFT, RIGHT, WHOLE, PaperMaker, figures_in, findings_in
 from tests.figures.pixels import diagram_image, photograph, plot_image
 from tests.rows import each_row
@@ -51,6 +51,7 @@ def _told(caption: str) -> dict[FigureKind, float]:
         (_evidence(0.5, 0.0, 1.0, 1.0), "mixed"),
         (_evidence(0.5, 1.0, 0.3, 0.3), "mixed"),
         (_evidence(0.3, 0.0, 0.0, 0.0, "plot"), "plot"),
+        (_evidence(0.0, 0.0, 0.0, 0.0), "diagram"),
     ],
 )
 def test_kind(features: KindFeatures, kind: FigureKind) -> None:
@@ -67,7 +68,7 @@ def test_a_table_is_what_its_caption_calls_one() -> None:
     ("image", "caption", "kind"),
     [
         (photograph(seed=1), "Figure 1. What is seen.", "qualitative"),
-        (plot_image(seed=2), "Figure 1. What is found.", "plot"),
+        (plot_image(seed=2), "Figure 1. Accuracy of it.", "plot"),
         (diagram_image(), "Figure 1. Overview of it.", "diagram"),
         (plot_image(seed=3), "Figure 1. Before and after: the t-SNE plots show examples.", "plot"),
     ],
@@ -105,12 +106,11 @@ def test_white_and_outside_shapes_do_not_count() -> None:
     assert features.shapes == pytest.approx(1 / 40)
 
 
-def test_numbers_that_stand_alone_are_scales() -> None:
-    labels = ("0.0 0.5 1.0", "−10", "80%", "32 × 32", "Conv 3", "")
-    lines = [Line(label, Box(10, 10, 40, 20), (), 0, "", 8, False, 18, True) for label in labels]
-    features = kind_features(_REGION, "", lines, _NOTHING, ())
-    assert features.scales == pytest.approx(5 / 12)
-    assert features.words == pytest.approx(1 / 10)
+def test_numbers_along_an_axis_are_scales_but_not_those_of_layers() -> None:
+    labels = ("0.0 0.5 1.0", "10 M 30 M", "−10", "512", "512", "80%", "32 × 32 × 3", "Conv 3", "")
+    features = kind_features(_REGION, "", labels, _NOTHING, ())
+    assert features.scales == pytest.approx(3 / 8)
+    assert features.words == pytest.approx(2 / 10)
 
 
 def test_grid_lines_are_scales() -> None:
@@ -125,7 +125,28 @@ def test_the_first_sentence_tells_and_what_is_always_a_plot_tells_alone() -> Non
     assert _told("Figure 2: Training of it. Eight samples are generated.") == {}
     certain = _told("Fig. 3: Samples. A T-SNE visualization of them.")
     assert set(certain) == {"plot"}
-    assert certain["plot"] > _told("Fig. 3: Accuracy of it.")["plot"] > _told("Fig. 3: Accuracy of samples.")["plot"]
+    assert certain["plot"] > _told("Fig. 3: Accuracy of it.")["plot"]
+
+
+@each_row(
+    ("caption", "kind"),
+    [
+        ("Fig. 3: Schematic of the effect of rolling.", "diagram"),
+        ("Fig. 3: Distribution of the generated samples.", "plot"),
+        ("Fig. 3: Visualization of the effects of noise.", "qualitative"),
+    ],
+)
+def test_of_several_words_the_first_says_what_the_figure_is(caption: str, kind: FigureKind) -> None:
+    assert set(_told(caption)) == {kind}
+
+
+def test_pixels_alone_are_sure_only_with_the_caption() -> None:
+    """A diagram with photographs in it may be one image."""
+    pixels = _evidence(1.0, 0, 0.1, 0)
+    assert kind_of("Figure", pixels)[1] < 0.9
+    assert kind_of("Figure", replace(pixels, caption_votes={"plot": 0.45}))[1] < 0.9
+    assert kind_of("Figure", replace(pixels, caption_votes={"qualitative": 0.45})) == ("qualitative", 1.0)
+    assert kind_of("Figure", replace(pixels, words=0.5)) == ("qualitative", 1.0)
 
 
 def test_only_the_beginning_of_the_caption_tells() -> None:

@@ -20,9 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from figtune.core.errors import InputError
 from figtune.core.web_access import Access
-from figtune.inference.access_control import AccessControl
-from figtune.inference.path_masking import ALIAS, PathMask
-from figtune.inference.upload_folder import UploadFolder, upload_folder
+from figtune.inference.middleware import ALIAS, AccessControl, PathMask
+from figtune.inference.uploads import UploadFolder, upload_folder
 from tests.conftest import ROOT
 from tests.rows import each_row
 
@@ -210,7 +209,7 @@ from pathlib import Path
 from figtune.core.cli import ended_by_signals
 from figtune.core.web_access import listening
 from figtune.inference.serve import run_server
-from figtune.inference.upload_folder import upload_folder
+from figtune.inference.uploads import upload_folder
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

@@ -27,8 +27,7 @@ from figtune.core.errors import ResourceError
 from figtune.core.web_access import Access, listening
 from figtune.inference.serve import _application, serve
 from figtune.inference.streaming import AnswerPair
-from figtune.inference.upload import UploadReader
-from figtune.inference.upload_folder import upload_folder
+from figtune.inference.uploads import UploadReader, upload_folder
 from figtune.inference.web_app import AppState
 from tests.browser import Tab
 from tests.conftest import ROOT
@@ -230,7 +229,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndlessAnswer]:
 def answering(tab: Tab, answer: EndlessAnswer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
     """A page without a model, served here, that is answering a question about a figure of a paper."""
     access = Access(host="127.0.0.1", port=0, password=None)
-    loaded = SimpleNamespace(record=SimpleNamespace(name="none"))
+    loaded = SimpleNamespace(record=SimpleNamespace(title="none"))
     with listening("127.0.0.1", 0) as listener, upload_folder(1 << 26) as folder, ThreadPoolExecutor() as threads:
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
         uploads = UploadReader(folder, SETTINGS.extract)

@@ -21,7 +21,7 @@ from figtune.core.errors import InputError, ResourceError
 from figtune.core.io import sha256_of
 from figtune.models import encoding, feature_cache
 from figtune.models.encoding import encode_ahead
-from figtune.models.family import FEATURES, Family, fit_to_square
+from figtune.models.family import FEATURES, Family, fit_to_size
 from figtune.models.feature_cache import FeatureStore, encode_image, image_files
 from figtune.models.feature_shards import FeatureShards, ShardWriter
 from figtune.models.loading import LoadedModel, load_tuned_model
@@ -219,14 +219,6 @@ def test_a_disk_without_room_is_told_before_it_is_full(
     assert not (tmp_path / "kept").exists()
 
 
-def test_what_an_older_version_kept_is_removed(gemma3: LoadedModel, files: dict[str, Path], tmp_path: Path) -> None:
-    old = tmp_path / "kept" / "0123456789abcdef" / f"{next(iter(files))}.safetensors"
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"features")
-    prepared_features(tmp_path / "kept", gemma3, files)
-    assert not old.parent.exists()
-
-
 def test_another_fit_dtype_or_encoder_has_its_own_features(
     loaded: LoadedModel, blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -330,7 +322,7 @@ def test_three_processes_each_compute_a_share_and_read_all(
 
 
 def test_letterboxing_keeps_proportions_and_fills_up_with_white() -> None:
-    square = fit_to_square(Image.new("RGB", (200, 50), "red"), "letterbox", 100)
+    square = fit_to_size(Image.new("RGB", (200, 50), "red"), "letterbox", (100, 100))
     assert square.size == (100, 100)
     reds = [row for row in range(100) if square.getpixel((50, row)) == (255, 0, 0)]
     assert reds == list(range(reds[0], reds[0] + 25))
@@ -340,9 +332,9 @@ def test_letterboxing_keeps_proportions_and_fills_up_with_white() -> None:
 
 @each_row("size", [(2000, 1), (1, 2000)])
 def test_the_thinnest_image_is_letterboxed(size: tuple[int, int]) -> None:
-    assert fit_to_square(Image.new("RGB", size, "red"), "letterbox", 100).getpixel((50, 50)) == (255, 0, 0)
+    assert fit_to_size(Image.new("RGB", size, "red"), "letterbox", (100, 100)).getpixel((50, 50)) == (255, 0, 0)
 
 
 def test_squashing_leaves_the_image_to_the_processor() -> None:
     picture = Image.new("RGB", (200, 50), "red")
-    assert fit_to_square(picture, "squash", 100) is picture
+    assert fit_to_size(picture, "squash", (100, 100)) is picture

@@ -105,7 +105,7 @@ def test_float16_is_refused_where_the_family_overflows_in_it() -> None:
 
 def test_a_remark_is_made_once(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
-        loading._say_once("a remark that is made once")
+        loading._log_once("a remark that is made once")
     assert capsys.readouterr().err.count("a remark that is made once") == 1
 
 

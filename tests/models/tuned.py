@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from figtune.batching.collator import TrainingBatch, training_batch
-from figtune.batching.loss import CompletionLoss
+from figtune.batching.loss import CompletionLoss, logits_of
 from figtune.batching.packing import PackedRow, one_per_row
 from figtune.batching.tokenization import tokenize_example
 from figtune.models.family import IGNORE_INDEX, ImageInputs, TokenizedExample
@@ -132,7 +132,14 @@ def loss_sum(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageIn
 
 def target_logits(loaded: LoadedModel, batch: TrainingBatch, images: Sequence[ImageInputs]) -> tuple[Tensor, Tensor]:
     """Return the logits at the targets of a batch, and these."""
-    return CompletionLoss(loaded.peft_model, loaded.family).logits_at_targets(batch, joined(images))
+    return logits_at_targets(loaded, batch, joined(images))
+
+
+def logits_at_targets(loaded: LoadedModel, batch: TrainingBatch, images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return `logits: float32[N, vocabulary]` and `targets: int64[N]` of the whole batch, row by row."""
+    loss = CompletionLoss(loaded.peft_model, loaded.family)
+    with loss.autocast():
+        return logits_of(loaded.model, loss.target_states(batch, images)), batch.targets
 
 
 def plain_fields(loaded: LoadedModel, rows: Sequence[TokenizedExample]) -> dict[str, Tensor]:

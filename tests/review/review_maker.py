@@ -1,4 +1,4 @@
-"""A small data set prepared for reviews, and its desk."""
+"""A small data set prepared for reviews, and its session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from figtune.dataset.build_from_papers import prepare_examples
 from figtune.dataset.decisions import AppliedDecisions, read_decisions
 from figtune.extraction.records import FigureRecord
-from figtune.review.desk import Desk
+from figtune.review.session import ReviewSession
 from tests.dataset.content_maker import CHOICES, figure, write_content
 
 SETTINGS = replace(CHOICES, tasks=("caption", "explain"), val_fraction=0.0, test_fraction=0.0)
@@ -30,6 +30,6 @@ def prepare(
     prepare_examples(folder / "content", folder / dataset, settings, decisions)
 
 
-def desk(folder: Path) -> Desk:
-    """Open the desk on what was prepared."""
-    return Desk(folder / "dataset", folder / "content", None, folder / "decisions.jsonl")
+def session(folder: Path) -> ReviewSession:
+    """Open the session on what was prepared."""
+    return ReviewSession(folder / "dataset", folder / "content", None, folder / "decisions.jsonl")

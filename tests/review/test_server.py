@@ -73,8 +73,8 @@ class Client:
 def client(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
     review_maker.prepare(tmp_path)
     access = Access(host="127.0.0.1", port=0, password=request.param)
-    with closing(listening("127.0.0.1", 0)) as listener, closing(review_maker.desk(tmp_path)) as desk:
-        server = ReviewServer(listener, desk, access)
+    with closing(listening("127.0.0.1", 0)) as listener, closing(review_maker.session(tmp_path)) as session:
+        server = ReviewServer(listener, session, access)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield Client(listener.getsockname()[1], tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from figtune.batching.collator import Collator, training_batch
@@ -20,17 +21,17 @@ from figtune.core.jsonl import read_records
 from figtune.models.feature_cache import (
     ImageFiles,
     concatenate,
-    grey_images,
+    encode_image,
     image_files,
     prepared_features,
     read_inputs,
 )
 from figtune.models.loading import LoadedModel, load_tuned_model
-from figtune.models.records import MetricsLine
+from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import FILE, VisualWeights
-from tests.models.tuned import CPU, choice
+from tests.models.tuned import CPU, choice, logits_at_targets
 from tests.rows import each_row
 from tests.training.runs import SETTINGS, run
 
@@ -70,11 +71,11 @@ def start(dataset: Path, model: Path) -> Start:
 
 
 def weigh(start: Start, folder: Path, settings: TrainSettings = WEIGHTED, run_id: str = "run") -> TokenizedSplit:
-    return VisualWeights(folder, run_id, start.files).given_to(start.split, start.loaded, start.collator, settings)
+    return VisualWeights(folder, run_id, start.files).apply_to(start.split, start.loaded, start.collator, settings)
 
 
 def weights_of(split: TokenizedSplit) -> list[tuple[float, ...]]:
-    return [each.example.target_weights or () for each in split.examples]
+    return [tuple(each.example.target_weights or ()) for each in split.examples]
 
 
 def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -83,7 +84,7 @@ def likelihoods(start: Start, index: int, images: dict[str, torch.Tensor]) -> to
     batch = training_batch([[group]], start.loaded.family, start.collator.pad_id)
     start.loaded.peft_model.eval()
     with torch.no_grad():
-        logits, labels = CompletionLoss(start.loaded.peft_model, start.loaded.family).logits_at_targets(batch, images)
+        logits, labels = logits_at_targets(start.loaded, batch, images)
     return logits.softmax(1).gather(1, labels[:, None])[:, 0]
 
 
@@ -94,7 +95,7 @@ def test_a_weight_follows_from_the_likelihoods_with_the_right_and_a_grey_image(s
         inputs = read_inputs(start.collator.images, start.split.examples[index].image_sha256)
         right = likelihoods(start, index, inputs.tensors)
         size = read_image_size(start.files.files[start.split.examples[index].image_sha256])
-        (grey_inputs,) = grey_images(start.loaded, [size])
+        grey_inputs = encode_image(start.loaded, Image.new("RGB", size, (128, 128, 128)), "squash")
         assert grey_inputs.layout == inputs.layout
         grey = likelihoods(start, index, grey_inputs.tensors)
         expected = [1 - WEIGHT * min(1, float(ratio)) for ratio in grey / right]
@@ -107,21 +108,23 @@ def test_batches_of_another_size_give_the_same_weights(start: Start, tmp_path: P
         assert of_one == pytest.approx(of_other, abs=1e-4)
 
 
-@pytest.mark.parametrize("loss_per", ["token", "example"])
-def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(start: Start, tmp_path: Path, loss_per: str) -> None:
+@pytest.mark.parametrize(("loss_per", "power"), [("token", 0), ("square_root", 0.5), ("example", 1)])
+def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(
+    start: Start, tmp_path: Path, loss_per: LossPer, power: float
+) -> None:
     weighted = weigh(start, tmp_path)
     expected, count = 0.0, 0.0
     for index, each in enumerate(weighted.examples):
         images = start.collator.images.tensors(each.image_sha256)
         weights = torch.tensor(each.example.target_weights)
-        scale = len(weights) if loss_per == "example" else 1
+        scale = len(weights) ** power
         expected += float((weights * -likelihoods(start, index, images).log()).sum()) / scale
         count += float(weights.sum()) / scale
     groups = weighted.groups(((0, 1, 2), (3, 4, 5)) if start.loaded.family.model_type == "gemma3" else ((0,), (3,)))
     if len(groups[0].examples) == 1:
         groups = weighted.groups(tuple((index,) for index in range(len(weighted.examples))))
     for rows in (pack(groups), [[group] for group in groups]):
-        batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)  # type: ignore[arg-type]
+        batch = training_batch(rows, start.loaded.family, start.collator.pad_id, loss_per)
         images = concatenate([start.collator.images.tensors(group.image_sha256) for row in rows for group in row])
         loss = CompletionLoss(start.loaded.peft_model, start.loaded.family, weighted=True).eval()
         with torch.no_grad():

@@ -132,7 +132,7 @@ function show(found) {
   $("seen").classList.remove("zoomed");
   $("read").className = item.state;
   showPicture(found);
-  $("source").textContent = item.source;
+  $("source").textContent = item.candidate.source;
   showTags();
   showTexts();
   showQuality();
@@ -149,10 +149,10 @@ function showPicture(found) {
   const picture = $("picture");
   const shownFor = found.id;
   picture.onerror = () => { if (item && item.id === shownFor) showNoPicture("Its picture cannot be read."); };
-  picture.alt = `Picture of ${found.source}`;
+  picture.alt = `Picture of ${found.candidate.source}`;
   $("no-picture").hidden = true;
   $("viewer").hidden = false;
-  if (found.has_image) { picture.src = `/picture/${found.id}`; return; }
+  if (found.candidate.image) { picture.src = `/picture/${found.id}`; return; }
   picture.removeAttribute("src");
   showNoPicture("No picture: its region on the page was not found.");
 }
@@ -167,21 +167,21 @@ function showNoPicture(reason) {
 function showTags() {
   const colors = { accepted: "good", edited: "good", rejected: "bad" };
   const tags = [tag(item.task === "figure" ? "whole figure" : item.task, "task")];
-  if (item.panel) tags.push(tag(`panel ${item.panel}`));
+  if (item.candidate.key.panel) tags.push(tag(`panel ${item.candidate.key.panel}`));
   if (item.state !== "open") tags.push(tag(item.decided ? item.state : "rejected with its figure", colors[item.state]));
-  if (item.rule) tags.push(tag(words(item.rule), "unsure"));
-  if (item.quality) tags.push(tag(`score ${item.score.toFixed(2)}`, item.score < 0.7 ? "unsure" : ""));
-  if (item.split) tags.push(tag(item.split));
-  if (item.kind) tags.push(tag(item.kind));
+  if (item.candidate.rule) tags.push(tag(words(item.candidate.rule), "unsure"));
+  if (item.candidate.quality) tags.push(tag(`score ${item.score.toFixed(2)}`, item.score < 0.7 ? "unsure" : ""));
+  if (item.candidate.split) tags.push(tag(item.candidate.split));
+  if (item.candidate.kind) tags.push(tag(item.candidate.kind));
   if (item.figure && item.figure.box) tags.push(tag("box set", "good"));
   $("tags").replaceChildren(...tags);
   const note = $("rule-note");
-  note.hidden = !item.rule;
+  note.hidden = !item.candidate.rule;
   const what = item.task === "figure" ? "figures" : "examples";
-  const detail = item.detail && item.detail !== item.target && !item.detail.includes(item.target || "\u0000") ? ` (${item.detail})` : "";
-  const remedy = item.acceptable ? (item.task !== "figure" && !item.target ? "You may write a target." : "You may accept it all the same.")
-    : item.rule === "no_region" ? "A box would give it a picture." : "It cannot be accepted.";
-  note.textContent = item.rule ? `Left out by a rule against ${what} ${item.rule_meaning || words(item.rule)}${detail}. ${remedy}` : "";
+  const detail = item.candidate.detail && item.candidate.detail !== item.candidate.key.target && !item.candidate.detail.includes(item.candidate.key.target || "\u0000") ? ` (${item.candidate.detail})` : "";
+  const remedy = item.candidate.acceptable ? (item.task !== "figure" && !item.candidate.key.target ? "You may write a target." : "You may accept it all the same.")
+    : item.candidate.rule === "no_region" ? "A box would give it a picture." : "It cannot be accepted.";
+  note.textContent = item.candidate.rule ? `Left out by a rule against ${what} ${item.rule_meaning || words(item.candidate.rule)}${detail}. ${remedy}` : "";
   const earlier = item.earlier.map(each => {
     const made = make("details", undefined, "note");
     made.append(make("summary", `${each.state[0].toUpperCase()}${each.state.slice(1)} before, when its target was another`),
@@ -198,30 +198,30 @@ function showTexts() {
   const whole = item.task === "figure";
   $("texts").hidden = whole;
   if (whole) return;
-  $("prompt").textContent = item.prompt;
-  $("target").textContent = item.text || item.target || "(none)";
-  $("target").classList.toggle("quiet", !(item.text || item.target));
+  $("prompt").textContent = item.candidate.prompt;
+  $("target").textContent = item.text || item.candidate.key.target || "(none)";
+  $("target").classList.toggle("quiet", !(item.text || item.candidate.key.target));
   $("target-head").textContent = item.text ? "Target, edited" : "Target";
   $("made-by-rules").hidden = !item.text;
   $("made-by-rules").open = false;
-  $("made-by-rules").querySelector("p").textContent = item.target || "(none)";
+  $("made-by-rules").querySelector("p").textContent = item.candidate.key.target || "(none)";
 }
 
 function showQuality() {
-  $("quality").hidden = !item.quality;
-  if (!item.quality) return;
+  $("quality").hidden = !item.candidate.quality;
+  if (!item.candidate.quality) return;
   $("score").textContent = item.score.toFixed(2);
   const parts = Object.entries(SHARES).map(([name, label]) => {
     const part = make("div");
     const meter = make("meter");
-    meter.min = 0; meter.max = 1; meter.value = item.quality[name];
+    meter.min = 0; meter.max = 1; meter.value = item.candidate.quality[name];
     meter.setAttribute("aria-label", label);
-    const value = make("dd", item.quality[name].toFixed(2));
+    const value = make("dd", item.candidate.quality[name].toFixed(2));
     value.append(meter);
     part.append(make("dt", label), value);
     return part;
   });
-  const faults = item.quality.faults.map(fault => { const each = make("div"); each.append(make("dt", "fault"), make("dd", FAULTS[fault] || words(fault), "bad")); return each; });
+  const faults = item.candidate.quality.faults.map(fault => { const each = make("div"); each.append(make("dt", "fault"), make("dd", FAULTS[fault] || words(fault), "bad")); return each; });
   $("shares").replaceChildren(...parts, ...faults);
 }
 
@@ -239,7 +239,7 @@ function marked(paragraph, target) {
 
 function showSources() {
   const parts = [];
-  const figure = item.figure, target = item.target;
+  const figure = item.figure && item.figure.record, target = item.candidate.key.target;
   if (figure) {
     if (figure.caption) parts.push(make("h2", "Caption in the paper"), marked(figure.caption, target));
     for (const each of figure.mentions) {
@@ -266,8 +266,8 @@ function showNone() {
 
 function enable() {
   const able = {
-    a: item && item.acceptable && (item.task === "figure" || item.text || item.target),
-    r: item, e: item && item.acceptable && item.task !== "figure", b: item && item.figure && item.figure.page > 0,
+    a: item && item.candidate.acceptable && (item.task === "figure" || item.text || item.candidate.key.target),
+    r: item, e: item && item.candidate.acceptable && item.task !== "figure", b: item && item.figure && item.figure.record.page > 0,
     u: done.length || (item && item.decided), R: item && item.figure && item.task !== "figure", j: item, k: true, "?": true,
   };
   for (const button of document.querySelectorAll("button[data-key]")) button.disabled = !able[button.dataset.key];
@@ -281,7 +281,7 @@ async function decide(verdict, edited = "") {
   item = await ask("/decide", { id, verdict, text: edited });
   done.push({ id, path: "/decide", before });
   localStorage.removeItem(draftKey());
-  await goOn(`${item.state}: ${item.source}`, forward);
+  await goOn(`${item.state}: ${item.candidate.source}`, forward);
 }
 
 async function rejectFigure() {
@@ -289,7 +289,7 @@ async function rejectFigure() {
   const before = { verdict: item.figure.verdict };
   item = await ask("/figure", { id, verdict: "reject" });
   done.push({ id, path: "/figure", before });
-  await goOn(`figure rejected: ${item.source}`, forward);
+  await goOn(`figure rejected: ${item.candidate.source}`, forward);
 }
 
 async function undo() {
@@ -341,7 +341,7 @@ async function saveText() {
 
 editor.addEventListener("submit", event => { event.preventDefault(); alone(saveText); });
 text.addEventListener("input", () => { localStorage.setItem(draftKey(), text.value); fit(); });
-$("edit-reset").addEventListener("click", () => { text.value = item.target; localStorage.setItem(draftKey(), text.value); fit(); text.focus(); });
+$("edit-reset").addEventListener("click", () => { text.value = item.candidate.key.target; localStorage.setItem(draftKey(), text.value); fit(); text.focus(); });
 $("edit-cancel").addEventListener("click", cancel);
 
 // Not while something is being kept: were that refused, the text would be lost.
@@ -367,7 +367,7 @@ async function openBox() {
   picture.onload = () => { picture.onload = null; if (canvas) { $("box").hidden = false; placeBox(); $("box").focus(); } };
   picture.src = `/canvas_picture/${item.id}`;
   boxForm.hidden = false;
-  setBox(item.figure.box || item.figure.region || middle());
+  setBox(item.figure.box || item.figure.record.region_box || middle());
   $("box-note").textContent = canvas.is_page ? "Points from the top left corner of the page." :
     "The paper is not at hand (--pdf_dir), so the box stays inside the crop, and the words in it are not known.";
 }
@@ -454,7 +454,7 @@ function shifted([x0, top, x1, bottom], side, x, y) {
 
 const ACTIONS = {
   a: () => alone(() => decide("accept", item.text)), r: () => alone(() => decide("reject")),
-  e: () => alone(() => openEditor(item.text || item.target)), b: () => alone(openBox), u: () => alone(undo),
+  e: () => alone(() => openEditor(item.text || item.candidate.key.target)), b: () => alone(openBox), u: () => alone(undo),
   R: () => alone(rejectFigure), j: () => alone(forward), k: () => alone(back), "?": () => $("keys").showModal(),
 };
 const ALIASES = { ArrowRight: "j", ArrowLeft: "k", n: "j", p: "k" };

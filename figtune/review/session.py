@@ -48,7 +48,7 @@ class UnknownItemError(InputError):
     """An item that this preparation does not have."""
 
 
-class Desk:
+class ReviewSession:
     """The work of a review, for one thread at a time: a person looks at one item.
 
     Raises:
@@ -249,23 +249,13 @@ class Desk:
         decision = decisions.get(item.key)
         return ItemView(
             id=item.item_id,
+            candidate=candidate,
             task=item.task,
-            panel=item.key.panel,
-            split=candidate.split,
-            rule=candidate.rule,
+            score=item.score,
             rule_meaning=meaning(candidate.rule),
-            detail=candidate.detail,
-            acceptable=candidate.acceptable,
-            kind=candidate.kind,
-            source=candidate.source,
-            prompt=candidate.prompt,
-            target=item.key.target,
             text=decision.text if decision else "",
             state=item_state(item, decisions),
             decided=decision is not None and bool(decision.verdict),
-            score=candidate.score,
-            quality=candidate.quality,
-            has_image=bool(candidate.image),
             figure=self._figure_view(candidate, decisions),
             earlier=tuple(_earlier(item.key, decisions)),
         )
@@ -275,13 +265,7 @@ class Desk:
             return None
         decision = decisions.get(candidate.key.of_figure)
         return DecidedFigure(
-            verdict=decision.verdict if decision else "",
-            caption=figure.caption,
-            mentions=figure.mentions,
-            page=figure.page,
-            confidence=figure.confidence,
-            box=decision.box if decision else None,
-            region=figure.region_box,
+            record=figure, verdict=decision.verdict if decision else "", box=decision.box if decision else None
         )
 
 
