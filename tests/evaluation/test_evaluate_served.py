@@ -248,12 +248,12 @@ def test_the_clients_lines_in_the_documentation_answer_as_figtune_does(
 ) -> None:
     page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
     (code,) = (block.split("```")[0] for block in page.split("```python\n")[1:] if "urllib.request" in block)
-    served_there = '"http://127.0.0.1:8000", "output/merged", 896'
+    served_there = '"http://127.0.0.1:8000", "output/merged"'
     assert served_there in code
     monkeypatch.chdir(tmp_path)
     picture = pictures()[0]
     picture.save("figure.png")
-    exec(code.replace(served_there, f'"{server.address}", "figures", 112'), {})
+    exec(code.replace(served_there, f'"{server.address}", "figures"'), {})
     loaded = server.loaded
     prompt = "Write the caption of this figure."
     (expected,) = generate_answers(loaded, [prompt], [encode_image(loaded, picture)], greedy(256))

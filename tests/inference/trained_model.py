@@ -14,7 +14,7 @@ from figtune.core.io import sha256_of
 from figtune.core.jsonl import write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, Task, examples_file
 from figtune.inference.settings import Decoding
-from figtune.models.records import ADAPTER_FOLDER, AdapterMode
+from figtune.models.records import ADAPTER_FOLDER, AdapterMode, ImageFit
 from figtune.models.setup import set_up_model
 from tests.models.tuned import choice
 
@@ -60,9 +60,16 @@ def _draw(path: Path, paper: int) -> None:
     picture.save(path)
 
 
-def write_trained_model(folder: Path, *, name: str = "tiny-gemma3", mode: AdapterMode = "lora", tiles: int = 0) -> None:
+def write_trained_model(
+    folder: Path,
+    *,
+    name: str = "tiny-gemma3",
+    mode: AdapterMode = "lora",
+    image_fit: ImageFit = "squash",
+    tiles: int = 0,
+) -> None:
     """A tiny model as training leaves it, its adapter moved off its starting point at random."""
-    asked = choice(name, ("decoder",), image_fit="squash" if tiles else "letterbox", tiles=tiles)
+    asked = choice(name, ("decoder",), image_fit=image_fit, tiles=tiles)
     set_up_model(folder, replace(asked, adapter=replace(asked.adapter, mode=mode)))
     _move(folder / ADAPTER_FOLDER / "adapter_model.safetensors")
 

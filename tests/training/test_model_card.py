@@ -16,7 +16,7 @@ from figtune.inference.adapter_record import read_adapter_record
 from figtune.inference.generate import Question, load_model, predict
 from figtune.models.loading import load_tuned_model
 from figtune.models.lora import save_adapter
-from figtune.models.records import ADAPTER_FOLDER, AdapterMode
+from figtune.models.records import ADAPTER_FOLDER, AdapterMode, ImageFit
 from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from figtune.models.usage_code import usage_code
@@ -134,11 +134,19 @@ def test_the_readme_has_the_lines_of_the_card(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, in plain use
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of PaliGemma's processor
-@pytest.mark.parametrize(("name", "mode"), [("tiny-paligemma", "projector"), ("tiny-gemma3", "qlora")])
+@pytest.mark.parametrize(
+    ("name", "mode", "image_fit"),
+    [("tiny-paligemma", "projector", "squash"), ("tiny-gemma3", "qlora", "letterbox")],
+)
 def test_the_card_answers_as_figtune_does(
-    name: str, mode: AdapterMode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    mode: AdapterMode,
+    image_fit: ImageFit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_trained_model(tmp_path, name=name, mode=mode)
+    write_trained_model(tmp_path, name=name, mode=mode, image_fit=image_fit)
     code = code_of(card_of(tmp_path, mode))
     if mode == "qlora":
         # Tiny models compute in float32, real ones in bfloat16.
