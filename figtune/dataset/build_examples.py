@@ -153,9 +153,10 @@ class _Build:
     def _image(self, *, accepted: bool) -> tuple[str, str] | RejectReason:
         """Return path and sha256 of the picture: the panel's where there is one, else the figure's."""
         panel, place = self._draft.panel, self._place
-        if panel is None or panel.box is None or place.panels is None:
-            return place.image, place.image_sha256
-        return place.panels.store(panel.box, accepted=accepted)
+        stored = None
+        if panel is not None and panel.box is not None and place.panels is not None:
+            stored = place.panels.store(panel.box, accepted=accepted)
+        return stored or (place.image, place.image_sha256)
 
     def _example(self, text: str, image: tuple[str, str], quality: Quality | None) -> Example:
         return Example(

@@ -20,6 +20,7 @@ from figtune.dataset.filters import JUDGEMENTS, RejectReason
 from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_dataset
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
+from figtune.dataset.questions import OtherCaption
 from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
@@ -79,8 +80,8 @@ class _Writing:
         self._collector = StatsCollector()
         self.stored_images: set[bytes] = set()
         """sha256 of the crops of panels, and of those with another box."""
-        self._headlines: dict[FigureType, tuple[str, str]] = {}
-        """Paper and first sentence of the caption before, of figures and of tables: the wrong answer to a question."""
+        self._headlines: dict[FigureType, tuple[str, OtherCaption | None]] = {}
+        """Paper and caption before, of figures and of tables: the wrong answer to a question."""
 
     def run(self) -> StatsCollector:
         """Write examples, rejections and candidates in the order of the figures; return the counts."""
@@ -125,12 +126,15 @@ class _Writing:
         offer: _Offer,
     ) -> None:
         kind, paper_id = found.figure.figure_type, found.paper.paper_id
-        headline_paper, headline = self._headlines.get(kind, ("", ""))
-        other = headline if headline_paper == paper_id else ""
+        headline_paper, other = self._headlines.get(kind, ("", None))
         figure_context = build_context(
-            found.figure, found.paper, self._settings.max_context_words, other, extra_context
+            found.figure,
+            found.paper,
+            self._settings.max_context_words,
+            other if headline_paper == paper_id else None,
+            extra_context,
         )
-        self._headlines[kind] = paper_id, figure_context.facts.caption
+        self._headlines[kind] = paper_id, OtherCaption(figure_context.facts.caption, found.figure.kind)
         self._collector.add_cleaned(figure_context.removed)
         place = self._location(found, chosen)
         composed = list(build_examples(figure_context, place, self._settings, self._decisions))

@@ -81,7 +81,7 @@ _FIRST = re.compile(r"^First(?:ly)?,\s+")
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
 _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
-_LIST_ITEM = re.compile(r"\(?[a-z](?:\)|[.:](?=\s))")
+_LIST_ITEM = re.compile(r"\(?[a-z](?:(?:\s?[,&–-]\s?|\sand\s)[a-z])*(?:\)|[.:](?=\s))")
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
     r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-hA-H]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"

@@ -11,9 +11,9 @@ from functools import partial
 from figtune.dataset.citing_text import CitingPassage, passages_about
 from figtune.dataset.cleaning import CleanedText, clean
 from figtune.dataset.components import complete_names, component_names
-from figtune.dataset.figure_words import PrintedWords, printed_words
+from figtune.dataset.figure_words import PrintedWords, panels_apart, printed_words
 from figtune.dataset.panel_captions import PanelPart, panel_parts
-from figtune.dataset.questions import FigureFacts
+from figtune.dataset.questions import FigureFacts, OtherCaption
 from figtune.dataset.references import FigureRef, without_label
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
 from figtune.dataset.sentences import whole_sentences
@@ -63,7 +63,7 @@ def build_context(
     figure: FigureRecord,
     paper: PaperRecord,
     max_context_words: int,
-    other_caption: str = "",
+    other_caption: OtherCaption | None = None,
     extra_context: tuple[tuple[str, str], ...] = (),
 ) -> FigureContext:
     """Read the texts around one figure.
@@ -71,7 +71,7 @@ def build_context(
     Args:
         max_context_words: how much of the caption a prompt may hold.
         extra_context: the field of that name.
-        other_caption: first sentence of the caption of another figure of the paper.
+        other_caption: of another figure of the paper.
     """
     ref = FigureRef(figure.figure_type, figure.name)
     write = _index_writer(dict(figure.indices))
@@ -79,7 +79,11 @@ def build_context(
     caption = clean(unlabelled, ref)
     mentions = [replace(mention, text=write(mention.text)) for mention in figure.mentions]
     passages = passages_about(mentions, ref, f"{unlabelled} {figure.figure_text}")
-    parts = [replace(panel, caption=write(panel.caption)) for panel in figure.panels]
+    apart = panels_apart(figure)
+    parts = [
+        replace(panel, caption=write(panel.caption), box=panel.box if panel.label in apart else None)
+        for panel in figure.panels
+    ]
     panels = panel_parts(parts, unlabelled, ref)
     spoken = " ".join((unlabelled, *(mention.text for mention in mentions)))
     components = component_names(figure.figure_text, spoken)
@@ -118,7 +122,7 @@ def build_context(
 
 
 def _facts(
-    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: str, spoken: str
+    figure: FigureRecord, panels: tuple[PanelPart, ...], headline: str, other_caption: OtherCaption | None, spoken: str
 ) -> FigureFacts:
     return FigureFacts(
         figure_id=figure.figure_id,

@@ -35,6 +35,13 @@ _MOST_ODD = 0.15
 _LEAST_CUT, _MOST_CUT = 0.01, 0.1
 """Shares of a label on the other side of a panel's edge: from the first on the picture of the neighbour shows a part of
 it, from the second on the picture of the panel lacks one."""
+_NAME_COLUMN = 0.35
+"""Share of a panel's width, at its left, in which the names of rows stand that its neighbours share."""
+_ALONG_ROWS = 0.5
+"""Share of its height that they are spread over."""
+_STRIP = 1.5  # heights of a sub-caption
+_LOW = 0.65  # of a panel's height: labels beside it stand in its middle
+_SAME_ROW = 0.7  # of the height of the lower of two panels side by side that both reach over
 _MOST_OVERLAP = 0.15
 """Share of the smaller of two labels that the other may cover: boxes are a little higher than letters."""
 _SYMBOLS = re.compile(r"[^\s.…·•:,;|/+−–*()\[\]×→←↑↓⇒-]")
@@ -48,6 +55,8 @@ _GARBLED = re.compile(
 """Letters of a font with a bad code table come out as other signs, `f#!$`, or not at all: `Informaon`."""
 _TORN = re.compile(r"(?:^|\s)[b-hj-zB-HJ-Z] [a-z]{2,}|[a-z]{21}|\d\.\d+\.\d|(?<![\d.,])\d{5,}(?<!00)(?!\d)")
 """A word in pieces, `T ransformer`, or words or numbers without a blank: `0.920.96`, `171819`, but not `12500`."""
+_LETTERS = re.compile(r"[^\W\d_]{2}")
+_SUB_CAPTION = re.compile(r"\(\w\)")
 _WORD_OR_NUMBER = re.compile(r"[^\W\d_]{3,}|\d")
 _READABLE = re.compile(r"[\w\s.,:;!?()\[\]/%+\-=<>&*#@\"'“”‘’–—−×·±°$|_~≈≤≥→←↑↓✓✗…•]", re.UNICODE)
 
@@ -119,6 +128,55 @@ def _in_panel(panel: Panel, labels: Sequence[str], boxes: Sequence[Box]) -> Prin
         lines, reject_rule = (), "words_cut_in_panel"
     part = PanelPart(label=panel.label.strip("()[]. "), sentences=(), box=panel.box)
     return PrintedWords(panel=part, labels=lines, reject_rule=reject_rule)
+
+
+def panels_apart(figure: FigureRecord) -> frozenset[str]:
+    """Return the labels of the panels that a crop shows whole: without half a word, names of rows that stand at the
+    first panel of several, or the legend below all of them. The others are shown in the whole figure."""
+    labels = figure.figure_text.splitlines()
+    boxes = [Box(*box) for box in figure.text_boxes]
+    apart = {panel.label for panel in figure.panels if panel.box is not None}
+    if len(boxes) != len(labels):
+        return frozenset(apart)
+    if any(_has_strip_below(panel, labels, boxes) for panel in figure.panels):
+        return frozenset()
+    shares = {panel.label: [_share_inside(box, panel.box) for box in boxes] for panel in figure.panels if panel.box}
+    apart -= {label for label, inside in shares.items() if any(_MOST_CUT < share <= 1 - _MOST_CUT for share in inside)}
+    words = [place for place, label in enumerate(labels) if _LETTERS.search(label) and not _SUB_CAPTION.match(label)]
+    own = {label: [boxes[at] for at in words if inside[at] > 1 - _MOST_CUT] for label, inside in shares.items()}
+    for panel in figure.panels:
+        if panel.box is not None and _has_row_names(Box(*panel.box), own[panel.label]):
+            beside = {
+                other.label
+                for other in figure.panels
+                if other.box is not None and _is_right_of(Box(*other.box), Box(*panel.box))
+            }
+            apart -= {label for label in beside if not own[label]}
+    return frozenset(apart)
+
+
+def _has_strip_below(panel: Panel, labels: Sequence[str], boxes: Sequence[Box]) -> bool:
+    """Return True if more than the end of its sub-caption stands below a panel's label, at its lower end."""
+    if panel.box is None:
+        return False
+    _, top, _, bottom = panel.box
+    mark = f"({panel.label.strip('()[]. ')})"
+    for label, box in zip(labels, boxes, strict=True):
+        if label.startswith(mark) and _share_inside(box, panel.box) > 1 - _MOST_CUT:
+            return box.top > top + _LOW * (bottom - top) and bottom - box.bottom > _STRIP * box.height
+    return False
+
+
+def _has_row_names(panel: Box, words: Sequence[Box]) -> bool:
+    """Return True if words stand one below the other at the left of a panel."""
+    at_left = [box for box in words if box.x1 <= panel.x0 + _NAME_COLUMN * panel.width]
+    middles = [(box.top + box.bottom) / 2 for box in at_left]
+    return len(at_left) > 1 and max(middles) - min(middles) >= _ALONG_ROWS * panel.height
+
+
+def _is_right_of(panel: Box, other: Box) -> bool:
+    shared = min(panel.bottom, other.bottom) - max(panel.top, other.top)
+    return panel.x0 >= other.x1 - PANEL_MARGIN and shared >= _SAME_ROW * min(panel.height, other.height)
 
 
 def _share_inside(box: Box, panel: BoxTuple) -> float:

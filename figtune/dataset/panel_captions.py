@@ -17,7 +17,8 @@ from figtune.extraction.records import BoxTuple, Panel
 
 _OPENS_A_PART = ".:;,)"
 _WITHOUT_SUBJECT = re.compile(
-    r"(?i)(?:shows?|illustrates?|depicts?|presents?|displays?|is|are|was|were|has|have|can|will|and|or|of|to|in|by|on|for|from|as|"
+    r"(?i)(?:(?:show|illustrat|depict|highlight|visuali[sz]|indicat|demonstrat)ing|"
+    r"shows?|illustrates?|depicts?|presents?|displays?|is|are|was|were|has|have|can|will|and|or|of|to|in|by|on|for|from|as|"
     r"at|than|but|which|that|where|while|it|they|its|their|this|these|respectively|denotes?|represents?|indicates?|with|without|"
     r"our)\b(?!\s+(?:method|model|approach|result|network|framework)s?\b)"
 )

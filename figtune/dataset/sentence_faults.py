@@ -15,6 +15,7 @@ _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$
 _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d), (?=\d{3}\s?×)|(?<=×\s\d), (?=\d{3}\b)"), ","),
     (re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"),
+    (re.compile(r"(?<=\d)\s?[◦∘]"), "°"),
     (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(

@@ -62,7 +62,7 @@ __all__ = [
 _SHOWN = 5
 """Papers of each kind that are named."""
 
-EXTRACTION_VERSION = 12
+EXTRACTION_VERSION = 13
 """Bumped by hand when a rule of extraction changes: everything is extracted anew then."""
 
 CONTENT_FOLDERS = (TEXTS_FOLDER, CROPS_FOLDER, THUMBNAILS_FOLDER)

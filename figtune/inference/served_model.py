@@ -68,41 +68,34 @@ class ServedAnswer:
     """Tokens of the answer, if they were asked for and the server tells them."""
 
 
-@dataclass(frozen=True)
-class _Message:
+class _Message(msgspec.Struct):
     content: str | None = None
 
 
-@dataclass(frozen=True)
-class _Logprobs:
+class _Logprobs(msgspec.Struct):
     content: tuple[ChosenToken, ...] | None = None
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
 
 
-@dataclass(frozen=True)
-class _Usage:
+class _Usage(msgspec.Struct):
     completion_tokens: int = 0
 
 
-@dataclass(frozen=True)
-class _Completion:
+class _Completion(msgspec.Struct):
     choices: tuple[_Choice, ...]
     usage: _Usage | None = None
 
 
-@dataclass(frozen=True)
-class _ModelName:
+class _ModelName(msgspec.Struct):
     id: str
 
 
-@dataclass(frozen=True)
-class _ModelList:
+class _ModelList(msgspec.Struct):
     data: tuple[_ModelName, ...]
 
 

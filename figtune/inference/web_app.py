@@ -121,24 +121,25 @@ class _App:
 
     def _connect(self) -> None:
         opened = [self.opened, self.chosen, self.gallery, self.status]
-        shown = [self.picture, self.ask, self.tuned, self.base]
+        shown = [self.picture, self.ask, self.stop, self.tuned, self.base]
         about = [self.opened, self.chosen, self.task]
-        for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
-            choice(None, None, self.ask, js=_NOT_YET, api_visibility="private")
-        for changed in (
-            _connect_event(self.upload.upload, self._open, self.upload, opened, at_a_time=None),
-            _connect_event(self.upload.clear, self._close, None, opened),
-            _connect_event(self.gallery.select, self._choose, None, self.chosen),
-        ):
-            prompted = _connect_event(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
-            _connect_event(prompted.then, self._show, [self.opened, self.chosen], shown)
-        _connect_event(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
         inputs, outputs = [self.opened, self.chosen, self.prompt], [self.tuned, self.base, self.status, self.stop]
         answering = _connect_event(self.ask.click, self._answer, inputs, outputs)
         stopped = [self.status, self.stop]
         _connect_event(
             self.stop.click, lambda: ("Stopped.", gr.Button(interactive=False)), None, stopped, cancels=answering
         )
+        for choice in (self.upload.upload, self.upload.clear, self.gallery.select):
+            # An answer that went on would be written beside another picture.
+            choice(None, None, self.ask, js=_NOT_YET, cancels=answering, api_visibility="private")
+        for changed in (
+            _connect_event(self.upload.upload, self._open, self.upload, opened, at_a_time=None),
+            _connect_event(self.upload.clear, self._close, None, opened),
+            _connect_event(self.gallery.select, self._choose, self.opened, [self.chosen, self.status]),
+        ):
+            prompted = _connect_event(changed.then, self._prompt, about, self.prompt, turns=_PROMPT)
+            _connect_event(prompted.then, self._show, [self.opened, self.chosen], shown)
+        _connect_event(self.task.change, self._prompt, about, self.prompt, turns=_PROMPT)
 
     async def _open(self, upload: str | None) -> tuple[str, int, gr.Gallery, str]:
         if upload is None:
@@ -150,7 +151,7 @@ class _App:
             return "", 0, hidden, _error_html(error)
         items = self._state.uploads.items(opened)
         if not items:
-            return "", 0, hidden, _GONE
+            return "", 0, hidden, _opened_text(items)
         is_paper = items[0].paper is not None
         figures = [(item.file, item.label) for item in items] if is_paper else None
         return opened, 0, gr.Gallery(value=figures, visible=is_paper, selected_index=0), _opened_text(items)
@@ -158,19 +159,17 @@ class _App:
     def _close(self) -> tuple[str, int, gr.Gallery, str]:
         return "", 0, gr.Gallery(value=None, visible=False), _WELCOME
 
-    def _choose(self, event: gr.SelectData) -> int:
-        return event.index if isinstance(event.index, int) else 0
+    def _choose(self, opened: str, event: gr.SelectData) -> tuple[int, str]:
+        return (event.index if isinstance(event.index, int) else 0), _opened_text(self._state.uploads.items(opened))
 
     def _item(self, opened: str, chosen: int) -> UploadedItem | None:
         items = self._state.uploads.items(opened)
         return items[chosen] if 0 <= chosen < len(items) else None
 
-    def _show(self, opened: str, chosen: int) -> tuple[gr.Image, gr.Button, str, str]:
+    def _show(self, opened: str, chosen: int) -> tuple[gr.Image, gr.Button, gr.Button, str, str]:
         item = self._item(opened, chosen)
-        button = gr.Button(interactive=item is not None)
-        if item is None:
-            return gr.Image(None, label=_PICTURE), button, "", ""
-        return gr.Image(str(item.file), label=item.label), button, "", ""
+        picture = gr.Image(None, label=_PICTURE) if item is None else gr.Image(str(item.file), label=item.label)
+        return picture, gr.Button(interactive=item is not None), gr.Button(interactive=False), "", ""
 
     def _prompt(self, opened: str, chosen: int, task: Task) -> str:
         item = self._item(opened, chosen)
@@ -220,6 +219,8 @@ def _connect_event(
 
 
 def _opened_text(items: Sequence[UploadedItem]) -> str:
+    if not items:
+        return _GONE
     figures = [item.figure for item in items if item.figure is not None]
     return escape(f"The paper has {list_figures(figures)}." if figures else f"{items[0].label} is open.")
 

@@ -97,7 +97,7 @@ def _mark_paragraphs(lines: Sequence[Line], roles: list[Role], style: PaperStyle
     sure = [
         number
         for number, line in enumerate(lines)
-        if roles[number] is Role.OTHER and number not in ruled and _fills(line, style)
+        if roles[number] is Role.OTHER and number not in ruled and style.is_body_font(line) and style.fills_column(line)
     ]
     full = frozenset(sure)
     queue = [number for number in sure if not full.isdisjoint(by_baseline.neighbours(number))]
@@ -143,10 +143,6 @@ def _stands_alone(line: Line, style: PaperStyle) -> bool:
         -_EDGE <= line.box.x0 - column.x0 <= inset and column.contains(line.box, 4) for column in style.columns
     )
     return at_edge or style.fills_column(line)
-
-
-def _fills(line: Line, style: PaperStyle) -> bool:
-    return style.is_body_font(line) and style.fills_column(line)
 
 
 class _LineIndex:

@@ -77,12 +77,7 @@ def paired_difference(better: Sums, worse: Sums, statistic: Statistic, bootstrap
         return statistic(sums[..., :columns]) - statistic(sums[..., columns:])
 
     found = bootstrap_interval(np.concatenate((better, worse), axis=1), difference, bootstrap)
-    return PairedDifference(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        p=_sign_flip_p_value(better, worse, statistic, bootstrap.seed),
-    )
+    return PairedDifference(**vars(found), p=_sign_flip_p_value(better, worse, statistic, bootstrap.seed))
 
 
 def ratio(sums: Sums) -> NDArray[np.float64]:

@@ -181,7 +181,7 @@ def _row(
     )
 
 
-def _cell(found: Estimate | PairedDifference | None, digits: int) -> str:
+def _cell(found: Estimate | None, digits: int) -> str:
     if found is None:
         return "-"
     if found.low is None or found.high is None:

@@ -70,7 +70,7 @@ NegativeRule = Literal["group and kind", "group", "kind", "length", "any"]
 paper, the kind of figure, a similar length; "any" has no similar length."""
 NEGATIVE_RULES: tuple[NegativeRule, ...] = get_args(NegativeRule)
 
-EVALUATION_VERSION = 6
+EVALUATION_VERSION = 7
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"
@@ -175,13 +175,10 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedDifference:
+class PairedDifference(Estimate):
     """Paired difference, positive where fine-tuning (or the right image) is better: the drop of a loss, the rise of a
     score. Tables, report, comparison and JSON all use this sign."""
 
-    value: float
-    low: float | None
-    high: float | None
     p: float
     """p-value of the two-sided paired sign-flip test over papers, not corrected for multiple comparisons."""
 

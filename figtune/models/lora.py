@@ -171,11 +171,11 @@ def save_adapter(peft_model: PeftModel, folder: Path) -> None:
     weights = _gathered(peft_model) if is_sharded else None
     if not is_rank_zero():
         return
+    peft_model.create_or_update_model_card = lambda _: None
     # peft would otherwise ask the Hub whether the vocabulary has grown; it never does here.
     peft_model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
     model_type = peft_model.get_base_model().config.model_type
     _name_for_every_version(folder / ADAPTER_FILE, family_of(model_type, model_type).parts)
-    (folder / "README.md").unlink(missing_ok=True)
 
 
 def _name_for_every_version(file: Path, parts: ModelParts) -> None:

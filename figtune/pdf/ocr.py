@@ -131,7 +131,8 @@ def _lines(tesserocr: Any, iterator: Any, scale: float) -> Iterator[RecognizedLi
             words = []
             block += word.IsAtBeginningOf(level.BLOCK)
             paragraph += word.IsAtBeginningOf(level.PARA)
-            baseline = _baseline(word.Baseline(level.TEXTLINE), scale)
+            ends = word.Baseline(level.TEXTLINE)
+            baseline = float((ends[0][1] + ends[1][1]) / 2 * scale) if ends else 0.0
             height = word.RowAttributes()["row_height"] * scale
         if (read := _word(word, level.WORD, scale)) is not None:
             words.append(read)
@@ -141,10 +142,6 @@ def _lines(tesserocr: Any, iterator: Any, scale: float) -> Iterator[RecognizedLi
 
 def _is_legible(words: Sequence[RecognizedWord]) -> bool:
     return bool(words) and sum(word.confidence for word in words) >= _LEAST_CONFIDENCE * len(words)
-
-
-def _baseline(ends: Any, scale: float) -> float:
-    return float((ends[0][1] + ends[1][1]) / 2 * scale) if ends else 0.0
 
 
 def _word(word: Any, level: Any, scale: float) -> RecognizedWord | None:

@@ -153,7 +153,8 @@ def graphics_in(pixels: GreyImage, dpi: int, words: Iterable[Box]) -> PageGraphi
     """
     scale = 72.0 / dpi
     ink = pixels < _RULE_INK
-    rules = [*_rules_in(ink, scale), *(_transposed(box) for box in _rules_in(ink.T, scale))]
+    upright = (Box(box.top, box.x0, box.bottom, box.x1) for box in _rules_in(ink.T, scale))
+    rules = [*_rules_in(ink, scale), *upright]
     pictures = tuple(_pictures_in(pixels, scale, words))
     drawn = (rule for rule in rules if not any(picture.contains(rule, 1) for picture in pictures))
     drawings = tuple(Drawing(rule, _BLACK, True, True) for rule in drawn)
@@ -169,10 +170,6 @@ def _rules_in(ink: _Mask, scale: float) -> Iterator[Box]:
     for rows, columns in _areas_of(labels):
         if (rows.stop - rows.start - 2) * scale <= _THIN:
             yield Box(columns.start * scale, (rows.start + 1) * scale, columns.stop * scale, (rows.stop - 1) * scale)
-
-
-def _transposed(box: Box) -> Box:
-    return Box(box.top, box.x0, box.bottom, box.x1)
 
 
 def _pictures_in(pixels: GreyImage, scale: float, words: Iterable[Box]) -> Iterator[Box]:

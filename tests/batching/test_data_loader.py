@@ -49,7 +49,7 @@ def test_what_the_source_raises_is_raised_in_its_place() -> None:
 def test_closing_ends_the_thread() -> None:
     ahead = Prefetcher(iter(range(1000)), depth=1)
     next(ahead)
-    reader = next(thread for thread in threading.enumerate() if thread.name == "prefetch")
+    reader = next(thread for thread in threading.enumerate() if thread.name.startswith("prefetch"))
     ahead.close()
     reader.join(30)
     assert not reader.is_alive()

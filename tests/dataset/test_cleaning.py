@@ -204,6 +204,7 @@ CASES: list[tuple[str, str | None, set[str]]] = [
     ("We refer the reader to Fig. 3.", None, {"own_reference", "bare_pointer"}),
     ("More details can be found in the text.", None, {"text_reference"}),
     ("Images have 512⇥512 pixels.", "Images have 512×512 pixels.", set()),
+    ("The warp of 180◦ is that of 30 ◦ twice.", "The warp of 180° is that of 30° twice.", set()),
     ("Weights f(xI) 2 R are learned.", None, {"wrong_symbols"}),
     ("A threshold Ä is set.", None, {"wrong_symbols"}),
     ("The map Ft−1 is warped.", None, {"wrong_symbols"}),
@@ -261,6 +262,7 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
     result = clean(text, FIGURE)
     assert result.sentences == ("Two networks.",)
     assert result.removed == {"table_reference": 1, "broken_list": 2}
+    assert clean(text.replace("(b)", "(b-c)"), FIGURE).sentences == ("Two networks.",)
     whole = text.replace("Tab. 2 compares it", "The decoder is flat")
     assert len(clean(whole, FIGURE).sentences) == 4
 

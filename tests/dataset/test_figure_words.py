@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from figtune.dataset.figure_words import printed_lines, printed_words
+from figtune.dataset.figure_words import panels_apart, printed_lines, printed_words
 from figtune.extraction.records import BoxTuple, FigureRecord, Panel, TableGrid
 from tests.dataset.content_maker import PLAIN_FIGURE
 from tests.rows import each_row
@@ -149,3 +149,21 @@ def test_many_words_are_read_panel_by_panel() -> None:
     assert [each.reject_rule for each in printed_words(shown)] == ["", "words_cut_in_panel"]
     few = replace(figure, figure_text="\n".join(names[:4]), text_boxes=figure.text_boxes[:4])
     assert [each.panel for each in printed_words(few)] == [None]
+
+
+def test_panels_are_shown_apart_where_a_crop_holds_all_their_words() -> None:
+    left, right = (0.0, 0.0, 100.0, 100.0), (110.0, 0.0, 200.0, 100.0)
+    panels = (Panel(label="a", box=left, caption=""), Panel(label="b", box=right, caption=""))
+
+    def apart(*places: tuple[str, BoxTuple]) -> set[str]:
+        return set(panels_apart(replace(figure_of(places), panels=panels)))
+
+    sub_captions = (("(a) In", (40.0, 90.0, 60.0, 98.0)), ("(b) Out", (150.0, 90.0, 170.0, 98.0)))
+    rows = (("Base", (2.0, 10.0, 20.0, 18.0)), ("Ours", (2.0, 70.0, 20.0, 78.0)))
+    assert apart(*sub_captions, rows[0]) == {"a", "b"}
+    assert apart(*((text, (x0, 70.0, x1, 78.0)) for text, (x0, _, x1, _) in sub_captions)) == set()
+    assert apart(*sub_captions, *rows) == {"a"}
+    assert apart(*sub_captions, *rows, ("Epoch", (150.0, 40.0, 180.0, 48.0))) == {"a", "b"}
+    assert apart(*sub_captions, ("Legend", (80.0, 2.0, 150.0, 10.0))) == set()
+    assert apart(*sub_captions, ("mirror", (70.0, 40.0, 104.0, 48.0))) == {"a", "b"}
+    assert apart(*sub_captions, ("mirrors", (90.0, 40.0, 118.0, 48.0))) == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from figtune.dataset.panel_captions import panel_parts
 from figtune.dataset.references import FigureRef
+from figtune.dataset.task_prompts import TASKS
 from figtune.extraction.records import Panel
 from tests.rows import each_row
 
@@ -53,8 +54,19 @@ def parts(caption: str, **texts: str) -> dict[str, str]:
             {"a": "Cars in a street. All are red.", "b": "", "c": ""},
         ),
         ("Fetched from a table (d) but with others (c).", {"d": "but with others"}, {"d": ""}),
+        (
+            "Masks. (a) Highlighting the cars in a street. (b) Training the network.",
+            {"a": "Highlighting the cars in a street", "b": "Training the network"},
+            {"a": "", "b": "Training the network."},
+        ),
         ("Both scenes.", {"a": "(a) Sky above.", "b": ""}, {"a": "Sky above."}),
     ],
 )
 def test_only_lists_have_parts(caption: str, texts: dict[str, str], expected: dict[str, str]) -> None:
     assert parts(caption, **texts) == expected
+
+
+def test_every_request_for_a_text_has_a_place_for_its_panel() -> None:
+    requests = [phrasing for entry in TASKS if entry.is_text for phrasing in entry.phrasings]
+    assert requests
+    assert all("{thing}" in request for request in requests)

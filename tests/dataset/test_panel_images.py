@@ -9,7 +9,7 @@ from PIL import Image
 
 from figtune.core.jsonl import read_records
 from figtune.dataset.build_from_papers import prepare_examples
-from figtune.dataset.panel_images import panel_pixels
+from figtune.dataset.panel_images import cuts_something, panel_pixels
 from figtune.dataset.records import Example
 from figtune.extraction.records import Panel
 from tests.dataset.content_maker import CHOICES, PLAIN_FIGURE, figure, write_content
@@ -25,30 +25,39 @@ def test_points_become_pixels_of_the_crop() -> None:
     assert panel_pixels((310.0, 200.0, 350.0, 300.0), region, (400, 200)) is None
 
 
-@each_row("panel_images", [True, False])
-def test_a_panel_shows_its_crop_where_asked_to(tmp_path: Path, panel_images: bool) -> None:
-    left, top, right, bottom = 50.0, 100.0, 290.0, 290.0
-    panels = (
-        Panel(
-            label="a", box=(left + 62, top + 42, right - 62, bottom - 42), caption="(a) The mask of cars that it finds."
-        ),
-    )
-    like = replace(PLAIN_FIGURE, panels=panels, region_box=(left, top, right, bottom), mentions=())
+def test_a_cut_goes_through_ground_but_not_through_what_reaches_beyond() -> None:
+    picture = Image.new("RGB", (100, 60), (235, 240, 250))
+    for box in ((5, 5, 40, 55), (60, 5, 95, 55)):
+        picture.paste((30, 60, 90), box)
+    assert not cuts_something(picture, (0, 0, 50, 60))
+    assert not cuts_something(picture, (40, 0, 100, 60))
+    picture.paste((30, 60, 90), (40, 30, 58, 32))
+    assert cuts_something(picture, (0, 0, 50, 60))
+    assert not cuts_something(picture, (59, 0, 100, 60))
+    assert cuts_something(picture, (0, 20, 50, 60))
+
+
+@each_row(("panel_images", "crossed"), [(True, False), (True, True), (False, False)])
+def test_a_panel_shows_its_crop_where_asked_to_and_nothing_is_cut(
+    tmp_path: Path, panel_images: bool, crossed: bool
+) -> None:
+    region, box = (50.0, 100.0, 290.0, 290.0), (60.0, 110.0, 160.0, 280.0)
+    panel = Panel(label="a", box=box, caption="(a) The mask of cars that it finds.")
+    like = replace(PLAIN_FIGURE, panels=(panel,), region_box=region, mentions=())
     content = write_content(tmp_path / "content", [figure("paper0", like=like)])
+    whole = Image.new("RGB", (480, 380), "white")
+    whole.paste((200, 30, 30), (20, 20, 220, 360))
+    whole.paste((30, 30, 200), (260, 20, 460, 360))
+    if crossed:
+        whole.paste((0, 0, 0), (220, 180, 260, 184))
+    whole.save(content / str(PLAIN_FIGURE.crop).replace("paper/paper", "paper0/paper0"))
     prepare_examples(content, tmp_path / "dataset", replace(SETTINGS, panel_images=panel_images))
     (example,) = read_records(tmp_path / "dataset" / "train.jsonl", Example, "a test")
-    with (
-        Image.open(tmp_path / "dataset" / example.image) as shown,
-        Image.open(content / str(PLAIN_FIGURE.crop).replace("paper/paper", "paper0/paper0")) as whole,
-    ):
-        if not panel_images:
-            assert shown.size == whole.size
-            return
-        assert panels[0].box is not None
-        place = panel_pixels(panels[0].box, (left, top, right, bottom), whole.size)
-        assert place is not None
-        assert shown.convert("L").tobytes() == whole.convert("L").crop(place).tobytes()
-        assert shown.width < whole.width / 1.9
+    place = panel_pixels(box, region, whole.size)
+    assert place is not None
+    with Image.open(tmp_path / "dataset" / example.image) as shown:
+        expected = whole.crop(place) if panel_images and not crossed else whole
+        assert shown.convert("RGB").tobytes() == expected.tobytes()
     # Another preparation without panels removes their crops.
     prepare_examples(content, tmp_path / "dataset", replace(SETTINGS, panel_images=False))
     assert not (tmp_path / "dataset" / "images").exists()

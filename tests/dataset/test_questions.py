@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from figtune.dataset.panel_captions import PanelPart
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, OtherCaption, ShortQuestion, ask
 from figtune.extraction.records import FigureKind
 from tests.rows import each_row
 
@@ -24,7 +24,7 @@ FACTS = FigureFacts(
     shows_words=True,
     aspect=2.5,
     caption="Curves of the loss and accuracy.",
-    other_caption="Overview of the whole network.",
+    other_caption=OtherCaption("Overview of the whole network.", "diagram"),
     spoken="Figure 1 compares schedules; momentum helps smaller networks.",
 )
 
@@ -89,14 +89,14 @@ def test_much_or_little_text_is_asked_where_the_text_layer_tells(
     assert {each.answer for each in asked(facts) if each.slug == "text"} == ({answer} if answer else set())
 
 
-@each_row(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (0.0, None)])
+@each_row(("aspect", "answer"), [(3.0, "yes"), (1.0, "no"), (0.5, "no"), (1.6, None), (2.1, None), (0.0, None)])
 def test_the_shape_is_asked_where_it_is_clear(aspect: float, answer: str | None) -> None:
     questions = asked(replace(FACTS, aspect=aspect))
     assert {each.answer for each in questions if each.slug == "shape"} == ({answer} if answer else set())
 
 
 def test_nothing_unsure_is_asked() -> None:
-    unsure = replace(FACTS, kind_score=0.6, panel_count=0, other_caption="", aspect=0.0)
+    unsure = replace(FACTS, kind_score=0.6, panel_count=0, other_caption=None, aspect=0.0)
     assert asked(unsure, 50) == []
     pictures = replace(FACTS, kind="qualitative")
     assert "word" not in {each.slug for each in asked(pictures)}
@@ -128,7 +128,8 @@ def test_a_panel_is_not_asked_for_by_words_that_are_printed_in_another() -> None
     ],
 )
 def test_captions_that_nobody_can_tell_apart_are_not_asked_about(other: str, is_asked: bool) -> None:
-    assert ("caption" in {each.slug for each in asked(replace(FACTS, other_caption=other))}) == is_asked
+    facts = replace(FACTS, other_caption=OtherCaption(other, "diagram"))
+    assert ("caption" in {each.slug for each in asked(facts)}) == is_asked
 
 
 def test_numbers_of_axes_are_not_much_text() -> None:
@@ -137,8 +138,24 @@ def test_numbers_of_axes_are_not_much_text() -> None:
 
 def test_captions_that_a_figure_does_not_tell_apart_are_no_choice() -> None:
     def asks(caption: str, other: str) -> bool:
-        return "caption" in {each.slug for each in asked(replace(FACTS, caption=caption, other_caption=other), 50)}
+        facts = replace(FACTS, caption=caption, other_caption=OtherCaption(other, "diagram"))
+        return "caption" in {each.slug for each in asked(facts, 50)}
 
     assert asks("Qualitative comparisons on faces and hands.", "Overview of the whole network.")
     assert not asks("Qualitative comparisons on faces and hands.", "Qualitative comparisons on faces.")
     assert not asks("a. The score of each prototype. b.", "Overview of the whole network.")
+
+
+@each_row(
+    ("other", "kind", "is_asked"),
+    [
+        ("Overview of the whole network.", "diagram", True),
+        ("Overview of the whole network.", "plot", True),
+        ("Overview of the baseline for training.", "diagram", False),
+        ("Histogram for each network accuracy.", "plot", False),
+        ("Histogram for each network accuracy.", "diagram", True),
+    ],
+)
+def test_the_kind_of_a_figure_or_its_words_tell_captions_apart(other: str, kind: FigureKind, is_asked: bool) -> None:
+    facts = replace(FACTS, other_caption=OtherCaption(other, kind))
+    assert ("caption" in {each.slug for each in asked(facts)}) == is_asked

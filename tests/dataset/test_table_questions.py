@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, ShortQuestion, ask_about_table
+from figtune.dataset.questions import MOST_QUESTIONS, FigureFacts, OtherCaption, ShortQuestion, ask_about_table
 from figtune.extraction.records import TableGrid
 from tests.rows import each_row
 
@@ -32,8 +32,8 @@ FACTS = FigureFacts(
     hides_words=False,
     shows_words=False,
     aspect=2.5,
-    caption="Results of all methods in the test.",
-    other_caption="Ablation of the single modules here.",
+    caption="Quality of all methods in the test.",
+    other_caption=OtherCaption("Ablation of the single modules here.", "table"),
     spoken="Table 1 compares schedules; momentum helps smaller networks.",
 )
 

@@ -8,21 +8,27 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from benchmarks.page_attacks import Attacker, Tally, attack
 from figtune.core.errors import ResourceError
-from figtune.core.web_access import Access
-from figtune.inference.serve import serve
+from figtune.core.web_access import Access, listening
+from figtune.inference.serve import _application, serve
+from figtune.inference.streaming import AnswerPair
+from figtune.inference.uploads import UploadReader, upload_folder
+from figtune.inference.web_app import AppState
 from tests.browser import Tab
 from tests.conftest import ROOT
 from tests.inference.conftest import CAPTION, SETTINGS, write_slow_paper
@@ -197,6 +203,63 @@ def test_a_picture_bomb_is_refused_by_its_worker(attacker: Attacker, tmp_path: P
     Image.new("I;16", (16_000, 12_000)).save(tmp_path / "bomb.png")
     bomb = attacker.upload((tmp_path / "bomb.png").read_bytes(), "bomb.png").json()[0]
     assert "bomb.png is open" not in attacker.call("_open", [attacker.file(bomb)])
+
+
+class EndlessAnswer:
+    """Answers that begin at once, and go on when they may."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+
+    def stream(self, *question: object) -> Iterator[AnswerPair]:
+        yield AnswerPair(tuned="It begins", base="It begins", finished=False)
+        self.may_go_on.wait(60)
+        yield AnswerPair(tuned="It ends.", base="It ends.", finished=True)
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndlessAnswer]:
+    endless = EndlessAnswer()
+    monkeypatch.setattr("figtune.inference.web_app.stream_answers", endless.stream)
+    yield endless
+    endless.may_go_on.set()
+
+
+@pytest.fixture
+def answering(tab: Tab, answer: EndlessAnswer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Page]:
+    """A page without a model, served here, that is answering a question about a figure of a paper."""
+    access = Access(host="127.0.0.1", port=0, password=None)
+    loaded = SimpleNamespace(record=SimpleNamespace(title="none"))
+    with listening("127.0.0.1", 0) as listener, upload_folder(1 << 26) as folder, ThreadPoolExecutor() as threads:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder.path))
+        uploads = UploadReader(folder, SETTINGS.extract)
+        state = AppState(loaded=loaded, settings=SETTINGS, spec=CAPTION, uploads=uploads)  # type: ignore[arg-type]
+        server = uvicorn.Server(uvicorn.Config(_application(state, folder, access.hosts(), None), log_config=None))
+        running = threads.submit(server.run, [listener])
+        try:
+            page = tab.page
+            page.goto(access.url(listener.getsockname()[1]))
+            upload(page, ROOT / "samples" / "ray_probes.pdf")
+            expect(page.get_by_role("button", name="Ask")).to_be_enabled()
+            page.get_by_role("button", name="Ask").click()
+            expect(page.locator("#tuned textarea")).to_have_value("It begins")
+            yield page
+        finally:
+            answer.may_go_on.set()
+            server.should_exit = server.force_exit = True
+            running.result(60)
+
+
+def test_an_answer_ends_where_another_figure_is_chosen(answering: Page, answer: EndlessAnswer) -> None:
+    answering.locator("#figures button", has_text="Figure 3").click()
+    expect(answering.locator("#picture")).to_contain_text("Figure 3")
+    expect(answering.locator("#tuned textarea")).to_have_value("")
+    answer.may_go_on.set()
+    expect(answering.locator("#status")).to_contain_text("The paper has Figure 1")
+    expect(answering.get_by_role("button", name="Stop")).to_be_disabled()
+    answering.get_by_role("button", name="Ask").click()
+    expect(answering.get_by_text("Done.")).to_be_visible()
+    expect(answering.locator("#tuned textarea")).to_have_value("It ends.")
 
 
 def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(unloadable: Path) -> None:

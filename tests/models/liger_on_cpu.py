@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import GemmaConfig, LlamaConfig
 from transformers.models.gemma.modeling_gemma import GemmaMLP, GemmaRMSNorm
+from transformers.models.gemma4 import image_processing_pil_gemma4
 from transformers.models.gemma4.modeling_gemma4 import Gemma4RMSNorm
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 from triton import language as tl
 
 from figtune.batching.loss import CompletionLoss
 from figtune.core.log import configure_logging
-from figtune.models import liger
+from figtune.models import liger, tiny
 from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import batch_of, features_of, loss_sum, moved_model, rows_of
@@ -155,7 +156,6 @@ def passed_through(layer: nn.Module, states: Tensor) -> list[Tensor]:
 def step(loaded: LoadedModel, features: list[ImageInputs]) -> dict[str, Tensor]:
     """The loss of a model, and the gradients of what is trained in it."""
     loaded.peft_model.zero_grad()
-    # The interpreter takes milliseconds for each token of each layer.
     loss = loss_sum(loaded, batch_of(loaded, rows_of(loaded, ["Results"])), features[:1])
     loss.backward()  # type: ignore[no-untyped-call]
     weights = loaded.peft_model.named_parameters()
@@ -190,10 +190,20 @@ def check_model(folder: Path, name: str) -> None:
         torch.testing.assert_close(found[weight], tensor, rtol=1e-4, atol=1e-4, msg=f"{name} {weight}")
 
 
+def make_smaller(patched: pytest.MonkeyPatch) -> None:
+    """Give the tiny models few image tokens: the interpreter takes milliseconds for each of each layer."""
+    patched.setattr(tiny, "_IMAGE_SIDE", 28)
+    patched.setattr(tiny, "_IMAGE_TOKENS", 4)
+    patched.setattr(tiny, "_GEMMA4_TOKENS", 10)
+    patched.setattr(image_processing_pil_gemma4, "_SUPPORTED_SOFT_TOKENS", (10,))
+    patched.setitem(tiny._VISION, "image_size", 28)
+
+
 def main(folder: Path) -> None:
     """All of it, in a process that ends afterwards."""
     configure_logging()
     with pytest.MonkeyPatch.context() as patched:
+        make_smaller(patched)
         for module in (cross_entropy, geglu):
             patched.setattr(module, "tanh", tanh)
         patched.setattr(rms_norm, "rsqrt", rsqrt)

@@ -81,7 +81,7 @@ def test_the_report_of_the_demo_is_filtered_and_sorted(demo: Demo, tab: Tab) -> 
     cards = _cards(tab)
     assert {(card["task"], card["split"]) for card in cards} == {("explain", "minitrain")}
     assert len(cards) == wanted
-    assert tab.page.inner_text("#shown") == f"{wanted} of {len(predictions)}"
+    assert tab.page.inner_text(".count") == f"{wanted} of {len(predictions)}"
     tab.page.select_option("[data-key=task]", "")
     tab.page.select_option("[data-key=split]", "")
     tab.page.select_option("[data-key=kind]", "plot")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 import extract_content
 from figtune.core.errors import ExitCode
@@ -108,6 +108,13 @@ def shown(page: Page) -> str:
     return page.url.partition("#")[2]
 
 
+def taken(page: Page, held: list[Route]) -> Route:
+    """Wait until a request is held; return it."""
+    while not held:
+        page.wait_for_timeout(20)
+    return held.pop()
+
+
 def test_a_paper_is_gone_through_by_keyboard(tab: Tab, review: Review) -> None:
     page, dataset = tab.page, review.folder / "dataset"
     before = review.prepared()
@@ -163,11 +170,13 @@ def test_a_decision_is_undone(tab: Tab, review: Review) -> None:
     first = shown(page)
     page.keyboard.press("r")
     expect(page).not_to_have_url(re.compile(first))
+    shown(page)
     page.keyboard.press("Shift+R")
     expect(page.locator("#message")).to_contain_text("figure rejected")
     shown(page)
     page.keyboard.press("u")
     expect(page.locator("#message")).to_have_text("undone")
+    shown(page)
     page.keyboard.press("u")
     expect(page).to_have_url(re.compile(first))
     shown(page)
@@ -320,6 +329,54 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_place(tab: Tab, review: Re
     page.keyboard.press("k")
     expect(place).to_be_hidden()
     expect(page.locator("#viewer")).to_be_visible()
+
+
+def test_keys_wait_for_a_decision_that_is_being_kept(tab: Tab, review: Review) -> None:
+    page = tab.page
+    page.goto(review.address)
+    first = shown(page)
+    text, message = page.locator("#text"), page.locator("#message")
+    held: list[Route] = []
+    page.route("**/decide", lambda route: held.append(route))
+    page.keyboard.press("e")
+    page.keyboard.type(" And more.")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Escape")
+    expect(text).to_have_value(re.compile(r"And more\.$"))
+    taken(page, held).fulfill(status=507, json={"problem": "the disk is full"})
+    expect(message).to_have_text("not done: the disk is full")
+    expect(text).to_have_value(re.compile(r"And more\.$"))
+    page.keyboard.press("Escape")
+    expect(text).to_be_hidden()
+    page.keyboard.press("a")
+    page.keyboard.press("e")
+    expect(text).to_be_hidden()
+    taken(page, held).continue_()
+    expect(message).to_contain_text("accepted: ")
+    expect(page).not_to_have_url(re.compile(first))
+    shown(page)
+    expect(text).to_be_hidden()
+
+
+def test_what_was_done_is_said_whatever_comes_after_it(tab: Tab, review: Review) -> None:
+    page = tab.page
+    page.goto(review.address)
+    first, message = shown(page), page.locator("#message")
+    page.keyboard.press("j")
+    expect(page).not_to_have_url(re.compile(first))
+    second = shown(page)
+    page.evaluate("id => localStorage.setItem(`figtune review ${id}`, 'A draft.')", second)
+    page.keyboard.press("k")
+    expect(page).to_have_url(re.compile(first))
+    shown(page)
+    page.keyboard.press("a")
+    expect(page.locator("#text")).to_have_value("A draft.")
+    expect(page.locator("#draft-note")).to_be_visible()
+    expect(message).to_contain_text("accepted: ")
+    page.route("**/step?*", lambda route: route.abort())
+    page.keyboard.press("Control+Enter")
+    expect(message).to_contain_text(re.compile("^edited: .*; not gone on: the server does not answer"))
+    assert sorted(each.text for each in read_decisions(review.decisions).values()) == ["", "A draft."]
 
 
 def test_filters_are_reached_and_left_by_keyboard(tab: Tab, review: Review) -> None:

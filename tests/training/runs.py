@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from config import TRAIN
 from figtune.core.io import sha256_of
 from figtune.core.jsonl import read_records, write_records
 from figtune.dataset.records import MINITRAIN_FILE, Example, examples_file
 from figtune.models.records import MetricsLine
+from figtune.training.checkpoints import Checkpoints
 from figtune.training.memory_check import MemoryBudget
 from figtune.training.outputs import TrainingSummary
 from figtune.training.settings import TrainSettings
@@ -67,6 +72,21 @@ def run(
 ) -> TrainingSummary:
     """Train on the CPU."""
     return train(dataset, model, output, settings, device="cpu", model_by=MADE_BY, budget=budget)
+
+
+def run_until_killed(dataset: Path, model: Path, output: Path, settings: TrainSettings, last_step: int) -> int:
+    """Train in a process that is killed when the checkpoint of `last_step` is complete."""
+    mark_complete = Checkpoints.mark_complete
+
+    def mark_and_kill(checkpoints: Checkpoints, step: int) -> None:
+        mark_complete(checkpoints, step)
+        if step == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Checkpoints, "mark_complete", mark_and_kill)
+        run(dataset, model, output, settings)
+    return 0
 
 
 def losses(output: Path) -> list[float]:

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+import main
 import setup_model
 import train_model
 from config import parse
@@ -190,6 +191,30 @@ def test_weights_spread_over_two_processes_learn_the_same_and_are_carried_on(
     assert weights(tmp_path / "two").keys() == weights(tmp_path / "one").keys()
     for each, weight in weights(tmp_path / "two").items():
         assert_close(weight, weights(tmp_path / "one")[each], rtol=100 * drift, atol=drift)
+
+
+def run_where_cards_are_in_sight(arguments: Sequence[str]) -> int:
+    def touched() -> None:
+        raise AssertionError("CUDA was initialized")
+
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    with pytest.MonkeyPatch.context() as patched:
+        # As torch reports a card: in sight unless the environment hides it.
+        patched.setattr(torch.cuda, "is_available", lambda: os.environ.get("CUDA_VISIBLE_DEVICES") != "")
+        patched.setattr(torch.cuda, "_lazy_init", touched)
+        assert torch.cuda.is_available()
+        code = main.main(["--steps", "setup", "train", "--force", *arguments])
+        assert not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    return code
+
+
+def test_a_run_on_the_cpu_takes_no_memory_of_a_card(work: Path, tmp_path: Path) -> None:
+    work = shutil.copytree(work, tmp_path / "work")
+    arguments = [*command(work, tmp_path / "output", 1), "--train.evaluations", "1"]
+    alone = Launched(1, run_where_cards_are_in_sight, arguments, log=tmp_path / "log")
+    assert alone.codes() == [0], alone.said()
+    assert (tmp_path / "output" / "adapter").is_dir()
 
 
 @each_row("sharded", [True, False])

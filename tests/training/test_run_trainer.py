@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from figtune.training.outputs import TrainingSummary
 from tests.models.tuned import choice
 from tests.processes import Launched
 from tests.rows import each_row
-from tests.training.runs import SETTINGS, run
+from tests.training.runs import SETTINGS, run, run_until_killed
 
 pytestmark = pytest.mark.slow
 
@@ -84,20 +83,11 @@ def test_a_run_killed_after_its_best_step_ends_as_if_it_had_not_been(
 ) -> None:
     best = stopped[1].kept_step
     output = tmp_path / "output"
-    launched = Launched(1, overfit, dataset, model, output, log=tmp_path / "log")
-    (process,) = launched.processes
-    while process.is_alive() and not list(output.glob(f"checkpoints/checkpoint-{best}/complete")):
-        time.sleep(0.01)
-    process.kill()
-    assert launched.codes() == [-signal.SIGKILL]
+    launched = Launched(1, run_until_killed, dataset, model, output, OVERFITTING, best, log=tmp_path / "log")
+    assert launched.codes() == [-signal.SIGKILL], launched.said()
     summary = run(dataset, model, output, OVERFITTING)
-    assert best <= summary.resumed_from < summary.steps
+    assert summary.resumed_from == best
     assert contents(output) == contents(stopped[0])
-
-
-def overfit(dataset: Path, model: Path, output: Path) -> int:
-    run(dataset, model, output, OVERFITTING)
-    return 0
 
 
 def test_a_run_that_had_ended_but_not_written_its_output_takes_no_more_steps(

@@ -9,7 +9,7 @@ const FAULTS = { dangling_opening: "opening leans on a lost sentence", odd_symbo
 let item = null;      // the item shown
 let nextId = "";      // the one behind it
 let seen = [];        // ids of items seen before this one
-let done = [];        // decisions of this visit, to be undone: {id, kind, before}
+let done = [];        // decisions of this visit, to be undone: {id, path, before}
 let busy = false;
 let refilter = false; // filters were changed while busy
 let canvas = null;    // what a box is drawn on while the box is edited: {area, is_page}
@@ -55,6 +55,11 @@ async function alone(action) {
 function say(message, bad = false) {
   $("message").textContent = message;
   $("message").classList.toggle("bad", bad);
+}
+
+// Goes on after something was done, then says so: it was done even where the next item cannot be had.
+async function goOn(message, action) {
+  try { await action(); say(message); } catch (error) { say(`${message}; not gone on: ${error.message}`, true); }
 }
 
 // --- filters and steps -----------------------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ function show(found) {
   history.replaceState(null, "", `#${item.id}`);
   if (nextId && nextId !== item.id) new Image().src = `/picture/${nextId}`;
   const draft = localStorage.getItem(draftKey());
-  if (draft !== null) { openEditor(draft); say("unsaved text of before is back"); }
+  if (draft !== null) { openEditor(draft); $("draft-note").hidden = false; }
 }
 
 function showPicture(found) {
@@ -152,7 +157,7 @@ function showPicture(found) {
   showNoPicture("No picture: its region on the page was not found.");
 }
 
-// Says it where the picture would be: the line of messages belongs to what the user did last.
+// Says it where the picture would be, as of a draft in its editor: the line of messages belongs to what the user did last.
 function showNoPicture(reason) {
   $("no-picture").textContent = reason;
   $("no-picture").hidden = false;
@@ -276,8 +281,7 @@ async function decide(verdict, edited = "") {
   item = await ask("/decide", { id, verdict, text: edited });
   done.push({ id, path: "/decide", before });
   localStorage.removeItem(draftKey());
-  say(`${item.state}: ${item.candidate.source}`);
-  await forward();
+  await goOn(`${item.state}: ${item.candidate.source}`, forward);
 }
 
 async function rejectFigure() {
@@ -285,8 +289,7 @@ async function rejectFigure() {
   const before = { verdict: item.figure.verdict };
   item = await ask("/figure", { id, verdict: "reject" });
   done.push({ id, path: "/figure", before });
-  say(`figure rejected: ${item.candidate.source}`);
-  await forward();
+  await goOn(`figure rejected: ${item.candidate.source}`, forward);
 }
 
 async function undo() {
@@ -300,9 +303,7 @@ async function undo() {
     throw error;
   }
   seen = seen.filter(id => id !== change.id);
-  await step("forward", change.id);
-  show(found);
-  say("undone");
+  await goOn("undone", async () => { await step("forward", change.id); show(found); });
 }
 
 // --- editing the text ------------------------------------------------------------------------------------------------
@@ -311,6 +312,7 @@ function draftKey() { return `figtune review ${item.id}`; }
 
 function openEditor(words) {
   editor.hidden = false;
+  $("draft-note").hidden = true;
   $("target").hidden = $("made-by-rules").hidden = true;
   text.value = words;
   fit();
@@ -342,7 +344,9 @@ text.addEventListener("input", () => { localStorage.setItem(draftKey(), text.val
 $("edit-reset").addEventListener("click", () => { text.value = item.candidate.key.target; localStorage.setItem(draftKey(), text.value); fit(); text.focus(); });
 $("edit-cancel").addEventListener("click", cancel);
 
+// Not while something is being kept: were that refused, the text would be lost.
 function cancel() {
+  if (busy) return;
   if (item && !editor.hidden) localStorage.removeItem(draftKey());
   if (canvas) showPicture(item);
   closeForms();
@@ -404,10 +408,8 @@ async function saveBox(value) {
   const before = { box: item.figure.box };
   const found = await ask("/box", { id, box: value });
   done.push({ id, path: "/box", before });
-  await step("forward", id);
-  show(found);
-  say(value ? "box kept; preparing again crops it" : "box of the rules is back");
-  $("main").focus();
+  const kept = value ? "box kept; preparing again crops it" : "box of the rules is back";
+  await goOn(kept, async () => { await step("forward", id); show(found); $("main").focus(); });
 }
 
 boxForm.addEventListener("submit", event => { event.preventDefault(); alone(() => saveBox(box)); });
@@ -424,6 +426,7 @@ $("box").addEventListener("pointerdown", event => {
   const [left, above, right, below] = canvas.area;
   const shown = $("picture").getBoundingClientRect();
   const move = moved => {
+    if (!canvas) return;
     const x = (moved.clientX - begin.x) * (right - left) / shown.width;
     const y = (moved.clientY - begin.y) * (below - above) / shown.height;
     setBox(shifted(begin.box, side, x, y));
@@ -451,7 +454,7 @@ function shifted([x0, top, x1, bottom], side, x, y) {
 
 const ACTIONS = {
   a: () => alone(() => decide("accept", item.text)), r: () => alone(() => decide("reject")),
-  e: () => openEditor(item.text || item.candidate.key.target), b: () => alone(openBox), u: () => alone(undo),
+  e: () => alone(() => openEditor(item.text || item.candidate.key.target)), b: () => alone(openBox), u: () => alone(undo),
   R: () => alone(rejectFigure), j: () => alone(forward), k: () => alone(back), "?": () => $("keys").showModal(),
 };
 const ALIASES = { ArrowRight: "j", ArrowLeft: "k", n: "j", p: "k" };
