@@ -209,11 +209,12 @@ class EndlessAnswer:
     """Answers that begin at once, and go on when they may."""
 
     def __init__(self) -> None:
-        self.may_go_on = threading.Event()
+        self.may_go_on, self.has_gone_on = threading.Event(), threading.Event()
 
     def stream(self, *question: object) -> Iterator[AnswerPair]:
         yield AnswerPair(tuned="It begins", base="It begins", finished=False)
         self.may_go_on.wait(60)
+        self.has_gone_on.set()
         yield AnswerPair(tuned="It ends.", base="It ends.", finished=True)
 
 
@@ -255,6 +256,9 @@ def test_an_answer_ends_where_another_figure_is_chosen(answering: Page, answer: 
     expect(answering.locator("#picture")).to_contain_text("Figure 3")
     expect(answering.locator("#tuned textarea")).to_have_value("")
     answer.may_go_on.set()
+    assert answer.has_gone_on.wait(60)
+    answering.wait_for_timeout(1000)
+    assert answering.locator("#tuned textarea").input_value() == ""
     expect(answering.locator("#status")).to_contain_text("The paper has Figure 1")
     expect(answering.get_by_role("button", name="Stop")).to_be_disabled()
     answering.get_by_role("button", name="Ask").click()
