@@ -81,7 +81,12 @@ _FIRST = re.compile(r"^First(?:ly)?,\s+")
 _GOES_ON = re.compile(r"The\s+(?:\S+\s+){1,5}?(?:then|thus|therefore|hence|again|subsequently)\b", re.IGNORECASE)
 """`The result will then be used`: a step whose first one is not there."""
 _ADDS = re.compile(r"(?:Moreover|Furthermore|Additionally|In addition|Besides|Also|Indeed)\b,?\s")
-_LIST_ITEM = re.compile(r"\(?[a-z](?:(?:\s?[,&–-]\s?|\sand\s)[a-z])*(?:\)|[.:](?=\s))")
+_LIST_ITEM = re.compile(
+    r"\(?(?:[a-z](?:(?:\s?[,&–-]\s?|\sand\s)[a-z])*"
+    r"|(?i:(?:(?:upper|lower|top|bottom|far)[\s-])?(?:left|right|middle|cent(?:er|re)|top|bottom|upper|lower)"
+    r"(?:\s(?:row|column|panel|part|half|side))?))(?:\)|[.:](?=\s))"
+)
+"""Label of a panel or a side before what is told of it."""
 _LATER_ITEM = re.compile(r"\(?(?:[2-9]|[b-h]|ii+|iv|vi*)\)[.:]?\s|\(?[2-9]\.\s|1\)\s")
 _AS_SHOWN = re.compile(
     r"^(?:As|In|From|On)\b[^,]*\b(?:figure|table|images?|panels?\s\([a-hA-H]\)|left|right|top|bottom|rows?|columns?)\b[^,]*,\s+"
@@ -127,8 +132,9 @@ class CleanedText:
 def clean(text: str, ref: FigureRef) -> CleanedText:
     """Return a caption without its label, fit for a target.
 
-    A sentence that leans back on one that was dropped ("It ...") goes with it. Nothing is kept of a list of
-    panels, "(a) ... (b) ...", one of which was dropped: what is said after the first may belong to the lost one.
+    A sentence that leans back on one that was dropped ("It ...") goes with it. Nothing is kept of a list of panels or
+    sides, "(a) ... (b) ..." or "Left: ... Right: ...", one of which was dropped: what is said after the first may
+    belong to the lost one.
     """
     kept: list[str | None] = []
     removed: Counter[str] = Counter()

@@ -263,6 +263,9 @@ def test_a_list_of_panels_is_kept_whole_or_not_at_all() -> None:
     assert result.sentences == ("Two networks.",)
     assert result.removed == {"table_reference": 1, "broken_list": 2}
     assert clean(text.replace("(b)", "(b-c)"), FIGURE).sentences == ("Two networks.",)
+    for first, second in (("Left:", "Right:"), ("(Top)", "(Bottom)"), ("Upper row:", "Bottom row:")):
+        assert clean(text.replace("(a)", first).replace("(b)", second), FIGURE).sentences == ("Two networks.",)
+        assert clean(text.replace("(a)", second).replace("(b)", first), FIGURE).sentences == ("Two networks.",)
     whole = text.replace("Tab. 2 compares it", "The decoder is flat")
     assert len(clean(whole, FIGURE).sentences) == 4
 
