@@ -37,7 +37,7 @@ class TrainingBatch:
     """Packed rows: tensors of shape [R, L], L tokens in each of R rows, and their N targets.
 
     Which token attends to which follows from the first six: see `figtune.batching.loss.attention_masks`. The places of
-    the targets are found before the batch is on a card, which would have to be waited for.
+    the targets are computed before the batch is moved to a GPU, where reading them back would stall it.
     """
 
     input_ids: Tensor
@@ -75,7 +75,7 @@ class TrainingBatch:
 
     @property
     def loss_count(self) -> Tensor:
-        """Number of target tokens, of examples or of what is between, that the summed loss is divided by: float32[]."""
+        """Sum of the weights, by which the summed loss is divided: float32[]. Per token it is the number of targets."""
         return self.weights.sum()
 
     def to(self, device: torch.device) -> TrainingBatch:

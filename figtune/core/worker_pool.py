@@ -1,4 +1,4 @@
-"""Work that may crash, hang or eat all memory, done in worker processes that may die of it.
+"""Run tasks that may crash, hang or use up the memory in worker processes, which are replaced when they die.
 
 Each worker has a pipe of its own, so it is always known which task a dead worker had, and a worker killed while it
 sends cannot garble what others send. That, and telling a crash from a hang every time, is what the pools of the
@@ -36,10 +36,10 @@ _POLL_SECONDS = 0.05
 _SHUTDOWN_SECONDS = 5.0
 _MEGABYTE = 1 << 20
 _MAX_TASKS_PER_WORKER = 64  # libraries leak: PyMuPDF 2.0 about 1 MB a paper
-_FAILED_STARTS = 5  # in a row, before no worker is held to be able to start
+_FAILED_STARTS = 5  # in a row, before the pool gives up
 _START_PAUSE_SECONDS = 0.2
 _FROM_OUTSIDE = (signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
-"""Signals that no task brings on its own process."""
+"""Signals that come from outside, never from a task itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def _run_side_by_side(
 
 
 class PersistentWorker(Generic[Task, Result]):
-    """A worker process that is kept for one task after another, replaced whenever a task has cost it its life."""
+    """A worker process that is kept for one task after another, replaced whenever a task kills it."""
 
     def __init__(self, function: Callable[[Task], Result]) -> None:
         self._starter = _Starter(function)

@@ -7,8 +7,8 @@ the caption is left. What one paragraph says of the figure stays together, and g
     analyze   where the figure is an architecture, if all of this together tells what its parts do
     describe  otherwise: what panels hold, how it is drawn, what was done
 
-A share too short for a target joins the largest one. An architecture of which citing text does not tell what its parts
-do takes the sentences of its caption behind the first that tell it.
+A share too short for a target joins the largest one. Where citing text does not say what the parts of an architecture
+do, analyze takes the sentences of its caption that do, except the first.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from figtune.dataset.vocabulary import WORK_VERBS
 _FEWEST_WORDS = 12
 """Shorter shares of citing text join another one."""
 _FEWEST_TOLD_WORDS = 13
-"""Shorter ones that have none to join are left out: one clause about one corner."""
+"""Shorter ones that have none to join are left out: they say too little of the figure."""
 _FEWEST_ANALYZED_WORDS = 22
-_FEWEST_DEEDS = 2
+_FEWEST_VERBS = 2
 _FEWEST_NAMES = 3
 """Names of components below which a text need not mention one: most others were not read."""
 _FEWEST_WORDS_OF_FIGURE = 3
@@ -154,10 +154,10 @@ def _is_analysis(sentences: Sequence[str], components: Sequence[str], figure_tex
     """Return True if the sentences tell what several parts of the figure do, rather than that there are such."""
     told = " ".join(sentences)
     working = [s for s in sentences if not any(pattern.search(s) for pattern in (_LISTS, _LEGEND, _INTRODUCES))]
-    deeds = _DEED.findall(" ".join(working))
-    if count_words(told) < _FEWEST_ANALYZED_WORDS or len({deed[:5].lower() for deed in deeds}) < _FEWEST_DEEDS:
+    verbs = _DEED.findall(" ".join(working))
+    if count_words(told) < _FEWEST_ANALYZED_WORDS or len({verb[:5].lower() for verb in verbs}) < _FEWEST_VERBS:
         return False
-    if 2 * len(_FINDINGS.findall(told)) > len(deeds) or (
+    if 2 * len(_FINDINGS.findall(told)) > len(verbs) or (
         len(components) >= _FEWEST_NAMES and not mentioned(told, components)
     ):
         return False

@@ -18,7 +18,7 @@ from figtune.dataset.records import Task
 from figtune.extraction.records import FigureKind
 
 BELONGS_TO_ANOTHER_TASK = "belongs_to_another_task"
-"""Stands for a rule where a task has no sentences because others have them: nothing is rejected."""
+"""Name in place of a rule where other tasks have all sentences: nothing is rejected."""
 _NO_CONTEXT = "nothing"
 _FIGURES: frozenset[FigureKind] = frozenset(("diagram", "plot", "qualitative", "mixed"))
 _DRAWN: frozenset[FigureKind] = frozenset(("diagram", "plot"))
@@ -98,7 +98,7 @@ def plain_request(name: Task) -> str:
 
 
 def _caption(figure_context: FigureContext) -> Iterator[ExampleDraft]:
-    """Yield the caption itself, without what describe takes of it for panels."""
+    """Yield the caption, without the parts about panels that describe takes."""
     reject_rule = "" if figure_context.caption else "nothing_left_of_caption"
     if figure_context.caption and not figure_context.has_headline:
         reject_rule = "headline_lost"

@@ -42,7 +42,7 @@ class Negative:
 class _Candidate:
     example: Example
     text: str
-    """Completion in lower case without marks: texts that differ in these alone are the same."""
+    """Completion in lower case without punctuation: texts that differ in these alone are the same."""
     key: tuple[int, bytes]
     """Number of words, then a hash of the id."""
 

@@ -1,6 +1,6 @@
 """Cache of finished papers, by which a rerun continues: `.papers/<paper_id>.json`.
 
-A commit is written after every file that goes with it. Whatever was interrupted is simply not committed.
+An entry is written after every file that it lists, so that an interrupted paper has none.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def current_entry(
 
 
 def read_entry(content_dir: Path, paper_id: str) -> CacheEntry | None:
-    """Return a paper's commit, or None where it is missing or of another make."""
+    """Return a paper's entry, or None where it is missing or of another format."""
     try:
         return read_json(_path(content_dir, paper_id), CacheEntry, commands.EXTRACT)
     except (ArtifactMissingError, InputError):

@@ -71,7 +71,7 @@ def _version(library: str) -> str:
 
 
 def read_on_node(wanted: Mapping[str, str], order: bytes, pdf: bytes) -> RemoteResult | VersionMismatch:
-    """Extract one paper in a temporary folder here, and return all that it has left there.
+    """Extract one paper in a temporary folder here, and return the files that it wrote.
 
     Args:
         wanted: the driver's `software`.

@@ -53,7 +53,7 @@ class CompressedMask:
 
 
 class ForegroundMask:
-    """The ink of a page that is not yet explained.
+    """Ink of a page outside its text and the parts that are already assigned.
 
     Args:
         page: uint8[H, W] at 72 dpi.

@@ -35,8 +35,8 @@ class _HorizontalSpan:
 def propose_candidates(caption: Caption, context: PageContext) -> list[Region]:
     """Return regions for `caption`, best first, at most one for each box.
 
-    Captions stand above or below; beside is looked only where nothing there is any good, and what the caption's edge
-    would cut off a thing beside it is no good.
+    Captions stand above or below their figure. Regions beside the caption are tried only where none above or below
+    scores well; one that the caption's edge cuts out of a figure beside it does not count.
     """
     regions: dict[tuple[Side, Box], Region] = {}
     for span in _spans(caption, context):

@@ -96,7 +96,7 @@ class AccessControl:
             await self._pass_on(scope, receive, answer)
         except HTTPException as refusal:
             await answer.refuse(refusal)
-        except Exception as fault:  # noqa: BLE001 - one visitor's request must not end or litter the server
+        except Exception as fault:  # noqa: BLE001 - one visitor's request must not end the server or fill its log
             if not answer.started and answer.refusal is None:
                 logger.warning(f"a request failed: {type(fault).__name__}: {str(fault)[:_LONGEST_LINE]}")
             await answer.refuse(HTTPException(500))

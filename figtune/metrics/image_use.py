@@ -36,7 +36,7 @@ def choice_scores(members: Sequence[Prediction], bootstrap: Bootstrap) -> Choice
     chosen = [(each.choice, each.group) for each in members if each.choice is not None and _is_finite(each.choice)]
     if not chosen:
         return None
-    # Those of a split have a mismatched image all alike, or its only image has none.
+    # All examples of a split have a mismatched image, unless the split has one image only.
     has_wrong = all(choice.wrong_image_losses is not None for choice, _ in chosen)
 
     def without(choice: Choice) -> Losses:

@@ -1,4 +1,4 @@
-"""Sub- and superscripts written so that they can be told: `F_cls`, `10^-3`, where the text layer has "Fcls", "10-3"."""
+"""Sub- and superscripts written with a mark: `F_cls`, `10^-3`, where the text layer has "Fcls", "10-3"."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _mark(span: Span, full: float, text: str) -> str:
 def index_words(texts: Sequence[PageText]) -> dict[str, str]:
     """Return how words with indices are written, by how the text layer has them: "Fcls" -> "F_cls".
 
-    Marks of footnotes are left out, "word.3" -> "word."; what has no plain form is `UNREADABLE`. Words that stand
-    without an index too are left out, such as "As".
+    Marks of footnotes are left out, "word.3" -> "word."; what cannot be written in one line is `UNREADABLE`. Words that
+    stand without an index too are left out, such as "As".
     """
     found: dict[str, str] = {}
     plain: list[str] = []

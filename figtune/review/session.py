@@ -159,7 +159,7 @@ class ReviewSession:
         """
         item = self._found(item_id)
         if not item.key.figure or verdict == "accept":
-            raise RefusedDecisionError("no figure is rejected so", "decide on the item alone")
+            raise RefusedDecisionError("this item cannot reject a figure", "decide on the item alone")
         self._keep(item.key.of_figure, self._items.candidate(item), verdict=verdict)
 
     def set_box(self, item_id: str, box: BoxTuple | None) -> None:

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 FILE = "visual_weights.safetensors"
 _RATIOS, _RUN = "ratios", "run"
 _TOLD = 0.5
-"""Ratio of likelihoods up to which a token is counted as told by the image, in the line that is logged."""
+"""Ratio of likelihoods up to which the logged line counts a token as made likelier by the image."""
 
 _Ratios = list[tuple[int, list[float]]]
 """Examples, by index, with the ratio of the likelihoods, grey by right, of each target token."""
