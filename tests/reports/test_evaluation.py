@@ -72,8 +72,8 @@ def test_whatever_a_text_holds_stays_text() -> None:
     hostile = prediction(
         1, reference=HOSTILE, tuned_answer=HOSTILE, prompt=HOSTILE, kind=HOSTILE, task=HOSTILE, image='a"b/<c>.png'
     )
-    page = page_of([hostile, prediction(2)])
-    assert len(page.all("script")) == 1
+    page, plain = page_of([hostile, prediction(2)]), page_of([prediction(1), prediction(2)])
+    assert len(page.all("script")) == len(plain.all("script")) > 0
     assert len(page.all("img")) == 2
     assert not any("onerror" in element.attributes for element in page.elements)
     assert [element.text for element in page.all("p", "text")].count(HOSTILE) == 3
