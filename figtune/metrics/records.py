@@ -70,7 +70,7 @@ NegativeRule = Literal["group and kind", "group", "kind", "length", "any"]
 paper, the kind of figure, a similar length; "any" has no similar length."""
 NEGATIVE_RULES: tuple[NegativeRule, ...] = get_args(NegativeRule)
 
-EVALUATION_VERSION = 7
+EVALUATION_VERSION = 8
 """Version of the rules of evaluation, bumped by hand; another version makes evaluations stale."""
 
 EVALUATION_FOLDER = "evaluation"

@@ -23,6 +23,8 @@ class Terminology:
     """Images, plural."""
     test_split_remedy: str
     """Remedy where there is no test split."""
+    image_use_remedy: str
+    """Remedy where the model does not use new images; empty for rows, which have no short questions."""
 
 
 TERMINOLOGY: Mapping[Source, Terminology] = {
@@ -33,6 +35,8 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         group="paper",
         images="figures",
         test_split_remedy="More papers, or a larger --prepare.test_fraction, give a test split",
+        image_use_remedy="Short questions and words to read teach a model to look, most where each answer counts as "
+        "much as a long description: prepare all tasks, and train with --train.loss_per example",
     ),
     "images": Terminology(
         places={"test": "on held-out images", "minitrain": "on training images"},
@@ -41,6 +45,7 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         group="image",
         images="images",
         test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
+        image_use_remedy="",
     ),
     "groups": Terminology(
         places={"test": "on held-out images", "minitrain": "on training images"},
@@ -49,5 +54,6 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         group="group of rows that share an id",
         images="images",
         test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
+        image_use_remedy="",
     ),
 }

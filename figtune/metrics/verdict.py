@@ -49,7 +49,7 @@ def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bo
         sentence=sentence,
         helped=overall_effect(whole),
         image_use=use,
-        notes=tuple(_notes(wholes, whole, terms, demo=demo, tests=tests)),
+        notes=tuple(_notes(wholes, whole, terms, demo=demo, use=use, tests=tests)),
     )
 
 
@@ -222,6 +222,7 @@ def _notes(
     terms: Terminology,
     *,
     demo: bool,
+    use: ImageUse,
     tests: Sequence[ImageTest],
 ) -> list[str]:
     notes = []
@@ -236,6 +237,8 @@ def _notes(
             f"{terms.test_split_remedy}."
         )
     notes += [note for part in wholes.values() for note in _nonfinite_notes(part, terms)]
+    if use in ("ignores", "memorised only") and terms.image_use_remedy and not demo:
+        notes.append(f"{terms.image_use_remedy}.")
     told = _told(tests)
     notes += [f"{test.clause[:1].upper()}{test.clause[1:]}." for test in tests if test.clause not in told]
     notes += _answer_notes(whole)

@@ -10,6 +10,7 @@ from figtune.metrics.records import BASELINES, Baseline, Prediction, Source, Ver
 from figtune.metrics.short_answers import short_scores
 from figtune.metrics.verdict import join_names, summarize
 from tests.metrics.sample_predictions import prediction
+from tests.rows import each_row
 
 BOOTSTRAP = Bootstrap(samples=500, seed=0)
 
@@ -69,6 +70,23 @@ def test_a_model_that_ignores_its_pictures_is_called_that() -> None:
     assert judged(surely_next_to_nothing).image_use == "ignores"
     few = judged([prediction(n, tuned_loss=1.0, wrong_image_loss=0.9) for n in range(2)])
     assert few.headline.startswith("This model seems to ignore its images: ")
+
+
+@each_row(
+    ("source", "demo", "wrong_image_loss", "told"),
+    [
+        ("papers", False, 1.0, True),
+        ("papers", False, 1.5, False),
+        ("papers", True, 1.0, False),
+        ("images", False, 1.0, False),
+    ],
+)
+def test_what_teaches_looking_is_told_where_it_is_lacking(
+    source: Source, demo: bool, wrong_image_loss: float, told: bool
+) -> None:
+    predictions = [prediction(n, tuned_loss=1.0, wrong_image_loss=wrong_image_loss) for n in range(6)]
+    notes = judged(predictions, demo=demo, source=source).notes
+    assert any("--train.loss_per example" in note for note in notes) == told
 
 
 def test_a_model_that_knows_only_its_training_pictures_is_not_said_to_ignore_all() -> None:
@@ -192,7 +210,7 @@ def test_without_a_test_split_nothing_is_said_of_new_figures() -> None:
 def test_memorising_shows_beside_the_held_out_papers() -> None:
     held_out = [prediction(n, tuned_loss=2.5) for n in range(6)]
     trained = [prediction(n, split="minitrain", tuned_loss=0.1, wrong_image_loss=4.0) for n in range(10, 16)]
-    assert judged([*held_out, *trained]).notes[1:] == (
+    assert judged([*held_out, *trained]).notes[-2:] == (
         "On training figures the loss fell by 2.90 nats per token, from 3.00 to 0.10: what exceeds the held-out "
         "papers is memorisation.",
         "On training figures a mismatched image raises its loss by 3.90 nats per token "
