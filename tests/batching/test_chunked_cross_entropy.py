@@ -13,6 +13,7 @@ from figtune.batching import loss as loss_module
 from figtune.batching.loss import summed_cross_entropy
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import moved_model
+from tests.rows import each_row
 
 TOKENS = 20
 
@@ -44,7 +45,7 @@ def plain(loaded: LoadedModel, states: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets, reduction="sum")
 
 
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
+@each_row("trained", [False, True])
 def test_loss_and_gradients_are_those_of_everything_at_once(loaded: LoadedModel, trained: bool) -> None:
     weight = loaded.model.lm_head.weight.requires_grad_(trained)
     found, given = {}, states_and_targets(loaded)
@@ -57,7 +58,7 @@ def test_loss_and_gradients_are_those_of_everything_at_once(loaded: LoadedModel,
     torch.testing.assert_close(found["pieces"], found["plain"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
+@each_row("trained", [False, True])
 def test_weighted_loss_and_gradients_are_those_of_everything_at_once(loaded: LoadedModel, trained: bool) -> None:
     weight = loaded.model.lm_head.weight.requires_grad_(trained)
     states, targets = states_and_targets(loaded)

@@ -26,12 +26,14 @@ from tests.models.tuned import (
     features_of,
     loss_sum,
     moved_model,
+    of_families,
     pictures,
     pixels_of,
     plain_fields,
     plain_pixels,
     target_logits,
 )
+from tests.rows import each_row
 
 TASKS = (
     ("Caption this figure.", "The encoder reads the image."),
@@ -107,7 +109,7 @@ def test_only_a_family_whose_image_is_blind_to_the_prompt_shares_it(loaded: Load
     assert image.issubset(shared.pop()) == (loaded.model.config.model_type != "paligemma")
 
 
-@pytest.mark.parametrize("arranged", ["shared", "pack", "one line"])
+@each_row("arranged", ["shared", "pack", "one line"])
 def test_shared_and_packed_are_the_examples_alone(
     loaded: LoadedModel, features: list[ImageInputs], arranged: str
 ) -> None:
@@ -123,7 +125,7 @@ def test_shared_and_packed_are_the_examples_alone(
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), msg=name)
 
 
-@pytest.mark.parametrize(("loss_per", "power"), [("square_root", 0.5), ("example", 0)])
+@each_row(("loss_per", "power"), [("square_root", 0.5), ("example", 0)])
 def test_a_loss_per_example_is_the_weighted_mean_of_each_alone(
     loaded: LoadedModel, features: list[ImageInputs], loss_per: LossPer, power: float
 ) -> None:
@@ -177,22 +179,6 @@ def test_a_target_moves_nothing_before_it_and_nothing_of_another_example(
         assert moved[later & same_example].all()
 
 
-def test_a_prompt_moves_no_other_example(loaded: LoadedModel, features: list[ImageInputs]) -> None:
-    rows = rows_of(loaded)
-    longer = tokenize_example(
-        loaded.family, loaded.processor, "Something else altogether, and more of it.", "No", rows[0].image, 128
-    )
-    changed = [(rows[0], rows[1]), (rows[0], longer)]
-    of_first = []
-    for pair in changed:
-        shares = bool(rows[0].shared_prefix_length)
-        bundles = [SharedPrefixGroup(image_sha256="0", examples=pair)] if shares else [b for [b] in one_per_row(pair)]
-        lines = [bundles]
-        logits, _ = target_logits(loaded, batch_of_rows(loaded, lines), features[:1] * len(bundles))
-        of_first.append(logits[: rows[0].num_target_tokens])
-    torch.testing.assert_close(of_first[0], of_first[1], rtol=1e-5, atol=1e-5)
-
-
 def test_masks_of_rows_alone_are_the_librarys(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(loaded)
     decoder = loaded.model.get_submodule(loaded.family.parts.text_decoder)
@@ -228,6 +214,7 @@ def test_every_token_sees_something(loaded: LoadedModel) -> None:
         assert mask.any(-1).all()
 
 
+@of_families("tiny-gemma3")
 def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> None:
     generator = torch.Generator().manual_seed(0)
     for count in range(1, 20):
@@ -238,6 +225,7 @@ def test_lines_hold_every_sequence_once_and_are_no_longer_than_the_longest() -> 
     assert first_fit_decreasing([400, 900, 450]) == [[1], [2, 0]]
 
 
+@of_families("tiny-gemma3", "tiny-paligemma")
 def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, features: list[ImageInputs]) -> None:
     examples = [SplitExample(example=compact(row), image_sha256="0") for row in rows_of(loaded)]
     items = TokenizedSplit(examples=examples, truncated=0, left_out=0)
@@ -247,6 +235,7 @@ def test_a_batch_of_nothing_is_read_and_moves_no_weight(loaded: LoadedModel, fea
     assert not any(gradient.any() for gradient in gradients.values())
 
 
+@of_families("tiny-gemma3", "tiny-gemma4")
 def test_logits_a_few_at_a_time_give_the_same_loss_and_gradients(
     loaded: LoadedModel, features: list[ImageInputs], monkeypatch: pytest.MonkeyPatch
 ) -> None:

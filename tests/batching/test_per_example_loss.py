@@ -18,6 +18,7 @@ from figtune.models.loading import LoadedModel, load_base_model, load_tuned_mode
 from figtune.models.records import BASE_FOLDER, AdapterMode
 from tests.inference.trained_model import write_trained_model
 from tests.models.tuned import pixels_of, plain_fields, plain_pixels
+from tests.rows import each_row
 
 CPU = torch.device("cpu")
 PICTURES = [Image.new("RGB", (90, 60), color) for color in ("red", "green", "blue")]
@@ -78,7 +79,7 @@ def adapter_off(loaded: LoadedModel, *, off: bool) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("off", [False, True])
+@each_row("off", [False, True])
 def test_each_loss_of_a_batch_is_the_models_own_loss_of_the_example_alone(loaded: LoadedModel, off: bool) -> None:
     with adapter_off(loaded, off=off):
         together = per_example_loss(loaded, rows_of(loaded), features_of(loaded))
@@ -86,7 +87,9 @@ def test_each_loss_of_a_batch_is_the_models_own_loss_of_the_example_alone(loaded
             own_loss(loaded.peft_model, loaded, row, picture)
             for row, picture in zip(rows_of(loaded), PICTURES, strict=True)
         ]
+        rotated = per_example_loss(loaded, rows_of(loaded), [*features_of(loaded)[1:], features_of(loaded)[0]])
     assert together == pytest.approx(alone, rel=1e-5)
+    assert off or all(abs(one - other) > 1e-4 for one, other in zip(together, rotated, strict=True)), "pictures matter"
 
 
 def test_the_adapter_switched_off_is_the_untouched_base_model(folder: Path, loaded: LoadedModel) -> None:
@@ -102,13 +105,7 @@ def test_the_adapter_switched_off_is_the_untouched_base_model(folder: Path, load
     assert per_example_loss(loaded, rows, features_of(loaded)) == tuned, "switched on again"
 
 
-def test_the_picture_matters(loaded: LoadedModel) -> None:
-    rows, features = rows_of(loaded), features_of(loaded)
-    right = per_example_loss(loaded, rows, features)
-    wrong = per_example_loss(loaded, rows, [*features[1:], features[0]])
-    assert all(abs(one - other) > 1e-4 for one, other in zip(right, wrong, strict=True))
-
-
+@pytest.mark.parametrize("folder", [kind for kind in KINDS if kind[1] == "lora"], indirect=True, ids=str)
 def test_completions_in_one_row_have_the_losses_that_each_has_alone(loaded: LoadedModel) -> None:
     family, processor = loaded.family, loaded.processor
     layout = family.image_layout(processor, PICTURES[0].size)

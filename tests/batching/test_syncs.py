@@ -11,14 +11,15 @@ from torch.profiler import ProfilerActivity, profile
 from figtune.batching.collator import split_model_inputs
 from figtune.batching.loss import CompletionLoss
 from tests.models.tuned import TINY_NAMES, batch_of, features_of, joined, moved_model, rows_of
+from tests.rows import each_row
 
 WAITING = ("aten::nonzero", "aten::_local_scalar_dense", "aten::masked_select", "aten::is_nonzero", "aten::item")
 """Operations whose result the host reads, or whose size depends on what a tensor holds."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", TINY_NAMES)
+@each_row("weighted", [False, True])
 def test_a_step_reads_nothing_back_from_the_device(tmp_path: Path, name: str, weighted: bool) -> None:
     loaded = moved_model(tmp_path, name)
     images = {f"image.{key}": tensor for key, tensor in joined(features_of(loaded)).items()}
@@ -33,7 +34,7 @@ def test_a_step_reads_nothing_back_from_the_device(tmp_path: Path, name: str, we
     assert {name: called[name] for name in WAITING if name in called} == {}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-paligemma"])
+@each_row("name", ["tiny-gemma3", "tiny-paligemma"])
 def test_targets_are_predicted_where_the_labels_say(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path, name)
     batch = batch_of(loaded, rows_of(loaded))

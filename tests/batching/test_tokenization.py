@@ -19,6 +19,7 @@ from figtune.core.errors import InputError
 from figtune.models.families import FAMILIES, family_of
 from figtune.models.family import IGNORE_INDEX, Family, Processor, TokenizedExample
 from figtune.models.records import ImageFit
+from tests.rows import each_row
 
 PICTURE = Image.new("RGB", (120, 80), "white")
 PROMPT = "Write the caption of this figure."
@@ -60,17 +61,6 @@ def token_types(family: Family, example: TokenizedExample) -> list[int]:
     return [int(each) for each in types[0]]
 
 
-@pytest.fixture(params=FAMILIES, ids=lambda family: family.model_type)
-def family(request: pytest.FixtureRequest) -> Family:
-    chosen: Family = request.param
-    return chosen
-
-
-@pytest.fixture
-def processor(family: Family, processors: dict[str, Processor]) -> Processor:
-    return processors[family.model_type]
-
-
 @pytest.fixture(scope="module")
 def chatting(tiny_folders: dict[str, Path]) -> Processor:
     """The processor of an instruction-tuned Gemma 3."""
@@ -109,7 +99,7 @@ def test_a_paligemma_row_is_what_its_processor_makes(processors: dict[str, Any])
     assert list(row.labels) == list(theirs["labels"][0])
 
 
-@pytest.mark.parametrize("size", [(120, 60), (60, 120), (100, 100), (1, 1)])
+@each_row("size", [(120, 60), (60, 120), (100, 100), (1, 1)])
 def test_a_smolvlm2_prompt_is_what_its_template_and_its_processor_make(
     processors: dict[str, Any], size: tuple[int, int]
 ) -> None:
@@ -147,7 +137,9 @@ def test_the_tiles_of_an_image_are_known_from_its_size(processors: dict[str, Any
         assert layout.tokens == 4 * len(pixels)
 
 
-def test_only_the_completion_and_its_stop_token_are_learned(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_only_the_completion_and_its_stop_token_are_learned(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     row = tokenize_example(family, processor, PROMPT, CAPTION, 200)
     learned = [label for label in row.labels if label != IGNORE_INDEX]
     assert processor.tokenizer.decode(learned).strip() == f"{CAPTION}{stop_token(family, processor)}"
@@ -155,14 +147,18 @@ def test_only_the_completion_and_its_stop_token_are_learned(family: Family, proc
     assert set(row.labels[: row.prompt_length]) == {IGNORE_INDEX}
 
 
-def test_training_and_generation_read_the_same_prompt(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_training_and_generation_read_the_same_prompt(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     asked = tokenize_prompt(family, processor, PROMPT)
     learned = tokenize_example(family, processor, PROMPT, "\nA completion that starts on a new line", 200)
     assert learned.input_ids[: learned.prompt_length] == asked.input_ids
     assert learned.bidirectional[: learned.prompt_length] == asked.bidirectional
 
 
-def test_control_tokens_written_in_a_text_stay_text(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_control_tokens_written_in_a_text_stay_text(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     text = "It ends with <eos>, <bos>, <pad>, <image>, <image_soft_token> and <start_of_image>."
     row = tokenize_example(family, processor, text, text, 500)
     tokenizer = processor.tokenizer
@@ -176,7 +172,9 @@ def test_control_tokens_written_in_a_text_stay_text(family: Family, processor: P
     assert sum(token in control for token in row.input_ids) == sum(token in control for token in plain.input_ids)
 
 
-def test_a_long_completion_ends_at_a_sentence_and_still_stops(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_a_long_completion_ends_at_a_sentence_and_still_stops(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     whole = tokenize_example(family, processor, PROMPT, CAPTION, 200)
     text_tokens = len(whole.input_ids) - image_tokens(family, processor, PROMPT)
     row = tokenize_example(family, processor, PROMPT, CAPTION, text_tokens - 1)
@@ -187,7 +185,9 @@ def test_a_long_completion_ends_at_a_sentence_and_still_stops(family: Family, pr
     )
 
 
-def test_a_long_sentence_is_cut_between_words(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_a_long_sentence_is_cut_between_words(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     sentence = "The encoder reads extraordinarily many unfathomable images of unforgettable transformations"
     for spared in range(1, 15):
         whole = tokenize_example(family, processor, PROMPT, sentence, 200)
@@ -211,14 +211,18 @@ def test_no_text_exceeds_the_limit_or_loses_its_stop_token(
     assert row.truncated or processor.tokenizer.decode(row.input_ids[row.prompt_length : -1]) == text.strip()
 
 
-def test_a_prompt_without_room_for_a_completion_is_refused(family: Family, processor: Processor) -> None:
+@each_row("family", FAMILIES)
+def test_a_prompt_without_room_for_a_completion_is_refused(family: Family, processors: dict[str, Processor]) -> None:
+    processor = processors[family.model_type]
     with pytest.raises(InputError, match=r"leaves no room for a completion in 16; raise --model\.max_length"):
         tokenize_example(family, processor, "word " * 40, CAPTION, 16)
 
 
+@each_row("family", FAMILIES)
 def test_batches_are_padded_on_the_right_to_learn_and_on_the_left_to_answer(
-    family: Family, processor: Processor
+    family: Family, processors: dict[str, Processor]
 ) -> None:
+    processor = processors[family.model_type]
     short = tokenize_example(family, processor, PROMPT, "A mask.", 200)
     long = tokenize_example(family, processor, PROMPT, CAPTION, 200)
     pad = processor.tokenizer.pad_token_id

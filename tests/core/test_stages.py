@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,19 @@ from figtune.core.artifacts import LIST_FILE, MANIFEST_FILE, Dependency, FileEnt
 from figtune.core.errors import ArtifactMissingError, NothingProducedError, ResourceError
 from figtune.core.jsonl import read_records
 from figtune.core.stages import LOCK_FILE, StageResult, locked, plan, run_if_stale
+from tests.rows import each_row
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
+    return stage_in(tmp_path)
+
+
+def stage_in(folder: Path) -> Stage:
     return Stage(
         name="prepare",
         version=1,
-        folder=tmp_path / "dataset",
+        folder=folder / "dataset",
         command="python prepare_data.py",
         settings={"prepare.max_words": 128, "prepare.tasks": ("caption", "explain")},
         files={"a.pdf": "1", "b.pdf": "2"},
@@ -52,7 +58,7 @@ def test_force_runs_again_and_makes_the_same_manifest(stage: Stage) -> None:
     assert (stage.folder / MANIFEST_FILE).read_bytes() == before
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "reason"),
     [
         ({"version": 2}, "rules changed: version 1 -> 2"),
@@ -134,7 +140,7 @@ def apart(stage: Stage) -> Stage:
     return replace(stage, staging_folder=stage.folder.with_name(".partial-dataset"))
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+@each_row("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_an_artifact_built_apart_outlives_a_failure_of_the_next_one(apart: Stage, error: type[BaseException]) -> None:
     def fail(folder: Path) -> StageResult:
         (folder / "train.jsonl").write_text("half")
@@ -195,6 +201,10 @@ def test_what_lies_beside_the_artifact_is_neither_listed_nor_missed(stage: Stage
 
 @pytest.fixture
 def consumer(stage: Stage) -> Stage:
+    return consumer_of(stage)
+
+
+def consumer_of(stage: Stage) -> Stage:
     need = Dependency(stage="prepare", folder=stage.folder, command=stage.command)
     return Stage(
         name="train",
@@ -239,11 +249,10 @@ def _replace(file: Path, make: Callable[[Path], object]) -> None:
     make(file)
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", LIST_FILE, MANIFEST_FILE])
-@pytest.mark.parametrize("how", DAMAGES)
-def test_nothing_is_made_from_an_artifact_that_is_not_as_it_was_made(
-    stage: Stage, consumer: Stage, name: str, how: str
-) -> None:
+@each_row(("name", "how"), product(("train.jsonl", LIST_FILE, MANIFEST_FILE), DAMAGES))
+def test_nothing_is_made_from_an_artifact_that_is_not_as_it_was_made(tmp_path: Path, name: str, how: str) -> None:
+    stage = stage_in(tmp_path)
+    consumer = consumer_of(stage)
     _make(stage)
     DAMAGES[how](stage.folder / name)
     with pytest.raises(ArtifactMissingError, match=r"python prepare_data\.py"):
@@ -251,8 +260,7 @@ def test_nothing_is_made_from_an_artifact_that_is_not_as_it_was_made(
     assert not (consumer.folder / MANIFEST_FILE).exists()
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", LIST_FILE])
-@pytest.mark.parametrize("how", [how for how in DAMAGES if how != "a folder"])
+@each_row(("name", "how"), product(("train.jsonl", LIST_FILE), [how for how in DAMAGES if how != "a folder"]))
 def test_the_maker_itself_makes_a_damaged_artifact_again(apart: Stage, name: str, how: str) -> None:
     _make(apart)
     DAMAGES[how](apart.folder / name)

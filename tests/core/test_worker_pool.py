@@ -16,6 +16,7 @@ import pytest
 from figtune.core import worker_pool
 from figtune.core.errors import ResourceError
 from figtune.core.worker_pool import PersistentWorker, TaskFailure, TaskLimits, run_tasks
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +155,7 @@ def test_a_guard_renews_its_process_before_leaks_add_up(monkeypatch: pytest.Monk
     assert len({guard.run(number, LIMITS) for number in range(4)}) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@each_row("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_task_whose_worker_was_killed_from_outside_is_tried_once_more(tmp_path: Path, number: int) -> None:
     tasks = [_doomed(tmp_path / str(deaths), deaths=deaths, number=number) for deaths in (1, 0, 2)]
     done = {done.task: done.outcome for done in run_tasks(fall_to_a_signal, tasks, workers=2, limits=LIMITS)}
@@ -178,7 +179,7 @@ def test_a_guard_tries_once_more_too(tmp_path: Path) -> None:
     assert guard.run(_doomed(tmp_path / "never", deaths=0), LIMITS) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@each_row("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_workers_that_die_before_their_first_task_are_replaced(tmp_path: Path, number: int) -> None:
     (tmp_path / "births").write_text("3")
     function = _Dying(tmp_path, number)

@@ -27,7 +27,7 @@ from figtune.models.feature_shards import FeatureShards, ShardWriter
 from figtune.models.loading import LoadedModel, load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.vision_tower import UnloadedVisionTower, vision_tower_digest
-from tests.models.tuned import CPU, TINY_NAMES, moved_model, pictures, pixels_of
+from tests.models.tuned import CPU, TINY_NAMES, moved_model, of_families, pictures, pixels_of
 from tests.processes import Launched
 from tests.rows import each_row
 
@@ -130,6 +130,7 @@ def test_features_of_a_batch_are_those_of_each_picture_alone(
         torch.testing.assert_close(together[name], kept(alone, name), rtol=1e-5, atol=1e-5)
 
 
+@of_families("tiny-gemma3", "tiny-smolvlm2")
 def test_rows_bound_what_goes_through_the_encoder_at_once(
     loaded: LoadedModel, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_rows_bound_what_goes_through_the_encoder_at_once(
     assert seen == [sum(each)]
 
 
+@of_families("tiny-gemma3", "tiny-smolvlm2")
 def test_a_batch_that_does_not_fit_is_taken_in_halves(
     loaded: LoadedModel, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_disk_without_room_is_told_before_it_is_full(
     assert not (tmp_path / "kept").exists()
 
 
+@of_families("tiny-gemma3", "tiny-gemma4")
 def test_another_fit_dtype_or_encoder_has_its_own_features(
     loaded: LoadedModel, blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -238,6 +241,7 @@ def test_another_fit_dtype_or_encoder_has_its_own_features(
     assert prepared_features(tmp_path, loaded, files).shards.folder == letterboxed.shards.folder
 
 
+@of_families("tiny-gemma3", "tiny-smolvlm2")
 def test_a_changed_decoder_leaves_the_features_valid(loaded: LoadedModel, tmp_path: Path) -> None:
     other = changed_base(loaded, tmp_path / "other", "model.norm.weight")
     assert vision_tower_digest(other, loaded.family.parts) == vision_tower_digest(loaded.base_dir, loaded.family.parts)
@@ -272,6 +276,7 @@ def test_without_its_encoder_a_model_is_smaller_by_the_encoder_and_else_the_same
     assert blind.model.config.to_dict() == loaded.model.config.to_dict()
 
 
+@of_families("tiny-gemma3")
 def test_an_encoder_that_is_damaged_or_another_is_refused(
     blind: LoadedModel, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def test_tokens_are_known_from_the_size_and_never_more_than_chosen(
         assert (patches.max(0).values + 1).tolist() == [3 * side for side in reversed(layout.grid)]
 
 
-@pytest.mark.parametrize("fit", ["squash", "letterbox"])
+@each_row("fit", ["squash", "letterbox"])
 def test_patches_put_together_are_the_image(processor: Any, fit: ImageFit) -> None:
     image = Image.effect_mandelbrot((120, 84), (-2, -1.5, 1, 1.5), 40).convert("RGB")
     inputs = FAMILY.image_inputs(processor, image, fit)
@@ -167,7 +167,7 @@ def test_memory_is_estimated_for_the_chosen_image_tokens(tmp_path: Path, tiny_fo
         assert (model.image.tokens, model.pixels["pixel_values"].shape[1]) == (expected, 9 * expected)
 
 
-@pytest.mark.parametrize(("name", "advice"), [("tiny-gemma4", "0, 70, 140"), ("tiny-gemma3", "leave")])
+@each_row(("name", "advice"), [("tiny-gemma4", "0, 70, 140"), ("tiny-gemma3", "leave")])
 def test_image_tokens_that_a_model_has_not_are_refused_before_anything_is_made(name: str, advice: str) -> None:
     with pytest.raises(UsageError, match="cannot read an image as 300 tokens") as refused:
         check_setup(choice(name, image_tokens=300))

@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY_NAMES)
+@each_row("name", TINY_NAMES)
 def test_setting_up_twice_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
     set_up_model(tmp_path / "first", choice(name))
     set_up_model(tmp_path / "second", choice(name))
@@ -135,7 +135,8 @@ def test_a_model_kept_in_bfloat16_begins_with_a_float32_adapter(tmp_path: Path) 
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", TINY_NAMES)
+@pytest.mark.slow
+@each_row("name", TINY_NAMES)
 def test_tiny_models_begin_near_uniform_guesses(tiny_folders: dict[str, Path], name: str) -> None:
     folder = tiny_folders[name.removeprefix("tiny-")]
     family = family_of_folder(folder, name)

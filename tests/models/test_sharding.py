@@ -15,6 +15,7 @@ from figtune.models.settings import SetupSettings
 from figtune.models.setup import set_up_model
 from figtune.models.sharding import load_shards
 from tests.models.tuned import TINY_NAMES, choice
+from tests.rows import each_row
 
 CPU = torch.device("cpu")
 
@@ -29,14 +30,13 @@ def full(name: str) -> SetupSettings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@each_row(
     "settings",
     [
         *(choice(name, dtype="bfloat16") for name in TINY_NAMES),
         choice("tiny-gemma3", ("vision", "projector")),
         full("tiny-paligemma"),
     ],
-    ids=lambda settings: f"{settings.model.name}-{settings.adapter.mode}-{settings.adapter.targets[0]}",
 )
 def test_weights_read_afterwards_are_those_of_a_model_loaded_at_once(tmp_path: Path, settings: SetupSettings) -> None:
     set_up_model(tmp_path, settings)

@@ -10,15 +10,12 @@ import torch
 from PIL import Image
 
 from figtune.core.errors import ResourceError
-from figtune.inference.generate import generate_answers
 from figtune.models.families import family_of
-from figtune.models.feature_cache import encode_image
 from figtune.models.loading import load_tuned_model
 from figtune.models.records import ImageFit
 from figtune.models.setup import set_up_model
 from figtune.training.callbacks import CheckpointCallback
-from tests.inference.trained_model import greedy, write_trained_model
-from tests.models.tuned import CPU, PROMPT, choice, features_of, moved_model, pictures
+from tests.models.tuned import CPU, choice, features_of, moved_model
 from tests.rows import each_row
 from tests.training.runs import SETTINGS, run, write_examples
 
@@ -49,7 +46,7 @@ def test_tiles_put_together_are_the_image(tmp_path: Path, fit: ImageFit) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [NAME, "tiny-gemma4"])
+@each_row("name", [NAME, "tiny-gemma4"])
 def test_an_interrupted_run_resumes_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -74,15 +71,6 @@ def interrupted_after(save: object) -> object:
         raise InterruptedError
 
     return on_save
-
-
-@pytest.mark.parametrize("name", [NAME, "tiny-gemma4", "tiny-gemma4-31b"])
-def test_an_answer_in_a_batch_is_the_answer_alone(tmp_path: Path, name: str) -> None:
-    write_trained_model(tmp_path, name=name)
-    loaded = load_tuned_model(tmp_path, CPU, "train", encoder=False)
-    images = [encode_image(loaded, picture) for picture in pictures()]
-    together = generate_answers(loaded, [PROMPT] * 3, images, greedy(6))
-    assert together == [generate_answers(loaded, [PROMPT], [image], greedy(6))[0] for image in images]
 
 
 def test_an_image_processor_that_does_not_split_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -31,6 +32,13 @@ TINY_NAMES = (
     "tiny-gemma4-31b",
 )
 PROMPT = "Write the caption of this figure."
+
+
+def of_families(*names: str, fixture: str = "loaded") -> pytest.MarkDecorator:
+    """Try a test on some models only: what it is about is no matter of the family, or of these alone."""
+    return pytest.mark.parametrize(fixture, names, indirect=True)
+
+
 CAPTIONS = (
     "The encoder reads the image.",
     "Loss over time. The blue curve falls faster than the red one, and both level off.",
