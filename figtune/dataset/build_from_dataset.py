@@ -14,7 +14,7 @@ from figtune.core import commands
 from figtune.core.io import TEMPORARY_PREFIX
 from figtune.core.jsonl import jsonl_writer, stream_records, write_records
 from figtune.core.log import progress_bar
-from figtune.dataset.candidates import Candidate, row_candidate, writing_candidates
+from figtune.dataset.candidates import Candidate, row_candidate
 from figtune.dataset.dataset_rows import rows_of
 from figtune.dataset.decisions import REJECTED_IN_REVIEW, AppliedDecisions, DecisionKey, row_key
 from figtune.dataset.dedup import ImageIndex, IndexedImage, open_index
@@ -22,7 +22,7 @@ from figtune.dataset.filters import CandidateExample, RejectReason, RowFilter, n
 from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_dataset
 from figtune.dataset.hub_dataset import open_source
 from figtune.dataset.image_store import prune_images
-from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats
+from figtune.dataset.records import CANDIDATES_FILE, REJECTED_FILE, SPLITS, Example, Rejection, Split, Stats
 from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import assign_splits
@@ -88,7 +88,7 @@ class _Preparation:
         folder = self._row_filter.dataset_dir
         waiting = folder / _WAITING_FILE
         try:
-            with jsonl_writer(folder / REJECTED_FILE) as write, writing_candidates(folder) as offer:
+            with jsonl_writer(folder / REJECTED_FILE) as write, jsonl_writer(folder / CANDIDATES_FILE) as offer:
                 count = write_records(waiting, self._candidates(write, offer))
                 self._place(stream_records(waiting, CandidateExample, commands.PREPARE), count, write, offer)
         finally:

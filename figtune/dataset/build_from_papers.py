@@ -11,7 +11,7 @@ from pathlib import Path
 from figtune.core.jsonl import jsonl_writer
 from figtune.core.log import progress_bar
 from figtune.dataset.build_examples import BuildResult, FigureLocation, build_examples
-from figtune.dataset.candidates import Candidate, writing_candidates
+from figtune.dataset.candidates import Candidate
 from figtune.dataset.content_folder import PaperFigure
 from figtune.dataset.decisions import AppliedDecisions, figure_key
 from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
@@ -21,7 +21,7 @@ from figtune.dataset.finalize import FinalizeOptions, StatsCollector, finalize_d
 from figtune.dataset.image_store import prune_images
 from figtune.dataset.panel_images import PanelImages
 from figtune.dataset.questions import OtherCaption
-from figtune.dataset.records import IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
+from figtune.dataset.records import CANDIDATES_FILE, IMAGES_FOLDER, REJECTED_FILE, Example, Rejection, Split, Stats
 from figtune.dataset.settings import PrepareSettings
 from figtune.dataset.shards import writing_examples
 from figtune.dataset.split_assignment import expected_splits
@@ -88,7 +88,7 @@ class _Writing:
         with ExitStack() as files:
             examples = files.enter_context(writing_examples(self._dataset_dir, self._settings.shard_examples))
             reject = files.enter_context(jsonl_writer(self._dataset_dir / REJECTED_FILE))
-            offer = files.enter_context(writing_candidates(self._dataset_dir))
+            offer = files.enter_context(jsonl_writer(self._dataset_dir / CANDIDATES_FILE))
             figures = progress_bar(
                 self._selection, total=self._selection.count, title="writing examples", unit="figure"
             )

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from figtune.core.errors import NothingProducedError
-from figtune.core.jsonl import jsonl_writer
 from figtune.dataset.citing_text import content_words
 from figtune.dataset.cleaning import depends_on_previous
 from figtune.dataset.decisions import DecisionKey
@@ -125,13 +122,6 @@ def folder_with_rejected(dataset_dir: Path, nothing: NothingProducedError) -> Pa
         raise nothing
     logger.warning(f"{nothing.problem}; the review shows what was rejected, and what it accepts is kept next time")
     return dataset_dir
-
-
-@contextmanager
-def writing_candidates(dataset_dir: Path) -> Iterator[Callable[[Candidate], None]]:
-    """Yield a function that adds a candidate; the file is there, whole, when the block ends well."""
-    with jsonl_writer(dataset_dir / CANDIDATES_FILE) as write:
-        yield write
 
 
 def row_candidate(example: Example, split: Split, key: DecisionKey, rule: str, detail: str) -> Candidate:

@@ -14,9 +14,8 @@ _MATHEMATICAL_SIGNS = frozenset("+<>=±×÷~≈≤≥−→↑↓|∞√∼°&%$
 """Signs that stand for themselves in prose; others are a formula's."""
 _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d), (?=\d{3}\s?×)|(?<=×\s\d), (?=\d{3}\b)"), ","),
-    (re.compile(r"(?<=\d)\s?⇥\s?(?=\d)"), "×"),
+    (re.compile(r"(?<=\d)\s?[⇥⇤]\s?(?=\d)"), "×"),
     (re.compile(r"(?<=\d)\s?[◦∘]"), "°"),
-    (re.compile(r"(?<=\d)\s?⇤\s?(?=\d)"), "×"),
 )
 _FLATTENED = re.compile(
     # Single letters behind each other; a unit whose number was lost.

@@ -160,9 +160,7 @@ def _question(figure_context: FigureContext) -> Iterator[ExampleDraft]:
         return
     questions = ask(facts) if grid is None else ask_about_table(grid, facts)
     for question in questions:
-        yield ExampleDraft(
-            variant=question.slug, request=question.request, sentences=(question.answer,), reject_rule=""
-        )
+        yield ExampleDraft(variant=question.slug, request=question.request, sentences=(question.answer,))
     if not questions:
         yield ExampleDraft(sentences=(), reject_rule="no_sure_question")
 

@@ -59,17 +59,17 @@ class DetectedFigure:
     kind_score: float
     confidence: float
     """Probability in [0, 1], 0 where either half is missing."""
-    reason: str
+    reason: str = ""
     """Reason for a missing caption or region; empty otherwise."""
-    labels: tuple[FigureLabel, ...]
+    labels: tuple[FigureLabel, ...] = ()
     """Words inside the region, in reading order."""
-    hides_words: bool
+    hides_words: bool = False
     """True if it may hold words that the text layer lacks."""
-    shows_words: bool
+    shows_words: bool = False
     """True if the labels are for certain what is printed in it; asked of diagrams and plots only."""
-    text_sizes: tuple[tuple[float, int], ...]
+    text_sizes: tuple[tuple[float, int], ...] = ()
     """Type sizes in points and the number of words of each, the smallest first."""
-    panels: tuple[DetectedPanel, ...]
+    panels: tuple[DetectedPanel, ...] = ()
     grid: TableGrid | None = None
     """Cells of a table, where they are sure."""
 
@@ -268,7 +268,6 @@ def _paired(
         kind=kind[0],
         kind_score=kind[1],
         confidence=confidence,
-        reason="",
         labels=labels,
         hides_words=hides,
         shows_words=not hides
@@ -312,11 +311,6 @@ def _without_region(caption: Caption) -> DetectedFigure:
         kind_score=0.0,
         confidence=0.0,
         reason=_NO_REGION,
-        labels=(),
-        hides_words=False,
-        shows_words=False,
-        text_sizes=(),
-        panels=(),
     )
 
 
@@ -337,9 +331,7 @@ def _without_caption(
         reason=_NO_CAPTION,
         labels=labels,
         hides_words=True,
-        shows_words=False,
         text_sizes=_sizes_of(text.lines_in(box)),
-        panels=(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from figtune.metrics.records import EvaluatedSplit, Source
 
@@ -27,6 +27,15 @@ class Terminology:
     """Remedy where the model does not use new images; empty for rows, which have no short questions."""
 
 
+_IMAGES = Terminology(
+    places={"test": "on held-out images", "minitrain": "on training images"},
+    titles={"test": "Held-out images", "minitrain": "Training images"},
+    groups="images",
+    group="image",
+    images="images",
+    test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
+    image_use_remedy="",
+)
 TERMINOLOGY: Mapping[Source, Terminology] = {
     "papers": Terminology(
         places={"test": "on held-out papers", "minitrain": "on training figures"},
@@ -38,22 +47,6 @@ TERMINOLOGY: Mapping[Source, Terminology] = {
         image_use_remedy="Short questions and words to read teach a model to look, most where each answer counts as "
         "much as a long description: prepare all tasks, and train with --train.loss_per example",
     ),
-    "images": Terminology(
-        places={"test": "on held-out images", "minitrain": "on training images"},
-        titles={"test": "Held-out images", "minitrain": "Training images"},
-        groups="images",
-        group="image",
-        images="images",
-        test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
-        image_use_remedy="",
-    ),
-    "groups": Terminology(
-        places={"test": "on held-out images", "minitrain": "on training images"},
-        titles={"test": "Held-out images", "minitrain": "Training images"},
-        groups="groups of rows that share an id",
-        group="group of rows that share an id",
-        images="images",
-        test_split_remedy="More rows, or a larger --prepare.test_fraction, give a test split",
-        image_use_remedy="",
-    ),
+    "images": _IMAGES,
+    "groups": replace(_IMAGES, groups="groups of rows that share an id", group="group of rows that share an id"),
 }
