@@ -199,7 +199,7 @@ def test_importing_the_scripts_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", [*SCRIPTS, "main"])
+@each_row("script", [*SCRIPTS, "main"])
 def test_help_is_cheap_and_shows_what_the_script_does(script: str) -> None:
     code = (
         f"import sys, {script}\n"

@@ -94,7 +94,7 @@ def test_a_name_that_is_not_utf_8_is_read_in_any_locale(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@each_row("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_text_that_stdout_cannot_encode_is_not_lost(tmp_path: Path, encoding: str) -> None:
     text = "caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{GRINNING FACE} \udce9"
     program = (
@@ -109,7 +109,7 @@ def test_a_text_that_stdout_cannot_encode_is_not_lost(tmp_path: Path, encoding: 
     assert json.loads(done.stdout.decode(encoding)) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "maker"),
     [
         ("prepare_data.py", "python extract_content.py"),

@@ -17,6 +17,7 @@ from figtune.models.precision import Precision
 from figtune.models.records import AdapterMode, AdapterRecord
 from figtune.training.memory_budget import StepConfig
 from figtune.training.memory_estimate import ModelSpec, memory_use, worst_case_batch
+from tests.rows import each_row
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = " ".join((DOCS / "explained.md").read_text(encoding="utf-8").split())
@@ -65,7 +66,7 @@ def test_the_numbers_trained_are_those_of_the_modes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@each_row(
     ("model", "mode", "examples", "stated"),
     [
         (GEMMA, "lora", 4, "| 10.2 GB |"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ WAITING = ("aten::nonzero", "aten::_local_scalar_dense", "aten::masked_select", 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY_NAMES)
-@each_row("weighted", [False, True])
+@each_row(("name", "weighted"), product(TINY_NAMES, (False, True)))
 def test_a_step_reads_nothing_back_from_the_device(tmp_path: Path, name: str, weighted: bool) -> None:
     loaded = moved_model(tmp_path, name)
     images = {f"image.{key}": tensor for key, tensor in joined(features_of(loaded)).items()}

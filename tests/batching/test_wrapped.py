@@ -18,6 +18,7 @@ from figtune.batching.loss import CompletionLoss
 from figtune.models.family import ImageInputs
 from figtune.models.loading import LoadedModel
 from tests.models.tuned import batch_of, features_of, joined, moved_model, rows_of
+from tests.rows import each_row
 
 NAMES = ("tiny-gemma3", "tiny-paligemma", "tiny-smolvlm2", "tiny-gemma4")
 
@@ -45,7 +46,7 @@ def result(loaded: LoadedModel, model: nn.Module, features: list[ImageInputs]) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor:UserWarning")  # nothing writes there
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_wrapped_and_sharded_models_give_the_same_loss_and_gradients(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path, name)
     features, loss = features_of(loaded), CompletionLoss(loaded.peft_model, loaded.family)

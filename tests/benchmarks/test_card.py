@@ -70,7 +70,7 @@ def raised(failure: Exception) -> Measured:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@each_row(
     ("failure", "state", "reason"),
     [
         (ImportError("cannot import name 'X' from 'peft'"), "skipped", "ImportError: cannot import name 'X'"),
@@ -184,7 +184,7 @@ write_results(folder, results)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "seconds", "reason"), [("dies", 120, "exit code 9"), ("hangs", 1, "not done in 1 s")])
+@each_row(("how", "seconds", "reason"), [("dies", 120, "exit code 9"), ("hangs", 1, "not done in 1 s")])
 def test_a_process_that_dies_or_hangs_costs_one_row(tmp_path: Path, how: str, seconds: float, reason: str) -> None:
     arguments = [str(tmp_path), "--size", "tiny", "--models", "gemma3", "--batches", "1"]
     options = replace(card._parse(arguments), row_seconds=seconds)
@@ -237,7 +237,7 @@ class Allocations(TorchDispatchMode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(OFFLINE))
+@each_row("name", sorted(OFFLINE))
 def test_weights_of_full_size_are_drawn_on_the_device_alone_and_never_in_float32(name: str) -> None:
     with Allocations() as found:
         model = random_model(OFFLINE[name].config(), torch.device("meta"))

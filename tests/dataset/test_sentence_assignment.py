@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from figtune.dataset.citing_text import CitingPassage
 from figtune.dataset.panel_captions import PanelPart
 from figtune.dataset.sentence_assignment import SentenceShares, assign_sentences
+from tests.rows import each_row
 
 CAPTION = ("Overview of the whole proposed network.",)
 MECHANISM = (
@@ -55,7 +54,7 @@ def test_what_names_no_component_is_no_analysis() -> None:
     assert (shares.analyze, shares.describe) == ((), (MECHANISM,))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "told",
     [
         "As the figure shows, our network consists of an encoder that reads images, a decoder that predicts masks and "
@@ -100,7 +99,7 @@ def test_a_caption_with_a_gap_is_no_analysis() -> None:
         assert bool(shares.analyze) is whole
 
 
-@pytest.mark.parametrize(("printed", "kept"), [("Encoder Images Decoder", True), ("Encoder Decoder", False)])
+@each_row(("printed", "kept"), [("Encoder Images Decoder", True), ("Encoder Decoder", False)])
 def test_what_the_first_sentence_introduced_is_named_in_an_analysis_only_with_it(printed: str, kept: bool) -> None:
     caption = (
         "Training of the network: eight images are generated for each concept.",
@@ -157,7 +156,7 @@ def described(*passages: CitingPassage) -> str:
     return " ".join(assigned(*passages, caption=caption, is_architecture=False).describe)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("last", "kept"),
     [
         ("In the figure, the trees are green.", True),

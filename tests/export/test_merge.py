@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,7 +35,7 @@ from figtune.models.records import ADAPTER_FOLDER, MERGED_CONTENTS, AdapterMode
 from figtune.models.settings import AdapterSettings
 from figtune.models.setup import set_up_model
 from tests.inference.trained_model import greedy, write_dataset, write_trained_model
-from tests.models.tuned import PROMPT, choice, pictures
+from tests.models.tuned import PROMPT, choice, of_families, pictures
 from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
@@ -79,8 +80,7 @@ def write_wholly_trained_model(folder: Path, name: str) -> None:
     save_adapter(tuned, folder / ADAPTER_FOLDER)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", NAMES)
+@each_row(("name", "mode"), product(NAMES, MODES))
 def test_in_float32_logits_are_the_adapters(name: str, mode: AdapterMode, dataset: Path, tmp_path: Path) -> None:
     if mode == "full":
         write_wholly_trained_model(tmp_path, name)
@@ -183,6 +183,7 @@ def test_conversations_are_laid_out_as_in_training(written: Merged, trained: Pat
     assert tuple(told) == before.input_ids, "the template changes nothing about how figtune itself asks"
 
 
+@of_families("tiny-gemma3", fixture="trained")
 def test_a_model_that_disagrees_is_not_left_behind(
     trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_model_that_disagrees_is_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@of_families("tiny-gemma3", fixture="trained")
 def test_a_layer_that_computes_something_else_is_named(trained: Path) -> None:
     tuned = loaded_from(trained).peft_model
     layer = decoder_of(tuned.get_base_model()).layers[0].mlp.up_proj

@@ -24,6 +24,7 @@ from figtune.models.setup import set_up_model
 from tests.inference.trained_model import write_dataset
 from tests.models.hub_layout import MODEL_TYPES, write_hub_base
 from tests.models.tuned import choice
+from tests.rows import each_row
 
 TRANSFORMERS_4 = os.environ.get("FIGTUNE_TRANSFORMERS4")
 _PROBE = Path(__file__).with_name("export_logits.py")
@@ -79,7 +80,7 @@ def _dtypes(config: dict[str, object]) -> Iterator[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["processor", "merged"])
+@each_row("name", ["processor", "merged"])
 def test_tokenizer_and_processor_are_the_bases_files(exported: Exported, name: str) -> None:
     folder = exported.output / name
     for file in (file for file in PROCESSOR_FILES if (exported.base / file).is_file()):

@@ -19,7 +19,8 @@ from figtune.models.family import ImageInputs, ImageLayout
 from figtune.models.feature_cache import encode_image
 from figtune.models.loading import LoadedModel, load_tuned_model
 from tests.inference.trained_model import greedy, write_trained_model
-from tests.models.tuned import TINY_NAMES, pixels_of, plain_pixels
+from tests.models.tuned import TINY_NAMES, of_families, pixels_of, plain_pixels
+from tests.rows import each_row
 
 LENGTH = 8
 PICTURES = [Image.new("RGB", (30 + 40 * number, 60), (50 * number, 90, 255 - 50 * number)) for number in range(4)]
@@ -74,7 +75,7 @@ def greedy_ids(loaded: LoadedModel, prompt: str, picture: Image.Image) -> list[i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tuned", [True, False])
+@each_row("tuned", [True, False])
 def test_a_batch_of_answers_is_the_answers_one_by_one(loaded: LoadedModel, tuned: bool) -> None:
     features = features_of(loaded)
     with nullcontext() if tuned else loaded.peft_model.disable_adapter():
@@ -96,6 +97,7 @@ def test_an_answer_is_the_most_likely_token_again_and_again(loaded: LoadedModel)
         assert not answer.ended_with_eos
 
 
+@of_families("tiny-gemma3", fixture="model")
 @pytest.mark.slow
 def test_an_answer_ends_at_its_stop_token_while_others_go_on(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +113,7 @@ def test_an_answer_ends_at_its_stop_token_while_others_go_on(
     assert not any(answer.ended_with_eos for answer in answers[1:])
 
 
+@of_families("tiny-gemma3", fixture="model")
 def test_the_models_own_wish_to_sample_is_not_heard(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
     expected = generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))
     loaded.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -124,6 +127,7 @@ def drawn(seed: int, temperature: float = 1.5) -> Decoding:
     return Decoding(max_new_tokens=LENGTH, temperature=temperature, top_p=0.9, seed=seed)
 
 
+@of_families("tiny-gemma3", fixture="model")
 @pytest.mark.slow
 def test_a_batch_of_drawn_answers_is_the_answers_one_by_one(loaded: LoadedModel) -> None:
     features = features_of(loaded)
@@ -137,6 +141,7 @@ def test_a_batch_of_drawn_answers_is_the_answers_one_by_one(loaded: LoadedModel)
     assert together != generate_answers(loaded, PROMPTS, features, greedy(LENGTH))
 
 
+@of_families("tiny-gemma3", fixture="model")
 def test_hardly_any_temperature_is_hardly_any_lot(loaded: LoadedModel) -> None:
     cold = generate_answers(loaded, PROMPTS, features_of(loaded), drawn(seed=1, temperature=1e-4))
     assert cold == generate_answers(loaded, PROMPTS, features_of(loaded), greedy(LENGTH))

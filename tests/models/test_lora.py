@@ -69,7 +69,7 @@ def test_single_layers_can_be_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_projector_mode_trains_the_projector_whole(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "projector", ("decoder",))
     names = trained_names(loaded)
@@ -101,7 +101,7 @@ def test_a_new_adapter_changes_no_answer(tmp_path: Path, name: str) -> None:
     assert torch.equal(tuned, base)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@each_row("dtype", [torch.float32, torch.bfloat16])
 def test_trained_weights_are_float32_on_a_base_of_any_dtype(
     tmp_path: Path, tiny_folders: dict[str, Path], dtype: torch.dtype
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_small_step_is_not_lost_on_a_bfloat16_base(tmp_path: Path, tiny_folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_a_saved_adapter_loads_equal_and_names_its_base(tmp_path: Path, name: str) -> None:
     loaded = moved_model(tmp_path / "model", name)
     save_adapter(loaded.peft_model, tmp_path / "model" / "adapter")
@@ -198,7 +198,7 @@ WAYS = [*((name, "lora") for name in TINY_NAMES), ("tiny-gemma3", "qlora"), ("ti
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "mode"), WAYS)
+@each_row(("name", "mode"), WAYS)
 def test_lora_beside_bfloat16_layers_learns_as_in_float32(tmp_path: Path, name: str, mode: AdapterMode) -> None:
     """Beside float32 layers exactly; beside bfloat16 the loss to 0.1 %, and no farther from the exact gradient."""
     moved(tmp_path, name, mode, ("decoder", "projector"))
@@ -238,7 +238,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@each_row("dtype", ["float32", "bfloat16"])
 def test_all_products_are_made_in_the_dtype_of_the_layers(tmp_path: Path, dtype: Dtype) -> None:
     moved(tmp_path, "tiny-gemma3", "lora", ("decoder",))
     loaded = in_dtype(tmp_path, dtype)
@@ -249,7 +249,7 @@ def test_all_products_are_made_in_the_dtype_of_the_layers(tmp_path: Path, dtype:
     assert products.dtypes == {loaded.dtype}
 
 
-@pytest.mark.parametrize("name", ["tiny-gemma3", "tiny-gemma4"])
+@each_row("name", ["tiny-gemma3", "tiny-gemma4"])
 def test_checkpointing_needs_no_gradient_of_embeddings(tmp_path: Path, name: str) -> None:
     loaded = set_up(tmp_path, name, "lora", ("decoder",))
     CompletionLoss(loaded.peft_model, loaded.family).activation_checkpointing_enable({"use_reentrant": False})

@@ -63,7 +63,7 @@ def test_without_network_what_is_here_is_used(local_hub: LocalHub, monkeypatch: 
     assert find_model(NAME, None, weights=True).commit == COMMIT
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("refusal", "logged_in", "message"),
     [
         (
@@ -93,6 +93,7 @@ def test_a_refusal_says_what_to_do(
     message: str,
 ) -> None:
     local_hub.refusal = refusal
+    local_hub.tokens.clear()
     if logged_in:
         log_in(monkeypatch)
     with pytest.raises(ResourceError, match=message) as refused:

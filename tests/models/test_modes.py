@@ -37,6 +37,7 @@ from tests.models.tuned import (
     pictures,
     rows_of,
 )
+from tests.rows import each_row
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +111,7 @@ def answers_of(loaded: LoadedModel, given: list[ImageInputs]) -> list[str]:
     return [answer.text for answer in generate_answers(loaded, [PROMPT] * len(given), given, decoding)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora", ("decoder+vision",))
     loaded = to_train(tmp_path)
@@ -125,7 +126,7 @@ def test_lora_in_the_vision_encoder_is_asked_for_by_name(tmp_path: Path, name: s
     assert counted["LoRA in the vision encoder"] == sum(trained(loaded)[each].numel() for each in in_vision)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_plain_names_of_layers_reach_into_the_decoder_alone(tmp_path: Path, name: str) -> None:
     """peft itself would put LoRA into the vision encoder's q_proj too."""
     set_up(tmp_path, name, "lora", ("q_proj",))
@@ -133,10 +134,9 @@ def test_plain_names_of_layers_reach_into_the_decoder_alone(tmp_path: Path, name
     assert in_part(loaded, "text") == list(trained(loaded))
 
 
-@pytest.mark.parametrize("name", NAMES[:1])
-@pytest.mark.parametrize("freeze", [(), ("vision",), ("vision", "text"), ("projector",)])
-def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: str, freeze: tuple[Part, ...]) -> None:
-    set_up(tmp_path, name, "full", freeze=freeze, dtype="bfloat16")
+@each_row("freeze", [(), ("vision",), ("vision", "text"), ("projector",)])
+def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, freeze: tuple[Part, ...]) -> None:
+    set_up(tmp_path, "tiny-gemma3", "full", freeze=freeze, dtype="bfloat16")
     loaded = to_train(tmp_path)
     for each, parameter in loaded.model.named_parameters():
         frozen = loaded.family.parts.part_of(each) in freeze
@@ -147,7 +147,7 @@ def test_full_mode_trains_every_weight_that_is_not_frozen(tmp_path: Path, name: 
     assert table.total == sum(each.numel() for each in loaded.model.parameters())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_a_model_trained_whole_is_saved_loaded_and_switched_off_like_an_adapter(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "full")
     loaded = to_train(tmp_path)
@@ -206,10 +206,9 @@ def test_the_base_model_is_not_kept_beside_a_whole_model_in_training(tmp_path: P
         pass
 
 
-@pytest.mark.parametrize("name", NAMES[:1])
-def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, name: str) -> None:
-    set_up(tmp_path / "exact", name, "full")
-    set_up(tmp_path / "rough", name, "full", dtype="bfloat16")
+def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path) -> None:
+    set_up(tmp_path / "exact", "tiny-gemma3", "full")
+    set_up(tmp_path / "rough", "tiny-gemma3", "full", dtype="bfloat16")
     exact, rough = to_train(tmp_path / "exact"), to_train(tmp_path / "rough")
     computed: set[torch.dtype] = set()
     for layer in rough.model.get_submodule(rough.family.parts.text_decoder).modules():
@@ -229,7 +228,7 @@ def test_a_whole_model_computes_in_bfloat16_on_float32_weights(tmp_path: Path, n
     assert {gradient.dtype for gradient in gradients.values() if gradient is not None} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_qlora_keeps_the_decoders_layers_in_four_bits_and_nothing_else(tmp_path: Path, name: str) -> None:
     """`llm_int8_skip_modules` takes the place of the library's own exceptions and is matched from the name's start."""
     set_up(tmp_path, name, "qlora", ("decoder", "projector"))
@@ -253,7 +252,7 @@ def test_evaluation_changes_no_gradient_in_four_bits(tmp_path: Path) -> None:
     assert all(torch.equal(each, before[name]) for name, each in gradients_of(loaded, given).items())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_qlora_learns_answers_and_switches_off(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "qlora", ("decoder", "projector"))
     loaded = to_train(tmp_path)
@@ -271,9 +270,8 @@ def test_qlora_learns_answers_and_switches_off(tmp_path: Path, name: str) -> Non
         assert losses_of(again, given) == pytest.approx(base, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES[:1])
-def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> None:
-    set_up(tmp_path, name, "lora")
+def test_four_bits_are_close_to_the_full_weights(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-gemma3", "lora")
     full = to_test(tmp_path)
     record = read_json(tmp_path / "model.json", ModelRecord, "setup")
     write_json(
@@ -283,9 +281,8 @@ def test_four_bits_are_close_to_the_full_weights(tmp_path: Path, name: str) -> N
     assert losses_of(to_test(tmp_path), given) == pytest.approx(losses_of(full, given), rel=0.1)
 
 
-@pytest.mark.parametrize("name", NAMES[:1])
-def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path, name: str) -> None:
-    set_up(tmp_path, name, "qlora", ("decoder",))
+def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path) -> None:
+    set_up(tmp_path, "tiny-gemma3", "qlora", ("decoder",))
     loaded = to_train(tmp_path)
     loaded.peft_model.train()
     given, found = seen(loaded), []
@@ -298,7 +295,7 @@ def test_checkpointing_changes_no_gradient_of_a_four_bit_model(tmp_path: Path, n
     torch.testing.assert_close(found[0], found[1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora", ("decoder", "projector"))
     loaded = to_train(tmp_path)
@@ -317,7 +314,7 @@ def test_pixels_give_the_losses_and_gradients_of_kept_features(tmp_path: Path, n
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_row("name", NAMES)
 def test_a_trained_vision_encoder_is_given_pixels_and_switched_off_with_the_rest(tmp_path: Path, name: str) -> None:
     set_up(tmp_path, name, "lora", ("vision",))
     loaded = load_tuned_model(tmp_path, CPU, "setup", trainable=True, encoder=False)

@@ -145,7 +145,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stem", STEMS)
+@each_row("stem", STEMS)
 def test_rebuilding_gives_the_committed_files(stem: str, rebuilt: Path) -> None:
     for name in (f"{stem}.pdf", f"{stem}.truth.json"):
         assert (rebuilt / name).read_bytes() == (SAMPLES / name).read_bytes(), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,7 @@ def test_memory_that_runs_out_nevertheless_has_activations_recomputed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss_per", ["token", "example"])
+@each_row("loss_per", ["token", "example"])
 def test_larger_passes_take_the_same_steps(
     dataset: Path, model: Path, tmp_path: Path, loss_per: LossPer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,8 +184,7 @@ def test_memory_that_runs_out_nevertheless_has_fewer_go_together(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [AUTO, RECOMPUTING])
-@pytest.mark.parametrize("order", [(PLENTY, SCARCE), (SCARCE, PLENTY)])
+@each_row(("settings", "order"), product((AUTO, RECOMPUTING), ((PLENTY, SCARCE), (SCARCE, PLENTY))))
 def test_a_run_is_carried_on_with_passes_of_another_size(
     dataset: Path,
     model: Path,

@@ -88,7 +88,7 @@ def test_a_second_run_writes_the_same_bytes(
     assert contents(tmp_path) == contents(finished[0])
 
 
-@pytest.mark.parametrize("loss_per", get_args(LossPer))
+@each_row("loss_per", get_args(LossPer))
 def test_accumulated_batches_are_one_big_batch(dataset: Path, model: Path, tmp_path: Path, loss_per: LossPer) -> None:
     steady = dataclasses.replace(SETTINGS, epochs=2, scheduler="constant", evaluations=1, loss_per=loss_per)
     no_dropout = tmp_path / "model"

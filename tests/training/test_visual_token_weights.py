@@ -31,7 +31,7 @@ from figtune.models.records import LossPer, MetricsLine
 from figtune.models.setup import set_up_model
 from figtune.training.settings import TrainSettings
 from figtune.training.visual_token_weights import FILE, VisualWeights
-from tests.models.tuned import CPU, choice, logits_at_targets
+from tests.models.tuned import CPU, choice, logits_at_targets, of_families
 from tests.rows import each_row
 from tests.training.runs import SETTINGS, run
 
@@ -108,7 +108,7 @@ def test_batches_of_another_size_give_the_same_weights(start: Start, tmp_path: P
         assert of_one == pytest.approx(of_other, abs=1e-4)
 
 
-@pytest.mark.parametrize(("loss_per", "power"), [("token", 0), ("square_root", 0.5), ("example", 1)])
+@each_row(("loss_per", "power"), [("token", 0), ("square_root", 0.5), ("example", 1)])
 def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(
     start: Start, tmp_path: Path, loss_per: LossPer, power: float
 ) -> None:
@@ -132,6 +132,7 @@ def test_a_weighted_loss_is_the_weighted_mean_of_each_token_alone(
         assert found / float(batch.loss_count) == pytest.approx(expected / count, rel=1e-4)
 
 
+@of_families("tiny-gemma3", fixture="model")
 def test_likelihoods_are_measured_once_for_a_run_and_again_for_another_or_where_the_file_is_torn(
     start: Start, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_likelihoods_are_measured_once_for_a_run_and_again_for_another_or_where_
     assert file.read_bytes() != whole
 
 
+@of_families("tiny-gemma3", fixture="model")
 def test_a_file_beside_it_is_of_the_whole_run(start: Start, tmp_path: Path) -> None:
     weigh(start, tmp_path)
     (ratios,) = load_file(tmp_path / FILE).values()
