@@ -6,7 +6,7 @@
 
 Shrinks the crops of figures with printed words so that their type has a given size in pixels, and reads them with OCR
 (requirements-ocr.txt), enlarged again: prints the share of the words of the text layer that is found at each size. Then
-prints, by kind of figure, the share of words at least as large as `figtune.dataset.legibility.READABLE_PIXELS` at the
+prints, by kind of figure, the share of words at least as large as `figtune.dataset.figure_words.READABLE_PIXELS` at the
 resolution of each vision encoder. With --panels it prints in their place the share of the words within panels that can
 be read in the panel's own crop and in the whole figure; the papers give the type size of each word.
 """
@@ -26,7 +26,7 @@ from PIL import Image
 
 from figtune.core import commands
 from figtune.core.jsonl import stream_records
-from figtune.dataset.legibility import ENCODERS, Size, count_readable_words, least_readable_size
+from figtune.dataset.figure_words import ENCODERS, Size, count_readable_words, least_readable_size
 from figtune.dataset.panel_images import panel_pixels
 from figtune.extraction.records import FIGURES_FILE, PAPERS_FILE, FigureRecord, PaperRecord
 from figtune.pdf.document import Document

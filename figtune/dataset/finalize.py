@@ -19,7 +19,7 @@ from figtune.core.errors import NothingProducedError
 from figtune.core.image_decoding import REMARKS, Remark
 from figtune.core.jsonl import write_json, write_records
 from figtune.core.number_format import count
-from figtune.dataset.legibility import count_readable_words
+from figtune.dataset.figure_words import count_readable_words
 from figtune.dataset.records import (
     MINITRAIN_FILE,
     REJECTED_FILE,

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from figtune.extraction.records import FigureType
 from figtune.figures.caption_rows import CaptionPlace, caption_rows, row_at
 from figtune.layout.caption_labels import ANY_LABEL, CaptionLabels, Label
-from figtune.layout.row_text import RowTextBuilder, note_marks
 from figtune.layout.running_lines import without_ruler
 from figtune.layout.style import PaperStyle, font_family, is_prose
+from figtune.layout.text_rows import RowTextBuilder, note_marks
 from figtune.pdf.geometry import Box
 from figtune.pdf.page import Line, PageText
 from figtune.pdf.text_cleanup import Dehyphenator

@@ -13,7 +13,7 @@ from figtune.core import commands
 from figtune.core.io import write_text
 from figtune.core.jsonl import read_json, stream_records
 from figtune.core.number_format import count
-from figtune.dataset.legibility import READABLE_PIXELS
+from figtune.dataset.figure_words import READABLE_PIXELS
 from figtune.dataset.records import (
     PREVIEW_FILE,
     REJECTED_FILE,

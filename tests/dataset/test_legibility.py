@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Gemma4ImageProcessorPil
 
+from figtune.dataset.figure_words import ENCODERS, READABLE_PIXELS, count_readable_words
 from figtune.dataset.finalize import StatsCollector
-from figtune.dataset.legibility import ENCODERS, READABLE_PIXELS, count_readable_words
 from figtune.extraction.records import FigureRecord
 from figtune.models.families import family_of
 from figtune.models.family import Processor

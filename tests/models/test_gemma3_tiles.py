@@ -20,7 +20,7 @@ from figtune.batching.packing import SharedPrefixGroup, one_per_row
 from figtune.batching.tokenization import tokenize_example, tokenize_prompt
 from figtune.core.errors import UsageError
 from figtune.core.io import sha256_of
-from figtune.dataset.legibility import ENCODERS
+from figtune.dataset.figure_words import ENCODERS
 from figtune.inference.generate import generate_answers
 from figtune.models.availability import check_setup
 from figtune.models.families import family_of
