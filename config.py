@@ -6,8 +6,9 @@ Order, last wins: defaults < `--preset NAME` or `--config FILE` < flags.
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ from figtune.core import settings
 from figtune.core.cli import parse_settings
 from figtune.core.settings import Device, check_pair, check_setting
 from figtune.dataset.records import Task
-from figtune.dataset.settings import DataSettings, PrepareSettings
+from figtune.dataset.settings import PAPER_ONLY_SETTINGS, DataSettings, PrepareSettings
 from figtune.evaluation.settings import TestSettings
 from figtune.export.post_training import ExportSettings
 from figtune.extraction.settings import ExtractSettings
@@ -26,6 +27,8 @@ from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
 from figtune.training.settings import TrainSettings, with_auto_batch
+
+logger = logging.getLogger("figtune")
 
 # Where things are
 PDF_DIR: Path = Path("papers")
@@ -322,6 +325,25 @@ ONE_RUN_ONLY = (
 
 
 def parse(argv: Sequence[str] | None, program: str, description: str | None) -> Config:
-    """Return the configuration of a command line; see `parse_settings`."""
+    """Return the configuration of a command line; see `parse_settings`. Settings without effect are logged."""
     arguments = with_auto_batch(sys.argv[1:] if argv is None else argv)
-    return parse_settings(arguments, program, description, Config(), PRESETS, ONE_RUN_ONLY)
+    config = parse_settings(arguments, program, description, Config(), PRESETS, ONE_RUN_ONLY)
+    for name, wanted in without_effect(config):
+        logger.warning(f"--{name} is read only {wanted}: here it changes nothing")
+    return config
+
+
+def without_effect(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the settings that differ from the constants and are not read, each with what they are read with."""
+    of_lora = ("adapter.rank", "adapter.alpha", "adapter.dropout", "adapter.targets")
+    of_data = tuple(name for name in settings.flatten(DATA, "data.") if name != "data.source")
+    of_papers = tuple(f"prepare.{name}" for name in sorted(PAPER_ONLY_SETTINGS))
+    given, constants = settings.flatten(config), settings.flatten(Config())
+    for names, is_read, wanted in (
+        (of_data, bool(config.data.source), "with --data.source"),
+        (of_papers, not config.data.source, "of papers, without --data.source"),
+        (of_lora, config.adapter.mode in ("lora", "qlora"), "with --adapter.mode lora or qlora"),
+        (("test.top_p", "test.seed"), config.test.temperature > 0, "with --test.temperature above 0"),
+    ):
+        if not is_read:
+            yield from ((name, wanted) for name in names if given[name] != constants[name])

@@ -26,6 +26,7 @@ from figtune.core.distributed import is_rank_zero, run_distributed
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.core.upstream import with_upstream_settings
 from figtune.export.post_training import post_training_stages
 from figtune.models.availability import check_base, check_launch_and_device
 
@@ -111,7 +112,9 @@ def _produce(config: Config, folder: Path) -> StageResult:
         budget=budget,
     )
     if is_rank_zero():
-        write_bytes(folder / CONFIG_FILE, encode(replace(config, serve_password=None)))
+        write_bytes(
+            folder / CONFIG_FILE, encode(replace(with_upstream_settings(config, describe(config)), serve_password=None))
+        )
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

@@ -19,7 +19,8 @@ INTRODUCTION = """# Settings
 
 Made from the code by `python -m docs.settings`; `python main.py --help` prints the same. Values live in
 [config.py](../config.py): edit a constant there or pass the flag, both do the same. Order, last wins: defaults <
-`--preset NAME` or `--config FILE` < flags. Resolved settings are written to OUTPUT/config.json, which `--config` reads.
+`--preset NAME` or `--config FILE` < flags. Resolved settings are written to OUTPUT/config.json, which `--config` reads;
+those of steps that were left out are what the folders on the disk were made with.
 """
 
 

@@ -16,6 +16,7 @@ import pytest
 import config
 from figtune.core import settings
 from figtune.core.errors import InputError, UsageError
+from figtune.core.log import configure_logging
 from tests.rows import each_row
 
 
@@ -42,6 +43,28 @@ def test_steps_and_switches() -> None:
     assert parsed.steps == ("prepare", "train")
     assert parsed.dry_run
     assert parsed.prepare.include_tables
+
+
+@each_row(
+    ("flags", "said"),
+    [
+        ("--data.image_column file", "--data.image_column is read only with --data.source: here it changes nothing"),
+        ("--data.source scans --data.image_column file --prepare.max_words 90", ""),
+        ("--data.source scans --prepare.tasks caption", "--prepare.tasks is read only of papers"),
+        ("--adapter.mode projector --adapter.rank 8", "--adapter.rank is read only with --adapter.mode lora or qlora"),
+        ("--adapter.rank 8 --test.temperature 0.7 --test.top_p 0.9", ""),
+        ("--test.top_p 0.9", "--test.top_p is read only with --test.temperature above 0"),
+        *((f"--preset {preset}", "") for preset in config.PRESETS),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_said_to_change_nothing(
+    flags: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    capsys.readouterr()
+    _parse(*flags.split())
+    printed = capsys.readouterr().err
+    assert (printed.startswith(said) and printed.count("\n") == 1) if said else not printed
 
 
 @each_row("preset", ["", *config.PRESETS])

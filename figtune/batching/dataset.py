@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from figtune.dataset.records import MINITRAIN_FILE, SHORT_TASKS, Example
 from figtune.dataset.shards import stream_examples
 from figtune.models.family import Family, Processor, TokenizedExample
 from figtune.models.feature_cache import ImageFiles
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,3 +142,11 @@ def tokenize_split(
     return TokenizedSplit(
         examples=tokenized, truncated=sum(each.example.truncated for each in tokenized), left_out=len(refused)
     )
+
+
+def log_question_share(split: TokenizedSplit, share: float) -> None:
+    """Log that a share of questions changes nothing: all of the examples are questions, or none of them is."""
+    questions = sum(each.is_question for each in split.examples)
+    if share and questions in (0, len(split.examples)):
+        found = "all are questions or words to read" if questions else "none is a question or has words to read"
+        logger.warning(f"train: --train.question_share changes nothing here: of the training examples {found}")

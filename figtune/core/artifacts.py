@@ -186,8 +186,8 @@ def stale_reason(stage: Stage, origin: Provenance, *, force: bool) -> str | None
     if manifest.fingerprint != fingerprint(stage, origin):
         return _difference(stage, manifest, origin)
     # Every layout was once the only one, which is called 0.
-    if changes := _changed_settings({**dict.fromkeys(stage.layout, 0), **manifest.layout}, stage.layout):
-        return f"settings changed: {_abbreviated(changes)}"
+    if changes := changed_settings({**dict.fromkeys(stage.layout, 0), **manifest.layout}, stage.layout):
+        return f"settings changed: {shortened(changes)}"
     return _damage(stage.folder, manifest.files_sha256, stage.command, lambda _: True)
 
 
@@ -323,8 +323,8 @@ def _difference(stage: Stage, manifest: Manifest, origin: Provenance) -> str:
     reasons = []
     if manifest.stage_version != stage.version:
         reasons.append(f"rules changed: version {manifest.stage_version} -> {stage.version}")
-    if changes := _changed_settings(old.settings, origin.settings):
-        reasons.append(f"settings changed: {_abbreviated(changes)}")
+    if changes := changed_settings(old.settings, origin.settings):
+        reasons.append(f"settings changed: {shortened(changes)}")
     if changes := _changed_files(old.files, origin.files):
         reasons.append(f"inputs changed: {', '.join(changes)}")
     if redone := [name for name, identity in origin.stages.items() if old.stages.get(name) != identity]:
@@ -332,7 +332,8 @@ def _difference(stage: Stage, manifest: Manifest, origin: Provenance) -> str:
     return "; ".join(reasons) or "made by something else"
 
 
-def _changed_settings(old: Mapping[str, Value], new: Mapping[str, Value]) -> list[str]:
+def changed_settings(old: Mapping[str, Value], new: Mapping[str, Value]) -> list[str]:
+    """Return each setting that differs, in words."""
     changes = []
     for name in sorted({*old, *new}):
         # Through JSON a tuple comes back as a list; both mean the same setting.
@@ -348,7 +349,8 @@ def _formatted(value: Value) -> str:
     return str(value)
 
 
-def _abbreviated(changes: list[str]) -> str:
+def shortened(changes: list[str]) -> str:
+    """Return the first of them as one text, and the number of the others."""
     rest = len(changes) - _MAX_CHANGES
     shown = ", ".join(changes[:_MAX_CHANGES])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -23,6 +23,7 @@ from figtune.core.log import configure_logging, escape_what_stdout_lacks, print_
 from figtune.core.number_format import count
 from figtune.core.settings import RunSettings, read_settings, reset
 from figtune.core.stages import StageSummary, plan
+from figtune.core.upstream import log_differences
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ def run_stages(scripts: Sequence[StageScript[Settings]], settings: Settings) -> 
     for stage in stages:
         _check_folder(stage.folder)
     planned = plan(stages, force=settings.force)
+    log_differences(planned, settings)
     if settings.dry_run:
         for entry in planned:
             print_result(f"{entry.stage.name}: {entry.reason or 'up to date'}")

@@ -146,11 +146,21 @@ class ResumableJsonl(Generic[Line]):
             if leftover != self.path:
                 leftover.unlink()
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        written = [line for line in lines if line.endswith(b"\n")]
+        written = list(self._leading_records(lines))
         kept = max((end for end in accumulate(batches) if end <= len(written)), default=0)
-        whole = written[:kept]
-        write_bytes(self.path, b"".join(whole))
-        return [msgspec.json.decode(line, type=self.kind) for line in whole]
+        write_bytes(self.path, b"".join(lines[:kept]))
+        return written[:kept]
+
+    def _leading_records(self, lines: Iterable[bytes]) -> Iterator[Line]:
+        """Yield records up to the first line that is cut or damaged, by a power failure say."""
+        for line in lines:
+            try:
+                record = msgspec.json.decode(line, type=self.kind)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return
+            if not line.endswith(b"\n"):
+                return
+            yield record
 
     def append(self, lines: Sequence[Line]) -> None:
         """Write a batch, and flush it to the disk."""

@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import importlib.util
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar, get_origin, get_type_hints
@@ -90,6 +90,16 @@ class RunSettings:
     def model_dir(self) -> Path:
         """Return the folder that `setup` makes."""
         return self.work_dir / "model"
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Return the folders of the stages that other stages read, by their names."""
+        return {
+            "extract": self.content_dir,
+            "prepare": self.dataset_dir,
+            "setup": self.model_dir,
+            "train": self.output_dir,
+        }
 
     @property
     def tokenizer_file(self) -> Path:
@@ -205,6 +215,25 @@ def reset(settings: Settings, defaults: Settings, names: Collection[str]) -> Set
     kept = _without(msgspec.to_builtins(settings, enc_hook=str), names)
     merged = _merge(msgspec.to_builtins(defaults, enc_hook=str), kept)
     return msgspec.convert(merged, type(defaults), dec_hook=_path)
+
+
+def with_values(settings: Settings, values: Mapping[str, Value]) -> Settings:
+    """Return the settings in which those of the dotted names have other values, of the types that JSON has.
+
+    Raises:
+        msgspec.ValidationError, UsageError: a value of another type, or one that cannot be.
+    """
+    plain: dict[str, object] = msgspec.to_builtins(settings, enc_hook=str)
+    for name, value in values.items():
+        plain = _with_value(plain, name.split("."), value)
+    return msgspec.convert(plain, type(settings), dec_hook=_path)
+
+
+def _with_value(plain: object, keys: Sequence[str], value: Value) -> dict[str, object]:
+    """Return nested settings with one of them changed."""
+    if not isinstance(plain, dict):
+        raise TypeError(f"no settings below {keys[0]}")
+    return {**plain, keys[0]: _with_value(plain[keys[0]], keys[1:], value) if keys[1:] else value}
 
 
 def _without(plain: Mapping[str, object], names: Collection[str], prefix: str = "") -> dict[str, object]:

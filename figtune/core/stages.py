@@ -47,10 +47,11 @@ class StageSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStage:
-    """A stage and why it would run; None where nothing is to do."""
+    """A stage, why it would run (None where nothing is to do), and the fingerprint of its artifact then."""
 
     stage: Stage
     reason: str | None
+    fingerprint: str
 
 
 def plan(stages: Sequence[Stage], *, force: bool) -> list[PlannedStage]:
@@ -65,8 +66,9 @@ def plan(stages: Sequence[Stage], *, force: bool) -> list[PlannedStage]:
     fingerprints: dict[str, str] = {}
     for stage in stages:
         origin = _origin(stage, fingerprints)
-        fingerprints[stage.name] = artifacts.fingerprint(stage, origin)
-        planned.append(PlannedStage(stage=stage, reason=artifacts.stale_reason(stage, origin, force=force)))
+        fingerprints[stage.name] = identity = artifacts.fingerprint(stage, origin)
+        reason = artifacts.stale_reason(stage, origin, force=force)
+        planned.append(PlannedStage(stage=stage, reason=reason, fingerprint=identity))
     return planned
 
 

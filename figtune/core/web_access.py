@@ -131,12 +131,20 @@ def check_request(head: RequestHead, *, hosts: Sequence[str] | None, password: s
 def _is_foreign(head: RequestHead) -> bool:
     """Return True for a request of another site's page, except for following a link to this page."""
     origin, site = head.one(b"origin"), head.one(b"sec-fetch-site").lower()
-    if origin and urlsplit(origin).netloc.lower() != head.one(b"host").lower():
+    if origin and _netloc(origin) != head.one(b"host").lower():
         return True
     if site in (b"", b"same-origin", b"none"):
         return False
     is_link = (head.one(b"sec-fetch-mode"), head.one(b"sec-fetch-dest")) == (b"navigate", b"document")
     return not (is_link and head.method == "GET" and head.path == "/")
+
+
+def _netloc(origin: bytes) -> bytes:
+    """Return host and port of an Origin header; empty where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return b""
 
 
 def _host_name(host: bytes) -> str:

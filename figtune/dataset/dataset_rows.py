@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 _ID_FLAG = "--data.id_column"
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _MIDNIGHT = " 00:00:00"
+_LINE_END = re.compile(r"\r\n?")
+_NEVER_PRINTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+"""Control characters, escapes of terminals among them, and byte order marks: no text that a model should learn."""
 
 CSV_SUFFIXES = frozenset((".csv", ".tsv"))
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -78,22 +81,30 @@ class OpenedSource:
 def rows_of(part: DatasetSplit, data: DataSettings) -> Iterator[DatasetRow]:
     """Yield the rows of a part.
 
-    An empty name of a column is none, and a dotted one leads into a nested column: `conversations.0.value`.
+    An empty name of a column is none, and a dotted one leads into a nested column: `conversations.0.value`. Characters
+    that are never printed are left out of targets and prompts, and the rows that have any are counted in the log.
 
     Raises:
         InputError: the data set lacks a column, or one cannot be used as it is meant to be.
     """
+    with_controls = 0
     for number, cells in enumerate(part.rows, start=1):
         if number == 1:
             _require_columns(cells, data)
         where = f"{data.source}, {part.name} row {number}"
+        texts = _texts(_cell(cells, data.target_column), data.target_column, where)
+        asked = _scalar_text(_cell(cells, data.prompt_column))
+        targets, prompt = tuple(map(_printable, texts)), _printable(asked)
+        with_controls += (targets, prompt) != (texts, asked)
         yield DatasetRow(
             number=number,
             image=_image(_cell(cells, data.image_column)),
-            targets=_texts(_cell(cells, data.target_column), data.target_column, where),
-            prompt=_scalar_text(_cell(cells, data.prompt_column)) or data.prompt,
+            targets=targets,
+            prompt=prompt or data.prompt,
             row_id=_row_id(_cell(cells, data.id_column), data.id_column, where),
         )
+    if with_controls:
+        logger.info(f"rows of {part.name} with control characters in their texts, left out there: {with_controls:,}")
 
 
 def _cell(cells: Mapping[str, object], column: str) -> object:
@@ -211,7 +222,11 @@ def _scalar_text(value: object) -> str:
     if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
         value = int(value)
     # Half of a surrogate pair, which JSON can hold, cannot be written as UTF-8.
-    return str(value).strip().encode("utf-8", "replace").decode("utf-8")
+    return _LINE_END.sub("\n", str(value).strip().encode("utf-8", "replace").decode("utf-8"))
+
+
+def _printable(text: str) -> str:
+    return _NEVER_PRINTED.sub("", text).strip()
 
 
 def table_rows(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, object]]:

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -157,6 +158,9 @@ class DecisionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # A link stays one: the file that it leads to is changed.
+        with suppress(OSError, RuntimeError):
+            self.path = path.resolve()
         self._threads = threading.RLock()
         self._decisions: dict[DecisionKey, Decision] = {}
         self._state: tuple[int, int, int] | None = None

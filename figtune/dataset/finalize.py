@@ -199,6 +199,11 @@ def _say_what_is_odd(stats: Stats) -> None:
         logger.warning(
             f"training examples that repeat picture, prompt and text of another one: {stats.duplicates:,} of {total:,}"
         )
+    if number := stats.decisions.get("unused"):
+        logger.warning(
+            f"decisions that nothing is made for now: {number:,}; an example that the rules give another target now is "
+            "undecided, also if it was rejected, and --review shows it with what was decided before"
+        )
     if number := stats.figure_rejections.get("no_id"):
         logger.warning(
             f"rows left out since they have no id in --data.id_column, by which to choose their split: {number:,}"

@@ -26,6 +26,7 @@ from figtune.evaluation.baselines import BaselineAnswers
 from figtune.evaluation.eval_items import EvalItem, fitting, image_paths, read_eval_items
 from figtune.evaluation.predictor import Predictor
 from figtune.evaluation.settings import TestSettings
+from figtune.evaluation.staleness import is_trained_on_another
 from figtune.inference.adapter_record import adapter_fingerprint, read_adapter_record
 from figtune.metrics.aggregate import aggregate, has_nonfinite_loss
 from figtune.metrics.bootstrap import Bootstrap
@@ -90,7 +91,8 @@ def evaluate(
     def write_summary() -> EvaluationSummary:
         bootstrap = Bootstrap(settings.bootstrap_samples, seed)
         weights = precision_of(record, resolve_device(device), unquantized=settings.unquantized).description
-        summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap)
+        another = is_trained_on_another(dataset_dir, output_dir)
+        summary = _summary(record, adapter, weights, predictions, len(examples) - len(items), bootstrap, another)
         write_json(folder / METRICS_FILE, summary)
         write_report(folder, dataset_dir, output_dir / CURVES_FILE, summary, predictions)
         # Last: a run that ends before this line finds its predictions again.
@@ -108,6 +110,7 @@ def _summary(
     predictions: Sequence[Prediction],
     left_out: int,
     bootstrap: Bootstrap,
+    trained_on_another: bool,
 ) -> EvaluationSummary:
     source = infer_source(predictions)
     slices, short = aggregate(predictions, bootstrap), short_scores(predictions, bootstrap)
@@ -117,7 +120,7 @@ def _summary(
         adapter=adapter,
         base_weights=base_weights,
         source=source,
-        verdict=summarize(slices, short, demo=record.tiny, source=source),
+        verdict=summarize(slices, short, demo=record.tiny, source=source, trained_on_another=trained_on_another),
         left_out=left_out,
         not_finite=tuple(sorted(each.example_id for each in predictions if has_nonfinite_loss(each))),
         slices=slices,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figtune.core import commands
+from figtune.core.artifacts import read_manifest
 from figtune.core.errors import ArtifactMissingError, FigtuneError, InputError
 from figtune.core.jsonl import read_json, read_records
 from figtune.inference.adapter_record import adapter_fingerprint
@@ -69,6 +70,18 @@ def warn_if_stale(output_dir: Path) -> None:
             f"{folder} is of an earlier adapter, and its report says so now; "
             f"make it anew with: {command} and the same flags"
         )
+
+
+def is_trained_on_another(dataset_dir: Path, output_dir: Path) -> bool:
+    """Return True if the model was trained on another data set than the one there now; False where nothing tells.
+
+    Another one may hold out what the model was trained on.
+    """
+    trained = read_manifest(output_dir, commands.TRAIN)
+    present = read_manifest(dataset_dir, commands.PREPARE)
+    if trained is None or present is None:
+        return False
+    return trained.made_from.stages.get("prepare", present.fingerprint) != present.fingerprint
 
 
 def evaluation_command(output_dir: Path) -> str:

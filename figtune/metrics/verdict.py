@@ -30,11 +30,19 @@ _DEGENERATE_REP_4 = 0.5
 """rep-4 from which answers count as degenerate (human text: below 0.01; greedy decoding: 0.44 in Welleck 2020)."""
 
 
-def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bool, source: Source) -> Verdict:
+def summarize(
+    slices: Sequence[Slice],
+    short: Sequence[ShortScores],
+    *,
+    demo: bool,
+    source: Source,
+    trained_on_another: bool = False,
+) -> Verdict:
     """Summarize an evaluation: effect of fine-tuning, by task, use of the image, and caveats.
 
     Args:
         slices: at least one of them a whole split.
+        trained_on_another: the model was trained on another data set than the one that was held out of.
     """
     terms = TERMINOLOGY[source]
     wholes = {part.split: part for part in slices if part.by == "all"}
@@ -45,7 +53,7 @@ def summarize(slices: Sequence[Slice], short: Sequence[ShortScores], *, demo: bo
     use = image_use(whole, trained, tests)
     sentence = f"{_effect_clause(whole, terms)}{_task_clause(tasks)}; {_image_use_clause(whole, use, tests)}."
     return Verdict(
-        headline=_headline(whole, use),
+        headline=_headline(whole, use, terms, trained_on_another=trained_on_another),
         sentence=sentence,
         helped=overall_effect(whole),
         image_use=use,
@@ -103,8 +111,13 @@ def _flaws(whole: Slice) -> list[str]:
     return flaws
 
 
-def _headline(whole: Slice, use: ImageUse) -> str:
+def _headline(whole: Slice, use: ImageUse, terms: Terminology, *, trained_on_another: bool) -> str:
     parts = []
+    if trained_on_another:
+        parts.append(
+            "This model was trained on another data set than the one here: "
+            f"{terms.groups} called held out may be among those it was trained on."
+        )
     if overall_effect(whole) == "mixed":
         parts.append(f"Mixed result: {_disagreement(whole)}.")
     if use == "ignores":

@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from figtune.batching.collator import Collator
-from figtune.batching.dataset import DatasetSplits, TokenizedSplit, read_examples, tokenize_split
+from figtune.batching.dataset import DatasetSplits, TokenizedSplit, log_question_share, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
 from figtune.core.errors import NothingProducedError
 from figtune.core.settings import Device
@@ -73,6 +73,7 @@ def train(
     collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
     folder = output_dir / CHECKPOINTS_FOLDER
     weights = VisualWeights(folder, _run_id(examples, model_dir, settings), files)
+    log_question_share(splits["train"], settings.question_share)
     splits["train"] = weights.apply_to(splits["train"], loaded, collator, settings)
 
     def context(forward: ForwardPass) -> RunContext:

@@ -12,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figtune.batching.batch_sampler import BatchLimits, ExampleLength, IndexBatch, LengthGroupedSampler, eval_batches
+from figtune.batching.dataset import SplitExample, TokenizedSplit, log_question_share
 from figtune.batching.packing import first_fit_decreasing
+from figtune.core.log import configure_logging
+from figtune.models.family import ImageLayout, TokenizedExample
+from tests.rows import each_row
 
 EXTENTS = st.lists(
     st.builds(ExampleLength, prefix=st.integers(0, 12), shared=st.just(50), own=st.integers(1, 200)),
@@ -200,3 +204,29 @@ def test_epochs_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # An epoch that is asked for again later is the same.
     assert order.batches(0) == asked[0] == asked[1]
     assert composed == [0, 1, 2, 0]
+
+
+@each_row(
+    ("questions", "others", "share", "said"),
+    [
+        (0, 3, 0.5, "none is a question or has words to read"),
+        (3, 0, 0.5, "all are questions or words to read"),
+        (1, 2, 0.5, ""),
+        (0, 3, 0.0, ""),
+    ],
+)
+def test_a_share_of_questions_that_changes_nothing_is_said(
+    questions: int, others: int, share: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    capsys.readouterr()
+    example = TokenizedExample(
+        input_ids=(1, 2), bidirectional=(0, 0), prompt_length=1, shared_prefix_length=0, image=ImageLayout(tokens=0)
+    )
+    split = [
+        SplitExample(example=example, image_sha256="", is_question=number < questions)
+        for number in range(questions + others)
+    ]
+    log_question_share(TokenizedSplit(examples=split, truncated=0, left_out=0), share)
+    printed = capsys.readouterr().err
+    assert printed.endswith(f"{said}\n") if said else not printed

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from figtune.core.errors import ArtifactMissingError, InputError
-from figtune.core.jsonl import read_json, read_records, write_json, write_records
+from figtune.core.jsonl import ResumableJsonl, read_json, read_records, write_json, write_records
 from tests.rows import each_row
 
 COMMAND = "python make_it.py"
@@ -74,3 +74,18 @@ def test_a_single_value_comes_back_equal_and_is_read_as_strictly(tmp_path: Path)
     path.write_text('{"spots":[]}')
     with pytest.raises(InputError, match='missing "caption"'):
         read_json(path, Line, COMMAND)
+
+
+@each_row(
+    "damage", [b'{"schema":1,"cap', b"\x00\x00\x00\n", b'{"schema":2,"caption":"of another version"}\n', b"\xff\n"]
+)
+def test_a_run_is_carried_on_up_to_the_first_damaged_line(tmp_path: Path, damage: bytes) -> None:
+    lines = [Line(caption=str(number)) for number in range(4)]
+    growing = ResumableJsonl(kind=Line, final=tmp_path / "lines.jsonl", fingerprint="f" * 64)
+    growing.append(lines)
+    whole = growing.path.read_bytes().splitlines(keepends=True)
+    growing.path.write_bytes(b"".join((*whole[:3], damage, whole[3])))
+    assert growing.resume([1, 1, 1, 1]) == lines[:3]
+    growing.append(lines[3:])
+    growing.commit()
+    assert read_records(tmp_path / "lines.jsonl", Line, COMMAND) == lines

@@ -115,17 +115,20 @@ def test_decisions_outlive_other_names_and_another_order(content: Path, tmp_path
     assert counts(tmp_path / "again") == {"edited": 1, "rejected": 1}
 
 
-def test_another_target_is_undecided_again(content: Path, tmp_path: Path) -> None:
+def test_another_target_is_undecided_again(content: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, decisions = tmp_path / "dataset", tmp_path / "decisions.jsonl"
     prepared(content, folder, decisions)
     DecisionFile(decisions).put(decided(candidate(folder, "ada-figure-1-caption").key, "reject", "ada"))
     changed = replace(figure("ada"), caption="Figure 1. An overview of quite another network with three heads.")
     write_content(content, [changed, figure("bell"), figure("curie")])
+    capsys.readouterr()
     assert "ada-figure-1-caption" in prepared(content, folder, decisions)
     assert counts(folder) == {"unused": 1}
+    assert "decisions that nothing is made for now: 1; " in capsys.readouterr().err
     write_content(content, [figure(name) for name in ("ada", "bell", "curie")])
     assert "ada-figure-1-caption" not in prepared(content, folder, decisions)
     assert counts(folder) == {"rejected": 1}
+    assert "decisions" not in capsys.readouterr().err
 
 
 def test_what_the_rules_reject_can_be_accepted(content: Path, tmp_path: Path) -> None:
@@ -236,6 +239,14 @@ def test_a_file_saved_by_an_editor_of_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"paper":"cd","figure":"figure-1","verdict":"reject"}\r\n')
     assert [(key.paper, decision.verdict) for key, decision in read_decisions(path).items()] == [("cd", "reject")]
+
+
+def test_a_link_to_a_shared_file_stays_one(tmp_path: Path) -> None:
+    shared, link = tmp_path / "repository" / "decisions.jsonl", tmp_path / "decisions.jsonl"
+    link.symlink_to(shared)
+    DecisionFile(link).put(Decision(paper="p", figure="figure-1", verdict="reject"))
+    assert link.is_symlink()
+    assert read_decisions(shared) == read_decisions(link) != {}
 
 
 def test_the_fingerprint_is_of_decisions_alone(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.dataset.scans import COLUMNS, TRAIN_ONLY, Prepared, encoded, prepare
 from tests.rows import each_row
 
 TEXT = "An axial scan of a head. A bright spot lies in the left half."
+JOINED = "A family \U0001f468\u200d\U0001f469 and a\ttab stay."
 UMLAUTS = "Ein Bild des Schädels von oben, gegenüber früheren Aufnahmen unverändert."
 NO_ID = replace(COLUMNS, id_column="")
 
@@ -315,6 +316,27 @@ def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) ->
     stored = tmp_path / "dataset" / example.image
     with Image.open(stored) as plain:
         assert plain.convert("RGB").tobytes() == read_image(stored).tobytes() == read_image(path).tobytes()
+
+
+@each_row(
+    ("text", "kept", "counted"),
+    [
+        (f"\x00{TEXT}\x1b[31m\x07", f"{TEXT}[31m", True),
+        (f"\ufeff {TEXT}", TEXT, True),
+        ("Two lines\r\nof a caption\ras files have them.", "Two lines\nof a caption\nas files have them.", False),
+        (JOINED, JOINED, False),
+    ],
+)
+def test_characters_that_are_never_printed_are_left_out_and_counted(
+    tmp_path: Path, text: str, kept: str, counted: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    rows = [{"image": pictures(tmp_path, 1)[0], "caption": text, "ask": f"{text}?"}]
+    columns = replace(NO_ID, prompt_column="ask")
+    prepared = prepare(jsonl(tmp_path, rows), tmp_path / "dataset", TRAIN_ONLY, columns)
+    (example,) = prepared.examples["train"]
+    assert (example.completion, example.prompt) == (kept, f"{kept}?")
+    assert ("control characters in their texts, left out there: 1" in capfd.readouterr().err) == counted
 
 
 def test_a_limit_takes_the_first_rows_of_each_part(tmp_path: Path) -> None:

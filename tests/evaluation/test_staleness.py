@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from figtune.core.artifacts import Dependency, Stage
 from figtune.core.errors import ArtifactMissingError
-from figtune.evaluation.staleness import read_evaluation, warn_if_stale
+from figtune.core.stages import StageResult, run_if_stale
+from figtune.evaluation.staleness import is_trained_on_another, read_evaluation, warn_if_stale
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_FOLDER, REPORT_FILE
 from figtune.reports.evaluation import evaluation_page
@@ -77,3 +79,22 @@ def test_no_adapter_has_no_fingerprint(output: Path) -> None:
     assert adapter_fingerprint(output) is not None
     (output / "adapter" / "adapter_model.safetensors").unlink()
     assert adapter_fingerprint(output) is None
+
+
+def test_a_data_set_that_was_prepared_anew_is_another_one(tmp_path: Path) -> None:
+    dataset, output = tmp_path / "dataset", tmp_path / "output"
+    need = Dependency(stage="prepare", folder=dataset, command="python prepare_data.py")
+
+    def make(name: str, folder: Path, seed: int, *needs: Dependency) -> None:
+        settings = {"prepare.split_seed": seed} if name == "prepare" else {}
+        stage = Stage(
+            name=name, version=1, folder=folder, command=name, settings=settings, needs=needs, outputs=("it",)
+        )
+        run_if_stale(stage, lambda _: StageResult(counts={}), lock_folders=(tmp_path,), force=False)
+
+    assert not is_trained_on_another(dataset, output)
+    make("prepare", dataset, 0)
+    make("train", output, 0, need)
+    assert not is_trained_on_another(dataset, output)
+    make("prepare", dataset, 1)
+    assert is_trained_on_another(dataset, output)

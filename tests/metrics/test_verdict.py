@@ -33,6 +33,16 @@ def test_a_clear_gain_is_called_one() -> None:
     )
 
 
+def test_a_model_that_was_trained_on_another_data_set_is_not_said_to_know_nothing_of_this_one() -> None:
+    predictions = [prediction(n, base_loss=3.0 + n / 10, tuned_loss=1.0) for n in range(6)]
+    slices, short = aggregate(predictions, BOOTSTRAP), short_scores(predictions, BOOTSTRAP)
+    verdict = summarize(slices, short, demo=False, source="papers", trained_on_another=True)
+    assert verdict.headline == (
+        "This model was trained on another data set than the one here: papers called held out may be among those it "
+        "was trained on."
+    )
+
+
 def test_a_clear_loss_is_called_one() -> None:
     verdict = judged([prediction(n, base_loss=1.0, tuned_loss=2.0 + n / 10, tuned_answer="Nothing.") for n in range(6)])
     assert verdict.sentence.startswith(

@@ -129,6 +129,7 @@ def test_every_answer_has_the_headers_of_a_closed_page(client: Client) -> None:
         ({"origin": "https://attacker.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": "http://127.0.0.1:1"}, 403),
+        ({"origin": "http://["}, 403),
         ({"sec_fetch_site": "cross-site"}, 403),
         ({"sec_fetch_site": "same-site"}, 403),
         ({"content_type": "text/plain"}, 415),
