@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
 from figtune.dataset.cleaning import clean_sentence, depends_on_previous, without_leading_connective
-from figtune.dataset.references import FigureRef, cites, cites_others, is_main_subject, likens
+from figtune.dataset.references import FigureRef, cited_names, is_main_subject, likens
 from figtune.dataset.sentence_faults import is_pointer, points_at_figure, presents_a_part
 from figtune.dataset.sentences import count_words, is_closed, split_sentences
 from figtune.dataset.vocabulary import SAYS_LITTLE, STOPWORDS
@@ -165,24 +165,25 @@ def _telling_words(sentence: str) -> frozenset[str]:
 
 
 def _read(raw: str, ref: FigureRef, seen: str, removed: Counter[str]) -> _Sentence:
-    mentions_it = cites(raw, ref)
+    cited = cited_names(raw, ref.figure_type)
+    cites = ref.name in cited
     text = clean_sentence(raw, ref, removed)
-    if text is not None and (rule := _misfit(raw, text, ref, seen)):
+    if text is not None and (rule := _misfit(raw, text, ref, seen, cited)):
         removed[rule] += 1
         text = None
     return _Sentence(
         raw=raw,
         text=text,
         is_bare_pointer=text is not None and is_pointer(without_leading_connective(text)),
-        cites=mentions_it,
-        direct=mentions_it and is_main_subject(raw, ref),
-        cites_others=cites_others(raw, ref) or (not mentions_it and _ELSEWHERE.search(raw) is not None),
+        cites=cites,
+        direct=cites and is_main_subject(raw, ref),
+        cites_others=bool(cited - {ref.name}) or (not cites and _ELSEWHERE.search(raw) is not None),
     )
 
 
-def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
+def _misfit(raw: str, text: str, ref: FigureRef, seen: str, cited: Set[str]) -> str | None:
     """Return the rule against a sentence of body text, from which more must be kept out than from a caption."""
-    if cites_others(raw, ref) or likens(raw, ref):
+    if cited - {ref.name} or likens(raw, ref):
         return "other_figure_reference"
     if not is_closed(raw) or _FRAGMENT.match(text):
         return "broken_off"
@@ -202,7 +203,7 @@ def _misfit(raw: str, text: str, ref: FigureRef, seen: str) -> str | None:
         return "mostly_symbols"
     if _OF_OTHERS.search(text):
         return "citation_as_noun"
-    if not cites(raw, ref) and _ELSEWHERE.search(raw):
+    if ref.name not in cited and _ELSEWHERE.search(raw):
         return "table_reference"
     if any(map(text.__contains__, ("below", "above", "following"))) and _BELOW.search(text):
         return "text_reference"

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from figtune.dataset.references import FigureRef, normalize_self_references
 from figtune.dataset.sentence_faults import has_open_bracket, has_stray_reference, has_wrong_symbols, with_fixed_glyphs
-from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, split_sentences
+from figtune.dataset.sentences import ends_in_abbreviation, ends_in_function_word, is_closed, split_sentences
 from figtune.dataset.text_rules import RULE_GROUPS
 from figtune.dataset.vocabulary import BACK_REFERENCES, CONNECTIVES, CONNECTIVES_WITHOUT_COMMA
 
@@ -173,8 +173,9 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
     plain = normalize_self_references(sentence, ref)
     if plain != sentence:
         removed["own_reference"] += 1
-    for rules in RULE_GROUPS:
-        if not rules[0].may_match(plain.lower()):
+    lowered = plain.lower()
+    for signs, rules in RULE_GROUPS:
+        if not any(map(lowered.__contains__, signs)):
             continue
         for rule in rules:
             if not rule.pattern.search(plain):
@@ -183,6 +184,7 @@ def clean_sentence(sentence: str, ref: FigureRef, removed: Counter[str]) -> str 
             if rule.action == "drop":
                 return None
             plain = tidy(rule.pattern.sub(rule.replacement, plain))
+            lowered = plain.lower()
     plain = tidy(plain)
     if not re.search(r"[^\W\d_]{2}", plain):
         return None
@@ -257,7 +259,7 @@ def tidy(sentence: str) -> str:
         for pattern, replacement in _TIDY:
             sentence = pattern.sub(replacement, sentence)
     sentence = _capitalised(sentence)
-    return sentence if not sentence or re.search(r"[.!?][\"'”’)\]]*$", sentence) else f"{sentence}."
+    return sentence if not sentence or is_closed(sentence) else f"{sentence}."
 
 
 def _capitalised(sentence: str) -> str:

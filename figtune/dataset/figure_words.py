@@ -101,7 +101,7 @@ def _lines_in_order(labels: Sequence[str], boxes: Sequence[Box]) -> tuple[tuple[
 def _overlap(boxes: Sequence[Box]) -> bool:
     """Return True if a label lies over another, or between its parts: it is covered, or their order is unsure."""
     return any(
-        box.overlap(other) > _MOST_OVERLAP * min(box.area, other.area)
+        (shared := box.overlap(other)) and shared > _MOST_OVERLAP * min(box.area, other.area)
         for place, box in enumerate(boxes)
         for other in boxes[place + 1 :]
     )

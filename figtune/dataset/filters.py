@@ -96,10 +96,10 @@ def near_duplicate(kept: str, split: Split) -> RejectReason:
 def is_english(text: str) -> bool:
     """Return True if letters are mostly Latin and, in longer texts, one word in ten is an English function word."""
     letters = re.findall(r"[^\W\d_]", text)
-    latin = sum(letter.isascii() for letter in letters)
+    latin = sum(map(str.isascii, letters))
     if not letters or latin < _LATIN_SHARE * len(letters):
         return False
-    if all(letter.isascii() for letter in letters):
+    if latin == len(letters):
         words = re.findall(r"[a-z]+", text.lower())
         foreign = sum(word in FOREIGN_FUNCTION_WORDS for word in words)
         return foreign <= sum(word in ENGLISH_FUNCTION_WORDS for word in words)

@@ -73,26 +73,22 @@ def _label(ref: FigureRef) -> re.Pattern[str]:
     )
 
 
-def cites(sentence: str, ref: FigureRef) -> bool:
-    """Return True if the sentence refers to the figure, alone or among others."""
-    return any(ref.name in _names(found[0]) for found in _references(ref.figure_type).finditer(sentence))
-
-
-def cites_others(sentence: str, ref: FigureRef) -> bool:
-    """Return True if the sentence refers to another figure of the same type."""
-    return any(_names(found[0]) - {ref.name} for found in _references(ref.figure_type).finditer(sentence))
+def cited_names(sentence: str, figure_type: FigureType) -> set[str]:
+    """Return the names of the figures, or tables, that a sentence refers to; a range counts with its ends."""
+    references = _references(figure_type).finditer(sentence)
+    return {name for found in references for name in re.findall(_NUMBER, found[0])}
 
 
 def is_main_subject(sentence: str, ref: FigureRef) -> bool:
     """Return True if the main clause is about the figure, rather than a remark in brackets or after a comma."""
     outside = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)|,\s*(?:see|cf\.)[^,]*$", " ", _panels_bare(sentence))
     # "Our model, shown in Fig. 3, reads ..." speaks of the figure; "we modify our model, shown in Fig. 3." need not.
-    return cites(re.sub(rf"{_IN_PASSING}{_one_reference(ref)}(?=\s*[.;)]|$)", " ", outside), ref)
+    return ref.name in cited_names(_self_references(ref).remark.sub(" ", outside), ref.figure_type)
 
 
 def likens(sentence: str, ref: FigureRef) -> bool:
     """Return True if what the sentence is about is only likened to the figure: "similar to that on cars (Fig. 3)"."""
-    return re.search(rf"{_LIKE}[^.,;:]{{0,80}}?{_one_reference(ref)}", sentence) is not None
+    return _self_references(ref).likened.search(sentence) is not None
 
 
 def normalize_self_references(sentence: str, ref: FigureRef) -> str:
@@ -114,6 +110,8 @@ class _SelfReferences:
     pointer: re.Pattern[str]
     passing: re.Pattern[str]
     plain: re.Pattern[str]
+    remark: re.Pattern[str]
+    likened: re.Pattern[str]
 
 
 @lru_cache(maxsize=64)
@@ -131,6 +129,8 @@ def _self_references(ref: FigureRef) -> _SelfReferences:
         plain=re.compile(
             rf"(?:\b[Tt]he\s+)?{reference}(?:(?P<set_off>,)?\s*\(?\b(?P<place>(?i:{_PLACE}))\b\)?(?(set_off)(?P<after>,(?=\s))?))?"
         ),
+        remark=re.compile(rf"{_IN_PASSING}{reference}(?=\s*[.;)]|$)"),
+        likened=re.compile(rf"{_LIKE}[^.,;:]{{0,80}}?{reference}"),
     )
 
 
@@ -148,11 +148,6 @@ def _one_reference(ref: FigureRef) -> str:
     name = re.escape(ref.name)
     again = rf"\s*(?:,\s*and|,|and|&|-|–|to)\s*{name}\s?\(?[a-hA-H]\)?(?!\w)"
     return rf"\b{apart}{_HEADS[ref.figure_type]}\s*{name}(?P<panels>{_PANELS}(?:{again})*)?(?![\w])(?!\.\d)"
-
-
-def _names(reference: str) -> set[str]:
-    """Return the numbers in a reference; a range counts with its ends."""
-    return set(re.findall(_NUMBER, reference))
 
 
 def _panels_bare(sentence: str) -> str:

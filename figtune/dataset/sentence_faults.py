@@ -18,24 +18,29 @@ _FIXED_GLYPHS = (
     (re.compile(r"(?<=\d)\s?[◦∘]"), "°"),
 )
 _FLATTENED = re.compile(
-    # Single letters behind each other; a unit whose number was lost.
-    r"(?<![\w.'’])[b-z]\s[b-z]\s[b-z](?![\w.'’])|\b(?:than|least|most|exactly|approximately)\s(?:mm|cm|km|nm|µm|ms|kg|Hz|kHz|MHz|GHz)\b|"
-    # An arrow of a bad font, "A!B".
-    r"\w!\w|"
-    # Indices behind a letter, "Lcls"; an index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
-    r"\b[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
+    # Braces of a set, but not of {1, 2}. All others begin where a word begins or ends, which is looked for first.
+    r"\{(?!\d+(?:,\s?\d+)*\})|\b(?:"
+    # Single letters behind each other; a unit whose number was lost; an arrow of a bad font, "A!B".
+    r"(?<![.'’])[b-z]\s[b-z]\s[b-z](?![\w.'’])|(?:than|least|most|exactly|approximately)\s(?:mm|cm|km|nm|µm|ms|kg|Hz|kHz|MHz|GHz)\b|!\w|"
+    # Indices behind a letter, "Lcls".
+    r"[A-Zxyz](?:ref|gt|rec|ori|loc|deg|cls|adv|src|tgt|pred|rgb|max|min|avg|std|img|text|train|val|cop|sem|seg|inst|pos|"
     r"neg|loss|total|cond|global|local|coarse|fine|attn|feat|mask|init|proj|cross|recon)\b|"
-    r"[A-Za-z]\w*[−]\d|\b[a-zA-Zα-ωΑ-Ω]+,(?:\d|[a-z])(?!\w)|[α-ωΑ-Ω](?!m\b|s\b|L\b)[a-z]|\w→\w|\(·\)|\b[B-HJ-Z]\s[A-Z]{2,}\b|"
-    r"\b(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
-    r"\{(?!\d+(?:,\s?\d+)*\})|∥|\b[A-Z]\s\d[a-z]\b|\b[a-z]{2,}\d\s\d\b|[\w)]\s2\s[A-Z]\w?\b(?!\w)|"
-    r"(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|\bR\s?[A-Z](?:×|x)[A-Z]|\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
+    r"[a-zA-Zα-ωΑ-Ω]+,(?:\d|[a-z])(?!\w)|[B-HJ-Z]\s[A-Z]{2,}\b|"
+    r"(?!(?:In|If|It|Is|We|As|At|On|Of|To|By|No|So|Up|Or|An|Be|Do|He|Me|My|Us|Vs|Dr|Mr|Ms|Id|Ex|Hz|Wi|Fi|Al)\b)[A-Z][a-z]\b|"
+    r"[A-Z]\s\d[a-z]\b|[a-z]{2,}\d\s\d\b|(?<=[\w)]\s)2\s[A-Z]\w?\b(?!\w)|R\s?[A-Z](?:×|x)[A-Z])"
 )
+_FLATTENED_WITH_SIGNS = re.compile(
+    # An index with a sum in it, "Ft−1"; letters joined by an arrow, "Ot→t".
+    r"[A-Za-z]\w*−\d|[α-ωΑ-Ω](?!m\b|s\b|L\b)[a-z]|\w→\w|\(·\)|∥|(?<!\S)[À-ÖØ-ÞĀ-ɏ](?!\S)|"
+    r"\b[A-Z]\s?×\s?[A-Z]\w?\s?×"
+)
+"""The same, with signs that are not ASCII."""
 _LOST_INDEX = re.compile(
-    r"\b(?:L(?!l)[b-df-hj-np-tv-xz]|[FMN](?![gjlry])[b-df-hj-np-tv-xz]|D[b-df-gj-np-qs-tvxz]|W[b-df-gj-np-qs-tvxz]|X[b-df-hj-np-tv-xz]|"
+    r"\b(?:(?:L(?!l)[b-df-hj-np-tv-xz]|[FMN](?![gjlry])[b-df-hj-np-tv-xz]|D[b-df-gj-np-qs-tvxz]|W[b-df-gj-np-qs-tvxz]|X[b-df-hj-np-tv-xz]|"
     r"H[b-df-hj-np-tvxz]|Q[b-df-hj-np-tv-xz]|R[b-df-gj-np-tvxz]|I[hj]|Z[b-df-gj-np-tvxz]|T[b-dfgj-np-qtxz])[a-z]{1,8}\b"
     r"(?<!Mbps)(?<!Msec)(?<!Hrs)(?<!Mhz)(?<!Tbps)(?<!Xfmr)"
-    r"|(?<![\w./-])(?!(?:vs|th|rd|nd|st|km|cm|mm|kg|px|ms|ns|pt|fp|mb|gb|kb|fc|nm|bs|lr|mg|ml|ft|hr|xy|xz|yz|pp|db)\b)"
-    r"[b-df-hj-np-tv-xz]{2}(?![\w.'’/-])|\bas\s+et\b"
+    r"|(?<![./-])(?!(?:vs|th|rd|nd|st|km|cm|mm|kg|px|ms|ns|pt|fp|mb|gb|kb|fc|nm|bs|lr|mg|ml|ft|hr|xy|xz|yz|pp|db)\b)"
+    r"[b-df-hj-np-tv-xz]{2}(?![\w.'’/-])|as\s+et\b)"
 )
 """A capital before letters that begin no English word with it, or two consonants: the index of "L_stereo", of "z_t"
 lost its place."""
@@ -156,6 +161,8 @@ _LEADS_TO_FIGURE = frozenset(
 
 def with_fixed_glyphs(text: str) -> str:
     """Replace symbols of bad fonts whose meaning their neighbours leave no doubt of: `512⇥512` -> `512×512`."""
+    if text.isascii():
+        return text
     for pattern, sign in _FIXED_GLYPHS:
         text = pattern.sub(sign, text)
     return text
@@ -165,7 +172,7 @@ def has_wrong_symbols(sentence: str) -> bool:
     """Return True if symbols were lost, or so many are left that a formula stands flattened in the sentence."""
     if _FLATTENED.search(sentence) or _LOST_INDEX.search(sentence):
         return True
-    if not sentence.isascii() and any(map(_is_wrong, sentence)):
+    if not sentence.isascii() and (_FLATTENED_WITH_SIGNS.search(sentence) or any(map(_is_wrong, sentence))):
         return True
     tokens = sentence.split()
     variables = sum(_VARIABLE.match(token) is not None for token in tokens)
@@ -193,6 +200,8 @@ def has_stray_reference(sentence: str) -> bool:
     """Return True if "the figure" stands where a citation had no preposition: `the results the figure, which ...`."""
     if _UNNAMED_PANEL.search(sentence):
         return True
+    if not any(map(sentence.lower().__contains__, ("figure", "table", "panel"))):
+        return False
     return any(found["before"].lower() not in _LEADS_TO_FIGURE for found in _STRAY.finditer(sentence))
 
 

@@ -31,10 +31,11 @@ class Rule:
     """Replace what matches, or drop the whole sentence."""
     replacement: str = ""
 
-    def may_match(self, lowered: str) -> bool:
-        """Return False for a sentence, in lower case, that the pattern cannot match: much faster than to search it."""
-        signs = _SIGNS.get(self.name)
-        return signs is None or any(map(lowered.__contains__, signs))
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Texts one of which stands, in whatever case, in every sentence that the pattern matches: it takes much longer
+        to search than they."""
+        return _SIGNS.get(self.name, ("",))
 
 
 _SIGNS: dict[str, tuple[str, ...]] = {
@@ -42,9 +43,9 @@ _SIGNS: dict[str, tuple[str, ...]] = {
     "flattened_formula": ("=",),
     "latex_source": ("\\",),
     "address": ("http", "www.", "github", ".com/", ".org/", ".net/", ".io", ".ai/", ".edu/", "available"),
-    "citation": ("[", " al", "19", "20", "prior work", "ref"),
-    "citation_as_subject": ("[", " al", "19", "20", "prior work"),
-    "citation_as_noun": ("[", " al", "19", "20", "prior work"),
+    **dict.fromkeys(
+        ("citation", "citation_as_subject", "citation_as_noun"), ("[", "et al", "19", "20", "prior work", "ref")
+    ),
     "footnote_mark": (*"†‡§¶", *map(str, range(10))),
     "viewing_advice": ("view", "seen", "zoom", "enlarge"),
     "section_reference": ("sec", "chapter", "§"),
@@ -60,8 +61,14 @@ _SIGNS: dict[str, tuple[str, ...]] = {
         *("detail", "text", "paper", "section", "paragraph", "chapter", "as ", "below", "above", "page"),
     ),
     "bare_pointer": ("refer", "reader", "see", "cf."),
+    "about_the_paper": (
+        *("online", "source", "courtesy", "credit", "permission", "cc", "creative", "©", "copyright", "about"),
+        *("outline", "elaborate", "recap", "rest", "remainder", "section", "through", "consent", "contribution"),
+        "follows",
+    ),
+    "future_work": ("future", "explor", "investigat", "stud", "remain", "experiment", "arises"),
 }
-"""Texts one of which stands, in whatever case, in every sentence that a rule of this name matches."""
+"""Signs of the rules, by name. See `Rule.signs`."""
 _NUMBER = r"\(?(?:\d+(?:\.\d+)*|[A-Z](?:\.?\d+)*|[IVX]+)\)?(?![\w-])"
 _DIGITS = r"\(?[A-Z]?\.?\d+(?:\.\d+)*\)?[a-z]?(?!\w)"
 _JOINT = r"\s*(?:,\s*and|,|and|&|-|–|to|or)\s*"
@@ -163,7 +170,8 @@ RULES: tuple[Rule, ...] = (
     ),
     # Who did it: brackets go, authors and bare numbers used as nouns become "prior work".
     _replace("citation", rf"\s*\((?:(?:e\.g\.|i\.e\.|see|cf\.)?,?\s*)?{_CITED}(?:[,;]\s*{_CITED})*\)"),
-    _replace("citation", rf"(?i:{_NOUN_WANTED})\((?i:e\.g\.,?\s*)?{_AUTHOR_YEAR}\)", "prior work"),
+    # The bracket is looked for first: few places have one.
+    _replace("citation", rf"(?=\()(?i:{_NOUN_WANTED})\((?i:e\.g\.,?\s*)?{_AUTHOR_YEAR}\)", "prior work"),
     _replace("citation", rf"\s*\({_AUTHOR_YEAR}\)"),
     _replace("citation", rf"^In\s+{_CITED}(?:(?:,|\s+and)\s+{_CITED})*(?=\W*\w)", "In prior work"),
     # Whoever is cited as the subject is gone with the number, and "prior work proposed" tells nothing.
@@ -176,10 +184,10 @@ RULES: tuple[Rule, ...] = (
     _replace("citation", rf"{_AUTHORS}{_NUMBERS}", "prior work"),
     _replace(
         "citation",
-        rf"(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
+        rf"(?=\[)(?i:{_NOUN_WANTED}){_NOT_FROM_ZERO}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*",
         "prior work",
     ),
-    _replace("citation", rf"\s*{_NOT_A_RANGE}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*"),
+    _replace("citation", rf"(?=\s*\[)\s*{_NOT_A_RANGE}{_CITED}(?:(?:,|\s+and)\s*{_CITED})*"),
     # "Following prior work, we ...": the sentence stands without it.
     _replace(
         "citation",
@@ -305,7 +313,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _drop("bare_pointer", r"(?i)^(?:please\s+)?(?:see|refer\s+to|cf\.)\s+(?:the\s+(?:figure|table)|panels?)\b"),
 )
-RULE_GROUPS: tuple[tuple[Rule, ...], ...] = tuple(
-    tuple(rules) for _, rules in groupby(RULES, key=lambda rule: rule.name)
+RULE_GROUPS: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = tuple(
+    (signs, tuple(rules)) for signs, rules in groupby(RULES, key=lambda rule: rule.signs)
 )
-"""The rules in their order, those of one name that follow each other together: they need the same signs."""
+"""The rules in their order, those that follow each other and have the same signs together, behind these."""
