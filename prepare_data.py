@@ -60,6 +60,10 @@ def describe(config: Config) -> Stage:
 
 def run(config: Config) -> StageSummary:
     """Make WORK/dataset if it is not current; export it where that is asked for."""
+    if not config.data.source:
+        from figtune.dataset.content_folder import log_other_papers
+
+        log_other_papers(config.content_dir, config.pdf_dir)
     summary = run_if_stale(
         describe(config), partial(_produce, config), lock_folders=(config.work_dir,), force=config.force
     )

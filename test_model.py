@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from config import Config, parse
+from config import PREPARE, Config, parse
 from figtune.core import commands
 from figtune.core.artifacts import Dependency, Stage
 from figtune.core.cli import StageScript, run_cli, run_stages
@@ -24,6 +24,7 @@ from figtune.core.distributed import run_distributed
 from figtune.core.log import print_result
 from figtune.core.settings import flatten, require
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
+from figtune.core.upstream import settings_of_result
 from figtune.dataset.records import EXAMPLES_READ
 from figtune.inference.adapter_record import adapter_fingerprint
 from figtune.metrics.records import EVALUATION_CONTENTS, EVALUATION_VERSION, REPORT_FILE
@@ -100,14 +101,15 @@ def _asked_for(config: Config) -> tuple[str, Callable[[Config], StageResult]] | 
 
 def _talk(config: Config) -> StageResult:
     from figtune.inference.ask import ask_about
-    from figtune.inference.paper_figures import PromptSpec
+    from figtune.inference.paper_figures import ExampleSettings, spec_as_trained
     from figtune.inference.serve import serve
     from figtune.inference.settings import InferenceSettings
 
     test = config.test
-    given = config.data.prompt if config.data.source else None
+    trained = settings_of_result(config.output_dir, config)
     settings = InferenceSettings(config.device, test.batch_size, test, config.extract, config.strict, test.unquantized)
-    spec = PromptSpec(task=config.task, custom_prompt=config.prompt, dataset_prompt=given, prepare=config.prepare)
+    given, of_training = ExampleSettings(config.data, config.prepare), ExampleSettings(trained.data, trained.prepare)
+    spec = spec_as_trained(config.task, config.prompt, given, of_training, PREPARE)
     if config.test_image is None:
         serve(config.output_dir, spec, settings, config.access)
         return StageResult(counts={"page served": 1})

@@ -26,12 +26,11 @@ from figtune.core.distributed import is_rank_zero, run_distributed
 from figtune.core.io import write_bytes
 from figtune.core.settings import encode, flatten
 from figtune.core.stages import StageResult, StageSummary, run_if_stale
-from figtune.core.upstream import with_upstream_settings
+from figtune.core.upstream import RESULT_SETTINGS_FILE, with_upstream_settings
 from figtune.export.post_training import post_training_stages
 from figtune.models.availability import check_base, check_launch_and_device
 
 SCRIPT_FILE = "train_model.py"
-CONFIG_FILE = "config.json"
 
 _WATCHING = "train.trackers"
 """Changes nothing of what is made."""
@@ -52,7 +51,7 @@ def describe(config: Config) -> Stage:
             Dependency(stage="prepare", folder=config.dataset_dir, command=commands.PREPARE, reads=LEARNED_FROM),
             Dependency(stage="setup", folder=config.model_dir, command=commands.SETUP),
         ),
-        outputs=(*OUTPUT_CONTENTS, CONFIG_FILE),
+        outputs=(*OUTPUT_CONTENTS, RESULT_SETTINGS_FILE),
         staging_folder=config.output_dir / ".partial-results",
         html_pages=(CURVES_FILE,),
     )
@@ -112,9 +111,8 @@ def _produce(config: Config, folder: Path) -> StageResult:
         budget=budget,
     )
     if is_rank_zero():
-        write_bytes(
-            folder / CONFIG_FILE, encode(replace(with_upstream_settings(config, describe(config)), serve_password=None))
-        )
+        used = with_upstream_settings(config, describe(config))
+        write_bytes(folder / RESULT_SETTINGS_FILE, encode(replace(used, serve_password=None)))
     return StageResult(counts={"examples": summary.examples, "steps": summary.steps, "shortened": summary.truncated})
 
 

@@ -16,14 +16,16 @@ import msgspec
 
 from figtune.core import commands
 from figtune.core.artifacts import Manifest, Stage, changed_settings, read_manifest, shortened
-from figtune.core.errors import UsageError
-from figtune.core.settings import RunSettings, Value, flatten, with_values
+from figtune.core.errors import InputError, UsageError
+from figtune.core.settings import RunSettings, Value, flatten, read_settings, with_values
 from figtune.core.stages import PlannedStage
 
 logger = logging.getLogger(__name__)
 
 Settings = TypeVar("Settings", bound=RunSettings)
 
+RESULT_SETTINGS_FILE = "config.json"
+"""Settings that a result was made with, beside it."""
 _LEFT_OUT: Mapping[str, Mapping[str, Value]] = {"prepare": {"data.source": ""}}
 """Settings that the manifest of a stage leaves out where they have this value."""
 
@@ -70,6 +72,14 @@ def with_upstream_settings(settings: Settings, stage: Stage) -> Settings:
         return with_values(settings, recorded)
     except (msgspec.ValidationError, UsageError):
         return settings
+
+
+def settings_of_result(folder: Path, given: Settings) -> Settings:
+    """Return the settings that the result in a folder was made with; those given where it tells none that are any."""
+    try:
+        return read_settings(folder / RESULT_SETTINGS_FILE, given)
+    except (InputError, UsageError):
+        return given
 
 
 def _changes(upstream: _Upstream, given: Mapping[str, Value]) -> str:

@@ -71,6 +71,19 @@ def find_pdfs(pdf_dir: Path) -> list[PdfFile]:
     ]
 
 
+def pdf_names(pdf_dir: Path) -> set[str]:
+    """Return the relative paths of all PDFs below a folder, as `PdfFile` has them, without reading any.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    return {_name_of(path, pdf_dir) for path in _pdf_paths(pdf_dir)}
+
+
+def _name_of(path: Path, pdf_dir: Path) -> str:
+    return printable(path.relative_to(pdf_dir).as_posix())
+
+
 def _pdf_paths(pdf_dir: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(pdf_dir, onerror=_refuse_folder):
         for name in names:
@@ -107,8 +120,7 @@ def _source(path: Path, pdf_dir: Path) -> PdfFile:
             problem = "not a regular file"
     except OSError as error:
         problem = unreadable(error)
-    file = printable(path.relative_to(pdf_dir).as_posix())
-    return PdfFile(path=path, file=file, sha256=digest, unreadable=problem)
+    return PdfFile(path=path, file=_name_of(path, pdf_dir), sha256=digest, unreadable=problem)
 
 
 def unreadable(error: OSError) -> str:

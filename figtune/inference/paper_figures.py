@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from figtune.core.jsonl import read_records
 from figtune.dataset.build_examples import figure_prompt
 from figtune.dataset.figure_context import build_context, build_extra_context, first_sentence
 from figtune.dataset.records import Task
-from figtune.dataset.settings import PrepareSettings
+from figtune.dataset.settings import DataSettings, PrepareSettings
 from figtune.dataset.task_prompts import plain_request, task_entry
 from figtune.extraction.extract_folder import extract_folder
 from figtune.extraction.extract_paper import extract_paper
@@ -122,6 +122,10 @@ def list_figures(figures: Sequence[FigureRecord]) -> str:
     return "; ".join(parts)
 
 
+_PROMPT_SETTINGS = ("max_context_words", "figure_words", "other_captions")
+"""Settings of preparation that say what a prompt about a figure tells."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptSpec:
     """Choice of the prompt to build."""
@@ -157,3 +161,35 @@ class PromptSpec:
                 f"{entry.name} was trained with {entry.prompt_context} in the prompt, which an image alone lacks; "
                 "ask about the paper with --test_image PAPER.pdf --figure 3, or write them into --prompt"
             )
+
+
+@dataclass(frozen=True)
+class ExampleSettings:
+    """Settings that prompts of examples follow from."""
+
+    data: DataSettings
+    prepare: PrepareSettings
+
+
+def spec_as_trained(
+    task: Task,
+    custom_prompt: str | None,
+    given: ExampleSettings,
+    trained: ExampleSettings,
+    constants: PrepareSettings,
+) -> PromptSpec:
+    """Return what to ask: as the model was trained, but for what is given now.
+
+    Args:
+        constants: values of settings that nobody has given.
+    """
+    data = given.data if given.data.source else trained.data
+    untouched = [name for name in _PROMPT_SETTINGS if getattr(given.prepare, name) == getattr(constants, name)]
+    if custom_prompt is None and data.source and not given.data.source:
+        logger.info(f'asked as the rows of {data.source}, which the model was trained on: "{data.prompt}"')
+    return PromptSpec(
+        task=task,
+        custom_prompt=custom_prompt,
+        dataset_prompt=data.prompt if data.source else None,
+        prepare=replace(given.prepare, **{name: getattr(trained.prepare, name) for name in untouched}),
+    )

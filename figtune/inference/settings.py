@@ -44,7 +44,8 @@ class AskSettings(RunSettings):
     answers: Path | None
     """A file for the lines about a folder, where an interrupted run carries on; left out, they go to stdout."""
     prompt: str | None
-    """Question about --test_image; left out, what --task asks, or --data.prompt where there is a --data.source."""
+    """Question about --test_image; left out, what --task asks, or the prompt of the data set
+    that the model was trained on."""
     task: Task
     """Task asked about --test_image where there is no --prompt."""
     serve: bool

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from figtune.core.artifacts import Stage
 from figtune.core.errors import ArtifactMissingError, InputError, NothingProducedError
 from figtune.core.jsonl import read_records, write_records
+from figtune.core.stages import StageResult, run_if_stale
 from figtune.dataset.build_from_papers import prepare_examples
+from figtune.dataset.content_folder import log_other_papers
 from figtune.dataset.figure_context import build_context
 from figtune.dataset.records import REJECTED_FILE, SPLITS, Example, Rejection, Split, Task
 from figtune.dataset.settings import PrepareSettings
@@ -396,3 +399,29 @@ def test_prompts_of_texts_tell_words_and_other_captions_where_asked_to(tmp_path:
         else:
             other = "Masks of cars at night." if "figure-1" in example_id else "Overview of the network."
             assert added == f"Words in the figure: Image Encoder Tokens Decoder Text\nOther captions: {other}\n"
+
+
+@each_row(
+    ("extracted", "there", "said"),
+    [
+        ("a.pdf b.pdf", "a.pdf b.pdf", ""),
+        ("a.pdf", "a.pdf b.pdf more/c.PDF", "it lacks 2 of them; make it anew with: python extract_content.py"),
+        ("a.pdf b.pdf", "a.pdf", "it has 1 others; make"),
+        ("a.pdf", "b.pdf", "it lacks 1 of them, it has 1 others; make"),
+        ("a.pdf", "", ""),
+    ],
+)
+def test_papers_that_were_not_extracted_are_counted(
+    extracted: str, there: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, papers = tmp_path / "content", tmp_path / "papers"
+    files = dict.fromkeys(extracted.split(), "sha256")
+    stage = Stage(name="extract", version=1, folder=content, command="e", settings={}, files=files, outputs=())
+    run_if_stale(stage, lambda _: StageResult(counts={}), lock_folders=(tmp_path,), force=False)
+    for name in there.split():
+        (papers / name).parent.mkdir(parents=True, exist_ok=True)
+        (papers / name).touch()
+    capsys.readouterr()
+    log_other_papers(content, papers)
+    printed = capsys.readouterr().err
+    assert said in printed if said else not printed
