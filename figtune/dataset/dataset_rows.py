@@ -18,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from figtune.core.errors import InputError
-from figtune.dataset.settings import DataSettings
+from figtune.dataset.settings import TABLE_SUFFIXES, DataSettings
 
 logger = logging.getLogger(__name__)
 
@@ -138,13 +138,23 @@ def _require_columns(cells: Mapping[str, object], data: DataSettings) -> None:
     for flag, name in data.columns.items():
         if name not in cells and not _has(cells, name.split(".")):
             has = ", ".join(_names(cells)) or "none"
-            raise InputError(f'{source} has no column "{name}"; it has {has}', f"name another with {flag}")
+            remedy = f"name another with {flag}"
+            if tables := _tables_in(data.path):
+                remedy += f", or give a table in it: --data.source {tables[0]}"
+            raise InputError(f'{source} has no column "{name}"; it has {has}', remedy)
         head, *below = name.split(".")
         if name not in cells and _is_conversation(cells[head]) and not below[0].isdecimal():
             one = ", ".join(_names({head: cells[head]}))
             raise InputError(
                 f'{source}: the column "{head}" holds turns of a conversation', f"name one turn, as in {one}"
             )
+
+
+def _tables_in(folder: Path | None) -> list[Path]:
+    """Return the tables of a folder: beside many pictures they are not read unless they are called metadata."""
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
 
 
 def _has(value: object, keys: Sequence[str]) -> bool:

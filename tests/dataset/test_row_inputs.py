@@ -183,6 +183,15 @@ def test_what_is_nested_is_named_with_what_can_be_typed(
         prepare(source, tmp_path / "dataset", TRAIN_ONLY, replace(NO_ID, target_column=target))
 
 
+def test_a_table_beside_many_pictures_is_named(tmp_path: Path) -> None:
+    rows = [{"image": name, "caption": TEXT} for name in pictures(tmp_path, 3)]
+    table = jsonl(tmp_path, rows)
+    with pytest.raises(InputError, match="it has image") as refused:
+        prepare(tmp_path, tmp_path / "dataset", TRAIN_ONLY, NO_ID)
+    assert str(refused.value).endswith(f"or give a table in it: --data.source {table}")
+    assert len(prepare(table, tmp_path / "dataset", TRAIN_ONLY, NO_ID).examples["train"]) == 3
+
+
 def test_the_annotation_file_of_coco_is_named_as_that(tmp_path: Path) -> None:
     file = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1, "caption": TEXT}]}
     (tmp_path / "captions.json").write_text(json.dumps(file), encoding="utf-8")
