@@ -77,10 +77,19 @@ def _postfix(logs: dict[str, float]) -> str:
 
 
 class CheckpointCallback(TrainerCallback):
-    """Marks each checkpoint complete once all its files are written."""
+    """Makes room for each checkpoint, and marks it complete once all its files are written."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Make room for the checkpoint that the Trainer writes next."""
+        if control.should_save:
+            if distributed.is_rank_zero():
+                self._checkpoints.make_room(state.global_step)
+            distributed.barrier()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint that the Trainer has just written."""

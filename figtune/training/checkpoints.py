@@ -43,8 +43,20 @@ class Checkpoints:
         found = self._ours()
         return found[-1] if found else None
 
+    def make_room(self, step: int) -> None:
+        """Remove another run's checkpoint of the same step, before its files are mixed with those of this one."""
+        if not self._is_ours(self.at(step)):
+            shutil.rmtree(self.at(step), ignore_errors=True)
+
+    @property
+    def of_another_run(self) -> Path | None:
+        """Newest checkpoint to resume another run from, one of other data, model or settings; None beside ours."""
+        others = [] if self._ours() else [checkpoint for checkpoint in self._all() if _run_of(checkpoint)]
+        return others[-1] if others else None
+
     def tidy(self) -> None:
-        """Remove incomplete, foreign and superfluous checkpoints."""
+        """Remove incomplete and superfluous checkpoints; those of another run as soon as there is one of ours: until
+        then that run can be carried on."""
         kept = self._kept()
         for checkpoint in self._all():
             if checkpoint not in kept:
@@ -57,7 +69,7 @@ class Checkpoints:
     def _kept(self) -> list[Path]:
         ours = self._ours()
         if not ours:
-            return []
+            return [checkpoint for checkpoint in self._all() if _run_of(checkpoint)]
         newest = ours[-1]
         best = self.at(best_step(state_of(newest).log_history) or step_of(newest))
         others = [checkpoint for checkpoint in ours if checkpoint not in (best, newest)]
@@ -68,13 +80,18 @@ class Checkpoints:
         return [checkpoint for checkpoint in self._all() if self._is_ours(checkpoint)]
 
     def _is_ours(self, checkpoint: Path) -> bool:
-        marker = checkpoint / _MARKER
-        return marker.is_file() and marker.read_text(encoding="utf-8").strip() == self.run_id
+        return _run_of(checkpoint) == self.run_id
 
     def _all(self) -> list[Path]:
         """Return all checkpoint folders, oldest first."""
         found = [path for path in self.folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
         return sorted(found, key=step_of)
+
+
+def _run_of(checkpoint: Path) -> str:
+    """Return the identity of the run that a checkpoint is of; empty where it is incomplete."""
+    marker = checkpoint / _MARKER
+    return marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
 
 
 def step_of(checkpoint: Path) -> int:

@@ -126,6 +126,12 @@ def _start_or_resume(context: RunContext) -> RunResult:
     """Train from the newest checkpoint, or from the beginning."""
     if is_rank_zero():
         context.checkpoints.tidy()
+        if (other := context.checkpoints.of_another_run) is not None:
+            logger.warning(
+                f"train: begins anew; {other.parent} has checkpoints of other data, model or settings up to step "
+                f"{step_of(other):,}, which the first one of this run replaces: to carry them on, interrupt and give "
+                "the same flags as then"
+            )
     barrier()
     start = context.checkpoints.newest()
     step = step_of(start) if start else 0

@@ -153,11 +153,15 @@ def test_a_killed_run_carries_on_to_the_same_bytes(
     assert contents(output) == contents(finished[0])
 
 
-def test_a_checkpoint_of_another_recipe_is_not_carried_on(dataset: Path, model: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_not_carried_on(
+    dataset: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     foreign = tmp_path / "checkpoints" / "checkpoint-6"
     foreign.mkdir(parents=True)
     (foreign / "complete").write_text("another run\n")
+    capsys.readouterr()
     assert run(dataset, model, tmp_path, dataclasses.replace(SETTINGS, epochs=1)).resumed_from == 0
+    assert "has checkpoints of other data, model or settings up to step 6, which" in capsys.readouterr().err
     assert not foreign.exists()
 
 
