@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from figtune.dataset.figure_words import is_garbled
 from figtune.dataset.vocabulary import COMPONENT_WORDS, GENERIC_SINGLE_WORDS, NON_EDGE_WORDS
@@ -34,7 +34,7 @@ def component_names(figure_text: str, spoken: str) -> tuple[str, ...]:
     """
     text = " ".join(spoken.casefold().split())
     names: dict[str, str] = {}
-    known = {*re.findall(r"[^\W_]+", text), *COMPONENT_WORDS}
+    known = " ".join(("", *re.findall(r"[^\W_]+", text), *COMPONENT_WORDS))
     for label in _labels([_plain(line) for line in figure_text.splitlines()], text):
         if _is_name(label) and not is_garbled(label) and _is_spoken_of(label, known):
             names.setdefault(label.casefold().removesuffix("s"), label)
@@ -97,7 +97,7 @@ def _joined(label: str, following: str, spoken: str) -> str:
     return joined if joined.casefold() in spoken else ""
 
 
-def _is_spoken_of(label: str, known: Collection[str]) -> bool:
+def _is_spoken_of(label: str, known: str) -> bool:
     """Return True for several words, a name in capitals, and a word that the paper uses about the figure or any other.
 
     What an input shows, "Bricks", is printed in a drawing as large as the names of its components.
@@ -105,7 +105,7 @@ def _is_spoken_of(label: str, known: Collection[str]) -> bool:
     if " " in label or not label.istitle():
         return True
     stems = [part[: max(_SHORTEST_STEM, len(part) - 2)] for part in re.split(r"[-/]", label.casefold())]
-    return any(word.startswith(stem) for stem in stems for word in known if stem)
+    return any(f" {stem}" in known for stem in stems if stem)
 
 
 def _is_name(label: str) -> bool:
