@@ -17,6 +17,7 @@ from pathlib import Path
 from figtune.core.errors import ResourceError, shortages_explained
 from figtune.core.jsonl import read_records
 from figtune.core.log import progress_bar
+from figtune.core.number_format import count
 from figtune.core.worker_pool import TaskFailure, TaskLimits
 from figtune.extraction.merge_results import (
     ExtractionCounts,
@@ -59,6 +60,8 @@ __all__ = [
     "pdf_hashes",
 ]
 
+_LIMIT_FLAGS = {"takes longer than": "--extract.timeout_seconds", "needs more than": "--extract.memory_mb"}
+"""Settings to raise, by the beginning of the reason for a failure."""
 _SHOWN = 5
 """Papers of each kind that are named."""
 
@@ -96,7 +99,7 @@ def extract_folder(
     sources = find_pdfs(pdf_dir)
     if linked := linked_folders(pdf_dir):
         more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
-        logger.warning(f"left out: {linked[0]!a}{more}: folders behind symbolic links, which may lead in circles")
+        logger.warning(f"left out: {linked[0]!r}{more}: folders behind symbolic links, which may lead in circles")
     recipe = ExtractionParams(
         version=EXTRACTION_VERSION,
         dpi=settings.dpi,
@@ -148,7 +151,7 @@ def _extract_all(
             if isinstance(done.outcome, WriteFailure):
                 raise OSError(done.outcome.number, done.outcome.text, done.outcome.filename)
             if isinstance(done.outcome, TaskFailure) and done.outcome.kind == "killed":
-                killed.append(f"{done.task.source.file!a}: {done.outcome.reason}")
+                killed.append(f"{done.task.source.file!r}: {done.outcome.reason}")
                 continue
             source, result = done.task.source, _result(done.task.source, done.outcome)
             limits_hit = limits if isinstance(done.outcome, TaskFailure) else None
@@ -172,7 +175,7 @@ def _result(source: PdfFile, outcome: PaperResult | TaskFailure) -> PaperResult:
 
 
 def log_failures(content_dir: Path, made_by: str) -> None:
-    """Tell the first few of each kind with their reasons, and where to find the others."""
+    """Log the first few of each kind with their reasons, where to find the others, and which limits to raise."""
     papers = read_records(content_dir / PAPERS_FILE, PaperRecord, made_by)
     for name, chosen in (
         ("failed", [paper for paper in papers if paper.status == "failed"]),
@@ -180,6 +183,9 @@ def log_failures(content_dir: Path, made_by: str) -> None:
         ("unclear", [paper for paper in papers if paper.unclear and not paper.repaired]),
     ):
         for paper in chosen[:_SHOWN]:
-            logger.warning(f"{name}: {paper.file!a}: {paper.reason}")
+            logger.warning(f"{name}: {paper.file!r}: {paper.reason}")
         if len(chosen) > _SHOWN:
             logger.warning(f"{name}: {len(chosen) - _SHOWN} more, each with its reason in {content_dir / PAPERS_FILE}")
+    for words, flag in _LIMIT_FLAGS.items():
+        if number := sum(paper.status == "failed" and paper.reason.startswith(words) for paper in papers):
+            logger.warning(f"{count(number, 'papers')} reached a limit: raise {flag}, and run the same command again")

@@ -20,7 +20,13 @@ from config import EXTRACT
 from figtune.core.errors import ExitCode, InputError, ResourceError
 from figtune.core.jsonl import read_records
 from figtune.extraction import extract_folder as batch
-from figtune.extraction.extract_folder import CONTENT_FILES, ExtractionCounts, extract_folder, pdf_hashes
+from figtune.extraction.extract_folder import (
+    CONTENT_FILES,
+    ExtractionCounts,
+    extract_folder,
+    log_failures,
+    pdf_hashes,
+)
 from figtune.extraction.paper_cache import CACHE_FOLDER, ExtractionTask, PaperResult
 from figtune.extraction.records import PAPERS_FILE, PaperRecord
 from figtune.extraction.worker import run_locally
@@ -110,6 +116,31 @@ def test_whatever_a_paper_does_costs_that_paper_only(pdf_dir: Path, content: Pat
     assert re.fullmatch(r"a fault of this program at extractors.py:\d+: ValueError: a case nobody thought of", fault)
     assert [file for file, paper in records.items() if paper.status == "ok"] == ["a.pdf", "b.PDF", "deeper/c.pdf"]
     assert (counts.ok, counts.failed) == (3, len(reasons) + 1)
+
+
+def test_the_setting_of_a_limit_that_papers_reached_is_named(
+    pdf_dir: Path, content: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pdf_dir / "loop.pdf").write_bytes(b"loop")
+    run(pdf_dir, content, timeout_s=1)
+    capsys.readouterr()
+    log_failures(content, "python extract_content.py")
+    said = capsys.readouterr().err
+    assert re.search(r"\d papers? reached a limit: raise --extract\.timeout_seconds, and run the same command", said)
+
+
+def test_names_of_papers_are_shown_as_they_are_written(
+    pdf_dir: Path, content: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("schön.pdf", "論文.pdf", "red\x1b[31m.pdf"):
+        (pdf_dir / name).symlink_to("nowhere")
+    run(pdf_dir, content)
+    capsys.readouterr()
+    log_failures(content, "python extract_content.py")
+    said = capsys.readouterr().err
+    assert "'schön.pdf'" in said
+    assert "'論文.pdf'" in said
+    assert "'red\\x1b[31m.pdf'" in said
 
 
 def test_nothing_is_left_of_a_paper_that_failed(pdf_dir: Path, content: Path) -> None:
