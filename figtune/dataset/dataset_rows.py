@@ -26,8 +26,9 @@ _ID_FLAG = "--data.id_column"
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _MIDNIGHT = " 00:00:00"
 _LINE_END = re.compile(r"\r\n?")
-_NEVER_PRINTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
-"""Control characters, escapes of terminals among them, and byte order marks: no text that a model should learn."""
+_NEVER_PRINTED = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+"""Control sequences of terminals (ECMA-48, 5.4), such as colours, whole; other control characters and byte order marks.
+No text that a model should learn."""
 
 CSV_SUFFIXES = frozenset((".csv", ".tsv"))
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

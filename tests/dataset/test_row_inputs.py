@@ -330,7 +330,10 @@ def test_what_is_stored_is_what_is_judged_and_seen(tmp_path: Path, form: str) ->
 @each_row(
     ("text", "kept", "counted"),
     [
-        (f"\x00{TEXT}\x1b[31m\x07", f"{TEXT}[31m", True),
+        (f"\x00{TEXT}\x07", TEXT, True),
+        (f"\x1b[1;31m{TEXT}\x1b[0m", TEXT, True),
+        (f"{TEXT}\x1b", TEXT, True),
+        (f"[1] {TEXT}", f"[1] {TEXT}", False),
         (f"\ufeff {TEXT}", TEXT, True),
         ("Two lines\r\nof a caption\ras files have them.", "Two lines\nof a caption\nas files have them.", False),
         (JOINED, JOINED, False),
