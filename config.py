@@ -23,6 +23,7 @@ from figtune.export.post_training import ExportSettings
 from figtune.extraction.settings import ExtractSettings
 from figtune.inference.settings import AskSettings
 from figtune.layout.caption_labels import FIGURE_LABELS, TABLE_LABELS
+from figtune.models.lora_targets import targets_of
 from figtune.models.records import Quantization
 from figtune.models.settings import AdapterSettings, ModelSettings
 from figtune.training.memory_budget import parse_size
@@ -134,6 +135,7 @@ with settings.one_line_errors("config.py"):
         visual_weight=0.0,
         learning_rate=LEARNING_RATE,
         projector_learning_rate=0.0,
+        fit_projector=False,
         scheduler="cosine",
         warmup_fraction=0.03,
         optimizer="adamw",
@@ -232,6 +234,8 @@ class Config(ExportSettings, AskSettings):
         alone = self.test_image is None and not self.serve
         check_pair(not self.compare or alone, "compare", "without --test_image and --serve")
         check_pair(not self.review or not self.serve, "review", "without --serve")
+        trains_projector = not self.train.fit_projector or "projector" in targets_of(self.adapter).parts
+        check_pair(trains_projector, "train.fit_projector", "with projector among the --adapter.targets")
 
 
 def _demo() -> Config:

@@ -12,7 +12,7 @@ What a family states:
 - images: `image_layout` (image tokens of an image of a given size), `image_inputs` (the tensors that the vision encoder
   takes; those of several images are concatenated on the first axis, never stacked), `features` (float[T, V], T image
   tokens before the projector, what is cached), `embeddings` (float[T, D], what the decoder reads in place of image
-  tokens), `image_settings` (by which their number is chosen) and `fitted_image` for servers;
+  tokens, by `projector_matrix`), `image_settings` (by which their number is chosen) and `fitted_image` for servers;
 - text: `tokenize` (image block and prompt), `completion_lead`, `stop_ids`, `chat_template`; where `converts_to_gguf`,
   `gguf_template` and `ollama_template`;
 - attention: `PromptTokens.bidirectional` marks runs of tokens that attend to each other in both directions, a block for
@@ -133,10 +133,8 @@ class TokenizedExample:
 
 
 def fit_to_size(image: Image.Image, fit: ImageFit, size: tuple[int, int]) -> Image.Image:
-    """Return an RGB image as an image processor that resizes to `size`, width and height in pixels, should get it.
-
-    "letterbox": of that size, with white borders, proportions kept. "squash": as it is; the processor resizes it
-    whatever its proportions.
+    """Return an RGB image as an image processor that resizes to `size`, width and height in pixels, should get it:
+    for "letterbox" of that size, with white borders and its proportions kept; for "squash" as it is.
     """
     from figtune.core.image_decoding import letterbox
 
@@ -291,12 +289,20 @@ class Family(ABC):
     def features(self, model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what the vision encoder makes of images, just before the projector: float[T, V], T over all images."""
 
-    @abstractmethod
     def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
         """Return what the decoder reads in place of image tokens, float[T, D], of `features`: float[T, V].
 
         Computed in the projector's own dtype: float32 where it is trained.
         """
+        return self.projector_inputs(model, features) @ self.projector_matrix(model)
+
+    @abstractmethod
+    def projector_matrix(self, model: PreTrainedModel) -> Tensor:
+        """Return the projector's only matrix, float[V, D]: a view of its weights."""
+
+    def projector_inputs(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Return what the projector multiplies by its matrix, float[T, V], of `features`: float[T, V]."""
+        return features.to(self.projector_matrix(model).dtype)
 
     def image_embeddings(self, model: PreTrainedModel, images: Mapping[str, Tensor]) -> Tensor:
         """Return the embeddings, float[T, D], of images given by cached features or by the encoder's inputs."""
@@ -316,11 +322,7 @@ class Family(ABC):
         return {"inputs_embeds": embedded.index_put(places, embeddings.to(embedded.dtype))}
 
     def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
-        """Return the layer types in which `PromptTokens.bidirectional` counts; the others are causal.
-
-        Args:
-            decoder: configuration of the text decoder, by which models of one family may differ.
-        """
+        """Return the layer types of a text decoder in which `PromptTokens.bidirectional` counts; others are causal."""
         del decoder
         return frozenset((FULL, SLIDING))
 
@@ -351,11 +353,9 @@ class Family(ABC):
         return BaseModelOutputWithPooling(pooler_output=embeddings)
 
     def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-        """Return what the library's own `forward` and `generate` take besides ids and mask.
+        """Return what the library's own `forward` and `generate` take besides ids and `attention_mask`.
 
-        Args:
-            bidirectional: bool[B, L]
-            attention_mask: int64[B, L], 0 on padding.
+        Both arguments are [B, L]; the mask is int64, 0 on padding.
         """
         del bidirectional, attention_mask
         return {}

@@ -154,12 +154,15 @@ class Gemma3(Family):
         pooled: Tensor = projector.avg_pool(squares).flatten(2).transpose(1, 2).flatten(0, 1)
         return pooled
 
-    def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
-        """Return norm and projection."""
-        projector = model.model.multi_modal_projector
-        weight: Tensor = projector.mm_input_projection_weight
-        embedded: Tensor = projector.mm_soft_emb_norm(features.to(weight.dtype)) @ weight
-        return embedded
+    def projector_matrix(self, model: PreTrainedModel) -> Tensor:
+        """Return it as it is."""
+        matrix: Tensor = model.model.multi_modal_projector.mm_input_projection_weight
+        return matrix
+
+    def projector_inputs(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Return features after the norm."""
+        normed: Tensor = model.model.multi_modal_projector.mm_soft_emb_norm(super().projector_inputs(model, features))
+        return normed
 
     def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """Return token types: 1 on soft tokens, each run of which is one bidirectional block."""

@@ -153,12 +153,16 @@ class Gemma4(Family):
         ).last_hidden_state
         return found
 
-    def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
-        """Return norm and projection."""
-        projector = model.model.embed_vision
-        projection = projector.embedding_projection
-        embedded: Tensor = projection(projector.embedding_pre_projection_norm(features.to(projection.weight.dtype)))
-        return embedded
+    def projector_matrix(self, model: PreTrainedModel) -> Tensor:
+        """Return the weights of the linear layer, transposed."""
+        matrix: Tensor = model.model.embed_vision.embedding_projection.weight.T
+        return matrix
+
+    def projector_inputs(self, model: PreTrainedModel, features: Tensor) -> Tensor:
+        """Return features after the norm."""
+        norm = model.model.embed_vision.embedding_pre_projection_norm
+        normed: Tensor = norm(super().projector_inputs(model, features))
+        return normed
 
     def bidirectional_layers(self, decoder: PreTrainedConfig) -> frozenset[str]:
         """Return the sliding layers for the larger models, and none for E2B and E4B."""

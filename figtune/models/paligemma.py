@@ -75,9 +75,13 @@ class PaliGemma(Family):
 
     def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
         """Return a linear projection."""
-        projector = model.model.multi_modal_projector
-        embedded: Tensor = projector(features.to(projector.linear.weight.dtype))
+        embedded: Tensor = model.model.multi_modal_projector(self.projector_inputs(model, features))
         return embedded
+
+    def projector_matrix(self, model: PreTrainedModel) -> Tensor:
+        """Return the weights of the linear layer, transposed."""
+        matrix: Tensor = model.model.multi_modal_projector.linear.weight.T
+        return matrix
 
     def token_inputs(self, bidirectional: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """Return token types: 0 on image and prompt, 1 on the completion."""

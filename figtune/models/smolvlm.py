@@ -147,11 +147,10 @@ class SmolVLM2(Family):
         shuffled: Tensor = projector.pixel_shuffle(states, projector.scale_factor)
         return shuffled.flatten(0, 1)
 
-    def embeddings(self, model: PreTrainedModel, features: Tensor) -> Tensor:
-        """Return a linear projection."""
-        projection = model.model.connector.modality_projection
-        embedded: Tensor = projection(features.to(projection.proj.weight.dtype))
-        return embedded
+    def projector_matrix(self, model: PreTrainedModel) -> Tensor:
+        """Return the weights of the linear layer, transposed."""
+        matrix: Tensor = model.model.connector.modality_projection.proj.weight.T
+        return matrix
 
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return `pixel_values: float32[1, N, 3, H, W]` and their mask."""

@@ -13,7 +13,7 @@ import torch
 from figtune.batching.collator import Collator
 from figtune.batching.dataset import DatasetSplits, TokenizedSplit, log_question_share, read_examples, tokenize_split
 from figtune.core.distributed import TORCHRUN, is_rank_zero, world_size
-from figtune.core.errors import NothingProducedError
+from figtune.core.errors import NothingProducedError, UsageError
 from figtune.core.settings import Device
 from figtune.models.feature_cache import ImageFiles, ImageSource, image_files, prepared_features
 from figtune.models.loading import LoadedModel, load_tuned_model, resolve_device
@@ -26,6 +26,7 @@ from figtune.training.memory_check import MemoryBudget
 from figtune.training.metrics_log import best_step, metrics_lines
 from figtune.training.model_card import write_card
 from figtune.training.outputs import TrainingSummary, write_output
+from figtune.training.projector_fit import fit_projector
 from figtune.training.run_trainer import RunContext, RunResult, batch_order, run_training
 from figtune.training.schedule import training_schedule
 from figtune.training.settings import TrainSettings
@@ -60,9 +61,11 @@ def train(
         ArtifactMissingError: data set or model are missing.
         InputError: an image or a line of the data set cannot be read.
         NothingProducedError: no examples to train on, or a loss that diverges.
+        UsageError: settings that do not go with the model or with FSDP.
         ResourceError: the base model or a tracker is unavailable, or memory is too small.
     """
     examples = read_examples(dataset_dir)
+    _check_sharding(settings)
     _log_devices(settings, device)
     # Before the model takes its part of it.
     available = (budget or MemoryBudget.of(device, None)).size
@@ -73,8 +76,7 @@ def train(
     collator = _collator(loaded, prepared_features(model_dir / FEATURES_FOLDER, loaded, files), settings)
     folder = output_dir / CHECKPOINTS_FOLDER
     weights = VisualWeights(folder, _run_id(examples, model_dir, settings), files)
-    log_question_share(splits["train"], settings.question_share)
-    splits["train"] = weights.apply_to(splits["train"], loaded, collator, settings)
+    splits["train"] = _look_at_images(splits["train"], loaded, collator, weights, settings)
 
     def context(forward: ForwardPass) -> RunContext:
         chosen = forward.settings
@@ -90,10 +92,19 @@ def train(
             output_dir=output_dir,
         )
 
-    order = batch_order(splits["train"], settings)
-    passes = forward_passes(settings, loaded, splits["train"], order, available)
+    passes = forward_passes(settings, loaded, splits["train"], batch_order(splits["train"], settings), available)
     result = run_training([context(each) for each in passes])
     return _write_results(result, examples, model_dir, results_dir or output_dir)
+
+
+def _look_at_images(
+    split: TokenizedSplit, loaded: LoadedModel, collator: Collator, weights: VisualWeights, settings: TrainSettings
+) -> TokenizedSplit:
+    """Do what is asked for before the first step: fit the projector, weigh the target tokens. Return the examples."""
+    log_question_share(split, settings.question_share)
+    if settings.fit_projector:
+        fit_projector(loaded, split, collator.images)
+    return weights.apply_to(split, loaded, collator, settings)
 
 
 def _write_results(result: RunResult, examples: DatasetSplits, model_dir: Path, results: Path) -> TrainingSummary:
@@ -145,6 +156,19 @@ def _log_devices(settings: TrainSettings, device: Device) -> None:
     elif cards > 1:
         launch = TORCHRUN.format(count=cards, script="train_model.py")
         logger.info(f"train: one of {cards} cards is used; use all with: {launch} and the same flags")
+
+
+def _check_sharding(settings: TrainSettings) -> None:
+    """Refuse what looks at the model before the first step, where FSDP has not loaded its weights yet.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    if not is_sharding_requested():
+        return
+    if asked := [name for name in ("visual_weight", "fit_projector") if getattr(settings, name)]:
+        flags = " and ".join(f"--train.{name}" for name in asked)
+        raise UsageError(f"{flags} needs all weights in each process", "launch without FSDP, or leave the flag out")
 
 
 def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -> str:

@@ -47,9 +47,10 @@ ROOT = Path(__file__).parents[2]
 TORCHRUN = f"{sys.executable} -m torch.distributed.run"
 FLAGS = (
     *("--model.name", "tiny-gemma3", "--model.max_length", "128", "--adapter.rank", "4", "--adapter.dropout", "0"),
+    *("--adapter.targets", "decoder", "projector"),
     *("--device", "cpu", "--train.epochs", "3", "--train.batch_size", "1", "--train.learning_rate", "5e-3"),
     *("--train.evaluations", "9", "--train.answers", "1", "--train.question_share", "0.43"),
-    *("--train.visual_weight", "0.5", "--train.projector_learning_rate", "2e-3"),
+    *("--train.visual_weight", "0.5", "--train.projector_learning_rate", "2e-3", "--train.fit_projector"),
 )
 STEP = 6
 """Batches in an optimizer step, over all processes."""
