@@ -82,6 +82,7 @@ GLANCE = ("kind", "text", "shape")
 READ = ("caption", QUESTION_TASK, "read")
 PER_EXAMPLE = ("--train.loss_per", "example")
 PER_SQUARE_ROOT = ("--train.loss_per", "square_root")
+FITTED = ("--train.fit_projector",)
 WAYS = {
     "captions": Way(tasks=("caption",)),
     "mix": Way(tasks=()),
@@ -91,6 +92,9 @@ WAYS = {
     "read": Way(tasks=READ, kinds=GLANCE),
     "read per square root": Way(tasks=READ, kinds=GLANCE, flags=PER_SQUARE_ROOT),
     "read per example": Way(tasks=READ, kinds=GLANCE, flags=PER_EXAMPLE),
+    "fitted": Way(tasks=READ, kinds=GLANCE, flags=FITTED),
+    "fitted per square root": Way(tasks=READ, kinds=GLANCE, flags=(*PER_SQUARE_ROOT, *FITTED)),
+    "fitted per example": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, *FITTED)),
     "share": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.25")),
     "visual weight": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
     "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),

@@ -51,8 +51,8 @@ class TrainSettings:
     """Peak learning rate of the projector, where it is trained; 0 for the same as --train.learning_rate. A projector
     with random weights wants more than LoRA."""
     fit_projector: bool
-    """Before the first step, fit the projector in closed form to the words of the training targets, for a base model
-    whose projector has random weights. One that has been trained would lose by it."""
+    """Before the first step, fit the projector in closed form to the words of the training targets: for a base model
+    whose projector has random weights, not for one that has been trained."""
     scheduler: Scheduler
     """Learning-rate schedule after the warmup."""
     warmup_fraction: float
