@@ -150,5 +150,5 @@ def test_weights_that_are_spread_over_processes_cannot_be_looked_at(
     dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: TrainSettings
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(UsageError, match=rf"--train\.{name} needs all weights in each process; launch without FSDP"):
+    with pytest.raises(UsageError, match=rf"no process has the whole model for --train\.{name}; launch without it"):
         run(dataset, model, tmp_path, settings)
