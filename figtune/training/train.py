@@ -168,7 +168,9 @@ def _check_sharding(settings: TrainSettings) -> None:
         return
     if asked := [name for name in ("visual_weight", "fit_projector") if getattr(settings, name)]:
         flags = " and ".join(f"--train.{name}" for name in asked)
-        raise UsageError(f"with FSDP no process has the whole model for {flags}", "launch without it, or leave that out")
+        raise UsageError(
+            f"with FSDP no process has the whole model for {flags}", "launch without it, or leave the flag out"
+        )
 
 
 def _run_id(examples: DatasetSplits, model_dir: Path, settings: TrainSettings) -> str:
