@@ -94,7 +94,6 @@ WAYS = {
     "read per example": Way(tasks=READ, kinds=GLANCE, flags=PER_EXAMPLE),
     "fitted": Way(tasks=READ, kinds=GLANCE, flags=FITTED),
     "fitted per square root": Way(tasks=READ, kinds=GLANCE, flags=(*PER_SQUARE_ROOT, *FITTED)),
-    "fitted per example": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, *FITTED)),
     "share": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.question_share", "0.25")),
     "visual weight": Way(tasks=READ, kinds=GLANCE, flags=(*PER_EXAMPLE, "--train.visual_weight", "0.5")),
     "questions": Way(tasks=(QUESTION_TASK,), kinds=GLANCE),
