@@ -1,4 +1,4 @@
-"""A fitted projector: the ridge regression that the module says, of the size it says; refused where there is none to fit."""
+"""A fitted projector: the ridge regression that the module says, of the size it says, or a refusal."""
 
 from __future__ import annotations
 
